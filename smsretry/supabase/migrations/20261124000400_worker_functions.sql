@@ -1,0 +1,355 @@
+-- What a worker does with a row: claim, begin, finish, defer, end; and recovery of what a dead worker left.
+-- Each is one transaction. Each write about a row is fenced: it names the claim number its worker holds, and a
+-- worker that lost its claim changes nothing.
+
+-- A row with all that decides about it. security_invoker: row level security is the caller's.
+create or replace view smsretry.claimed_retry with (security_invoker = true) as
+select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
+       q.scheduled_for, q.last_attempted_at, q.last_error, q.reason, q.created_at, q.updated_at,
+       q.claim_no, q.claimed_at, q.expires_at,
+       l.id is not null as send_log_found, l.subject as body,
+       c.id is not null as customer_found, c.phone, c.timezone, c.sms_consent_status,
+       b.timezone as business_timezone
+from public.sms_retry_queue q
+left join public.send_logs l on l.id = q.send_log_id
+left join public.customers c on c.id = q.customer_id
+left join public.businesses b on b.id = q.business_id;
+
+-- Take up to limit_count due rows (clamped to 500: PostgREST truncates answers at 1000), in turns: each
+-- business's first due row, then each one's second. claimed_at is the database's clock.
+create or replace function public.claim_due_sms_retries(limit_count integer default 50)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
+    v_ids uuid[];
+begin
+    with recursive business (id) as (
+        -- One index probe a business, instead of reading every due row of the busiest one.
+        (select q.business_id from public.sms_retry_queue q
+         where q.status = 'pending' and q.in_doubt_since is null
+         order by q.business_id limit 1)
+        union all
+        select (select q.business_id from public.sms_retry_queue q
+                where q.status = 'pending' and q.in_doubt_since is null and q.business_id > b.id
+                order by q.business_id limit 1)
+        from business b where b.id is not null
+    ),
+    candidate as materialized (
+        -- Twice the limit, so that rows another claimer holds locked can be passed over.
+        select d.id, d.scheduled_for,
+               row_number() over (partition by b.id order by d.scheduled_for, d.id) as turn
+        from business b
+        cross join lateral (
+            select q.id, q.scheduled_for from public.sms_retry_queue q
+            where q.status = 'pending' and q.in_doubt_since is null
+              and q.business_id = b.id and q.scheduled_for <= v_now
+            order by q.scheduled_for, q.id
+            limit 2 * v_limit
+        ) d
+        where b.id is not null
+    ),
+    -- A materialized CTE, because `update … where id in (select … limit n for update skip locked)` may run
+    -- its subquery once a row on a table without statistics, and then claims far more than n.
+    due as materialized (
+        select q.id
+        from candidate c
+        join public.sms_retry_queue q on q.id = c.id
+        where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_now
+        order by c.turn, c.scheduled_for, c.id
+        limit v_limit
+        for update of q skip locked
+    ),
+    claimed as (
+        update public.sms_retry_queue q
+        set status = 'processing', claim_no = q.claim_no + 1, claimed_at = v_now,
+            begun_at = null, attempt_id = null, updated_at = v_now
+        from due d
+        where q.id = d.id
+        returning q.id
+    )
+    select array_agg(c.id) into v_ids from claimed c;
+
+    return query
+    select r.* from smsretry.claimed_retry r where r.id = any (v_ids) order by r.scheduled_for, r.id;
+end
+$$;
+
+-- Claim one pending row by its id, due or not: for the caller who has just queued it and sends it at once.
+create or replace function public.claim_sms_retry(retry_id uuid)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    update public.sms_retry_queue q
+    set status = 'processing', claim_no = q.claim_no + 1, claimed_at = v_now,
+        begun_at = null, attempt_id = null, updated_at = v_now
+    where q.id = claim_sms_retry.retry_id and q.status = 'pending' and q.in_doubt_since is null;
+    if found then
+        return query select r.* from smsretry.claimed_retry r where r.id = claim_sms_retry.retry_id;
+    end if;
+end
+$$;
+
+-- Just before the request leaves: may it, still? The attempt's row is written in the same transaction that
+-- reads consent. May be repeated with the same attempt_id.
+--   verdict: go | lost (another worker has the row) | closed (send_before has come: decide again) | ended (the row
+--   is finished, reason says why)
+create or replace function public.begin_sms_attempt(
+    retry_id uuid,
+    claim_no bigint,
+    attempt_id uuid,
+    send_before timestamptz,
+    quiet_hours_rule text,
+    first_send boolean default false
+)
+returns table (verdict text, reason text, decided_at timestamptz)
+language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+    v_consent text;
+    v_sent boolean;
+    v_refusal text;
+begin
+    if begin_sms_attempt.claim_no is null or begin_sms_attempt.attempt_id is null or begin_sms_attempt.send_before is null then
+        raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked' using errcode = 'SR422';
+    end if;
+    select * into v_row from public.sms_retry_queue q where q.id = begin_sms_attempt.retry_id for update;
+    v_now := smsretry.clock(); -- after the lock: waiting for it took time
+    if not found or v_row.status <> 'processing' or v_row.claim_no <> begin_sms_attempt.claim_no
+        or v_row.begun_at is not null and v_row.attempt_id <> begin_sms_attempt.attempt_id then
+        return query select 'lost', null::text, v_now;
+        return;
+    end if;
+    if v_row.begun_at is not null then -- the answer to the same call was lost on its way
+        return query select 'go', null::text, v_now;
+        return;
+    end if;
+
+    -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
+    select c.sms_consent_status into v_consent from public.customers c where c.id = v_row.customer_id for share;
+    select smsretry.is_sent(l.provider_message_id) into v_sent from public.send_logs l where l.id = v_row.send_log_id;
+    v_refusal := case
+        when v_sent then 'Already sent'
+        when v_consent = 'opted_out' then 'Customer opted out'
+        when v_consent is distinct from 'opted_in' then 'Customer opted out (consent is ' || coalesce(v_consent, 'missing') || ')'
+        when v_row.expires_at <= v_now then 'Expired before it could be sent'
+    end;
+    if v_refusal is not null then
+        perform smsretry.close_row(v_row.id, 'cancelled', v_refusal, null, v_now);
+        return query select 'ended', v_refusal, v_now;
+        return;
+    end if;
+    if v_now >= begin_sms_attempt.send_before then
+        return query select 'closed', null::text, v_now;
+        return;
+    end if;
+
+    insert into public.sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, consent_status, quiet_hours_rule)
+    values (begin_sms_attempt.attempt_id, v_row.id,
+            case when begin_sms_attempt.first_send then 0 else v_row.attempt_count + 1 end,
+            v_row.claim_no, v_now, v_consent, begin_sms_attempt.quiet_hours_rule);
+    update public.sms_retry_queue q
+    set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, updated_at = v_now
+    where q.id = v_row.id;
+    return query select 'go', null::text, v_now;
+end
+$$;
+
+-- What became of a begun send, and where its row goes: attempt, row and send log in one transaction.
+-- May be repeated: the second call finds the attempt settled and changes nothing.
+--   outcome → next_status: accepted → completed; rejected, not_sent → pending (after retry_in) or failed;
+--   in_doubt → pending, marked, and out of reach of the claim
+create or replace function public.finish_sms_attempt(
+    retry_id uuid,
+    claim_no bigint,
+    attempt_id uuid,
+    outcome text,
+    next_status text,
+    error text default null,
+    error_code integer default null,
+    twilio_sid text default null,
+    retry_in interval default null,
+    reason text default null,
+    counted boolean default true
+)
+returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
+language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz;
+    v_row public.sms_retry_queue;
+    v_attempt public.sms_send_attempts;
+    v_count integer;
+begin
+    if ((finish_sms_attempt.outcome, finish_sms_attempt.next_status) in (
+        ('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
+        ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true then
+        raise exception 'A send that ended % cannot leave its row %', finish_sms_attempt.outcome, finish_sms_attempt.next_status
+            using errcode = 'SR422';
+    end if;
+    if finish_sms_attempt.next_status = 'pending' and finish_sms_attempt.retry_in is null then
+        raise exception 'retry_in is missing: a row that goes back to pending needs a time' using errcode = 'SR422';
+    end if;
+    if finish_sms_attempt.next_status <> 'completed' and finish_sms_attempt.error is null then
+        raise exception 'error is missing: a text that did not go out needs a reason' using errcode = 'SR422';
+    end if;
+
+    select * into v_row from public.sms_retry_queue q where q.id = finish_sms_attempt.retry_id for update;
+    select * into v_attempt from public.sms_send_attempts a
+    where a.id = finish_sms_attempt.attempt_id and a.retry_id = finish_sms_attempt.retry_id;
+    v_now := smsretry.clock();
+
+    if v_row.status = 'processing' and v_row.claim_no = finish_sms_attempt.claim_no
+        and v_row.attempt_id = finish_sms_attempt.attempt_id then
+        v_count := case when finish_sms_attempt.counted
+                        then greatest(v_row.attempt_count, v_attempt.attempt_number) else v_row.attempt_count end;
+        update public.sms_send_attempts a
+        set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
+            twilio_sid = finish_sms_attempt.twilio_sid,
+            settled_by = case when finish_sms_attempt.outcome <> 'in_doubt' then 'response' end
+        where a.id = v_attempt.id;
+
+        update public.sms_retry_queue q
+        set status = finish_sms_attempt.next_status,
+            attempt_count = v_count,
+            scheduled_for = coalesce(v_now + finish_sms_attempt.retry_in, q.scheduled_for),
+            reason = coalesce(finish_sms_attempt.reason, q.reason),
+            last_error = finish_sms_attempt.error,
+            error_code = finish_sms_attempt.error_code,
+            claimed_at = null, begun_at = null,
+            attempt_id = case when finish_sms_attempt.outcome = 'in_doubt' then q.attempt_id end,
+            in_doubt_since = case when finish_sms_attempt.outcome = 'in_doubt' then v_now end,
+            updated_at = v_now
+        where q.id = v_row.id;
+
+        if finish_sms_attempt.next_status = 'completed' then
+            update public.send_logs l
+            set status = 'sent', error_message = null, updated_at = v_now,
+                provider_message_id = jsonb_build_object('twilio_sid', finish_sms_attempt.twilio_sid)
+            where l.id = v_row.send_log_id;
+        elsif finish_sms_attempt.next_status = 'failed' then
+            perform smsretry.close_row(v_row.id, 'failed', finish_sms_attempt.error, finish_sms_attempt.error_code, v_now);
+        end if;
+    elsif v_attempt.claim_no is distinct from finish_sms_attempt.claim_no
+        or v_attempt.outcome is distinct from finish_sms_attempt.outcome
+        or v_attempt.settled_by is distinct from (case when finish_sms_attempt.outcome <> 'in_doubt' then 'response' end) then
+        return query select false, v_row.status, v_row.scheduled_for, v_row.attempt_count;
+        return;
+    end if;
+
+    return query
+    select true, q.status, q.scheduled_for, q.attempt_count from public.sms_retry_queue q where q.id = finish_sms_attempt.retry_id;
+end
+$$;
+
+-- Back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
+create or replace function public.defer_sms_retry(
+    retry_id uuid, claim_no bigint, until timestamptz, reason text default null, error text default null
+)
+returns boolean language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    if defer_sms_retry.until is null then
+        raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
+    end if;
+    update public.sms_retry_queue q
+    set status = 'pending', scheduled_for = defer_sms_retry.until,
+        reason = coalesce(defer_sms_retry.reason, q.reason), last_error = coalesce(defer_sms_retry.error, q.last_error),
+        claimed_at = null, updated_at = v_now
+    where q.id = defer_sms_retry.retry_id and q.status = 'processing'
+      and q.claim_no = defer_sms_retry.claim_no and q.begun_at is null;
+    return found or exists ( -- the answer to the same call was lost on its way
+        select 1 from public.sms_retry_queue q
+        where q.id = defer_sms_retry.retry_id and q.status = 'pending'
+          and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = defer_sms_retry.until);
+end
+$$;
+
+-- End a claimed row whose send never began: failed (we gave up) or cancelled (it is no longer wanted).
+-- False: the claim was lost.
+create or replace function public.end_sms_retry(
+    retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null
+)
+returns boolean language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+begin
+    if (end_sms_retry.final_status in ('failed', 'cancelled')) is not true or end_sms_retry.error is null then
+        raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
+    end if;
+    perform 1 from public.sms_retry_queue q
+    where q.id = end_sms_retry.retry_id and q.status = 'processing'
+      and q.claim_no = end_sms_retry.claim_no and q.begun_at is null
+    for update;
+    if not found then
+        return exists ( -- the answer to the same call was lost on its way
+            select 1 from public.sms_retry_queue q
+            where q.id = end_sms_retry.retry_id and q.status = end_sms_retry.final_status
+              and q.claim_no = end_sms_retry.claim_no and q.last_error = end_sms_retry.error);
+    end if;
+    perform smsretry.close_row(
+        end_sms_retry.retry_id, end_sms_retry.final_status, end_sms_retry.error, end_sms_retry.error_code, smsretry.clock());
+    return true;
+end
+$$;
+
+-- Take back the rows whose worker fell silent. Begun: the text may have gone out, so in doubt, and the attempt
+-- counts. Not begun: pending again, free, at most five times. Returns the rows as they now are.
+create or replace function public.recover_stuck_sms_retries(stale_minutes integer default 10)
+returns setof public.sms_retry_queue
+language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_recover_cap constant integer := 5;
+    v_stale public.sms_retry_queue;
+begin
+    if stale_minutes is null or stale_minutes < 1 then
+        raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
+            using errcode = 'SR422', hint = 'It must outlast the slowest send, or live workers lose their claims.';
+    end if;
+    for v_stale in
+        select * from public.sms_retry_queue q
+        where q.status = 'processing'
+          and greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
+        order by q.id
+        limit 500
+        for update skip locked
+    loop
+        begin
+            if v_stale.begun_at is not null then
+                update public.sms_send_attempts a
+                set finished_at = v_now, outcome = 'in_doubt'
+                where a.id = v_stale.attempt_id and a.finished_at is null;
+                update public.sms_retry_queue q
+                set status = 'pending', in_doubt_since = v_now, claimed_at = null, begun_at = null,
+                    attempt_count = greatest(q.attempt_count, coalesce(
+                        (select a.attempt_number from public.sms_send_attempts a where a.id = v_stale.attempt_id), 0)),
+                    last_error = 'The worker died after the send began: it is unknown whether the text went out',
+                    error_code = null, updated_at = v_now
+                where q.id = v_stale.id;
+            elsif v_stale.recover_count >= v_recover_cap then
+                perform smsretry.close_row(
+                    v_stale.id, 'failed', 'Gave up: ' || v_stale.recover_count + 1 || ' workers died while they held this row',
+                    null, v_now);
+            else
+                update public.sms_retry_queue q
+                set status = 'pending', recover_count = q.recover_count + 1, claimed_at = null, updated_at = v_now
+                where q.id = v_stale.id;
+            end if;
+            return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
+        exception when others then
+            -- One bad row must not keep the others stuck; it is tried again by the next run.
+            raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
+        end;
+    end loop;
+end
+$$;
