@@ -1,0 +1,102 @@
+"""Twilio: one `create` call a text, and a look at the account for `smsretry doctor`."""
+
+from collections.abc import Callable
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from uuid import UUID
+
+from requests.exceptions import RequestException
+from twilio.base.exceptions import TwilioException
+from twilio.rest import Client
+
+from smsretry.adapters.twilio_http import TwilioHttp, outcome_of_exception
+from smsretry.models import Finding, Text
+from smsretry.outcome import InDoubt, Outcome, Rejected, outcome_of_answer
+from smsretry.settings import Settings
+from smsretry.twilio_errors import twilio_error
+
+
+class TwilioSender:
+    """`ports.Sender` for Twilio's Messages API. Synchronous: the SDK's async client drops its timeout and re-POSTs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._http = TwilioHttp(
+            connect_seconds=settings.twilio_connect_timeout_seconds,
+            read_seconds=settings.twilio_read_timeout_seconds,
+            base_url=str(settings.twilio_base_url) if settings.twilio_base_url else None,
+        )
+        if settings.twilio_api_key_sid and settings.twilio_api_key_secret:
+            user, password = settings.twilio_api_key_sid, settings.twilio_api_key_secret.get_secret_value()
+        else:
+            token = settings.twilio_auth_token
+            user, password = settings.twilio_account_sid, token.get_secret_value() if token else ""
+        self._client = Client(user, password, settings.twilio_account_sid, http_client=self._http)
+        self._messages = self._client.messages  # built once, before threads share it
+        self._sender = (
+            {"messaging_service_sid": settings.twilio_messaging_service_sid}
+            if settings.twilio_messaging_service_sid
+            else {"from_": settings.twilio_from_number}
+        )
+
+    def __enter__(self) -> "TwilioSender":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def send(self, text: Text) -> Outcome:
+        """Make one request; whatever happens comes back as an outcome."""
+        extra = {}
+        if callback := self._settings.twilio_status_callback_url:
+            extra["status_callback"] = _with_attempt(str(callback), text.attempt_id)
+        try:
+            self._messages.create(to=text.to, body=text.body, **self._sender, **extra)
+        except Exception as error:  # noqa: BLE001 - the request may have left: an outcome, always
+            if self._http.answer() is None:
+                return outcome_of_exception(error)
+        answer = self._http.answer()
+        return outcome_of_answer(answer.http_status, answer.body) if answer else InDoubt("Twilio's answer was lost")
+
+    def check(self) -> list[Finding]:
+        """Do the credentials work, and does the account own the sender? Sends nothing."""
+        account = self._settings.twilio_account_sid
+        findings = [self._ask("Twilio credentials", lambda: self._client.api.v2010.accounts(account).fetch().status)]
+        if not findings[0].ok:
+            return findings
+        if service := self._settings.twilio_messaging_service_sid:
+            return [*findings, self._ask("Twilio messaging service", self._client.messaging.v1.services(service).fetch)]
+        number = self._settings.twilio_from_number
+        found = self._ask(
+            "Twilio number", lambda: self._client.incoming_phone_numbers.list(phone_number=number, limit=1) or None
+        )
+        return [*findings, found]
+
+    def _ask(self, subject: str, question: Callable[[], object]) -> Finding:
+        try:
+            answer = question()
+        except RequestException as error:
+            return Finding(subject=subject, ok=False, advice=f"not reachable ({type(error).__name__})")
+        except TwilioException:
+            return Finding(subject=subject, ok=False, advice=self._refusal())
+        if answer is None:
+            return Finding(subject=subject, ok=False, advice="the account does not own TWILIO_FROM_NUMBER")
+        if isinstance(answer, str) and answer != "active":
+            return Finding(subject=subject, ok=False, advice=f"the account is {answer}: see the Twilio console")
+        return Finding(subject=subject, ok=True)
+
+    def _refusal(self) -> str:
+        answer = self._http.answer()
+        outcome = outcome_of_answer(answer.http_status, answer.body) if answer else None
+        match outcome:
+            case Rejected(code, http_status):
+                reason = str(twilio_error(code, http_status))
+            case _:
+                reason = f"HTTP {answer.http_status if answer else 'status unknown'}"
+        return f"refused ({reason}): check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
+
+
+def _with_attempt(url: str, attempt_id: UUID) -> str:
+    """The callback URL with the attempt's id: Twilio calls it even when its answer to us was lost."""
+    parts = urlsplit(url)
+    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), ("attempt", str(attempt_id))])
+    return urlunsplit(parts._replace(query=query))

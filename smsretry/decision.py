@@ -1,0 +1,72 @@
+"""What to do now, as values. `policy` makes them, `pipeline` acts on them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from smsretry.models import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send it, if that is still before `send_before` when the request leaves."""
+
+    send_before: datetime
+    rule: str
+    """The quiet-hours rule it is sent under, kept with the attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """Wait for a reason that is no failure. Costs no attempt."""
+
+    until: datetime
+    reason: Reason
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """End the row before any send: given up (`failed`) or no longer wanted (`cancelled`)."""
+
+    status: Literal["failed", "cancelled"]
+    why: str
+
+
+BeforeSend = Send | Defer | End
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """It was accepted."""
+
+    sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again after `delay`. `counted`: a send was really made, so it counts against the cap."""
+
+    delay: timedelta
+    reason: Reason
+    why: str
+    code: int | None
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """No further try."""
+
+    why: str
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Unknown whether it went out: hold it back from sending until there is evidence."""
+
+    why: str
+
+
+AfterSend = Complete | Retry | GiveUp | Doubt

@@ -1,0 +1,56 @@
+"""What can go wrong, by what the caller can do about it.
+
+    SmsRetryError
+    ├── SettingsError         a setting is missing or malformed: names the variable
+    ├── InputError            the caller asked for something that cannot be: names the value's place
+    ├── QueueError            the database could not be asked
+    │   ├── QueueUnreachable  no answer, or a passing one: try again later
+    │   ├── QueueRefused      the key is wrong or may not do this
+    │   └── QueueMismatch     it answers, but not as this version expects: migrate, or the URL is another service's
+    ├── UnforeseenError       a bug met one row; the row ended `failed` with this message
+    ├── MigrationError        a migration failed, or there was no connection; what came before it stays applied
+    └── LocalStackError       a part of the embedded stack did not start, or ended
+
+Twilio's answers are outcomes and a lost claim is a return value; neither is an exception. No message holds a
+phone number or a body.
+"""
+
+
+class SmsRetryError(Exception):
+    """Base of all errors of this package. The message says what is wrong and what to do."""
+
+
+class SettingsError(SmsRetryError):
+    """A setting is missing or malformed."""
+
+
+class InputError(SmsRetryError):
+    """The call names something that does not exist or cannot be texted."""
+
+
+class QueueError(SmsRetryError):
+    """The queue could not be asked."""
+
+
+class QueueUnreachable(QueueError):
+    """No answer came, or one that says try later. Whether the call took effect is unknown."""
+
+
+class QueueRefused(QueueError):
+    """Supabase refused the key, or the key's role may not call the function."""
+
+
+class QueueMismatch(QueueError):
+    """The answer is not what this version of the package expects."""
+
+
+class UnforeseenError(SmsRetryError):
+    """Something nobody foresaw happened to one row. Where, and of what kind, is in the message."""
+
+
+class MigrationError(SmsRetryError):
+    """The database could not be reached, or a migration failed; what came before it stays applied."""
+
+
+class LocalStackError(SmsRetryError):
+    """A part of the embedded stack could not be started or stopped. The message says which, and what to do."""

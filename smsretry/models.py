@@ -1,0 +1,156 @@
+"""The values that travel through the system. Frozen; phone number and body never show in their repr."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, Self, TypeAlias
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Reason: TypeAlias = Literal["quiet_hours", "twilio_error", "rate_limit"]
+"""Why a row waits, as stored in `sms_retry_queue.reason`."""
+
+Fate: TypeAlias = Literal["Sent", "Deferred", "RetryScheduled", "InDoubt", "Failed", "Cancelled", "Lost"]
+"""What one claim of a row came to. The names are the Prefect state names.
+
+Sent: Twilio accepted it. Deferred: waits for a reason that is no failure. RetryScheduled: failed for a moment.
+InDoubt: may or may not have gone out. Failed: given up. Cancelled: no longer wanted. Lost: another worker has it.
+"""
+
+
+OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]
+"""An outcome as stored in `sms_send_attempts.outcome`."""
+
+NextStatus: TypeAlias = Literal["completed", "pending", "failed"]
+"""Where a row goes after a send."""
+
+
+class _Value(BaseModel):
+    # hide_input: a validation error would quote the row, phone number included.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
+
+
+class Claim(_Value):
+    """One row of `claim_due_sms_retries`: a text owed to a person, in our charge until the lease runs out."""
+
+    id: UUID
+    claim_no: int
+    claimed_at: AwareDatetime = Field(description="The database's clock when the claim was taken.")
+    attempt_count: int
+    max_attempts: int
+    expires_at: AwareDatetime
+    send_log_found: bool
+    customer_found: bool
+    body: str | None = Field(repr=False)
+    phone: str | None = Field(repr=False)
+    timezone: str | None
+    business_timezone: str | None
+
+
+class ItemResult(_Value):
+    """What one claim of one row came to, small enough to show and to keep."""
+
+    retry_id: UUID
+    fate: Fate
+    detail: str = ""
+    """Why, in words without phone number or body."""
+    code: int | None = None
+    """Twilio's error code."""
+    next_at: AwareDatetime | None = None
+    """When the row is due again."""
+
+    def __str__(self) -> str:
+        return f"{self.detail} — next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC" if self.next_at else self.detail
+
+
+class Recovered(_Value):
+    """A row that `recover_stuck_sms_retries` took back from a silent worker, as it now is."""
+
+    id: UUID
+    status: str
+    in_doubt_since: AwareDatetime | None
+
+
+class RunSummary(_Value):
+    """The numbers of one run."""
+
+    recovered: int
+    claimed: int
+    sent: int
+    deferred: int
+    retrying: int
+    in_doubt: int
+    failed: int
+    cancelled: int
+    lost: int
+    errors: int
+    """Rows whose processing itself went wrong; they are recovered or failed, and the run is marked failed."""
+    duration_seconds: float
+
+    @classmethod
+    def of(
+        cls, *, recovered: Sequence[Recovered], results: Sequence[ItemResult], errors: int, duration_seconds: float
+    ) -> Self:
+        """Count what a run came to. A row recovered into doubt, or given up by recovery, counts there as well."""
+        fates = Counter(result.fate for result in results)
+        return cls(
+            recovered=len(recovered),
+            claimed=len(results) + errors,
+            sent=fates["Sent"],
+            deferred=fates["Deferred"],
+            retrying=fates["RetryScheduled"],
+            in_doubt=fates["InDoubt"] + sum(row.in_doubt_since is not None for row in recovered),
+            failed=fates["Failed"] + sum(row.status == "failed" for row in recovered),
+            cancelled=fates["Cancelled"],
+            lost=fates["Lost"],
+            errors=errors,
+            duration_seconds=round(duration_seconds, 3),
+        )
+
+    def __str__(self) -> str:
+        counts = self.model_dump(exclude={"recovered", "claimed", "duration_seconds"})
+        parts = [f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if count]
+        return (
+            f"recovered {self.recovered}, claimed {self.claimed}"
+            f"{': ' + ', '.join(parts) if parts else ''} in {self.duration_seconds:.1f} s"
+        )
+
+
+class Queued(_Value):
+    """Answer of `queue_sms_retry`. `retry_id` is the live row; none when the text was already sent or given up."""
+
+    retry_id: UUID | None
+    result: Literal["queued", "already_queued", "already_sent", "attempts_exhausted"]
+    due_at: AwareDatetime | None
+
+
+class Begun(_Value):
+    """Answer of `begin_sms_attempt`: may the request leave?"""
+
+    verdict: Literal["go", "lost", "closed", "ended"]
+    reason: str | None
+    decided_at: AwareDatetime = Field(description="The database's clock when it answered.")
+
+
+class Finished(_Value):
+    """Answer of `finish_sms_attempt`. `applied` is false when the claim was lost; then nothing was changed."""
+
+    applied: bool
+    status: str | None
+    scheduled_for: AwareDatetime | None
+
+
+class Finding(_Value):
+    """One line of `smsretry doctor`."""
+
+    subject: str
+    ok: bool
+    advice: str | None = None
+
+
+class Text(_Value):
+    """What goes to Twilio."""
+
+    attempt_id: UUID
+    to: str = Field(repr=False)
+    body: str = Field(repr=False)

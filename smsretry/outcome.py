@@ -1,0 +1,73 @@
+"""What became of one request to Twilio: four outcomes, and the rule that reads them from an HTTP answer.
+
+Twilio's `POST Messages` has no idempotency key, so "I do not know" is an outcome of its own. Accepted needs 2xx
+and a SID; rejected needs Twilio's own JSON with a 4xx; a request that provably never left is not sent; all else
+is in doubt. Twilio on 500: "sending an SMS is not idempotent … possible for a customer to receive multiple
+messages" (docs, error 20500).
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+_SID: Final = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
+"""The SID of a message, as in Twilio's OpenAPI description (`^(SM|MM)[0-9a-fA-F]{32}$`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Twilio took the message and named it. Not yet delivered."""
+
+    sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Twilio answered that it did not create the message."""
+
+    code: int
+    http_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request never reached Twilio. `why` is one of our own phrases."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """The message may or may not exist. `why` is one of our own phrases."""
+
+    why: str
+    http_status: int | None = None
+
+
+Outcome = Accepted | Rejected | NotSent | InDoubt
+
+
+def outcome_of_answer(http_status: int, body: str) -> Outcome:
+    """Read Twilio's answer to `POST Messages`. Never raises; never quotes the body, which names the recipient."""
+    content = _json_object(body)
+    if 200 <= http_status < 300:
+        sid = content.get("sid")
+        if isinstance(sid, str) and _SID.fullmatch(sid):
+            return Accepted(sid)
+        return InDoubt("Twilio answered with success but without a message SID", http_status)
+    code = content.get("code")
+    if 400 <= http_status < 500 and type(code) is int and content.get("status") == http_status:
+        return Rejected(code, http_status)
+    if http_status == 407:
+        return NotSent("A proxy asks for credentials: check HTTPS_PROXY")
+    kind = "an error of its own" if http_status >= 500 else "something that is not Twilio's JSON"
+    return InDoubt(f"Twilio answered with {kind} (HTTP {http_status})", http_status)
+
+
+def _json_object(body: str) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

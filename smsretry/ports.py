@@ -1,0 +1,61 @@
+"""What the pipeline needs from the outside: a queue and a sender."""
+
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+from uuid import UUID
+
+from smsretry.models import Begun, Claim, Finished, NextStatus, OutcomeName, Queued, Reason, Recovered, Text
+from smsretry.outcome import Outcome
+
+
+class RetryQueue(Protocol):
+    """The SQL functions. Each call is one transaction. Raises `QueueError`.
+
+    Every call about a claimed row names its claim number; the answer says whether the claim still held.
+    """
+
+    def recover(self, stale_minutes: int) -> list[Recovered]: ...
+
+    def claim_due(self, limit: int) -> list[Claim]: ...
+
+    def claim_one(self, retry_id: UUID) -> Claim | None: ...
+
+    def queue(
+        self,
+        send_log_id: UUID,
+        *,
+        reason: Reason | None,
+        attempt_count: int,
+        scheduled_for: datetime | None,
+        retry_in: timedelta,
+        error: str | None,
+    ) -> Queued: ...
+
+    def begin(self, claim: Claim, attempt_id: UUID, *, send_before: datetime, rule: str, first_send: bool) -> Begun: ...
+
+    def finish(
+        self,
+        claim: Claim,
+        attempt_id: UUID,
+        *,
+        outcome: OutcomeName,
+        next_status: NextStatus,
+        error: str | None = None,
+        code: int | None = None,
+        sid: str | None = None,
+        retry_in: timedelta | None = None,
+        reason: Reason | None = None,
+        counted: bool = True,
+    ) -> Finished: ...
+
+    def defer(self, claim: Claim, *, until: datetime, reason: Reason) -> bool: ...
+
+    def end(self, claim: Claim, *, status: Literal["failed", "cancelled"], error: str) -> bool: ...
+
+
+class Sender(Protocol):
+    """Twilio."""
+
+    def send(self, text: Text) -> Outcome:
+        """Make exactly one request. Whatever happens comes back as an outcome."""
+        ...
