@@ -1,0 +1,198 @@
+"""Serve an ASGI app on loopback from a background thread, and let it misbehave on the socket.
+
+    with LocalServer(app) as server:
+        httpx.get(server.url)
+
+`DropConnection` is an answer an app may return: the connection breaks in place of a response, or part-way into one.
+Uvicorn gives an app no such way, so the protocol below hands each request its transport.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import threading
+from types import TracebackType
+from typing import Final, Self
+
+import uvicorn
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_TRANSPORT: Final = "smsretry.transport"
+_START_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 5.0
+# Longer than any test or demo keeps a pooled connection idle: a server that closes one just as the client reuses it
+# would look like an answer lost on the way.
+_KEEP_ALIVE_SECONDS: Final = 300
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s: closing sends RST and not FIN
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that was free a moment ago. For a server of another process; `LocalServer` needs none."""
+    with socket.create_server((host, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class DropConnection(Response):
+    """In place of a response: the connection is reset before a byte of it, or closed after `head` of its body.
+
+    `head` goes out under a Content-Length one byte larger, so the client sees a body cut short. A client that
+    reads the whole head cannot mistake it for a complete answer.
+    """
+
+    def __init__(self, head: bytes | None = None, *, http_status: int = 200, media_type: str = "application/json"):
+        super().__init__(status_code=http_status, media_type=media_type)
+        self._head = head
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport: asyncio.Transport = scope["state"][_TRANSPORT]
+        if self._head is None:
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            transport.abort()
+        else:
+            self.headers["content-length"] = str(len(self._head) + 1)
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self._head, "more_body": True})
+            transport.close()
+        # Uvicorn answers 500 for an app that returns before it has noticed that the connection is gone.
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+class LocalServer:
+    """One ASGI app on `host:port`; port 0 takes a free one, and a later `start` takes that same one again."""
+
+    def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._app = app
+        self._host = host
+        self._port = port
+        self._server: _Server | None = None
+
+    @property
+    def url(self) -> str:
+        """`http://host:port`, no slash at the end. Known once started, and kept after `stop`."""
+        if not self._port:
+            raise RuntimeError("This server has no address yet: call start() first")
+        return f"http://{self._host}:{self._port}"
+
+    def start(self) -> Self:
+        """Return when requests are being answered. Raises OSError if the address cannot be bound."""
+        if self._server is not None:
+            raise RuntimeError(f"Already serving at {self.url}: call stop() first")
+        try:
+            listener = socket.create_server((self._host, self._port), backlog=512)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"Cannot listen on {self._host}:{self._port} ({os.strerror(error.errno or 0)}): "
+                "stop what listens there, or choose another port (0 takes a free one)",
+            ) from error
+        # asyncio sets this only on sockets it made itself; without it every answer waits 40 ms for an ACK.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = listener.getsockname()[1]
+        server = _Server(self._app, listener)
+        server.start()
+        self._server = server
+        return self
+
+    def stop(self) -> None:
+        """Close every connection, cancel what is still being answered, and join the thread. Safe to repeat."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+
+class _Protocol(H11Protocol):
+    """Hands each request its transport, and writes no access log: paths hold phone numbers."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError(f"{type(transport).__name__} is no TCP transport")
+        super().connection_made(transport)
+        # Here and not by uvicorn's own `access_log=False`, which would mute every uvicorn of this process.
+        self.access_log = False
+        self.app_state = {**self.app_state, _TRANSPORT: transport}
+
+
+class _Server(uvicorn.Server):
+    """One run of uvicorn in its own thread, on a socket that is already bound."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        super().__init__(
+            uvicorn.Config(
+                self._answer,
+                interface="asgi3",
+                http=_Protocol,
+                ws="none",
+                loop="asyncio",
+                log_config=None,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            )
+        )
+        self._app = app
+        self._listener = listener
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="LocalServer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._ready.wait(_START_SECONDS)
+        if not self.started:
+            self.should_exit = True
+            self._listener.close()
+            raise RuntimeError(f"The local server did not start: its app failed, or took over {_START_SECONDS:.0f} s")
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._thread.join(_STOP_SECONDS)
+        if self._thread.is_alive():
+            raise RuntimeError("The local server did not stop: its app blocks the event loop, or its own shutdown")
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready.set()
+
+    async def main_loop(self) -> None:
+        """Look for the end ten times as often as uvicorn does: tests start and stop a server each."""
+        while not await self.on_tick(0):
+            await asyncio.sleep(0.01)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Break off what uvicorn would wait for: idle connections, and answers that sleep."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # one turn, in which each request learns that nobody waits for its answer
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)
+        await self.lifespan.shutdown()
+
+    def _run(self) -> None:
+        # Uvicorn reports a failed start-up by SystemExit; `started` tells the same to the caller's thread.
+        with contextlib.suppress(SystemExit):
+            self.run(sockets=[self._listener])
+        self._ready.set()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            # Uvicorn logs a cancelled request as an app's error; at the end it is our own doing.
+            if not self.should_exit:
+                raise

@@ -1,0 +1,107 @@
+"""A Prefect server of its own: own home, data in the embedded PostgreSQL, nothing sent anywhere."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final, Self
+
+import httpx
+
+from smsretry.errors import LocalStackError
+from smsretry.local.guarded_process import GuardedProcess
+from smsretry.local.http import free_port
+from smsretry.local.postgres import EmbeddedPostgres
+
+DATABASE: Final = "prefect"
+
+SERVER_SETTINGS: Final = {
+    # States of finished tasks show in the UI within a second or two, not a minute.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    # 1,440 runs a day: keep two weeks of runs and three days of events.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "1209600",
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P3D",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+}
+"""What the README recommends for production too."""
+
+
+class PrefectServer:
+    """`prefect server start`, stopped with the block that started it.
+
+    Args:
+        home: PREFECT_HOME, its own.
+        port: the UI's and API's port; None takes a free one.
+    """
+
+    def __init__(self, home: Path, postgres: EmbeddedPostgres, *, port: int | None = None) -> None:
+        self._home = home
+        self._postgres = postgres
+        self.port = port or free_port()
+        self.log = home / "server.log"
+        self._process: GuardedProcess | None = None
+
+    @property
+    def url(self) -> str:
+        """The UI."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        """What a flow run, a runner or a worker needs to report here. No profile of the user's is read."""
+        return {
+            "PREFECT_API_URL": f"{self.url}/api",
+            "PREFECT_HOME": str(self._home),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def __enter__(self) -> Self:
+        self._home.mkdir(parents=True, exist_ok=True)
+        self._postgres.create_database(DATABASE)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process:
+            self._process.stop()
+
+    def start(self) -> None:
+        """Start, and wait until it answers.
+
+        Raises:
+            LocalStackError: it ended or did not answer within 90 seconds; names its log.
+        """
+        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        database = self._postgres.url(DATABASE).replace("postgresql://", "postgresql+asyncpg://")
+        self._process = GuardedProcess(
+            command,
+            log=self.log,
+            env={
+                **os.environ,
+                **self.environment(),
+                **SERVER_SETTINGS,
+                "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
+                "PREFECT_UI_URL": self.url,
+            },
+        )
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                if httpx.get(f"{self.url}/api/health", timeout=2).is_success:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.2)
+        self._process.stop()
+        raise LocalStackError(f"The Prefect server did not start on port {self.port}. Its log is {self.log}.")
+
+    def ended(self) -> bool:
+        """Whether it is no longer running."""
+        return self._process is None or self._process.poll() is not None
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self._process:
+            self._process.kill()

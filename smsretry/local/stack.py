@@ -1,0 +1,128 @@
+"""The embedded stack: everything smsretry talks to, on this machine, with no account and no Docker.
+
+PostgreSQL with our migrations, an endpoint that answers RPCs as Supabase does, and a stand-in for Twilio. The
+production adapters reach it through `environment()`, unchanged.
+"""
+
+import secrets
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg.rows import dict_row
+
+from smsretry.local.http import LocalServer
+from smsretry.local.postgres import EmbeddedPostgres
+from smsretry.local.postgrest import rpc_app
+from smsretry.local.postgrest_keys import Role, api_key
+from smsretry.local.rpc_faults import RpcFaults
+from smsretry.local.twilio_standin import TwilioStandin
+from smsretry.migrate import migrate
+from smsretry.settings import Settings
+
+SENDER: Final = "+15005550006"
+"""The number the stand-in's account owns: Twilio's magic number that passes all validation."""
+DATABASE: Final = "smsretry"
+
+
+class Stack:
+    """A running stack. A context manager: whatever was started is stopped, also when the start fails half way.
+
+    Args:
+        data_dir: where the database lives; what is there already is kept.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self.postgres = EmbeddedPostgres(data_dir / "postgres")
+        self._jwt_secret = secrets.token_urlsafe(32)
+        self._account_sid = "AC" + secrets.token_hex(16)
+        self._auth_token = secrets.token_hex(16)
+        self._shift = timedelta(0)
+        self._exit = ExitStack()
+        self.twilio = TwilioStandin(
+            account_sid=self._account_sid,
+            auth_token=self._auth_token,
+            senders=frozenset({SENDER}),
+            messaging_services=frozenset(),
+            clock=self.now,
+        )
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            starting.callback(self.postgres.stop)
+            self.postgres.start()
+            self.postgres.create_database(DATABASE)
+            self._prepare()
+            rpc = rpc_app(self.postgres.url(DATABASE, user="authenticator"), jwt_secret=self._jwt_secret)
+            self.rpc_faults: RpcFaults = rpc.state.faults
+            self._supabase = starting.enter_context(LocalServer(rpc))
+            self._twilio = starting.enter_context(LocalServer(self.twilio.app))
+            self._exit = starting.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    @property
+    def database_url(self) -> str:
+        """Of the application's database, as its owner."""
+        return self.postgres.url(DATABASE)
+
+    def connect(self) -> psycopg.Connection[dict[str, Any]]:
+        """A connection as the database's owner, in autocommit, with rows as dicts."""
+        return psycopg.connect(self.database_url, autocommit=True, row_factory=dict_row)
+
+    def key(self, role: Role, *, sub: str | None = None) -> str:
+        """An API key for `anon`, `authenticated` or `service_role`, as Supabase issues them."""
+        return api_key(role, jwt_secret=self._jwt_secret, sub=sub)
+
+    def environment(self) -> dict[str, str]:
+        """The settings that point smsretry at this stack."""
+        return {
+            "SUPABASE_URL": self._supabase.url,
+            "SUPABASE_SERVICE_ROLE_KEY": self.key("service_role"),
+            "TWILIO_ACCOUNT_SID": self._account_sid,
+            "TWILIO_AUTH_TOKEN": self._auth_token,
+            "TWILIO_FROM_NUMBER": SENDER,
+            "TWILIO_BASE_URL": self._twilio.url,
+        }
+
+    def now(self) -> datetime:
+        """The stack's time, which the database and the stand-in share."""
+        return datetime.now(UTC) + self._shift
+
+    def settings(self) -> Settings:
+        """`environment()` as settings."""
+        return Settings.model_validate({name.lower(): value for name, value in self.environment().items()})
+
+    def set_clock(self, to: datetime) -> None:
+        """Set the stack's time; it runs on from there."""
+        self.move_clock(to - self.now())
+
+    def move_clock(self, by: timedelta) -> None:
+        """Move the stack's time."""
+        self._shift += by
+        with self.connect() as connection:
+            connection.execute("update smsretry_local.clock set shift = %s", [self._shift])
+
+    def is_empty(self) -> bool:
+        """Whether no text was ever queued."""
+        with self.connect() as connection:
+            return connection.execute("select 1 from sms_retry_queue limit 1").fetchone() is None
+
+    def _prepare(self) -> None:
+        migrations_need, ours = _sql("supabase_roles.sql"), _sql("movable_clock.sql")
+        with self.connect() as connection:
+            connection.execute(migrations_need)
+            self.postgres.allow_login("authenticator")
+            migrate(self.database_url)
+            connection.execute(ours)
+            row = connection.execute("select shift from smsretry_local.clock").fetchone()
+            self._shift = row["shift"] if row else timedelta(0)
+
+
+def _sql(name: str) -> bytes:
+    return files("smsretry.local").joinpath(name).read_bytes()

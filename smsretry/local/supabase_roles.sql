@@ -1,0 +1,53 @@
+-- What a Supabase project holds before its first migration, as far as our migrations rely on it: the roles, the schema
+-- auth with its two helpers, and the generous default privileges that a migration has to take back. Idempotent.
+-- Sources: supabase/postgres, migrations/db/init-scripts/00000000000000-initial-schema.sql and
+-- 00000000000001-auth-schema.sql; https://supabase.com/docs/guides/database/postgres/roles
+--
+-- One difference: on Supabase `postgres` is not a superuser, here it is.
+
+do $$
+declare
+    wanted record;
+begin
+    for wanted in
+        select * from (values
+            ('anon', 'nologin noinherit'),                   -- a request without a user
+            ('authenticated', 'nologin noinherit'),          -- a request of a signed-in user
+            ('service_role', 'nologin noinherit bypassrls'), -- a request of the backend
+            ('authenticator', 'login noinherit')             -- who PostgREST connects as; becomes one of the three
+        ) as r (name, attributes)
+    loop
+        if not exists (select from pg_catalog.pg_roles where rolname = wanted.name) then
+            execute format('create role %I %s', wanted.name, wanted.attributes);
+        end if;
+    end loop;
+end
+$$;
+grant anon, authenticated, service_role to authenticator;
+-- Supabase's limits for a request; PostgREST's login carries them into every call.
+alter role authenticator set statement_timeout = '8s';
+alter role authenticator set lock_timeout = '8s';
+
+grant usage on schema public to anon, authenticated, service_role;
+alter default privileges for role postgres in schema public grant all on tables to anon, authenticated, service_role;
+alter default privileges for role postgres in schema public grant all on functions to anon, authenticated, service_role;
+alter default privileges for role postgres in schema public grant all on sequences to anon, authenticated, service_role;
+
+create schema if not exists extensions;
+grant usage on schema extensions to anon, authenticated, service_role;
+
+create schema if not exists auth;
+grant usage on schema auth to anon, authenticated, service_role;
+
+-- Who asks: the `sub` of the request's JWT. Null without one.
+create or replace function auth.uid() returns uuid
+language sql stable set search_path = '' as $$
+    select (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid
+$$;
+
+-- As which role: the `role` of the request's JWT. Null without one.
+create or replace function auth.role() returns text
+language sql stable set search_path = '' as $$
+    select nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role'
+$$;
+grant execute on function auth.uid(), auth.role() to anon, authenticated, service_role;

@@ -1,0 +1,80 @@
+"""What the Twilio stand-in accepted: the record by which a test counts real texts."""
+
+import threading
+import uuid
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
+"""What Twilio puts before every body of a trial account, and stores."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The parameters of one `POST Messages` that passed validation."""
+
+    to: str = field(repr=False)
+    sender: str | None = field(repr=False)
+    """The `From` number. None when only a messaging service was named: Twilio picks a number later."""
+    messaging_service_sid: str | None
+    body: str = field(repr=False)
+    status_callback: str | None
+    validity_period: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Request):
+    """One accepted message. `body` is as stored, so with the prefix of a trial account."""
+
+    sid: str
+    accepted_at: datetime
+    """By the stand-in's clock. Twilio's `date_created`, but with microseconds."""
+    sent_at: datetime | None = None
+    """Twilio's `date_sent`. None while the message waits in Twilio's own queue."""
+
+
+class Ledger:
+    """Every accepted message, oldest first. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: dict[str, Entry] = {}
+
+    def entries(self, to: str | None = None) -> tuple[Entry, ...]:
+        """All entries, or those to one number, in the order of acceptance."""
+        with self._lock:
+            return tuple(entry for entry in self._entries.values() if to is None or entry.to == to)
+
+    def find(self, sid: str) -> Entry | None:
+        """The entry of one SID."""
+        with self._lock:
+            return self._entries.get(sid)
+
+    def clear(self) -> None:
+        """Forget everything, as no real ledger can."""
+        with self._lock:
+            self._entries.clear()
+
+    def accept(self, request: Request, *, at: datetime, trial: bool) -> Entry:
+        """Record one message under a new SID."""
+        entry = Entry(
+            to=request.to,
+            sender=request.sender,
+            messaging_service_sid=request.messaging_service_sid,
+            body=TRIAL_PREFIX + request.body if trial else request.body,
+            status_callback=request.status_callback,
+            validity_period=request.validity_period,
+            sid=f"SM{uuid.uuid4().hex}",
+            accepted_at=at,
+        )
+        with self._lock:
+            self._entries[entry.sid] = entry
+        return entry
+
+    def mark_sent(self, *, at: datetime, pool_sender: str | None) -> None:
+        """Every waiting message leaves Twilio's queue; one that named no number gets `pool_sender`."""
+        with self._lock:
+            for sid, entry in self._entries.items():
+                if entry.sent_at is None:
+                    self._entries[sid] = replace(entry, sent_at=at, sender=entry.sender or pool_sender)
