@@ -1,0 +1,30 @@
+"""The composition root: settings from the environment, and the adapters they make."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from smsretry.adapters.supabase_queue import SupabaseQueue
+from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.ports import RetryQueue, Sender
+from smsretry.settings import load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a run works with."""
+
+    queue: RetryQueue
+    sender: Sender
+
+
+@contextmanager
+def services() -> Iterator[Services]:
+    """Connect, and close at the end of the run.
+
+    Raises:
+        SettingsError: names the variables that are missing or malformed.
+    """
+    settings = load_settings()
+    with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
+        yield Services(queue, sender)
