@@ -1,0 +1,147 @@
+"""What the tests share: one embedded stack a session, empty before each test."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from smsretry.adapters.supabase_queue import SupabaseQueue
+from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.local.stack import Stack
+from smsretry.settings import Settings
+
+PHONE = "+12125550123"
+BODY = "Hi Ann, thanks for visiting Maple Street Dental."
+NOON_IN_NEW_YORK = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
+"""A Tuesday, in winter: open everywhere in the contiguous states."""
+
+
+@pytest.fixture(scope="session")
+def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The embedded stack, started once."""
+    directory: Path = tmp_path_factory.mktemp("stack")
+    with Stack(directory) as stack:
+        yield stack
+    stack.postgres.remove()
+
+
+@pytest.fixture
+def stack(running_stack: Stack) -> Stack:
+    """The embedded stack with empty tables, a healthy Twilio and noon in New York."""
+    with running_stack.connect() as connection:
+        connection.execute("truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts")
+    running_stack.twilio.heal()
+    running_stack.rpc_faults.clear()
+    running_stack.twilio.ledger.clear()
+    running_stack.set_clock(NOON_IN_NEW_YORK)
+    return running_stack
+
+
+@pytest.fixture
+def settings(stack: Stack) -> Settings:
+    """Settings that point at the stack."""
+    return stack.settings()
+
+
+@pytest.fixture
+def queue(settings: Settings) -> Iterator[SupabaseQueue]:
+    """The production adapter, over HTTP."""
+    with SupabaseQueue(settings) as queue:
+        yield queue
+
+
+@pytest.fixture
+def sender(settings: Settings) -> Iterator[TwilioSender]:
+    """The production adapter, over HTTP."""
+    with TwilioSender(settings) as sender:
+        yield sender
+
+
+@dataclass
+class Business:
+    """Writes rows as the application does, and reads what became of them."""
+
+    connection: psycopg.Connection[dict[str, Any]]
+    now: Callable[[], datetime]
+    user_id: UUID = field(default_factory=uuid4)
+    id: UUID = field(default_factory=uuid4)
+
+    def open(self, timezone: str | None = "America/New_York") -> "Business":
+        """Insert the business."""
+        self.connection.execute(
+            "insert into businesses (id, user_id, name, timezone) values (%s, %s, 'Maple Street Dental', %s)",
+            [self.id, self.user_id, timezone],
+        )
+        return self
+
+    def customer(
+        self, *, phone: str | None = PHONE, timezone: str | None = "America/New_York", consent: str = "opted_in"
+    ) -> UUID:
+        """Insert a customer; returns the id."""
+        customer_id = uuid4()
+        self.connection.execute(
+            "insert into customers (id, business_id, phone, timezone, sms_consent_status) values (%s, %s, %s, %s, %s)",
+            [customer_id, self.id, phone, timezone, consent],
+        )
+        return customer_id
+
+    def send_log(self, customer_id: UUID, *, body: str | None = BODY) -> UUID:
+        """Insert a text that was not sent yet; returns the send log's id."""
+        log_id = uuid4()
+        self.connection.execute(
+            "insert into send_logs (id, business_id, customer_id, channel, subject) values (%s, %s, %s, 'sms', %s)",
+            [log_id, self.id, customer_id, body],
+        )
+        return log_id
+
+    def due_text(
+        self, *, body: str | None = BODY, due: timedelta = timedelta(minutes=-1), attempts: int = 0, **customer: Any
+    ) -> UUID:
+        """Insert a customer, a text and its queue row with the original columns only; returns the row's id."""
+        customer_id = self.customer(**customer)
+        return self.queue_row(self.send_log(customer_id, body=body), customer_id, due=due, attempts=attempts)
+
+    def queue_row(
+        self, log_id: UUID, customer_id: UUID, *, due: timedelta = timedelta(minutes=-1), attempts: int = 0
+    ) -> UUID:
+        """Insert a queue row as the application does; returns its id."""
+        row_id = uuid4()
+        self.connection.execute(
+            """insert into sms_retry_queue (id, business_id, send_log_id, customer_id, attempt_count, scheduled_for)
+               values (%s, %s, %s, %s, %s, %s)""",
+            [row_id, self.id, log_id, customer_id, attempts, self.now() + due],
+        )
+        return row_id
+
+    def row(self, row_id: UUID) -> dict[str, Any]:
+        """The queue row."""
+        return self._one("select * from sms_retry_queue where id = %s", row_id)
+
+    def log_of(self, row_id: UUID) -> dict[str, Any]:
+        """The send log of a queue row."""
+        return self._one(
+            "select l.* from send_logs l join sms_retry_queue q on q.send_log_id = l.id where q.id = %s", row_id
+        )
+
+    def attempts_of(self, row_id: UUID) -> list[dict[str, Any]]:
+        """The attempts of a queue row, in order."""
+        return self.connection.execute(
+            "select * from sms_send_attempts where retry_id = %s order by begun_at", [row_id]
+        ).fetchall()
+
+    def _one(self, query: str, row_id: UUID) -> dict[str, Any]:
+        found = self.connection.execute(query.encode(), [row_id]).fetchone()
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def business(stack: Stack) -> Iterator[Business]:
+    """A business in New York."""
+    with stack.connect() as connection:
+        yield Business(connection, stack.now).open()

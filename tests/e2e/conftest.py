@@ -1,0 +1,80 @@
+"""A real Prefect server, once a session, with its data beside the stack's."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from smsretry.local.demo import ROOT
+from smsretry.local.prefect_server import PrefectServer
+from smsretry.local.stack import Stack
+
+
+@dataclass(frozen=True)
+class Prefect:
+    """The server, and what its API says."""
+
+    server: PrefectServer
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Ask the API."""
+        return httpx.post(f"{self.server.url}/api/{path}", json=body, timeout=30).raise_for_status().json()
+
+    def get(self, path: str) -> Any:
+        """Ask the API."""
+        return httpx.get(f"{self.server.url}/api/{path}", timeout=30).raise_for_status().json()
+
+    def last_run(self) -> dict[str, Any]:
+        """The flow run that was started last."""
+        runs: list[dict[str, Any]] = self.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
+        return runs[0]
+
+    def task_runs(self, flow_run_id: str) -> list[dict[str, Any]]:
+        """Its task runs."""
+        found: list[dict[str, Any]] = self.post(
+            "task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}, "limit": 200}
+        )
+        return found
+
+
+@pytest.fixture(scope="session")
+def prefect(running_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    """The embedded Prefect server."""
+    with PrefectServer(tmp_path_factory.mktemp("prefect") / "home", running_stack.postgres) as server:
+        yield Prefect(server)
+
+
+@dataclass(frozen=True)
+class FlowProcess:
+    """Runs the flow as the runner does: in a process of its own, settings from the environment."""
+
+    stack: Stack
+    prefect: Prefect
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """The runner's environment."""
+        return {**os.environ, **self.prefect.server.environment(), **self.stack.environment(), **changes}
+
+    def run(self, **changes: str) -> tuple[dict[str, Any], str]:
+        """Run once; the flow run as the API has it, and what the process printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.process_sms_retries"],
+            cwd=ROOT,
+            env=self.environment(**changes),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return self.prefect.last_run(), done.stdout + done.stderr
+
+
+@pytest.fixture
+def flow(stack: Stack, prefect: Prefect) -> FlowProcess:
+    """The flow, against the stack with empty tables."""
+    return FlowProcess(stack, prefect)

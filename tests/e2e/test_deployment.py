@@ -1,0 +1,107 @@
+"""The deployment: the same by `serve` and by `prefect deploy`, with its schedule and its form for ad-hoc runs."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from smsretry.local.demo import ROOT
+from smsretry.local.guarded_process import GuardedProcess
+from tests.conftest import Business
+from tests.e2e.conftest import FlowProcess, Prefect
+
+PATH = "deployments/name/process-sms-retries/process-sms-retries"
+
+
+@contextmanager
+def served(flow: FlowProcess, log: Path) -> Iterator[None]:
+    """The deployments, served as `smsretry up` does."""
+    runner = GuardedProcess([sys.executable, "-m", "flows.serve"], log=log, env=flow.environment(), cwd=ROOT)
+    try:
+        wait_for(lambda: not deployment(flow.prefect)["paused"], runner)
+        yield
+    finally:
+        runner.stop()
+
+
+def deployment(prefect: Prefect) -> dict[str, Any]:
+    """The deployment as the API has it; paused when there is none yet."""
+    try:
+        found: dict[str, Any] = prefect.get(PATH)
+    except httpx.HTTPStatusError:
+        return {"paused": True}
+    return found
+
+
+def wait_for(condition: Any, runner: GuardedProcess, seconds: float = 60) -> None:
+    """Until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert runner.poll() is None, runner.log_tail()
+        assert time.monotonic() < deadline, runner.log_tail()
+        time.sleep(0.2)
+
+
+def test_serve_and_prefect_deploy_register_the_same_deployment(flow: FlowProcess, tmp_path: Path) -> None:
+    """Name, description, version, tags, parameters, schedule and form; `prefect.yaml` is the one definition."""
+
+    def essence() -> dict[str, Any]:
+        found = deployment(flow.prefect)
+        schedule = {key: found["schedules"][0][key] for key in ("schedule", "active", "slug")}
+        schedule["schedule"].pop("day_or", None)
+        keys = ("name", "description", "version", "tags", "parameters", "parameter_openapi_schema", "entrypoint")
+        return {key: found[key] for key in keys} | {"schedule": schedule, "schedules": len(found["schedules"])}
+
+    with served(flow, tmp_path / "runner.log"):
+        by_serve = essence()
+    for command in (["work-pool", "create", "smsretry", "--type", "process"], ["--no-prompt", "deploy", "--all"]):
+        subprocess.run(
+            [sys.executable, "-m", "prefect", *command],
+            cwd=ROOT,
+            env=flow.environment(),
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+    assert essence() == by_serve
+    assert by_serve["version"] == version("smsretry")
+    assert by_serve["schedule"]["schedule"] == {"cron": "* * * * *", "timezone": "UTC"}
+    assert by_serve["schedule"]["slug"] == "every-minute"
+
+
+def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bounds(
+    flow: FlowProcess, business: Business, tmp_path: Path
+) -> None:
+    """Two of three due texts when asked for two; 9999 is refused before anything runs."""
+    for _ in range(3):
+        business.due_text()
+    with served(flow, tmp_path / "runner.log"):
+        found = deployment(flow.prefect)
+        properties = found["parameter_openapi_schema"]["properties"]
+        assert properties["limit"] | {"title": ""} == {
+            "title": "",
+            "type": "integer",
+            "default": 50,
+            "minimum": 1,
+            "maximum": 500,
+            "position": 0,
+            "description": "How many due texts to take at most (1 to 500).",
+        }
+        assert "description" in properties["stale_minutes"]
+        run = flow.prefect.post(f"deployments/{found['id']}/create_flow_run", {"parameters": {"limit": 2}})
+        deadline = time.monotonic() + 60
+        while flow.prefect.get(f"flow_runs/{run['id']}")["state"]["type"] not in ("COMPLETED", "FAILED", "CRASHED"):
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+        state = flow.prefect.get(f"flow_runs/{run['id']}")["state"]
+        assert state["message"].startswith("recovered 0, claimed 2: sent 2 in ")
+        with pytest.raises(httpx.HTTPStatusError) as refused:
+            flow.prefect.post(f"deployments/{found['id']}/create_flow_run", {"parameters": {"limit": 9999}})
+        assert "9999 is greater than the maximum of 500" in refused.value.response.text

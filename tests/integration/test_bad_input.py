@@ -1,0 +1,151 @@
+"""Bad input: the exact message a person sees, and that nothing is lost by it."""
+
+import re
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from smsretry.adapters.supabase_queue import SupabaseQueue
+from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.errors import QueueMismatch, QueueRefused, QueueUnreachable
+from smsretry.local.http import LocalServer, free_port
+from smsretry.local.stack import Stack
+from smsretry.models import ItemResult
+from smsretry.pipeline import process_due
+from smsretry.settings import Settings
+from tests.conftest import Business
+
+
+def changed(settings: Settings, **changes: str) -> Settings:
+    """The stack's settings, one of them wrong."""
+    fields = settings.model_dump()
+    return Settings.model_validate({**fields, **changes})
+
+
+@contextmanager
+def answering(
+    answer: Callable[[Request], Coroutine[None, None, Response]], settings: Settings
+) -> Iterator[SupabaseQueue]:
+    """The adapter, with a server at SUPABASE_URL that gives every request this answer."""
+    with (
+        LocalServer(Starlette(routes=[Route("/{path:path}", answer, methods=["POST"])])) as site,
+        SupabaseQueue(changed(settings, supabase_url=site.url)) as queue,
+    ):
+        yield queue
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_a_key_of_the_wrong_role(stack: Stack, settings: Settings, role: str) -> None:
+    """The most common mistake of all: the anon key."""
+    key = stack.key("anon") if role == "anon" else stack.key("authenticated", sub=str(UUID(int=1)))
+    with (
+        SupabaseQueue(changed(settings, supabase_service_role_key=key)) as queue,
+        pytest.raises(QueueRefused) as raised,
+    ):
+        queue.claim_due(1)
+    status = 401 if role == "anon" else 403
+    assert str(raised.value) == (
+        f"Supabase refused the key (HTTP {status}). SUPABASE_SERVICE_ROLE_KEY must be the service_role (or secret) key "
+        "of this project, not the anon key."
+    )
+
+
+def test_a_key_that_is_none(settings: Settings) -> None:
+    """The key itself is not shown."""
+    with (
+        SupabaseQueue(changed(settings, supabase_service_role_key="hunter2")) as queue,
+        pytest.raises(QueueRefused) as raised,
+    ):
+        queue.claim_due(1)
+    assert str(raised.value).startswith("Supabase refused the key (HTTP 401).")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_supabase_is_not_there(settings: Settings) -> None:
+    """Names the variable, and what happens next."""
+    url = f"http://127.0.0.1:{free_port()}"
+    with SupabaseQueue(changed(settings, supabase_url=url)) as queue, pytest.raises(QueueUnreachable) as raised:
+        queue.claim_due(1)
+    assert str(raised.value) == (
+        f"Supabase did not answer claim_due_sms_retries (ConnectError). Check SUPABASE_URL ({url}) and that the "
+        "project is up; the next run tries again."
+    )
+
+
+@pytest.mark.parametrize("status", [200, 404, 502])
+def test_supabase_answers_with_a_web_page(settings: Settings, status: int) -> None:
+    """A page of 200 or 404 is the wrong address; one of 502 is a gateway whose project is away for a moment."""
+
+    async def page(_request: Request) -> Response:
+        return HTMLResponse("<html>Welcome</html>", status_code=status)
+
+    with answering(page, settings) as queue, pytest.raises((QueueMismatch, QueueUnreachable)) as raised:
+        queue.claim_due(1)
+    expected = {
+        200: "claim_due_sms_retries answered with something that is not its JSON. Check that SUPABASE_URL (…) is the "
+        "project's URL, not a web page's or the database's.",
+        404: "There is no Supabase API at SUPABASE_URL (…): it answered 404 to claim_due_sms_retries.",
+        502: "Supabase could not answer claim_due_sms_retries now (502). The next run tries again.",
+    }
+    assert re.sub(r"http://127\.0\.0\.1:\d+", "…", str(raised.value)) == expected[status]
+
+
+def test_the_database_was_never_migrated(settings: Settings) -> None:
+    """PostgREST knows no such function."""
+
+    async def unknown(_request: Request) -> Response:
+        return JSONResponse({"code": "PGRST202", "message": "…", "details": None, "hint": None}, status_code=404)
+
+    with answering(unknown, settings) as queue, pytest.raises(QueueMismatch) as raised:
+        queue.claim_due(1)
+    assert str(raised.value) == (
+        "The database has no function claim_due_sms_retries with these parameters. "
+        "Run `smsretry migrate` with this version."
+    )
+
+
+def test_the_database_is_of_another_version(settings: Settings) -> None:
+    """Its rows lack what this one needs; the row is not quoted."""
+
+    async def old(_request: Request) -> Response:
+        return JSONResponse([{"id": str(UUID(int=1)), "status": "processing", "phone": "+12125550123"}])
+
+    with answering(old, settings) as queue, pytest.raises(QueueMismatch) as raised:
+        queue.claim_due(1)
+    assert str(raised.value).startswith("claim_due_sms_retries answered with unusable columns: attempt_count, body, ")
+    assert str(raised.value).endswith("Run `smsretry migrate` with this version.")
+    assert "555" not in str(raised.value)
+
+
+def test_twilio_is_not_there(
+    stack: Stack, settings: Settings, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Nothing left, so nothing is in doubt and no attempt is used: the text goes out a minute later."""
+    row = business.due_text()
+    with TwilioSender(changed(settings, twilio_base_url=f"http://127.0.0.1:{free_port()}")) as nowhere:
+        (result,) = process_due(queue, nowhere, limit=1)
+    assert isinstance(result, ItemResult)
+    assert (result.fate, result.detail) == (
+        "RetryScheduled",
+        "Twilio could not be reached: the connection failed before the request left",
+    )
+    assert business.row(row)["attempt_count"] == 0
+    assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["not_sent"]
+
+
+def test_twilio_refuses_the_credentials(
+    stack: Stack, settings: Settings, business: Business, queue: SupabaseQueue
+) -> None:
+    """The text waits, unharmed, for somebody to mend them."""
+    row = business.due_text()
+    with TwilioSender(changed(settings, twilio_auth_token="wrong")) as locked_out:
+        (result,) = process_due(queue, locked_out, limit=1)
+    assert isinstance(result, ItemResult)
+    assert (result.fate, result.detail, result.code) == ("RetryScheduled", "Twilio 20003: Permission Denied", 20003)
+    assert business.row(row)["attempt_count"] == 0

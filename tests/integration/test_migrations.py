@@ -1,0 +1,763 @@
+"""The migrations: one schema whatever was there before, nothing of an older installation lost, and one set of books
+with the Supabase CLI.
+
+Each test has a database of its own, prepared as a Supabase project is before its first migration.
+"""
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from importlib.resources import files
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from smsretry.errors import MigrationError
+from smsretry.local.stack import Stack
+from smsretry.migrate import migrate, migrations
+from smsretry.models import Claim
+
+CLI_VERSION = "2.117.0"
+_ROLES = files("smsretry.local").joinpath("supabase_roles.sql").read_bytes()
+_ORIGINAL = Path(__file__).with_name("original_schema.sql").read_bytes()
+_FILES = [f"{migration.version}_{migration.name}" for migration in migrations()]
+_numbers = count(1)
+
+Snapshot = Mapping[str, frozenset[str]]
+Push = Callable[["Database"], str]
+
+
+class Database(NamedTuple):
+    """A database: its URL, and a connection of its owner's in autocommit."""
+
+    url: str
+    connection: psycopg.Connection[dict[str, Any]]
+
+    def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+        """The rows of a query."""
+        return self.connection.execute(query.encode(), values).fetchall()
+
+    def one(self, query: str, *values: object) -> dict[str, Any]:
+        """The one row of a query."""
+        [row] = self.rows(query, *values)
+        return row
+
+    def run(self, statements: str | bytes) -> None:
+        """Statements without a result."""
+        self.connection.execute(statements.encode() if isinstance(statements, str) else statements)
+
+    def applied(self) -> list[str]:
+        """What the books say was applied."""
+        books = self.rows("select version || '_' || name as file from supabase_migrations.schema_migrations order by 1")
+        return [row["file"] for row in books]
+
+
+@pytest.fixture
+def new_database(running_stack: Stack) -> Iterator[Callable[[], Database]]:
+    """Makes databases that hold what a Supabase project holds before its first migration."""
+    opened = []
+
+    def make() -> Database:
+        name = f"migrations_{next(_numbers)}"
+        running_stack.postgres.create_database(name)
+        url = running_stack.postgres.url(name)
+        connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        opened.append(connection)
+        connection.execute(_ROLES)
+        return Database(url, connection)
+
+    yield make
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def empty(new_database: Callable[[], Database]) -> Database:
+    """A new Supabase project."""
+    return new_database()
+
+
+@pytest.fixture
+def original(new_database: Callable[[], Database]) -> Database:
+    """An existing installation, without rows."""
+    database = new_database()
+    database.run(_ORIGINAL)
+    return database
+
+
+class Old(NamedTuple):
+    """The ids of an existing installation's queue rows."""
+
+    pending: UUID
+    processing: UUID
+    completed: UUID
+    failed: UUID
+    duplicate: UUID
+    duplicate_due_first: UUID
+    duplicate_processing: UUID
+    duplicate_of_processing: UUID
+
+
+@pytest.fixture
+def old(original: Database) -> Old:
+    """The existing installation's rows: every status, and two texts with two live rows each."""
+    business = original.one("insert into businesses (user_id, name) values (%s, 'Maple Street') returning id", uuid4())
+    customer = original.one(
+        "insert into customers (business_id, phone, sms_consent_status) values (%s, '+12125550123', 'opted_in')"
+        " returning id",
+        business["id"],
+    )
+
+    def text(status: str = "pending") -> UUID:
+        found = original.one(
+            """insert into send_logs (business_id, customer_id, channel, subject, status)
+               values (%s, %s, 'sms', 'Hi Ann', %s) returning id""",
+            business["id"], customer["id"], status,
+        )  # fmt: skip
+        log_id: UUID = found["id"]
+        return log_id
+
+    def row(
+        log: UUID, status: str, *, minutes: int = 0, attempts: int = 0, reason: str | None = "twilio_error"
+    ) -> UUID:
+        made = original.one(
+            """insert into sms_retry_queue (business_id, send_log_id, customer_id, status, attempt_count, max_attempts,
+                   scheduled_for, last_attempted_at, last_error, reason, created_at, updated_at)
+               values (%s, %s, %s, %s, %s, 3, now() + make_interval(mins => %s),
+                   case when %s > 0 then now() - interval '1 hour' end, 'Twilio was down', %s,
+                   now() - interval '1 day', now() - interval '1 hour') returning id""",
+            business["id"], log, customer["id"], status, attempts, minutes, attempts, reason,
+        )  # fmt: skip
+        row_id: UUID = made["id"]
+        return row_id
+
+    twice, begun_twice = text(), text()
+    return Old(
+        pending=row(text(), "pending", reason=None),
+        processing=row(text(), "processing", attempts=2),
+        completed=row(text("sent"), "completed", attempts=1),
+        failed=row(text("failed"), "failed", attempts=3),
+        duplicate=row(twice, "pending", minutes=5),
+        duplicate_due_first=row(twice, "pending", minutes=-5),
+        duplicate_processing=row(begun_twice, "processing", minutes=5, attempts=1),
+        duplicate_of_processing=row(begun_twice, "pending", minutes=-5),
+    )
+
+
+# What is compared
+
+
+def _snapshot(database: Database) -> Snapshot:
+    """Everything the migrations define, in words that depend on no order and no object id."""
+    return {
+        part: frozenset(
+            row["said"] for row in database.connection.execute(query.encode(), {"public_api": _PUBLIC_API}).fetchall()
+        )
+        for part, query in _CATALOGUE.items()
+    }
+
+
+_PUBLIC_API = [
+    "queue_sms_retry", "claim_due_sms_retries", "claim_sms_retry", "begin_sms_attempt", "finish_sms_attempt",
+    "defer_sms_retry", "end_sms_retry", "recover_stuck_sms_retries", "check_sms_retry_setup",
+]  # fmt: skip
+
+_CATALOGUE = {
+    "columns": """
+        select format('%%s.%%s %%s default=%%s notnull=%%s generated=%%s%%s', c.relname, a.attname,
+                      format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid), a.attnotnull,
+                      a.attgenerated, a.attidentity) as said
+        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+        where c.oid::regclass::text in ('sms_retry_queue', 'sms_send_attempts', 'smsretry.claimed_retry')""",
+    "comments": """
+        select format('%%s %%s: %%s', d.classoid::regclass,
+                      coalesce(c.relname || '.' || a.attname, c.relname, n.nspname), d.description) as said
+        from pg_description d
+        left join pg_class c on d.classoid = 'pg_class'::regclass and c.oid = d.objoid
+        left join pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid and d.objsubid > 0
+        left join pg_namespace n on d.classoid = 'pg_namespace'::regclass and n.oid = d.objoid
+        where c.oid::regclass::text in ('sms_retry_queue', 'sms_send_attempts') or n.nspname = 'smsretry'""",
+    "constraints": """
+        select format('%%s %%s %%s valid=%%s', conrelid::regclass, conname, pg_get_constraintdef(oid),
+                      convalidated) as said
+        from pg_constraint
+        where conrelid::regclass::text in ('sms_retry_queue', 'sms_send_attempts') and contype <> 'n'""",
+    "indexes": """
+        select pg_get_indexdef(i.indexrelid) || ' valid=' || i.indisvalid as said
+        from pg_index i where i.indrelid::regclass::text in ('sms_retry_queue', 'sms_send_attempts')""",
+    "policies": """
+        select format('%%s %%s', tablename, p) as said from pg_policies p
+        where schemaname = 'public' and tablename in ('sms_retry_queue', 'sms_send_attempts')""",
+    "tables": """
+        select format('%%s kind=%%s rls=%%s,%%s %%s', oid::regclass, relkind, relrowsecurity, relforcerowsecurity,
+                      (select array_agg(o order by o) from unnest(reloptions) o)) as said
+        from pg_class
+        where oid::regclass::text in ('sms_retry_queue', 'sms_send_attempts', 'smsretry.claimed_retry')""",
+    "views": "select pg_get_viewdef('smsretry.claimed_retry'::regclass) as said",
+    "functions": """
+        select pg_get_functiondef(p.oid) as said from pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace
+           or p.pronamespace = 'public'::regnamespace and p.proname = any (%(public_api)s)""",
+    "grants": """
+        select format('%%s: %%s %%s to %%s grantable=%%s', g.what, g.named, a.privilege_type,
+                      case a.grantee when 0 then 'public' else a.grantee::regrole::text end, a.is_grantable) as said
+        from (
+            select 'table' as what, oid::regclass::text as named, coalesce(relacl, acldefault('r', relowner)) as acl
+            from pg_class
+            where oid::regclass::text in ('sms_retry_queue', 'sms_send_attempts', 'smsretry.claimed_retry')
+            union all
+            select 'column', attrelid::regclass || '.' || attname, attacl
+            from pg_attribute where attrelid::regclass::text in ('sms_retry_queue', 'sms_send_attempts')
+            union all
+            select 'function', oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner))
+            from pg_proc where pronamespace = 'smsretry'::regnamespace
+                            or pronamespace = 'public'::regnamespace and proname = any (%(public_api)s)
+            union all
+            select 'schema', nspname, coalesce(nspacl, acldefault('n', nspowner))
+            from pg_namespace where nspname = 'smsretry'
+        ) g cross join lateral aclexplode(g.acl) a""",
+}  # fmt: skip
+_MAY_HAVE_MORE = ("constraints", "indexes")
+"""Where an existing installation keeps what is its own."""
+
+
+def _same_schema(found: Snapshot, wanted: Snapshot) -> None:
+    """Assert that nothing is missing, and nothing is there beyond an installation's own constraints and indexes."""
+    for part, definitions in wanted.items():
+        assert definitions, f"the snapshot sees no {part}"
+        assert definitions - found[part] == set(), f"missing {part}"
+        if part not in _MAY_HAVE_MORE:
+            assert found[part] - definitions == set(), f"unexpected {part}"
+
+
+@pytest.fixture(scope="session")
+def fresh_schema(running_stack: Stack) -> Snapshot:
+    """The schema of an empty database after one `migrate`."""
+    running_stack.postgres.create_database("migrations_fresh")
+    url = running_stack.postgres.url("migrations_fresh")
+    with closing(psycopg.connect(url, autocommit=True, row_factory=dict_row)) as connection:
+        connection.execute(_ROLES)
+        migrate(url)
+        return _snapshot(Database(url, connection))
+
+
+def _apply_files(database: Database) -> None:
+    """Run every file, whatever the books say."""
+    for migration in migrations():
+        with database.connection.transaction():
+            database.run(migration.text)
+
+
+# One schema
+
+
+def test_a_migrated_installation_has_the_schema_of_a_new_one(
+    original: Database, old: Old, fresh_schema: Snapshot
+) -> None:
+    """Tables full of rows, old functions and old policies end where an empty database ends."""
+    migrate(original.url)
+    _same_schema(_snapshot(original), fresh_schema)
+
+
+def test_the_original_installation_keeps_what_is_its_own(original: Database, old: Old) -> None:
+    """Foreign keys, checks, indexes and the trigger of the application are still there."""
+    own = "select conname as said from pg_constraint where conrelid = 'sms_retry_queue'::regclass and contype <> 'n'"
+    keys = {row["said"] for row in original.rows(own)}
+    migrate(original.url)
+    assert keys <= {row["said"] for row in original.rows(own)}
+    kept = original.rows(
+        """select indexname as said from pg_indexes where indexname like 'retry_queue_by%%'
+           union all select tgname from pg_trigger where tgrelid = 'sms_retry_queue'::regclass and not tgisinternal"""
+    )
+    assert {row["said"] for row in kept} == {
+        "retry_queue_by_due_time", "retry_queue_by_customer", "sms_retry_queue_updated_at"
+    }  # fmt: skip
+
+
+def test_applying_every_file_again_changes_nothing_on_a_new_database(empty: Database, fresh_schema: Snapshot) -> None:
+    """The files are safe to apply twice, even when the books are lost."""
+    _apply_files(empty)
+    _apply_files(empty)
+    found = _snapshot(empty)
+    assert found == fresh_schema
+
+
+def test_applying_every_file_again_changes_nothing_on_an_old_installation(
+    original: Database, old: Old, fresh_schema: Snapshot
+) -> None:
+    """Neither the schema nor a row differs after the second time."""
+    _apply_files(original)
+    once, rows = _snapshot(original), original.rows("select * from sms_retry_queue order by id")
+    attempts = original.rows("select * from sms_send_attempts order by id")
+    _apply_files(original)
+    assert _snapshot(original) == once
+    _same_schema(once, fresh_schema)
+    assert original.rows("select * from sms_retry_queue order by id") == rows
+    assert original.rows("select * from sms_send_attempts order by id") == attempts
+
+
+def test_a_row_with_a_status_nobody_knows_is_kept_and_the_rule_holds_for_the_next(
+    original: Database, old: Old, fresh_schema: Snapshot
+) -> None:
+    """What broke the rule before there was one stays; the rule is there, unvalidated, and refuses new ones."""
+    original.run("alter table sms_retry_queue drop constraint retry_status_known")
+    original.run(b"update sms_retry_queue set status = 'paused' where status = 'failed'")
+    migrate(original.url)
+    assert original.one("select status from sms_retry_queue where id = %s", old.failed)["status"] == "paused"
+    lenient = {part: frozenset(s.replace(" NOT VALID", "") for s in said) for part, said in _snapshot(original).items()}
+    unproven = {said for said in lenient["constraints"] if said.endswith("valid=f")}
+    assert {said.split()[1] for said in unproven} == {"sms_retry_queue_status"}
+    proven = {said.removesuffix("f") + "t" if said in unproven else said for said in lenient["constraints"]}
+    _same_schema({**lenient, "constraints": frozenset(proven)}, fresh_schema)
+    with pytest.raises(psycopg.errors.CheckViolation, match="sms_retry_queue_status"):
+        original.rows("update sms_retry_queue set status = 'asleep' where id = %s returning 1", old.pending)
+
+
+def test_an_owner_who_is_no_superuser_can_migrate(running_stack: Stack, empty: Database) -> None:
+    """On Supabase `postgres` is not a superuser."""
+    empty.run(
+        """do $$ begin
+               if not exists (select from pg_roles where rolname = 'plain_owner') then
+                   create role plain_owner login createdb createrole bypassrls;
+               end if;
+           end $$;
+           alter default privileges for role plain_owner in schema public
+               grant all on tables to anon, authenticated, service_role;
+           alter default privileges for role plain_owner in schema public
+               grant all on functions to anon, authenticated, service_role;
+           grant usage on schema auth to plain_owner"""
+    )
+    running_stack.postgres.allow_login("plain_owner")
+    name = empty.connection.info.dbname
+    empty.run(f'alter database "{name}" owner to plain_owner')
+    migrate(running_stack.postgres.url(name, user="plain_owner"))
+    assert [row for row in empty.rows("select * from check_sms_retry_setup()") if not row["ok"]] == []
+
+
+# Rows that were there before
+
+
+def test_migrating_loses_no_row(original: Database, old: Old) -> None:
+    """As many rows as before, in all four tables."""
+    tables = ("businesses", "customers", "send_logs", "sms_retry_queue")
+    before = [original.one(f"select count(*) as n from {table}")["n"] for table in tables]
+    migrate(original.url)
+    assert [original.one(f"select count(*) as n from {table}")["n"] for table in tables] == before
+    assert before == [1, 1, 6, 8]
+
+
+def test_the_application_s_data_is_as_it_was(original: Database, old: Old) -> None:
+    """Every original column of every row that was not a duplicate; updated_at moves where a claim was noted."""
+    query = """select id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
+                      last_attempted_at, last_error, reason, created_at
+               from sms_retry_queue where not id = any (%s) order by id"""
+    cancelled = [old.duplicate, old.duplicate_of_processing]
+    others = "select to_jsonb(t) as said from {} t order by id"
+    before = original.rows(query, cancelled)
+    untouched = original.rows("select id, updated_at from sms_retry_queue where status <> 'processing' order by id")
+    elsewhere = [original.rows(others.format(table)) for table in ("businesses", "customers", "send_logs")]
+    migrate(original.url)
+    assert original.rows(query, cancelled) == before
+    after = {row["id"]: row["updated_at"] for row in original.rows("select id, updated_at from sms_retry_queue")}
+    assert all(after[row["id"]] == row["updated_at"] for row in untouched if row["id"] not in cancelled)
+    assert [original.rows(others.format(table)) for table in ("businesses", "customers", "send_logs")] == elsewhere
+
+
+def test_of_two_live_rows_for_one_text_the_one_due_first_stays(original: Database, old: Old) -> None:
+    """The other is cancelled and says which row it duplicated."""
+    migrate(original.url)
+    assert original.one("select status from sms_retry_queue where id = %s", old.duplicate_due_first) == {
+        "status": "pending"
+    }
+    other = original.one("select status, last_error from sms_retry_queue where id = %s", old.duplicate)
+    assert other == {
+        "status": "cancelled", "last_error": f"Duplicate of row {old.duplicate_due_first}: one live row a text"
+    }  # fmt: skip
+
+
+def test_of_two_live_rows_the_one_that_may_have_been_sent_stays(original: Database, old: Old) -> None:
+    """A processing row wins over a pending one, also when that is due first: only its attempt tells what happened."""
+    migrate(original.url)
+    kept = original.one("select status, begun_at from sms_retry_queue where id = %s", old.duplicate_processing)
+    assert kept["status"] == "processing"
+    assert kept["begun_at"] is not None
+    other = original.one("select status, last_error from sms_retry_queue where id = %s", old.duplicate_of_processing)
+    assert other["status"] == "cancelled"
+    assert str(old.duplicate_processing) in other["last_error"]
+
+
+def test_no_text_has_two_live_rows_after_a_migration(original: Database, old: Old) -> None:
+    """Nor can it get a second one."""
+    migrate(original.url)
+    log = original.one("select * from sms_retry_queue where id = %s", old.pending)
+    with pytest.raises(psycopg.errors.UniqueViolation, match="sms_retry_queue_one_live_row"):
+        original.rows(
+            """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+               values (%s, %s, %s, now()) returning id""",
+            log["business_id"], log["send_log_id"], log["customer_id"],
+        )  # fmt: skip
+
+
+def test_what_an_old_worker_was_sending_is_begun(original: Database, old: Old) -> None:
+    """Its claim has a number, a lease and an attempt, all of the time it was last attempted."""
+    migrate(original.url)
+    row = original.one("select * from sms_retry_queue where id = %s", old.processing)
+    attempt = original.one("select * from sms_send_attempts where retry_id = %s", old.processing)
+    assert row["claim_no"] == attempt["claim_no"] == 1
+    assert row["attempt_id"] == attempt["id"]
+    assert row["claimed_at"] == row["begun_at"] == attempt["begun_at"] == row["last_attempted_at"]
+    assert attempt["attempt_number"] == row["attempt_count"] == 2
+    assert (attempt["outcome"], attempt["finished_at"]) == (None, None)
+    assert {row["retry_id"] for row in original.rows("select retry_id from sms_send_attempts")} == {
+        old.processing, old.duplicate_processing
+    }  # fmt: skip
+
+
+def test_what_an_old_worker_was_sending_is_recovered_in_doubt_and_not_sent_again(original: Database, old: Old) -> None:
+    """The old installation would have sent it a second time."""
+    migrate(original.url)
+    recovered = original.rows("select * from recover_stuck_sms_retries(10)")
+    assert {row["id"] for row in recovered} == {old.processing, old.duplicate_processing}
+    assert all(row["status"] == "pending" and row["in_doubt_since"] for row in recovered)
+    assert {row["outcome"] for row in original.rows("select outcome from sms_send_attempts")} == {"in_doubt"}
+    claimed = {row["id"] for row in original.rows("select id from claim_due_sms_retries(50)")}
+    assert claimed == {old.pending, old.duplicate_due_first}
+
+
+def test_of_two_rows_an_old_worker_was_sending_no_attempt_is_left_without_an_outcome(
+    original: Database, old: Old
+) -> None:
+    """A text that may have gone out twice: the cancelled row's attempt is in doubt, too."""
+    original.run(
+        b"update sms_retry_queue set status = 'processing' where last_error is not null and status = 'pending'"
+    )
+    migrate(original.url)
+    original.rows("select * from recover_stuck_sms_retries(10)")
+    unsettled = original.rows(
+        """select a.retry_id from sms_send_attempts a join sms_retry_queue q on q.id = a.retry_id
+           where q.status = 'cancelled' and a.outcome is null"""
+    )
+    assert unsettled == []
+
+
+def test_rows_that_already_wait_get_forty_eight_hours(original: Database, old: Old) -> None:
+    """From the migration on."""
+    migrate(original.url)
+    hours = original.rows(
+        "select extract(epoch from expires_at - clock_timestamp()) / 3600 as hours from sms_retry_queue"
+    )
+    assert len(hours) == 8
+    assert all(47.9 < row["hours"] <= 48 for row in hours)
+
+
+@pytest.mark.parametrize("column", ["attempt_count", "max_attempts", "scheduled_for"])
+def test_an_old_column_that_allowed_null_does_not_any_more(original: Database, column: str) -> None:
+    """A null there breaks the claim's answer for every row of the batch, or hides the row from the claim for ever."""
+    original.run(f"alter table sms_retry_queue alter column {column} drop not null")
+    migrate(original.url)
+    found = original.one(
+        "select attnotnull from pg_attribute where attrelid = 'sms_retry_queue'::regclass and attname = %s", column
+    )
+    assert found["attnotnull"]
+
+
+def test_a_row_without_its_text_and_customer_fails_alone(original: Database, old: Old) -> None:
+    """Columns that an old table lets be null (on delete set null) do not break the claim for the others."""
+    original.run("alter table sms_retry_queue alter column send_log_id drop not null")
+    original.run("alter table sms_retry_queue alter column customer_id drop not null")
+    original.run("update sms_retry_queue set send_log_id = null, customer_id = null where status = 'pending'")
+    migrate(original.url)
+    claimed = original.rows("select * from claim_due_sms_retries(10)")
+    assert claimed
+    assert not any(Claim.model_validate(row).send_log_found for row in claimed)
+
+
+def test_rows_without_a_text_are_not_duplicates_of_each_other(original: Database, old: Old) -> None:
+    """Two rows whose send log is gone (on delete set null) fail with that reason, not as duplicates."""
+    original.run("alter table sms_retry_queue alter column send_log_id drop not null")
+    ids = [old.pending, old.duplicate]
+    original.rows("update sms_retry_queue set send_log_id = null where id = any (%s) returning 1", ids)
+    migrate(original.url)
+    errors = original.rows("select last_error from sms_retry_queue where id = any (%s)", ids)
+    assert not any("Duplicate" in (row["last_error"] or "") for row in errors)
+
+
+# What stops a migration
+
+
+def test_rows_without_a_business_stop_the_migration_and_leave_nothing_of_that_file(
+    original: Database, old: Old, fresh_schema: Snapshot
+) -> None:
+    """The message says what to do; once done, the same call goes through to the same schema."""
+    original.run("alter table sms_retry_queue alter column business_id drop not null")
+    original.rows("update sms_retry_queue set business_id = null where id = %s returning 1", old.pending)
+    with pytest.raises(MigrationError) as raised:
+        migrate(original.url)
+    message = str(raised.value)
+    assert _FILES[1] in message
+    assert "rows without business_id" in message
+    assert "Give each a business_id or delete it" in message
+    assert original.applied() == _FILES[:1]
+    columns = original.rows("select attname from pg_attribute where attrelid = 'sms_retry_queue'::regclass")
+    assert "claim_no" not in {row["attname"] for row in columns}
+    assert original.one("select to_regclass('public.sms_send_attempts') as found")["found"] is None
+
+    original.rows("delete from sms_retry_queue where business_id is null returning 1")
+    assert [f"{migration.version}_{migration.name}" for migration in migrate(original.url)] == _FILES[1:]
+    _same_schema(_snapshot(original), fresh_schema)
+
+
+def test_no_connection_is_a_readable_error_without_the_password(running_stack: Stack) -> None:
+    """A closed port, a wrong password, a database that does not exist."""
+    good = running_stack.postgres.url("nowhere")
+    secret = good.split(":")[2].split("@")[0]
+    wrong_port = f"postgresql://postgres:{secret}@127.0.0.1:1/nowhere"
+    wrong_password = good.replace(secret, "wr0ng-secret")
+    for url, word in ((wrong_port, "refused"), (wrong_password, "password authentication"), (good, '"nowhere"')):
+        with pytest.raises(MigrationError, match="No connection to the database") as raised:
+            migrate(url)
+        message = str(raised.value)
+        assert word in message
+        assert "--db-url" in message
+        assert secret not in message
+        assert "wr0ng-secret" not in message
+        assert raised.value.__cause__ is None
+        assert raised.value.__context__ is None
+
+
+def test_a_refused_connection_names_host_and_port() -> None:
+    """Whoever mistyped the port must be able to see it."""
+    with pytest.raises(MigrationError, match=r"127\.0\.0\.1"):
+        migrate("postgresql://postgres@127.0.0.1:1/nowhere")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "https://project.supabase.co",
+        "postgresql://postgres:gehe%im@127.0.0.1:1/postgres",
+        "postgresql://postgres:geheim@127.0.0.1:1/postgres?pgbouncer=true",
+    ],
+)
+def test_a_database_url_that_is_none_is_a_migration_error(url: str) -> None:
+    """A typing error, the project's web address, an unescaped %, an option of another library's."""
+    with pytest.raises(MigrationError) as raised:
+        migrate(url)
+    assert "gehe" not in str(raised.value)
+
+
+def test_an_unescaped_password_is_not_taken_for_a_host_and_shown() -> None:
+    """Supabase's generated passwords may hold an @, and its pages show the URL with a placeholder."""
+    with pytest.raises(MigrationError) as raised:
+        migrate("postgresql://postgres:geh@eim@127.0.0.1:1/postgres")
+    assert "eim" not in str(raised.value)
+
+
+def test_a_migration_that_waited_too_long_for_a_lock_names_its_file(empty: Database) -> None:
+    """The database was reached: to look for a wrong URL would be the wrong thing to do."""
+    migrate(empty.url)
+    empty.run(f"delete from supabase_migrations.schema_migrations where version = '{migrations()[1].version}'")
+    with psycopg.connect(empty.url) as other:
+        other.execute("lock table sms_retry_queue")
+        with pytest.raises(MigrationError) as raised:
+            migrate(f"{empty.url}?options=-clock_timeout%3D200")
+    assert "No connection" not in str(raised.value)
+    assert _FILES[1] in str(raised.value)
+
+
+# Books
+
+
+def test_migrating_twice_applies_nothing_the_second_time(empty: Database) -> None:
+    """The first call returns every file in order, the second none."""
+    assert [f"{migration.version}_{migration.name}" for migration in migrate(empty.url)] == _FILES
+    assert migrate(empty.url) == []
+
+
+def test_the_books_name_every_file_and_hold_its_statements(empty: Database) -> None:
+    """In the table and the columns that the Supabase CLI reads and writes."""
+    migrate(empty.url)
+    assert empty.applied() == _FILES
+    kept = empty.rows("select version, statements from supabase_migrations.schema_migrations")
+    assert {row["version"]: "".join(row["statements"]) for row in kept} == {
+        migration.version: migration.text for migration in migrations()
+    }
+
+
+def test_two_migrations_at_once_both_succeed_and_each_file_is_applied_once(
+    empty: Database, fresh_schema: Snapshot
+) -> None:
+    """Two machines are deployed at the same moment."""
+    with ThreadPoolExecutor(4) as machines:
+        applied = list(machines.map(migrate, [empty.url] * 4))
+    assert Counter(migration.version for one in applied for migration in one) == {
+        migration.version: 1 for migration in migrations()
+    }
+    assert empty.applied() == _FILES
+    assert _snapshot(empty) == fresh_schema
+
+
+# The Supabase CLI
+
+
+@pytest.fixture
+def push(tmp_path: Path) -> Push:
+    """`supabase db push` of a copy of our folder, which has no config.toml; returns what the CLI said."""
+    executable = os.environ.get("SMSRETRY_SUPABASE_CLI") or shutil.which("supabase")
+    if executable is None:
+        how = (
+            f"no Supabase CLI: `npm install supabase@{CLI_VERSION}`, then set SMSRETRY_SUPABASE_CLI to "
+            "node_modules/.bin/supabase or put it on the PATH"
+        )
+        if os.environ.get("SMSRETRY_REQUIRE_SUPABASE_CLI") == "1":
+            pytest.fail(how)
+        pytest.skip(how)
+    project, home = tmp_path / "project", tmp_path / "home"
+    home.mkdir()
+    shutil.copytree(str(files("smsretry").joinpath("supabase")), project / "supabase")
+    assert not (project / "supabase" / "config.toml").exists()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "SUPABASE_TELEMETRY_DISABLED": "1",
+        "DO_NOT_TRACK": "1",
+        "SUPABASE_NO_UPDATE_NOTIFIER": "1",
+    }
+
+    def run(database: Database) -> str:
+        url = f"{database.url}?sslmode=disable"
+        command = [executable, "db", "push", "--workdir", str(project), "--db-url", url, "--yes"]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        said = ended.stdout + ended.stderr
+        assert ended.returncode == 0, said
+        return said
+
+    return run
+
+
+def test_the_supabase_cli_makes_the_same_schema_on_a_new_database(
+    empty: Database, push: Push, fresh_schema: Snapshot
+) -> None:
+    """It takes the files apart into statements in its own way; `migrate` then finds nothing to do."""
+    push(empty)
+    assert _snapshot(empty) == fresh_schema
+    assert empty.applied() == _FILES
+    assert migrate(empty.url) == []
+
+
+def test_the_supabase_cli_makes_the_same_schema_of_an_old_installation(
+    original: Database, old: Old, push: Push, fresh_schema: Snapshot
+) -> None:
+    """With its rows in the same state as after `migrate`."""
+    push(original)
+    _same_schema(_snapshot(original), fresh_schema)
+    states = original.rows("select status, count(*) as n from sms_retry_queue group by status")
+    assert {row["status"]: row["n"] for row in states} == {
+        "pending": 2, "processing": 2, "completed": 1, "failed": 1, "cancelled": 2
+    }  # fmt: skip
+
+
+def test_the_supabase_cli_finds_nothing_to_do_after_migrate(empty: Database, push: Push) -> None:
+    """Both keep the same books."""
+    migrate(empty.url)
+    assert "up to date" in push(empty)
+    assert empty.applied() == _FILES
+
+
+def test_the_supabase_cli_goes_on_where_migrate_stopped(
+    original: Database, old: Old, push: Push, fresh_schema: Snapshot
+) -> None:
+    """A failed `migrate` keeps the files before; the CLI applies the rest."""
+    original.run("alter table sms_retry_queue alter column business_id drop not null")
+    original.rows("update sms_retry_queue set business_id = null where id = %s returning 1", old.pending)
+    with pytest.raises(MigrationError):
+        migrate(original.url)
+    original.rows("delete from sms_retry_queue where business_id is null returning 1")
+    push(original)
+    assert original.applied() == _FILES
+    _same_schema(_snapshot(original), fresh_schema)
+
+
+def test_the_package_s_folder_holds_migrations_and_nothing_else() -> None:
+    """No config.toml and no .temp that a CLI left behind."""
+    folder = files("smsretry").joinpath("supabase")
+    assert [entry.name for entry in folder.iterdir()] == ["migrations"]
+    names = sorted(entry.name for entry in folder.joinpath("migrations").iterdir())
+    assert names == [f"{name}.sql" for name in _FILES]
+
+
+# The check of the set-up
+
+
+def _complaints(database: Database) -> dict[str, str]:
+    found = database.rows("select * from check_sms_retry_setup()")
+    return {row["subject"]: row["advice"] for row in found if not row["ok"]}
+
+
+@pytest.mark.parametrize("installation", ["empty", "original"])
+def test_a_migrated_database_passes_its_own_check(installation: str, request: pytest.FixtureRequest) -> None:
+    """Every function, every table's row level security, and the unique index."""
+    database: Database = request.getfixturevalue(installation)
+    migrate(database.url)
+    assert _complaints(database) == {}
+    subjects = {row["subject"] for row in database.rows("select subject from check_sms_retry_setup()")}
+    assert {f"function {name}" for name in _PUBLIC_API} < subjects
+    assert len(subjects) == len(_PUBLIC_API) + 5 + 2 + 1 + 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "subject", "advice"),
+    [
+        ("drop function defer_sms_retry", "function defer_sms_retry", "smsretry migrate"),
+        ("grant execute on function claim_sms_retry to anon", "function claim_sms_retry", "revoke execute"),
+        ("grant execute on function claim_sms_retry to public", "function claim_sms_retry", "revoke execute"),
+        ("grant execute on function end_sms_retry to authenticated", "function end_sms_retry", "revoke execute"),
+        ("revoke execute on function end_sms_retry from service_role", "function end_sms_retry", "service_role"),
+        (
+            "create function claim_due_sms_retries(n bigint) returns int language sql as 'select 1'",
+            "function claim_due_sms_retries", "2 times",
+        ),
+        (
+            "alter table sms_retry_queue disable row level security",
+            "row level security of sms_retry_queue", "alter table public.sms_retry_queue enable",
+        ),
+        ("drop index sms_retry_queue_one_live_row", "one live row a text", "sms_retry_queue_one_live_row"),
+        pytest.param(
+            "drop policy \"Owners read their retries\" on sms_retry_queue;"
+            "create policy everyone on sms_retry_queue for update to authenticated using (true);"
+            "grant update on sms_retry_queue to authenticated",
+            "only service_role changes sms_retry_queue", "update",
+        ),
+        pytest.param(
+            "drop table sms_send_attempts cascade", "row level security of sms_send_attempts", "missing",
+        ),
+    ],
+)  # fmt: skip
+def test_the_check_says_what_is_wrong_and_what_to_do(empty: Database, harm: str, subject: str, advice: str) -> None:
+    """One thing is harmed, and that one thing is found."""
+    migrate(empty.url)
+    with empty.connection.transaction(force_rollback=True):
+        empty.run(harm)
+        complaints = _complaints(empty)
+    assert list(complaints) == [subject]
+    assert advice in complaints[subject]
+    assert _complaints(empty) == {}
+
+
+def test_migrate_mends_nothing_that_it_has_applied_already(empty: Database) -> None:
+    """What the check's advice relies on is pinned here: a function dropped by hand does not come back."""
+    migrate(empty.url)
+    empty.run("drop function defer_sms_retry")
+    assert migrate(empty.url) == []
+    assert list(_complaints(empty)) == ["function defer_sms_retry"]

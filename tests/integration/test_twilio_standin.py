@@ -1,0 +1,707 @@
+"""The Twilio stand-in, driven by Twilio's own SDK: what it accepts, refuses, lists, and how it can be made to fail."""
+
+import json
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
+
+import pytest
+import requests
+from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+
+from smsretry.local.http import LocalServer
+from smsretry.local.twilio_faults import (
+    AcceptThenDrop,
+    AcceptThenWait,
+    BrokenAnswer,
+    DropUnaccepted,
+    Fault,
+    HtmlError,
+    JsonError,
+    ListError,
+    ListLag,
+)
+from smsretry.local.twilio_ledger import TRIAL_PREFIX
+from smsretry.local.twilio_resources import count_segments
+from smsretry.local.twilio_standin import TwilioStandin
+
+TO = "+12025550123"
+OTHER = "+12025550124"
+SENDER = "+12025550199"
+BODY = "Would you leave us a review?"
+MESSAGE_PROPERTIES = {
+    "account_sid", "api_version", "body", "date_created", "date_sent", "date_updated", "direction", "error_code",
+    "error_message", "from", "messaging_service_sid", "num_media", "num_segments", "price", "price_unit", "sid",
+    "status", "subresource_uris", "to", "uri",
+}  # fmt: skip
+
+
+class FakeClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 2, 15, 30, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class World:
+    """A running stand-in, and the ways to reach it."""
+
+    standin: TwilioStandin
+    url: str
+    account_sid: str
+    auth_token: str
+    service: str
+    clock: FakeClock
+
+    def client(self, user: str | None = None, password: str | None = None, *, wait: float = 5) -> Client:
+        client = Client(
+            user or self.account_sid,
+            password or self.auth_token,
+            account_sid=self.account_sid,
+            http_client=TwilioHttpClient(timeout=wait),
+        )
+        client.api.base_url = client.messaging.base_url = self.url
+        return client
+
+    def send(self, to: str = TO, body: str = BODY, **options: Any) -> Any:
+        """One text by the SDK."""
+        return self.client().messages.create(to=to, body=body, **(options or {"from_": SENDER}))
+
+    def post(self, form: dict[str, str] | None = None, **options: Any) -> requests.Response:
+        """One text without the SDK."""
+        form = {"To": TO, "From": SENDER, "Body": BODY} if form is None else form
+        return requests.post(self.messages_url, form, auth=(self.account_sid, self.auth_token), timeout=5, **options)
+
+    def get(self, path: str) -> requests.Response:
+        return requests.get(self.url + path, auth=(self.account_sid, self.auth_token), timeout=5)
+
+    @property
+    def messages_url(self) -> str:
+        return f"{self.url}/2010-04-01/Accounts/{self.account_sid}/Messages.json"
+
+    def accepted(self, to: str | None = None) -> int:
+        return len(self.standin.ledger.entries(to))
+
+
+def make_world(*, trial: bool = False, clock: FakeClock | None = None) -> tuple[World, LocalServer]:
+    account_sid, auth_token, service = f"AC{uuid.uuid4().hex}", secrets.token_hex(16), f"MG{uuid.uuid4().hex}"
+    clock = clock or FakeClock()
+    standin = TwilioStandin(
+        account_sid=account_sid,
+        auth_token=auth_token,
+        senders=frozenset({SENDER}),
+        messaging_services=frozenset({service}),
+        api_keys={"SK" + "0" * 32: "key secret"},
+        trial=trial,
+        clock=clock,
+    )
+    server = LocalServer(standin.app)
+    return World(standin, "", account_sid, auth_token, service, clock), server
+
+
+@pytest.fixture(autouse=True)
+def _no_detours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK and requests read these, and would look for the stand-in elsewhere."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("TWILIO_EDGE", raising=False)
+    monkeypatch.delenv("TWILIO_REGION", raising=False)
+
+
+@pytest.fixture(name="world")
+def _world() -> Iterator[World]:
+    world, server = make_world()
+    with server:
+        world.url = server.url
+        yield world
+
+
+@pytest.fixture(name="trial")
+def _trial() -> Iterator[World]:
+    world, server = make_world(trial=True)
+    with server:
+        world.url = server.url
+        yield world
+
+
+def error_code(send: Callable[[], object]) -> tuple[int, int]:
+    """The code and HTTP status of the error that Twilio's SDK raises."""
+    with pytest.raises(TwilioRestException) as caught:
+        send()
+    assert caught.value.code is not None
+    return caught.value.code, caught.value.status
+
+
+# Accepting
+
+
+def test_a_text_from_a_number_is_queued_and_in_the_ledger(world: World) -> None:
+    """A plain From gives a queued message whose sender, body and SID the ledger knows."""
+    message = world.send(status_callback="https://example.com/s?m=1", validity_period=600, from_=SENDER)
+
+    assert re.fullmatch(r"SM[0-9a-f]{32}", message.sid)
+    assert (message.status, message.from_, message.num_segments) == ("queued", SENDER, "1")
+    (entry,) = world.standin.ledger.entries(TO)
+    assert (entry.sid, entry.to, entry.sender, entry.body) == (message.sid, TO, SENDER, BODY)
+    assert (entry.status_callback, entry.validity_period) == ("https://example.com/s?m=1", timedelta(minutes=10))
+    assert (entry.messaging_service_sid, entry.accepted_at) == (None, world.clock.now)
+
+
+def test_a_text_through_a_messaging_service_has_no_sender_yet(world: World) -> None:
+    """A messaging service gives an accepted message without a number, without segments and without a currency."""
+    content = world.post({"To": TO, "MessagingServiceSid": world.service, "Body": BODY}).json()
+
+    assert (content["status"], content["from"], content["num_segments"]) == ("accepted", None, "0")
+    assert (content["messaging_service_sid"], content["price_unit"]) == (world.service, None)
+    assert world.standin.ledger.entries()[0].sender is None
+
+
+def test_a_text_may_name_both_a_service_and_a_number_of_the_account(world: World) -> None:
+    """With both given, the message carries both."""
+    message = world.send(from_=SENDER, messaging_service_sid=world.service)
+
+    assert (message.status, message.from_, message.messaging_service_sid) == ("accepted", SENDER, world.service)
+
+
+def test_a_message_has_exactly_twilios_twenty_properties(world: World) -> None:
+    """Names, types and date format are those of Twilio's Message resource."""
+    answer = world.post()
+    content = answer.json()
+
+    assert answer.status_code == 201
+    assert set(content) == MESSAGE_PROPERTIES
+    assert (content["num_media"], content["price"], content["price_unit"]) == ("0", None, "USD")
+    assert (content["date_sent"], content["error_code"], content["direction"]) == (None, None, "outbound-api")
+    assert content["date_created"] == "Mon, 02 Mar 2026 15:30:00 +0000"
+    assert parsedate_to_datetime(content["date_created"]) == world.clock.now
+    assert world.get(content["uri"]).json() == content
+
+
+def test_a_trial_account_stores_the_body_with_its_prefix(trial: World) -> None:
+    """A look-up by body has to know about the prefix."""
+    message = trial.send()
+
+    assert message.body == TRIAL_PREFIX + BODY
+    assert trial.standin.ledger.entries()[0].body == TRIAL_PREFIX + BODY
+
+
+def test_a_formatted_number_is_stored_as_e164(world: World) -> None:
+    """Twilio normalises To, so the ledger is asked by E.164."""
+    world.send(to="+1 (202) 555-0123")
+
+    assert world.accepted(TO) == 1
+
+
+def test_a_waiting_message_becomes_sent_when_told_to(world: World) -> None:
+    """Sending fills the date and gives a service's message a number of the account."""
+    sid = world.send(messaging_service_sid=world.service).sid
+    world.clock.now += timedelta(seconds=3)
+    world.standin.send_queued()
+
+    message = world.client().messages(sid).fetch()
+    assert (message.status, message.from_, message.date_sent) == ("sent", SENDER, world.clock.now)
+
+
+def test_every_text_of_many_threads_is_in_the_ledger_once(world: World) -> None:
+    """Concurrent sends lose nothing and share no SID."""
+    with ThreadPoolExecutor(8) as pool:
+        sids = list(pool.map(lambda _: world.post().json()["sid"], range(80)))
+
+    assert len(set(sids)) == 80
+    assert {entry.sid for entry in world.standin.ledger.entries()} == set(sids)
+
+
+def test_the_ledger_counts_by_recipient_and_can_be_cleared(world: World) -> None:
+    """Counting real texts to one person is what the ledger is for."""
+    for to in (TO, OTHER, TO):
+        world.send(to=to)
+
+    assert (world.accepted(TO), world.accepted(OTHER), world.accepted()) == (2, 1, 3)
+    world.standin.ledger.clear()
+    assert world.accepted() == 0
+
+
+def test_a_ledger_entry_shows_no_number_and_no_body(world: World) -> None:
+    """Entries end up in test output and logs."""
+    world.send()
+
+    shown = repr(world.standin.ledger.entries())
+    assert TO not in shown
+    assert SENDER not in shown
+    assert BODY not in shown
+
+
+@pytest.mark.parametrize(
+    ("body", "segments"),
+    [("a" * 160, 1), ("a" * 161, 2), ("€" * 80, 1), ("€" * 81, 2), ("я" * 70, 1), ("я" * 71, 2), ("😀" * 36, 2)],
+)
+def test_segments_are_counted_as_they_are_billed(body: str, segments: int) -> None:
+    """GSM 03.38 fits 160 or 153 a segment, anything else 70 or 67 UTF-16 units."""
+    assert count_segments(body) == segments
+
+
+# Refusing
+
+FORM = {"To": TO, "From": SENDER, "Body": BODY}
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"To": ""}, 21604),
+        ({"To": "not a number"}, 21211),
+        ({"To": "2025550123"}, 21211),
+        ({"To": "+1555"}, 21211),
+        ({"From": ""}, 21603),
+        ({"From": OTHER}, 21606),
+        ({"From": "nonsense"}, 21212),
+        ({"Body": ""}, 21602),
+        ({"Body": "x" * 1601}, 21617),
+        ({"Body": "😀" * 801}, 21617),
+        ({"StatusCallback": "not a url"}, 21609),
+        ({"StatusCallback": "https://example.com/" + "x" * 4000}, 21609),
+        ({"ValidityPeriod": "0"}, 21624),
+        ({"ValidityPeriod": "36001"}, 21624),
+        ({"ValidityPeriod": "soon"}, 21624),
+        ({"From": "", "MessagingServiceSid": "MG123"}, 21705),
+        ({"From": "", "MessagingServiceSid": "MG" + "0" * 32}, 21701),
+    ],
+)
+def test_a_request_that_breaks_a_rule_is_refused_with_twilios_code(
+    world: World, change: dict[str, str], code: int
+) -> None:
+    """Missing, malformed or foreign parameters create nothing."""
+    answer = world.post({name: value for name, value in {**FORM, **change}.items() if value})
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == code
+    assert world.accepted() == 0
+
+
+@pytest.mark.parametrize("body", ["x" * 1600, "😀" * 800])
+def test_a_body_of_exactly_the_limit_is_accepted(world: World, body: str) -> None:
+    """The limit of 1,600 is counted in UTF-16 units and inclusive."""
+    assert world.post({**FORM, "Body": body}).status_code == 201
+
+
+def test_a_request_that_is_no_form_has_no_recipient(world: World) -> None:
+    """JSON instead of a form is refused as if it had no To, as Twilio documents."""
+    auth = (world.account_sid, world.auth_token)
+    answer = requests.post(world.messages_url, json=FORM, auth=auth, timeout=5)
+
+    assert answer.json()["code"] == 21604
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        ("+15005550001", 21211),
+        ("+15005550002", 21612),
+        ("+15005550003", 21408),
+        ("+15005550004", 21610),
+        ("+15005550009", 21614),
+    ],
+)
+def test_a_magic_recipient_gets_its_error(world: World, number: str, code: int) -> None:
+    """Twilio's magic To numbers fail here as with its test credentials."""
+    assert error_code(lambda: world.send(to=number)) == (code, 400)
+    assert error_code(lambda: world.send(to=number, messaging_service_sid=world.service)) == (code, 400)
+    assert world.accepted() == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "status"),
+    [("+15005550001", 21212, 400), ("+15005550007", 21606, 400), ("+15005550008", 21611, 429)],
+)
+def test_a_magic_sender_gets_its_error(world: World, number: str, code: int, status: int) -> None:
+    """Twilio's magic From numbers fail here as with its test credentials."""
+    assert error_code(lambda: world.send(from_=number)) == (code, status)
+    assert world.accepted() == 0
+
+
+def test_the_good_magic_number_sends_and_receives(world: World) -> None:
+    """+15005550006 passes every check as sender and as recipient."""
+    assert world.send(to="+15005550006", from_="+15005550006").status == "queued"
+
+
+def test_an_error_has_twilios_four_properties_and_quotes_the_number(world: World) -> None:
+    """The message text holds a phone number, which whoever reads it must not pass on."""
+    content = world.post({**FORM, "To": "+15005550001"}).json()
+
+    assert content == {
+        "code": 21211,
+        "message": "The 'To' number +15005550001 is not a valid phone number.",
+        "more_info": "https://www.twilio.com/docs/errors/21211",
+        "status": 400,
+    }
+
+
+# Credentials and the resources beside messages
+
+
+def test_wrong_credentials_are_refused(world: World) -> None:
+    """A wrong token or an unknown key gets 401 and 20003, and no text."""
+    wrong_token = world.client(password="wrong")
+    unknown_key = world.client(user="SK" + "1" * 32, password="key secret")
+
+    for client in (wrong_token, unknown_key):
+        create = partial(client.messages.create, to=TO, from_=SENDER, body=BODY)
+        assert error_code(create) == (20003, 401)
+    assert (world.accepted(), world.standin.posts) == (0, 0)
+
+
+@pytest.mark.parametrize("header", [None, "Basic", "Basic not-base64!", "Basic /w==", "Bearer abc"])
+def test_malformed_credentials_are_refused(world: World, header: str | None) -> None:
+    """Absent or unreadable credentials are a 401 and no crash."""
+    headers = {} if header is None else {"Authorization": header}
+    answer = requests.post(world.messages_url, FORM, headers=headers, timeout=5)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, 20003)
+
+
+def test_an_api_key_may_send(world: World) -> None:
+    """Twilio recommends API keys over the account's own token."""
+    message = world.client(user="SK" + "0" * 32, password="key secret").messages.create(to=TO, from_=SENDER, body=BODY)
+
+    assert message.account_sid == world.account_sid
+
+
+def test_another_accounts_path_is_not_found(world: World) -> None:
+    """The account in the path has to be the one of the credentials."""
+    path = world.messages_url.replace(world.account_sid, "AC" + "1" * 32).removeprefix(world.url)
+
+    assert (world.get(path).status_code, world.get(path).json()["code"]) == (404, 20404)
+
+
+def test_an_unknown_path_and_a_wrong_method_get_twilios_json(world: World) -> None:
+    """Errors of routing look like Twilio's too."""
+    assert world.get("/2010-04-01/Nothing.json").json()["code"] == 20404
+    answer = requests.delete(world.messages_url, auth=(world.account_sid, world.auth_token), timeout=5)
+    assert (answer.status_code, answer.json()["code"]) == (405, 20004)
+
+
+def test_an_unknown_message_is_not_found(world: World) -> None:
+    """Fetching a SID that was never given is 404 and 20404."""
+    assert error_code(lambda: world.client().messages("SM" + "0" * 32).fetch()) == (20404, 404)
+
+
+def test_the_account_its_numbers_and_its_services_can_be_looked_up(world: World) -> None:
+    """A check of the settings finds what exists, and only that."""
+    client = world.client()
+
+    assert client.api.accounts(world.account_sid).fetch().status == "active"
+    assert [number.phone_number for number in client.incoming_phone_numbers.list(phone_number=SENDER)] == [SENDER]
+    assert client.incoming_phone_numbers.list(phone_number=OTHER) == []
+    assert client.messaging.v1.services(world.service).fetch().sid == world.service
+    assert error_code(lambda: client.messaging.v1.services("MG" + "0" * 32).fetch()) == (20404, 404)
+
+
+# Listing
+
+
+def test_the_list_is_newest_first_and_filters_by_recipient(world: World) -> None:
+    """The order and the one filter that reconciliation relies on."""
+    first, _other, last = world.send(), world.send(to=OTHER), world.send()
+
+    assert [message.sid for message in world.client().messages.list(to=TO)] == [last.sid, first.sid]
+    assert len(world.client().messages.list()) == 3
+
+
+def test_the_sdk_pages_through_a_long_list(world: World) -> None:
+    """Each message comes exactly once, whatever the page size."""
+    sids = [world.post().json()["sid"] for _ in range(7)]
+
+    assert [message.sid for message in world.client().messages.list(to=TO, page_size=3)] == sids[::-1]
+    assert len(world.client().messages.list(limit=4, page_size=3)) == 4
+    page = world.get(f"/2010-04-01/Accounts/{world.account_sid}/Messages.json?PageSize=3&Page=1").json()
+    assert (page["start"], page["end"], page["page"], page["page_size"]) == (3, 5, 1, 3)
+    assert page["previous_page_uri"].endswith("PageSize=3&Page=0")
+
+
+def test_a_message_that_arrives_between_two_pages_shifts_nothing(world: World) -> None:
+    """The next page continues after the last message shown."""
+    sids = [world.post().json()["sid"] for _ in range(4)]
+    first = world.client().messages.page(page_size=2)
+    world.send()
+    second = first.next_page()
+
+    assert second is not None
+    assert [message.sid for message in (*first, *second)] == sids[::-1]
+
+
+def test_a_sender_filter_misses_a_service_message_that_has_no_number_yet(world: World) -> None:
+    """Looking for an in-doubt text by From would call a fresh one absent."""
+    world.send(messaging_service_sid=world.service)
+
+    assert world.client().messages.list(from_=SENDER) == []
+    world.standin.send_queued()
+    assert len(world.client().messages.list(from_=SENDER)) == 1
+
+
+def test_a_date_filter_misses_what_is_not_sent_yet(world: World) -> None:
+    """DateSent looks at a date that a queued message does not have."""
+    day = world.clock.now.date()
+    world.send()
+    assert world.client().messages.list(date_sent_after=datetime(2026, 1, 1, tzinfo=UTC)) == []
+
+    world.standin.send_queued()
+    path = f"/2010-04-01/Accounts/{world.account_sid}/Messages.json?DateSent"
+    found = {
+        filter_: len(world.get(f"{path}{filter_}").json()["messages"])
+        for filter_ in (f"={day}", f"%3E={day}", f"%3C={day}", f"={day - timedelta(days=1)}")
+    }
+    assert list(found.values()) == [1, 1, 0, 0]
+    assert len(world.client().messages.list(date_sent_before=world.clock.now)) == 1
+
+
+@pytest.mark.parametrize("query", ["DateSent=yesterday", "PageSize=many", "PageToken=PASM0"])
+def test_a_malformed_list_request_is_refused(world: World, query: str) -> None:
+    """A filter that cannot be read is an error, never an empty list."""
+    world.send()
+    answer = world.get(f"/2010-04-01/Accounts/{world.account_sid}/Messages.json?{query}")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, 20001)
+
+
+# Failing
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "status", "accepted"),
+    [
+        (JsonError(20429, http_status=429), 20429, 429, 0),
+        (JsonError(21702, http_status=400), 21702, 400, 0),
+        (JsonError(20003, http_status=401), 20003, 401, 0),
+        (JsonError(20500, http_status=500), 20500, 500, 0),
+        (JsonError(20500, http_status=500, accepted=True), 20500, 500, 1),
+        (HtmlError(), 503, 503, 0),
+        (HtmlError(http_status=502, accepted=True), 502, 502, 1),
+    ],
+)
+def test_an_error_can_be_made_with_or_without_a_text(
+    world: World, fault: Fault, code: int, status: int, accepted: int
+) -> None:
+    """The sender sees the same 500 whether or not the text went out; only the ledger knows."""
+    world.standin.fail(fault)
+
+    assert error_code(world.send) == (code, status)
+    assert world.accepted() == accepted
+    assert world.send().status == "queued"
+
+
+def test_a_rate_limit_may_say_when_to_come_back(world: World) -> None:
+    """Retry-After is sent in whole seconds, and only if asked for."""
+    world.standin.fail(JsonError(20429, http_status=429, retry_after=timedelta(minutes=2)))
+    world.standin.fail(JsonError(20429, http_status=429))
+
+    assert world.post().headers["Retry-After"] == "120"
+    assert "Retry-After" not in world.post().headers
+
+
+@pytest.mark.parametrize(("fault", "accepted"), [(DropUnaccepted(), 0), (AcceptThenDrop(), 1)])
+def test_a_connection_can_be_dropped_without_an_answer(world: World, fault: Fault, accepted: int) -> None:
+    """A reset after the request looks the same whether or not the text went out, and the next request works."""
+    world.standin.fail(fault)
+
+    with pytest.raises(requests.ConnectionError, match="Connection aborted"):
+        world.send()
+    assert (world.accepted(), world.standin.posts) == (accepted, 1)
+    assert world.send().status == "queued"
+
+
+def test_an_answer_can_come_too_late(world: World) -> None:
+    """The client gives up, and the text was accepted long before."""
+    world.standin.fail(AcceptThenWait(timedelta(seconds=3)))
+
+    with pytest.raises(requests.ReadTimeout):
+        world.client(wait=0.3).messages.create(to=TO, from_=SENDER, body=BODY)
+    assert world.accepted() == 1
+
+
+def test_a_late_answer_is_still_the_right_one(world: World) -> None:
+    """A client that waits gets its 201, and others are served meanwhile."""
+    world.standin.fail(AcceptThenWait(timedelta(seconds=0.5)), to=TO)
+    with ThreadPoolExecutor(1) as pool:
+        started = time.monotonic()
+        late = pool.submit(world.send)
+        while not world.accepted(TO):
+            time.sleep(0.01)
+        world.send(to=OTHER)
+        assert not late.done()
+        assert late.result().sid == world.standin.ledger.entries(TO)[0].sid
+    assert time.monotonic() - started >= 0.5
+
+
+def test_a_success_may_come_without_a_body(world: World) -> None:
+    """The SDK raises nothing and returns a message without a SID."""
+    world.standin.fail(BrokenAnswer.EMPTY, times=2)
+
+    assert (world.post().status_code, world.post().content) == (201, b"")
+    world.standin.fail(BrokenAnswer.EMPTY)
+    assert world.send().sid is None
+    assert world.accepted() == 3
+
+
+def test_a_success_may_come_as_html(world: World) -> None:
+    """The SDK fails on the page, though the text was accepted."""
+    world.standin.fail(BrokenAnswer.HTML)
+
+    with pytest.raises(json.JSONDecodeError):
+        world.send()
+    assert world.accepted() == 1
+
+
+def test_a_success_may_be_cut_short(world: World) -> None:
+    """The connection closes in the middle of the body, though the text was accepted."""
+    world.standin.fail(BrokenAnswer.TRUNCATED)
+
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        world.send()
+    assert world.accepted() == 1
+
+
+def test_a_success_may_name_no_sid(world: World) -> None:
+    """A complete message whose SID is null is accepted all the same."""
+    world.standin.fail(BrokenAnswer.WITHOUT_SID)
+
+    assert (world.send().sid, world.accepted()) == (None, 1)
+
+
+def test_a_fault_strikes_as_often_as_told_and_only_its_number(world: World) -> None:
+    """Faults are counted, may be for one recipient, and come in the order they were planned."""
+    world.standin.fail(JsonError(20429, http_status=429), to=TO, times=2)
+    world.standin.fail(JsonError(20500, http_status=500))
+
+    assert error_code(world.send)[0] == 20429
+    assert error_code(lambda: world.send(to=OTHER))[0] == 20500
+    assert error_code(world.send)[0] == 20429
+    assert (world.send().status, world.send(to=OTHER).status) == ("queued", "queued")
+    assert world.standin.posts == 5
+
+
+def test_an_outage_lasts_until_it_is_healed(world: World) -> None:
+    """Without a count the fault stays."""
+    world.standin.fail(HtmlError(), times=None)
+    assert {error_code(world.send) for _ in range(5)} == {(503, 503)}
+
+    world.standin.heal()
+    assert world.send().status == "queued"
+
+
+def test_a_fault_is_not_used_up_by_a_request_twilio_refuses(world: World) -> None:
+    """A fault strikes what would otherwise be accepted."""
+    world.standin.fail(JsonError(20429, http_status=429))
+
+    assert error_code(lambda: world.send(to="+15005550009"))[0] == 21614
+    assert error_code(world.send)[0] == 20429
+
+
+def test_a_fault_cannot_be_planned_for_no_request(world: World) -> None:
+    """A count below one is a mistake in the test that asks for it."""
+    with pytest.raises(ValueError, match="times is 0"):
+        world.standin.fail(HtmlError(), times=0)
+
+
+def test_the_list_can_fail(world: World) -> None:
+    """A failed look-up raises another exception than a failed send, and is no empty list."""
+    world.send()
+    world.standin.fail(ListError(http_status=503, code=20503), to=TO)
+
+    with pytest.raises(TwilioException, match="Unable to fetch page") as caught:
+        world.client().messages.list(to=TO)
+    assert caught.value.args[1].status_code == 503
+    assert len(world.client().messages.list(to=TO)) == 1
+
+
+def test_the_list_can_lag_behind(world: World) -> None:
+    """A text that was accepted stays out of the list for as long as told, by the stand-in's clock."""
+    world.standin.fail(ListLag(timedelta(minutes=10)), times=None)
+    sid = world.send().sid
+
+    assert world.client().messages.list(to=TO) == []
+    assert world.client().messages(sid).fetch().sid == sid
+    world.clock.now += timedelta(minutes=10)
+    assert [message.sid for message in world.client().messages.list(to=TO)] == [sid]
+
+
+def test_a_list_can_lag_and_then_fail(world: World) -> None:
+    """Faults of lists and of sends do not use up each other."""
+    world.standin.fail(ListLag(timedelta(minutes=10)))
+    world.standin.fail(JsonError(20429, http_status=429))
+    world.standin.fail(ListError(), to=OTHER)
+
+    assert world.client().messages.list(to=TO) == []
+    assert error_code(world.send)[0] == 20429
+    with pytest.raises(TwilioException):
+        world.client().messages.list(to=OTHER)
+    world.send()
+    assert len(world.client().messages.list(to=TO)) == 1
+
+
+# The server
+
+
+def test_the_server_stops_at_once_though_an_answer_is_pending() -> None:
+    """Neither a sleeping answer nor an idle connection holds up the end of a test."""
+    world, server = make_world()
+    with server, requests.Session() as idle:
+        world.url = server.url
+        idle.get(f"{server.url}/", timeout=5)
+        world.standin.fail(AcceptThenWait(timedelta(minutes=1)))
+        with ThreadPoolExecutor(1) as pool:
+            pending = pool.submit(world.post)
+            while not world.accepted():
+                time.sleep(0.01)
+            started = time.monotonic()
+            server.stop()
+            assert time.monotonic() - started < 1
+            with pytest.raises(requests.ConnectionError):
+                pending.result(timeout=1)
+
+
+def test_a_stopped_server_refuses_and_comes_back_at_the_same_address() -> None:
+    """An outage is a stop and a start; clients keep their URL."""
+    world, server = make_world()
+    with server:
+        world.url = server.url
+        server.stop()
+        with pytest.raises(requests.ConnectionError, match="refused"):
+            world.post()
+        server.start()
+        assert (server.url, world.post().status_code) == (world.url, 201)
+
+
+def test_a_taken_port_is_reported_with_the_way_out() -> None:
+    """The error names the address and what to do."""
+    _, server = make_world()
+    with server:
+        port = int(server.url.rpartition(":")[2])
+        with pytest.raises(OSError, match=f"Cannot listen on 127.0.0.1:{port} .*choose another port"):
+            LocalServer(make_world()[0].standin.app, port=port).start()
+
+
+def test_the_server_logs_no_request(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Paths and bodies hold phone numbers; the client's own libraries may log them, the stand-in and its server not."""
+    with caplog.at_level("DEBUG"):
+        world.send()
+        world.client().messages.list(to=TO)
+        world.standin.fail(AcceptThenDrop())
+        with pytest.raises(requests.ConnectionError):
+            world.post()
+
+    ours = [record for record in caplog.records if record.name.startswith(("uvicorn", "smsretry", "asyncio"))]
+    assert [record.getMessage() for record in ours if record.name != "asyncio"] == []
+    assert not any(TO[1:] in record.getMessage() for record in ours)

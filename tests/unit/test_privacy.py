@@ -1,0 +1,140 @@
+"""Phone numbers, bodies and secrets stay where they belong."""
+
+import traceback
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from pydantic import ValidationError
+
+from smsretry.errors import SettingsError
+from smsretry.models import Claim, ItemResult, Text
+from smsretry.settings import Settings, load_settings
+
+ClaimWith = Callable[..., Claim]
+
+PHONE = "+12125550123"
+BODY = "Hi Ann, thanks for visiting Maple Street Dental."
+PRIVATE = (PHONE, PHONE[2:], BODY, "Ann")
+SECRETS = ("the-service-role-key", "the-auth-token", "the-api-key-secret")
+
+
+def assert_tells_nothing(text: str) -> None:
+    """Neither number, body nor secret is in a text that leaves."""
+    for private in (*PRIVATE, *SECRETS):
+        assert private not in text
+
+
+def test_a_claim_does_not_show_number_and_body(claim_with: ClaimWith) -> None:
+    """It shows the rest, so that a log line is still of use."""
+    claim = claim_with(phone=PHONE, body=BODY)
+    for shown in (repr(claim), str(claim), f"{claim}", repr([claim]), str({"claim": claim})):
+        assert_tells_nothing(shown)
+        assert str(claim.id) in shown
+
+
+def test_a_text_does_not_show_number_and_body() -> None:
+    """It shows which attempt it is."""
+    text = Text(attempt_id=UUID(int=5), to=PHONE, body=BODY)
+    for shown in (repr(text), str(text), f"{text}"):
+        assert_tells_nothing(shown)
+        assert str(UUID(int=5)) in shown
+
+
+# columns that hold a number or a body where something else belongs
+BAD_ROWS = [
+    {"claim_no": PHONE + "x"},
+    {"id": BODY},
+    {"claimed_at": BODY},
+    {"expires_at": PHONE + "x"},
+    {"send_log_found": BODY},
+    {"phone": [PHONE]},
+    {"body": {"text": BODY}},
+    {"timezone": [BODY]},
+]
+
+
+@pytest.mark.parametrize("columns", BAD_ROWS, ids=lambda columns: next(iter(columns)))
+def test_a_row_that_cannot_be_read_is_not_quoted(claim_with: ClaimWith, columns: dict[str, object]) -> None:
+    """The validation error names the column and not what it holds."""
+    with pytest.raises(ValidationError) as raised:
+        claim_with(**columns)
+    assert next(iter(columns)) in str(raised.value)
+    assert_tells_nothing(str(raised.value))
+    assert_tells_nothing(repr(raised.value))
+    assert_tells_nothing("".join(traceback.format_exception(raised.value)))
+
+
+def test_a_text_that_cannot_be_made_is_not_quoted() -> None:
+    """Nor is a row whose columns are missing: the others are not printed."""
+    with pytest.raises(ValidationError) as text:
+        Text.model_validate({"attempt_id": BODY, "to": [PHONE], "body": [BODY]})
+    with pytest.raises(ValidationError) as claim:
+        Claim.model_validate({"phone": PHONE, "body": BODY})
+    assert_tells_nothing(str(text.value))
+    assert_tells_nothing(str(claim.value))
+
+
+def test_a_result_has_no_place_for_number_or_body() -> None:
+    """What Prefect keeps is id, fate, words of ours, code and time."""
+    assert set(ItemResult.model_fields) == {"retry_id", "fate", "detail", "code", "next_at"}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Complete settings, and no others."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "the-service-role-key")
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC" + "0" * 32)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "the-auth-token")
+    monkeypatch.setenv("TWILIO_API_KEY_SID", "SK" + "0" * 32)
+    monkeypatch.setenv("TWILIO_API_KEY_SECRET", "the-api-key-secret")
+    monkeypatch.setenv("TWILIO_FROM_NUMBER", "+12125550100")
+    return monkeypatch
+
+
+def test_settings_do_not_show_their_secrets(environment: pytest.MonkeyPatch) -> None:
+    """Neither printed nor written as JSON."""
+    settings = load_settings()
+    for shown in (repr(settings), str(settings), f"{settings}", settings.model_dump_json(), str(settings.model_dump())):
+        assert_tells_nothing(shown)
+        assert "https://project.supabase.co" in shown
+
+
+# a variable, and a value that it cannot have and that must not be repeated
+MISPLACED = [
+    ("SUPABASE_URL", "the-service-role-key"),
+    ("TWILIO_ACCOUNT_SID", "the-auth-token"),
+    ("TWILIO_API_KEY_SID", "the-api-key-secret"),
+    ("TWILIO_MESSAGING_SERVICE_SID", "the-auth-token"),
+    ("TWILIO_FROM_NUMBER", PHONE + " "),
+    ("TWILIO_FROM_NUMBER", "the-auth-token"),
+    ("TWILIO_BASE_URL", "the-auth-token"),
+    ("TWILIO_STATUS_CALLBACK_URL", "the-auth-token"),
+    ("TWILIO_READ_TIMEOUT_SECONDS", "the-auth-token"),
+    ("SUPABASE_TIMEOUT_SECONDS", "the-service-role-key"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), MISPLACED)
+def test_a_secret_in_the_wrong_variable_is_not_repeated(
+    environment: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """The message names the variable; the traceback holds no more than the message."""
+    environment.setenv(variable, value)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert variable in str(raised.value)
+    assert_tells_nothing(str(raised.value))
+    assert_tells_nothing("".join(traceback.format_exception(raised.value)))
+
+
+def test_settings_that_are_built_directly_do_not_repeat_what_is_wrong(environment: pytest.MonkeyPatch) -> None:
+    """A caller who does not use `load_settings` gets pydantic's own error, without the values."""
+    environment.setenv("TWILIO_ACCOUNT_SID", "the-auth-token")
+    with pytest.raises(ValidationError) as raised:
+        Settings()
+    assert "twilio_account_sid" in str(raised.value)
+    assert_tells_nothing(str(raised.value))

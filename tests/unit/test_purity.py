@@ -1,0 +1,49 @@
+"""The decisions can be imported without anything that acts."""
+
+import subprocess
+import sys
+
+import pytest
+
+ACTING = ("httpx", "prefect", "psycopg", "requests", "supabase", "twilio")
+"""Libraries that reach for a network, a database or a server."""
+PURE = [
+    "smsretry",
+    "smsretry.backoff",
+    "smsretry.data",
+    "smsretry.decision",
+    "smsretry.errors",
+    "smsretry.models",
+    "smsretry.outcome",
+    "smsretry.phone",
+    "smsretry.pipeline",
+    "smsretry.policy",
+    "smsretry.ports",
+    "smsretry.quiet_hours",
+    "smsretry.settings",
+    "smsretry.twilio_errors",
+]
+
+
+def loaded_by(modules: list[str]) -> set[str]:
+    """The acting libraries that a fresh interpreter has loaded once it has imported these modules."""
+    script = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", script, *modules], capture_output=True, text=True, check=True)
+    return set(answer.stdout.split()) & set(ACTING)
+
+
+def test_the_public_names_and_the_decisions_load_nothing_that_acts() -> None:
+    """`import smsretry` brings the pipeline along, which knows its queue and sender by their shapes only."""
+    assert loaded_by(PURE) == set()
+
+
+@pytest.mark.parametrize(
+    ("adapter", "libraries"),
+    [
+        ("smsretry.adapters.twilio_http", {"requests", "twilio"}),
+        ("smsretry.adapters.supabase_queue", {"httpx", "supabase"}),
+    ],
+)
+def test_the_check_sees_an_adapters_libraries(adapter: str, libraries: set[str]) -> None:
+    """It would pass on misspelt names."""
+    assert loaded_by([adapter]) == libraries

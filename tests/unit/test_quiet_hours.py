@@ -1,0 +1,378 @@
+"""When a text may go out: 08:00–21:00 on the recipient's own clock, and never on a guess."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, time, timedelta
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smsretry import data
+from smsretry.quiet_hours import US_ZONES, check_quiet_hours
+
+NEW_YORK = "America/New_York"
+MINUTE = timedelta(minutes=1)
+
+
+def utc(text: str) -> datetime:
+    """An instant, written in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@cache
+def zone_rules(name: str) -> ZoneInfo:
+    """A zone's rules from the pinned tzdata package, read here without the code under test."""
+    with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as source:
+        return ZoneInfo.from_file(source, key=name)
+
+
+def quarters(start: datetime, end: datetime) -> list[datetime]:
+    """Every quarter of an hour from start, up to and without end."""
+    count = -(-int((end - start).total_seconds()) // 900)
+    return [start + quarter * 15 * MINUTE for quarter in range(count)]
+
+
+def clock_in(name: str, at: datetime) -> time:
+    """What the clocks of a zone show at an instant."""
+    return at.astimezone(zone_rules(name)).time()
+
+
+# The window
+
+# wall clock in New York on 2027-01-12 (UTC−5), may a text go out?
+WINDOW = [
+    ("00:00:00", False),
+    ("07:59:59.999999", False),
+    ("08:00:00", True),
+    ("12:00:00", True),
+    ("20:59:59.999999", True),
+    ("21:00:00", False),
+    ("23:59:59.999999", False),
+]
+
+
+@pytest.mark.parametrize(("clock", "open_"), WINDOW)
+def test_texts_go_out_from_eight_until_just_before_nine_in_the_evening(clock: str, open_: bool) -> None:
+    """The window is half-open: 08:00 belongs to it, 21:00 does not."""
+    at = datetime.fromisoformat(f"2027-01-12T{clock}-05:00")
+    assert check_quiet_hours(NEW_YORK, at=at).can_send is open_
+
+
+def test_while_open_it_says_until_when_and_nothing_about_a_next_opening() -> None:
+    """At noon the window closes at 21:00 that day."""
+    check = check_quiet_hours(NEW_YORK, at=utc("2027-01-12T17:00"))
+    assert (check.next_send_at, check.closes_at) == (None, utc("2027-01-13T02:00"))
+
+
+def test_before_the_opening_a_text_waits_until_eight_the_same_day() -> None:
+    """At 07:00 the next opening is an hour away."""
+    check = check_quiet_hours(NEW_YORK, at=utc("2027-01-12T12:00"))
+    assert (check.next_send_at, check.closes_at) == (utc("2027-01-12T13:00"), None)
+
+
+def test_after_the_closing_a_text_waits_until_eight_the_next_day() -> None:
+    """At 21:00 the next opening is eleven hours away."""
+    check = check_quiet_hours(NEW_YORK, at=utc("2027-01-13T02:00"))
+    assert (check.next_send_at, check.closes_at) == (utc("2027-01-13T13:00"), None)
+
+
+def test_the_next_opening_is_given_in_utc_whatever_zone_was_asked_in() -> None:
+    """It is stored as an instant, so it carries no local clock."""
+    check = check_quiet_hours("Asia/Tokyo", at=datetime.fromisoformat("2027-01-12T23:00+09:00"))
+    assert check.next_send_at is not None
+    assert check.next_send_at.isoformat() == "2027-01-12T23:00:00+00:00"
+    assert check.next_send_at.timezone_name == "UTC"
+
+
+def test_the_same_instant_gets_the_same_answer_in_whatever_offset_it_is_written() -> None:
+    """Only the instant counts, not how the caller wrote it."""
+    at = utc("2027-01-12T12:59")
+    assert check_quiet_hours(NEW_YORK, at=at) == check_quiet_hours(
+        NEW_YORK, at=at.astimezone(ZoneInfo("Australia/Lord_Howe"))
+    )
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    """A naive time is somebody's, but nobody knows whose."""
+    with pytest.raises(ValueError, match="time zone aware"):
+        check_quiet_hours(NEW_YORK, at=datetime.fromisoformat("2027-01-12T12:00"))
+
+
+# The days the clocks change in New York
+
+# asked at (UTC), opens (UTC), closes (UTC)
+CLOCK_CHANGES = [
+    pytest.param("2026-03-08T02:00", "2026-03-08T12:00", None, id="spring, 21:00 the evening before"),
+    pytest.param("2026-03-08T06:59", "2026-03-08T12:00", None, id="spring, 01:59, a minute before the skipped hour"),
+    pytest.param("2026-03-08T07:00", "2026-03-08T12:00", None, id="spring, 03:00, right after the skipped hour"),
+    pytest.param("2026-03-08T11:59", "2026-03-08T12:00", None, id="spring, 07:59"),
+    pytest.param("2026-03-08T12:00", None, "2026-03-09T01:00", id="spring, 08:00"),
+    pytest.param("2026-03-09T00:59", None, "2026-03-09T01:00", id="spring, 20:59"),
+    pytest.param("2026-03-09T01:00", "2026-03-09T12:00", None, id="spring, 21:00"),
+    pytest.param("2026-11-01T01:00", "2026-11-01T13:00", None, id="autumn, 21:00 the evening before"),
+    pytest.param("2026-11-01T05:30", "2026-11-01T13:00", None, id="autumn, the first 01:30"),
+    pytest.param("2026-11-01T06:30", "2026-11-01T13:00", None, id="autumn, the second 01:30"),
+    pytest.param("2026-11-01T12:59", "2026-11-01T13:00", None, id="autumn, 07:59"),
+    pytest.param("2026-11-01T13:00", None, "2026-11-02T02:00", id="autumn, 08:00"),
+    pytest.param("2026-11-02T01:59", None, "2026-11-02T02:00", id="autumn, 20:59"),
+    pytest.param("2026-11-02T02:00", "2026-11-02T13:00", None, id="autumn, 21:00"),
+]
+
+
+@pytest.mark.parametrize(("at", "opens", "closes"), CLOCK_CHANGES)
+def test_the_window_is_right_to_the_minute_when_the_clocks_change(
+    at: str, opens: str | None, closes: str | None
+) -> None:
+    """Opening and closing follow the wall clock of New York, not a count of hours."""
+    check = check_quiet_hours(NEW_YORK, at=utc(at))
+    assert check.can_send is (closes is not None)
+    assert check.next_send_at == (utc(opens) if opens else None)
+    assert check.closes_at == (utc(closes) if closes else None)
+
+
+# Unknown zones
+
+NO_PLACES = [
+    None,
+    "",
+    " ",
+    "EST",
+    "EDT",
+    "MST",
+    "EST5EDT",
+    "UTC",
+    "GMT",
+    "Z",
+    "+05:00",
+    "GMT+5",
+    "Etc/GMT+5",
+    "Etc/UTC",
+    "Etc/Unknown",
+    "local",
+    "localtime",
+    "Factory",
+    "posixrules",
+    "../x",
+    "/etc/localtime",
+    "America",
+    "America/",
+    "America/NewYork",
+    "America/New_York ",
+    "America/New_York\n",
+    "america/new_york",
+    "America/New\0York",
+    "Eastern Standard Time",
+    "right/UTC",
+    "x" * 300,
+    "America/" + "x" * 300,
+]
+MORNING = utc("2027-01-12T13:30")
+"""08:30 in New York, 07:30 in Chicago, 03:30 in Honolulu."""
+
+
+@pytest.mark.parametrize("zone", NO_PLACES, ids=lambda zone: repr(zone)[:40])
+def test_a_zone_that_names_no_place_falls_back_to_the_business(zone: str | None) -> None:
+    """The business's zone then decides alone, and the rule says so."""
+    check = check_quiet_hours(zone, at=MORNING, fallback="America/Chicago")
+    assert check.rule == "08:00–21:00 in America/Chicago, the business's zone (the customer's is unknown)"
+    assert check.next_send_at == utc("2027-01-12T14:00")
+
+
+@pytest.mark.parametrize("zone", NO_PLACES, ids=lambda zone: repr(zone)[:40])
+def test_with_no_known_zone_a_text_waits_until_it_is_day_in_every_us_zone(zone: str | None) -> None:
+    """Honolulu opens last, at 18:00 UTC in winter."""
+    check = check_quiet_hours(zone, at=MORNING, fallback=zone)
+    assert check.rule == "08:00–21:00 in every US zone (the customer's and the business's are unknown)"
+    assert check.next_send_at == utc("2027-01-12T18:00")
+
+
+@pytest.mark.parametrize("day", ["2027-01-12", "2027-07-13", "2026-03-08", "2026-11-01"])
+def test_an_unknown_zone_is_never_a_licence(day: str) -> None:
+    """At every quarter of an hour it is open exactly when the clocks of all US zones show day."""
+    for at in quarters(utc(day), utc(day) + timedelta(days=2)):
+        day_everywhere = all(time(8) <= clock_in(zone, at) < time(21) for zone in US_ZONES)
+        assert check_quiet_hours(None, at=at).can_send is day_everywhere, at
+
+
+def test_the_customers_own_zone_wins_over_the_businesss() -> None:
+    """A customer in Honolulu of a business in New York sleeps by Honolulu's clock."""
+    check = check_quiet_hours("Pacific/Honolulu", at=MORNING, fallback=NEW_YORK)
+    assert check.rule == "08:00–21:00 in Pacific/Honolulu, the customer's zone"
+    assert check.next_send_at == utc("2027-01-12T18:00")
+
+
+def test_every_us_zone_is_a_place_of_the_pinned_tables() -> None:
+    """The fallback of last resort must itself be known."""
+    assert set(US_ZONES) <= data.place_names()
+
+
+# Properties, over all places and all years
+
+places = st.sampled_from(sorted(data.place_names()))
+maybe_places = st.one_of(st.none(), places)
+instants = st.datetimes(
+    min_value=datetime(2000, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
+    max_value=datetime(2037, 12, 1),  # noqa: DTZ001 - likewise
+    timezones=st.just(UTC),
+)
+nearby = st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=2))
+
+
+def first_permitted(zone: str | None, at: datetime) -> datetime:
+    """The instant itself when it is permitted, otherwise the next opening."""
+    check = check_quiet_hours(zone, at=at)
+    if check.can_send:
+        return at
+    assert check.next_send_at is not None, "every place opens every day"
+    return check.next_send_at
+
+
+@settings(max_examples=200, deadline=None)
+@given(zone=maybe_places, at=instants)
+def test_a_text_is_never_told_to_go_out_in_quiet_hours(zone: str | None, at: datetime) -> None:
+    """The clock shows day at the first permitted instant, in every zone that counts, and the answer there is yes."""
+    permitted = first_permitted(zone, at)
+    assert permitted >= at
+    assert all(time(8) <= clock_in(name, permitted) < time(21) for name in ([zone] if zone else US_ZONES))
+    assert check_quiet_hours(zone, at=permitted).can_send
+
+
+@settings(max_examples=200, deadline=None)
+@given(zone=maybe_places, at=instants)
+def test_a_text_put_off_to_the_opening_is_not_put_off_again(zone: str | None, at: datetime) -> None:
+    """Asking at the answer gives the answer."""
+    permitted = first_permitted(zone, at)
+    assert first_permitted(zone, permitted) == permitted
+
+
+@settings(max_examples=200, deadline=None)
+@given(zone=maybe_places, at=instants, later=nearby)
+def test_asking_later_never_gives_an_earlier_time(zone: str | None, at: datetime, later: timedelta) -> None:
+    """The first permitted instant rises with the instant asked about."""
+    assert first_permitted(zone, at) <= first_permitted(zone, at + later)
+
+
+@settings(max_examples=200, deadline=None)
+@given(zone=maybe_places, at=instants)
+def test_no_opening_is_passed_over(zone: str | None, at: datetime) -> None:
+    """It is closed at every quarter of an hour before the opening it names, and just before it."""
+    permitted = first_permitted(zone, at)
+    just_before = [permitted - timedelta(microseconds=1)] if permitted > at else []
+    for moment in [*quarters(at, permitted), *just_before]:
+        assert not check_quiet_hours(zone, at=moment).can_send, moment
+
+
+@settings(max_examples=200, deadline=None)
+@given(zone=maybe_places, at=instants)
+def test_the_closing_is_the_first_closed_instant(zone: str | None, at: datetime) -> None:
+    """Open up to the last microsecond before it, closed at it."""
+    opening = first_permitted(zone, at)
+    closes = check_quiet_hours(zone, at=opening).closes_at
+    assert closes is not None
+    assert closes > opening
+    assert not check_quiet_hours(zone, at=closes).can_send
+    for moment in [*quarters(opening, closes), closes - timedelta(microseconds=1)]:
+        assert check_quiet_hours(zone, at=moment).can_send, moment
+
+
+# An oracle: step through the minutes and read the clock on the wall. No local time is ever built.
+
+HARD_ZONES = [
+    "Africa/Cairo",
+    "Africa/Casablanca",
+    "America/Adak",
+    "America/Anchorage",
+    "America/Asuncion",
+    "America/Chicago",
+    "America/Denver",
+    "America/Edmonton",
+    "America/Halifax",
+    "America/Havana",
+    "America/Los_Angeles",
+    "America/New_York",
+    "America/Nuuk",
+    "America/Phoenix",
+    "America/Santiago",
+    "America/Scoresbysund",
+    "America/St_Johns",
+    "America/Toronto",
+    "America/Vancouver",
+    "America/Winnipeg",
+    "Antarctica/Casey",
+    "Antarctica/Troll",
+    "Asia/Beirut",
+    "Asia/Gaza",
+    "Atlantic/Azores",
+    "Australia/Lord_Howe",
+    "Europe/Dublin",
+    "Pacific/Apia",
+    "Pacific/Chatham",
+    "Pacific/Easter",
+    "Pacific/Honolulu",
+]
+HISTORIC = {
+    "Pacific/Apia": [utc("2011-12-30T10:00")],  # 30 December 2011 did not take place
+    "Antarctica/Casey": [utc("2021-03-13T13:00"), utc("2022-03-12T13:00"), utc("2023-03-08T19:00")],
+}
+"""Changes before 2024 that are the hardest known."""
+
+
+def transitions(zone: ZoneInfo) -> list[datetime]:
+    """The minutes in 2024–2027 at which a zone's clocks jump."""
+    half_days = [utc("2024-01-01") + timedelta(hours=12 * half) for half in range(2 * 4 * 366)]
+    offsets = [half_day.astimezone(zone).utcoffset() for half_day in half_days]
+    found = []
+    for (half_day, before), (_, after) in pairwise(zip(half_days, offsets, strict=True)):
+        if before != after:
+            minutes = (half_day + minute * MINUTE for minute in range(12 * 60 + 1))
+            found.append(next(minute for minute in minutes if minute.astimezone(zone).utcoffset() == after))
+    return found
+
+
+def disagreements(name: str | None, around: datetime) -> list[str]:
+    """Ask every 7 minutes from a day before to a day and a half after, and compare with the minutes themselves."""
+    zones = [zone_rules(zone) for zone in ([name] if name else US_ZONES)]
+    start, minutes = around - timedelta(days=1), 4 * 24 * 60
+    is_day = [
+        all(8 <= (start + minute * MINUTE).astimezone(zone).hour < 21 for zone in zones) for minute in range(minutes)
+    ]
+    found = []
+    for minute in range(0, 60 * 60, 7):
+        at = start + minute * MINUTE
+        change = start + is_day.index(not is_day[minute], minute) * MINUTE
+        expected = (True, None, change) if is_day[minute] else (False, change, None)
+        check = check_quiet_hours(name, at=at)
+        got = (check.can_send, check.next_send_at, check.closes_at)
+        if got != expected:
+            found.append(f"{name} at {at:%Y-%m-%d %H:%MZ}: {got}, but the clocks say {expected}")
+    return found
+
+
+def all_disagreements(name: str | None, moments: Iterable[datetime]) -> list[str]:
+    """The disagreements around several instants."""
+    return [line for moment in moments for line in disagreements(name, moment)]
+
+
+@pytest.mark.parametrize("name", HARD_ZONES)
+def test_the_answers_agree_with_the_clocks_on_the_wall(name: str) -> None:
+    """Around every change of clocks in 2024–2027, and on a plain day, minute stepping finds the same times."""
+    moments = [*transitions(zone_rules(name)), *HISTORIC.get(name, []), utc("2026-06-15T00:00")]
+    assert all_disagreements(name, moments) == []
+
+
+def test_the_answers_for_an_unknown_zone_agree_with_all_the_us_clocks_on_the_wall() -> None:
+    """Around each change of any US zone in 2026, minute stepping over all of them finds the same times."""
+    changes = {moment for zone in US_ZONES for moment in transitions(zone_rules(zone)) if moment.year == 2026}
+    assert len(changes) == 12
+    assert all_disagreements(None, sorted(changes)) == []
+
+
+def test_the_oracle_sees_the_changes_it_is_meant_to_see() -> None:
+    """New York changes its clocks twice a year, Phoenix never."""
+    assert len(transitions(zone_rules(NEW_YORK))) == 8
+    assert transitions(zone_rules(NEW_YORK))[4:6] == [utc("2026-03-08T07:00"), utc("2026-11-01T06:00")]
+    assert transitions(zone_rules("America/Phoenix")) == []

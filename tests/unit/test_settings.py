@@ -1,0 +1,138 @@
+"""What a wrong environment is answered with."""
+
+import pytest
+
+from smsretry.errors import SettingsError
+from smsretry.settings import Settings, load_settings
+
+COMPLETE = {
+    "SUPABASE_URL": "https://project.supabase.co",
+    "SUPABASE_SERVICE_ROLE_KEY": "key",
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "token",
+    "TWILIO_FROM_NUMBER": "+12125550100",
+}
+WITH_SERVICE = {"TWILIO_MESSAGING_SERVICE_SID": "MG" + "0" * 32}
+WITH_KEY = {"TWILIO_API_KEY_SID": "SK" + "0" * 32, "TWILIO_API_KEY_SECRET": "secret"}
+NO_CREDENTIALS = "Set TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET, or TWILIO_AUTH_TOKEN"
+ONE_SENDER = "Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER"
+NO_URL = "SUPABASE_URL: Input should be a valid URL, relative URL without a base"
+
+
+def load(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], without: str = "") -> Settings:
+    """Read the settings from this environment, less one variable, and nothing else."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        if name != without:
+            monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+def complaints(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], without: str = "") -> list[str]:
+    """What is said of an environment that will not do, a line each."""
+    with pytest.raises(SettingsError) as raised:
+        load(monkeypatch, environment, without)
+    first, *lines = str(raised.value).split("\n  ")
+    assert first == "Settings are not complete:"
+    return lines
+
+
+def test_the_shortest_environment_that_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five variables; the rest has defaults."""
+    settings = load(monkeypatch, COMPLETE)
+    assert settings.supabase_service_role_key.get_secret_value() == "key"
+    assert settings.twilio_from_number == "+12125550100"
+    assert settings.supabase_timeout_seconds == 15
+    assert settings.twilio_connect_timeout_seconds == 5
+    assert settings.twilio_read_timeout_seconds == 35
+    assert settings.twilio_base_url is None
+
+
+def test_a_messaging_service_and_an_api_key_will_do_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of a number and the auth token."""
+    settings = load(monkeypatch, COMPLETE | WITH_SERVICE | WITH_KEY, without="TWILIO_FROM_NUMBER")
+    assert settings.twilio_messaging_service_sid == WITH_SERVICE["TWILIO_MESSAGING_SERVICE_SID"]
+    assert settings.twilio_api_key_sid == WITH_KEY["TWILIO_API_KEY_SID"]
+
+
+def test_an_empty_environment_is_told_every_variable_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, not one a run."""
+    assert complaints(monkeypatch, {})[:3] == [
+        "SUPABASE_URL is not set",
+        "SUPABASE_SERVICE_ROLE_KEY is not set",
+        "TWILIO_ACCOUNT_SID is not set",
+    ]
+
+
+def test_an_empty_environment_is_told_of_credentials_and_sender_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`load_settings` promises to name every variable that is missing."""
+    assert any("TWILIO_AUTH_TOKEN" in line for line in complaints(monkeypatch, {}))
+
+
+@pytest.mark.parametrize("variable", ["SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "TWILIO_ACCOUNT_SID"])
+def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """And nothing else is complained of."""
+    assert complaints(monkeypatch, COMPLETE, without=variable) == [f"{variable} is not set"]
+
+
+def test_an_empty_service_role_key_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`SUPABASE_SERVICE_ROLE_KEY=` in a .env file is a key somebody forgot."""
+    lines = complaints(monkeypatch, COMPLETE | {"SUPABASE_SERVICE_ROLE_KEY": ""})
+    assert any("SUPABASE_SERVICE_ROLE_KEY" in line for line in lines)
+
+
+MALFORMED = [
+    ("TWILIO_ACCOUNT_SID", "SK" + "0" * 32, "String should match pattern '^AC[0-9a-fA-F]{32}$'"),
+    ("TWILIO_ACCOUNT_SID", "AC" + "0" * 31, "String should match pattern '^AC[0-9a-fA-F]{32}$'"),
+    ("TWILIO_ACCOUNT_SID", "AC" + "0" * 32 + "\n", "String should match pattern '^AC[0-9a-fA-F]{32}$'"),
+    ("TWILIO_API_KEY_SID", "AC" + "0" * 32, "String should match pattern '^SK[0-9a-fA-F]{32}$'"),
+    ("TWILIO_MESSAGING_SERVICE_SID", "SK" + "0" * 32, "String should match pattern '^MG[0-9a-fA-F]{32}$'"),
+    ("SUPABASE_URL", "project.supabase.co", "Input should be a valid URL, relative URL without a base"),
+    ("SUPABASE_URL", "postgresql://db.supabase.co", "URL scheme should be 'http' or 'https'"),
+    ("TWILIO_READ_TIMEOUT_SECONDS", "0", "Input should be greater than 0"),
+    ("TWILIO_READ_TIMEOUT_SECONDS", "121", "Input should be less than or equal to 120"),
+    (
+        "TWILIO_FROM_NUMBER",
+        "(212) 555-0100",
+        "Phone number is not E.164 (a plus sign, the country code and the number, no spaces)",
+    ),
+    ("TWILIO_FROM_NUMBER", "+1212555010", "Phone number has the wrong length for its country"),
+    ("TWILIO_FROM_NUMBER", "+9992125550100", "Phone number has no known country code"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "complaint"), MALFORMED)
+def test_a_malformed_variable_is_told_what_it_should_be(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, complaint: str
+) -> None:
+    """The variable, a colon, and the trouble."""
+    assert complaints(monkeypatch, COMPLETE | {variable: value})[0] == f"{variable}: {complaint}"
+
+
+# changes to the complete environment, the variable left out, what is said
+TOGETHER = [
+    pytest.param({}, "TWILIO_AUTH_TOKEN", NO_CREDENTIALS, id="no credentials"),
+    pytest.param({"TWILIO_AUTH_TOKEN": ""}, "", NO_CREDENTIALS, id="an empty token"),
+    pytest.param({"TWILIO_API_KEY_SID": "SK" + "0" * 32}, "TWILIO_AUTH_TOKEN", NO_CREDENTIALS, id="a key, no secret"),
+    pytest.param({"TWILIO_API_KEY_SECRET": "secret"}, "TWILIO_AUTH_TOKEN", NO_CREDENTIALS, id="a secret, no key"),
+    pytest.param({}, "TWILIO_FROM_NUMBER", ONE_SENDER, id="no sender"),
+    pytest.param(WITH_SERVICE, "", ONE_SENDER, id="two senders"),
+]
+
+
+@pytest.mark.parametrize(("changes", "without", "complaint"), TOGETHER)
+def test_what_must_be_set_together_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], without: str, complaint: str
+) -> None:
+    """One set of credentials at least, one sender exactly."""
+    assert complaints(monkeypatch, COMPLETE | changes, without) == [complaint]
+
+
+def test_several_troubles_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line each, in the order of the settings."""
+    environment = COMPLETE | {"SUPABASE_URL": "nowhere", "TWILIO_ACCOUNT_SID": "AC"}
+    assert complaints(monkeypatch, environment) == [
+        NO_URL,
+        "TWILIO_ACCOUNT_SID: String should match pattern '^AC[0-9a-fA-F]{32}$'",
+    ]
