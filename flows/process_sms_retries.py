@@ -4,6 +4,7 @@ Overlapping runs are safe because a claimed row belongs to one worker; Prefect's
 Nothing is retried, cached or persisted by Prefect: the queue is the only retrier, and the database the only record.
 """
 
+from signal import SIGTERM
 from time import monotonic
 from typing import Annotated, Any
 
@@ -15,8 +16,9 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.wiring import Services, services
+from smsretry.gate import Gate, stopped_by
 from smsretry.models import Claim, ItemResult, Recovered, RunSummary
-from smsretry.pipeline import CONCURRENCY, process_sms_retry_item
+from smsretry.pipeline import CONCURRENCY, claim_all, process_sms_retry_item, report_circuit
 
 
 class TextFailed(Exception):
@@ -34,15 +36,17 @@ def recover(services: Services, stale_minutes: int) -> list[Recovered]:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def claim(services: Services, limit: int) -> list[Claim]:
-    """Take charge of up to `limit` due rows."""
-    return services.queue.claim_due(limit)
+def claim(services: Services, gate: Gate, limit: int) -> list[Claim]:
+    """Take charge of up to `limit` due rows, and of rows in doubt whose next look has come."""
+    return claim_all(services.queue, gate, limit=limit)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="sms-{claim.id}")
-def process_retry(claim: Claim, services: Services) -> State[ItemResult]:
+def process_retry(claim: Claim, services: Services, gate: Gate) -> State[ItemResult]:
     """See one row to its next state. The state's name is what it came to."""
-    result = process_sms_retry_item(claim, queue=services.queue, sender=services.sender)
+    result = process_sms_retry_item(
+        claim, queue=services.queue, sender=services.sender, gate=gate, in_doubt=services.in_doubt
+    )
     if result.fate == "Failed":
         return Failed(message=str(result), data=TextFailed(result))
     return Completed(name=result.fate, message=str(result), data=result)
@@ -63,10 +67,12 @@ def process_sms_retries(
         stale_minutes: After how many minutes a silent worker's texts are taken back (1 to 1440).
     """
     started = monotonic()
-    with services() as connected:
+    gate = Gate()
+    with services() as connected, stopped_by(gate, SIGTERM):
         recovered = recover(connected, stale_minutes)
-        claims = claim(connected, limit)
-        states = process_retry.map(claims, unmapped(connected), return_state=True)
+        claims = claim(connected, gate, limit)
+        states = process_retry.map(claims, unmapped(connected), unmapped(gate), return_state=True)
+        report_circuit(connected.queue, gate, claims)
     results = [result for state in states if (result := _result(state))]
     summary = RunSummary.of(
         recovered=recovered,
@@ -74,9 +80,10 @@ def process_sms_retries(
         errors=len(states) - len(results),
         duration_seconds=monotonic() - started,
     )
-    if summary.errors:
-        return Failed(message=str(summary), data=None)
-    return Completed(message=str(summary), data=summary)
+    message = f"Stopped sending: {gate.shut_because}. {summary}" if gate.shut_because else str(summary)
+    if summary.errors or gate.circuit:
+        return Failed(message=message)
+    return Completed(message=message, data=summary)
 
 
 def _result(state: State[Any]) -> ItemResult | None:

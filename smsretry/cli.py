@@ -14,6 +14,7 @@ from smsretry.adapters.supabase_queue import SupabaseQueue
 from smsretry.adapters.twilio_sender import TwilioSender
 from smsretry.doctor import examine
 from smsretry.errors import SmsRetryError
+from smsretry.gate import Gate, stopped_by
 from smsretry.migrate import migrate as apply_migrations
 from smsretry.models import ItemResult, RunSummary
 from smsretry.pipeline import ItemError, process_due
@@ -96,7 +97,9 @@ def process(
     settings = load_settings()
     with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
         recovered = queue.recover(stale_minutes)
-        items = list(process_due(queue, sender, limit=limit))
+        gate = Gate()
+        with stopped_by(gate, signal.SIGINT, signal.SIGTERM):
+            items = list(process_due(queue, sender, gate, limit=limit, in_doubt=settings.in_doubt))
     table = Table("Row", "Came to", "Why")
     for item in items:
         table.add_row(*_line(item))
@@ -107,7 +110,9 @@ def process(
     _console.print(
         str(RunSummary.of(recovered=recovered, results=results, errors=errors, duration_seconds=monotonic() - started))
     )
-    if errors:
+    if gate.shut_because:
+        _console.print(f"[yellow]Stopped sending:[/] {gate.shut_because}")
+    if errors or gate.circuit:
         raise typer.Exit(1)
 
 

@@ -12,6 +12,8 @@ class Send:
     """Send it, if that is still before `send_before` when the request leaves."""
 
     send_before: datetime
+    valid_until: datetime
+    """When Twilio must let go of it: the closing of the window, or its expiry."""
     rule: str
     """The quiet-hours rule it is sent under, kept with the attempt."""
 
@@ -70,3 +72,34 @@ class Doubt:
 
 
 AfterSend = Complete | Retry | GiveUp | Doubt
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """There is evidence that Twilio accepted it. `sid`: None when only the send log says so."""
+
+    sid: str | None
+    by: Literal["callback", "reconcile"]
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """No evidence yet. `failed`: the look itself failed, which says nothing."""
+
+    after: timedelta
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """Looked for often and long enough: it did not go out, and may be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Likewise, but a person is to decide."""
+
+    why: str
+
+
+AfterLook = Settle | LookAgain | Resend | Hold

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Literal, Self, TypeAlias
 from uuid import UUID
 
@@ -10,11 +11,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 Reason: TypeAlias = Literal["quiet_hours", "twilio_error", "rate_limit"]
 """Why a row waits, as stored in `sms_retry_queue.reason`."""
 
-Fate: TypeAlias = Literal["Sent", "Deferred", "RetryScheduled", "InDoubt", "Failed", "Cancelled", "Lost"]
+Fate: TypeAlias = Literal["Sent", "Deferred", "RetryScheduled", "InDoubt", "GivenBack", "Failed", "Cancelled", "Lost"]
 """What one claim of a row came to. The names are the Prefect state names.
 
 Sent: Twilio accepted it. Deferred: waits for a reason that is no failure. RetryScheduled: failed for a moment.
-InDoubt: may or may not have gone out. Failed: given up. Cancelled: no longer wanted. Lost: another worker has it.
+InDoubt: may or may not have gone out. GivenBack: not tried, because the run stopped sending. Failed: given up.
+Cancelled: no longer wanted. Lost: another worker has it.
 """
 
 
@@ -23,6 +25,14 @@ OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]
 
 NextStatus: TypeAlias = Literal["completed", "pending", "failed"]
 """Where a row goes after a send."""
+
+
+InDoubtPolicy: TypeAlias = Literal["resend", "hold"]
+"""What becomes of a text in doubt when the quarantine ends without evidence: sent again, or failed for a person."""
+
+
+Reconciled: TypeAlias = Literal["applied", "lost", "sid_taken"]
+"""Answer of `reconcile_sms_retry`."""
 
 
 class _Value(BaseModel):
@@ -36,8 +46,17 @@ class Claim(_Value):
     id: UUID
     claim_no: int
     claimed_at: AwareDatetime = Field(description="The database's clock when the claim was taken.")
+    scheduled_for: AwareDatetime
     attempt_count: int
     max_attempts: int
+    rate_limit_count: int
+    circuit_open: bool = Field(description="Sending had stopped, and this row is the probe that may start it again.")
+    attempt_id: UUID | None = Field(description="Of a row in doubt: the attempt that may have gone out.")
+    attempt_begun_at: AwareDatetime | None
+    in_doubt_since: AwareDatetime | None
+    reconcile_count: int
+    known_sid: str | None = Field(description="Twilio's name for the text, if its send log has one.")
+    send_log_status: str | None
     expires_at: AwareDatetime
     send_log_found: bool
     customer_found: bool
@@ -82,6 +101,7 @@ class RunSummary(_Value):
     in_doubt: int
     failed: int
     cancelled: int
+    given_back: int
     lost: int
     errors: int
     """Rows whose processing itself went wrong; they are recovered or failed, and the run is marked failed."""
@@ -102,6 +122,7 @@ class RunSummary(_Value):
             in_doubt=fates["InDoubt"] + sum(row.in_doubt_since is not None for row in recovered),
             failed=fates["Failed"] + sum(row.status == "failed" for row in recovered),
             cancelled=fates["Cancelled"],
+            given_back=fates["GivenBack"],
             lost=fates["Lost"],
             errors=errors,
             duration_seconds=round(duration_seconds, 3),
@@ -154,3 +175,13 @@ class Text(_Value):
     attempt_id: UUID
     to: str = Field(repr=False)
     body: str = Field(repr=False)
+    valid_for: timedelta = Field(description="How long Twilio may keep it in its own queue.")
+
+
+class Sighting(_Value):
+    """One message in Twilio's list."""
+
+    sid: str
+    to: str = Field(repr=False)
+    body: str = Field(repr=False)
+    created_at: AwareDatetime = Field(description="To the second.")

@@ -9,6 +9,7 @@ messages" (docs, error 20500).
 import json
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 _SID: Final = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
@@ -28,6 +29,8 @@ class Rejected:
 
     code: int
     http_status: int
+    retry_after: timedelta | None = None
+    """How long Twilio asks to wait, if it says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,12 @@ class InDoubt:
 Outcome = Accepted | Rejected | NotSent | InDoubt
 
 
-def outcome_of_answer(http_status: int, body: str) -> Outcome:
-    """Read Twilio's answer to `POST Messages`. Never raises; never quotes the body, which names the recipient."""
+def outcome_of_answer(http_status: int, body: str, *, retry_after: str | None = None) -> Outcome:
+    """Read Twilio's answer to `POST Messages`. Never raises; never quotes the body, which names the recipient.
+
+    Args:
+        retry_after: the header of that name, in seconds; a date in it is not honoured.
+    """
     content = _json_object(body)
     if 200 <= http_status < 300:
         sid = content.get("sid")
@@ -58,7 +65,8 @@ def outcome_of_answer(http_status: int, body: str) -> Outcome:
         return InDoubt("Twilio answered with success but without a message SID", http_status)
     code = content.get("code")
     if 400 <= http_status < 500 and type(code) is int and content.get("status") == http_status:
-        return Rejected(code, http_status)
+        wait = timedelta(seconds=int(retry_after)) if retry_after and re.fullmatch(r"[0-9]{1,6}", retry_after) else None
+        return Rejected(code, http_status, wait)
     if http_status == 407:
         return NotSent("A proxy asks for credentials: check HTTPS_PROXY")
     kind = "an error of its own" if http_status >= 500 else "something that is not Twilio's JSON"

@@ -4,23 +4,42 @@ Nothing here retries a send and nothing here knows Prefect. Each function takes 
 """
 
 import re
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Final, assert_never
 from uuid import UUID, uuid4
 
 from smsretry import policy
 from smsretry.backoff import next_retry_delay
-from smsretry.decision import Complete, Defer, Doubt, End, GiveUp, Retry, Send
+from smsretry.decision import (
+    AfterLook,
+    Complete,
+    Defer,
+    Doubt,
+    End,
+    GiveUp,
+    Hold,
+    LookAgain,
+    Resend,
+    Retry,
+    Send,
+    Settle,
+)
 from smsretry.errors import InputError, QueueError, UnforeseenError
-from smsretry.models import Claim, Fate, ItemResult, OutcomeName, Queued, Reason, Text
+from smsretry.evidence import earliest_creation
+from smsretry.gate import Gate
+from smsretry.models import Claim, Fate, InDoubtPolicy, ItemResult, OutcomeName, Queued, Reason, Sighting, Text
 from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.ports import RetryQueue, Sender
 
+SEND_WITHIN_SECONDS: Final = 15.0
+"""A request leaves within this time of asking to begin, or not at all. With the timeouts of Twilio's adapter it stays
+below the shortest lease (one minute), so that nobody else takes the row while its request is under way."""
 CONCURRENCY: Final = 10
 """Rows of one run processed at once, and so requests to Twilio under way."""
 
@@ -80,25 +99,47 @@ def send_sms(send_log_id: UUID, *, queue: RetryQueue, sender: Sender) -> ItemRes
     return process_sms_retry_item(claim, queue=queue, sender=sender, first_send=True)
 
 
-def process_sms_retry_item(claim: Claim, *, queue: RetryQueue, sender: Sender, first_send: bool = False) -> ItemResult:
-    """See one claimed row to its next state.
+def process_sms_retry_item(
+    claim: Claim,
+    *,
+    queue: RetryQueue,
+    sender: Sender,
+    gate: Gate | None = None,
+    in_doubt: InDoubtPolicy = "resend",
+    first_send: bool = False,
+) -> ItemResult:
+    """See one claimed row to its next state. A row in doubt is not sent: evidence of it is looked for.
+
+    Args:
+        gate: the run's; none lets everything through.
+        in_doubt: what becomes of a text for which no evidence is found.
+        first_send: it is the text's very first send, and not one of its retries.
 
     Raises:
         QueueError: the database could not be asked. The row keeps its state until recovery takes it back.
         UnforeseenError: a bug; the row is failed with the message, if its send had not begun.
     """
+    gate = gate or Gate()
     try:
-        return _process(claim, queue=queue, sender=sender, first_send=first_send, at=claim.claimed_at)
+        if claim.in_doubt_since is not None:
+            return _reconcile(claim, queue=queue, sender=sender, in_doubt=in_doubt)
+        if gate.shut_because:
+            held = queue.defer(claim, until=claim.scheduled_for, reason=None)
+            return _result(claim, held, "GivenBack", gate.shut_because)
+        return _process(claim, queue, sender, gate, at=claim.claimed_at, first_send=first_send)
     except QueueError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost other rows theirs
         message = _describe(error, claim)
     # Outside the handler: an exception raised inside would carry the original, which may quote the customer.
-    queue.end(claim, status="failed", error=message)  # changes nothing if the send has begun
+    if claim.in_doubt_since is None:
+        queue.end(claim, status="failed", error=message)  # changes nothing if the send has begun
     raise UnforeseenError(f"Row {claim.id}: {message}")
 
 
-def _process(claim: Claim, *, queue: RetryQueue, sender: Sender, first_send: bool, at: datetime) -> ItemResult:
+def _process(
+    claim: Claim, queue: RetryQueue, sender: Sender, gate: Gate, *, at: datetime, first_send: bool
+) -> ItemResult:
     decision = policy.before_send(claim, at=at)
     match decision:
         case Send():
@@ -112,14 +153,24 @@ def _process(claim: Claim, *, queue: RetryQueue, sender: Sender, first_send: boo
         case _:
             assert_never(decision)
 
-    attempt_id = uuid4()
+    attempt_id, asked = uuid4(), _stopwatch()
     begun = queue.begin(claim, attempt_id, send_before=decision.send_before, rule=decision.rule, first_send=first_send)
     match begun.verdict:
         case "go":
-            outcome = _send(claim, attempt_id, sender)
+            text = Text(
+                attempt_id=attempt_id,
+                to=claim.phone or "",
+                body=claim.body or "",
+                valid_for=decision.valid_until - begun.decided_at,
+            )
+            if _stopwatch() - asked > SEND_WITHIN_SECONDS:
+                outcome: Outcome = NotSent("This process was stopped for too long to be sure of its claim")
+            else:
+                outcome = _send(claim, text, sender)
+                gate.observe(outcome)
             return _finish(claim, attempt_id, outcome, queue=queue, first_send=first_send)
         case "closed":  # it took so long that the window closed: decide again, by the clock that said so
-            return _process(claim, queue=queue, sender=sender, first_send=first_send, at=begun.decided_at)
+            return _process(claim, queue, sender, gate, at=begun.decided_at, first_send=first_send)
         case "ended":
             return _result(claim, True, "Cancelled", begun.reason or "")
         case "lost":
@@ -128,9 +179,9 @@ def _process(claim: Claim, *, queue: RetryQueue, sender: Sender, first_send: boo
             assert_never(begun.verdict)
 
 
-def _send(claim: Claim, attempt_id: UUID, sender: Sender) -> Outcome:
+def _send(claim: Claim, text: Text, sender: Sender) -> Outcome:
     try:
-        return sender.send(Text(attempt_id=attempt_id, to=claim.phone or "", body=claim.body or ""))
+        return sender.send(text)
     except Exception as error:  # noqa: BLE001 - the request may have left: whatever it was, we do not know
         return InDoubt(_describe(error, claim))
 
@@ -149,10 +200,50 @@ def _finish(claim: Claim, attempt_id: UUID, outcome: Outcome, *, queue: RetryQue
             done = finish(next_status="failed", error=why, code=code)
             return _result(claim, done.applied, "Failed", why, code)
         case Doubt(why):
-            done = finish(next_status="pending", error=why, retry_in=timedelta(0))
-            return _result(claim, done.applied, "InDoubt", why)
+            done = finish(next_status="pending", error=why, retry_in=next_retry_delay(0))
+            if done.status == "completed":  # Twilio's report came before its answer was given up
+                return _result(claim, done.applied, "Sent", "Reported by Twilio to the status callback")
+            return _result(claim, done.applied, "InDoubt", why, next_at=done.scheduled_for)
         case _:
             assert_never(decision)
+
+
+def _reconcile(claim: Claim, *, queue: RetryQueue, sender: Sender, in_doubt: InDoubtPolicy) -> ItemResult:
+    """Look for evidence of what became of a text in doubt: in the database first, then in Twilio's list."""
+    decision: AfterLook | None = policy.known_evidence(claim)
+    sightings: list[Sighting] | None = None
+    if decision is None:
+        since = earliest_creation(claim.attempt_begun_at or claim.claimed_at)
+        sightings = sender.look_up(claim.phone or "", since=since)
+    taken = frozenset[str]()
+    while True:
+        decision = decision or policy.after_look(claim, sightings, at=claim.claimed_at, in_doubt=in_doubt, taken=taken)
+        match decision:
+            case Settle(sid, by):
+                answer = queue.reconcile(claim, verdict="accepted", sid=sid, settled_by=by)
+                if answer == "sid_taken":
+                    # A message of another attempt. In the text's own send log it still says that the text went out.
+                    decision, taken = Settle(None, by) if by == "callback" else None, taken | {sid or ""}
+                    continue
+                result = _result(claim, True, "Sent", f"Found at Twilio as {sid}" if sid else "Marked as sent")
+            case LookAgain(after, failed):
+                answer = queue.reconcile(claim, verdict="look_failed" if failed else "look_again", look_in=after)
+                why = "Twilio's list could not be had" if failed else "No evidence yet"
+                result = _result(claim, True, "InDoubt", why, next_at=claim.claimed_at + after)
+            case Resend():
+                answer = queue.reconcile(claim, verdict="resend")
+                result = _result(claim, True, "RetryScheduled", "It did not go out", next_at=claim.claimed_at)
+            case Hold(why):
+                answer = queue.reconcile(claim, verdict="hold", error=why)
+                result = _result(claim, True, "Failed", why)
+            case _:
+                assert_never(decision)
+        return result if answer == "applied" else _result(claim, False, "Lost", _LOST)
+
+
+def _stopwatch() -> float:
+    """Seconds by a clock that goes on while the process or the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 _NAMES: Final[dict[type[Outcome], OutcomeName]] = {
@@ -200,15 +291,34 @@ class ItemError:
     error: Exception
 
 
-def process_due(queue: RetryQueue, sender: Sender, *, limit: int) -> Iterator[ItemResult | ItemError]:
+def claim_all(queue: RetryQueue, gate: Gate, *, limit: int) -> list[Claim]:
+    """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
+    claims = [*queue.claim_due(limit), *queue.claim_doubtful(limit)]
+    if any(claim.circuit_open for claim in claims):
+        gate.probe()
+    return claims
+
+
+def report_circuit(queue: RetryQueue, gate: Gate, claims: Sequence[Claim]) -> None:
+    """Remember for the next run that sending does not work, or that it works again."""
+    if gate.circuit:
+        queue.set_circuit(gate.circuit)
+    elif gate.healthy and any(claim.circuit_open for claim in claims):
+        queue.set_circuit(None)
+
+
+def process_due(
+    queue: RetryQueue, sender: Sender, gate: Gate, *, limit: int, in_doubt: InDoubtPolicy = "resend"
+) -> Iterator[ItemResult | ItemError]:
     """Claim up to `limit` due rows and process them, without Prefect."""
-    claims = queue.claim_due(limit)
+    claims = claim_all(queue, gate, limit=limit)
 
     def process(claim: Claim) -> ItemResult | ItemError:
         try:
-            return process_sms_retry_item(claim, queue=queue, sender=sender)
+            return process_sms_retry_item(claim, queue=queue, sender=sender, gate=gate, in_doubt=in_doubt)
         except Exception as error:  # noqa: BLE001 - one bad row never stops the others
             return ItemError(claim.id, error)
 
     with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
         yield from pool.map(process, claims)
+    report_circuit(queue, gate, claims)

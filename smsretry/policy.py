@@ -1,28 +1,59 @@
 """What to do with a claimed row before its send and after it. Decides, and does nothing."""
 
-from datetime import datetime
-from typing import assert_never
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final, assert_never
 
-from smsretry.backoff import next_retry_delay
-from smsretry.decision import AfterSend, BeforeSend, Complete, Defer, Doubt, End, GiveUp, Retry, Send
-from smsretry.models import Claim, Reason
+from smsretry.backoff import SCHEDULE, next_retry_delay
+from smsretry.decision import (
+    AfterLook,
+    AfterSend,
+    BeforeSend,
+    Complete,
+    Defer,
+    Doubt,
+    End,
+    GiveUp,
+    Hold,
+    LookAgain,
+    Resend,
+    Retry,
+    Send,
+    Settle,
+)
+from smsretry.evidence import matching_sids
+from smsretry.models import Claim, InDoubtPolicy, Reason, Sighting
 from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.phone import phone_problem
 from smsretry.quiet_hours import check_quiet_hours
 from smsretry.twilio_errors import twilio_error
+
+MIN_LIFE: Final = timedelta(seconds=10)
+"""A text with less time left is not sent: a ValidityPeriod should exceed 5 seconds (Twilio's API reference)."""
+MAX_RATE_LIMITS: Final = 20
+"""Rate-limited tries that cost no attempt; beyond, each counts, so that none goes on for ever."""
+MIN_LOOKS: Final = 3
+MIN_QUARANTINE: Final = timedelta(minutes=15)
+_SENT_STATUSES: Final = frozenset({"sent", "delivered", "undelivered"})
+"""What a webhook of the application writes to a send log only after Twilio accepted the text."""
 
 
 def before_send(claim: Claim, *, at: datetime) -> BeforeSend:
     """May this text go out at `at`? Consent is not asked here: `begin` reads it in the transaction that counts."""
     if problem := _problem(claim):
         return End("failed", problem)
-    if claim.expires_at <= at:
+    if claim.expires_at <= at + MIN_LIFE:
         return End("cancelled", "Expired before it could be sent")
     check = check_quiet_hours(claim.timezone, at=at, fallback=claim.business_timezone)
-    if check.can_send and check.closes_at is not None:
-        return Send(check.closes_at, check.rule)
+    if check.closes_at is not None and at < check.closes_at - MIN_LIFE:
+        valid_until = min(check.closes_at, claim.expires_at)
+        return Send(valid_until - MIN_LIFE, valid_until, check.rule)
+    if check.closes_at is not None:  # the last seconds: Twilio would have to let it go before the window closes
+        check = check_quiet_hours(claim.timezone, at=check.closes_at, fallback=claim.business_timezone)
     if check.next_send_at is None:
         return End("failed", f"No permitted hour within eight days: {check.rule}")
+    if claim.expires_at <= check.next_send_at:
+        return End("cancelled", f"Expires before the next permitted hour: {check.rule}")
     return Defer(check.next_send_at, "quiet_hours", f"Quiet hours: {check.rule}")
 
 
@@ -55,21 +86,63 @@ def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> A
             return Doubt(why)
         case NotSent(why):
             return Retry(next_retry_delay(claim.attempt_count), "twilio_error", why, None, counted=False)
-        case Rejected(code, http_status):
-            return _after_rejection(claim, code, http_status, first_send)
+        case Rejected():
+            return _after_rejection(claim, outcome, first_send)
         case _:
             assert_never(outcome)
 
 
-def _after_rejection(claim: Claim, code: int, http_status: int, first_send: bool) -> AfterSend:
-    error = twilio_error(code, http_status)
+def _after_rejection(claim: Claim, outcome: Rejected, first_send: bool) -> AfterSend:
+    error = twilio_error(outcome.code, outcome.http_status)
     if not error.retryable:
-        return GiveUp(str(error), code)
+        return GiveUp(str(error), outcome.code)
     reason: Reason = "rate_limit" if error.error_class == "rate_limit" else "twilio_error"
-    if error.error_class != "transient":
+    patience = reason != "rate_limit" or claim.rate_limit_count < MAX_RATE_LIMITS
+    if error.error_class != "transient" and patience:
         # Twilio took no message, for a reason that is not this text's: no send was made.
-        return Retry(next_retry_delay(claim.attempt_count), reason, str(error), code, counted=False)
+        delay = min(max(outcome.retry_after or timedelta(0), next_retry_delay(claim.attempt_count)), SCHEDULE[-1])
+        return Retry(delay, reason, str(error), outcome.code, counted=False)
     attempts = claim.attempt_count if first_send else claim.attempt_count + 1
     if attempts >= claim.max_attempts:
-        return GiveUp(f"Gave up after {attempts} attempts; the last: {error}", code)
-    return Retry(next_retry_delay(attempts), reason, str(error), code, counted=True)
+        return GiveUp(f"Gave up after {attempts} attempts; the last: {error}", outcome.code)
+    return Retry(next_retry_delay(attempts), reason, str(error), outcome.code, counted=True)
+
+
+def known_evidence(claim: Claim) -> Settle | None:
+    """What the database itself knows of a text in doubt: the application's webhook may have been there first."""
+    if claim.known_sid:
+        return Settle(claim.known_sid, "callback")
+    return Settle(None, "callback") if claim.send_log_status in _SENT_STATUSES else None
+
+
+def after_look(
+    claim: Claim,
+    sightings: Sequence[Sighting] | None,
+    *,
+    at: datetime,
+    in_doubt: InDoubtPolicy,
+    taken: frozenset[str] = frozenset(),
+) -> AfterLook:
+    """What Twilio's list says of a text in doubt.
+
+    Args:
+        sightings: the recent messages to its number; None when the list could not be had.
+        taken: SIDs that other attempts own.
+    """
+    if sightings is None:
+        return LookAgain(next_retry_delay(claim.reconcile_count), failed=True)
+    since = claim.in_doubt_since or at
+    sids = matching_sids(
+        sightings,
+        phone=claim.phone or "",
+        body=claim.body or "",
+        begun_at=claim.attempt_begun_at or since,
+        in_doubt_since=since,
+    )
+    if found := next((sid for sid in sids if sid not in taken), None):
+        return Settle(found, "reconcile")
+    if claim.reconcile_count + 1 < MIN_LOOKS or at - since < MIN_QUARANTINE:
+        return LookAgain(next_retry_delay(claim.reconcile_count + 1), failed=False)
+    if in_doubt == "resend":
+        return Resend()
+    return Hold(f"In doubt: no evidence after {claim.reconcile_count + 1} looks; look in Twilio's log, then decide")

@@ -4,7 +4,19 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
 
-from smsretry.models import Begun, Claim, Finished, NextStatus, OutcomeName, Queued, Reason, Recovered, Text
+from smsretry.models import (
+    Begun,
+    Claim,
+    Finished,
+    NextStatus,
+    OutcomeName,
+    Queued,
+    Reason,
+    Reconciled,
+    Recovered,
+    Sighting,
+    Text,
+)
 from smsretry.outcome import Outcome
 
 
@@ -17,6 +29,8 @@ class RetryQueue(Protocol):
     def recover(self, stale_minutes: int) -> list[Recovered]: ...
 
     def claim_due(self, limit: int) -> list[Claim]: ...
+
+    def claim_doubtful(self, limit: int) -> list[Claim]: ...
 
     def claim_one(self, retry_id: UUID) -> Claim | None: ...
 
@@ -48,7 +62,20 @@ class RetryQueue(Protocol):
         counted: bool = True,
     ) -> Finished: ...
 
-    def defer(self, claim: Claim, *, until: datetime, reason: Reason) -> bool: ...
+    def reconcile(
+        self,
+        claim: Claim,
+        *,
+        verdict: Literal["accepted", "look_again", "look_failed", "resend", "hold"],
+        sid: str | None = None,
+        settled_by: Literal["callback", "reconcile"] = "reconcile",
+        look_in: timedelta | None = None,
+        error: str | None = None,
+    ) -> Reconciled: ...
+
+    def set_circuit(self, why: str | None) -> None: ...
+
+    def defer(self, claim: Claim, *, until: datetime, reason: Reason | None) -> bool: ...
 
     def end(self, claim: Claim, *, status: Literal["failed", "cancelled"], error: str) -> bool: ...
 
@@ -58,4 +85,8 @@ class Sender(Protocol):
 
     def send(self, text: Text) -> Outcome:
         """Make exactly one request. Whatever happens comes back as an outcome."""
+        ...
+
+    def look_up(self, phone: str, *, since: datetime) -> list[Sighting] | None:
+        """Messages from our sender to this number since then, newest first. None: the list could not be had."""
         ...

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError,
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
+from smsretry.models import InDoubtPolicy
 from smsretry.phone import phone_problem
 
 
@@ -20,7 +21,9 @@ def _e164(value: str) -> str:
 class Settings(BaseSettings):
     """Every setting of a running smsretry. The environment variable has the field's name in capitals."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
+    )
 
     supabase_url: HttpUrl
     """Project URL, `https://<project>.supabase.co`."""
@@ -41,6 +44,9 @@ class Settings(BaseSettings):
     twilio_connect_timeout_seconds: float = Field(5, gt=0, le=60)
     twilio_read_timeout_seconds: float = Field(35, gt=0, le=120)
     """Above Twilio's own limit of about 30 seconds, so that its verdict arrives before ours."""
+
+    in_doubt: InDoubtPolicy = Field("resend", validation_alias="SMSRETRY_IN_DOUBT")
+    """What becomes of a text in doubt for which no evidence is found: sent again, or held for a person."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

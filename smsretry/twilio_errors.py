@@ -22,6 +22,8 @@ class TwilioError:
     code: int | None
     name: str
     error_class: ErrorClass
+    level: str = "request"
+    """Whom it concerns: account, carrier, content, provider, recipient, request."""
 
     @property
     def retryable(self) -> bool:
@@ -33,7 +35,9 @@ class TwilioError:
 
 
 _TABLE: Final = {
-    int(row["code"]): TwilioError(int(row["code"]), row["short_name"], cast(ErrorClass, row["classification"]))
+    int(row["code"]): TwilioError(
+        int(row["code"]), row["short_name"], cast(ErrorClass, row["classification"]), row["level"]
+    )
     for row in table("twilio_errors")
 }
 

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast, get_args
 from uuid import UUID
 
 import httpx
@@ -19,7 +19,18 @@ from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
 from smsretry.errors import InputError, QueueMismatch, QueueRefused, QueueUnreachable, SmsRetryError
-from smsretry.models import Begun, Claim, Finding, Finished, NextStatus, OutcomeName, Queued, Reason, Recovered
+from smsretry.models import (
+    Begun,
+    Claim,
+    Finding,
+    Finished,
+    NextStatus,
+    OutcomeName,
+    Queued,
+    Reason,
+    Reconciled,
+    Recovered,
+)
 from smsretry.settings import Settings
 
 _Row = TypeVar("_Row", bound=BaseModel)
@@ -53,6 +64,9 @@ class SupabaseQueue:
 
     def claim_due(self, limit: int) -> list[Claim]:
         return self._rows(Claim, "claim_due_sms_retries", {"limit_count": limit})
+
+    def claim_doubtful(self, limit: int) -> list[Claim]:
+        return self._rows(Claim, "claim_doubtful_sms_retries", {"limit_count": limit})
 
     def claim_one(self, retry_id: UUID) -> Claim | None:
         return next(iter(self._rows(Claim, "claim_sms_retry", {"retry_id": retry_id})), None)
@@ -115,7 +129,33 @@ class SupabaseQueue:
         }
         return self._row(Finished, "finish_sms_attempt", values)
 
-    def defer(self, claim: Claim, *, until: datetime, reason: Reason) -> bool:
+    def reconcile(
+        self,
+        claim: Claim,
+        *,
+        verdict: Literal["accepted", "look_again", "look_failed", "resend", "hold"],
+        sid: str | None = None,
+        settled_by: Literal["callback", "reconcile"] = "reconcile",
+        look_in: timedelta | None = None,
+        error: str | None = None,
+    ) -> Reconciled:
+        values = {
+            **_fence(claim),
+            "verdict": verdict,
+            "twilio_sid": sid,
+            "settled_by": settled_by,
+            "look_in": None if look_in is None else _interval(look_in),
+            "error": error,
+        }
+        answer = self._call("reconcile_sms_retry", values, repeat=True)
+        if answer not in get_args(Reconciled):
+            raise self._not_ours("reconcile_sms_retry")
+        return cast(Reconciled, answer)
+
+    def set_circuit(self, why: str | None) -> None:
+        self._truth("set_sms_circuit", {"why": why})
+
+    def defer(self, claim: Claim, *, until: datetime, reason: Reason | None) -> bool:
         values = {**_fence(claim), "until": until, "reason": reason}
         return self._truth("defer_sms_retry", values)
 

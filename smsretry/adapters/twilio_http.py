@@ -24,6 +24,7 @@ class Answer:
 
     http_status: int
     body: str
+    retry_after: str | None
 
 
 class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no types
@@ -44,7 +45,7 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
             response = super().request(method, url, *args, **kwargs)
         finally:
             self._test_only_last_request = None  # it holds the credentials and the body
-        self._local.answer = Answer(response.status_code, response.text)
+        self._local.answer = Answer(response.status_code, response.text, (response.headers or {}).get("Retry-After"))
         return response
 
     def answer(self) -> Answer | None:

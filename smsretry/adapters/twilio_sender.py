@@ -1,6 +1,8 @@
 """Twilio: one `create` call a text, and a look at the account for `smsretry doctor`."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
@@ -9,7 +11,7 @@ from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 
 from smsretry.adapters.twilio_http import TwilioHttp, outcome_of_exception
-from smsretry.models import Finding, Text
+from smsretry.models import Finding, Sighting, Text
 from smsretry.outcome import InDoubt, Outcome, Rejected, outcome_of_answer
 from smsretry.settings import Settings
 from smsretry.twilio_errors import twilio_error
@@ -46,7 +48,7 @@ class TwilioSender:
 
     def send(self, text: Text) -> Outcome:
         """Make one request; whatever happens comes back as an outcome."""
-        extra = {}
+        extra: dict[str, object] = {"validity_period": _validity_period(text.valid_for)}
         if callback := self._settings.twilio_status_callback_url:
             extra["status_callback"] = _with_attempt(str(callback), text.attempt_id)
         try:
@@ -55,7 +57,35 @@ class TwilioSender:
             if self._http.answer() is None:
                 return outcome_of_exception(error)
         answer = self._http.answer()
-        return outcome_of_answer(answer.http_status, answer.body) if answer else InDoubt("Twilio's answer was lost")
+        if answer is None:
+            return InDoubt("Twilio's answer was lost")
+        return outcome_of_answer(answer.http_status, answer.body, retry_after=answer.retry_after)
+
+    def look_up(self, phone: str, *, since: datetime) -> list[Sighting] | None:
+        """Messages from our sender to this number since then, newest first. None: the list could not be had.
+
+        Asks by `To` alone: `From` misses fresh messages of a messaging service, `DateSent` unsent ones. Twilio lists
+        newest first (twilio-python#581), so paging stops at the first that is older.
+        """
+        sightings = []
+        try:
+            for message in self._messages.stream(to=phone, page_size=100):
+                if message.date_created < since:
+                    break
+                if message.direction == "outbound-api" and self._is_ours(message):
+                    sightings.append(
+                        Sighting(
+                            sid=message.sid, to=message.to, body=message.body or "", created_at=message.date_created
+                        )
+                    )
+        except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
+            return None
+        return sightings
+
+    def _is_ours(self, message: Any) -> bool:
+        if service := self._settings.twilio_messaging_service_sid:
+            return bool(message.messaging_service_sid == service)
+        return bool(message.from_ == self._settings.twilio_from_number)
 
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender? Sends nothing."""
@@ -93,6 +123,11 @@ class TwilioSender:
             case _:
                 reason = f"HTTP {answer.http_status if answer else 'status unknown'}"
         return f"refused ({reason}): check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
+
+
+def _validity_period(valid_for: timedelta) -> int:
+    """Seconds, as Twilio takes them: 1 to 36,000 (ten hours, its own default)."""
+    return max(1, min(int(valid_for.total_seconds()), 36_000))
 
 
 def _with_attempt(url: str, attempt_id: UUID) -> str:

@@ -158,7 +158,9 @@ def _flow_runs(server: PrefectServer) -> list[dict[str, Any]]:
 
 _ROWS: Final = """
     select q.id, q.status, q.reason, q.scheduled_for, q.in_doubt_since, q.attempt_count, q.error_code, q.last_error,
-           coalesce(c.timezone, 'unknown') as zone
+           coalesce(c.timezone, 'unknown') as zone,
+           exists (select 1 from sms_send_attempts a
+                   where a.retry_id = q.id and a.outcome = 'accepted' and a.settled_by = 'reconcile') as found
     from sms_retry_queue q left join customers c on c.id = q.customer_id
     order by q.status = 'completed' desc, q.status, q.in_doubt_since is not null, q.reason, q.scheduled_for, q.id
 """
@@ -190,7 +192,7 @@ def _fate(row: Mapping[str, Any], now: datetime) -> str:
 
 def _why(row: Mapping[str, Any]) -> str:
     if row["status"] == "completed":
-        return "Accepted by Twilio"
+        return "Was in doubt; found in Twilio's list" if row["found"] else "Accepted by Twilio"
     return str(row["last_error"] or "") or ("Night where they live" if row["reason"] == "quiet_hours" else "")
 
 

@@ -53,12 +53,11 @@ class Special:
 _UNAVAILABLE: Final = JsonError(21702, http_status=400)
 
 SPECIAL: Final = [
-    Special("Paul", "+12125550161", fault=JsonError(20429, http_status=429)),
+    Special("Paul", "+12125550161", fault=JsonError(14107, http_status=400)),
     Special("Rita", "+12125550162", fault=_UNAVAILABLE),
     Special("Sven", "+12125550163", fault=_UNAVAILABLE, attempts=2),
     Special("Tara", "+12125550164", fault=JsonError(20500, http_status=500)),
     Special("Ugo", "+12125550165", fault=AcceptThenDrop()),
-    Special("Vera", "+12125550166", fault=JsonError(20003, http_status=401)),
     Special("Walt", "+12125550167", consent="opted_out"),
     Special("Xavi", "+12125550168", consent="unknown"),
     Special("Yuki", "+15005550001"),

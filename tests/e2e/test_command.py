@@ -66,7 +66,7 @@ def test_the_demo_shows_every_outcome_and_leaves_nothing_running(tmp_path: Path)
         "Twilio 21610: Attempt to send to unsubscribed recipient",
         "Gave up after 3 attempts; the last: Twilio 21702",
         "Twilio answered with an error of its own (HTTP 500)",
-        "The connection broke before Twilio's answer was complete",
+        "Was in doubt; found in Twilio's list",
         "The worker died after the send began",
         "Expired before it could be sent",
         "Send log not found",

@@ -1,5 +1,6 @@
 """The flow on a real Prefect server: what people see there, and what nobody may see."""
 
+import signal
 import time
 from collections import Counter
 from datetime import timedelta
@@ -9,7 +10,7 @@ from psycopg import sql
 
 from smsretry.local.prefect_server import DATABASE
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_faults import AcceptThenDrop, JsonError
+from smsretry.local.twilio_faults import AcceptThenDrop, AcceptThenWait, JsonError
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 
@@ -38,7 +39,7 @@ def test_a_run_shows_what_became_of_each_text_and_its_numbers(
         "Failed": [business.due_text(phone="+15005550001"), business.due_text(phone=None)],
         "Cancelled": [business.due_text(consent="opted_out")],
     }
-    stack.twilio.fail(JsonError(20429, http_status=429), to="+12125550161")
+    stack.twilio.fail(JsonError(14107, http_status=400), to="+12125550161")
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
 
     run, _ = flow.run()
@@ -105,6 +106,45 @@ def test_a_run_without_settings_fails_and_names_them(stack: Stack, flow: FlowPro
     assert run["state"]["type"] == "FAILED"
     assert "SUPABASE_URL is not set" in run["state"]["message"]
     assert "TWILIO_ACCOUNT_SID: " in run["state"]["message"]
+
+
+def test_a_run_that_is_asked_to_stop_ends_what_it_began_and_gives_back_the_rest(
+    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """A deploy in the middle of a run: sends under way get their answers, no text waits for its lease to run out."""
+    rows = [business.due_text() for _ in range(40)]
+    stack.twilio.fail(AcceptThenWait(timedelta(seconds=2)), times=None)
+    process = flow.start()
+    deadline = time.monotonic() + 60
+    while not stack.twilio.ledger.entries():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+
+    statuses = Counter(business.row(row)["status"] for row in rows)
+    assert set(statuses) == {"completed", "pending"}
+    assert statuses["completed"] == len(stack.twilio.ledger.entries()) < 40
+    assert not any(business.row(row)["in_doubt_since"] for row in rows)
+    message = prefect.last_run()["state"]["message"]
+    assert message.startswith("Stopped sending: This run was asked to stop (SIGTERM). recovered 0, claimed 40: sent ")
+    assert f"given back {statuses['pending']}" in message
+
+
+def test_a_refused_account_is_a_red_run_that_says_what_to_mend(
+    stack: Stack, business: Business, flow: FlowProcess
+) -> None:
+    """And the texts are as they were."""
+    rows = [business.due_text() for _ in range(30)]
+    run, _ = flow.run(TWILIO_AUTH_TOKEN="wrong")
+    assert run["state"]["type"] == "FAILED"
+    assert run["state"]["message"].startswith(
+        "Stopped sending: Twilio refuses the account, not the text: Twilio 20003: Permission Denied. "
+        "Run `smsretry doctor`. recovered 0, claimed 30: retrying "
+    )
+    assert all(business.row(row)["attempt_count"] == 0 for row in rows)
+    run, _ = flow.run()
+    assert run["state"]["message"].startswith("recovered 0, claimed 1: sent 1 in ")
 
 
 def test_no_phone_number_and_no_body_reaches_prefect(

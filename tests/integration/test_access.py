@@ -25,6 +25,7 @@ Arguments = dict[str, Any]
 FUNCTIONS = [
     "queue_sms_retry", "claim_due_sms_retries", "claim_sms_retry", "begin_sms_attempt", "finish_sms_attempt",
     "defer_sms_retry", "end_sms_retry", "recover_stuck_sms_retries", "check_sms_retry_setup",
+    "claim_doubtful_sms_retries", "reconcile_sms_retry", "settle_sms_attempt", "set_sms_circuit",
 ]  # fmt: skip
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
 TABLES = ["businesses", "customers", "send_logs", *QUEUE_TABLES]
@@ -32,7 +33,7 @@ TABLES = ["businesses", "customers", "send_logs", *QUEUE_TABLES]
 
 @dataclass(frozen=True)
 class Scene:
-    """A due row, a claimed one and a begun one, both silent for a quarter of an hour, and a text without a row."""
+    """A due row; a claimed and a begun one, silent for a quarter of an hour; one in doubt; a text without a row."""
 
     stack: Stack
     business: Business
@@ -43,6 +44,9 @@ class Scene:
     begun: UUID
     begun_no: int
     attempt: UUID
+    doubtful: UUID
+    looked: UUID
+    looked_no: int
 
     def arguments(self, function: str) -> Arguments:
         """Of a call that succeeds, and except for the check changes something."""
@@ -67,6 +71,15 @@ class Scene:
             "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "error": None},
             "end_sms_retry": claim | {"final_status": "failed", "error": "No phone number", "error_code": None},
             "recover_stuck_sms_retries": {"stale_minutes": 10},
+            "claim_doubtful_sms_retries": {"limit_count": 10},
+            "reconcile_sms_retry": {
+                "retry_id": str(self.looked), "claim_no": self.looked_no, "verdict": "look_again", "twilio_sid": None,
+                "settled_by": "reconcile", "look_in": "5 minutes", "error": None,
+            },
+            "settle_sms_attempt": {
+                "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
+            },
+            "set_sms_circuit": {"why": "Twilio is down"},
             "check_sms_retry_setup": {},
         }  # fmt: skip
         return known[function]
@@ -85,13 +98,14 @@ class Scene:
 
     def everything(self) -> str:
         """Every row of every table."""
+        names = [sql.Identifier(table) for table in TABLES] + [sql.Identifier("smsretry", "circuit")]
         return json.dumps(
-            {
-                table: self.business.connection.execute(
-                    sql.SQL("select to_jsonb(t) as row from {} t order by id").format(sql.Identifier(table))
+            [
+                self.business.connection.execute(
+                    sql.SQL("select to_jsonb(t) as row from {} t order by 1").format(name)
                 ).fetchall()
-                for table in TABLES
-            }
+                for name in names
+            ]
         )
 
 
@@ -105,6 +119,20 @@ def scene(stack: Stack, business: Business) -> Scene:
         assert found is not None
         return int(found["claim_no"])
 
+    def doubt() -> UUID:
+        row_id, attempt_id = business.due_text(), uuid4()
+        claim_no = claim(row_id)
+        closes = stack.now() + timedelta(hours=1)
+        connection.execute(
+            "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')", [row_id, claim_no, attempt_id, closes]
+        )
+        connection.execute(
+            """select * from finish_sms_attempt(%s, %s, %s, 'in_doubt', 'pending', 'No answer',
+                                                retry_in => interval '1 minute')""",
+            [row_id, claim_no, attempt_id],
+        )
+        return row_id
+
     text = business.send_log(business.customer())
     due, claimed, begun = business.due_text(), business.due_text(), business.due_text()
     claimed_no, begun_no, attempt = claim(claimed), claim(begun), uuid4()
@@ -112,8 +140,17 @@ def scene(stack: Stack, business: Business) -> Scene:
         "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')",
         [begun, begun_no, attempt, stack.now() + timedelta(hours=1)],
     )
+    doubtful, looked = doubt(), doubt()
     stack.move_clock(timedelta(minutes=15))
-    return Scene(stack, business, text, due, claimed, claimed_no, begun, begun_no, attempt)
+    found = connection.execute(
+        """update sms_retry_queue set status = 'processing', claim_no = claim_no + 1, claimed_at = %s
+           where id = %s returning claim_no""",
+        [stack.now(), looked],
+    ).fetchone()
+    assert found is not None
+    return Scene(
+        stack, business, text, due, claimed, claimed_no, begun, begun_no, attempt, doubtful, looked, found["claim_no"]
+    )
 
 
 @pytest.fixture
@@ -260,8 +297,10 @@ def test_a_tenant_reads_its_own_rows_and_no_other_s(scene: Scene, neighbour: Bus
     """In the queue, in the attempts and in the application's tables."""
     theirs, connection = neighbour.due_text(), scene.business.connection
     with acting_as(connection, "authenticated", scene.business.user_id):
-        assert _ids(connection, "select id from sms_retry_queue") == {scene.due, scene.claimed, scene.begun}
-        assert _ids(connection, "select id from sms_send_attempts") == {scene.attempt}
+        own = {scene.due, scene.claimed, scene.begun, scene.doubtful, scene.looked}
+        assert _ids(connection, "select id from sms_retry_queue") == own
+        attempts = _ids(connection, "select retry_id as id from sms_send_attempts")
+        assert attempts == {scene.begun, scene.doubtful, scene.looked}
         assert _ids(connection, "select id from businesses") == {scene.business.id}
         assert _ids(connection, "select business_id as id from customers") == {scene.business.id}
         assert _ids(connection, "select business_id as id from send_logs") == {scene.business.id}
@@ -456,7 +495,8 @@ def test_a_claim_of_very_many_takes_at_most_five_hundred(scene: Scene) -> None:
     response = scene.call("service_role", "claim_due_sms_retries", {"limit_count": 2147483647})
     assert len(response.json()) == 500
     found = scene.business.connection.execute(
-        "select count(*) as n from sms_retry_queue where status = 'processing' and claimed_at > %s",
+        """select count(*) as n from sms_retry_queue
+           where status = 'processing' and in_doubt_since is null and claimed_at > %s""",
         [scene.stack.now() - timedelta(minutes=5)],
     ).fetchone()
     assert found == {"n": 500}

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from smsretry.adapters.supabase_queue import SupabaseQueue
 from smsretry.adapters.twilio_sender import TwilioSender
 from smsretry.errors import QueueMismatch, QueueRefused, QueueUnreachable
+from smsretry.gate import Gate
 from smsretry.local.http import LocalServer, free_port
 from smsretry.local.stack import Stack
 from smsretry.models import ItemResult
@@ -118,7 +119,8 @@ def test_the_database_is_of_another_version(settings: Settings) -> None:
 
     with answering(old, settings) as queue, pytest.raises(QueueMismatch) as raised:
         queue.claim_due(1)
-    assert str(raised.value).startswith("claim_due_sms_retries answered with unusable columns: attempt_count, body, ")
+    said = "claim_due_sms_retries answered with unusable columns: attempt_begun_at, attempt_count, "
+    assert str(raised.value).startswith(said)
     assert str(raised.value).endswith("Run `smsretry migrate` with this version.")
     assert "555" not in str(raised.value)
 
@@ -129,7 +131,7 @@ def test_twilio_is_not_there(
     """Nothing left, so nothing is in doubt and no attempt is used: the text goes out a minute later."""
     row = business.due_text()
     with TwilioSender(changed(settings, twilio_base_url=f"http://127.0.0.1:{free_port()}")) as nowhere:
-        (result,) = process_due(queue, nowhere, limit=1)
+        (result,) = process_due(queue, nowhere, Gate(), limit=1)
     assert isinstance(result, ItemResult)
     assert (result.fate, result.detail) == (
         "RetryScheduled",
@@ -145,7 +147,7 @@ def test_twilio_refuses_the_credentials(
     """The text waits, unharmed, for somebody to mend them."""
     row = business.due_text()
     with TwilioSender(changed(settings, twilio_auth_token="wrong")) as locked_out:
-        (result,) = process_due(queue, locked_out, limit=1)
+        (result,) = process_due(queue, locked_out, Gate(), limit=1)
     assert isinstance(result, ItemResult)
     assert (result.fate, result.detail, result.code) == ("RetryScheduled", "Twilio 20003: Permission Denied", 20003)
     assert business.row(row)["attempt_count"] == 0

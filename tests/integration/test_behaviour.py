@@ -10,15 +10,9 @@ import pytest
 from smsretry.adapters.supabase_queue import SupabaseQueue
 from smsretry.adapters.twilio_sender import TwilioSender
 from smsretry.errors import UnforeseenError
+from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_faults import (
-    AcceptThenDrop,
-    BrokenAnswer,
-    DropUnaccepted,
-    HtmlError,
-    JsonError,
-    SendFault,
-)
+from smsretry.local.twilio_faults import JsonError, SendFault
 from smsretry.models import ItemResult, Text
 from smsretry.outcome import Outcome
 from smsretry.pipeline import ItemError, process_due, process_sms_retry_item
@@ -29,7 +23,7 @@ PASSING = JsonError(21702, http_status=400)
 
 def run(queue: SupabaseQueue, sender: TwilioSender) -> list[ItemResult]:
     """One run; every row must come to something."""
-    items = list(process_due(queue, sender, limit=50))
+    items = list(process_due(queue, sender, Gate(), limit=50))
     assert all(isinstance(item, ItemResult) for item in items), items
     return [item for item in items if isinstance(item, ItemResult)]
 
@@ -230,7 +224,7 @@ def test_b8_an_error_nobody_foresaw_fails_its_row_with_its_message(
 
     row = business.due_text()
     monkeypatch.setattr("smsretry.data.place", broken)
-    (item,) = process_due(queue, sender, limit=50)
+    (item,) = process_due(queue, sender, Gate(), limit=50)
     assert isinstance(item, ItemError)
     assert isinstance(item.error, UnforeseenError)
     ended = business.row(row)
@@ -296,38 +290,6 @@ def test_a_customer_with_a_bad_zone_is_texted_by_the_business_clock(
     assert business.attempts_of(row)[0]["quiet_hours_rule"] == (
         "08:00–21:00 in America/New_York, the business's zone (the customer's is unknown)"
     )
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        AcceptThenDrop(),
-        DropUnaccepted(),
-        JsonError(20500, http_status=500),
-        HtmlError(http_status=503),
-        BrokenAnswer.EMPTY,
-        BrokenAnswer.HTML,
-        BrokenAnswer.TRUNCATED,
-        BrokenAnswer.WITHOUT_SID,
-    ],
-)
-def test_a_text_whose_answer_is_unknown_is_in_doubt_and_never_simply_sent_again(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fault: SendFault
-) -> None:
-    """It may have gone out; a day of runs does not send it again."""
-    row = business.due_text()
-    stack.twilio.fail(fault)
-    assert [result.fate for result in run(queue, sender)] == ["InDoubt"]
-    before = len(stack.twilio.ledger.entries())
-    doubtful = business.row(row)
-    assert (doubtful["status"], doubtful["attempt_count"]) == ("pending", 1)
-    assert doubtful["in_doubt_since"] is not None
-    for _ in range(4):
-        stack.move_clock(timedelta(hours=6))
-        queue.recover(10)
-        assert run(queue, sender) == []
-    assert len(stack.twilio.ledger.entries()) == before
-    assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["in_doubt"]
 
 
 def test_a_text_that_waited_too_long_is_cancelled(

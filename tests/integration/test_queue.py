@@ -9,6 +9,7 @@ from psycopg import sql
 from smsretry.adapters.supabase_queue import SupabaseQueue
 from smsretry.adapters.twilio_sender import TwilioSender
 from smsretry.errors import QueueUnreachable
+from smsretry.gate import Gate
 from smsretry.local.stack import Stack
 from smsretry.models import Claim, ItemResult
 from smsretry.pipeline import process_due, process_sms_retry_item
@@ -188,7 +189,7 @@ def test_a_text_is_sent_once_when_the_database_commits_and_its_answer_is_lost(
     """The adapter asks again, and the function knows it was asked before."""
     row = business.due_text()
     stack.rpc_faults.drop_after_commit(function, times=1)
-    (result,) = process_due(queue, sender, limit=1)
+    (result,) = process_due(queue, sender, Gate(), limit=1)
     assert isinstance(result, ItemResult)
     assert result.fate == "Sent"
     assert len(stack.twilio.ledger.entries()) == 1
@@ -201,7 +202,7 @@ def test_a_deferral_whose_answer_is_lost_is_still_a_deferral(
     """Not a lost claim."""
     business.due_text(timezone="Pacific/Honolulu")
     stack.rpc_faults.drop_after_commit("defer_sms_retry", times=1)
-    (result,) = process_due(queue, sender, limit=1)
+    (result,) = process_due(queue, sender, Gate(), limit=1)
     assert isinstance(result, ItemResult)
     assert result.fate == "Deferred"
 
@@ -212,7 +213,7 @@ def test_an_ending_whose_answer_is_lost_is_still_an_ending(
     """Not a lost claim."""
     business.due_text(phone=None)
     stack.rpc_faults.drop_after_commit("end_sms_retry", times=1)
-    (result,) = process_due(queue, sender, limit=1)
+    (result,) = process_due(queue, sender, Gate(), limit=1)
     assert isinstance(result, ItemResult)
     assert result.fate == "Failed"
 
@@ -228,7 +229,7 @@ def test_a_claim_whose_answer_is_lost_is_harmless(
     assert business.row(row)["status"] == "processing"
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
-    (result,) = process_due(queue, sender, limit=10)
+    (result,) = process_due(queue, sender, Gate(), limit=10)
     assert isinstance(result, ItemResult)
     assert result.fate == "Sent"
     assert business.row(row)["attempt_count"] == 1

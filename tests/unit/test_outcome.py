@@ -1,6 +1,7 @@
 """What an HTTP answer of Twilio means: accepted, rejected, not sent, or nobody knows."""
 
 import json
+from datetime import timedelta
 from typing import get_args
 
 import pytest
@@ -84,6 +85,31 @@ def test_a_clear_answer_is_taken_at_its_word(http_status: int, body: str, outcom
 def test_an_answer_that_proves_nothing_is_in_doubt(http_status: int, body: str, why: str) -> None:
     """It is never taken for a failure: the text may have gone out."""
     assert outcome_of_answer(http_status, body) == InDoubt(why, http_status)
+
+
+WAITS = [
+    # the header, seconds
+    (None, None),
+    ("0", 0),
+    ("7", 7),
+    ("999999", 999_999),
+    ("1000000", None),  # eleven days: nonsense
+    ("", None),
+    ("-1", None),
+    ("1.5", None),
+    (" 7", None),
+    ("7\n", None),
+    ("\u0667", None),
+    ("Tue, 12 Jan 2027 17:00:07 GMT", None),
+]
+
+
+@pytest.mark.parametrize(("header", "seconds"), WAITS)
+def test_what_twilio_asks_to_wait_is_read_in_whole_seconds(header: str | None, seconds: int | None) -> None:
+    """Anything else is as if it were not there."""
+    outcome = outcome_of_answer(429, refusal(429, 20429), retry_after=header)
+    wait = None if seconds is None else timedelta(seconds=seconds)
+    assert outcome == Rejected(20429, 429, wait)
 
 
 def test_deeply_nested_json_is_in_doubt_like_any_other_nonsense() -> None:

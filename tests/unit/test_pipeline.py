@@ -1,125 +1,37 @@
 """The branches of the one way through that a real database and a real Twilio cannot be made to take."""
 
+import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from smsretry import pipeline
 from smsretry.errors import QueueError, QueueUnreachable, UnforeseenError
-from smsretry.models import Begun, Claim, Finished, NextStatus, OutcomeName, Queued, Reason, Recovered, Text
+from smsretry.gate import Gate
+from smsretry.models import Begun, Claim, ItemResult
 from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
-from smsretry.pipeline import ItemError, process_due, process_sms_retry_item
+from smsretry.pipeline import SEND_WITHIN_SECONDS, ItemError, process_due, process_sms_retry_item
 from smsretry.ports import RetryQueue, Sender
+from tests.unit.fakes import BODY, NOON, SID, FakeQueue, FakeSender
 
 ClaimWith = Callable[..., Claim]
 
-NOON = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
-"""In New York."""
 CLOSING = datetime.fromisoformat("2027-01-13T02:00:00+00:00")
 """21:00 in New York."""
+LAST_CALL = CLOSING - timedelta(seconds=10)
 OPENING = datetime.fromisoformat("2027-01-13T13:00:00+00:00")
 """08:00 in New York."""
-SID = "SM" + "0123456789abcdef" * 2
-BODY = "Hi Ann, thanks for visiting Maple Street Dental."
-
-
-@dataclass
-class FakeQueue:
-    """A queue that keeps what it was told and answers as it was set up to."""
-
-    claims: list[Claim] = field(default_factory=list)
-    verdicts: list[Begun] = field(default_factory=list)
-    """What `begin` answers, one after the other; go when there is none."""
-    holds: bool = True
-    """Whether claims still hold."""
-    trouble: dict[str, Exception] = field(default_factory=dict)
-    """What a call raises, by its name."""
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-
-    def _note(self, call: str, **values: Any) -> None:
-        self.told.append((call, values))
-        if call in self.trouble:
-            raise self.trouble[call]
-
-    def recover(self, stale_minutes: int) -> list[Recovered]:
-        return []
-
-    def claim_due(self, limit: int) -> list[Claim]:
-        return self.claims[:limit]
-
-    def claim_one(self, retry_id: UUID) -> Claim | None:
-        return next((claim for claim in self.claims if claim.id == retry_id), None)
-
-    def queue(
-        self,
-        send_log_id: UUID,
-        *,
-        reason: Reason | None,
-        attempt_count: int,
-        scheduled_for: datetime | None,
-        retry_in: timedelta,
-        error: str | None,
-    ) -> Queued:
-        return Queued(retry_id=UUID(int=1), result="queued", due_at=NOON)
-
-    def begin(self, claim: Claim, attempt_id: UUID, *, send_before: datetime, rule: str, first_send: bool) -> Begun:
-        self._note("begin", send_before=send_before, first_send=first_send)
-        return self.verdicts.pop(0) if self.verdicts else Begun(verdict="go", reason=None, decided_at=NOON)
-
-    def finish(
-        self,
-        claim: Claim,
-        attempt_id: UUID,
-        *,
-        outcome: OutcomeName,
-        next_status: NextStatus,
-        error: str | None = None,
-        code: int | None = None,
-        sid: str | None = None,
-        retry_in: timedelta | None = None,
-        reason: Reason | None = None,
-        counted: bool = True,
-    ) -> Finished:
-        self._note("finish", outcome=outcome, next_status=next_status, error=error, sid=sid)
-        return Finished(applied=self.holds, status=next_status, scheduled_for=NOON)
-
-    def defer(self, claim: Claim, *, until: datetime, reason: Reason) -> bool:
-        self._note("defer", until=until, reason=reason)
-        return self.holds
-
-    def end(self, claim: Claim, *, status: Literal["failed", "cancelled"], error: str) -> bool:
-        self._note("end", status=status, error=error)
-        return self.holds
-
-    @property
-    def calls(self) -> list[str]:
-        """The names of the calls, in order."""
-        return [call for call, _ in self.told]
-
-
-@dataclass
-class FakeSender:
-    """A sender that comes to the given outcome, or raises it."""
-
-    comes_to: Outcome | Exception = field(default_factory=lambda: Accepted(SID))
-    texts: list[Text] = field(default_factory=list)
-
-    def send(self, text: Text) -> Outcome:
-        self.texts.append(text)
-        if isinstance(self.comes_to, Exception):
-            raise self.comes_to
-        return self.comes_to
 
 
 def test_the_fakes_are_what_the_pipeline_asks_for() -> None:
     """The type checker holds them to the ports; a claim that is due goes through them."""
     queue: RetryQueue = FakeQueue()
     sender: Sender = FakeSender()
-    assert list(process_due(queue, sender, limit=5)) == []
+    assert list(process_due(queue, sender, Gate(), limit=5)) == []
 
 
 # Unforeseen errors before the send
@@ -147,7 +59,7 @@ def test_an_unforeseen_error_fails_its_row_and_quotes_nobody(claim_with: ClaimWi
     assert sender.texts == []
     ended = queue.told[-1][1]
     assert ended["status"] == "failed"
-    assert ended["error"].startswith("Unforeseen KeyError at test_pipeline.py:")
+    assert ended["error"].startswith("Unforeseen KeyError at fakes.py:")
     assert ended["error"].endswith("(its message is withheld: it quotes the customer)")
     assert str(raised.value) == f"Row {UUID(int=1)}: {ended['error']}"
     everything = "".join(traceback.format_exception(raised.value))
@@ -228,7 +140,7 @@ def test_a_sender_that_raises_leaves_its_text_in_doubt(claim_with: ClaimWith) ->
     queue, sender = FakeQueue(), FakeSender(RuntimeError(f"failed for +12125550123: {BODY}"))
     result = process_sms_retry_item(claim_with(), queue=queue, sender=sender)
     assert result.fate == "InDoubt"
-    assert result.detail.startswith("Unforeseen RuntimeError at test_pipeline.py:")
+    assert result.detail.startswith("Unforeseen RuntimeError at fakes.py:")
     assert result.detail.endswith("(its message is withheld: it quotes the customer)")
     assert queue.told[-1] == (
         "finish",
@@ -275,7 +187,7 @@ def test_a_text_whose_window_closed_on_the_way_is_decided_anew_by_the_databases_
     result = process_sms_retry_item(claim_with(claimed_at=CLOSING - timedelta(minutes=1)), queue=queue, sender=sender)
     assert (result.fate, result.next_at) == ("Deferred", OPENING)
     assert queue.told == [
-        ("begin", {"send_before": CLOSING, "first_send": False}),
+        ("begin", {"send_before": LAST_CALL, "first_send": False}),
         ("defer", {"until": OPENING, "reason": "quiet_hours"}),
     ]
     assert sender.texts == []
@@ -287,8 +199,8 @@ def test_a_text_that_waited_through_the_night_on_the_way_is_sent_in_the_new_wind
     result = process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender())
     assert result.fate == "Sent"
     assert [values["send_before"] for call, values in queue.told if call == "begin"] == [
-        CLOSING,
-        CLOSING + timedelta(days=1),
+        LAST_CALL,
+        LAST_CALL + timedelta(days=1),
     ]
 
 
@@ -305,10 +217,162 @@ def test_one_bad_row_does_not_stop_the_others(claim_with: ClaimWith) -> None:
             return super().begin(claim, attempt_id, **values)
 
     queue = FailsForOne(claims=[claim_with(id=UUID(int=number)) for number in (11, 12, 13)])
-    results = list(process_due(queue, FakeSender(), limit=10))
+    results = list(process_due(queue, FakeSender(), Gate(), limit=10))
     assert [result.retry_id.int for result in results] == [11, 12, 13]
     assert [result.error.__class__ if isinstance(result, ItemError) else result.fate for result in results] == [
         "Sent",
         UnforeseenError,
         "Sent",
     ]
+
+
+def test_the_due_ones_and_those_in_doubt_are_claimed_up_to_the_limit_each(claim_with: ClaimWith) -> None:
+    """A heap of doubts does not keep the due ones waiting, nor they the doubts."""
+    due = [claim_with(id=UUID(int=number)) for number in (11, 12, 13)]
+    doubts = [claim_with(id=UUID(int=number), in_doubt_since=NOON, attempt_begun_at=NOON) for number in (21, 22, 23)]
+    results = process_due(FakeQueue(claims=due, doubtful=doubts), FakeSender(), Gate(), limit=2)
+    assert [(each.retry_id.int, each.fate) for each in results if isinstance(each, ItemResult)] == [
+        (11, "Sent"),
+        (12, "Sent"),
+        (21, "InDoubt"),
+        (22, "InDoubt"),
+    ]
+
+
+# The gate
+
+
+def test_a_shut_gate_gives_a_text_back_untouched(claim_with: ClaimWith) -> None:
+    """To the time it was due, with the reason it had, unsent; the run's reason is told."""
+    gate, queue, sender = Gate(), FakeQueue(), FakeSender()
+    gate.stop("This run was asked to stop")
+    claim = claim_with()
+    result = process_sms_retry_item(claim, queue=queue, sender=sender, gate=gate)
+    assert (result.fate, result.detail, result.next_at) == ("GivenBack", "This run was asked to stop", None)
+    assert queue.told == [("defer", {"until": claim.scheduled_for, "reason": None})]
+    assert sender.texts == []
+
+
+def test_a_text_that_is_given_back_by_a_worker_that_lost_it_is_anothers(claim_with: ClaimWith) -> None:
+    """Nothing was changed."""
+    gate = Gate()
+    gate.stop("Enough")
+    queue = FakeQueue(holds=False)
+    assert process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), gate=gate).fate == "Lost"
+
+
+def test_a_shut_gate_does_not_keep_evidence_from_being_looked_for(claim_with: ClaimWith) -> None:
+    """A look sends nothing."""
+    gate, sender = Gate(), FakeSender()
+    gate.stop("Enough")
+    claim = claim_with(in_doubt_since=NOON, attempt_begun_at=NOON)
+    assert process_sms_retry_item(claim, queue=FakeQueue(), sender=sender, gate=gate).fate == "InDoubt"
+    assert len(sender.looks) == 1
+
+
+def test_a_refused_account_gives_the_rest_of_the_run_back_and_is_remembered(claim_with: ClaimWith) -> None:
+    """With ten at once, at most ten texts learn of it, and none loses an attempt."""
+    queue = FakeQueue(claims=[claim_with(id=UUID(int=number)) for number in range(40)])
+    sender, gate = FakeSender(Rejected(20003, 401)), Gate()
+    results = list(process_due(queue, sender, gate, limit=50))
+    fates = [result.fate for result in results if isinstance(result, ItemResult)]
+    assert fates.count("RetryScheduled") == len(sender.texts) <= 10
+    assert fates.count("GivenBack") == 40 - len(sender.texts)
+    assert queue.told[-1] == ("set_circuit", {"why": gate.circuit})
+    assert gate.circuit is not None
+
+
+# is the circuit open, what comes of the send, what the next run is told
+CIRCUITS: list[tuple[bool, Outcome, list[bool]]] = [
+    (False, Accepted(SID), []),
+    (False, NotSent("Not reached"), []),
+    (True, Accepted(SID), [False]),
+    (True, Rejected(21211, 400), [False]),
+    (True, NotSent("Not reached"), [True]),
+    (True, InDoubt("No answer"), [True]),
+    (True, Rejected(20429, 429), []),
+    (False, Rejected(20003, 401), [True]),
+]
+
+
+@pytest.mark.parametrize(("is_open", "outcome", "told"), CIRCUITS, ids=str)
+def test_a_run_tells_the_next_one_only_what_changed(
+    claim_with: ClaimWith, is_open: bool, outcome: Outcome, told: list[bool]
+) -> None:
+    """A circuit is opened for a reason, closed by a text that was answered, and else left as it is."""
+    queue = FakeQueue(claims=[claim_with(circuit_open=is_open)])
+    list(process_due(queue, FakeSender(outcome), Gate(), limit=1))
+    assert [values["why"] is not None for call, values in queue.told if call == "set_circuit"] == told
+
+
+def test_a_probe_that_never_came_to_a_send_leaves_the_circuit_open(claim_with: ClaimWith) -> None:
+    """It was night; nothing was learned."""
+    queue = FakeQueue(claims=[claim_with(circuit_open=True, claimed_at=CLOSING)])
+    list(process_due(queue, FakeSender(), Gate(), limit=1))
+    assert queue.calls == ["defer"]
+
+
+# What Twilio is told
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "decided_at", "valid_for"),
+    [
+        (NOON + timedelta(days=3), NOON, CLOSING - NOON),
+        (NOON + timedelta(days=3), NOON + timedelta(hours=2), CLOSING - NOON - timedelta(hours=2)),
+        (NOON + timedelta(hours=1), NOON, timedelta(hours=1)),
+    ],
+    ids=["to the closing", "from when it begins", "to its expiry"],
+)
+def test_twilio_may_keep_a_text_as_long_as_it_may_still_go_out(
+    claim_with: ClaimWith, expires_at: datetime, decided_at: datetime, valid_for: timedelta
+) -> None:
+    """Counted from when the send began, by the database's clock."""
+    queue = FakeQueue(verdicts=[Begun(verdict="go", reason=None, decided_at=decided_at)])
+    sender = FakeSender()
+    process_sms_retry_item(claim_with(expires_at=expires_at), queue=queue, sender=sender)
+    assert [text.valid_for for text in sender.texts] == [valid_for]
+
+
+# A process that was stopped
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fate"),
+    [(0.0, "Sent"), (SEND_WITHIN_SECONDS, "Sent"), (SEND_WITHIN_SECONDS + 0.1, "RetryScheduled")],
+)
+def test_a_text_leaves_within_fifteen_seconds_of_asking_to_begin_or_not_at_all(
+    claim_with: ClaimWith, monkeypatch: pytest.MonkeyPatch, seconds: float, fate: str
+) -> None:
+    """Later, another worker may have the row: nothing was sent, which is certain, and costs no attempt."""
+    stopwatch = iter([1000.0, 1000.0 + seconds])
+    monkeypatch.setattr("smsretry.pipeline._stopwatch", lambda: next(stopwatch))
+    queue, sender = FakeQueue(), FakeSender()
+    assert process_sms_retry_item(claim_with(), queue=queue, sender=sender).fate == fate
+    assert len(sender.texts) == (1 if fate == "Sent" else 0)
+    assert queue.told[-1][1]["outcome"] == ("accepted" if fate == "Sent" else "not_sent")
+
+
+def test_each_beginning_has_its_own_fifteen_seconds(claim_with: ClaimWith, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window that closed on the way does not use up the next one's."""
+    stopwatch = iter([0.0, 60.0, 61.0])
+    monkeypatch.setattr("smsretry.pipeline._stopwatch", lambda: next(stopwatch))
+    queue = FakeQueue(verdicts=[Begun(verdict="closed", reason=None, decided_at=OPENING)])
+    assert process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender()).fate == "Sent"
+
+
+def test_the_stopwatch_goes_on_while_the_machine_sleeps() -> None:
+    """CLOCK_BOOTTIME does; CLOCK_MONOTONIC does not, so a lease could run out unseen."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        before = time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert before <= pipeline._stopwatch() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+# A report that came first
+
+
+def test_a_send_without_an_answer_that_twilio_has_reported_is_sent(claim_with: ClaimWith) -> None:
+    """The callback was faster than the time-out."""
+    sender = FakeSender(InDoubt("No answer"))
+    result = process_sms_retry_item(claim_with(), queue=FakeQueue(reported=True), sender=sender)
+    assert (result.fate, result.detail) == ("Sent", "Reported by Twilio to the status callback")

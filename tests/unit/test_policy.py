@@ -7,10 +7,23 @@ from typing import Any
 import pytest
 
 from smsretry import policy
-from smsretry.decision import Complete, Defer, Doubt, End, GiveUp, Retry, Send
-from smsretry.models import Claim, Reason
+from smsretry.decision import (
+    AfterLook,
+    Complete,
+    Defer,
+    Doubt,
+    End,
+    GiveUp,
+    Hold,
+    LookAgain,
+    Resend,
+    Retry,
+    Send,
+    Settle,
+)
+from smsretry.models import Claim, InDoubtPolicy, Reason, Sighting
 from smsretry.outcome import Accepted, InDoubt, NotSent, Rejected
-from smsretry.policy import after_send, before_send
+from smsretry.policy import after_look, after_send, before_send, known_evidence
 from smsretry.quiet_hours import QuietHoursCheck
 
 ClaimWith = Callable[..., Claim]
@@ -19,6 +32,10 @@ NOON = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 """In New York."""
 NIGHT = datetime.fromisoformat("2027-01-13T02:00:00+00:00")
 """21:00 in New York."""
+OPENING = datetime(2027, 1, 13, 13, tzinfo=UTC)
+"""08:00 in New York."""
+LAST_CALL = NIGHT - timedelta(seconds=10)
+"""From here on a text could not leave Twilio's own queue before the window closes."""
 NEW_YORK_RULE = "08:00–21:00 in America/New_York, the customer's zone"
 SID = "SM" + "0123456789abcdef" * 2
 
@@ -70,6 +87,7 @@ def test_the_first_reason_is_told_when_there_are_several(claim_with: ClaimWith) 
         ({"phone": "+12125550123"}, "Text is empty: send_logs.subject holds no body"),
         ({"body": "Hi Ann"}, "Gave up after 3 attempts"),
         ({"attempt_count": 2}, "Expired before it could be sent"),
+        ({"expires_at": NIGHT + timedelta(hours=1)}, f"Expires before the next permitted hour: {NEW_YORK_RULE}"),
         ({"expires_at": NIGHT + timedelta(days=1)}, f"Quiet hours: {NEW_YORK_RULE}"),
     ]
     told = []
@@ -81,29 +99,66 @@ def test_the_first_reason_is_told_when_there_are_several(claim_with: ClaimWith) 
     assert told == [reason for _, reason in mending]
 
 
-@pytest.mark.parametrize("expires_at", [NOON, NOON - timedelta(days=1)], ids=["this instant", "yesterday"])
-def test_an_expired_text_is_cancelled(claim_with: ClaimWith, expires_at: datetime) -> None:
-    """Nobody wants yesterday's reminder; the instant itself is too late."""
-    assert before_send(claim_with(expires_at=expires_at), at=NOON) == End(
-        "cancelled", "Expired before it could be sent"
-    )
+SECOND = timedelta(seconds=1)
+TOO_LATE = "Expired before it could be sent"
+TOO_LATE_BY_MORNING = f"Expires before the next permitted hour: {NEW_YORK_RULE}"
+
+# when the decision is made, when nobody wants the text any more, what is decided
+EXPIRY: list[tuple[datetime, datetime, Send | Defer | End]] = [
+    # By day: an expired text, and one that has not ten seconds left, is not sent.
+    (NOON, NOON - timedelta(days=1), End("cancelled", TOO_LATE)),
+    (NOON, NOON, End("cancelled", TOO_LATE)),
+    (NOON, NOON + 10 * SECOND, End("cancelled", TOO_LATE)),
+    (NOON, NOON + 11 * SECOND, Send(NOON + SECOND, NOON + 11 * SECOND, NEW_YORK_RULE)),
+    # Twilio may keep it until it expires or the window closes, whichever comes first.
+    (NOON, NIGHT - SECOND, Send(LAST_CALL - SECOND, NIGHT - SECOND, NEW_YORK_RULE)),
+    (NOON, NIGHT + SECOND, Send(LAST_CALL, NIGHT, NEW_YORK_RULE)),
+    # By night: what expires before the opening, or at it, will never be sent, so it ends at once.
+    (NIGHT, NIGHT + SECOND, End("cancelled", TOO_LATE)),
+    (NIGHT, NIGHT + 11 * SECOND, End("cancelled", TOO_LATE_BY_MORNING)),
+    (NIGHT, OPENING, End("cancelled", TOO_LATE_BY_MORNING)),
+    (NIGHT, OPENING + SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")),
+    # In the last seconds of the window it is as good as night.
+    (LAST_CALL, NIGHT + SECOND, End("cancelled", TOO_LATE_BY_MORNING)),
+    (LAST_CALL, OPENING + SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")),
+]
 
 
-def test_a_text_may_go_out_up_to_its_expiry(claim_with: ClaimWith) -> None:
-    """A microsecond is enough."""
-    claim = claim_with(expires_at=NOON + timedelta(microseconds=1))
-    assert isinstance(before_send(claim, at=NOON), Send)
+@pytest.mark.parametrize(("at", "expires_at", "decision"), EXPIRY)
+def test_a_text_is_never_kept_or_sent_past_its_expiry(
+    claim_with: ClaimWith, at: datetime, expires_at: datetime, decision: Send | Defer | End
+) -> None:
+    """Nobody wants yesterday's reminder, and a text that cannot make the next opening need not wait for it."""
+    assert before_send(claim_with(expires_at=expires_at), at=at) == decision
+
+
+def test_by_night_a_text_that_has_expired_is_told_so(claim_with: ClaimWith) -> None:
+    """The reason names what happened, not what would happen."""
+    assert before_send(claim_with(expires_at=NIGHT - SECOND), at=NIGHT) == End("cancelled", TOO_LATE)
+
+
+def test_a_text_that_expires_before_the_window_closes_has_its_last_call_then(claim_with: ClaimWith) -> None:
+    """A ValidityPeriod should exceed five seconds, whichever end it runs to."""
+    expires_at = NOON + timedelta(minutes=1)
+    decision = before_send(claim_with(expires_at=expires_at), at=NOON)
+    assert isinstance(decision, Send)
+    assert decision.send_before == expires_at - policy.MIN_LIFE
 
 
 def test_by_day_a_text_is_sent_before_the_window_closes(claim_with: ClaimWith) -> None:
-    """The decision carries the closing, 21:00 in New York, and the rule it rests on."""
-    assert before_send(claim_with(), at=NOON) == Send(NIGHT, NEW_YORK_RULE)
+    """Ten seconds before, and Twilio lets go of it at 21:00 in New York; the rule is kept with the attempt."""
+    assert before_send(claim_with(), at=NOON) == Send(LAST_CALL, NIGHT, NEW_YORK_RULE)
+
+
+def test_the_last_call_is_ten_seconds_before_the_window_closes(claim_with: ClaimWith) -> None:
+    """Later, Twilio would have to let it go before it could leave; earlier it may go out."""
+    assert isinstance(before_send(claim_with(), at=LAST_CALL - timedelta(microseconds=1)), Send)
+    assert before_send(claim_with(), at=LAST_CALL) == before_send(claim_with(), at=NIGHT)
 
 
 def test_by_night_a_text_waits_for_the_opening(claim_with: ClaimWith) -> None:
     """Until 08:00 in New York, with quiet hours as the reason."""
-    opening = datetime(2027, 1, 13, 13, tzinfo=UTC)
-    assert before_send(claim_with(), at=NIGHT) == Defer(opening, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")
+    assert before_send(claim_with(), at=NIGHT) == Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")
 
 
 # the customer's zone, the business's zone, the decision at 21:00 in New York, where it is 20:00 in Chicago
@@ -238,3 +293,179 @@ def test_what_will_be_refused_every_time_is_given_up_at_once(
 ) -> None:
     """A wrong number, an opt-out, or a refusal nobody knows: no second try."""
     assert after_send(claim_with(), outcome, first_send=first_send) == GiveUp(why, outcome.code)
+
+
+# sends made, what Twilio asks to wait, how long the text waits
+RETRY_AFTER = [
+    (0, None, 60),
+    (0, 0, 60),
+    (0, 7, 60),
+    (0, 90, 90),
+    (0, 899, 899),
+    (0, 901, 900),
+    (0, 86_400, 900),
+    (1, 7, 300),
+    (1, 301, 301),
+    (2, 7, 900),
+    (2, 86_400, 900),
+]
+
+
+@pytest.mark.parametrize(("attempts", "asked", "waits"), RETRY_AFTER)
+def test_what_twilio_asks_to_wait_is_honoured_up_to_a_quarter_of_an_hour(
+    claim_with: ClaimWith, attempts: int, asked: int | None, waits: int
+) -> None:
+    """Never less than the backoff, and no header keeps a text for a day."""
+    outcome = Rejected(20429, 429, None if asked is None else timedelta(seconds=asked))
+    decision = after_send(claim_with(attempt_count=attempts), outcome)
+    assert decision == Retry(
+        timedelta(seconds=waits), "rate_limit", "Twilio 20429: Too Many Requests", 20429, counted=False
+    )
+
+
+# rate limits met before, sends made, what one more leads to
+RATE_LIMITS = [
+    (19, 0, Retry(timedelta(minutes=1), "rate_limit", "Twilio 20429: Too Many Requests", 20429, counted=False)),
+    (20, 0, Retry(timedelta(minutes=5), "rate_limit", "Twilio 20429: Too Many Requests", 20429, counted=True)),
+    (21, 1, Retry(timedelta(minutes=15), "rate_limit", "Twilio 20429: Too Many Requests", 20429, counted=True)),
+    (22, 2, GiveUp("Gave up after 3 attempts; the last: Twilio 20429: Too Many Requests", 20429)),
+]
+
+
+@pytest.mark.parametrize(("met", "attempts", "then"), RATE_LIMITS)
+def test_from_the_21st_rate_limit_on_each_counts_as_an_attempt(
+    claim_with: ClaimWith, met: int, attempts: int, then: Retry | GiveUp
+) -> None:
+    """So that no text is tried for ever."""
+    assert after_send(claim_with(rate_limit_count=met, attempt_count=attempts), Rejected(20429, 429)) == then
+
+
+def test_the_accounts_troubles_never_cost_an_attempt(claim_with: ClaimWith) -> None:
+    """However often the text met a rate limit before; its expiry ends it, or somebody mends the account."""
+    decision = after_send(claim_with(rate_limit_count=99, attempt_count=2), Rejected(20003, 401))
+    assert isinstance(decision, Retry)
+    assert not decision.counted
+
+
+# Evidence of a text in doubt
+
+BEGUN = NOON - timedelta(minutes=20)
+OTHER = "SM" + "f" * 32
+
+# the SID in the send log, its status, what is concluded
+KNOWN: list[tuple[str | None, str | None, Settle | None]] = [
+    (SID, "sent", Settle(SID, "callback")),
+    (SID, "pending", Settle(SID, "callback")),
+    (SID, "failed", Settle(SID, "callback")),
+    (SID, None, Settle(SID, "callback")),
+    (None, "sent", Settle(None, "callback")),
+    (None, "delivered", Settle(None, "callback")),
+    (None, "undelivered", Settle(None, "callback")),
+    (None, "pending", None),
+    (None, "queued", None),
+    (None, "failed", None),
+    (None, None, None),
+]
+
+
+@pytest.mark.parametrize(("sid", "status", "conclusion"), KNOWN)
+def test_the_send_log_may_know_what_became_of_a_text_in_doubt(
+    claim_with: ClaimWith, sid: str | None, status: str | None, conclusion: Settle | None
+) -> None:
+    """A SID always; a status only if it comes after Twilio accepted the text."""
+    assert known_evidence(claim_with(known_sid=sid, send_log_status=status)) == conclusion
+
+
+def sighting(sid: str = SID, *, after: timedelta = timedelta(seconds=1)) -> Sighting:
+    """Our text in Twilio's list, created that long after the attempt began."""
+    return Sighting(
+        sid=sid, to="+12125550123", body="Hi Ann, thanks for visiting Maple Street Dental.", created_at=BEGUN + after
+    )
+
+
+FOUND, ABSENT = [sighting()], list[Sighting]()
+MINUTE = timedelta(minutes=1)
+AGAIN, FAILED_LOOK = "look again", "look again, this one failed"
+
+# looks in vain before, minutes in doubt, what the list holds, what is done and after how many minutes
+LOOKS: list[tuple[int, float, list[Sighting] | None, str, int]] = [
+    # The first looks: the list lags, so an absence means little.
+    (0, 1, ABSENT, AGAIN, 5),
+    (1, 6, ABSENT, AGAIN, 15),
+    # Not three looks, however long it is ago.
+    (0, 60, ABSENT, AGAIN, 5),
+    (1, 60, ABSENT, AGAIN, 15),
+    # Not fifteen minutes, however often one looked.
+    (2, 14.99, ABSENT, AGAIN, 15),
+    (9, 14.99, ABSENT, AGAIN, 15),
+    # Three looks and fifteen minutes.
+    (2, 15, ABSENT, "over", 0),
+    (2, 21, ABSENT, "over", 0),
+    (9, 600, ABSENT, "over", 0),
+    # A look that failed says nothing, however many others there were.
+    (0, 1, None, FAILED_LOOK, 1),
+    (2, 15, None, FAILED_LOOK, 15),
+    (9, 600, None, FAILED_LOOK, 15),
+    # Found, early and late.
+    (0, 1, FOUND, "found", 0),
+    (1, 7, FOUND, "found", 0),
+    (9, 600, FOUND, "found", 0),
+]
+
+
+@pytest.mark.parametrize("in_doubt", ["resend", "hold"])
+@pytest.mark.parametrize(("looks", "minutes", "sightings", "then", "wait"), LOOKS)
+def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifteen_minutes(
+    claim_with: ClaimWith,
+    looks: int,
+    minutes: float,
+    sightings: list[Sighting] | None,
+    then: str,
+    wait: int,
+    in_doubt: InDoubtPolicy,
+) -> None:
+    """Then it is sent again, or held for a person; evidence settles it at any time."""
+    claim = claim_with(
+        in_doubt_since=NOON - minutes * MINUTE,
+        attempt_begun_at=min(BEGUN, NOON - minutes * MINUTE),
+        reconcile_count=looks,
+    )
+    if sightings:
+        sightings = [sighting(after=claim.attempt_begun_at + SECOND - BEGUN)] if claim.attempt_begun_at else []
+    over: AfterLook = (
+        Resend()
+        if in_doubt == "resend"
+        else Hold(f"In doubt: no evidence after {looks + 1} looks; look in Twilio's log, then decide")
+    )
+    expected: dict[str, AfterLook] = {
+        AGAIN: LookAgain(wait * MINUTE, failed=False),
+        FAILED_LOOK: LookAgain(wait * MINUTE, failed=True),
+        "over": over,
+        "found": Settle(SID, "reconcile"),
+    }
+    assert after_look(claim, sightings, at=NOON, in_doubt=in_doubt) == expected[then]
+
+
+# what the list holds, what other attempts own, what is concluded
+TAKEN: list[tuple[list[Sighting], set[str], AfterLook]] = [
+    ([sighting(SID)], {SID}, LookAgain(5 * MINUTE, failed=False)),
+    ([sighting(SID), sighting(OTHER, after=2 * SECOND)], set(), Settle(SID, "reconcile")),
+    ([sighting(OTHER, after=2 * SECOND), sighting(SID)], set(), Settle(SID, "reconcile")),
+    ([sighting(SID), sighting(OTHER, after=2 * SECOND)], {SID}, Settle(OTHER, "reconcile")),
+    ([sighting(SID), sighting(OTHER, after=2 * SECOND)], {SID, OTHER}, LookAgain(5 * MINUTE, failed=False)),
+]
+
+
+@pytest.mark.parametrize(("sightings", "taken", "conclusion"), TAKEN)
+def test_a_message_of_another_attempt_is_no_evidence(
+    claim_with: ClaimWith, sightings: list[Sighting], taken: set[str], conclusion: AfterLook
+) -> None:
+    """The oldest one that nobody owns is this text's."""
+    claim = claim_with(in_doubt_since=BEGUN + MINUTE, attempt_begun_at=BEGUN)
+    assert after_look(claim, sightings, at=NOON, in_doubt="resend", taken=frozenset(taken)) == conclusion
+
+
+def test_a_doubt_without_an_attempt_on_record_is_looked_for_around_its_beginning(claim_with: ClaimWith) -> None:
+    """An older installation's row may have no attempt."""
+    claim = claim_with(in_doubt_since=BEGUN, attempt_begun_at=None)
+    assert after_look(claim, [sighting()], at=NOON, in_doubt="hold") == Settle(SID, "reconcile")

@@ -2,13 +2,14 @@
 
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
 
 from smsretry.errors import SettingsError
-from smsretry.models import Claim, ItemResult, Text
+from smsretry.models import Claim, ItemResult, Sighting, Text
 from smsretry.settings import Settings, load_settings
 
 ClaimWith = Callable[..., Claim]
@@ -33,9 +34,17 @@ def test_a_claim_does_not_show_number_and_body(claim_with: ClaimWith) -> None:
         assert str(claim.id) in shown
 
 
+def test_a_message_in_twilios_list_does_not_show_number_and_body() -> None:
+    """It shows Twilio's name for it."""
+    sighting = Sighting(sid="SM" + "0" * 32, to=PHONE, body=BODY, created_at=datetime(2027, 1, 12, 17, tzinfo=UTC))
+    for shown in (repr(sighting), str(sighting), repr([sighting])):
+        assert_tells_nothing(shown)
+        assert "SM" + "0" * 32 in shown
+
+
 def test_a_text_does_not_show_number_and_body() -> None:
     """It shows which attempt it is."""
-    text = Text(attempt_id=UUID(int=5), to=PHONE, body=BODY)
+    text = Text(attempt_id=UUID(int=5), to=PHONE, body=BODY, valid_for=timedelta(hours=1))
     for shown in (repr(text), str(text), f"{text}"):
         assert_tells_nothing(shown)
         assert str(UUID(int=5)) in shown

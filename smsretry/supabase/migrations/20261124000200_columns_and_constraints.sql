@@ -30,6 +30,7 @@ alter table public.sms_retry_queue
     add column if not exists in_doubt_since timestamptz,
     add column if not exists reconcile_count integer not null default 0,
     add column if not exists recover_count integer not null default 0,
+    add column if not exists rate_limit_count integer not null default 0,
     add column if not exists error_code integer,
     -- Rows that already wait get the same 48 hours from the day of the migration.
     add column if not exists expires_at timestamptz not null default (smsretry.clock() + interval '48 hours');
@@ -39,6 +40,8 @@ comment on column public.sms_retry_queue.claimed_at is 'When the present claim w
 comment on column public.sms_retry_queue.begun_at is 'When the send now under way was begun; null when none is.';
 comment on column public.sms_retry_queue.attempt_id is 'The attempt that is under way or in doubt; null when there is none.';
 comment on column public.sms_retry_queue.in_doubt_since is 'Since when it is unknown whether attempt_id reached the customer. Such a row is never simply sent again.';
+comment on column public.sms_retry_queue.reconcile_count is 'How often evidence of attempt_id was looked for, in vain.';
+comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower"; costs an attempt only past a cap.';
 comment on column public.sms_retry_queue.recover_count is 'How often a claim of this row died before its send began.';
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
 comment on column public.sms_retry_queue.attempt_count is 'Sends really made from the queue. A deferral, a recovery of an unbegun claim and a request that was never sent do not count.';
@@ -61,8 +64,10 @@ create table if not exists public.sms_send_attempts (
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An answer has a time, and a time an answer.
     constraint sms_send_attempts_finished check ((finished_at is null) = (outcome is null)),
-    -- Accepted means Twilio named the message; nothing else has a name.
-    constraint sms_send_attempts_sid check ((twilio_sid is not null) = (outcome is not null and outcome = 'accepted')),
+    -- Only what Twilio accepted has Twilio's name. An answer without it is no acceptance; a send log that the
+    -- application marked as sent is evidence even without one.
+    constraint sms_send_attempts_sid check (
+        case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end),
     -- A Twilio message belongs to one attempt.
     constraint sms_send_attempts_twilio_sid_key unique (twilio_sid),
     -- A claim sends at most once.
@@ -114,6 +119,8 @@ create unique index if not exists sms_retry_queue_one_live_row
 -- The claim walks it business by business, due time first, and never meets a deferred row of the future.
 create index if not exists sms_retry_queue_due
     on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is null;
+create index if not exists sms_retry_queue_in_doubt
+    on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
 -- Recovery reads all claims. By id: an index on the lease itself would cost every begin its HOT update.
 create index if not exists sms_retry_queue_claimed
     on public.sms_retry_queue (id) where status = 'processing';
@@ -135,7 +142,7 @@ begin
             -- Only a claimed row is begun, and what was begun has a name.
             ('sms_retry_queue_begun', $c$begun_at is null or (status = 'processing' and attempt_id is not null)$c$),
             -- A doubt is about one attempt, and a text known to be sent is not in doubt.
-            ('sms_retry_queue_in_doubt', $c$in_doubt_since is null or (attempt_id is not null and status <> 'completed')$c$)
+            ('sms_retry_queue_doubt', $c$in_doubt_since is null or (attempt_id is not null and status <> 'completed')$c$)
         ) as r (name, expression)
     loop
         execute format('alter table public.sms_retry_queue drop constraint if exists %I', rule.name);
@@ -151,4 +158,11 @@ end
 $$;
 
 -- Claims and finishes rewrite rows all day: vacuum by count, not by a share of the table.
+-- At most one row: there while sending makes no sense, for a reason that concerns the account or Twilio itself.
+create table if not exists smsretry.circuit (
+    only_one boolean primary key default true check (only_one),
+    opened_at timestamptz not null,
+    why text not null
+);
+
 alter table public.sms_retry_queue set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);

@@ -38,6 +38,25 @@ returns void language sql set search_path = '' as $$
     where l.id = c.send_log_id and not smsretry.is_sent(l.provider_message_id);
 $$;
 
+-- A text that Twilio accepted.
+create or replace function smsretry.complete_row(row_id uuid, sid text, at timestamptz)
+returns void language sql set search_path = '' as $$
+    with completed as (
+        update public.sms_retry_queue q
+        set status = 'completed', last_error = null, error_code = null,
+            claimed_at = null, begun_at = null, attempt_id = null, in_doubt_since = null, updated_at = complete_row.at
+        where q.id = complete_row.row_id
+        returning q.send_log_id
+    )
+    update public.send_logs l
+    set status = case when complete_row.sid is null then l.status else 'sent' end,
+        provider_message_id = case when complete_row.sid is null then l.provider_message_id
+                                   else jsonb_build_object('twilio_sid', complete_row.sid) end,
+        error_message = null, updated_at = complete_row.at
+    from completed c
+    where l.id = c.send_log_id;
+$$;
+
 -- Queue a retry for a send log, or return the live row it already has.
 --   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed)
 -- scheduled_for wins over retry_in; with neither, the first step of the backoff: one minute.
@@ -48,7 +67,8 @@ create or replace function public.queue_sms_retry(
     scheduled_for timestamptz default null,
     error text default null,
     retry_in interval default interval '1 minute',
-    max_attempts integer default 3
+    max_attempts integer default 3,
+    expires_in interval default interval '48 hours'
 )
 returns table (retry_id uuid, result text, due_at timestamptz)
 language plpgsql security invoker set search_path = '' as $$
@@ -98,11 +118,12 @@ begin
         return query
         insert into public.sms_retry_queue (
             business_id, send_log_id, customer_id, status, attempt_count, max_attempts,
-            scheduled_for, reason, last_error, created_at, updated_at)
+            scheduled_for, reason, last_error, expires_at, created_at, updated_at)
         values (
             v_log.business_id, v_log.id, v_log.customer_id, 'pending', queue_sms_retry.attempt_count,
             queue_sms_retry.max_attempts, coalesce(queue_sms_retry.scheduled_for, v_now + coalesce(queue_sms_retry.retry_in, interval '1 minute')),
-            queue_sms_retry.reason, queue_sms_retry.error, v_now, v_now)
+            queue_sms_retry.reason, queue_sms_retry.error,
+            v_now + coalesce(queue_sms_retry.expires_in, interval '48 hours'), v_now, v_now)
         on conflict (send_log_id) where status in ('pending', 'processing') do nothing
         returning id, 'queued', sms_retry_queue.scheduled_for;
         exit when found;

@@ -7,7 +7,11 @@ create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
        q.scheduled_for, q.last_attempted_at, q.last_error, q.reason, q.created_at, q.updated_at,
        q.claim_no, q.claimed_at, q.expires_at,
-       l.id is not null as send_log_found, l.subject as body,
+       q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count,
+       (select a.begun_at from public.sms_send_attempts a where a.id = q.attempt_id) as attempt_begun_at,
+       exists (select 1 from smsretry.circuit) as circuit_open,
+       l.id is not null as send_log_found, l.subject as body, l.status as send_log_status,
+       l.provider_message_id ->> 'twilio_sid' as known_sid,
        c.id is not null as customer_found, c.phone, c.timezone, c.sms_consent_status,
        b.timezone as business_timezone
 from public.sms_retry_queue q
@@ -16,16 +20,20 @@ left join public.customers c on c.id = q.customer_id
 left join public.businesses b on b.id = q.business_id;
 
 -- Take up to limit_count due rows (clamped to 500: PostgREST truncates answers at 1000), in turns: each
--- business's first due row, then each one's second. claimed_at is the database's clock.
+-- business's first due row, then each one's second. claimed_at is the database's clock. While the circuit is open
+-- it takes one: the probe that may close it. Rows in doubt are not taken: whoever calls this sends what it gets.
 create or replace function public.claim_due_sms_retries(limit_count integer default 50)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = '' as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
+    v_limit integer := least(greatest(coalesce(limit_count, 50), 0), 500);
     v_ids uuid[];
 begin
+    if exists (select 1 from smsretry.circuit) then
+        v_limit := least(v_limit, 1);
+    end if;
     with recursive business (id) as (
         -- One index probe a business, instead of reading every due row of the busiest one.
         (select q.business_id from public.sms_retry_queue q
@@ -95,6 +103,36 @@ begin
 end
 $$;
 
+-- Take up to limit_count rows in doubt whose next look has come, to look for evidence of what became of their attempt.
+create or replace function public.claim_doubtful_sms_retries(limit_count integer default 50)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_ids uuid[];
+begin
+    with due as materialized (
+        select q.id from public.sms_retry_queue q
+        where q.status = 'pending' and q.in_doubt_since is not null and q.scheduled_for <= v_now
+        order by q.scheduled_for, q.id
+        limit least(greatest(coalesce(limit_count, 50), 0), 500)
+        for update skip locked
+    ),
+    claimed as (
+        update public.sms_retry_queue q
+        set status = 'processing', claim_no = q.claim_no + 1, claimed_at = v_now, begun_at = null, updated_at = v_now
+        from due d
+        where q.id = d.id
+        returning q.id
+    )
+    select array_agg(c.id) into v_ids from claimed c;
+
+    return query
+    select r.* from smsretry.claimed_retry r where r.id = any (v_ids) order by r.scheduled_for, r.id;
+end
+$$;
+
 -- Just before the request leaves: may it, still? The attempt's row is written in the same transaction that
 -- reads consent. May be repeated with the same attempt_id.
 --   verdict: go | lost (another worker has the row) | closed (send_before has come: decide again) | ended (the row
@@ -123,6 +161,7 @@ begin
     select * into v_row from public.sms_retry_queue q where q.id = begin_sms_attempt.retry_id for update;
     v_now := smsretry.clock(); -- after the lock: waiting for it took time
     if not found or v_row.status <> 'processing' or v_row.claim_no <> begin_sms_attempt.claim_no
+        or v_row.in_doubt_since is not null
         or v_row.begun_at is not null and v_row.attempt_id <> begin_sms_attempt.attempt_id then
         return query select 'lost', null::text, v_now;
         return;
@@ -221,6 +260,7 @@ begin
             attempt_count = v_count,
             scheduled_for = coalesce(v_now + finish_sms_attempt.retry_in, q.scheduled_for),
             reason = coalesce(finish_sms_attempt.reason, q.reason),
+            rate_limit_count = q.rate_limit_count + (finish_sms_attempt.reason is not distinct from 'rate_limit')::integer,
             last_error = finish_sms_attempt.error,
             error_code = finish_sms_attempt.error_code,
             claimed_at = null, begun_at = null,
@@ -230,22 +270,149 @@ begin
         where q.id = v_row.id;
 
         if finish_sms_attempt.next_status = 'completed' then
-            update public.send_logs l
-            set status = 'sent', error_message = null, updated_at = v_now,
-                provider_message_id = jsonb_build_object('twilio_sid', finish_sms_attempt.twilio_sid)
-            where l.id = v_row.send_log_id;
+            perform smsretry.complete_row(v_row.id, finish_sms_attempt.twilio_sid, v_now);
         elsif finish_sms_attempt.next_status = 'failed' then
             perform smsretry.close_row(v_row.id, 'failed', finish_sms_attempt.error, finish_sms_attempt.error_code, v_now);
         end if;
     elsif v_attempt.claim_no is distinct from finish_sms_attempt.claim_no
-        or v_attempt.outcome is distinct from finish_sms_attempt.outcome
-        or v_attempt.settled_by is distinct from (case when finish_sms_attempt.outcome <> 'in_doubt' then 'response' end) then
+        or not (v_attempt.settled_by is not distinct from 'callback' -- Twilio's report was faster than its answer
+                or v_attempt.outcome is not distinct from finish_sms_attempt.outcome
+                   and v_attempt.settled_by is not distinct from
+                       (case when finish_sms_attempt.outcome <> 'in_doubt' then 'response' end)) then
         return query select false, v_row.status, v_row.scheduled_for, v_row.attempt_count;
         return;
     end if;
 
     return query
     select true, q.status, q.scheduled_for, q.attempt_count from public.sms_retry_queue q where q.id = finish_sms_attempt.retry_id;
+end
+$$;
+
+-- What a look for evidence came to, for a row in doubt that the caller has claimed.
+--   accepted: it was found (twilio_sid; null when only the send log tells)   look_again: not found, look_in from now
+--   look_failed: the look itself failed, which is no evidence of anything    resend: the quarantine is over
+--   hold: likewise, but a person is to decide
+-- Answers applied, lost (the claim), or sid_taken (another attempt has that name: look at the next message).
+create or replace function public.reconcile_sms_retry(
+    retry_id uuid,
+    claim_no bigint,
+    verdict text,
+    twilio_sid text default null,
+    settled_by text default 'reconcile',
+    look_in interval default null,
+    error text default null
+)
+returns text language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+begin
+    if (reconcile_sms_retry.verdict in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
+        or reconcile_sms_retry.verdict like 'look%' and reconcile_sms_retry.look_in is null
+        or reconcile_sms_retry.verdict = 'hold' and reconcile_sms_retry.error is null then
+        raise exception 'verdict must be accepted, look_again or look_failed (with look_in), resend, or hold (with error)'
+            using errcode = 'SR422';
+    end if;
+    select * into v_row from public.sms_retry_queue q where q.id = reconcile_sms_retry.retry_id for update;
+    v_now := smsretry.clock();
+    if not found or v_row.status <> 'processing' or v_row.claim_no is distinct from reconcile_sms_retry.claim_no
+        or v_row.begun_at is not null or v_row.in_doubt_since is null then
+        return 'lost';
+    end if;
+    if exists (select 1 from public.sms_send_attempts a
+               where a.twilio_sid = reconcile_sms_retry.twilio_sid and a.id <> v_row.attempt_id) then
+        return 'sid_taken';
+    end if;
+
+    case reconcile_sms_retry.verdict
+        when 'accepted' then
+            update public.sms_send_attempts a
+            set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
+                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null
+            where a.id = v_row.attempt_id;
+            perform smsretry.complete_row(v_row.id, reconcile_sms_retry.twilio_sid, v_now);
+        when 'hold' then
+            perform smsretry.close_row(v_row.id, 'failed', reconcile_sms_retry.error, null, v_now);
+        when 'resend' then
+            update public.sms_send_attempts a
+            set outcome = 'not_sent', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by
+            where a.id = v_row.attempt_id;
+            update public.sms_retry_queue q
+            set status = 'pending', scheduled_for = v_now, claimed_at = null, attempt_id = null,
+                in_doubt_since = null, reconcile_count = 0, updated_at = v_now
+            where q.id = v_row.id;
+        else
+            update public.sms_retry_queue q
+            set status = 'pending', scheduled_for = v_now + reconcile_sms_retry.look_in, claimed_at = null,
+                reconcile_count = q.reconcile_count + (reconcile_sms_retry.verdict = 'look_again')::integer,
+                updated_at = v_now
+            where q.id = v_row.id;
+    end case;
+    return 'applied';
+end
+$$;
+
+-- For the application's webhook: Twilio called the status callback URL that carried this attempt's id, so it has the
+-- message. May be called any number of times, in any order, before or after the sender's own answer.
+-- Answers settled (the row is completed), recorded (the row had moved on), already_settled, or unknown_attempt.
+create or replace function public.settle_sms_attempt(attempt_id uuid, twilio_sid text, settled_by text default 'callback')
+returns text language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_attempt public.sms_send_attempts;
+    v_now timestamptz;
+begin
+    if (settle_sms_attempt.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true
+        or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true then
+        raise exception 'twilio_sid must be a message SID (SM or MM and 32 hexadecimal digits), settled_by callback or operator'
+            using errcode = 'SR422';
+    end if;
+    select q.* into v_row from public.sms_retry_queue q
+    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id)
+    for update;
+    if not found then
+        return 'unknown_attempt';
+    end if;
+    select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
+    v_now := smsretry.clock();
+    if v_attempt.outcome = 'accepted' and v_attempt.twilio_sid is not null then
+        return 'already_settled';
+    end if;
+    if exists (select 1 from public.sms_send_attempts a
+               where a.twilio_sid = settle_sms_attempt.twilio_sid and a.id <> v_attempt.id) then
+        raise exception 'SID % belongs to another attempt', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+    end if;
+    update public.sms_send_attempts a
+    set outcome = 'accepted', finished_at = v_now, settled_by = settle_sms_attempt.settled_by,
+        twilio_sid = settle_sms_attempt.twilio_sid, error_code = null
+    where a.id = v_attempt.id;
+
+    if v_row.status in ('pending', 'processing') and (v_row.begun_at is null or v_row.attempt_id = v_attempt.id) then
+        perform smsretry.complete_row(v_row.id, settle_sms_attempt.twilio_sid, v_now);
+        return 'settled';
+    end if;
+    update public.send_logs l
+    set status = 'sent', error_message = null, updated_at = v_now,
+        provider_message_id = jsonb_build_object('twilio_sid', settle_sms_attempt.twilio_sid)
+    where l.id = v_row.send_log_id and not smsretry.is_sent(l.provider_message_id);
+    return 'recorded';
+end
+$$;
+
+-- The circuit breaker's memory between runs. why: what is wrong and what to do; null closes it.
+create or replace function public.set_sms_circuit(why text)
+returns boolean language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+begin
+    if set_sms_circuit.why is null then
+        delete from smsretry.circuit where only_one; -- Supabase refuses a delete without where
+        return false;
+    end if;
+    insert into smsretry.circuit (opened_at, why) values (smsretry.clock(), set_sms_circuit.why)
+    on conflict (only_one) do update set why = excluded.why;
+    return true;
 end
 $$;
 
@@ -331,6 +498,7 @@ begin
                 where a.id = v_stale.attempt_id and a.finished_at is null;
                 update public.sms_retry_queue q
                 set status = 'pending', in_doubt_since = v_now, claimed_at = null, begun_at = null,
+                    scheduled_for = v_now + interval '1 minute', -- the first look for evidence
                     attempt_count = greatest(q.attempt_count, coalesce(
                         (select a.attempt_number from public.sms_send_attempts a where a.id = v_stale.attempt_id), 0)),
                     last_error = 'The worker died after the send began: it is unknown whether the text went out',

@@ -51,6 +51,7 @@ grant select on public.businesses to service_role;
 revoke all on schema smsretry from public;
 grant usage on schema smsretry to service_role, authenticated; -- authenticated: the default of expires_at reads the clock
 grant select on smsretry.claimed_retry to service_role;
+grant select, insert, update, delete on smsretry.circuit to service_role;
 
 -- What is right, what is not and what to do about it: for `smsretry doctor`. Reads only.
 create or replace function public.check_sms_retry_setup()
@@ -59,6 +60,7 @@ language sql stable security invoker set search_path = '' as $$
     with api (name) as (
         select unnest(array[
             'queue_sms_retry', 'claim_due_sms_retries', 'claim_sms_retry', 'begin_sms_attempt', 'finish_sms_attempt',
+            'claim_doubtful_sms_retries', 'reconcile_sms_retry', 'settle_sms_attempt', 'set_sms_circuit',
             'defer_sms_retry', 'end_sms_retry', 'recover_stuck_sms_retries', 'check_sms_retry_setup'])
     ),
     callable as (
@@ -116,7 +118,8 @@ begin
         where p.pronamespace = 'smsretry'::regnamespace
            or (p.pronamespace = 'public'::regnamespace and p.proname in (
                'queue_sms_retry', 'claim_due_sms_retries', 'claim_sms_retry', 'begin_sms_attempt', 'finish_sms_attempt',
-               'defer_sms_retry', 'end_sms_retry', 'recover_stuck_sms_retries', 'check_sms_retry_setup'))
+               'claim_doubtful_sms_retries', 'reconcile_sms_retry', 'settle_sms_attempt', 'set_sms_circuit',
+            'defer_sms_retry', 'end_sms_retry', 'recover_stuck_sms_retries', 'check_sms_retry_setup'))
     loop
         execute format('revoke all on function %s from public, anon, authenticated', f);
         execute format('grant execute on function %s to service_role', f);

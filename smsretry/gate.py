@@ -1,0 +1,95 @@
+"""May another send of this run begin? The circuit breaker of a run, and its brake.
+
+It shuts when the trouble is not the text's: the account is refused, Twilio cannot be reached or fails several times in
+a row, Twilio asks to go slower, or the process is asked to stop. What has not begun then goes back untouched.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, assert_never
+
+from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from smsretry.twilio_errors import twilio_error
+
+IN_A_ROW: Final = 3
+"""Failures to reach Twilio, or to get an answer from it, that shut the gate."""
+
+
+class Gate:
+    """Of one run; shared by its threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a signal handler may stop the gate while its own thread holds the lock
+        self._limit = IN_A_ROW
+        self._in_a_row = 0
+        self.shut_because: str | None = None
+        """Why no further send may begin."""
+        self.circuit: str | None = None
+        """What is wrong beyond this run, and what to do about it: the next run probes with one text."""
+        self.healthy = False
+        """Whether Twilio has accepted a text, or refused one for its own sake: sending works."""
+
+    def probe(self) -> None:
+        """The circuit was open: one failure keeps it open."""
+        self._limit = 1
+
+    def stop(self, why: str) -> None:
+        """Let no further send begin, for a reason that ends with this run."""
+        with self._lock:
+            self.shut_because = self.shut_because or why
+
+    def observe(self, outcome: Outcome) -> None:
+        """Learn from what became of a send."""
+        match outcome:
+            case Accepted():
+                self._works()
+            case Rejected(code, http_status):
+                error = twilio_error(code, http_status)
+                if error.error_class == "provider_outage_or_account":
+                    self._open(f"Twilio refuses the account, not the text: {error}. Run `smsretry doctor`")
+                elif error.error_class == "rate_limit" and error.level != "recipient":
+                    self.stop(f"Twilio asks to go slower ({error})")
+                else:
+                    self._works()
+            case NotSent(why) | InDoubt(why):
+                with self._lock:
+                    self._in_a_row += 1
+                    enough = self._in_a_row >= self._limit
+                if enough:
+                    self._open(f"Sending does not work: {why}. Twilio's status page and the network tell more")
+            case _:
+                assert_never(outcome)
+
+    def _works(self) -> None:
+        with self._lock:
+            self._in_a_row = 0
+            self.healthy = True
+
+    def _open(self, why: str) -> None:
+        self.stop(why)
+        with self._lock:
+            self.circuit = self.circuit or why
+
+
+@contextmanager
+def stopped_by(gate: Gate, *signals: signal.Signals) -> Iterator[None]:
+    """Let these signals stop the gate and nothing else, so that sends under way end and the rest is given back.
+
+    Outside the main thread, which alone may handle signals, they keep their meaning.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        gate.stop(f"This run was asked to stop ({signal.Signals(number).name})")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

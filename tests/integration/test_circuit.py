@@ -1,0 +1,150 @@
+"""When the trouble is not the text's: the circuit breaker, the brake, the expiry, the graceful stop."""
+
+from datetime import timedelta
+
+import pytest
+
+from smsretry.adapters.supabase_queue import SupabaseQueue
+from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.gate import Gate
+from smsretry.local.http import free_port
+from smsretry.local.stack import Stack
+from smsretry.local.twilio_faults import HtmlError, JsonError
+from smsretry.models import ItemResult
+from smsretry.pipeline import CONCURRENCY, process_due
+from smsretry.settings import Settings
+from tests.conftest import Business
+
+
+def run(queue: SupabaseQueue, sender: TwilioSender, gate: Gate | None = None) -> list[str]:
+    """One run; what each row came to."""
+    items = list(process_due(queue, sender, gate or Gate(), limit=50))
+    assert all(isinstance(item, ItemResult) for item in items), items
+    return [item.fate for item in items if isinstance(item, ItemResult)]
+
+
+def test_a_refused_account_stops_the_run_and_costs_no_text_anything(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The rest goes back as it was; the next run probes with one; when it works again everything goes out."""
+    rows = [business.due_text() for _ in range(40)]
+    due = {row: business.row(row)["scheduled_for"] for row in rows}
+    stack.twilio.fail(JsonError(20003, http_status=401), times=None)
+    gate = Gate()
+    fates = run(queue, sender, gate)
+    assert (
+        gate.circuit
+        == "Twilio refuses the account, not the text: Twilio 20003: Permission Denied. Run `smsretry doctor`"
+    )
+    assert fates.count("GivenBack") >= 40 - 2 * CONCURRENCY
+    untouched = [row for row in rows if business.row(row)["scheduled_for"] == due[row]]
+    assert len(untouched) == fates.count("GivenBack")
+    assert all(business.row(row)["attempt_count"] == 0 for row in rows)
+
+    before = stack.twilio.posts
+    assert run(queue, sender) == ["RetryScheduled"]
+    assert stack.twilio.posts == before + 1
+
+    stack.twilio.heal()
+    stack.move_clock(timedelta(minutes=2))
+    assert run(queue, sender) == ["Sent"]
+    assert set(run(queue, sender)) == {"Sent"}
+    assert len(stack.twilio.ledger.entries()) == 40
+
+
+def test_twilio_down_puts_few_texts_in_doubt_and_leaves_the_others_alone(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Three unclear answers in a row stop the run; each probe after that risks one text."""
+    for _ in range(50):
+        business.due_text()
+    stack.twilio.fail(HtmlError(http_status=503), times=None)
+    first = run(queue, sender)
+    assert 3 <= first.count("InDoubt") <= 3 + CONCURRENCY
+    assert run(queue, sender) == ["InDoubt"]
+
+
+def test_twilio_out_of_reach_stops_the_run_after_three(
+    stack: Stack, settings: Settings, business: Business, queue: SupabaseQueue
+) -> None:
+    """Nothing left, so nothing is in doubt and nothing is counted."""
+    rows = [business.due_text() for _ in range(40)]
+    nowhere = Settings.model_validate({**settings.model_dump(), "twilio_base_url": f"http://127.0.0.1:{free_port()}"})
+    with TwilioSender(nowhere) as sender:
+        gate = Gate()
+        fates = run(queue, sender, gate)
+    assert gate.circuit is not None
+    assert "Twilio could not be reached" in gate.circuit
+    assert fates.count("GivenBack") >= 40 - 3 - CONCURRENCY
+    assert all(business.row(row)["attempt_count"] == 0 for row in rows)
+
+
+def test_twilio_asking_to_go_slower_stops_the_run_but_not_the_next(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Retry-After is honoured, up to a quarter of an hour, and costs no attempt."""
+    rows = [business.due_text() for _ in range(30)]
+    stack.twilio.fail(JsonError(20429, http_status=429, retry_after=timedelta(minutes=4)))
+    gate = Gate()
+    fates = run(queue, sender, gate)
+    assert fates.count("RetryScheduled") == 1
+    assert gate.circuit is None
+    (slowed,) = [row for row in rows if business.row(row)["reason"] == "rate_limit"]
+    wait = business.row(slowed)["scheduled_for"] - stack.now()
+    assert timedelta(minutes=3, seconds=50) < wait <= timedelta(minutes=4)
+    assert business.row(slowed)["attempt_count"] == 0
+    assert set(run(queue, sender)) == {"Sent"}
+
+
+def test_a_stopped_run_gives_back_at_once_what_it_has_not_begun(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """A deploy costs a text a minute, not ten."""
+    for _ in range(20):
+        business.due_text()
+    gate = Gate()
+    gate.stop("This run was asked to stop (SIGTERM)")
+    assert set(run(queue, sender, gate)) == {"GivenBack"}
+    assert not stack.twilio.ledger.entries()
+    assert run(queue, sender).count("Sent") == 20
+
+
+def test_twilio_may_keep_a_text_no_longer_than_it_is_wanted_or_permitted(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """ValidityPeriod is what is left until the window closes or the text expires, and at most ten hours."""
+    stack.move_clock(timedelta(hours=8))  # 20:00 in New York, one hour before closing
+    business.due_text()
+    soon = business.due_text(phone="+12125550124")
+    business.connection.execute(
+        "update sms_retry_queue set expires_at = smsretry.clock() + interval '10 minutes' where id = %s", [soon]
+    )
+    run(queue, sender)
+    (late,) = stack.twilio.ledger.entries("+12125550123")
+    (short,) = stack.twilio.ledger.entries("+12125550124")
+    assert late.validity_period is not None
+    assert short.validity_period is not None
+    assert timedelta(minutes=59, seconds=50) <= late.validity_period <= timedelta(hours=1)
+    assert timedelta(minutes=9, seconds=50) <= short.validity_period <= timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("seconds", [1, 9])
+def test_in_the_last_seconds_of_the_window_nothing_is_sent(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, seconds: int
+) -> None:
+    """Twilio could not be sure to let it go in time."""
+    stack.move_clock(timedelta(hours=9) - timedelta(seconds=seconds))
+    business.due_text()
+    assert run(queue, sender) == ["Deferred"]
+
+
+def test_a_text_that_would_expire_before_the_morning_is_cancelled_tonight(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Nobody has to wait to learn that it will not go out."""
+    row = business.due_text(timezone="Asia/Tokyo")  # two in the morning
+    business.connection.execute("update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'")
+    assert run(queue, sender) == ["Cancelled"]
+    assert business.row(row)["last_error"].startswith(
+        "Expires before the next permitted hour: 08:00–21:00 in Asia/Tokyo"
+    )

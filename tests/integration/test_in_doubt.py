@@ -1,0 +1,242 @@
+"""A text in doubt is settled by evidence: from the database, from Twilio's callback, from Twilio's list."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from smsretry.adapters.supabase_queue import SupabaseQueue
+from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.gate import Gate
+from smsretry.local.stack import Stack
+from smsretry.local.twilio_faults import (
+    AcceptThenDrop,
+    BrokenAnswer,
+    DropUnaccepted,
+    HtmlError,
+    JsonError,
+    ListError,
+    ListLag,
+    SendFault,
+)
+from smsretry.models import InDoubtPolicy, ItemResult
+from smsretry.pipeline import process_due
+from tests.conftest import BODY, PHONE, Business
+
+SID = "SM" + "c" * 32
+ACCEPTED = [
+    AcceptThenDrop(),
+    JsonError(20500, http_status=500, accepted=True),
+    HtmlError(http_status=503, accepted=True),
+    BrokenAnswer.EMPTY,
+    BrokenAnswer.HTML,
+    BrokenAnswer.TRUNCATED,
+    BrokenAnswer.WITHOUT_SID,
+]
+UNACCEPTED = [DropUnaccepted(), JsonError(20500, http_status=500), HtmlError(http_status=503)]
+
+
+def run(queue: SupabaseQueue, sender: TwilioSender, *, in_doubt: InDoubtPolicy = "resend") -> list[str]:
+    """One run; what each row came to."""
+    items = list(process_due(queue, sender, Gate(), limit=50, in_doubt=in_doubt))
+    assert all(isinstance(item, ItemResult) for item in items), items
+    return [item.fate for item in items if isinstance(item, ItemResult)]
+
+
+def doubtful(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fault: SendFault) -> UUID:
+    """A text whose answer was lost."""
+    row = business.due_text()
+    stack.twilio.fail(fault)
+    assert run(queue, sender) == ["InDoubt"]
+    return row
+
+
+@pytest.mark.parametrize("fault", ACCEPTED)
+def test_a_text_that_twilio_has_is_found_in_its_list_and_completed(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fault: SendFault
+) -> None:
+    """Whatever broke the answer; nobody gets it twice."""
+    row = doubtful(stack, business, queue, sender, fault)
+    stack.move_clock(timedelta(minutes=1, seconds=1))
+    assert run(queue, sender) == ["Sent"]
+    (message,) = stack.twilio.ledger.entries()
+    (attempt,) = business.attempts_of(row)
+    assert (attempt["outcome"], attempt["settled_by"], attempt["twilio_sid"]) == ("accepted", "reconcile", message.sid)
+    assert business.row(row)["status"] == "completed"
+    assert business.log_of(row)["provider_message_id"] == {"twilio_sid": message.sid}
+
+
+@pytest.mark.parametrize("fault", UNACCEPTED)
+def test_a_text_that_twilio_does_not_have_is_sent_again_after_three_looks_and_fifteen_minutes(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fault: SendFault
+) -> None:
+    """Not before; then exactly once."""
+    row = doubtful(stack, business, queue, sender, fault)
+    began = stack.now()
+    fates = []
+    while not stack.twilio.ledger.entries():
+        assert stack.now() - began < timedelta(hours=1)
+        stack.move_clock(timedelta(minutes=1))
+        fates += [(fate, (stack.now() - began) / timedelta(minutes=1)) for fate in run(queue, sender)]
+    assert [fate for fate, _ in fates] == ["InDoubt", "InDoubt", "RetryScheduled", "Sent"]
+    assert fates[-1][1] >= 15
+    assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["not_sent", "accepted"]
+    assert business.row(row)["attempt_count"] == 2
+
+
+def test_with_the_policy_hold_a_person_decides(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The row is failed with what to do, its attempt stays in doubt, and nothing is sent."""
+    row = doubtful(stack, business, queue, sender, DropUnaccepted())
+    for _ in range(30):
+        stack.move_clock(timedelta(minutes=1))
+        run(queue, sender, in_doubt="hold")
+    assert business.row(row)["status"] == "failed"
+    assert business.row(row)["last_error"].startswith("In doubt: no evidence after 3 looks")
+    assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["in_doubt"]
+    assert not stack.twilio.ledger.entries()
+
+
+def test_a_look_that_failed_is_not_an_absence(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """A day without Twilio's list sends nothing again; with the list back, the text is found."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.twilio.fail(ListError(), times=None)
+    for _ in range(24):
+        stack.move_clock(timedelta(minutes=20))
+        assert run(queue, sender) == ["InDoubt"]
+    assert business.row(row)["reconcile_count"] == 0
+    stack.twilio.heal()
+    stack.move_clock(timedelta(minutes=20))
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_list_that_lags_some_minutes_does_not_double_a_text(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The quarantine outlasts it."""
+    doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.twilio.fail(ListLag(timedelta(minutes=14)), times=None)
+    for _ in range(30):
+        stack.move_clock(timedelta(minutes=1))
+        run(queue, sender)
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_callback_settles_the_text_before_any_look(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The status callback URL carried the attempt's id; the webhook passes it on."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    attempt = business.row(row)["attempt_id"]
+    assert settle(business, attempt) == "settled"
+    assert settle(business, attempt) == "already_settled"
+    assert business.row(row)["status"] == "completed"
+    assert business.attempts_of(row)[0]["settled_by"] == "callback"
+    assert business.log_of(row)["provider_message_id"] == {"twilio_sid": SID}
+    stack.move_clock(timedelta(hours=1))
+    assert run(queue, sender) == []
+
+
+def test_a_callback_that_comes_before_the_answer_is_the_answer(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """Twilio's report may be faster than its response; the sender's own finish then changes nothing."""
+    row = business.due_text()
+    (claim,) = queue.claim_due(1)
+    attempt = uuid4()
+    queue.begin(claim, attempt, send_before=stack.now() + timedelta(hours=1), rule="r", first_send=False)
+    assert settle(business, attempt) == "settled"
+    done = queue.finish(
+        claim, attempt, outcome="in_doubt", next_status="pending", error="cut off", retry_in=timedelta(0)
+    )
+    assert (done.applied, done.status) == (True, "completed")
+    assert business.attempts_of(row)[0]["outcome"] == "accepted"
+
+
+def test_a_callback_that_comes_after_the_quarantine_stops_the_second_send(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Late evidence still counts while the text waits."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    attempt = business.row(row)["attempt_id"]
+    stack.twilio.fail(ListLag(timedelta(hours=5)), times=None)
+    while business.row(row)["in_doubt_since"] is not None:
+        stack.move_clock(timedelta(minutes=1))
+        run(queue, sender)
+    assert settle(business, attempt) == "settled"
+    stack.move_clock(timedelta(minutes=5))
+    assert run(queue, sender) == []
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_callback_about_nothing_we_sent_changes_nothing(business: Business) -> None:
+    """Nor does one with a malformed SID."""
+    assert settle(business, uuid4()) == "unknown_attempt"
+
+
+@pytest.mark.parametrize("status", ["sent", "delivered", "undelivered"])
+def test_a_send_log_that_the_application_marked_as_sent_is_evidence(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, status: str
+) -> None:
+    """Its webhook may know the status and not the attempt."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    business.connection.execute("update send_logs set status = %s", [status])
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(timedelta(minutes=2))
+    assert run(queue, sender) == ["Sent"]
+    assert business.row(row)["status"] == "completed"
+    assert business.log_of(row)["status"] == status
+
+
+def test_a_message_of_another_attempt_is_no_evidence(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The same words to the same number, sent a moment before by another row: its SID is taken."""
+    first = business.due_text()
+    assert run(queue, sender) == ["Sent"]
+    second = doubtful(stack, business, queue, sender, DropUnaccepted())
+    for _ in range(30):
+        stack.move_clock(timedelta(minutes=1))
+        run(queue, sender)
+    sids = {business.attempts_of(row)[-1]["twilio_sid"] for row in (first, second)}
+    assert sids == {entry.sid for entry in stack.twilio.ledger.entries(PHONE)}
+    assert len(sids) == 2
+
+
+def test_what_a_dead_worker_had_begun_is_found_as_well(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """It died between Twilio's answer and the database."""
+    row = business.due_text()
+    (claim,) = queue.claim_due(1)
+    queue.begin(claim, uuid4(), send_before=stack.now() + timedelta(hours=1), rule="r", first_send=False)
+    sender._messages.create(to=PHONE, body=BODY, from_=stack.environment()["TWILIO_FROM_NUMBER"])
+    stack.move_clock(timedelta(minutes=11))
+    queue.recover(10)
+    stack.move_clock(timedelta(minutes=1))
+    assert run(queue, sender) == ["Sent"]
+    assert business.row(row)["status"] == "completed"
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_text_in_doubt_is_not_given_to_who_would_simply_send_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The application's own call of claim_due_sms_retries never returns one, and it cannot be begun."""
+    doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.move_clock(timedelta(hours=1))
+    assert queue.claim_due(10) == []
+    (claim,) = queue.claim_doubtful(10)
+    closes = stack.now() + timedelta(hours=1)
+    assert queue.begin(claim, uuid4(), send_before=closes, rule="r", first_send=False).verdict == "lost"
+
+
+def settle(business: Business, attempt: UUID) -> str:
+    """As the application's webhook does."""
+    found = business.connection.execute("select settle_sms_attempt(%s, %s) as answer", [attempt, SID]).fetchone()
+    assert found is not None
+    return str(found["answer"])

@@ -1,0 +1,104 @@
+"""A claim costs the same however many texts wait for a later hour: it touches a bounded number of pages.
+
+Measured with 200,000 deferred rows, 2,000 of them in doubt, of twenty businesses, and 100 rows of each kind whose time
+has come. "Pages" are shared buffers hit, read or made dirty, as `explain (analyze, buffers)` counts them.
+"""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any, Final
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from smsretry.local.stack import Stack
+from smsretry.migrate import migrate
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+DATABASE: Final = "query_plans"
+FILL: Final = """
+insert into businesses (id, user_id, name, timezone)
+select uuid_in(md5('business' || b)::cstring), gen_random_uuid(), 'Shop ' || b, 'America/New_York'
+from generate_series(0, 19) b;
+
+create temporary table row_to_be as
+select n, uuid_in(md5('row' || n)::cstring) as id, uuid_in(md5('business' || n % 20)::cstring) as business_id,
+       case when n <= 200000 then 'deferred' when n <= 200100 then 'due' when n <= 200200 then 'doubtful' else 'silent' end as kind
+from generate_series(1, 200300) n;
+
+insert into customers (id, business_id, phone, timezone, sms_consent_status)
+select id, business_id, '+12125550123', 'America/New_York', 'opted_in' from row_to_be where kind <> 'deferred';
+insert into send_logs (id, business_id, customer_id, channel, subject)
+select id, business_id, id, 'sms', 'Hello' from row_to_be where kind <> 'deferred';
+
+insert into sms_retry_queue (id, business_id, send_log_id, customer_id, status, scheduled_for, reason,
+                             claim_no, claimed_at, begun_at, attempt_id, in_doubt_since)
+select id, business_id, id, id,
+       case kind when 'silent' then 'processing' else 'pending' end,
+       smsretry.clock() + case kind when 'deferred' then make_interval(mins => 60 + n % 700) else interval '-1 minute' end,
+       'quiet_hours', 1,
+       case kind when 'silent' then smsretry.clock() - interval '1 hour' end,
+       case when kind = 'silent' and n % 2 = 0 then smsretry.clock() - interval '1 hour' end,
+       case when kind = 'doubtful' or kind = 'silent' and n % 2 = 0 or n % 100 = 0 then id end,
+       case when kind = 'doubtful' or kind = 'deferred' and n % 100 = 0 then smsretry.clock() - interval '1 hour' end
+from row_to_be;
+
+insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome)
+select q.id, q.id, 1, q.claim_no, smsretry.clock() - interval '1 hour',
+       case when q.begun_at is null then smsretry.clock() end, case when q.begun_at is null then 'in_doubt' end
+from sms_retry_queue q where q.attempt_id is not null;
+"""
+
+# a call, the rows it takes, and the most pages it may touch: about three times what it touched
+CALLS: Final = [
+    ("claim_due_sms_retries(50)", 50, 0),
+    ("claim_doubtful_sms_retries(50)", 50, 0),
+    ("recover_stuck_sms_retries(10)", 100, 0),
+]
+
+
+@pytest.fixture(scope="module")
+def connection(running_stack: Stack) -> Iterator[Connection]:
+    """A database of its own with many deferred rows, never analysed."""
+    running_stack.postgres.create_database(DATABASE)
+    url = running_stack.postgres.url(DATABASE)
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute(files("smsretry.local").joinpath("supabase_roles.sql").read_bytes())
+        migrate(url)
+        for table in ("sms_retry_queue", "sms_send_attempts", "send_logs", "customers"):
+            off = sql.SQL("alter table {} set (autovacuum_enabled = false)")
+            connection.execute(off.format(sql.Identifier(table)))
+        connection.execute(FILL.encode())
+        yield connection
+
+
+def pages(connection: Connection, call: str) -> tuple[int, int]:
+    """The rows that a call returned and the pages it touched."""
+    connection.execute("set local role service_role")
+    explain = f"explain (analyze, buffers, format json) select * from {call}"
+    answer = connection.execute(explain.encode()).fetchone()
+    assert answer is not None
+    plan = answer["QUERY PLAN"][0]["Plan"]
+    touched = sum(plan[f"Shared {kind} Blocks"] for kind in ("Hit", "Read"))
+    return round(plan["Actual Rows"]), touched
+
+
+@pytest.mark.parametrize("analysed", [False, True], ids=["never analysed", "analysed"])
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize(("call", "rows", "bound"), CALLS)
+def test_x(connection: Connection, call: str, rows: int, bound: int, plan: str, analysed: bool) -> None:
+    with connection.transaction(force_rollback=True):
+        if analysed:
+            connection.execute("analyze")
+        connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
+        print("\nMEASURED", call, plan, analysed, pages(connection, call), pages(connection, call))
+    for index in ("sms_retry_queue_due", "sms_retry_queue_in_doubt", "sms_retry_queue_claimed"):
+      with connection.transaction(force_rollback=True):
+        if analysed:
+            connection.execute("analyze")
+        connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
+        connection.execute("drop index "+index)
+        print("\nMEASURED without",index, call, plan, analysed, pages(connection, call))

@@ -1,0 +1,753 @@
+"""The queue's SQL functions against a model of the rows: any order of calls, by workers that may be late, by the
+application, by Twilio's callback.
+
+Longer than a module should be, because the model is a second writing of the state machine; it is read beside
+`20261124000400_worker_functions.sql`. Its time is whole minutes: the clock only moves in minutes and no run lasts one,
+so what is due, stale or expired is exact.
+
+A run is the same every time. To look further, in other orders:
+
+    SMSRETRY_STATE_MACHINE_RUNS=2000 pytest tests/integration/test_state_machine.py
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final, Literal, get_args
+from uuid import UUID
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from psycopg import sql
+
+from smsretry.local.stack import Stack
+from tests.conftest import NOON_IN_NEW_YORK
+
+RUNS: Final = int(os.environ.get("SMSRETRY_STATE_MACHINE_RUNS", "0"))
+MAX_ATTEMPTS: Final = 2
+"""Of a row: small, so that rows come to their end."""
+RECOVER_CAP: Final = 5
+LIVE: Final = ("pending", "processing")
+_TABLES: Final = ("sms_retry_queue", "sms_send_attempts", "send_logs")
+
+Table = dict[UUID, dict[str, Any]]
+Content = dict[str, Table]
+"""The tables, each by id."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the model holds to be a row of the queue. Times are minutes."""
+
+    log: UUID
+    due: int
+    expires: int
+    attempt_count: int
+    status: str = "pending"
+    claim_no: int = 0
+    lease_from: int = 0
+    begun: bool = False
+    attempt: UUID | None = None
+    in_doubt: bool = False
+    recoveries: int = 0
+
+    def ended(self, status: str) -> "Row":
+        """The row, ended."""
+        return replace(self, status=status, begun=False, attempt=None, in_doubt=False)
+
+    def back(self, due: int, **changes: Any) -> "Row":
+        """The row, pending again."""
+        return replace(self, status="pending", begun=False, due=due, **changes)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the model holds to be a send that was begun."""
+
+    row: UUID
+    claim_no: int
+    number: int
+    sid: str
+    """The name Twilio would give it."""
+    outcome: str | None = None
+    settled_by: str | None = None
+    known_sid: str | None = None
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A claim as its worker remembers it, whatever became of the row since."""
+
+    row: UUID
+    claim_no: int
+    attempt_count: int
+    in_doubt: bool
+
+
+Ending = Literal["accepted", "refused", "refused uncounted", "refused for good", "not sent", "never sent", "no answer"]
+ENDINGS: Final[dict[Ending, tuple[str, str, bool]]] = {
+    # outcome, next status, counted
+    "accepted": ("accepted", "completed", True),
+    "refused": ("rejected", "pending", True),
+    "refused uncounted": ("rejected", "pending", False),
+    "refused for good": ("rejected", "failed", True),
+    "not sent": ("not_sent", "pending", False),
+    "never sent": ("not_sent", "failed", False),
+    "no answer": ("in_doubt", "pending", True),
+}
+Stage = Literal["written", "queued", "claimed", "begun", "in doubt", "refused"]
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+VERDICTS: Final = ("accepted", "marked as sent", "another's", "look_again", "look_failed", "resend", "hold")
+
+
+class Queue(RuleBasedStateMachine):
+    """Every rule makes one call, says what the model holds to come of it, and checks the answer."""
+
+    def __init__(self, stack: Stack, worker: psycopg.Connection[Any], owner: psycopg.Connection[Any]) -> None:
+        super().__init__()
+        self.stack, self.worker, self.owner = stack, worker, owner
+        self.minute = 0
+        self.circuit_open = False
+        self.numbers = iter(range(1, 1_000_000))
+        self.consent: dict[UUID, str] = {}
+        self.business_of: dict[UUID, UUID] = {}
+        """A customer's."""
+        self.customer_of: dict[UUID, UUID] = {}
+        """A text's."""
+        self.sid_of: dict[UUID, str | None] = {}
+        """A text's, as its send log has it."""
+        self.rows: dict[UUID, Row] = {}
+        self.attempts: dict[UUID, Attempt] = {}
+        self.holds: list[Hold] = []
+        """Every claim that was ever taken; each worker goes on as if it still held its own."""
+        self.before: Content = {}
+        self.after: Content = {}
+        self.nothing_may_change = False
+
+    # The world
+
+    @initialize(stages=st.lists(st.sampled_from(STAGES), min_size=6, max_size=6))
+    def two_businesses_and_six_texts_that_have_come_this_far(self, stages: list[Stage]) -> None:
+        """Everything else begins in the middle, or most runs would end before it gets interesting."""
+        self.owner.execute("truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts")
+        self.owner.execute("delete from smsretry.circuit")
+        self.stack.set_clock(NOON_IN_NEW_YORK)
+        first, second = self.new_id(), self.new_id()
+        for business in (first, second):
+            self.owner.execute("insert into businesses (id, user_id, name) values (%s, %s, 'Shop')", [business] * 2)
+        for business in (first, first, second):
+            customer = self.new_id()
+            self.owner.execute(
+                """insert into customers (id, business_id, phone, sms_consent_status)
+                   values (%s, %s, '+12125550123', 'opted_in')""",
+                [customer, business],
+            )
+            self.consent[customer], self.business_of[customer] = "opted_in", business
+        for customer, stage in zip(sorted(self.consent) * 2, stages, strict=True):
+            self.bring(self.write(customer), stage)
+        self.before = self.after = self.content()
+        self.nothing_may_change = False
+
+    def bring(self, log: UUID, stage: Stage) -> None:
+        if stage == "written":
+            return
+        self.queue(log, used=0, wait=0, life=2880)
+        if stage == "queued":
+            return
+        row_id = self.live_row(log)
+        assert row_id
+        self.claim_one(row_id)
+        if stage == "claimed":
+            return
+        attempt_id = self.new_id()
+        self.begin(self.holds[0], attempt_id)
+        if stage == "begun":
+            return
+        self.finish(attempt_id, "no answer" if stage == "in doubt" else "refused")
+
+    @rule(data=st.data())
+    @precondition(lambda self: len(self.sid_of) < 8)
+    def the_application_writes_a_text(self, data: st.DataObject) -> None:
+        """Not queued yet."""
+        self.write(data.draw(st.sampled_from(sorted(self.consent))))
+
+    def write(self, customer: UUID) -> UUID:
+        log = self.new_id()
+        self.owner.execute(
+            "insert into send_logs (id, business_id, customer_id, channel, subject) values (%s, %s, %s, 'sms', 'Hi')",
+            [log, self.business_of[customer], customer],
+        )
+        self.customer_of[log], self.sid_of[log] = customer, None
+        return log
+
+    @rule(minutes=st.sampled_from([1, 5, 11, 60]))
+    def time_passes(self, minutes: int) -> None:
+        """By the one clock."""
+        self.stack.move_clock(timedelta(minutes=minutes))
+        self.minute += minutes
+        self.nothing_may_change = True
+
+    @rule(data=st.data(), status=st.sampled_from(["opted_out", "opted_out", "unknown", "opted_in", "opted_in"]))
+    def a_customer_withdraws_or_gives_consent(self, data: st.DataObject, status: str) -> None:
+        """At any time."""
+        customer = data.draw(st.sampled_from(sorted(self.consent)))
+        self.owner.execute("update customers set sms_consent_status = %s where id = %s", [status, customer])
+        self.consent[customer] = status
+        self.nothing_may_change = True
+
+    @rule(is_open=st.booleans())
+    def the_circuit_opens_or_closes(self, is_open: bool) -> None:
+        """And lets one row through while it is open."""
+        assert self.ask("set_sms_circuit", why="Twilio is down" if is_open else None) is is_open
+        self.circuit_open = is_open
+        self.nothing_may_change = True
+
+    # Into the queue
+
+    @rule(
+        data=st.data(),
+        used=st.integers(0, MAX_ATTEMPTS),
+        wait=st.sampled_from([0, 0, 0, 1, 5]),
+        life=st.sampled_from([30, 2880, 2880]),
+    )
+    def a_text_is_queued(self, data: st.DataObject, used: int, wait: int, life: int) -> None:
+        """Once, however often it is asked for; an ended one again."""
+        self.queue(data.draw(st.sampled_from(sorted(self.sid_of))), used=used, wait=wait, life=life)
+
+    def queue(self, log: UUID, *, used: int, wait: int, life: int) -> None:
+        answer = self.ask_row(
+            "queue_sms_retry",
+            send_log_id=log,
+            reason="twilio_error",
+            attempt_count=used,
+            retry_in=timedelta(minutes=wait),
+            error="Twilio was down",
+            max_attempts=MAX_ATTEMPTS,
+            expires_in=timedelta(minutes=life),
+        )
+        live = self.live_row(log)
+        if self.sid_of[log]:
+            assert (answer["result"], answer["retry_id"]) == ("already_sent", None)
+        elif live:
+            assert (answer["result"], answer["retry_id"]) == ("already_queued", live)
+        elif used >= MAX_ATTEMPTS:
+            assert (answer["result"], answer["retry_id"]) == ("attempts_exhausted", None)
+            return
+        else:
+            assert answer["result"] == "queued"
+            self.rows[answer["retry_id"]] = Row(log, self.minute + wait, self.minute + life, used)
+            return
+        self.nothing_may_change = True
+
+    @rule(data=st.data(), used=st.integers(0, MAX_ATTEMPTS - 1))
+    def the_application_inserts_a_row(self, data: st.DataObject, used: int) -> None:
+        """As it always did; the database refuses a second live one."""
+        log = data.draw(st.sampled_from(sorted(self.sid_of)))
+        customer, row = self.customer_of[log], self.new_id()
+        insert = """insert into sms_retry_queue
+                        (id, business_id, send_log_id, customer_id, attempt_count, max_attempts, scheduled_for)
+                    values (%s, %s, %s, %s, %s, %s, smsretry.clock())"""
+        values = [row, self.business_of[customer], log, customer, used, MAX_ATTEMPTS]
+        if self.live_row(log):
+            with pytest.raises(psycopg.errors.UniqueViolation, match="one_live_row"):
+                self.owner.execute(insert, values)
+            self.nothing_may_change = True
+        else:
+            self.owner.execute(insert, values)
+            self.rows[row] = Row(log, self.minute, self.minute + 2880, used)
+
+    # Claims
+
+    @rule(limit=st.integers(0, 4))
+    @precondition(lambda self: self.due(in_doubt=False))
+    def a_worker_claims(self, limit: int) -> None:
+        """What is due and not in doubt, in turns between the businesses; one row while the circuit is open."""
+        due = self.due(in_doubt=False)
+        claimed = [row["id"] for row in self.ask_rows("claim_due_sms_retries", limit_count=limit)]
+        allowed = min(limit, 1) if self.circuit_open else limit
+        assert set(claimed) <= set(due)
+        assert len(claimed) == len(set(claimed)) == min(allowed, len(due))
+        taken, owed = (Counter(self.business(row) for row in rows) for rows in (claimed, due))
+        for business in owed:
+            waiting = taken[business] < owed[business]
+            assert not waiting or all(taken[business] >= taken[other] - 1 for other in owed)
+        self.take(claimed)
+
+    @rule(limit=st.integers(1, 4))
+    @precondition(lambda self: any(row.in_doubt for row in self.rows.values()))
+    def a_worker_claims_what_is_in_doubt(self, limit: int) -> None:
+        """When its next look has come, circuit or not."""
+        due = self.due(in_doubt=True)
+        claimed = [row["id"] for row in self.ask_rows("claim_doubtful_sms_retries", limit_count=limit)]
+        assert set(claimed) <= set(due)
+        assert len(claimed) == min(limit, len(due))
+        self.take(claimed)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.rows)
+    def a_worker_claims_one(self, data: st.DataObject) -> None:
+        """By its id: pending, due or not, and not in doubt."""
+        self.claim_one(data.draw(st.sampled_from(list(self.rows))))
+
+    def claim_one(self, row_id: UUID) -> None:
+        claimed = [row["id"] for row in self.ask_rows("claim_sms_retry", retry_id=row_id)]
+        row = self.rows[row_id]
+        assert claimed == ([row_id] if row.status == "pending" and not row.in_doubt else [])
+        self.take(claimed)
+
+    def take(self, claimed: list[UUID]) -> None:
+        for row_id in claimed:
+            row = self.rows[row_id] = replace(
+                self.rows[row_id],
+                status="processing",
+                claim_no=self.rows[row_id].claim_no + 1,
+                lease_from=self.minute,
+            )
+            self.holds.insert(0, Hold(row_id, row.claim_no, row.attempt_count, row.in_doubt))
+        self.nothing_may_change = not claimed
+
+    @rule(stale=st.sampled_from([1, 10]))
+    @precondition(lambda self: any(row.status == "processing" for row in self.rows.values()))
+    def recovery_runs(self, stale: int) -> None:
+        """Begun rows into doubt, others back, and after five times no more."""
+        silent = {
+            row_id: row
+            for row_id, row in self.rows.items()
+            if row.status == "processing" and row.lease_from <= self.minute - stale
+        }
+        recovered = {row["id"] for row in self.ask_rows("recover_stuck_sms_retries", stale_minutes=stale)}
+        assert recovered == set(silent)
+        for row_id, row in silent.items():
+            if row.begun and row.attempt:
+                attempt = self.attempts[row.attempt]
+                self.attempts[row.attempt] = replace(attempt, outcome="in_doubt")
+                used = max(row.attempt_count, attempt.number)
+                self.rows[row_id] = row.back(row.due, in_doubt=True, attempt_count=used)
+            elif row.recoveries >= RECOVER_CAP:
+                self.rows[row_id] = row.ended("failed")
+            else:
+                self.rows[row_id] = row.back(row.due, recoveries=row.recoveries + 1)
+        self.nothing_may_change = not silent
+
+    # A worker with its claim, or with one it has lost
+
+    @rule(data=st.data(), window_open=st.sampled_from([True, True, True, False]), first_send=st.booleans())
+    @precondition(lambda self: self.holds)
+    def a_worker_begins(self, data: st.DataObject, window_open: bool, first_send: bool) -> None:
+        """Or ends the row, when it has no attempt left: so the policy decides."""
+        hold = self.some_hold(data)
+        if hold.attempt_count >= MAX_ATTEMPTS and not hold.in_doubt:
+            self.end(hold, "failed")
+            return
+        attempt_id = (self.attempt_of(hold) if data.draw(st.booleans()) else None) or self.new_id()
+        times = data.draw(st.integers(1, 2))
+        self.begin(hold, attempt_id, window_open=window_open, first_send=first_send, times=times)
+
+    def begin(
+        self, hold: Hold, attempt_id: UUID, *, window_open: bool = True, first_send: bool = False, times: int = 1
+    ) -> None:
+        closes = timedelta(hours=1) if window_open else timedelta(0)
+        answers = [
+            self.ask_row(
+                "begin_sms_attempt",
+                retry_id=hold.row,
+                claim_no=hold.claim_no,
+                attempt_id=attempt_id,
+                send_before=self.stack.now() + closes,
+                quiet_hours_rule="always",
+                first_send=first_send,
+            )
+            for _ in range(times)
+        ]
+        row = self.rows[hold.row]
+        if not self.is_held(hold) or row.in_doubt or (row.begun and row.attempt != attempt_id):
+            verdict = "lost"
+            self.nothing_may_change = True
+        elif row.begun:
+            verdict = "go"
+            self.nothing_may_change = True
+        elif self.sid_of[row.log] or self.consent_of(row) != "opted_in" or row.expires <= self.minute:
+            assert answers[0]["verdict"] == "ended"
+            assert self.consent_of(row) == "opted_in" or self.sid_of[row.log] or "opted out" in answers[0]["reason"]
+            self.rows[hold.row] = row.ended("cancelled")
+            assert [answer["verdict"] for answer in answers[1:]] == ["lost"] * (len(answers) - 1)
+            return
+        elif not window_open:
+            verdict = "closed"
+            self.nothing_may_change = True
+        else:
+            verdict = "go"
+            number = 0 if first_send else row.attempt_count + 1
+            self.attempts[attempt_id] = Attempt(hold.row, hold.claim_no, number, f"SM{attempt_id.hex}")
+            self.rows[hold.row] = replace(row, begun=True, attempt=attempt_id, lease_from=self.minute)
+        assert [answer["verdict"] for answer in answers] == [verdict] * len(answers)
+
+    @rule(data=st.data(), ending=st.sampled_from(sorted(ENDINGS)), times=st.integers(1, 2))
+    @precondition(lambda self: self.attempts)
+    def a_worker_finishes(self, data: st.DataObject, ending: Ending, times: int) -> None:
+        """With the answer it got, in time or long after its claim was lost; a repetition says the same again."""
+        current = [row.attempt for row in self.rows.values() if row.begun and row.attempt]
+        attempt_id = data.draw(
+            st.sampled_from(current or sorted(self.attempts)) | st.sampled_from(sorted(self.attempts))
+        )
+        self.finish(attempt_id, ending, times=times)
+
+    def finish(self, attempt_id: UUID, ending: Ending, *, times: int = 1) -> None:
+        attempt = self.attempts[attempt_id]
+        outcome, status, counted = ENDINGS[ending]
+        if ending == "refused" and attempt.number >= MAX_ATTEMPTS:
+            status = "failed"  # no attempt is left: so the policy decides
+        answers = [
+            self.ask_row(
+                "finish_sms_attempt",
+                retry_id=attempt.row,
+                claim_no=attempt.claim_no,
+                attempt_id=attempt_id,
+                outcome=outcome,
+                next_status=status,
+                error=None if status == "completed" else ending,
+                twilio_sid=attempt.sid if outcome == "accepted" else None,
+                retry_in=timedelta(minutes=1) if status == "pending" else None,
+                counted=counted,
+            )
+            for _ in range(times)
+        ]
+        row = self.rows[attempt.row]
+        by_answer = None if outcome == "in_doubt" else "response"
+        if row.begun and row.attempt == attempt_id:
+            sid = attempt.sid if outcome == "accepted" else None
+            self.attempts[attempt_id] = replace(attempt, outcome=outcome, settled_by=by_answer, known_sid=sid)
+            used = max(row.attempt_count, attempt.number) if counted else row.attempt_count
+            row = replace(row, attempt_count=used)
+            if status == "pending":
+                in_doubt = outcome == "in_doubt"
+                row = row.back(self.minute + 1, in_doubt=in_doubt, attempt=attempt_id if in_doubt else None)
+            else:
+                row = row.ended(status)
+            self.rows[attempt.row] = row
+            self.sid_of[row.log] = sid or self.sid_of[row.log]
+            applied = True
+        else:
+            self.nothing_may_change = True
+            applied = attempt.settled_by == "callback" or (attempt.outcome, attempt.settled_by) == (outcome, by_answer)
+        assert [answer["applied"] for answer in answers] == [applied] * times
+
+    @rule(data=st.data(), mismatch=st.sampled_from(["claim number", "attempt"]))
+    @precondition(lambda self: self.attempts)
+    def a_worker_finishes_what_is_not_its_own(self, data: st.DataObject, mismatch: str) -> None:
+        """With a claim number or an attempt's id that do not belong together."""
+        attempt_id = data.draw(st.sampled_from(sorted(self.attempts)))
+        attempt = self.attempts[attempt_id]
+        answer = self.ask_row(
+            "finish_sms_attempt",
+            retry_id=attempt.row,
+            claim_no=attempt.claim_no - (mismatch == "claim number"),
+            attempt_id=attempt_id if mismatch == "claim number" else self.new_id(),
+            outcome="rejected",
+            next_status="failed",
+            error="stale",
+        )
+        assert not answer["applied"]
+        self.nothing_may_change = True
+
+    @rule(data=st.data(), wait=st.sampled_from([0, 0, 5]), times=st.integers(1, 2))
+    @precondition(lambda self: self.holds)
+    def a_worker_defers(self, data: st.DataObject, wait: int, times: int) -> None:
+        """Unless the row is begun or another's."""
+        hold = self.some_hold(data)
+        until = self.stack.now() + timedelta(minutes=wait)
+        answers = [
+            self.ask("defer_sms_retry", retry_id=hold.row, claim_no=hold.claim_no, until=until, reason="quiet_hours")
+            for _ in range(times)
+        ]
+        row = self.rows[hold.row]
+        held = self.is_held(hold) and not row.begun
+        if held:
+            self.rows[hold.row] = row.back(self.minute + wait)
+        self.nothing_may_change = not held
+        assert answers == [held] * times
+
+    @rule(data=st.data(), status=st.sampled_from(["failed", "cancelled"]))
+    @precondition(lambda self: self.holds)
+    def a_worker_ends_a_row(self, data: st.DataObject, status: str) -> None:
+        """Unless it is begun or another's; one in doubt is only looked for."""
+        hold = self.some_hold(data)
+        if not hold.in_doubt or not self.is_held(hold):
+            self.end(hold, status)
+
+    def end(self, hold: Hold, status: str) -> None:
+        reason = f"Ended under claim {hold.claim_no} of {hold.row} as {next(self.numbers)}"
+        answers = [
+            self.ask("end_sms_retry", retry_id=hold.row, claim_no=hold.claim_no, final_status=status, error=reason)
+            for _ in range(2)
+        ]
+        row = self.rows[hold.row]
+        held = self.is_held(hold) and not row.begun
+        if held:
+            self.rows[hold.row] = row.ended(status)
+        self.nothing_may_change = not held
+        assert answers == [held] * 2
+
+    @rule(data=st.data(), verdict=st.sampled_from(VERDICTS))
+    @precondition(lambda self: self.holds)
+    def a_worker_reconciles(self, data: st.DataObject, verdict: str) -> None:
+        """What it found, if the row is in doubt and still its own."""
+        hold = self.some_hold(data, prefer_doubt=True)
+        row = self.rows[hold.row]
+        others = sorted(a.known_sid for a_id, a in self.attempts.items() if a.known_sid and a_id != row.attempt)
+        sid, said, by = None, verdict, "reconcile"
+        if verdict == "another's":
+            sid, said = data.draw(st.sampled_from(others)) if others else None, "accepted" if others else "look_again"
+        elif verdict == "marked as sent":
+            said, by = "accepted", "callback"
+        elif verdict == "accepted":
+            sid = self.attempts[row.attempt].sid if row.attempt else "SM" + "0" * 32
+        answer = self.ask(
+            "reconcile_sms_retry",
+            retry_id=hold.row,
+            claim_no=hold.claim_no,
+            verdict=said,
+            twilio_sid=sid,
+            settled_by=by,
+            look_in=timedelta(minutes=1) if said.startswith("look") else None,
+            error="A person decides" if said == "hold" else None,
+        )
+        if not self.is_held(hold) or not row.in_doubt or not row.attempt:
+            assert answer == "lost"
+            self.nothing_may_change = True
+            return
+        if sid in others:
+            assert answer == "sid_taken"
+            self.nothing_may_change = True
+            return
+        assert answer == "applied"
+        attempt = self.attempts[row.attempt]
+        match said:
+            case "accepted":
+                self.attempts[row.attempt] = replace(attempt, outcome="accepted", settled_by=by, known_sid=sid)
+                self.rows[hold.row] = row.ended("completed")
+                self.sid_of[row.log] = sid or self.sid_of[row.log]
+            case "resend":
+                self.attempts[row.attempt] = replace(attempt, outcome="not_sent", settled_by=by)
+                self.rows[hold.row] = row.back(self.minute, in_doubt=False, attempt=None)
+            case "hold":
+                self.rows[hold.row] = row.ended("failed")
+            case _:
+                self.rows[hold.row] = row.back(self.minute + 1)
+
+    # Twilio's callback
+
+    @rule(data=st.data(), times=st.integers(1, 2))
+    @precondition(lambda self: self.attempts)
+    def twilio_reports_an_attempt(self, data: st.DataObject, times: int) -> None:
+        """At any time, and any number of times; a row that has not ended is completed."""
+        attempt_id = data.draw(st.sampled_from(sorted(self.attempts)))
+        attempt = self.attempts[attempt_id]
+        answers = [self.ask("settle_sms_attempt", attempt_id=attempt_id, twilio_sid=attempt.sid) for _ in range(times)]
+        assert answers[1:] == ["already_settled"] * (times - 1)
+        if attempt.known_sid:
+            assert answers[0] == "already_settled"
+            self.nothing_may_change = True
+            return
+        self.attempts[attempt_id] = replace(attempt, outcome="accepted", settled_by="callback", known_sid=attempt.sid)
+        row = self.rows[attempt.row]
+        if row.status in LIVE and (not row.begun or row.attempt == attempt_id):
+            assert answers[0] == "settled"
+            self.rows[attempt.row] = row.ended("completed")
+            self.sid_of[row.log] = attempt.sid
+        else:
+            assert answers[0] == "recorded"
+            self.sid_of[row.log] = self.sid_of[row.log] or attempt.sid
+
+    # What holds after every step
+
+    @invariant()
+    def everything_holds(self) -> None:
+        """Looks once, then checks in this order."""
+        self.before, self.after = self.after, self.content()
+        self.the_tables_are_as_the_model_has_them()
+        self.a_text_has_one_live_row()
+        self.a_claim_number_never_falls_and_an_ended_row_stays_as_it_ended()
+        self.no_row_has_more_attempts_than_it_may()
+        self.every_attempt_is_under_way_or_settled_or_in_doubt()
+        self.no_attempt_begins_without_consent()
+        self.a_completed_row_has_a_send_log_with_twilios_name()
+        self.nothing_may_change = False
+
+    def the_tables_are_as_the_model_has_them(self) -> None:
+        """Row by row, attempt by attempt, text by text; a call that may change nothing changed nothing at all."""
+        assert {
+            row_id: (row["status"], row["claim_no"], row["attempt_count"], row["begun_at"] is not None,
+                     row["attempt_id"], row["in_doubt_since"] is not None)
+            for row_id, row in self.after["sms_retry_queue"].items()
+        } == {
+            row_id: (row.status, row.claim_no, row.attempt_count, row.begun, row.attempt, row.in_doubt)
+            for row_id, row in self.rows.items()
+        }  # fmt: skip
+        assert {
+            attempt_id: (row["outcome"], row["settled_by"], row["twilio_sid"])
+            for attempt_id, row in self.after["sms_send_attempts"].items()
+        } == {key: (each.outcome, each.settled_by, each.known_sid) for key, each in self.attempts.items()}
+        assert {
+            log_id: (row["provider_message_id"] or {}).get("twilio_sid")
+            for log_id, row in self.after["send_logs"].items()
+        } == self.sid_of
+        if self.nothing_may_change:
+            assert self.after == self.before
+
+    def a_text_has_one_live_row(self) -> None:
+        """At most."""
+        live = Counter(row["send_log_id"] for row in self.after["sms_retry_queue"].values() if row["status"] in LIVE)
+        assert all(count == 1 for count in live.values())
+
+    def a_claim_number_never_falls_and_an_ended_row_stays_as_it_ended(self) -> None:
+        """Nor does either vanish."""
+        for row_id, before in self.before["sms_retry_queue"].items():
+            after = self.after["sms_retry_queue"][row_id]
+            assert after["claim_no"] >= before["claim_no"]
+            assert before["status"] in LIVE or after["status"] == before["status"]
+
+    def no_row_has_more_attempts_than_it_may(self) -> None:
+        """As long as its workers keep to the policy."""
+        for row in self.after["sms_retry_queue"].values():
+            assert row["attempt_count"] <= row["max_attempts"]
+
+    def every_attempt_is_under_way_or_settled_or_in_doubt(self) -> None:
+        """And a row in doubt has none under way."""
+        under_way = {row["attempt_id"] for row in self.after["sms_retry_queue"].values() if row["begun_at"]}
+        for attempt_id, attempt in self.after["sms_send_attempts"].items():
+            assert (attempt["outcome"] is None) == (attempt_id in under_way)
+        for row in self.after["sms_retry_queue"].values():
+            assert not (row["begun_at"] and row["in_doubt_since"])
+            if row["in_doubt_since"]:
+                assert self.after["sms_send_attempts"][row["attempt_id"]]["outcome"] == "in_doubt"
+
+    def no_attempt_begins_without_consent(self) -> None:
+        """By what the customer said last, and not by what the row was claimed under."""
+        for attempt_id, attempt in self.after["sms_send_attempts"].items():
+            assert attempt["consent_status"] == "opted_in"
+            if attempt_id not in self.before["sms_send_attempts"]:
+                assert self.consent_of(self.rows[attempt["retry_id"]]) == "opted_in"
+
+    def a_completed_row_has_a_send_log_with_twilios_name(self) -> None:
+        """Unless its only evidence is that the application had marked it as sent."""
+        nameless = {a.row for a in self.attempts.values() if a.outcome == "accepted" and not a.known_sid}
+        for row_id, row in self.after["sms_retry_queue"].items():
+            if row["status"] == "completed" and row_id not in nameless:
+                log = self.after["send_logs"][row["send_log_id"]]
+                assert log["status"] == "sent"
+                assert log["provider_message_id"]["twilio_sid"]
+
+    # Means
+
+    def new_id(self) -> UUID:
+        """A fresh one, the same in every run."""
+        return UUID(int=next(self.numbers), version=4)
+
+    def ask_rows(self, function: str, **values: object) -> list[dict[str, Any]]:
+        """Call a function as a worker does; its rows."""
+        named = sql.SQL(", ").join(sql.SQL("{} => %s").format(sql.Identifier(name)) for name in values)
+        query = sql.SQL("select * from {}({})").format(sql.Identifier(function), named)
+        return self.worker.execute(query, list(values.values())).fetchall()
+
+    def ask_row(self, function: str, **values: object) -> dict[str, Any]:
+        """Call a function as a worker does; its one row."""
+        [row] = self.ask_rows(function, **values)
+        return row
+
+    def ask(self, function: str, **values: object) -> Any:
+        """Call a function as a worker does; its one value."""
+        [value] = self.ask_row(function, **values).values()
+        return value
+
+    def content(self) -> Content:
+        """All that is in the tables."""
+        queries = {name: sql.SQL("select * from {}").format(sql.Identifier(name)) for name in _TABLES}
+        return {name: {row["id"]: row for row in self.owner.execute(query)} for name, query in queries.items()}
+
+    def some_hold(self, data: st.DataObject, *, prefer_doubt: bool = False) -> Hold:
+        """A claim that still holds, or any that was ever taken."""
+        held = [hold for hold in self.holds if self.is_held(hold) and hold.in_doubt >= prefer_doubt]
+        mostly_held = [held or self.holds] * 3 + [self.holds]
+        return data.draw(st.sampled_from(mostly_held).flatmap(st.sampled_from))
+
+    def is_held(self, hold: Hold) -> bool:
+        """Whether nobody took the row since."""
+        row = self.rows[hold.row]
+        return row.status == "processing" and row.claim_no == hold.claim_no
+
+    def attempt_of(self, hold: Hold) -> UUID | None:
+        """The attempt that was begun under this claim."""
+        return next(
+            (key for key, each in self.attempts.items() if (each.row, each.claim_no) == (hold.row, hold.claim_no)), None
+        )
+
+    def live_row(self, log: UUID) -> UUID | None:
+        """The row that a text has in the queue."""
+        return next((row_id for row_id, row in self.rows.items() if row.log == log and row.status in LIVE), None)
+
+    def due(self, *, in_doubt: bool) -> list[UUID]:
+        """The rows whose time has come."""
+        return [
+            row_id
+            for row_id, row in self.rows.items()
+            if row.status == "pending" and row.in_doubt == in_doubt and row.due <= self.minute
+        ]
+
+    def business(self, row_id: UUID) -> UUID:
+        """Whose row it is."""
+        return self.business_of[self.customer_of[self.rows[row_id].log]]
+
+    def consent_of(self, row: Row) -> str:
+        """What its customer said last."""
+        return self.consent[self.customer_of[row.log]]
+
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+
+@pytest.fixture
+def owner(stack: Stack) -> Iterator[Connection]:
+    """The application and the tables' owner."""
+    with stack.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def worker(stack: Stack) -> Iterator[Connection]:
+    """Whom the functions are for."""
+    with stack.connect() as connection:
+        connection.execute("set role service_role")
+        yield connection
+
+
+def test_any_order_of_calls_keeps_the_state_machine(stack: Stack, owner: Connection, worker: Connection) -> None:
+    """Late and repeated ones, with claims and attempts of long ago, included."""
+
+    class QueueOfThisStack(Queue):
+        def __init__(self) -> None:
+            super().__init__(stack, worker, owner)
+
+    run_state_machine_as_test(
+        QueueOfThisStack,
+        settings=settings(
+            max_examples=RUNS or 120,
+            stateful_step_count=40,
+            derandomize=not RUNS,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,235 @@
+"""When a run stops sending, and what it remembers for the next one."""
+
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from smsretry.gate import IN_A_ROW, Gate, stopped_by
+from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+
+ACCEPTED = Accepted("SM" + "0123456789abcdef" * 2)
+UNREACHABLE = NotSent("Not reached")
+NO_ANSWER = InDoubt("No answer", 503)
+SLOWER = Rejected(20429, 429)
+WRONG_NUMBER = Rejected(21211, 400)
+OPTED_OUT = Rejected(21610, 400)
+PASSING = Rejected(30003, 400)
+TOO_MANY_TO_ONE = Rejected(14107, 429)
+"""Too many texts to one number in half a minute."""
+
+
+def after(*outcomes: Outcome, probe: bool = False) -> Gate:
+    """A run's gate, after these outcomes."""
+    gate = Gate()
+    if probe:
+        gate.probe()
+    for outcome in outcomes:
+        gate.observe(outcome)
+    return gate
+
+
+def test_a_new_gate_lets_everything_through() -> None:
+    """And knows nothing of Twilio yet."""
+    gate = Gate()
+    assert (gate.shut_because, gate.circuit, gate.healthy) == (None, None, False)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [Rejected(20003, 401), Rejected(20005, 403), Rejected(10001, 400), Rejected(99999, 401), Rejected(99999, 403)],
+    ids=str,
+)
+def test_a_refused_account_opens_the_circuit_at_once(refusal: Rejected) -> None:
+    """Every further text would be refused as well; the reason says what to do."""
+    gate = after(ACCEPTED, refusal)
+    assert gate.circuit is not None
+    assert gate.circuit == gate.shut_because
+    assert gate.circuit.startswith(f"Twilio refuses the account, not the text: Twilio {refusal.code}: ")
+    assert gate.circuit.endswith("Run `smsretry doctor`")
+
+
+TROUBLES = [
+    pytest.param([UNREACHABLE] * 3, id="not reached"),
+    pytest.param([NO_ANSWER] * 3, id="no answer"),
+    pytest.param([UNREACHABLE, NO_ANSWER, UNREACHABLE], id="some of each"),
+]
+
+
+@pytest.mark.parametrize("troubles", TROUBLES)
+def test_three_in_a_row_without_an_answer_open_the_circuit(troubles: list[Outcome]) -> None:
+    """Two may be chance."""
+    assert len(troubles) == IN_A_ROW
+    assert after(*troubles[:-1]).shut_because is None
+    gate = after(*troubles)
+    assert gate.circuit == gate.shut_because
+    assert gate.circuit is not None
+    assert gate.circuit.startswith(f"Sending does not work: {getattr(troubles[-1], 'why', '')}")
+
+
+@pytest.mark.parametrize("works", [ACCEPTED, WRONG_NUMBER, OPTED_OUT, PASSING, TOO_MANY_TO_ONE], ids=str)
+def test_one_text_that_was_answered_in_between_starts_the_count_again(works: Outcome) -> None:
+    """A refusal for the text's own sake is an answer as good as any."""
+    twice: list[Outcome] = [UNREACHABLE, NO_ANSWER]
+    gate = after(*twice, works, *twice)
+    assert (gate.shut_because, gate.circuit) == (None, None)
+    gate.observe(UNREACHABLE)
+    assert gate.circuit is not None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "healthy"),
+    [
+        (ACCEPTED, True),
+        (WRONG_NUMBER, True),
+        (OPTED_OUT, True),
+        (PASSING, True),
+        (Rejected(99999, 400), True),
+        (TOO_MANY_TO_ONE, True),
+        (SLOWER, False),
+        (Rejected(20003, 401), False),
+        (UNREACHABLE, False),
+        (NO_ANSWER, False),
+    ],
+    ids=str,
+)
+def test_sending_works_when_a_text_was_taken_or_refused_for_its_own_sake(outcome: Outcome, healthy: bool) -> None:
+    """Only that closes an open circuit."""
+    assert after(outcome).healthy is healthy
+
+
+@pytest.mark.parametrize("trouble", [UNREACHABLE, NO_ANSWER, Rejected(20003, 401)], ids=str)
+def test_one_failed_probe_keeps_the_circuit_open(trouble: Outcome) -> None:
+    """The trouble is known; one text is enough to see that it lasts."""
+    gate = after(trouble, probe=True)
+    assert gate.circuit is not None
+    assert not gate.healthy
+
+
+def test_a_probe_that_works_lets_the_others_through() -> None:
+    """Nothing is shut, and the circuit may be closed."""
+    gate = after(ACCEPTED, probe=True)
+    assert (gate.shut_because, gate.circuit, gate.healthy) == (None, None, True)
+
+
+@pytest.mark.parametrize("slower", [SLOWER, Rejected(99999, 429), Rejected(21611, 429)], ids=str)
+@pytest.mark.parametrize("probe", [True, False])
+def test_twilio_asking_to_go_slower_stops_the_run_and_opens_no_circuit(slower: Rejected, probe: bool) -> None:
+    """The next run need not probe: Twilio works, and says so."""
+    gate = after(slower, probe=probe)
+    assert gate.shut_because is not None
+    assert gate.shut_because.startswith("Twilio asks to go slower (Twilio ")
+    assert gate.circuit is None
+
+
+def test_too_many_texts_to_one_number_stop_no_others() -> None:
+    """That limit is the recipient's."""
+    assert after(TOO_MANY_TO_ONE).shut_because is None
+
+
+def test_stopping_a_gate_shuts_it_and_opens_no_circuit() -> None:
+    """The reason ends with this run."""
+    gate = Gate()
+    gate.stop("Enough")
+    assert (gate.shut_because, gate.circuit, gate.healthy) == ("Enough", None, False)
+
+
+def test_the_first_reason_to_stop_is_the_one_that_is_told() -> None:
+    """The sends under way end, and may fail in their turn."""
+    gate = Gate()
+    gate.stop("Enough")
+    gate.stop("More than enough")
+    gate.observe(SLOWER)
+    assert gate.shut_because == "Enough"
+
+
+def test_a_stopped_gate_still_learns_that_the_account_is_refused() -> None:
+    """From a send that was under way; the next run is to know."""
+    gate = Gate()
+    gate.stop("Enough")
+    gate.observe(Rejected(20003, 401))
+    gate.observe(Rejected(20005, 403))
+    assert gate.shut_because == "Enough"
+    assert gate.circuit is not None
+    assert "Twilio 20003" in gate.circuit
+
+
+def test_a_success_does_not_open_a_gate_again() -> None:
+    """What was under way may still end well; nothing new begins in this run."""
+    gate = after(UNREACHABLE, UNREACHABLE, UNREACHABLE, ACCEPTED)
+    assert gate.shut_because is not None
+    assert gate.circuit is not None
+
+
+def test_the_count_is_right_when_ten_threads_share_a_gate() -> None:
+    """Every trouble is counted once."""
+    gate = Gate()
+    gate._limit = 1001
+    with ThreadPoolExecutor(max_workers=10) as pool:
+        list(pool.map(gate.observe, [UNREACHABLE] * 1000))
+    assert gate.shut_because is None
+    gate.observe(UNREACHABLE)
+    assert gate.shut_because is not None
+
+
+# Signals
+
+
+def test_a_sigterm_stops_the_gate_and_nothing_else() -> None:
+    """The process lives on and ends what is under way."""
+    gate = Gate()
+    with stopped_by(gate, signal.SIGTERM):
+        signal.raise_signal(signal.SIGTERM)
+    assert gate.shut_because == "This run was asked to stop (SIGTERM)"
+    assert gate.circuit is None
+
+
+def test_several_signals_may_stop_a_gate_and_the_first_is_told() -> None:
+    """A second one is no reason to die either."""
+    gate = Gate()
+    with stopped_by(gate, signal.SIGTERM, signal.SIGINT):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert gate.shut_because == "This run was asked to stop (SIGINT)"
+
+
+@pytest.mark.parametrize("trouble", [None, RuntimeError("a bug")], ids=["ended well", "raised"])
+def test_the_handlers_that_were_there_are_there_again(trouble: Exception | None) -> None:
+    """However the run ended."""
+
+    def mine(number: int, frame: object) -> None:
+        raise AssertionError("not now")
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        with suppress(RuntimeError), stopped_by(Gate(), signal.SIGTERM):
+            assert signal.getsignal(signal.SIGTERM) is not mine
+            if trouble:
+                raise trouble
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_that_comes_while_its_own_thread_holds_the_gates_lock_does_not_hang() -> None:
+    """The handler runs in the main thread, in the middle of whatever that does."""
+    gate = Gate()
+    with stopped_by(gate, signal.SIGTERM), gate._lock:
+        signal.raise_signal(signal.SIGTERM)
+    assert gate.shut_because is not None
+
+
+def test_outside_the_main_thread_signals_keep_their_meaning() -> None:
+    """Only the main thread may handle them; the run goes on without."""
+    before, ran = signal.getsignal(signal.SIGTERM), []
+
+    def run() -> None:
+        with stopped_by(Gate(), signal.SIGTERM):
+            ran.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert ran == [before]
