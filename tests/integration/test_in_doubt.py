@@ -223,6 +223,21 @@ def test_what_a_dead_worker_had_begun_is_found_as_well(
     assert len(stack.twilio.ledger.entries()) == 1
 
 
+def test_a_doubt_outlives_every_worker_that_dies_over_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """To give it up would call a text failed that its reader has."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    for _ in range(10):
+        stack.move_clock(timedelta(minutes=12))
+        assert len(queue.claim_doubtful(1)) == 1
+        stack.move_clock(timedelta(minutes=11))
+        queue.recover(10)
+    stack.move_clock(timedelta(minutes=2))
+    assert run(queue, sender) == ["Sent"]
+    assert business.row(row)["status"] == "completed"
+
+
 def test_a_text_in_doubt_is_not_given_to_who_would_simply_send_it(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:

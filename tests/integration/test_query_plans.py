@@ -26,7 +26,8 @@ from generate_series(0, 19) b;
 
 create temporary table row_to_be as
 select n, uuid_in(md5('row' || n)::cstring) as id, uuid_in(md5('business' || n % 20)::cstring) as business_id,
-       case when n <= 200000 then 'deferred' when n <= 200100 then 'due' when n <= 200200 then 'doubtful' else 'silent' end as kind
+       case when n <= 200000 then 'deferred' when n <= 200100 then 'due'
+            when n <= 200200 then 'doubtful' else 'silent' end as kind
 from generate_series(1, 200300) n;
 
 insert into customers (id, business_id, phone, timezone, sms_consent_status)
@@ -38,7 +39,8 @@ insert into sms_retry_queue (id, business_id, send_log_id, customer_id, status, 
                              claim_no, claimed_at, begun_at, attempt_id, in_doubt_since)
 select id, business_id, id, id,
        case kind when 'silent' then 'processing' else 'pending' end,
-       smsretry.clock() + case kind when 'deferred' then make_interval(mins => 60 + n % 700) else interval '-1 minute' end,
+       smsretry.clock()
+           + case kind when 'deferred' then make_interval(mins => 60 + n % 700) else interval '-1 minute' end,
        'quiet_hours', 1,
        case kind when 'silent' then smsretry.clock() - interval '1 hour' end,
        case when kind = 'silent' and n % 2 = 0 then smsretry.clock() - interval '1 hour' end,
@@ -52,11 +54,12 @@ select q.id, q.id, 1, q.claim_no, smsretry.clock() - interval '1 hour',
 from sms_retry_queue q where q.attempt_id is not null;
 """
 
-# a call, the rows it takes, and the most pages it may touch: about three times what it touched
+# A call, the rows it takes, the index it lives by, and the most pages it may touch. Measured: 1,500 to 2,200 (7,500
+# under a generic plan of an analysed table), 1,200 to 1,500, 3,300 to 3,700; without its index 244,000, 7,400, 9,600.
 CALLS: Final = [
-    ("claim_due_sms_retries(50)", 50, 0),
-    ("claim_doubtful_sms_retries(50)", 50, 0),
-    ("recover_stuck_sms_retries(10)", 100, 0),
+    ("claim_due_sms_retries(50)", 50, "sms_retry_queue_due", 20_000),
+    ("claim_doubtful_sms_retries(50)", 50, "sms_retry_queue_in_doubt", 4_500),
+    ("recover_stuck_sms_retries(10)", 100, "sms_retry_queue_claimed", 7_500),
 ]
 
 
@@ -88,17 +91,19 @@ def pages(connection: Connection, call: str) -> tuple[int, int]:
 
 @pytest.mark.parametrize("analysed", [False, True], ids=["never analysed", "analysed"])
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
-@pytest.mark.parametrize(("call", "rows", "bound"), CALLS)
-def test_x(connection: Connection, call: str, rows: int, bound: int, plan: str, analysed: bool) -> None:
-    with connection.transaction(force_rollback=True):
-        if analysed:
-            connection.execute("analyze")
-        connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
-        print("\nMEASURED", call, plan, analysed, pages(connection, call), pages(connection, call))
-    for index in ("sms_retry_queue_due", "sms_retry_queue_in_doubt", "sms_retry_queue_claimed"):
-      with connection.transaction(force_rollback=True):
-        if analysed:
-            connection.execute("analyze")
-        connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
-        connection.execute("drop index "+index)
-        print("\nMEASURED without",index, call, plan, analysed, pages(connection, call))
+@pytest.mark.parametrize(("call", "rows", "index", "bound"), CALLS)
+def test_many_deferred_texts_do_not_make_a_run_dearer(
+    connection: Connection, call: str, rows: int, index: str, bound: int, plan: str, analysed: bool
+) -> None:
+    """Whatever the planner knows of the table and of the call's arguments; and the bound notices a lost index."""
+    touched = {}
+    for state in ("whole", "without its index"):
+        with connection.transaction(force_rollback=True):
+            if analysed:
+                connection.execute("analyze")
+            connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
+            if state != "whole":
+                connection.execute(sql.SQL("drop index {}").format(sql.Identifier(index)))
+            taken, touched[state] = pages(connection, call)
+            assert taken == rows
+    assert touched["whole"] <= bound < touched["without its index"], touched

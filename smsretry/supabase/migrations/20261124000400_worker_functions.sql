@@ -469,7 +469,7 @@ end
 $$;
 
 -- Take back the rows whose worker fell silent. Begun: the text may have gone out, so in doubt, and the attempt
--- counts. Not begun: pending again, free, at most five times. Returns the rows as they now are.
+-- counts. Not begun: pending again, free, at most five times. In doubt already: still so. Returns the rows as they are now.
 create or replace function public.recover_stuck_sms_retries(stale_minutes integer default 10)
 returns setof public.sms_retry_queue
 language plpgsql security invoker set search_path = '' as $$
@@ -503,6 +503,12 @@ begin
                         (select a.attempt_number from public.sms_send_attempts a where a.id = v_stale.attempt_id), 0)),
                     last_error = 'The worker died after the send began: it is unknown whether the text went out',
                     error_code = null, updated_at = v_now
+                where q.id = v_stale.id;
+            elsif v_stale.in_doubt_since is not null then
+                -- Died while it looked for evidence. Not capped: to give such a row up would call a text failed that
+                -- may have been read. The next look comes a minute later.
+                update public.sms_retry_queue q
+                set status = 'pending', scheduled_for = v_now + interval '1 minute', claimed_at = null, updated_at = v_now
                 where q.id = v_stale.id;
             elsif v_stale.recover_count >= v_recover_cap then
                 perform smsretry.close_row(

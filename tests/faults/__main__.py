@@ -1,0 +1,44 @@
+"""`python -m tests.faults --texts 10000 --seed 1`: the long run, and one table."""
+
+import argparse
+import logging
+import sys
+from datetime import timedelta
+
+from tests.faults.orders import SWITCHES
+from tests.faults.scenarios import Report, blind, everything, outage
+
+
+def main() -> int:
+    """0 when every promise was kept; with `--without`, when the harness noticed that one was not."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--texts", type=int, default=10_000)
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--kills-at-least", type=int, default=500, metavar="N")
+    parser.add_argument("--without", choices=SWITCHES, help="take this away; exit 0 when the checks notice")
+    parser.add_argument("--outage", choices=("503", "refused"), help="instead: two hours without Twilio")
+    parser.add_argument("--blind-minutes", type=int, metavar="N", help="instead: Twilio's list lags so long")
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # Postgres going away is news to its pool, and not to us
+    report = _run(options)
+    sys.stdout.write(f"{report}\n")
+    for bug in report.bugs[:3]:
+        sys.stdout.write(f"{bug}\n")
+    if options.without:
+        return 0 if not report.verdict.clean or report.woke_and_wrote else 1
+    enough = bool(options.outage or options.blind_minutes or report.killed >= options.kills_at_least)
+    if not enough:
+        sys.stdout.write(f"Only {report.killed} workers were killed: give more texts\n")
+    return 0 if report.clean and enough else 1
+
+
+def _run(options: argparse.Namespace) -> Report:
+    if options.outage:
+        return outage(texts=options.texts, seed=options.seed, refused=options.outage == "refused")
+    if options.blind_minutes:
+        return blind(texts=options.texts, seed=options.seed, lag=timedelta(minutes=options.blind_minutes))
+    return everything(texts=options.texts, seed=options.seed, kills=options.kills_at_least, without=options.without)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,316 @@
+"""Rounds of workers against the embedded stack, with everything going wrong that can; then peace, until all is done."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
+from http.client import HTTPConnection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import psycopg
+
+from smsretry.adapters.supabase_queue import SupabaseQueue
+from smsretry.local.stack import Stack
+from smsretry.local.twilio_faults import (
+    AcceptThenDrop,
+    AcceptThenWait,
+    BrokenAnswer,
+    DropUnaccepted,
+    Fault,
+    HtmlError,
+    JsonError,
+    ListError,
+    ListLag,
+)
+from smsretry.pipeline import queue_sms_retry
+from tests.faults.crew import Crew
+from tests.faults.orders import KILL_POINTS, Order, Switch, dice, pick
+from tests.faults.switches import remove_fence
+from tests.faults.texts import PlannedText, insert
+
+NOON_IN_NEW_YORK: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
+IN_FLIGHT: Final = timedelta(seconds=15)
+"""An opt-out while workers run may find a request under way, for as long as the pipeline lets one begin."""
+READ_SECONDS: Final = 1.0
+"""How long the workers wait for Twilio's answer, in place of 35 s."""
+NIGHT_BEGINS: Final = time_of_day(7, 30)
+NIGHT_ENDS: Final = time_of_day(12, 55)
+"""UTC: from after the last zone's closing until before the first one's opening there is little to do."""
+MORTAL_LIMIT: Final = 4
+MORTAL_RATE: Final = 0.4
+_CLOSED_PORT: Final = "http://127.0.0.1:9"
+
+# Each strikes some requests of one round. (fault, most times a round; None: all of them)
+_PASSING: Final[tuple[tuple[Fault, int], ...]] = (
+    (AcceptThenDrop(), 4),
+    (DropUnaccepted(), 4),
+    (AcceptThenWait(timedelta(seconds=READ_SECONDS * 1.5)), 2),
+    (BrokenAnswer.EMPTY, 2),
+    (BrokenAnswer.HTML, 2),
+    (BrokenAnswer.TRUNCATED, 2),
+    (BrokenAnswer.WITHOUT_SID, 2),
+    (HtmlError(http_status=502, accepted=True), 2),
+    (JsonError(20500, http_status=500, accepted=True), 2),
+    (JsonError(20429, http_status=429, retry_after=timedelta(seconds=90)), 30),
+    (ListError(), 10),
+    (ListError(20429, http_status=429), 10),
+)
+# Each lasts for rounds.
+_LASTING: Final[tuple[Fault, ...]] = (
+    HtmlError(http_status=503),
+    JsonError(20500, http_status=500),
+    JsonError(20429, http_status=429),
+    ListLag(timedelta(minutes=3)),
+    ListLag(timedelta(minutes=9)),
+    ListError(20503, http_status=503),
+)
+_CALLS: Final = (
+    "claim_due_sms_retries", "claim_doubtful_sms_retries", "begin_sms_attempt", "finish_sms_attempt",
+    "reconcile_sms_retry", "defer_sms_retry", "recover_stuck_sms_retries", "end_sms_retry",
+)  # fmt: skip
+
+
+@dataclass
+class Harness:
+    """One stack, one crew and the texts of one run."""
+
+    stack: Stack
+    crew: Crew
+    seed: str
+    without: Switch | None = None
+    kills_wanted: int = 0
+    texts: list[PlannedText] = field(default_factory=list)
+    rounds: int = 0
+    crashes: int = 0
+    """`kill -9` of Postgres."""
+    restarts: int = 0
+    answers_dropped: int = 0
+    """Answers of the database, after it had committed."""
+    woke_and_wrote: int = 0
+    """Stalled workers that sent or wrote after they had lost their claims."""
+    refused: bool = False
+    """Whether Twilio's port is closed to the workers."""
+    live: int = 0
+    """Texts that have not ended, at the last outlook."""
+    _worker: int = 0
+    _calls_planned: int = 0
+    _lasting_until: int = 0
+
+    # -- one round ---------------------------------------------------------------------------------------------------
+
+    def run_workers(self, orders: Sequence[dict[str, Any]], *, crash: bool = False) -> None:
+        """Start workers at once and wait for their ends; with `crash`, Postgres does not live through it."""
+        started = [self.start(**order) for order in orders]
+        if crash:
+            time.sleep(0.1 + 0.3 * dice(self.seed, "crash", self.rounds))
+            self._crash()
+        self.crew.wait(started)
+        self._await_twilio()
+
+    def _await_twilio(self) -> None:
+        """Until it has taken what dead workers had sent: it takes what comes in order, so a later request tells."""
+        url = urlsplit(self.stack.environment()["TWILIO_BASE_URL"])
+        connection = HTTPConnection(url.netloc, timeout=30)
+        with closing(connection):
+            connection.request("GET", "/")
+            connection.getresponse().read()
+
+    def start(self, **order: Any) -> int:
+        """Start one worker; its number."""
+        self._worker += 1
+        environment: dict[str, object] = {name.lower(): value for name, value in self.stack.environment().items()}
+        environment |= {"twilio_read_timeout_seconds": READ_SECONDS, "supabase_timeout_seconds": 5}
+        if self.refused:
+            environment["twilio_base_url"] = _CLOSED_PORT
+        self.crew.start(Order(worker=self._worker, settings=environment, seed=self.seed, without=self.without, **order))
+        return self._worker
+
+    def round(self, *, crash: bool = False, stall: bool = False) -> None:
+        """One round in which everything may go wrong."""
+        self.rounds += 1
+        if self.rounds % 50 == 0:
+            now = self.stack.now().isoformat(timespec="minutes")
+            sys.stderr.write(f"round {self.rounds}: {self.live} texts live, {self.crew.kills.total()} kills, {now}\n")
+        self._plan_faults()
+        if stall:
+            self.stall()
+        else:
+            late = threading.Thread(target=self._opt_out_some, args=(IN_FLIGHT,))
+            late.start()
+            count = pick((1, 2, 4, 4), self.seed, "workers", self.rounds)
+            self.run_workers([self._mortal_or_not(n) for n in range(count)], crash=crash)
+            late.join()
+        self.answers_dropped += self._calls_planned - len(self.stack.rpc_faults._due)
+        self.stack.rpc_faults.clear()
+        if self.rounds >= self._lasting_until:
+            self.stack.twilio.heal()
+        self._opt_out_some(timedelta(0))
+        self.stack.move_clock(timedelta(minutes=pick((0.5, 0.5, 0.5, 1, 1, 2, 11), self.seed, "move", self.rounds)))
+        if NIGHT_BEGINS <= self.stack.now().time() < NIGHT_ENDS:
+            self.stack.set_clock(datetime.combine(self.stack.now(), NIGHT_ENDS, UTC))
+
+    def _mortal_or_not(self, n: int) -> dict[str, Any]:
+        """A worker that probably dies has few texts, so that few fall back with it; the others do the work."""
+        ended = 1 - self.live / len(self.texts)
+        behind = self.crew.kills.total() < self.kills_wanted * ended * 1.2
+        if behind or dice(self.seed, "mortal?", self.rounds, n) < 0.2:
+            # The point where the fewest died so far, about: not at each is there somebody to die.
+            at = min(KILL_POINTS, key=lambda p: self.crew.kills[p] + 4 * dice(self.seed, p, self.rounds, n))
+            return {"limit": MORTAL_LIMIT, "kill_rate": MORTAL_RATE, "kill_at": at}
+        return {"limit": 50}
+
+    def stall(self) -> None:
+        """Stop a worker past its lease, let another one have its texts, wake it: it may neither send nor write."""
+        where = pick(("claimed", "begun"), self.seed, "stall", self.rounds)
+        sleeper = self.start(limit=5, one_by_one=True, stall_at=where, send_within_seconds=0.4)
+        held = self.crew.wait_stopped(sleeper)
+        if held is None:
+            return
+        asleep_since = time.monotonic()
+        self.stack.move_clock(timedelta(minutes=11))
+        # The other one dies with a text of the sleeper's, if one gets that far: accepted, and not finished.
+        self.run_workers([{"limit": 50, "kill_targets": held}])
+        time.sleep(max(0.0, 0.6 - (time.monotonic() - asleep_since)))
+        before = self._state_at_rest()
+        self.crew.resume(sleeper)
+        self.crew.wait([sleeper])
+        self.woke_and_wrote += before != self._state()
+
+    # -- what goes wrong ---------------------------------------------------------------------------------------------
+
+    def _plan_faults(self) -> None:
+        n = self.rounds
+        self._calls_planned = 0
+        storm = 1.0 if len(self.texts) <= 1000 else 0.5  # a long run has rounds enough for each of them
+        if n >= self._lasting_until and dice(self.seed, "lasting?", n) < 0.1 * storm:
+            self.stack.twilio.fail(pick(_LASTING, self.seed, "lasting", n), times=None)
+            self._lasting_until = n + pick((2, 3, 5), self.seed, "how long", n)
+        for k in range(2):
+            if dice(self.seed, "passing?", n, k) < 0.5 * storm:
+                fault, most = pick(_PASSING, self.seed, "passing", n, k)
+                self.stack.twilio.fail(fault, times=1 + int(dice(self.seed, "times", n, k) * most))
+        if self.without:
+            self.stack.twilio.fail(AcceptThenDrop())
+        if self.without == "quarantine":
+            self.stack.twilio.fail(ListLag(timedelta(minutes=9)), times=None)
+        for k in range(2):
+            if dice(self.seed, "call?", n, k) < 0.3 * storm:
+                self._calls_planned += 1
+                self.stack.rpc_faults.drop_after_commit(pick(_CALLS, self.seed, "call", n, k))
+
+    def _crash(self) -> None:
+        if dice(self.seed, "crash or restart", self.crashes, self.restarts) < 0.6 or not self.crashes:
+            self.crashes += 1
+            self.stack.postgres.kill()
+            self.stack.postgres.start()
+        else:
+            self.restarts += 1
+            self.stack.postgres.restart()
+
+    def _opt_out_some(self, grace: timedelta) -> None:
+        share = 0.01 / max(40, len(self.texts) / 25)  # of the texts a round, so about two in a hundred in the end
+        chosen = [
+            text
+            for text in self.texts
+            if text.opted_out_at is None and dice(self.seed, "opt out", text.number, self.rounds, grace) < share
+        ][:5]
+        if not chosen:
+            return
+        try:
+            with self.stack.connect() as connection:
+                connection.execute(
+                    "update customers set sms_consent_status = 'opted_out' where id = any(%s)",
+                    [[text.customer_id for text in chosen]],
+                )
+        except psycopg.OperationalError:
+            return  # Postgres is down just now; whether it was written does not matter to anybody
+        for text in chosen:
+            text.opted_out_at = self.stack.now() + grace
+
+    # -- queueing ----------------------------------------------------------------------------------------------------
+
+    def queue(self, texts: Sequence[PlannedText]) -> None:
+        """Write the texts; some are queued once more, in each way there is, which must change nothing."""
+        self.texts.extend(texts)
+        insert(self.stack, texts)
+        with SupabaseQueue(self.stack.settings()) as queue, self.stack.connect() as connection:
+            for text in texts[:: max(1, len(texts) // 20)]:
+                again = queue_sms_retry(text.send_log_id, "twilio_error", queue=queue)
+                assert again.result == "already_queued", again
+                assert again.retry_id == text.retry_id
+                try:
+                    connection.execute(
+                        """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+                           values (%s, %s, %s, now())""",
+                        [text.business_id, text.send_log_id, text.customer_id],
+                    )
+                except psycopg.errors.UniqueViolation:
+                    continue
+                raise AssertionError("A second live row of one text was accepted")
+
+    # -- peace -------------------------------------------------------------------------------------------------------
+
+    def drain(self, *, most_rounds: int = 2000) -> None:
+        """Heal everything and go on until no text is left, or so many rounds have passed."""
+        self.stack.twilio.heal()
+        self.stack.rpc_faults.clear()
+        if self.without == "quarantine":
+            self.stack.twilio.fail(ListLag(timedelta(minutes=9)), times=None)
+        for _ in range(most_rounds):
+            self.rounds += 1
+            due_in = self.outlook()
+            if not self.live:
+                return
+            self.stack.move_clock(max(due_in, timedelta(minutes=1)))
+            self.run_workers([{"limit": 50}] * 2)
+
+    def outlook(self) -> timedelta:
+        """How long until a worker finds something to do; also counts what is `live`."""
+        with self.stack.connect() as connection:
+            row = connection.execute(
+                """select count(*) as live, min(case status when 'pending' then scheduled_for
+                       else greatest(claimed_at, begun_at) + interval '10 minutes 1 second' end) as next
+                   from sms_retry_queue where status in ('pending', 'processing')"""
+            ).fetchone()
+        assert row is not None
+        self.live = row["live"]
+        return max(row["next"] - self.stack.now(), timedelta(0)) if self.live else timedelta(0)
+
+    def _state_at_rest(self) -> Any:
+        """What a dead worker had asked for may still be under way in the database: until nothing moves."""
+        before, state = None, self._state()
+        while before != state:
+            time.sleep(0.1)
+            before, state = state, self._state()
+        return state
+
+    def _state(self) -> Any:
+        """Of everything a worker could have changed."""
+        with self.stack.connect() as connection:
+            row = connection.execute(
+                """select (select md5(string_agg(q::text, '' order by id)) from sms_retry_queue q) as rows,
+                          (select md5(string_agg(a::text, '' order by id)) from sms_send_attempts a) as attempts,
+                          (select md5(string_agg(l::text, '' order by id)) from send_logs l) as logs"""
+            ).fetchone()
+        return row, len(self.stack.twilio.ledger.entries())
+
+
+@contextmanager
+def harness(
+    *, seed: str, start: datetime = NOON_IN_NEW_YORK, without: Switch | None = None, kills: int = 0
+) -> Iterator[Harness]:
+    """A running harness whose clock is at `start`; it leaves nothing behind."""
+    with TemporaryDirectory(prefix="smsretry-faults-") as directory:
+        with Stack(Path(directory)) as stack, Crew() as crew:
+            stack.set_clock(start)
+            if without == "fence":
+                remove_fence(stack)
+            yield Harness(stack, crew, seed, without=without, kills_wanted=kills)
+        stack.postgres.remove()

@@ -1,0 +1,61 @@
+"""What the harness tells a worker, and where a worker may be told to die."""
+
+import hashlib
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+KillPoint: TypeAlias = Literal["claimed", "begun", "posted", "answered", "finished", "looking"]
+"""claimed: before begin. begun: before the POST. posted: the POST has left, its answer is unread. answered: before
+finish. finished: its answer is there. looking: Twilio's list was read, nothing is written yet."""
+StallPoint: TypeAlias = Literal["claimed", "begun"]
+Switch: TypeAlias = Literal["fence", "reconcile", "quarantine"]
+"""What can be taken away, to see that the harness notices."""
+
+KILL_POINTS: Final[tuple[KillPoint, ...]] = get_args(KillPoint)
+SWITCHES: Final[tuple[Switch, ...]] = get_args(Switch)
+
+
+class Order(BaseModel):
+    """One worker run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    worker: int
+    settings: dict[str, Any]
+    seed: str
+    limit: int = 20
+    one_by_one: bool = False
+    kill_at: KillPoint | None = None
+    kill_rate: float = 0.0
+    """Share of the claims whose worker dies when it comes to that point with them."""
+    kill_targets: tuple[str, ...] = ()
+    """Bodies of texts whose answer the worker does not survive."""
+    stall_at: StallPoint | None = None
+    """Stop (SIGSTOP) at the first text that comes this far."""
+    send_within_seconds: float | None = None
+    """Instead of the pipeline's 15, so that a stall need not last longer than that."""
+    without: Switch | None = None
+
+
+class Event(BaseModel):
+    """What a worker, or the process that forks them, reports."""
+
+    model_config = ConfigDict(frozen=True)
+
+    worker: int
+    kind: Literal["ready", "killed", "stalled", "stopped", "doubt", "trouble", "bug", "ended"]
+    detail: str = ""
+    bodies: tuple[str, ...] = ()
+    """Of a stalled worker: the texts it holds."""
+
+
+def dice(*parts: object) -> float:
+    """A number in [0, 1) that the parts alone decide."""
+    digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def pick(options: "tuple[Any, ...]", *parts: object) -> Any:
+    """One of the options, decided by the parts alone."""
+    return options[int(dice("pick", *parts) * len(options))]

@@ -1,0 +1,139 @@
+"""Whole runs: the long one with every fault, an outage of two hours, and a list that lags beyond the quarantine."""
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from smsretry.local.twilio_faults import AcceptThenDrop, DropUnaccepted, HtmlError, ListError, ListLag
+from tests.faults.checks import Verdict, compare
+from tests.faults.harness import Harness, harness
+from tests.faults.orders import KILL_POINTS, Switch
+from tests.faults.texts import plan
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done to a run, and what the checks say."""
+
+    numbers: dict[str, object]
+    verdict: Verdict
+    woke_and_wrote: int
+    bugs: tuple[str, ...]
+    killed: int
+    most_attempts: int
+    """Of a text that was sent."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether the run kept every promise."""
+        return self.verdict.clean and not self.woke_and_wrote and not self.bugs
+
+    def __str__(self) -> str:
+        lines = [f"{name:<34}{value!s:>12}" for name, value in self.numbers.items()]
+        found = [*str(self.verdict).splitlines(), f"{'woke and wrote':<14}{self.woke_and_wrote:>8}"]
+        found.append(f"{'bugs':<14}{len(self.bugs):>8}")
+        rule = "─" * 46
+        return "\n".join([rule, *lines, rule, *(f"{line[:14]:<34}{line[14:].strip():>12}" for line in found), rule])
+
+
+def everything(
+    *, texts: int, seed: str, kills: int, crashes: int = 6, stalls: int = 10, without: Switch | None = None
+) -> Report:
+    """Every fault there is, until the texts are done and so many workers were killed; then peace, then the checks."""
+    started = time.monotonic()
+    with harness(seed=seed, without=without, kills=kills) as run:
+        run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(minutes=texts / 40)))
+        expected = max(texts // 25, 8)
+        every_crash, every_stall = max(2, expected // (crashes + 1)), max(3, expected // (stalls + 1))
+        while True:
+            due_in = run.outlook()
+            if run.live <= texts * 0.01 or run.rounds > 40 * expected:
+                break
+            if due_in > timedelta(0):
+                run.stack.move_clock(due_in)
+            n = run.rounds + 1
+            crash = n % every_crash == 0 and run.crashes + run.restarts < crashes
+            run.round(crash=crash, stall=not crash and n % every_stall == 1 and run.crew.stalls < stalls)
+        run.drain()
+        return _report(run, started)
+
+
+def outage(*, texts: int, seed: str, refused: bool = False, hours: float = 2) -> Report:
+    """Twilio is down for so long while every text is due, a worker runs every minute; then it is back."""
+    started = time.monotonic()
+    with harness(seed=seed) as run:
+        run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
+        run.refused = refused
+        if not refused:
+            run.stack.twilio.fail(HtmlError(http_status=503), times=None)
+            run.stack.twilio.fail(ListError(20503, http_status=503), times=None)
+        for _ in range(int(hours * 60)):
+            run.rounds += 1
+            run.run_workers([{"limit": 50}])
+            run.stack.move_clock(timedelta(minutes=1))
+        with run.stack.connect() as connection:
+            touched = connection.execute("select count(*) as n from sms_retry_queue where attempt_count > 0").fetchone()
+        run.refused = False
+        run.drain()
+        return _report(run, started, {"attempted during the outage": touched["n"] if touched else None})
+
+
+def blind(*, texts: int, seed: str, lag: timedelta) -> Report:
+    """Twilio's list hides messages for so long; every second text is accepted or dropped, without an answer."""
+    started = time.monotonic()
+    with harness(seed=seed) as run:
+        planned = plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York")
+        run.queue(planned)
+        for text in planned[::4]:
+            run.stack.twilio.fail(AcceptThenDrop(), to=text.phone)
+        for text in planned[2::4]:
+            run.stack.twilio.fail(DropUnaccepted(), to=text.phone)
+        run.stack.twilio.fail(ListLag(lag), times=None)
+        for _ in range(60):
+            run.rounds += 1
+            run.run_workers([{"limit": 50}])
+            run.stack.move_clock(timedelta(minutes=1))
+        run.drain()
+        return _report(run, started, {"in doubt, though accepted": len(planned[::4])})
+
+
+def _report(run: Harness, started: float, more: dict[str, object] | None = None) -> Report:
+    crew = run.crew
+    with run.stack.connect() as connection:
+        states = connection.execute(
+            "select status, count(*) as n from sms_retry_queue group by 1 order by 1"
+        ).fetchall()
+        why = connection.execute(
+            """select left(regexp_replace(last_error, '[0-9]+', 'n', 'g'), 30) as why, count(*) as n
+               from sms_retry_queue where status in ('failed', 'cancelled') group by 1 order by 2 desc"""
+        ).fetchall()
+        most = connection.execute(
+            """select coalesce(max(attempt_count) filter (where status = 'completed'), 0) as n,
+                      (select count(*) from sms_send_attempts where settled_by = 'reconcile' and outcome = 'accepted')
+                        as found
+               from sms_retry_queue"""
+        ).fetchone()
+    assert most is not None
+    numbers: dict[str, object] = {
+        "texts": len(run.texts),
+        "rounds": run.rounds,
+        "worker runs": crew.runs,
+        "workers killed": sum(crew.kills.values()),
+        **{f"  {point}": crew.kills[point] for point in KILL_POINTS if crew.kills},
+        "workers stalled past their lease": crew.stalls,
+        "Postgres killed": run.crashes,
+        "Postgres restarted": run.restarts,
+        "Postgres answers dropped": run.answers_dropped,
+        "Postgres calls given up": crew.troubles,
+        "Twilio answers lost": crew.doubts,
+        "found in Twilio's list": most["found"],
+        "most attempts of a sent text": most["n"],
+        "Twilio messages": len(run.stack.twilio.ledger.entries()),
+        **{row["status"]: row["n"] for row in states},
+        **{f"  {row['why']}": row["n"] for row in why[:8]},
+        **(more or {}),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    return Report(
+        numbers, compare(run.stack, run.texts), run.woke_and_wrote, tuple(crew.bugs), crew.kills.total(), most["n"]
+    )

@@ -1,0 +1,49 @@
+"""The proof in short: `python -m tests.faults --texts 10000` is the long one."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.faults.orders import KILL_POINTS, Switch
+from tests.faults.scenarios import blind, everything, outage
+
+
+def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail() -> None:
+    """Workers die at every point or oversleep their lease, Postgres is killed, answers are lost, opt-outs come."""
+    report = everything(texts=200, seed="7", kills=30, crashes=1, stalls=2)
+    assert report.clean, f"\n{report}\n{report.bugs[:1]}"
+    assert report.killed >= 30
+    for point in KILL_POINTS:
+        assert report.numbers[f"  {point}"], f"no worker died at {point}\n{report}"
+    assert report.numbers["Postgres killed"] == 1
+    assert report.numbers["workers stalled past their lease"]
+
+
+@pytest.mark.parametrize("switch", ["fence", "reconcile", "quarantine"])
+def test_the_harness_sees_doubled_texts_when_a_safeguard_is_taken_away(switch: Switch) -> None:
+    """A proof that cannot fail proves nothing."""
+    report = everything(texts=100, seed="3", kills=5, crashes=0, stalls=6, without=switch)
+    assert report.verdict.doubled > 0, f"\n{report}"
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["503", "connection refused"])
+def test_an_outage_of_two_hours_costs_each_text_at_most_one_attempt(refused: bool) -> None:
+    """And fails none: every text is sent afterwards, once."""
+    report = outage(texts=60, seed="1", refused=refused)
+    assert report.clean, f"\n{report}"
+    assert report.numbers["completed"] == report.numbers["texts"]
+    assert report.most_attempts <= 2
+
+
+def test_a_list_that_lags_beyond_the_quarantine_doubles_what_it_hides_and_nothing_else() -> None:
+    """The one window no design can close: accepted, not answered, and hidden for longer than anybody waits."""
+    report = blind(texts=40, seed="1", lag=timedelta(minutes=45))
+    assert report.verdict.doubled == report.numbers["in doubt, though accepted"], f"\n{report}"
+    assert replace(report.verdict, doubled=0).clean, f"\n{report}"
+
+
+def test_a_list_that_lags_less_than_the_quarantine_doubles_nothing() -> None:
+    """The quarantine outlasts it."""
+    report = blind(texts=40, seed="1", lag=timedelta(minutes=14))
+    assert report.clean, f"\n{report}"

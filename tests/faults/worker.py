@@ -1,0 +1,269 @@
+"""Worker processes of the proof: the production pipeline and adapters, which die or stop where they are told to.
+
+    python -m tests.faults.worker
+
+reads orders from stdin, a JSON line each, and forks a worker for each: it has imported everything, and has neither
+threads nor connections, so a worker costs milliseconds. Reports go to stdout, a JSON line each. At the end of stdin
+every worker is killed. The kill points are wrapped around the adapters; no production code is changed.
+"""
+
+import json
+import os
+import selectors
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NoReturn
+from uuid import UUID
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
+
+from smsretry import pipeline, policy
+from smsretry.adapters import supabase_queue
+from smsretry.adapters.supabase_queue import SupabaseQueue
+from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.errors import QueueUnreachable
+from smsretry.gate import Gate
+from smsretry.models import Begun, Claim, Finished, Sighting, Text
+from smsretry.outcome import InDoubt, Outcome
+from smsretry.settings import Settings
+from tests.faults.orders import Event, KillPoint, Order, StallPoint, dice
+
+STALE_MINUTES: Final = 10
+
+
+def report(event: Event) -> None:
+    """One line, in one write: lines of several processes do not mix."""
+    os.write(1, event.model_dump_json().encode() + b"\n")
+
+
+class Fate:
+    """Where this worker dies or stops, decided by the order's seed, the text and its claim number."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._claims: dict[str, Claim] = {}
+        self._stalled = False
+
+    def learn(self, claims: Sequence[Claim]) -> None:
+        """Remember the claims by body, and those in doubt by number."""
+        for claim in claims:
+            self._claims[claim.phone if claim.in_doubt_since else claim.body or ""] = claim  # type: ignore[index]
+
+    def at(self, point: KillPoint, name: str) -> None:
+        """The worker is at this point with the text of this body, or number when it looks."""
+        claim = self._claims.get(name)
+        if claim is not None and self._dies(point, claim):
+            report(Event(worker=self._order.worker, kind="killed", detail=point))
+            os.kill(os.getpid(), signal.SIGKILL)
+        if point == self._order.stall_at:
+            self.stall(point)
+
+    def stall(self, point: StallPoint) -> None:
+        """Stop, once, until somebody continues this process."""
+        if not self._stalled:
+            self._stalled = True
+            report(Event(worker=self._order.worker, kind="stalled", detail=point, bodies=tuple(self._claims)))
+            # To this very thread: of the whole process some other thread is stopped first, and this one runs on.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+    def _dies(self, point: KillPoint, claim: Claim) -> bool:
+        if claim.body in self._order.kill_targets and point == "answered":
+            return True
+        return point == self._order.kill_at and (
+            dice(self._order.seed, claim.body, claim.claim_no) < self._order.kill_rate
+        )
+
+
+class MortalQueue(SupabaseQueue):
+    """The production adapter, with places to die at."""
+
+    def __init__(self, settings: Settings, fate: Fate) -> None:
+        super().__init__(settings)
+        self._fate = fate
+
+    def claim_due(self, limit: int) -> list[Claim]:
+        claims = super().claim_due(limit)
+        self._fate.learn(claims)
+        return claims
+
+    def claim_doubtful(self, limit: int) -> list[Claim]:
+        claims = super().claim_doubtful(limit)
+        self._fate.learn(claims)
+        return claims
+
+    def begin(self, claim: Claim, attempt_id: UUID, **values: Any) -> Begun:
+        self._fate.at("claimed", claim.body or "")
+        begun = super().begin(claim, attempt_id, **values)
+        if begun.verdict == "go":
+            self._fate.at("begun", claim.body or "")
+        return begun
+
+    def finish(self, claim: Claim, attempt_id: UUID, **values: Any) -> Finished:
+        finished = super().finish(claim, attempt_id, **values)
+        self._fate.at("finished", claim.body or "")
+        return finished
+
+
+class MortalSender(TwilioSender):
+    """The production adapter, with places to die at; one is between the request's last byte and its answer."""
+
+    def __init__(self, settings: Settings, fate: Fate, order: Order) -> None:
+        super().__init__(settings)
+        self._fate = fate
+        self._order = order
+        self._sending = threading.local()
+        sending = self._sending
+
+        class Connection(HTTPConnection):
+            def getresponse(self) -> Any:
+                if body := getattr(sending, "body", None):
+                    fate.at("posted", body)
+                return super().getresponse()
+
+        class Pool(HTTPConnectionPool):
+            ConnectionCls = Connection
+
+        adapter = HTTPAdapter()
+        adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
+        self._http.session.mount("http://", adapter)
+
+    def send(self, text: Text) -> Outcome:
+        self._sending.body = text.body
+        outcome = super().send(text)
+        self._sending.body = None
+        if isinstance(outcome, InDoubt):
+            report(Event(worker=self._order.worker, kind="doubt", detail=outcome.why))
+        self._fate.at("answered", text.body)
+        return outcome
+
+    def look_up(self, phone: str, *, since: datetime) -> list[Sighting] | None:
+        found = super().look_up(phone, since=since)
+        self._fate.at("looking", phone)
+        return [] if self._order.without == "reconcile" else found
+
+
+def work(order: Order) -> None:
+    """One run, as the flow does it: recover, claim, process."""
+    fate = Fate(order)
+    vars(supabase_queue).update(_PAUSES=(0.05, 0.2))
+    if order.one_by_one:
+        vars(pipeline).update(CONCURRENCY=1)
+    if order.send_within_seconds is not None:
+        vars(pipeline).update(SEND_WITHIN_SECONDS=order.send_within_seconds)
+    if order.without == "quarantine":
+        vars(policy).update(MIN_LOOKS=1, MIN_QUARANTINE=timedelta(0))
+    settings = Settings.model_validate(order.settings)
+    try:
+        with MortalQueue(settings, fate) as queue, MortalSender(settings, fate, order) as sender:
+            queue.recover(STALE_MINUTES)
+            for result in pipeline.process_due(queue, sender, Gate(), limit=order.limit):
+                if isinstance(result, pipeline.ItemError):
+                    _report_error(order, result.error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the harness must hear of it
+        _report_error(order, error)
+
+
+def _report_error(order: Order, error: Exception) -> None:
+    if isinstance(error, QueueUnreachable):
+        report(Event(worker=order.worker, kind="trouble", detail=str(error)[:300]))
+    else:
+        what = "".join(traceback.format_exception(error))[-1500:]
+        report(Event(worker=order.worker, kind="bug", detail=what))
+
+
+def _fork(order: Order) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        work(order)
+    finally:
+        os._exit(0)
+
+
+class Foreman:
+    """Forks workers and tells what becomes of them."""
+
+    def __init__(self) -> None:
+        self._workers: dict[int, int] = {}
+        self._unread = b""
+
+    def serve(self) -> None:
+        """Until stdin ends."""
+        wake, waker = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(waker, False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(waker)
+        selector = selectors.DefaultSelector()
+        selector.register(0, selectors.EVENT_READ)
+        selector.register(wake, selectors.EVENT_READ)
+        report(Event(worker=0, kind="ready"))
+        while True:
+            ready = {key.fd for key, _ in selector.select()}
+            if wake in ready:
+                os.read(wake, 4096)
+                self._reap()
+            if 0 in ready and not self._obey():
+                break
+        for pid in self._workers:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    def _obey(self) -> bool:
+        received = os.read(0, 65536)
+        *lines, self._unread = (self._unread + received).split(b"\n")
+        for line in lines:
+            command = json.loads(line)
+            if "signal" in command:
+                for pid, worker in self._workers.items():
+                    if worker == command["to"]:
+                        os.kill(pid, command["signal"])
+            else:
+                order = Order.model_validate(command)
+                self._workers[_fork(order)] = order.worker
+        return bool(received)
+
+    def _reap(self) -> None:
+        while self._workers:
+            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            if pid == 0:
+                return
+            if os.WIFSTOPPED(status):
+                report(Event(worker=self._workers[pid], kind="stopped"))
+            else:
+                how = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
+                report(Event(worker=self._workers.pop(pid), kind="ended", detail=how))
+
+
+def _warm_up() -> None:
+    """Import what the adapters import on first use, so that no worker has to."""
+    settings = Settings.model_validate(
+        {
+            "supabase_url": "http://127.0.0.1:9", "supabase_service_role_key": "a.b.c",
+            "twilio_account_sid": "AC" + "0" * 32, "twilio_auth_token": "none",
+            "twilio_from_number": "+15005550006", "twilio_base_url": "http://127.0.0.1:9",
+        }
+    )  # fmt: skip
+    with SupabaseQueue(settings), TwilioSender(settings) as sender:
+        sender.look_up("+12125550100", since=datetime.fromisoformat("2027-01-01T00:00:00+00:00"))
+
+
+def main() -> NoReturn:
+    """Serve orders until stdin ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the harness's to handle
+    _warm_up()
+    Foreman().serve()
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
