@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--outage", choices=("503", "refused"), help="instead: two hours without Twilio")
     parser.add_argument("--blind-minutes", type=int, metavar="N", help="instead: Twilio's list lags so long")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as after Ctrl-C
     logging.disable(logging.CRITICAL)  # Postgres going away is news to its pool, and not to us
     report = _run(options)
     sys.stdout.write(f"{report}\n")

@@ -31,7 +31,7 @@ from smsretry.local.twilio_faults import (
 )
 from smsretry.pipeline import queue_sms_retry
 from tests.faults.crew import Crew
-from tests.faults.orders import KILL_POINTS, Order, Switch, dice, pick
+from tests.faults.orders import KILL_POINTS, Order, StallPoint, Switch, dice, pick
 from tests.faults.switches import remove_fence
 from tests.faults.texts import PlannedText, insert
 
@@ -166,9 +166,9 @@ class Harness:
             return {"limit": MORTAL_LIMIT, "kill_rate": MORTAL_RATE, "kill_at": at}
         return {"limit": 50}
 
-    def stall(self) -> None:
+    def stall(self, where: StallPoint | None = None) -> None:
         """Stop a worker past its lease, let another one have its texts, wake it: it may neither send nor write."""
-        where = pick(("claimed", "begun"), self.seed, "stall", self.rounds)
+        where = where or pick(("claimed", "begun"), self.seed, "stall", self.rounds)
         sleeper = self.start(limit=5, one_by_one=True, stall_at=where, send_within_seconds=0.4)
         held = self.crew.wait_stopped(sleeper)
         if held is None:

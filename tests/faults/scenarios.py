@@ -7,7 +7,7 @@ from datetime import timedelta
 from smsretry.local.twilio_faults import AcceptThenDrop, DropUnaccepted, HtmlError, ListError, ListLag
 from tests.faults.checks import Verdict, compare
 from tests.faults.harness import Harness, harness
-from tests.faults.orders import KILL_POINTS, Switch
+from tests.faults.orders import KILL_POINTS, StallPoint, Switch
 from tests.faults.texts import plan
 
 
@@ -78,10 +78,20 @@ def outage(*, texts: int, seed: str, refused: bool = False, hours: float = 2) ->
         return _report(run, started, {"attempted during the outage": touched["n"] if touched else None})
 
 
-def blind(*, texts: int, seed: str, lag: timedelta) -> Report:
+def oversleep(*, seed: str, where: StallPoint, without: Switch | None = None) -> Report:
+    """A worker sleeps past its lease; another one takes its texts, and dies with one accepted; then the first wakes."""
+    started = time.monotonic()
+    with harness(seed=seed, without=without) as run:
+        run.queue(plan(20, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
+        run.stall(where)
+        run.drain()
+        return _report(run, started)
+
+
+def blind(*, texts: int, seed: str, lag: timedelta, without: Switch | None = None) -> Report:
     """Twilio's list hides messages for so long; every second text is accepted or dropped, without an answer."""
     started = time.monotonic()
-    with harness(seed=seed) as run:
+    with harness(seed=seed, without=without) as run:
         planned = plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York")
         run.queue(planned)
         for text in planned[::4]:

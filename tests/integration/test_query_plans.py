@@ -1,7 +1,7 @@
 """A claim costs the same however many texts wait for a later hour: it touches a bounded number of pages.
 
 Measured with 200,000 deferred rows, 2,000 of them in doubt, of twenty businesses, and 100 rows of each kind whose time
-has come. "Pages" are shared buffers hit, read or made dirty, as `explain (analyze, buffers)` counts them.
+has come. "Pages" are shared buffers hit or read, as `explain (analyze, buffers)` counts them; the table has 5,900.
 """
 
 from collections.abc import Iterator
@@ -54,12 +54,31 @@ select q.id, q.id, 1, q.claim_no, smsretry.clock() - interval '1 hour',
 from sms_retry_queue q where q.attempt_id is not null;
 """
 
-# A call, the rows it takes, the index it lives by, and the most pages it may touch. Measured: 1,500 to 2,200 (7,500
-# under a generic plan of an analysed table), 1,200 to 1,500, 3,300 to 3,700; without its index 244,000, 7,400, 9,600.
+# A call, the rows it takes, the index it lives by, and the most pages it may touch. Measured: 1,500 to 2,200, 1,200 to
+# 1,500 and 3,300 to 3,700; without its index 244,000, 7,400 and 9,600.
 CALLS: Final = [
-    ("claim_due_sms_retries(50)", 50, "sms_retry_queue_due", 20_000),
+    ("claim_due_sms_retries(50)", 50, "sms_retry_queue_due", 6_600),
     ("claim_doubtful_sms_retries(50)", 50, "sms_retry_queue_in_doubt", 4_500),
-    ("recover_stuck_sms_retries(10)", 100, "sms_retry_queue_claimed", 7_500),
+    ("recover_stuck_sms_retries(10)", 100, "sms_retry_queue_claimed", 8_000),
+]
+PLANS: Final = ["force_custom_plan", "force_generic_plan"]
+WHOLE_TABLE: Final = pytest.mark.xfail(
+    strict=True,
+    reason="claim_due_sms_retries, CTE due: a generic plan takes candidate for 33,000 rows (100 businesses, a tenth of "
+    "the limit unknown) and hash-joins it with a sequential scan of the whole queue: 7,500 pages of 5,900 in the "
+    "table, more with every row. With `set enable_hashjoin = off set enable_mergejoin = off` on the function: 2,300",
+)
+CASES: Final = [
+    pytest.param(
+        *call,
+        plan,
+        analysed,
+        id=f"{call[0]}-{plan}-{'analysed' if analysed else 'never analysed'}",
+        marks=[WHOLE_TABLE] if (call[0], plan, analysed) == (CALLS[0][0], PLANS[1], True) else [],
+    )
+    for call in CALLS
+    for plan in PLANS
+    for analysed in (False, True)
 ]
 
 
@@ -89,21 +108,26 @@ def pages(connection: Connection, call: str) -> tuple[int, int]:
     return round(plan["Actual Rows"]), touched
 
 
-@pytest.mark.parametrize("analysed", [False, True], ids=["never analysed", "analysed"])
-@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
-@pytest.mark.parametrize(("call", "rows", "index", "bound"), CALLS)
+@pytest.mark.parametrize(("call", "rows", "index", "bound", "plan", "analysed"), CASES)
 def test_many_deferred_texts_do_not_make_a_run_dearer(
     connection: Connection, call: str, rows: int, index: str, bound: int, plan: str, analysed: bool
 ) -> None:
-    """Whatever the planner knows of the table and of the call's arguments; and the bound notices a lost index."""
-    touched = {}
-    for state in ("whole", "without its index"):
-        with connection.transaction(force_rollback=True):
-            if analysed:
-                connection.execute("analyze")
-            connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
-            if state != "whole":
-                connection.execute(sql.SQL("drop index {}").format(sql.Identifier(index)))
-            taken, touched[state] = pages(connection, call)
-            assert taken == rows
-    assert touched["whole"] <= bound < touched["without its index"], touched
+    """Whatever the planner knows of the table and of the call's arguments."""
+    with connection.transaction(force_rollback=True):
+        if analysed:
+            connection.execute("analyze")
+        connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
+        taken, touched = pages(connection, call)
+    assert taken == rows
+    assert touched <= bound
+
+
+@pytest.mark.parametrize(("call", "rows", "index", "bound"), CALLS)
+def test_the_bound_notices_a_lost_index(connection: Connection, call: str, rows: int, index: str, bound: int) -> None:
+    """Or it would guard nothing."""
+    with connection.transaction(force_rollback=True):
+        connection.execute("analyze")
+        connection.execute(sql.SQL("drop index {}").format(sql.Identifier(index)))
+        taken, touched = pages(connection, call)
+    assert taken == rows
+    assert touched > bound

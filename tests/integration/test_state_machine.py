@@ -174,7 +174,7 @@ class Queue(RuleBasedStateMachine):
     def bring(self, log: UUID, stage: Stage) -> None:
         if stage == "written":
             return
-        self.queue(log, used=0, wait=0, life=2880)
+        self.queue(log, used=0, wait=0, life=60)
         if stage == "queued":
             return
         row_id = self.live_row(log)
@@ -230,7 +230,7 @@ class Queue(RuleBasedStateMachine):
 
     def time_passes(self, data: st.DataObject) -> None:
         """By the one clock."""
-        minutes = data.draw(st.sampled_from([1, 1, 5, 5, 11, 11, 40]))
+        minutes = data.draw(st.sampled_from([1, 1, 5, 5, 11, 11, 60]))
         self.stack.move_clock(timedelta(minutes=minutes))
         self.minute += minutes
         self.nothing_may_change = True
@@ -256,7 +256,7 @@ class Queue(RuleBasedStateMachine):
             self.some_text(data),
             used=data.draw(st.integers(0, MAX_ATTEMPTS)),
             wait=data.draw(st.sampled_from([0, 0, 0, 1, 5])),
-            life=data.draw(st.sampled_from([10, 2880, 2880])),
+            life=data.draw(st.sampled_from([10, 60, 2880])),
         )
 
     def queue(self, log: UUID, *, used: int, wait: int, life: int) -> None:
@@ -280,7 +280,9 @@ class Queue(RuleBasedStateMachine):
             return
         else:
             assert answer["result"] == "queued"
-            self.rows[answer["retry_id"]] = Row(log, self.minute + wait, self.minute + life, used)
+            row = self.new_id()  # instead of a random one, which would decide between rows due at the same moment
+            self.owner.execute("update sms_retry_queue set id = %s where id = %s", [row, answer["retry_id"]])
+            self.rows[row] = Row(log, self.minute + wait, self.minute + life, used)
             return
         self.nothing_may_change = True
 
@@ -404,9 +406,8 @@ class Queue(RuleBasedStateMachine):
         elif row.begun:
             verdict = "go"
             self.nothing_may_change = True
-        elif self.sid_of[row.log] or self.consent_of(row) != "opted_in" or row.expires <= self.minute:
-            assert answers[0]["verdict"] == "ended"
-            assert self.consent_of(row) == "opted_in" or self.sid_of[row.log] or "opted out" in answers[0]["reason"]
+        elif refusal := self.refusal_of(row):
+            assert (answers[0]["verdict"], answers[0]["reason"]) == ("ended", refusal)
             self.rows[hold.row] = row.ended("cancelled")
             assert [answer["verdict"] for answer in answers[1:]] == ["lost"] * (len(answers) - 1)
             return
@@ -470,7 +471,8 @@ class Queue(RuleBasedStateMachine):
         if not self.attempts:
             return
         mismatch = data.draw(st.sampled_from(["claim number", "attempt"]))
-        attempt_id = data.draw(st.sampled_from(sorted(self.attempts)))
+        under_way = [attempt_id for attempt_id, attempt in self.attempts.items() if attempt.outcome is None]
+        attempt_id = data.draw(st.sampled_from(under_way or sorted(self.attempts)))
         attempt = self.attempts[attempt_id]
         answer = self.ask_row(
             "finish_sms_attempt",
@@ -723,6 +725,18 @@ class Queue(RuleBasedStateMachine):
     def business(self, row_id: UUID) -> UUID:
         """Whose row it is."""
         return self.business_of[self.customer_of[self.rows[row_id].log]]
+
+    def refusal_of(self, row: Row) -> str | None:
+        """Why a row may not be sent at all; the first reason that holds."""
+        match self.consent_of(row):
+            case _ if self.sid_of[row.log]:
+                return "Already sent"
+            case "opted_out":
+                return "Customer opted out"
+            case "unknown":
+                return "Customer opted out (consent is unknown)"
+            case _:
+                return "Expired before it could be sent" if row.expires <= self.minute else None
 
     def consent_of(self, row: Row) -> str:
         """What its customer said last."""
