@@ -62,19 +62,12 @@ CALLS: Final = [
     ("recover_stuck_sms_retries(10)", 100, "sms_retry_queue_claimed", 8_000),
 ]
 PLANS: Final = ["force_custom_plan", "force_generic_plan"]
-WHOLE_TABLE: Final = pytest.mark.xfail(
-    strict=True,
-    reason="claim_due_sms_retries, CTE due: a generic plan takes candidate for 33,000 rows (100 businesses, a tenth of "
-    "the limit unknown) and hash-joins it with a sequential scan of the whole queue: 7,500 pages of 5,900 in the "
-    "table, more with every row. With `set enable_hashjoin = off set enable_mergejoin = off` on the function: 2,300",
-)
 CASES: Final = [
     pytest.param(
         *call,
         plan,
         analysed,
         id=f"{call[0]}-{plan}-{'analysed' if analysed else 'never analysed'}",
-        marks=[WHOLE_TABLE] if (call[0], plan, analysed) == (CALLS[0][0], PLANS[1], True) else [],
     )
     for call in CALLS
     for plan in PLANS

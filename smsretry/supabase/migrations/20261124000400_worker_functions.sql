@@ -24,7 +24,9 @@ left join public.businesses b on b.id = q.business_id;
 -- it takes one: the probe that may close it. Rows in doubt are not taken: whoever calls this sends what it gets.
 create or replace function public.claim_due_sms_retries(limit_count integer default 50)
 returns setof smsretry.claimed_retry
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker set search_path = ''
+-- A generic plan does not know the limit, expects thousands of candidates, and would read the whole queue to join them.
+set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
