@@ -84,7 +84,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """No evidence yet. `failed`: the look itself failed, which says nothing."""
+    """No evidence yet. `failed`: the look could not be made, which says nothing."""
 
     after: timedelta
     failed: bool

@@ -31,7 +31,7 @@ InDoubtPolicy: TypeAlias = Literal["resend", "hold"]
 """What becomes of a text in doubt when the quarantine ends without evidence: sent again, or failed for a person."""
 
 
-Reconciled: TypeAlias = Literal["applied", "lost", "sid_taken"]
+Reconciled: TypeAlias = Literal["applied", "lost", "sid_taken", "wait"]
 """Answer of `reconcile_sms_retry`."""
 
 

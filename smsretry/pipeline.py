@@ -43,6 +43,7 @@ below the shortest lease (one minute), so that nobody else takes the row while i
 CONCURRENCY: Final = 10
 """Rows of one run processed at once, and so requests to Twilio under way."""
 
+_UNANSWERED: Final = "A send to the same number has no answer yet: what was found may be that one's"
 _LOST: Final = "The claim was lost: another worker has the row, nothing was changed"
 
 
@@ -215,7 +216,7 @@ def _reconcile(claim: Claim, *, queue: RetryQueue, sender: Sender, in_doubt: InD
     if decision is None:
         since = earliest_creation(claim.attempt_begun_at or claim.claimed_at)
         sightings = sender.look_up(claim.phone or "", since=since)
-    taken = frozenset[str]()
+    taken, trouble = frozenset[str](), "Twilio's list could not be had"
     while True:
         decision = decision or policy.after_look(claim, sightings, at=claim.claimed_at, in_doubt=in_doubt, taken=taken)
         match decision:
@@ -225,10 +226,13 @@ def _reconcile(claim: Claim, *, queue: RetryQueue, sender: Sender, in_doubt: InD
                     # A message of another attempt. In the text's own send log it still says that the text went out.
                     decision, taken = Settle(None, by) if by == "callback" else None, taken | {sid or ""}
                     continue
+                if answer == "wait":
+                    decision, trouble = LookAgain(next_retry_delay(claim.reconcile_count), failed=True), _UNANSWERED
+                    continue
                 result = _result(claim, True, "Sent", f"Found at Twilio as {sid}" if sid else "Marked as sent")
             case LookAgain(after, failed):
                 answer = queue.reconcile(claim, verdict="look_failed" if failed else "look_again", look_in=after)
-                why = "Twilio's list could not be had" if failed else "No evidence yet"
+                why = trouble if failed else "No evidence yet"
                 result = _result(claim, True, "InDoubt", why, next_at=claim.claimed_at + after)
             case Resend():
                 answer = queue.reconcile(claim, verdict="resend")

@@ -129,6 +129,10 @@ def after_look(
         sightings: the recent messages to its number; None when the list could not be had.
         taken: SIDs that other attempts own.
     """
+    if sightings is None and claim.expires_at <= at:
+        return Hold(
+            "In doubt: Twilio's list could not be had until the text expired; look in Twilio's log, then decide"
+        )
     if sightings is None:
         return LookAgain(next_retry_delay(claim.reconcile_count), failed=True)
     since = claim.in_doubt_since or at

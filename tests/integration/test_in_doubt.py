@@ -207,6 +207,49 @@ def test_a_message_of_another_attempt_is_no_evidence(
     assert len(sids) == 2
 
 
+def test_of_two_like_texts_to_one_number_each_is_sent_once(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """One is in doubt and was never sent; the look for it meets the other's message before that one's answer is in."""
+    doubted = doubtful(stack, business, queue, sender, DropUnaccepted())
+    other = business.due_text()
+    stack.move_clock(timedelta(minutes=1))
+    (claim,) = queue.claim_due(1)
+    attempt = uuid4()
+    queue.begin(claim, attempt, send_before=stack.now() + timedelta(hours=1), rule="r", first_send=False)
+    sent = sender._messages.create(to=PHONE, body=BODY, from_=stack.environment()["TWILIO_FROM_NUMBER"])
+    assert run(queue, sender) == ["InDoubt"]
+    assert business.row(doubted)["reconcile_count"] == 0
+    assert queue.finish(claim, attempt, outcome="accepted", next_status="completed", sid=sent.sid).applied
+    for _ in range(30):
+        stack.move_clock(timedelta(minutes=1))
+        run(queue, sender)
+    assert [business.row(row)["status"] for row in (doubted, other)] == ["completed", "completed"]
+    assert len(stack.twilio.ledger.entries(PHONE)) == 2
+
+
+def test_a_text_that_expires_while_no_look_succeeds_is_held_for_a_person(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """It ends, with what to do, and is not sent again."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(timedelta(hours=49))
+    assert run(queue, sender) == ["Failed"]
+    assert business.row(row)["last_error"].startswith("In doubt: Twilio's list could not be had until the text expired")
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_verdict_whose_answer_is_lost_is_still_the_verdict(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Not a lost claim."""
+    doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.move_clock(timedelta(minutes=2))
+    stack.rpc_faults.drop_after_commit("reconcile_sms_retry", times=1)
+    assert run(queue, sender) == ["Sent"]
+
+
 def test_what_a_dead_worker_had_begun_is_found_as_well(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:

@@ -29,6 +29,7 @@ alter table public.sms_retry_queue
     add column if not exists attempt_id uuid,
     add column if not exists in_doubt_since timestamptz,
     add column if not exists reconcile_count integer not null default 0,
+    add column if not exists reconciled_claim_no bigint,
     add column if not exists recover_count integer not null default 0,
     add column if not exists rate_limit_count integer not null default 0,
     add column if not exists error_code integer,
@@ -41,6 +42,7 @@ comment on column public.sms_retry_queue.begun_at is 'When the send now under wa
 comment on column public.sms_retry_queue.attempt_id is 'The attempt that is under way or in doubt; null when there is none.';
 comment on column public.sms_retry_queue.in_doubt_since is 'Since when it is unknown whether attempt_id reached the customer. Such a row is never simply sent again.';
 comment on column public.sms_retry_queue.reconcile_count is 'How often evidence of attempt_id was looked for, in vain.';
+comment on column public.sms_retry_queue.reconciled_claim_no is 'The last claim whose look for evidence was recorded, so that recording it twice is harmless.';
 comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower"; costs an attempt only past a cap.';
 comment on column public.sms_retry_queue.recover_count is 'How often a claim of this row died before its send began.';
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';

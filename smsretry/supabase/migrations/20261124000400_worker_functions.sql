@@ -247,7 +247,7 @@ begin
     where a.id = finish_sms_attempt.attempt_id and a.retry_id = finish_sms_attempt.retry_id;
     v_now := smsretry.clock();
 
-    if v_row.status = 'processing' and v_row.claim_no = finish_sms_attempt.claim_no
+    if v_row.begun_at is not null and v_row.claim_no = finish_sms_attempt.claim_no
         and v_row.attempt_id = finish_sms_attempt.attempt_id then
         v_count := case when finish_sms_attempt.counted
                         then greatest(v_row.attempt_count, v_attempt.attempt_number) else v_row.attempt_count end;
@@ -294,7 +294,9 @@ $$;
 --   accepted: it was found (twilio_sid; null when only the send log tells)   look_again: not found, look_in from now
 --   look_failed: the look itself failed, which is no evidence of anything    resend: the quarantine is over
 --   hold: likewise, but a person is to decide
--- Answers applied, lost (the claim), or sid_taken (another attempt has that name: look at the next message).
+-- Answers applied, lost (the claim), sid_taken (another attempt has that name: look at the next message), or wait (a send
+-- to the same number has no answer yet: a message found now may be that one's, and taking it would lose a text).
+-- May be repeated.
 create or replace function public.reconcile_sms_retry(
     retry_id uuid,
     claim_no bigint,
@@ -320,7 +322,16 @@ begin
     v_now := smsretry.clock();
     if not found or v_row.status <> 'processing' or v_row.claim_no is distinct from reconcile_sms_retry.claim_no
         or v_row.begun_at is not null or v_row.in_doubt_since is null then
-        return 'lost';
+        -- Applied already: the answer to the same call was lost on its way.
+        return case when v_row.reconciled_claim_no = reconcile_sms_retry.claim_no then 'applied' else 'lost' end;
+    end if;
+    -- In this order: an answer that comes in between is then seen as a taken SID, and never missed by both.
+    if reconcile_sms_retry.twilio_sid is not null and exists (
+        select 1 from public.sms_retry_queue q
+        join public.customers theirs on theirs.id = q.customer_id
+        join public.customers ours on ours.id = v_row.customer_id and ours.phone = theirs.phone
+        where q.status = 'processing' and q.begun_at is not null and q.id <> v_row.id) then
+        return 'wait';
     end if;
     if exists (select 1 from public.sms_send_attempts a
                where a.twilio_sid = reconcile_sms_retry.twilio_sid and a.id <> v_row.attempt_id) then
@@ -351,7 +362,10 @@ begin
                 updated_at = v_now
             where q.id = v_row.id;
     end case;
+    update public.sms_retry_queue q set reconciled_claim_no = reconcile_sms_retry.claim_no where q.id = v_row.id;
     return 'applied';
+exception when unique_violation then -- two looks found the same message at the same moment
+    return 'sid_taken';
 end
 $$;
 
