@@ -175,8 +175,9 @@ class Harness:
             return
         asleep_since = time.monotonic()
         self.stack.move_clock(timedelta(minutes=11))
-        # The other one dies with a text of the sleeper's, if one gets that far: accepted, and not finished.
-        self.run_workers([{"limit": 50, "kill_targets": held}])
+        # The other one dies with a text of the sleeper's accepted and not finished: the sleeper's next, for of the one
+        # it stands still with it knows that it is late.
+        self.run_workers([{"limit": 50, "kill_targets": held[1:2]}])
         time.sleep(max(0.0, 0.6 - (time.monotonic() - asleep_since)))
         before = self._state_at_rest()
         self.crew.resume(sleeper)

@@ -47,7 +47,7 @@ class Event(BaseModel):
     kind: Literal["ready", "killed", "stalled", "stopped", "doubt", "trouble", "bug", "ended"]
     detail: str = ""
     bodies: tuple[str, ...] = ()
-    """Of a stalled worker: the texts it holds."""
+    """Of a stalled worker: the texts it holds, first the one it stands still with."""
 
 
 def dice(*parts: object) -> float:

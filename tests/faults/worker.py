@@ -62,13 +62,14 @@ class Fate:
             report(Event(worker=self._order.worker, kind="killed", detail=point))
             os.kill(os.getpid(), signal.SIGKILL)
         if point == self._order.stall_at:
-            self.stall(point)
+            self.stall(point, name)
 
-    def stall(self, point: StallPoint) -> None:
-        """Stop, once, until somebody continues this process."""
+    def stall(self, point: StallPoint, name: str) -> None:
+        """Stop with this text, once, until somebody continues this process."""
         if not self._stalled:
             self._stalled = True
-            report(Event(worker=self._order.worker, kind="stalled", detail=point, bodies=tuple(self._claims)))
+            held = (name, *(other for other in self._claims if other != name))
+            report(Event(worker=self._order.worker, kind="stalled", detail=point, bodies=held))
             # To this very thread: of the whole process some other thread is stopped first, and this one runs on.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
