@@ -18,7 +18,8 @@ from pydantic import Field
 from flows.wiring import Services, services
 from smsretry.gate import Gate, stopped_by
 from smsretry.models import Claim, ItemResult, Recovered, RunSummary
-from smsretry.pipeline import CONCURRENCY, claim_all, process_sms_retry_item, report_circuit
+from smsretry.pipeline import process_sms_retry_item
+from smsretry.run import CONCURRENCY, claim_all, report_circuit
 
 
 class TextFailed(Exception):
@@ -45,7 +46,7 @@ def claim(services: Services, gate: Gate, limit: int) -> list[Claim]:
 def process_retry(claim: Claim, services: Services, gate: Gate) -> State[ItemResult]:
     """See one row to its next state. The state's name is what it came to."""
     result = process_sms_retry_item(
-        claim, queue=services.queue, sender=services.sender, gate=gate, in_doubt=services.in_doubt
+        claim, queue=services.queue, sender=services.sender, gate=gate, profile=services.profile
     )
     if result.fate == "Failed":
         return Failed(message=str(result), data=TextFailed(result))

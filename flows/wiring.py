@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from smsretry.adapters.supabase_queue import SupabaseQueue
 from smsretry.adapters.twilio_sender import TwilioSender
-from smsretry.models import InDoubtPolicy
 from smsretry.ports import RetryQueue, Sender
+from smsretry.profile import Profile
 from smsretry.settings import load_settings
 
 
@@ -17,7 +17,7 @@ class Services:
 
     queue: RetryQueue
     sender: Sender
-    in_doubt: InDoubtPolicy
+    profile: Profile
 
 
 @contextmanager
@@ -29,4 +29,4 @@ def services() -> Iterator[Services]:
     """
     settings = load_settings()
     with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
-        yield Services(queue, sender, settings.in_doubt)
+        yield Services(queue, sender, settings.profile)

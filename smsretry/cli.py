@@ -2,9 +2,11 @@
 
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Final, NoReturn
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -14,11 +16,15 @@ from smsretry.adapters.supabase_queue import SupabaseQueue
 from smsretry.adapters.twilio_sender import TwilioSender
 from smsretry.doctor import examine
 from smsretry.errors import SmsRetryError
+from smsretry.explain import explain
 from smsretry.gate import Gate, stopped_by
 from smsretry.migrate import migrate as apply_migrations
 from smsretry.models import ItemResult, RunSummary
-from smsretry.pipeline import ItemError, process_due
+from smsretry.quiet_hours import check_quiet_hours
+from smsretry.rules import US_STATES, parse_week
+from smsretry.run import ItemError, process_due
 from smsretry.settings import load_settings
+from smsretry.windows import RuleSet
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +35,7 @@ app = typer.Typer(
 _console: Final = Console(highlight=False)
 _DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
 _HERE: Final = Path(".smsretry")
+_INSTANTS: Final = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
 
 
 def main() -> None:
@@ -99,7 +106,7 @@ def process(
         recovered = queue.recover(stale_minutes)
         gate = Gate()
         with stopped_by(gate, signal.SIGINT, signal.SIGTERM):
-            items = list(process_due(queue, sender, gate, limit=limit, in_doubt=settings.in_doubt))
+            items = list(process_due(queue, sender, gate, limit=limit, profile=settings.profile))
     table = Table("Row", "Came to", "Why")
     for item in items:
         table.add_row(*_line(item))
@@ -128,12 +135,86 @@ def _line(item: ItemResult | ItemError) -> tuple[str, str, str]:
 def doctor() -> None:
     """Check every setting, connection, function and grant, the zone data, and Twilio's account: ok, or what to do."""
     bad = 0
-    for finding in examine():
+    for finding in examine(today=_now().date()):
         bad += not finding.ok
-        _console.print("[green]ok[/]  " if finding.ok else "[red]bad[/] ", finding.subject, end="")
-        _console.print("" if finding.ok else f": {finding.advice}", soft_wrap=True)
+        verdict = "[red]bad[/] " if not finding.ok else "[yellow]warn[/]" if finding.advice else "[green]ok[/]  "
+        _console.print(verdict, finding.subject, end="")
+        _console.print(f": {finding.advice}" if finding.advice else "", soft_wrap=True)
     if bad:
         raise typer.Exit(1)
+
+
+@app.command(name="quiet-hours")
+def quiet_hours(
+    phone: Annotated[str, typer.Argument(help="The recipient's number, E.164; - reads it from standard input.")],
+    zone: Annotated[str | None, typer.Option(help="The customer's time zone, as stored.")] = None,
+    business_zone: Annotated[str | None, typer.Option(help="The business's time zone.")] = None,
+    business_hours: Annotated[str | None, typer.Option(help="The business's sms_hours.")] = None,
+    at: Annotated[datetime | None, typer.Option(formats=_INSTANTS, help="When; UTC by default, and now.")] = None,
+    transactional: Annotated[bool, typer.Option("--transactional", help="Not marketing: no state's rule.")] = False,
+    rules: Annotated[
+        RuleSet, typer.Option(envvar="SMSRETRY_QUIET_HOURS_RULES", help="The profile: all rules, or 08:00–21:00.")
+    ] = "us_states",
+) -> None:
+    """Explain whether a text may go out, by which rules, and when next; and draw the recipient's week."""
+    moment = at or _now()
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        check = check_quiet_hours(
+            zone,
+            at=moment,
+            phone=sys.stdin.readline().strip() if phone == "-" else phone,
+            fallback=business_zone,
+            rules=rules,
+            message_class="transactional" if transactional else "marketing",
+            own_window=parse_week(business_hours) if business_hours else None,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    for line in explain(check, at=moment):
+        _console.print(line, soft_wrap=True)
+
+
+@app.command()
+def stop(
+    state: Annotated[str, typer.Argument(help="Two letters, such as LA.")],
+    because: Annotated[str | None, typer.Option(help="The declared emergency.")] = None,
+    lift: Annotated[bool, typer.Option("--lift", help="Let texts go there again.")] = False,
+) -> None:
+    """Let no marketing text go to a US state, from the next run on, until the stop is lifted."""
+    state = state.upper()
+    if state not in US_STATES:
+        raise typer.BadParameter(f"{state} is no US state; give two letters such as LA")
+    if lift is (because is not None):
+        raise typer.BadParameter("Say --because '…' to stop, or --lift")
+    with SupabaseQueue(load_settings()) as queue:
+        queue.set_state_stop(state, because)
+    _console.print(f"Marketing texts to {state} {'go again' if lift else 'fail for a person to requeue later'}.")
+
+
+@app.command()
+def consent(
+    phone: Annotated[str, typer.Argument(help="The number, E.164; - reads it from standard input.")],
+    opt_out: Annotated[bool, typer.Option("--opt-out/--opt-in", help="They said stop, or they said yes.")],
+    source: Annotated[str, typer.Option(help="Where that is known from, such as 'telephone 2026-11-24'.")],
+    business: Annotated[UUID | None, typer.Option(help="Its id; without one, an opt-out is from all.")] = None,
+) -> None:
+    """Record that a person opted out, or in, by number; an opt-out cancels the texts that wait for them."""
+    with SupabaseQueue(load_settings()) as queue:
+        recorded = queue.record_consent(
+            sys.stdin.readline().strip() if phone == "-" else phone,
+            consent="opted_out" if opt_out else "opted_in",
+            source=source,
+            business_id=business,
+        )
+    _console.print(f"{recorded.customers} customers with this number, {recorded.cancelled} waiting texts cancelled.")
+    if not opt_out:
+        _console.print("If they had texted STOP, Twilio still refuses: they must text START to your number.")
+
+
+def _now() -> datetime:
+    """The operator's clock, for questions that decide nothing."""
+    return datetime.now(UTC)  # noqa: TID251 - no text is due, stale or expired by it
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ class Send:
     """When Twilio must let go of it: the closing of the window, or its expiry."""
     rule: str
     """The quiet-hours rule it is sent under, kept with the attempt."""
+    daily_cap: int | None = None
+    """How many texts the recipient may have in 24 hours, where a rule says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ class GiveUp:
 
     why: str
     code: int | None
+    opted_out: bool = False
+    """The recipient has told Twilio to stop."""
+    phone_status: str | None = None
+    """What is wrong with the number for good, as `customers.phone_status`."""
 
 
 @dataclass(frozen=True, slots=True)

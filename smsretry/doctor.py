@@ -1,20 +1,25 @@
 """Is everything in place? Each setting, connection, function, grant, the zone data, Twilio's account and the sender."""
 
 from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Final
 
 import tzdata
 
 from smsretry.adapters.supabase_queue import SupabaseQueue
 from smsretry.adapters.twilio_sender import TwilioSender
-from smsretry.data import place, place_names
+from smsretry.data import DATA_VERSION, TZDATA, place, place_names
 from smsretry.errors import QueueError, SettingsError
 from smsretry.models import Finding
 from smsretry.settings import load_settings
 
+MAX_AGE: Final = timedelta(days=90)
+"""Of time zone data: rules have changed with a few weeks' notice."""
 
-def examine() -> Iterator[Finding]:
+
+def examine(*, today: date) -> Iterator[Finding]:
     """Findings, in the order in which to mend them. Changes nothing and sends nothing."""
-    yield _zone_data()
+    yield _zone_data(today)
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -33,7 +38,18 @@ def examine() -> Iterator[Finding]:
         yield from sender.check()
 
 
-def _zone_data() -> Finding:
+def _zone_data(today: date, version: str = tzdata.IANA_VERSION) -> Finding:
+    """Is every zone there, and how old are the rules?"""
     for name in place_names():
         place(name)
-    return Finding(subject=f"time zone data (IANA {tzdata.IANA_VERSION}, pinned)", ok=True)
+    subject = f"time zone data (IANA {version}, pinned; quiet-hours tables of {DATA_VERSION})"
+    made_with, published = TZDATA
+    if version < made_with:
+        advice = f"is older than {made_with}, which this release was made with: pip install --upgrade tzdata"
+        return Finding(subject=subject, ok=False, advice=advice)
+    # Of a later version only the year is known: it is at least as old as the end of that.
+    age = today - (published if version == made_with else date(int(version[:4]), 12, 31))
+    if age > MAX_AGE:
+        advice = f"is {age.days} days old; governments change clocks at short notice: pip install --upgrade tzdata"
+        return Finding(subject=subject, ok=True, advice=advice)
+    return Finding(subject=subject, ok=True)

@@ -25,6 +25,8 @@ class Gate:
         self._lock = threading.RLock()  # a signal handler may stop the gate while its own thread holds the lock
         self._limit = IN_A_ROW
         self._in_a_row = 0
+        self._probing = False
+        self._probe_is_out = False
         self.shut_because: str | None = None
         """Why no further send may begin."""
         self.circuit: str | None = None
@@ -33,8 +35,24 @@ class Gate:
         """Whether Twilio has accepted a text, or refused one for its own sake: sending works."""
 
     def probe(self) -> None:
-        """The circuit was open: one failure keeps it open."""
+        """The circuit was open: one send goes first, and one failure keeps it open."""
         self._limit = 1
+        self._probing = True
+
+    def admit(self) -> str | None:
+        """Let a send begin, or say why not. Whoever was let in tells what it came to, or withdraws."""
+        with self._lock:
+            if self.shut_because:
+                return self.shut_because
+            if self._probing and self._probe_is_out:
+                return "Sending had stopped: another text goes first, to see whether it works again"
+            self._probe_is_out = self._probing
+            return None
+
+    def withdraw(self) -> None:
+        """The send that was let in did not begin."""
+        with self._lock:
+            self._probe_is_out = False
 
     def stop(self, why: str) -> None:
         """Let no further send begin, for a reason that ends with this run."""
@@ -66,6 +84,7 @@ class Gate:
     def _works(self) -> None:
         with self._lock:
             self._in_a_row = 0
+            self._probing = False
             self.healthy = True
 
     def _open(self, why: str) -> None:

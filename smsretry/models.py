@@ -27,6 +27,13 @@ NextStatus: TypeAlias = Literal["completed", "pending", "failed"]
 """Where a row goes after a send."""
 
 
+MessageClass: TypeAlias = Literal["marketing", "transactional"]
+"""Which quiet-hours rules bind a text: all of them, or 08:00–21:00 on the recipient's clock and no state's rule.
+
+Engineering guidance, not legal advice.
+"""
+
+
 InDoubtPolicy: TypeAlias = Literal["resend", "hold"]
 """What becomes of a text in doubt when the quarantine ends without evidence: sent again, or failed for a person."""
 
@@ -37,7 +44,7 @@ Reconciled: TypeAlias = Literal["applied", "lost", "sid_taken", "wait"]
 
 class _Value(BaseModel):
     # hide_input: a validation error would quote the row, phone number included.
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore", defer_build=True)
 
 
 class Claim(_Value):
@@ -51,6 +58,7 @@ class Claim(_Value):
     max_attempts: int
     rate_limit_count: int
     circuit_open: bool = Field(description="Sending had stopped, and this row is the probe that may start it again.")
+    stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
     attempt_id: UUID | None = Field(description="Of a row in doubt: the attempt that may have gone out.")
     attempt_begun_at: AwareDatetime | None
     in_doubt_since: AwareDatetime | None
@@ -64,6 +72,8 @@ class Claim(_Value):
     phone: str | None = Field(repr=False)
     timezone: str | None
     business_timezone: str | None
+    business_hours: str | None = Field(description="The business's own hours for texts: `rules.parse_week`.")
+    message_class: MessageClass
 
 
 class ItemResult(_Value):
@@ -148,9 +158,10 @@ class Queued(_Value):
 class Begun(_Value):
     """Answer of `begin_sms_attempt`: may the request leave?"""
 
-    verdict: Literal["go", "lost", "closed", "ended"]
+    verdict: Literal["go", "lost", "closed", "capped", "ended"]
     reason: str | None
     decided_at: AwareDatetime = Field(description="The database's clock when it answered.")
+    free_at: AwareDatetime | None = Field(None, description="Of a capped one: when the number may have one more text.")
 
 
 class Finished(_Value):
@@ -161,8 +172,15 @@ class Finished(_Value):
     scheduled_for: AwareDatetime | None
 
 
+class ConsentRecorded(_Value):
+    """Answer of `record_sms_consent`."""
+
+    customers: int = Field(description="Whom it concerns.")
+    cancelled: int = Field(description="Texts that waited for them and no longer do.")
+
+
 class Finding(_Value):
-    """One line of `smsretry doctor`."""
+    """One line of `smsretry doctor`. With advice though ok: a warning."""
 
     subject: str
     ok: bool

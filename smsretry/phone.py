@@ -4,8 +4,18 @@ import re
 from typing import Final
 
 import phonenumbers
+from phonenumbers import PhoneNumberType
+
+from smsretry import data
 
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_NANP: Final = re.compile(r"\+1([2-9][0-9]{2})[2-9][0-9]{6}")
+_NANP_REFUSED: Final = {row["npa"]: row["kind"] for row in data.table("npa_refused")}
+_REFUSED: Final = {
+    PhoneNumberType.TOLL_FREE: "toll-free",
+    PhoneNumberType.PREMIUM_RATE: "premium-rate",
+    PhoneNumberType.SHARED_COST: "shared-cost",
+}
 
 
 def phone_problem(phone: str) -> str | None:
@@ -23,3 +33,25 @@ def phone_problem(phone: str) -> str | None:
     if not phonenumbers.is_possible_number(number):
         return "Phone number has the wrong length for its country"
     return None
+
+
+def area_code(phone: str) -> str | None:
+    """The three digits after +1 of a well-formed number of the North American plan; None for any other."""
+    match = _NANP.fullmatch(phone)
+    return match[1] if match else None
+
+
+def recipient_problem(phone: str) -> str | None:
+    """Why nobody can be texted at this number, or None: malformed, toll-free, premium and the like. Never quotes it.
+
+    An area code that no table knows is no reason: see `phone_problem`.
+    """
+    if npa := area_code(phone):
+        kind = _NANP_REFUSED.get(npa)
+    elif problem := phone_problem(phone):
+        return problem
+    elif phone.startswith("+1"):
+        return "Phone number is malformed: area codes and exchanges of +1 begin with 2 to 9"
+    else:
+        kind = _REFUSED.get(phonenumbers.number_type(phonenumbers.parse(phone)))
+    return f"Phone number is {kind}: no person's phone, no text is sent to it" if kind else None

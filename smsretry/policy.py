@@ -22,10 +22,12 @@ from smsretry.decision import (
     Settle,
 )
 from smsretry.evidence import matching_sids
-from smsretry.models import Claim, InDoubtPolicy, Reason, Sighting
+from smsretry.models import Claim, Reason, Sighting
 from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
-from smsretry.phone import phone_problem
-from smsretry.quiet_hours import check_quiet_hours
+from smsretry.phone import recipient_problem
+from smsretry.profile import DEFAULT, Profile
+from smsretry.quiet_hours import QuietHoursCheck, check_quiet_hours, spread
+from smsretry.rules import parse_week
 from smsretry.twilio_errors import twilio_error
 
 MIN_LIFE: Final = timedelta(seconds=10)
@@ -38,23 +40,62 @@ _SENT_STATUSES: Final = frozenset({"sent", "delivered", "undelivered"})
 """What a webhook of the application writes to a send log only after Twilio accepted the text."""
 
 
-def before_send(claim: Claim, *, at: datetime) -> BeforeSend:
+def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> BeforeSend:
     """May this text go out at `at`? Consent is not asked here: `begin` reads it in the transaction that counts."""
     if problem := _problem(claim):
         return End("failed", problem)
     if claim.expires_at <= at + MIN_LIFE:
         return End("cancelled", "Expired before it could be sent")
-    check = check_quiet_hours(claim.timezone, at=at, fallback=claim.business_timezone)
-    if check.closes_at is not None and at < check.closes_at - MIN_LIFE:
-        valid_until = min(check.closes_at, claim.expires_at)
-        return Send(valid_until - MIN_LIFE, valid_until, check.rule)
-    if check.closes_at is not None:  # the last seconds: Twilio would have to let it go before the window closes
-        check = check_quiet_hours(claim.timezone, at=check.closes_at, fallback=claim.business_timezone)
-    if check.next_send_at is None:
-        return End("failed", f"No permitted hour within eight days: {check.rule}")
-    if claim.expires_at <= check.next_send_at:
+    try:
+        check = _check(claim, at, profile)
+    except ValueError as error:
+        return End("failed", f"The business's sms_hours cannot be read: {error}")
+    if reason := check.refused or check.held:
+        return End("failed", reason)
+    why = f"Quiet hours: {check.rule}"
+    if check.closes_at is None:
+        return _wait(claim, at, profile, why)
+    valid_until = min(check.closes_at - profile.closing_guard, claim.expires_at)
+    if at < valid_until - MIN_LIFE:
+        cap = check.window.cap
+        return Send(valid_until - MIN_LIFE, valid_until, check.rule, cap.daily_cap if cap else None)
+    # The last moments: Twilio would have to let it go before the window closes.
+    return _wait(claim, check.closes_at, profile, why)
+
+
+def after_cap(claim: Claim, *, free_at: datetime, profile: Profile = DEFAULT) -> Defer | End:
+    """Where a text waits that would be one too many for its recipient before `free_at`."""
+    cap = _check(claim, free_at, profile).window.cap
+    return _wait(claim, free_at, profile, cap.cap_text if cap else "Daily cap")
+
+
+def _wait(claim: Claim, since: datetime, profile: Profile, why: str) -> Defer | End:
+    """Until the window is open, from `since` on; among what waits for the same opening, until it is this row's turn."""
+    check = _check(claim, since, profile)
+    if check.held:
+        return End("failed", check.held)
+    opening = check.next_send_at or since
+    if claim.expires_at <= opening + MIN_LIFE:
         return End("cancelled", f"Expires before the next permitted hour: {check.rule}")
-    return Defer(check.next_send_at, "quiet_hours", f"Quiet hours: {check.rule}")
+    if check.can_send:
+        return Defer(opening, "quiet_hours", why)
+    closes_at = _check(claim, opening, profile).closes_at or opening
+    last_call = min(closes_at - profile.closing_guard, claim.expires_at) - MIN_LIFE
+    until = spread(opening, key=claim.id, over=profile.opening_spread, closes_at=last_call)
+    return Defer(until, "quiet_hours", why)
+
+
+def _check(claim: Claim, at: datetime, profile: Profile) -> QuietHoursCheck:
+    return check_quiet_hours(
+        claim.timezone,
+        at=at,
+        phone=claim.phone,
+        fallback=claim.business_timezone,
+        rules=profile.quiet_hours_rules,
+        message_class=claim.message_class,
+        own_window=parse_week(claim.business_hours) if claim.business_hours else None,
+        stopped_states=frozenset(claim.stopped_states),
+    )
 
 
 def _problem(claim: Claim) -> str | None:
@@ -64,7 +105,7 @@ def _problem(claim: Claim) -> str | None:
         return "Customer not found"
     if not claim.phone:
         return "Customer has no phone number"
-    if problem := phone_problem(claim.phone):
+    if problem := recipient_problem(claim.phone):
         return problem
     if not (claim.body or "").strip():
         return "Text is empty: send_logs.subject holds no body"
@@ -95,7 +136,7 @@ def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> A
 def _after_rejection(claim: Claim, outcome: Rejected, first_send: bool) -> AfterSend:
     error = twilio_error(outcome.code, outcome.http_status)
     if not error.retryable:
-        return GiveUp(str(error), outcome.code)
+        return GiveUp(str(error), outcome.code, error.error_class == "opted_out", error.phone_status)
     reason: Reason = "rate_limit" if error.error_class == "rate_limit" else "twilio_error"
     patience = reason != "rate_limit" or claim.rate_limit_count < MAX_RATE_LIMITS
     if error.error_class != "transient" and patience:
@@ -120,7 +161,7 @@ def after_look(
     sightings: Sequence[Sighting] | None,
     *,
     at: datetime,
-    in_doubt: InDoubtPolicy,
+    profile: Profile = DEFAULT,
     taken: frozenset[str] = frozenset(),
 ) -> AfterLook:
     """What Twilio's list says of a text in doubt.
@@ -147,6 +188,6 @@ def after_look(
         return Settle(found, "reconcile")
     if claim.reconcile_count + 1 < MIN_LOOKS or at - since < MIN_QUARANTINE:
         return LookAgain(next_retry_delay(claim.reconcile_count + 1), failed=False)
-    if in_doubt == "resend":
+    if profile.in_doubt == "resend":
         return Resend()
     return Hold(f"In doubt: no evidence after {claim.reconcile_count + 1} looks; look in Twilio's log, then decide")

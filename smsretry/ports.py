@@ -8,6 +8,7 @@ from smsretry.models import (
     Begun,
     Claim,
     Finished,
+    MessageClass,
     NextStatus,
     OutcomeName,
     Queued,
@@ -43,9 +44,19 @@ class RetryQueue(Protocol):
         scheduled_for: datetime | None,
         retry_in: timedelta,
         error: str | None,
+        message_class: MessageClass = "marketing",
     ) -> Queued: ...
 
-    def begin(self, claim: Claim, attempt_id: UUID, *, send_before: datetime, rule: str, first_send: bool) -> Begun: ...
+    def begin(
+        self,
+        claim: Claim,
+        attempt_id: UUID,
+        *,
+        send_before: datetime,
+        rule: str,
+        first_send: bool,
+        daily_cap: int | None = None,
+    ) -> Begun: ...
 
     def finish(
         self,
@@ -60,6 +71,8 @@ class RetryQueue(Protocol):
         retry_in: timedelta | None = None,
         reason: Reason | None = None,
         counted: bool = True,
+        opted_out: bool = False,
+        phone_status: str | None = None,
     ) -> Finished: ...
 
     def reconcile(
@@ -75,7 +88,7 @@ class RetryQueue(Protocol):
 
     def set_circuit(self, why: str | None) -> None: ...
 
-    def defer(self, claim: Claim, *, until: datetime, reason: Reason | None) -> bool: ...
+    def defer(self, claim: Claim, *, until: datetime, reason: Reason | None = None, why: str | None = None) -> bool: ...
 
     def end(self, claim: Claim, *, status: Literal["failed", "cancelled"], error: str) -> bool: ...
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
@@ -10,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from smsretry.errors import SettingsError
 from smsretry.models import InDoubtPolicy
 from smsretry.phone import phone_problem
+from smsretry.profile import Profile
+from smsretry.windows import RuleSet
 
 
 def _e164(value: str) -> str:
@@ -47,6 +50,22 @@ class Settings(BaseSettings):
 
     in_doubt: InDoubtPolicy = Field("resend", validation_alias="SMSRETRY_IN_DOUBT")
     """What becomes of a text in doubt for which no evidence is found: sent again, or held for a person."""
+    quiet_hours_rules: RuleSet = Field("us_states", validation_alias="SMSRETRY_QUIET_HOURS_RULES")
+    """`federal`: 08:00–21:00 everywhere. `us_states`: the states' and other countries' rules, too."""
+    opening_spread_minutes: float = Field(10, ge=0, le=120, validation_alias="SMSRETRY_OPENING_SPREAD_MINUTES")
+    """Texts that wait for an opening are due over so many minutes from then on."""
+    closing_guard_seconds: float = Field(60, ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS")
+    """Nothing may be in Twilio's queue so long before closing; a request takes up to 55 s to get there."""
+
+    @property
+    def profile(self) -> Profile:
+        """The owner's decisions among the settings."""
+        return Profile(
+            in_doubt=self.in_doubt,
+            quiet_hours_rules=self.quiet_hours_rules,
+            opening_spread=timedelta(minutes=self.opening_spread_minutes),
+            closing_guard=timedelta(seconds=self.closing_guard_seconds),
+        )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -1,8 +1,9 @@
 """Twilio's error codes and what each means for the queue.
 
-The table is `data/twilio_errors.tsv` (code, HTTP status, name, level, class, source of each row). Twilio publishes no
-retryability flag; the classes are ours, from Twilio's causes and solutions. Codes are added without notice, so
-an unlisted one is judged by its HTTP status.
+The tables are `data/twilio_errors.tsv` (code, HTTP status, name, level, class, source of each row) and
+`data/phone_status.tsv` (of the codes that answer a request, those that say a number takes no texts). Twilio
+publishes no retryability flag; the classes are ours, from Twilio's causes and solutions. Codes are added without
+notice, so an unlisted one is judged by its HTTP status.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ class TwilioError:
     error_class: ErrorClass
     level: str = "request"
     """Whom it concerns: account, carrier, content, provider, recipient, request."""
+    phone_status: str | None = None
+    """What it says of the number for good, as `customers.phone_status`: invalid or not_mobile. What concerns the
+    account, the sender or the text says nothing of a number."""
 
     @property
     def retryable(self) -> bool:
@@ -34,9 +38,14 @@ class TwilioError:
         return f"Twilio {self.code}: {self.name}" if self.code is not None else self.name
 
 
+_PHONE_STATUS: Final = {row["code"]: row["phone_status"] for row in table("phone_status")}
 _TABLE: Final = {
     int(row["code"]): TwilioError(
-        int(row["code"]), row["short_name"], cast(ErrorClass, row["classification"]), row["level"]
+        int(row["code"]),
+        row["short_name"],
+        cast(ErrorClass, row["classification"]),
+        row["level"],
+        _PHONE_STATUS.get(row["code"]),
     )
     for row in table("twilio_errors")
 }

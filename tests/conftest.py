@@ -35,7 +35,7 @@ def stack(running_stack: Stack) -> Stack:
     """The embedded stack with empty tables, a healthy Twilio and noon in New York."""
     with running_stack.connect() as connection:
         connection.execute("truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts")
-        connection.execute("truncate smsretry.circuit")
+        connection.execute("truncate smsretry.circuit, smsretry.stopped_states")
     running_stack.twilio.heal()
     running_stack.rpc_faults.clear()
     running_stack.twilio.ledger.clear()

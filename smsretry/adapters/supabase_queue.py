@@ -22,8 +22,10 @@ from smsretry.errors import InputError, QueueMismatch, QueueRefused, QueueUnreac
 from smsretry.models import (
     Begun,
     Claim,
+    ConsentRecorded,
     Finding,
     Finished,
+    MessageClass,
     NextStatus,
     OutcomeName,
     Queued,
@@ -80,6 +82,7 @@ class SupabaseQueue:
         scheduled_for: datetime | None,
         retry_in: timedelta,
         error: str | None,
+        message_class: MessageClass = "marketing",
     ) -> Queued:
         values = {
             "send_log_id": send_log_id,
@@ -88,16 +91,27 @@ class SupabaseQueue:
             "scheduled_for": scheduled_for,
             "retry_in": _interval(retry_in),
             "error": error,
+            "message_class": message_class,
         }
         return self._row(Queued, "queue_sms_retry", values)
 
-    def begin(self, claim: Claim, attempt_id: UUID, *, send_before: datetime, rule: str, first_send: bool) -> Begun:
+    def begin(
+        self,
+        claim: Claim,
+        attempt_id: UUID,
+        *,
+        send_before: datetime,
+        rule: str,
+        first_send: bool,
+        daily_cap: int | None = None,
+    ) -> Begun:
         values = {
             **_fence(claim),
             "attempt_id": attempt_id,
             "send_before": send_before,
             "quiet_hours_rule": rule,
             "first_send": first_send,
+            "daily_cap": daily_cap,
         }
         return self._row(Begun, "begin_sms_attempt", values)
 
@@ -114,6 +128,8 @@ class SupabaseQueue:
         retry_in: timedelta | None = None,
         reason: Reason | None = None,
         counted: bool = True,
+        opted_out: bool = False,
+        phone_status: str | None = None,
     ) -> Finished:
         values = {
             **_fence(claim),
@@ -127,6 +143,8 @@ class SupabaseQueue:
             "reason": reason,
             "counted": counted,
         }
+        if opted_out or phone_status:
+            values |= {"phone": claim.phone, "opted_out": opted_out, "phone_status": phone_status}
         return self._row(Finished, "finish_sms_attempt", values)
 
     def reconcile(
@@ -155,13 +173,28 @@ class SupabaseQueue:
     def set_circuit(self, why: str | None) -> None:
         self._truth("set_sms_circuit", {"why": why})
 
-    def defer(self, claim: Claim, *, until: datetime, reason: Reason | None) -> bool:
-        values = {**_fence(claim), "until": until, "reason": reason}
+    def defer(self, claim: Claim, *, until: datetime, reason: Reason | None = None, why: str | None = None) -> bool:
+        values = {**_fence(claim), "until": until, "reason": reason, "why": why}
         return self._truth("defer_sms_retry", values)
 
     def end(self, claim: Claim, *, status: Literal["failed", "cancelled"], error: str) -> bool:
         values = {**_fence(claim), "final_status": status, "error": error}
         return self._truth("end_sms_retry", values)
+
+    def record_consent(
+        self, phone: str, *, consent: Literal["opted_in", "opted_out"], source: str, business_id: UUID | None
+    ) -> ConsentRecorded:
+        """Record what a customer said by telephone or letter: of everybody at the business who has this number.
+
+        Raises:
+            InputError: nobody has it; or an opt-in names no business.
+        """
+        values = {"phone": phone, "consent": consent, "source": source, "business_id": business_id}
+        return self._row(ConsentRecorded, "record_sms_consent", values)
+
+    def set_state_stop(self, state: str, why: str | None) -> None:
+        """Let no marketing text go to a US state, or with None let them go again."""
+        self._truth("set_sms_state_stop", {"state": state, "why": why})
 
     def check(self) -> list[Finding]:
         """What the database says of its own set-up: functions, grants, row level security."""

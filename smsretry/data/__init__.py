@@ -5,9 +5,16 @@ system's files, environment or clock.
 """
 
 import csv
+from datetime import date
 from functools import cache
 from importlib.resources import files
+from typing import Final
 from zoneinfo import ZoneInfo
+
+TZDATA: Final = ("2026f", date(2026, 10, 28))
+"""The time zone data that this release was made with, and when it was published (the files in its wheel)."""
+DATA_VERSION: Final = "2026-11-24"
+"""When the quiet-hours tables were last reviewed: area codes, zones, states, holidays, countries."""
 
 
 def table(name: str) -> list[dict[str, str]]:

@@ -157,7 +157,7 @@ def _flow_runs(server: PrefectServer) -> list[dict[str, Any]]:
 
 
 _ROWS: Final = """
-    select q.id, q.status, q.reason, q.scheduled_for, q.in_doubt_since, q.attempt_count, q.error_code, q.last_error,
+    select q.id, q.status, q.reason, q.scheduled_for, q.in_doubt_since, q.attempt_count, q.why, q.last_error,
            coalesce(c.timezone, 'unknown') as zone,
            exists (select 1 from sms_send_attempts a
                    where a.retry_id = q.id and a.outcome = 'accepted' and a.settled_by = 'reconcile') as found
@@ -193,7 +193,7 @@ def _fate(row: Mapping[str, Any], now: datetime) -> str:
 def _why(row: Mapping[str, Any]) -> str:
     if row["status"] == "completed":
         return "Was in doubt; found in Twilio's list" if row["found"] else "Accepted by Twilio"
-    return str(row["last_error"] or "") or ("Night where they live" if row["reason"] == "quiet_hours" else "")
+    return str(row["why"] or row["last_error"] or "")
 
 
 def _table(stack: Stack, names: Mapping[UUID, str], moments: list[tuple[datetime, dict[UUID, str]]]) -> Table:

@@ -1,7 +1,6 @@
 """A believable business and its texts: every outcome the queue knows, at 9:30 in the morning in New York.
 
-Numbers are of the ranges kept for fiction (555-01xx; Ofcom's, ARCEP's and ACMA's drama numbers) and Twilio's magic
-numbers, which its stand-in answers as Twilio does.
+Numbers are of the ranges kept for fiction (555-01xx; Ofcom's, ARCEP's and ACMA's drama numbers).
 """
 
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ _PEOPLE: Final = [
     ("Finn", "America/Los_Angeles", "206"), ("Gia", "America/Los_Angeles", "503"), ("Hal", "America/Vancouver", "604"),
     ("Ivy", "America/Anchorage", "907"), ("Jed", "America/Adak", "907"), ("Kea", "Pacific/Honolulu", "808"),
     ("Liam", "Australia/Sydney", "+61491570156"), ("Mei", "Asia/Tokyo", "+819055501234"),
-    ("Noa", None, "201"), ("Opal", "EST", "202"),
+    ("Noa", None, "201"), ("Opal", "EST", "202"), ("Theo", None, "850"), ("Vera", None, "713"),
 ]  # fmt: skip
 
 _BODY: Final = "Hi {name}, thanks for visiting Maple Street Dental. Would you leave us a short review?"
@@ -61,10 +60,11 @@ SPECIAL: Final = [
     Special("Ugo", "+12125550165", fault=AcceptThenDrop()),
     Special("Walt", "+12125550167", consent="opted_out"),
     Special("Xavi", "+12125550168", consent="unknown"),
-    Special("Yuki", "+15005550001"),
-    Special("Zane", "+15005550009"),
-    Special("Amos", "+15005550004"),
-    Special("Bo", "+15005550003"),
+    Special("Yuki", "+12125550173", fault=JsonError(21211, http_status=400)),
+    Special("Zane", "+12125550174", fault=JsonError(21614, http_status=400)),
+    Special("Amos", "+12125550176", fault=JsonError(21610, http_status=400)),
+    Special("Bo", "+12125550177", fault=JsonError(21408, http_status=400)),
+    Special("Zora", "+18005550178"),
     Special("Cyd", None),
     Special("Drew", "212 555 0169"),
     Special("Emil", "+12125550170", body=" "),

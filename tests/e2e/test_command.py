@@ -57,7 +57,7 @@ def test_the_demo_shows_every_outcome_and_leaves_nothing_running(tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
     for words in (
         "Accepted by Twilio",
-        "Night where they live",
+        "Quiet hours: ",
         "Customer opted out",
         "Customer opted out (consent is unknown)",
         "Customer has no phone number",

@@ -19,8 +19,11 @@ _ZONES: Final[tuple[tuple[str | None, tuple[str, ...]], ...]] = (
     (None, ()),
     ("Mars/Olympus", ()),
 )
-"""What stands in the customer's row, and the clocks that count; none: the business's."""
-_AREAS: Final = ("212", "312", "303", "602", "213", "907", "808")
+"""What stands in the customer's row, and the clocks that count; none: the area code's and the business's."""
+_AREAS: Final = {
+    "212": "America/New_York", "312": "America/Chicago", "303": "America/Denver", "602": "America/Phoenix",
+    "213": "America/Los_Angeles", "808": "Pacific/Honolulu",
+}  # fmt: skip
 
 Kind = Literal["ordinary", "opted_out", "unknown_consent", "bad_number", "no_number"]
 _ORDINARY: Final[tuple[Kind, ...]] = ("ordinary",) * 45
@@ -61,9 +64,10 @@ def plan(
         business_id, business_zone = businesses[n % len(businesses)]
         kind: Kind = "ordinary" if only_zone else pick(_KINDS, seed, "kind", n)
         zone, clocks = (only_zone, (only_zone,)) if only_zone else pick(_ZONES, seed, "zone", n)
+        area, line = list(_AREAS)[n // 10_000 % len(_AREAS)], n % 10_000
         if not clocks:
-            clocks = (business_zone,) if business_zone in _US else _US
-        area, line = _AREAS[n // 10_000 % len(_AREAS)], n % 10_000
+            others = {"EST": "America/New_York"}.get(business_zone or "", business_zone)
+            clocks = (_AREAS[area], others) if others else (_AREAS[area],)
         phone = {"bad_number": f"555-{line:04}", "no_number": None}.get(kind, f"+1{area}555{line:04}")
         texts.append(
             PlannedText(

@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
-from smsretry import pipeline, policy
+from smsretry import pipeline, policy, run
 from smsretry.adapters import supabase_queue
 from smsretry.adapters.supabase_queue import SupabaseQueue
 from smsretry.adapters.twilio_sender import TwilioSender
@@ -154,7 +154,7 @@ def work(order: Order) -> None:
     fate = Fate(order)
     vars(supabase_queue).update(_PAUSES=(0.05, 0.2))
     if order.one_by_one:
-        vars(pipeline).update(CONCURRENCY=1)
+        vars(run).update(CONCURRENCY=1)
     if order.send_within_seconds is not None:
         vars(pipeline).update(SEND_WITHIN_SECONDS=order.send_within_seconds)
     if order.without == "quarantine":
@@ -163,8 +163,8 @@ def work(order: Order) -> None:
     try:
         with MortalQueue(settings, fate) as queue, MortalSender(settings, fate, order) as sender:
             queue.recover(STALE_MINUTES)
-            for result in pipeline.process_due(queue, sender, Gate(), limit=order.limit):
-                if isinstance(result, pipeline.ItemError):
+            for result in run.process_due(queue, sender, Gate(), limit=order.limit):
+                if isinstance(result, run.ItemError):
                     _report_error(order, result.error)
     except Exception as error:  # noqa: BLE001 - whatever it is, the harness must hear of it
         _report_error(order, error)

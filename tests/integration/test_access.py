@@ -17,7 +17,7 @@ import pytest
 from psycopg import sql
 
 from smsretry.local.stack import Stack
-from tests.conftest import Business
+from tests.conftest import PHONE, Business
 
 Role = Literal["anon", "authenticated", "service_role"]
 Arguments = dict[str, Any]
@@ -25,7 +25,8 @@ Arguments = dict[str, Any]
 FUNCTIONS = [
     "queue_sms_retry", "claim_due_sms_retries", "claim_sms_retry", "begin_sms_attempt", "finish_sms_attempt",
     "defer_sms_retry", "end_sms_retry", "recover_stuck_sms_retries", "check_sms_retry_setup",
-    "claim_doubtful_sms_retries", "reconcile_sms_retry", "settle_sms_attempt", "set_sms_circuit",
+    "claim_doubtful_sms_retries", "reconcile_sms_retry", "settle_sms_attempt", "set_sms_circuit", "record_sms_consent",
+    "set_sms_state_stop",
 ]  # fmt: skip
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
 TABLES = ["businesses", "customers", "send_logs", *QUEUE_TABLES]
@@ -55,20 +56,21 @@ class Scene:
             "queue_sms_retry": {
                 "send_log_id": str(self.text), "reason": "twilio_error", "attempt_count": 1,
                 "scheduled_for": self.at(hours=1), "error": "Twilio was down", "retry_in": "5 minutes",
-                "max_attempts": 3,
+                "max_attempts": 3, "message_class": "transactional",
             },
             "claim_due_sms_retries": {"limit_count": 10},
             "claim_sms_retry": {"retry_id": str(self.due)},
             "begin_sms_attempt": claim | {
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
-                "first_send": False,
+                "first_send": False, "daily_cap": 10,
             },
             "finish_sms_attempt": {
                 "retry_id": str(self.begun), "claim_no": self.begun_no, "attempt_id": str(self.attempt),
                 "outcome": "rejected", "next_status": "pending", "error": "Twilio was down", "error_code": 20500,
                 "twilio_sid": None, "retry_in": "1 minute", "reason": "twilio_error", "counted": True,
+                "phone": PHONE, "opted_out": False, "phone_status": "invalid",
             },
-            "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "error": None},
+            "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"},
             "end_sms_retry": claim | {"final_status": "failed", "error": "No phone number", "error_code": None},
             "recover_stuck_sms_retries": {"stale_minutes": 10},
             "claim_doubtful_sms_retries": {"limit_count": 10},
@@ -80,6 +82,10 @@ class Scene:
                 "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
             },
             "set_sms_circuit": {"why": "Twilio is down"},
+            "set_sms_state_stop": {"state": "LA", "why": "A hurricane"},
+            "record_sms_consent": {
+                "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
+            },
             "check_sms_retry_setup": {},
         }  # fmt: skip
         return known[function]
@@ -98,7 +104,9 @@ class Scene:
 
     def everything(self) -> str:
         """Every row of every table."""
-        names = [sql.Identifier(table) for table in TABLES] + [sql.Identifier("smsretry", "circuit")]
+        names = [sql.Identifier(table) for table in TABLES] + [
+            sql.Identifier("smsretry", table) for table in ("circuit", "stopped_states")
+        ]
         return json.dumps(
             [
                 self.business.connection.execute(
@@ -552,6 +560,10 @@ NULLS = {
     ("end_sms_retry", "claim_no"): False,
     ("end_sms_retry", "final_status"): "SR422",
     ("end_sms_retry", "error"): "SR422",
+    ("set_sms_state_stop", "state"): "SR422",
+    ("record_sms_consent", "phone"): "SR422",
+    ("record_sms_consent", "consent"): "SR422",
+    ("record_sms_consent", "source"): "SR422",
 }
 """What a null comes to: an error's code, or the answer of a worker that lost its claim."""
 
@@ -638,11 +650,14 @@ WORDS = [
     ("finish_sms_attempt", "twilio_sid"),
     ("defer_sms_retry", "reason"),
     ("end_sms_retry", "final_status"),
+    ("queue_sms_retry", "message_class"),
+    ("record_sms_consent", "consent"),
+    ("record_sms_consent", "phone"),
 ]
 TEXTS = [
     ("queue_sms_retry", "error", "last_error"),
     ("finish_sms_attempt", "error", "last_error"),
-    ("defer_sms_retry", "error", "last_error"),
+    ("defer_sms_retry", "why", "why"),
     ("end_sms_retry", "error", "last_error"),
     ("begin_sms_attempt", "quiet_hours_rule", "quiet_hours_rule"),
 ]

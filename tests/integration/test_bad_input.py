@@ -18,7 +18,7 @@ from smsretry.gate import Gate
 from smsretry.local.http import LocalServer, free_port
 from smsretry.local.stack import Stack
 from smsretry.models import ItemResult
-from smsretry.pipeline import process_due
+from smsretry.run import process_due
 from smsretry.settings import Settings
 from tests.conftest import Business
 

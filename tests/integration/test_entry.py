@@ -14,7 +14,7 @@ from smsretry.gate import Gate
 from smsretry.local.stack import Stack
 from smsretry.local.twilio_faults import AcceptThenDrop, JsonError
 from smsretry.models import ItemResult
-from smsretry.pipeline import process_due
+from smsretry.run import process_due
 from tests.conftest import Business
 
 PASSING = JsonError(21702, http_status=400)

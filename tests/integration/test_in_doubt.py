@@ -20,7 +20,8 @@ from smsretry.local.twilio_faults import (
     SendFault,
 )
 from smsretry.models import InDoubtPolicy, ItemResult
-from smsretry.pipeline import process_due
+from smsretry.profile import Profile
+from smsretry.run import process_due
 from tests.conftest import BODY, PHONE, Business
 
 SID = "SM" + "c" * 32
@@ -38,7 +39,7 @@ UNACCEPTED = [DropUnaccepted(), JsonError(20500, http_status=500), HtmlError(htt
 
 def run(queue: SupabaseQueue, sender: TwilioSender, *, in_doubt: InDoubtPolicy = "resend") -> list[str]:
     """One run; what each row came to."""
-    items = list(process_due(queue, sender, Gate(), limit=50, in_doubt=in_doubt))
+    items = list(process_due(queue, sender, Gate(), limit=50, profile=Profile(in_doubt=in_doubt)))
     assert all(isinstance(item, ItemResult) for item in items), items
     return [item.fate for item in items if isinstance(item, ItemResult)]
 

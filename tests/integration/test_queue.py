@@ -12,7 +12,8 @@ from smsretry.errors import QueueUnreachable
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
 from smsretry.models import Claim, ItemResult
-from smsretry.pipeline import process_due, process_sms_retry_item
+from smsretry.pipeline import process_sms_retry_item
+from smsretry.run import process_due
 from tests.conftest import Business
 
 SID = "SM" + "a" * 32

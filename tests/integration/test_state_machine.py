@@ -255,7 +255,7 @@ class Queue(RuleBasedStateMachine):
         self.nothing_may_change = True
 
     def the_circuit_opens_or_closes(self, data: st.DataObject) -> None:
-        """And lets one row through while it is open."""
+        """Every claim says so; the worker's gate does the rest."""
         is_open = data.draw(st.booleans())
         assert self.ask("set_sms_circuit", why="Twilio is down" if is_open else None) is is_open
         self.circuit_open = is_open
@@ -316,12 +316,13 @@ class Queue(RuleBasedStateMachine):
     # Claims
 
     def claims(self, data: st.DataObject) -> None:
-        """What is due and not in doubt, in turns between the businesses; one row while the circuit is open."""
+        """What is due and not in doubt, in turns between the businesses, circuit or not: a worker has its own gate."""
         due, limit = self.due(in_doubt=False), data.draw(st.integers(0, 4))
-        claimed = [row["id"] for row in self.ask_rows("claim_due_sms_retries", limit_count=limit)]
-        allowed = min(limit, 1) if self.circuit_open else limit
+        rows = self.ask_rows("claim_due_sms_retries", limit_count=limit)
+        assert all(row["circuit_open"] is self.circuit_open for row in rows)
+        claimed = [row["id"] for row in rows]
         assert set(claimed) <= set(due)
-        assert len(claimed) == len(set(claimed)) == min(allowed, len(due))
+        assert len(claimed) == len(set(claimed)) == min(limit, len(due))
         taken, owed = (Counter(self.business(row) for row in rows) for rows in (claimed, due))
         for business in owed:
             waiting = taken[business] < owed[business]

@@ -40,6 +40,9 @@ def claim_with() -> Callable[..., Claim]:
             "phone": "+12125550123",
             "timezone": "America/New_York",
             "business_timezone": "America/New_York",
+            "business_hours": None,
+            "stopped_states": [],
+            "message_class": "marketing",
         }
         return Claim.model_validate(row | changes)
 

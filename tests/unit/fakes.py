@@ -9,6 +9,7 @@ from smsretry.models import (
     Begun,
     Claim,
     Finished,
+    MessageClass,
     NextStatus,
     OutcomeName,
     Queued,
@@ -72,10 +73,20 @@ class FakeQueue:
         scheduled_for: datetime | None,
         retry_in: timedelta,
         error: str | None,
+        message_class: MessageClass = "marketing",
     ) -> Queued:
         return Queued(retry_id=UUID(int=1), result="queued", due_at=NOON)
 
-    def begin(self, claim: Claim, attempt_id: UUID, *, send_before: datetime, rule: str, first_send: bool) -> Begun:
+    def begin(
+        self,
+        claim: Claim,
+        attempt_id: UUID,
+        *,
+        send_before: datetime,
+        rule: str,
+        first_send: bool,
+        daily_cap: int | None = None,
+    ) -> Begun:
         self._note("begin", send_before=send_before, first_send=first_send)
         return self.verdicts.pop(0) if self.verdicts else Begun(verdict="go", reason=None, decided_at=NOON)
 
@@ -92,6 +103,8 @@ class FakeQueue:
         retry_in: timedelta | None = None,
         reason: Reason | None = None,
         counted: bool = True,
+        opted_out: bool = False,
+        phone_status: str | None = None,
     ) -> Finished:
         self._note("finish", outcome=outcome, next_status=next_status, error=error, sid=sid)
         status = "completed" if self.reported else next_status
@@ -117,8 +130,8 @@ class FakeQueue:
     def set_circuit(self, why: str | None) -> None:
         self._note("set_circuit", why=why)
 
-    def defer(self, claim: Claim, *, until: datetime, reason: Reason | None) -> bool:
-        self._note("defer", until=until, reason=reason)
+    def defer(self, claim: Claim, *, until: datetime, reason: Reason | None = None, why: str | None = None) -> bool:
+        self._note("defer", until=until, reason=reason, why=why)
         return self.holds
 
     def end(self, claim: Claim, *, status: Literal["failed", "cancelled"], error: str) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,15 +15,20 @@ from smsretry.errors import QueueError, QueueUnreachable, UnforeseenError
 from smsretry.gate import Gate
 from smsretry.models import Begun, Claim, ItemResult
 from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
-from smsretry.pipeline import SEND_WITHIN_SECONDS, ItemError, process_due, process_sms_retry_item
+from smsretry.pipeline import SEND_WITHIN_SECONDS, process_sms_retry_item
 from smsretry.ports import RetryQueue, Sender
+from smsretry.profile import Profile
+from smsretry.run import ItemError, process_due
 from tests.unit.fakes import BODY, NOON, SID, FakeQueue, FakeSender
 
 ClaimWith = Callable[..., Claim]
 
 CLOSING = datetime.fromisoformat("2027-01-13T02:00:00+00:00")
 """21:00 in New York."""
-LAST_CALL = CLOSING - timedelta(seconds=10)
+LAST_HOLD = CLOSING - timedelta(seconds=60)
+LAST_CALL = LAST_HOLD - timedelta(seconds=10)
+AT_ONCE = Profile(opening_spread=timedelta(0))
+"""Everything that waits for an opening is due at it."""
 OPENING = datetime.fromisoformat("2027-01-13T13:00:00+00:00")
 """08:00 in New York."""
 
@@ -181,14 +187,16 @@ def test_a_worker_that_lost_its_claim_before_the_send_says_so(
 
 
 def test_a_text_whose_window_closed_on_the_way_is_decided_anew_by_the_databases_clock(claim_with: ClaimWith) -> None:
-    """Claimed at 20:59, it begins at 21:00: it waits for the morning and is not sent."""
+    """Claimed at 20:58, it begins at 21:00: it waits for the morning and is not sent."""
     queue = FakeQueue(verdicts=[Begun(verdict="closed", reason=None, decided_at=CLOSING)])
     sender = FakeSender()
-    result = process_sms_retry_item(claim_with(claimed_at=CLOSING - timedelta(minutes=1)), queue=queue, sender=sender)
+    result = process_sms_retry_item(
+        claim_with(claimed_at=CLOSING - timedelta(minutes=2)), queue=queue, sender=sender, profile=AT_ONCE
+    )
     assert (result.fate, result.next_at) == ("Deferred", OPENING)
     assert queue.told == [
         ("begin", {"send_before": LAST_CALL, "first_send": False}),
-        ("defer", {"until": OPENING, "reason": "quiet_hours"}),
+        ("defer", {"until": OPENING, "reason": "quiet_hours", "why": result.detail}),
     ]
     assert sender.texts == []
 
@@ -249,7 +257,7 @@ def test_a_shut_gate_gives_a_text_back_untouched(claim_with: ClaimWith) -> None:
     claim = claim_with()
     result = process_sms_retry_item(claim, queue=queue, sender=sender, gate=gate)
     assert (result.fate, result.detail, result.next_at) == ("GivenBack", "This run was asked to stop", None)
-    assert queue.told == [("defer", {"until": claim.scheduled_for, "reason": None})]
+    assert queue.told == [("defer", {"until": claim.scheduled_for, "reason": None, "why": None})]
     assert sender.texts == []
 
 
@@ -305,6 +313,26 @@ def test_a_run_tells_the_next_one_only_what_changed(
     assert [values["why"] is not None for call, values in queue.told if call == "set_circuit"] == told
 
 
+def test_while_the_circuit_is_open_one_text_goes_first_and_the_others_after_it(claim_with: ClaimWith) -> None:
+    """The probe may be any of them: what is in quiet hours is none. What came too early is given back."""
+    claims = [claim_with(id=UUID(int=n), circuit_open=True, claimed_at=CLOSING if n < 5 else NOON) for n in range(10)]
+    sender = FakeSender(NotSent("Not reached"))
+    results = list(process_due(FakeQueue(claims=claims), sender, Gate(), limit=10))
+    fates = Counter(result.fate for result in results if isinstance(result, ItemResult))
+    assert fates == {"Deferred": 5, "RetryScheduled": 1, "GivenBack": 4}
+    assert len(sender.texts) == 1
+
+
+@pytest.mark.parametrize("verdict", ["ended", "lost", "capped"])
+def test_a_probe_that_did_not_begin_lets_the_next_text_be_it(claim_with: ClaimWith, verdict: Any) -> None:
+    """Its customer had opted out, say; that tells nothing of Twilio."""
+    gate = Gate()
+    gate.probe()
+    queue = FakeQueue(verdicts=[Begun(verdict=verdict, reason="Gone", decided_at=NOON)])
+    fates = [process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), gate=gate).fate for _ in range(3)]
+    assert fates[1:] == ["Sent", "Sent"]
+
+
 def test_a_probe_that_never_came_to_a_send_leaves_the_circuit_open(claim_with: ClaimWith) -> None:
     """It was night; nothing was learned."""
     queue = FakeQueue(claims=[claim_with(circuit_open=True, claimed_at=CLOSING)])
@@ -318,11 +346,11 @@ def test_a_probe_that_never_came_to_a_send_leaves_the_circuit_open(claim_with: C
 @pytest.mark.parametrize(
     ("expires_at", "decided_at", "valid_for"),
     [
-        (NOON + timedelta(days=3), NOON, CLOSING - NOON),
-        (NOON + timedelta(days=3), NOON + timedelta(hours=2), CLOSING - NOON - timedelta(hours=2)),
+        (NOON + timedelta(days=3), NOON, LAST_HOLD - NOON),
+        (NOON + timedelta(days=3), NOON + timedelta(hours=2), LAST_HOLD - NOON - timedelta(hours=2)),
         (NOON + timedelta(hours=1), NOON, timedelta(hours=1)),
     ],
-    ids=["to the closing", "from when it begins", "to its expiry"],
+    ids=["to a minute before the closing", "from when it begins", "to its expiry"],
 )
 def test_twilio_may_keep_a_text_as_long_as_it_may_still_go_out(
     claim_with: ClaimWith, expires_at: datetime, decided_at: datetime, valid_for: timedelta

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -23,8 +24,8 @@ from smsretry.decision import (
 )
 from smsretry.models import Claim, InDoubtPolicy, Reason, Sighting
 from smsretry.outcome import Accepted, InDoubt, NotSent, Rejected
-from smsretry.policy import after_look, after_send, before_send, known_evidence
-from smsretry.quiet_hours import QuietHoursCheck
+from smsretry.policy import after_cap, after_look, after_send, before_send, known_evidence
+from smsretry.profile import Profile
 
 ClaimWith = Callable[..., Claim]
 
@@ -34,8 +35,12 @@ NIGHT = datetime.fromisoformat("2027-01-13T02:00:00+00:00")
 """21:00 in New York."""
 OPENING = datetime(2027, 1, 13, 13, tzinfo=UTC)
 """08:00 in New York."""
-LAST_CALL = NIGHT - timedelta(seconds=10)
-"""From here on a text could not leave Twilio's own queue before the window closes."""
+LAST_HOLD = NIGHT - timedelta(seconds=60)
+"""From here on Twilio may not hold a text: with a slow request it could leave Twilio's queue after the closing."""
+LAST_CALL = LAST_HOLD - timedelta(seconds=10)
+"""A text sent later could have no ten seconds there."""
+AT_ONCE = Profile(opening_spread=timedelta(0))
+"""Everything that waits for an opening is due at it."""
 NEW_YORK_RULE = "08:00–21:00 in America/New_York, the customer's zone"
 SID = "SM" + "0123456789abcdef" * 2
 
@@ -93,7 +98,7 @@ def test_the_first_reason_is_told_when_there_are_several(claim_with: ClaimWith) 
     told = []
     for mended, _ in mending:
         wrong |= mended
-        decision = before_send(claim_with(**wrong), at=NIGHT)
+        decision = before_send(claim_with(**wrong), at=NIGHT, profile=AT_ONCE)
         assert isinstance(decision, End | Defer)
         told.append(decision.why)
     assert told == [reason for _, reason in mending]
@@ -111,16 +116,16 @@ EXPIRY: list[tuple[datetime, datetime, Send | Defer | End]] = [
     (NOON, NOON + 10 * SECOND, End("cancelled", TOO_LATE)),
     (NOON, NOON + 11 * SECOND, Send(NOON + SECOND, NOON + 11 * SECOND, NEW_YORK_RULE)),
     # Twilio may keep it until it expires or the window closes, whichever comes first.
-    (NOON, NIGHT - SECOND, Send(LAST_CALL - SECOND, NIGHT - SECOND, NEW_YORK_RULE)),
-    (NOON, NIGHT + SECOND, Send(LAST_CALL, NIGHT, NEW_YORK_RULE)),
+    (NOON, LAST_HOLD - SECOND, Send(LAST_CALL - SECOND, LAST_HOLD - SECOND, NEW_YORK_RULE)),
+    (NOON, LAST_HOLD + SECOND, Send(LAST_CALL, LAST_HOLD, NEW_YORK_RULE)),
     # By night: what expires before the opening, or at it, will never be sent, so it ends at once.
     (NIGHT, NIGHT + SECOND, End("cancelled", TOO_LATE)),
     (NIGHT, NIGHT + 11 * SECOND, End("cancelled", TOO_LATE_BY_MORNING)),
-    (NIGHT, OPENING, End("cancelled", TOO_LATE_BY_MORNING)),
-    (NIGHT, OPENING + SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")),
-    # In the last seconds of the window it is as good as night.
+    (NIGHT, OPENING + 10 * SECOND, End("cancelled", TOO_LATE_BY_MORNING)),
+    (NIGHT, OPENING + 11 * SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")),
+    # In the last moments of the window it is as good as night.
     (LAST_CALL, NIGHT + SECOND, End("cancelled", TOO_LATE_BY_MORNING)),
-    (LAST_CALL, OPENING + SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")),
+    (LAST_CALL, OPENING + 11 * SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")),
 ]
 
 
@@ -129,7 +134,7 @@ def test_a_text_is_never_kept_or_sent_past_its_expiry(
     claim_with: ClaimWith, at: datetime, expires_at: datetime, decision: Send | Defer | End
 ) -> None:
     """Nobody wants yesterday's reminder, and a text that cannot make the next opening need not wait for it."""
-    assert before_send(claim_with(expires_at=expires_at), at=at) == decision
+    assert before_send(claim_with(expires_at=expires_at), at=at, profile=AT_ONCE) == decision
 
 
 def test_by_night_a_text_that_has_expired_is_told_so(claim_with: ClaimWith) -> None:
@@ -146,11 +151,19 @@ def test_a_text_that_expires_before_the_window_closes_has_its_last_call_then(cla
 
 
 def test_by_day_a_text_is_sent_before_the_window_closes(claim_with: ClaimWith) -> None:
-    """Ten seconds before, and Twilio lets go of it at 21:00 in New York; the rule is kept with the attempt."""
-    assert before_send(claim_with(), at=NOON) == Send(LAST_CALL, NIGHT, NEW_YORK_RULE)
+    """Twilio lets go of it a minute before 21:00 in New York; the rule is kept with the attempt."""
+    assert before_send(claim_with(), at=NOON) == Send(LAST_CALL, LAST_HOLD, NEW_YORK_RULE)
 
 
-def test_the_last_call_is_ten_seconds_before_the_window_closes(claim_with: ClaimWith) -> None:
+def test_the_guard_before_closing_is_the_owners(claim_with: ClaimWith) -> None:
+    """Somebody whose carrier is slow wants more of it."""
+    careful = Profile(closing_guard=timedelta(minutes=15))
+    decision = before_send(claim_with(), at=NOON, profile=careful)
+    assert isinstance(decision, Send)
+    assert decision.valid_until == NIGHT - timedelta(minutes=15)
+
+
+def test_the_last_call_is_seventy_seconds_before_the_window_closes(claim_with: ClaimWith) -> None:
     """Later, Twilio would have to let it go before it could leave; earlier it may go out."""
     assert isinstance(before_send(claim_with(), at=LAST_CALL - timedelta(microseconds=1)), Send)
     assert before_send(claim_with(), at=LAST_CALL) == before_send(claim_with(), at=NIGHT)
@@ -158,36 +171,124 @@ def test_the_last_call_is_ten_seconds_before_the_window_closes(claim_with: Claim
 
 def test_by_night_a_text_waits_for_the_opening(claim_with: ClaimWith) -> None:
     """Until 08:00 in New York, with quiet hours as the reason."""
-    assert before_send(claim_with(), at=NIGHT) == Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")
+    decision = before_send(claim_with(), at=NIGHT, profile=AT_ONCE)
+    assert decision == Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")
 
 
-# the customer's zone, the business's zone, the decision at 21:00 in New York, where it is 20:00 in Chicago
+def test_what_waits_for_an_opening_is_due_over_ten_minutes_and_each_row_at_its_own_time(claim_with: ClaimWith) -> None:
+    """Deciding twice does not move it."""
+    rows = [claim_with(id=UUID(int=number)) for number in range(200)]
+    decisions = [before_send(row, at=NIGHT) for row in rows]
+    assert decisions == [before_send(row, at=NIGHT + timedelta(hours=3)) for row in rows]
+    times = [decision.until for decision in decisions if isinstance(decision, Defer)]
+    assert len(set(times)) == 200
+    assert OPENING <= min(times) < OPENING + MINUTE
+    assert OPENING + timedelta(minutes=9) < max(times) < OPENING + timedelta(minutes=10)
+
+
+def test_a_text_that_expires_soon_after_the_opening_has_its_turn_before_that(claim_with: ClaimWith) -> None:
+    """The spread is over what is left of its life."""
+    expires_at = OPENING + timedelta(minutes=2)
+    rows = [claim_with(id=UUID(int=number), expires_at=expires_at) for number in range(50)]
+    decisions = [before_send(row, at=NIGHT) for row in rows]
+    assert all(isinstance(each, Defer) and each.until < expires_at - policy.MIN_LIFE for each in decisions)
+
+
+# the customer's zone, number, the business's zone, the decision at 21:00 in New York, where it is 20:00 in Chicago
 WHOSE_NIGHT = [
-    ("America/Chicago", "America/New_York", Send),
-    ("America/New_York", "America/Chicago", Defer),
-    (None, "America/Chicago", Send),
-    ("EST", "America/Chicago", Send),
-    (None, None, Defer),
-    ("UTC", "UTC", Defer),
+    ("America/Chicago", "+12125550123", "America/New_York", Send),
+    ("America/New_York", "+13125550123", "America/Chicago", Defer),
+    (None, "+13125550123", "America/Chicago", Send),
+    (None, "+13125550123", None, Send),
+    (None, "+12125550123", "America/Chicago", Defer),
+    (None, "+13125550123", "America/New_York", Defer),
+    ("Central Standard Time", "+12125550123", "America/New_York", Send),
+    ("UTC", "+12125550123", "America/Chicago", Defer),
 ]
 
 
-@pytest.mark.parametrize(("customers", "businesss", "decision"), WHOSE_NIGHT)
-def test_the_customers_clock_decides_and_the_businesss_when_it_is_unknown(
-    claim_with: ClaimWith, customers: str | None, businesss: str | None, decision: type[Send] | type[Defer]
+@pytest.mark.parametrize(("customers", "phone", "businesss", "decision"), WHOSE_NIGHT)
+def test_the_customers_clock_decides_and_with_no_zone_the_numbers_and_the_businesss_both(
+    claim_with: ClaimWith, customers: str | None, phone: str, businesss: str | None, decision: type[Send] | type[Defer]
 ) -> None:
-    """With neither known, the text waits until it is day in every US zone."""
-    claim = claim_with(timezone=customers, business_timezone=businesss)
+    """The business's zone is never a licence when the number says otherwise."""
+    claim = claim_with(timezone=customers, phone=phone, business_timezone=businesss)
     assert isinstance(before_send(claim, at=NIGHT), decision)
 
 
-def test_a_place_without_a_permitted_hour_fails_the_text(
-    claim_with: ClaimWith, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No zone is like that today; the text would otherwise wait for ever."""
-    never = QuietHoursCheck(can_send=False, next_send_at=None, closes_at=None, rule="no hours")
-    monkeypatch.setattr(policy, "check_quiet_hours", lambda *_, **__: never)
-    assert before_send(claim_with(), at=NOON) == End("failed", "No permitted hour within eight days: no hours")
+def test_a_text_of_a_state_with_a_daily_cap_is_sent_under_it(claim_with: ClaimWith) -> None:
+    """Florida's three; `begin` counts."""
+    decision = before_send(claim_with(phone="+13055550123"), at=NOON)
+    assert isinstance(decision, Send)
+    assert decision.daily_cap == 3
+
+
+@pytest.mark.parametrize("changes", [{"message_class": "transactional"}, {"phone": "+12125550123"}])
+def test_no_other_text_is_capped(claim_with: ClaimWith, changes: dict[str, Any]) -> None:
+    """A receipt may be the fourth text of the day; New York has no cap."""
+    decision = before_send(claim_with(**{"phone": "+13055550123"} | changes), at=NOON)
+    assert isinstance(decision, Send)
+    assert decision.daily_cap is None
+
+
+def test_a_capped_text_waits_until_there_is_room_or_for_the_opening_after_it(claim_with: ClaimWith) -> None:
+    """In Florida, which closes at 20:00."""
+    why = "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)"
+    claim = claim_with(phone="+13055550123")
+    assert after_cap(claim, free_at=NOON) == Defer(NOON, "quiet_hours", why)
+    assert after_cap(claim, free_at=NIGHT, profile=AT_ONCE) == Defer(OPENING, "quiet_hours", why)
+
+
+def test_a_capped_text_that_expires_before_there_is_room_is_cancelled(claim_with: ClaimWith) -> None:
+    """It would never be sent."""
+    claim = claim_with(phone="+13055550123", expires_at=NOON)
+    assert isinstance(after_cap(claim, free_at=NOON), End)
+
+
+def test_a_number_no_person_has_is_refused_by_name(claim_with: ClaimWith) -> None:
+    """And not scheduled for an hour at which it could never be texted either."""
+    decision = before_send(claim_with(phone="+18005550123"), at=NOON)
+    assert decision == End("failed", "Phone number is toll-free: no person's phone, no text is sent to it")
+
+
+def test_a_text_of_unknown_place_is_held_for_a_person(claim_with: ClaimWith) -> None:
+    """A satellite phone may be anywhere."""
+    decision = before_send(claim_with(phone="+881612345678", timezone=None, business_timezone=None), at=NOON)
+    assert decision == End(
+        "failed", "No time zone is known for a +881 number: set the customer's timezone to where they are"
+    )
+
+
+def test_texts_to_a_stopped_state_are_held_and_transactional_ones_go(claim_with: ClaimWith) -> None:
+    """A declared emergency."""
+    stopped = {"stopped_states": ["LA", "NY"]}
+    decision = before_send(claim_with(**stopped), at=NOON)
+    assert decision == End("failed", "Texts to NY are stopped: lift the stop for that state, then requeue")
+    assert isinstance(before_send(claim_with(message_class="transactional", **stopped), at=NOON), Send)
+
+
+def test_a_businesss_own_hours_narrow_the_window(claim_with: ClaimWith) -> None:
+    """Until six in the evening."""
+    decision = before_send(claim_with(business_hours="09:00-18:00"), at=NOON)
+    assert isinstance(decision, Send)
+    assert decision.valid_until == NIGHT - timedelta(hours=3, minutes=1)
+
+
+def test_hours_that_cannot_be_read_hold_the_text_and_say_what_to_write(claim_with: ClaimWith) -> None:
+    """A guess would be a licence."""
+    decision = before_send(claim_with(business_hours="nine to five"), at=NOON)
+    assert isinstance(decision, End)
+    assert decision.why == (
+        "The business's sms_hours cannot be read: 'nine to five' is no span of hours: "
+        "write Mon-Fri 09:00-18:00, Sat 10:00-16:00"
+    )
+
+
+def test_a_text_without_a_permitted_hour_is_held_for_a_person(claim_with: ClaimWith) -> None:
+    """A business that is open on no day the state permits; the text would otherwise wait for ever."""
+    decision = before_send(claim_with(business_hours="03:00-04:00"), at=NOON)
+    assert isinstance(decision, End)
+    assert decision.why.startswith("No permitted hour within 8 days: closed (federal, own) in America/New_York")
 
 
 def test_the_decision_does_not_change_the_claim(claim_with: ClaimWith) -> None:
@@ -279,20 +380,25 @@ def test_what_is_not_the_texts_fault_costs_no_attempt(
     assert decision == Retry(timedelta(minutes=minutes), reason, why, code, counted=False)
 
 
+# Twilio's code, its name, whether the recipient said stop, what is wrong with the number
 REFUSED_FOR_GOOD = [
-    (Rejected(21211, 400), "Twilio 21211: Invalid 'To' Phone Number"),
-    (Rejected(21610, 400), "Twilio 21610: Attempt to send to unsubscribed recipient"),
-    (Rejected(99999, 400), "Twilio 99999: not in our table of errors (HTTP 400)"),
+    (21211, "Invalid 'To' Phone Number", False, "invalid"),
+    (21614, "'To' number is not a valid mobile number", False, "not_mobile"),
+    (21610, "Attempt to send to unsubscribed recipient", True, None),
+    (99999, "not in our table of errors (HTTP 400)", False, None),
+    # Trouble with our sender is no word on the number.
+    (21612, 'Message cannot be sent with the current combination of "To" and/or "From" parameters', False, None),
 ]
 
 
-@pytest.mark.parametrize(("outcome", "why"), REFUSED_FOR_GOOD, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("code", "name", "opted_out", "phone_status"), REFUSED_FOR_GOOD)
 @pytest.mark.parametrize("first_send", [True, False])
 def test_what_will_be_refused_every_time_is_given_up_at_once(
-    claim_with: ClaimWith, outcome: Rejected, why: str, first_send: bool
+    claim_with: ClaimWith, code: int, name: str, opted_out: bool, phone_status: str | None, first_send: bool
 ) -> None:
-    """A wrong number, an opt-out, or a refusal nobody knows: no second try."""
-    assert after_send(claim_with(), outcome, first_send=first_send) == GiveUp(why, outcome.code)
+    """A wrong number, an opt-out, or a refusal nobody knows: no second try, and what it says of the number is kept."""
+    decision = after_send(claim_with(), Rejected(code, 400), first_send=first_send)
+    assert decision == GiveUp(f"Twilio {code}: {name}", code, opted_out, phone_status)
 
 
 # sends made, what Twilio asks to wait, how long the text waits
@@ -443,7 +549,7 @@ def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifte
         "over": over,
         "found": Settle(SID, "reconcile"),
     }
-    assert after_look(claim, sightings, at=NOON, in_doubt=in_doubt) == expected[then]
+    assert after_look(claim, sightings, at=NOON, profile=Profile(in_doubt=in_doubt)) == expected[then]
 
 
 # what the list holds, what other attempts own, what is concluded
@@ -462,10 +568,10 @@ def test_a_message_of_another_attempt_is_no_evidence(
 ) -> None:
     """The oldest one that nobody owns is this text's."""
     claim = claim_with(in_doubt_since=BEGUN + MINUTE, attempt_begun_at=BEGUN)
-    assert after_look(claim, sightings, at=NOON, in_doubt="resend", taken=frozenset(taken)) == conclusion
+    assert after_look(claim, sightings, at=NOON, taken=frozenset(taken)) == conclusion
 
 
 def test_a_doubt_without_an_attempt_on_record_is_looked_for_around_its_beginning(claim_with: ClaimWith) -> None:
     """An older installation's row may have no attempt."""
     claim = claim_with(in_doubt_since=BEGUN, attempt_begun_at=None)
-    assert after_look(claim, [sighting()], at=NOON, in_doubt="hold") == Settle(SID, "reconcile")
+    assert after_look(claim, [sighting()], at=NOON, profile=Profile(in_doubt="hold")) == Settle(SID, "reconcile")

@@ -10,18 +10,24 @@ ACTING = ("httpx", "prefect", "psycopg", "requests", "supabase", "twilio")
 PURE = [
     "smsretry",
     "smsretry.backoff",
+    "smsretry.calendars",
     "smsretry.data",
     "smsretry.decision",
     "smsretry.errors",
     "smsretry.models",
+    "smsretry.openings",
     "smsretry.outcome",
     "smsretry.phone",
     "smsretry.pipeline",
     "smsretry.policy",
     "smsretry.ports",
     "smsretry.quiet_hours",
+    "smsretry.rules",
     "smsretry.settings",
     "smsretry.twilio_errors",
+    "smsretry.week",
+    "smsretry.whereabouts",
+    "smsretry.windows",
 ]
 
 

@@ -177,7 +177,7 @@ MORNING = utc("2027-01-12T13:30")
 @pytest.mark.parametrize("zone", NO_PLACES, ids=lambda zone: repr(zone)[:40])
 def test_a_zone_that_names_no_place_falls_back_to_the_business(zone: str | None) -> None:
     """The business's zone then decides alone, and the rule says so."""
-    check = check_quiet_hours(zone, at=MORNING, fallback="America/Chicago")
+    check = check_quiet_hours(zone, at=MORNING, fallback="America/Chicago", rules="federal")
     assert check.rule == "08:00–21:00 in America/Chicago, the business's zone (the customer's is unknown)"
     assert check.next_send_at == utc("2027-01-12T14:00")
 
@@ -185,7 +185,7 @@ def test_a_zone_that_names_no_place_falls_back_to_the_business(zone: str | None)
 @pytest.mark.parametrize("zone", NO_PLACES, ids=lambda zone: repr(zone)[:40])
 def test_with_no_known_zone_a_text_waits_until_it_is_day_in_every_us_zone(zone: str | None) -> None:
     """Honolulu opens last, at 18:00 UTC in winter."""
-    check = check_quiet_hours(zone, at=MORNING, fallback=zone)
+    check = check_quiet_hours(zone, at=MORNING, fallback=zone, rules="federal")
     assert check.rule == "08:00–21:00 in every US zone (the customer's and the business's are unknown)"
     assert check.next_send_at == utc("2027-01-12T18:00")
 
@@ -224,7 +224,7 @@ nearby = st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=2))
 
 def first_permitted(zone: str | None, at: datetime) -> datetime:
     """The instant itself when it is permitted, otherwise the next opening."""
-    check = check_quiet_hours(zone, at=at)
+    check = check_quiet_hours(zone, at=at, rules="federal")
     if check.can_send:
         return at
     assert check.next_send_at is not None, "every place opens every day"
@@ -238,7 +238,7 @@ def test_a_text_is_never_told_to_go_out_in_quiet_hours(zone: str | None, at: dat
     permitted = first_permitted(zone, at)
     assert permitted >= at
     assert all(time(8) <= clock_in(name, permitted) < time(21) for name in ([zone] if zone else US_ZONES))
-    assert check_quiet_hours(zone, at=permitted).can_send
+    assert check_quiet_hours(zone, at=permitted, rules="federal").can_send
 
 
 @settings(max_examples=200, deadline=None)
@@ -263,7 +263,7 @@ def test_no_opening_is_passed_over(zone: str | None, at: datetime) -> None:
     permitted = first_permitted(zone, at)
     just_before = [permitted - timedelta(microseconds=1)] if permitted > at else []
     for moment in [*quarters(at, permitted), *just_before]:
-        assert not check_quiet_hours(zone, at=moment).can_send, moment
+        assert not check_quiet_hours(zone, at=moment, rules="federal").can_send, moment
 
 
 @settings(max_examples=200, deadline=None)
@@ -271,12 +271,12 @@ def test_no_opening_is_passed_over(zone: str | None, at: datetime) -> None:
 def test_the_closing_is_the_first_closed_instant(zone: str | None, at: datetime) -> None:
     """Open up to the last microsecond before it, closed at it."""
     opening = first_permitted(zone, at)
-    closes = check_quiet_hours(zone, at=opening).closes_at
+    closes = check_quiet_hours(zone, at=opening, rules="federal").closes_at
     assert closes is not None
     assert closes > opening
-    assert not check_quiet_hours(zone, at=closes).can_send
+    assert not check_quiet_hours(zone, at=closes, rules="federal").can_send
     for moment in [*quarters(opening, closes), closes - timedelta(microseconds=1)]:
-        assert check_quiet_hours(zone, at=moment).can_send, moment
+        assert check_quiet_hours(zone, at=moment, rules="federal").can_send, moment
 
 
 # An oracle: step through the minutes and read the clock on the wall. No local time is ever built.

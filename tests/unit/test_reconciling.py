@@ -11,6 +11,7 @@ from smsretry.errors import QueueUnreachable, UnforeseenError
 from smsretry.evidence import matching_sids
 from smsretry.models import Claim, Fate, InDoubtPolicy, ItemResult, Sighting
 from smsretry.pipeline import process_sms_retry_item
+from smsretry.profile import Profile
 from tests.unit.fakes import BODY, NOON, SID, FakeQueue, FakeSender
 
 ClaimWith = Callable[..., Claim]
@@ -45,7 +46,7 @@ def look(
 ) -> ItemResult:
     """One look at Twilio's list; nothing is ever sent by it."""
     sender = FakeSender(listed=listed)
-    result = process_sms_retry_item(claim, queue=queue, sender=sender, in_doubt=in_doubt)
+    result = process_sms_retry_item(claim, queue=queue, sender=sender, profile=Profile(in_doubt=in_doubt))
     assert sender.texts == []
     return result
 

@@ -1,8 +1,11 @@
 """What a wrong environment is answered with."""
 
+from datetime import timedelta
+
 import pytest
 
 from smsretry.errors import SettingsError
+from smsretry.profile import Profile
 from smsretry.settings import Settings, load_settings
 
 COMPLETE = {
@@ -99,6 +102,8 @@ MALFORMED = [
     ),
     ("TWILIO_FROM_NUMBER", "+1212555010", "Phone number has the wrong length for its country"),
     ("TWILIO_FROM_NUMBER", "+9992125550100", "Phone number has no known country code"),
+    ("SMSRETRY_QUIET_HOURS_RULES", "state", "Input should be 'federal' or 'us_states'"),
+    ("SMSRETRY_CLOSING_GUARD_SECONDS", "10", "Input should be greater than or equal to 60"),
 ]
 
 
@@ -136,3 +141,20 @@ def test_several_troubles_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         NO_URL,
         "TWILIO_ACCOUNT_SID: String should match pattern '^AC[0-9a-fA-F]{32}$'",
     ]
+
+
+def test_the_owners_decisions_are_read_and_have_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strict where the law differs between states; ten minutes for the herd, one for slow requests."""
+    assert load(monkeypatch, COMPLETE).profile == Profile()
+    changed = COMPLETE | {
+        "SMSRETRY_IN_DOUBT": "hold",
+        "SMSRETRY_QUIET_HOURS_RULES": "federal",
+        "SMSRETRY_OPENING_SPREAD_MINUTES": "30",
+        "SMSRETRY_CLOSING_GUARD_SECONDS": "300",
+    }
+    assert load(monkeypatch, changed).profile == Profile(
+        in_doubt="hold",
+        quiet_hours_rules="federal",
+        opening_spread=timedelta(minutes=30),
+        closing_guard=timedelta(minutes=5),
+    )

@@ -33,6 +33,8 @@ alter table public.sms_retry_queue
     add column if not exists recover_count integer not null default 0,
     add column if not exists rate_limit_count integer not null default 0,
     add column if not exists error_code integer,
+    add column if not exists message_class text not null default 'marketing',
+    add column if not exists why text,
     -- Rows that already wait get the same 48 hours from the day of the migration.
     add column if not exists expires_at timestamptz not null default (smsretry.clock() + interval '48 hours');
 
@@ -46,6 +48,8 @@ comment on column public.sms_retry_queue.reconciled_claim_no is 'The last claim 
 comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower"; costs an attempt only past a cap.';
 comment on column public.sms_retry_queue.recover_count is 'How often a claim of this row died before its send began.';
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
+comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
+comment on column public.sms_retry_queue.why is 'Why it waits for scheduled_for, in words and with the rule, when that is no failure (see last_error).';
 comment on column public.sms_retry_queue.attempt_count is 'Sends really made from the queue. A deferral, a recovery of an unbegun claim and a request that was never sent do not count.';
 
 -- One row a send that was begun. Append-only: a row is inserted by begin, settled once, and never deleted by the API.
@@ -61,6 +65,8 @@ create table if not exists public.sms_send_attempts (
     error_code integer,
     twilio_sid text,
     consent_status text,
+    consent_at timestamptz,
+    consent_source text,
     quiet_hours_rule text,
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
@@ -77,6 +83,12 @@ create table if not exists public.sms_send_attempts (
 );
 comment on table public.sms_send_attempts is 'Every send that was begun and what became of it. Holds no phone number and no body.';
 comment on column public.sms_send_attempts.attempt_number is '1, 2, 3 … for retries; 0 for a text''s first send by send_sms.';
+
+comment on column public.sms_send_attempts.consent_status is 'With consent_at and consent_source: the customer''s consent as it was read when the send began.';
+
+-- A business's own hours narrow everybody's. Text, so that a person can write and read it in a table editor.
+alter table public.businesses add column if not exists sms_hours text;
+comment on column public.businesses.sms_hours is 'Own hours for texts, on the customer''s clock: 09:00-18:00, or Mon-Fri 09:00-18:00, Sat 10:00-16:00. Null: no own ones.';
 
 -- An old worker's claims: whether their texts went out is unknown, so they are begun, and recovery puts them in doubt.
 with old_claim as (
@@ -123,6 +135,10 @@ create index if not exists sms_retry_queue_due
     on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is null;
 create index if not exists sms_retry_queue_in_doubt
     on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
+-- The texts of a person: for the daily cap, and for an opt-out. A number may be several customers'.
+create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
+create index if not exists customers_phone on public.customers (phone);
+create index if not exists send_logs_customer_id on public.send_logs (customer_id);
 -- Recovery reads all claims. By id: an index on the lease itself would cost every begin its HOT update.
 create index if not exists sms_retry_queue_claimed
     on public.sms_retry_queue (id) where status = 'processing';
@@ -136,6 +152,7 @@ begin
     for rule in
         select * from (values
             ('sms_retry_queue_status', $c$status in ('pending', 'processing', 'completed', 'failed', 'cancelled')$c$),
+            ('sms_retry_queue_message_class', $c$message_class in ('marketing', 'transactional')$c$),
             ('sms_retry_queue_reason', $c$reason in ('quiet_hours', 'twilio_error', 'rate_limit')$c$),
             -- Attempts count sends made; a row that may make none has no business being queued.
             ('sms_retry_queue_attempts', $c$attempt_count >= 0 and max_attempts >= 1$c$),
@@ -159,7 +176,6 @@ begin
 end
 $$;
 
--- Claims and finishes rewrite rows all day: vacuum by count, not by a share of the table.
 -- At most one row: there while sending makes no sense, for a reason that concerns the account or Twilio itself.
 create table if not exists smsretry.circuit (
     only_one boolean primary key default true check (only_one),
@@ -167,4 +183,17 @@ create table if not exists smsretry.circuit (
     why text not null
 );
 
+-- US states to which no marketing text goes until somebody lifts it: some forbid it during a declared emergency.
+create table if not exists smsretry.stopped_states (
+    state text primary key check (state ~ '^[A-Z]{2}$'),
+    stopped_at timestamptz not null,
+    why text not null
+);
+
+-- Claims and finishes rewrite rows all day: vacuum by count, not by a share of the table.
 alter table public.sms_retry_queue set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- An unreadable sms_hours holds every text of its business (the grammar is smsretry.rules.parse_week's).
+alter table public.businesses drop constraint if exists businesses_sms_hours;
+alter table public.businesses add constraint businesses_sms_hours check (
+    sms_hours ~ '^((, *|^)((Mon|Tue|Wed|Thu|Fri|Sat|Sun)(-(Mon|Tue|Wed|Thu|Fri|Sat|Sun))? )?[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])+$');

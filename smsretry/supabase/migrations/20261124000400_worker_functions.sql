@@ -7,21 +7,22 @@ create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
        q.scheduled_for, q.last_attempted_at, q.last_error, q.reason, q.created_at, q.updated_at,
        q.claim_no, q.claimed_at, q.expires_at,
-       q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count,
+       q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count, q.message_class,
        (select a.begun_at from public.sms_send_attempts a where a.id = q.attempt_id) as attempt_begun_at,
        exists (select 1 from smsretry.circuit) as circuit_open,
+       array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
        l.id is not null as send_log_found, l.subject as body, l.status as send_log_status,
        l.provider_message_id ->> 'twilio_sid' as known_sid,
        c.id is not null as customer_found, c.phone, c.timezone, c.sms_consent_status,
-       b.timezone as business_timezone
+       b.timezone as business_timezone, b.sms_hours as business_hours
 from public.sms_retry_queue q
 left join public.send_logs l on l.id = q.send_log_id
 left join public.customers c on c.id = q.customer_id
 left join public.businesses b on b.id = q.business_id;
 
 -- Take up to limit_count due rows (clamped to 500: PostgREST truncates answers at 1000), in turns: each
--- business's first due row, then each one's second. claimed_at is the database's clock. While the circuit is open
--- it takes one: the probe that may close it. Rows in doubt are not taken: whoever calls this sends what it gets.
+-- business's first due row, then each one's second. claimed_at is the database's clock. Rows in doubt are not taken:
+-- whoever calls this sends what it gets.
 create or replace function public.claim_due_sms_retries(limit_count integer default 50)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = ''
@@ -33,9 +34,6 @@ declare
     v_limit integer := least(greatest(coalesce(limit_count, 50), 0), 500);
     v_ids uuid[];
 begin
-    if exists (select 1 from smsretry.circuit) then
-        v_limit := least(v_limit, 1);
-    end if;
     with recursive business (id) as (
         -- One index probe a business, instead of reading every due row of the busiest one.
         (select q.business_id from public.sms_retry_queue q
@@ -135,27 +133,59 @@ begin
 end
 $$;
 
+-- When one more text may go to a number, by a cap on texts in 24 hours; null: now. Counted is what may have reached
+-- the phone from this business: sends accepted, in doubt or under way, and what the application sent itself.
+create or replace function smsretry.capped_until(business_id uuid, phone text, cap integer, at timestamptz)
+returns timestamptz language sql set search_path = '' as $$
+    with person as materialized (
+        select c.id from public.customers c
+        where c.phone = capped_until.phone and c.business_id = capped_until.business_id
+    ),
+    reached (at) as (
+        select coalesce(a.finished_at, a.begun_at)
+        from person p
+        join public.sms_retry_queue q on q.customer_id = p.id
+        join public.sms_send_attempts a on a.retry_id = q.id
+        where coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
+        union all
+        select coalesce(l.updated_at, l.created_at)
+        from person p
+        join public.send_logs l on l.customer_id = p.id
+        where l.channel = 'sms' and smsretry.is_sent(l.provider_message_id)
+          and not exists (select 1 from public.sms_retry_queue q
+                          join public.sms_send_attempts a on a.retry_id = q.id
+                          where q.send_log_id = l.id and a.outcome = 'accepted')
+    )
+    -- The text that must be a day old before there is room for one more: the cap-th from the end.
+    select r.at + interval '24 hours' from reached r
+    where r.at > capped_until.at - interval '24 hours'
+    order by r.at desc
+    offset greatest(capped_until.cap, 1) - 1 limit 1
+$$;
+
 -- Just before the request leaves: may it, still? The attempt's row is written in the same transaction that
--- reads consent. May be repeated with the same attempt_id.
---   verdict: go | lost (another worker has the row) | closed (send_before has come: decide again) | ended (the row
---   is finished, reason says why)
+-- reads consent and counts the texts of the day. May be repeated with the same attempt_id.
+--   verdict: go | lost (another worker has the row) | closed (send_before has come: decide again) | capped (the number
+--   has had daily_cap texts in 24 hours: not before free_at) | ended (the row is finished, reason says why)
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
     attempt_id uuid,
     send_before timestamptz,
     quiet_hours_rule text,
-    first_send boolean default false
+    first_send boolean default false,
+    daily_cap integer default null
 )
-returns table (verdict text, reason text, decided_at timestamptz)
+returns table (verdict text, reason text, decided_at timestamptz, free_at timestamptz)
 language plpgsql security invoker set search_path = '' as $$
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
-    v_consent text;
+    v_customer public.customers;
     v_sent boolean;
     v_refusal text;
+    v_free_at timestamptz;
 begin
     if begin_sms_attempt.claim_no is null or begin_sms_attempt.attempt_id is null or begin_sms_attempt.send_before is null then
         raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked' using errcode = 'SR422';
@@ -165,41 +195,54 @@ begin
     if not found or v_row.status <> 'processing' or v_row.claim_no <> begin_sms_attempt.claim_no
         or v_row.in_doubt_since is not null
         or v_row.begun_at is not null and v_row.attempt_id <> begin_sms_attempt.attempt_id then
-        return query select 'lost', null::text, v_now;
+        return query select 'lost', null::text, v_now, null::timestamptz;
         return;
     end if;
     if v_row.begun_at is not null then -- the answer to the same call was lost on its way
-        return query select 'go', null::text, v_now;
+        return query select 'go', null::text, v_now, null::timestamptz;
         return;
     end if;
 
     -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
-    select c.sms_consent_status into v_consent from public.customers c where c.id = v_row.customer_id for share;
+    select * into v_customer from public.customers c where c.id = v_row.customer_id for share;
+    if begin_sms_attempt.daily_cap is not null and v_customer.phone is not null then
+        -- One at a time to a number, or two texts would each count without the other.
+        perform pg_advisory_xact_lock(hashtextextended(v_row.business_id::text || v_customer.phone, 0));
+        v_free_at := smsretry.capped_until(v_row.business_id, v_customer.phone, begin_sms_attempt.daily_cap, v_now);
+    end if;
+    v_now := smsretry.clock();
     select smsretry.is_sent(l.provider_message_id) into v_sent from public.send_logs l where l.id = v_row.send_log_id;
     v_refusal := case
         when v_sent then 'Already sent'
-        when v_consent = 'opted_out' then 'Customer opted out'
-        when v_consent is distinct from 'opted_in' then 'Customer opted out (consent is ' || coalesce(v_consent, 'missing') || ')'
+        when v_customer.sms_consent_status = 'opted_out' then 'Customer opted out'
+        when v_customer.sms_consent_status is distinct from 'opted_in'
+            then 'Customer opted out (consent is ' || coalesce(v_customer.sms_consent_status, 'missing') || ')'
         when v_row.expires_at <= v_now then 'Expired before it could be sent'
     end;
     if v_refusal is not null then
         perform smsretry.close_row(v_row.id, 'cancelled', v_refusal, null, v_now);
-        return query select 'ended', v_refusal, v_now;
+        return query select 'ended', v_refusal, v_now, null::timestamptz;
         return;
     end if;
     if v_now >= begin_sms_attempt.send_before then
-        return query select 'closed', null::text, v_now;
+        return query select 'closed', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_free_at > v_now then
+        return query select 'capped', null::text, v_now, v_free_at;
         return;
     end if;
 
-    insert into public.sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, consent_status, quiet_hours_rule)
+    insert into public.sms_send_attempts (
+        id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule)
     values (begin_sms_attempt.attempt_id, v_row.id,
             case when begin_sms_attempt.first_send then 0 else v_row.attempt_count + 1 end,
-            v_row.claim_no, v_now, v_consent, begin_sms_attempt.quiet_hours_rule);
+            v_row.claim_no, v_now, v_customer.sms_consent_status, v_customer.sms_consent_at,
+            v_customer.sms_consent_source, begin_sms_attempt.quiet_hours_rule);
     update public.sms_retry_queue q
-    set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, updated_at = v_now
+    set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null, updated_at = v_now
     where q.id = v_row.id;
-    return query select 'go', null::text, v_now;
+    return query select 'go', null::text, v_now, null::timestamptz;
 end
 $$;
 
@@ -207,6 +250,8 @@ $$;
 -- May be repeated: the second call finds the attempt settled and changes nothing.
 --   outcome → next_status: accepted → completed; rejected, not_sent → pending (after retry_in) or failed;
 --   in_doubt → pending, marked, and out of reach of the claim
+-- What Twilio says of the number it was sent to (`phone`) is kept: opted_out ends the consent of everybody at the business
+-- who has it, phone_status tells the application that the number takes no texts.
 create or replace function public.finish_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -218,7 +263,10 @@ create or replace function public.finish_sms_attempt(
     twilio_sid text default null,
     retry_in interval default null,
     reason text default null,
-    counted boolean default true
+    counted boolean default true,
+    phone text default null,
+    opted_out boolean default false,
+    phone_status text default null
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
 language plpgsql security invoker set search_path = '' as $$
@@ -275,6 +323,23 @@ begin
             perform smsretry.complete_row(v_row.id, finish_sms_attempt.twilio_sid, v_now);
         elsif finish_sms_attempt.next_status = 'failed' then
             perform smsretry.close_row(v_row.id, 'failed', finish_sms_attempt.error, finish_sms_attempt.error_code, v_now);
+        end if;
+        if finish_sms_attempt.opted_out or finish_sms_attempt.phone_status is not null then
+            begin
+                if finish_sms_attempt.opted_out then
+                    perform smsretry.set_consent(
+                        v_row.business_id, v_row.customer_id, finish_sms_attempt.phone, 'opted_out',
+                        'twilio_' || finish_sms_attempt.error_code, v_now);
+                end if;
+                update public.customers c set phone_status = finish_sms_attempt.phone_status
+                where c.business_id = v_row.business_id and c.phone = finish_sms_attempt.phone
+                  and finish_sms_attempt.phone_status is not null;
+            exception when others then
+                -- The columns, checks and triggers are the application's. If they refuse the mark, the outcome counts
+                -- all the same, and Twilio will refuse the next text as it did this one.
+                raise warning 'The customer of row % could not be marked after Twilio''s %: %',
+                    v_row.id, finish_sms_attempt.error_code, sqlstate;
+            end;
         end if;
     elsif v_attempt.claim_no is distinct from finish_sms_attempt.claim_no
         or not (v_attempt.settled_by is not distinct from 'callback' -- Twilio's report was faster than its answer
@@ -432,9 +497,28 @@ begin
 end
 $$;
 
+-- Stop marketing texts to a US state; why: the emergency. Null lifts the stop.
+create or replace function public.set_sms_state_stop(state text, why text)
+returns boolean language plpgsql security invoker set search_path = '' as $$
+#variable_conflict use_column
+begin
+    if (set_sms_state_stop.state ~ '^[A-Z]{2}$') is not true then
+        raise exception 'state must be two capital letters, such as LA' using errcode = 'SR422';
+    end if;
+    if set_sms_state_stop.why is null then
+        delete from smsretry.stopped_states s where s.state = set_sms_state_stop.state;
+        return false;
+    end if;
+    insert into smsretry.stopped_states (state, stopped_at, why)
+    values (set_sms_state_stop.state, smsretry.clock(), set_sms_state_stop.why)
+    on conflict (state) do update set why = excluded.why;
+    return true;
+end
+$$;
+
 -- Back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
 create or replace function public.defer_sms_retry(
-    retry_id uuid, claim_no bigint, until timestamptz, reason text default null, error text default null
+    retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null
 )
 returns boolean language plpgsql security invoker set search_path = '' as $$
 #variable_conflict use_column
@@ -446,7 +530,7 @@ begin
     end if;
     update public.sms_retry_queue q
     set status = 'pending', scheduled_for = defer_sms_retry.until,
-        reason = coalesce(defer_sms_retry.reason, q.reason), last_error = coalesce(defer_sms_retry.error, q.last_error),
+        reason = coalesce(defer_sms_retry.reason, q.reason), why = coalesce(defer_sms_retry.why, q.why),
         claimed_at = null, updated_at = v_now
     where q.id = defer_sms_retry.retry_id and q.status = 'processing'
       and q.claim_no = defer_sms_retry.claim_no and q.begun_at is null;

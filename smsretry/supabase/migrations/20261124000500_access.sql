@@ -51,7 +51,7 @@ grant select on public.businesses to service_role;
 revoke all on schema smsretry from public;
 grant usage on schema smsretry to service_role, authenticated; -- authenticated: the default of expires_at reads the clock
 grant select on smsretry.claimed_retry to service_role;
-grant select, insert, update, delete on smsretry.circuit to service_role;
+grant select, insert, update, delete on smsretry.circuit, smsretry.stopped_states to service_role;
 
 -- What is right, what is not and what to do about it: for `smsretry doctor`. Reads only.
 create or replace function public.check_sms_retry_setup()
@@ -59,9 +59,9 @@ returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = '' as $$
     with api (name) as (
         select unnest(array[
-            'queue_sms_retry', 'claim_due_sms_retries', 'claim_sms_retry', 'begin_sms_attempt', 'finish_sms_attempt',
-            'claim_doubtful_sms_retries', 'reconcile_sms_retry', 'settle_sms_attempt', 'set_sms_circuit',
-            'defer_sms_retry', 'end_sms_retry', 'recover_stuck_sms_retries', 'check_sms_retry_setup'])
+            'queue_sms_retry', 'record_sms_consent', 'claim_due_sms_retries', 'claim_sms_retry', 'begin_sms_attempt',
+            'finish_sms_attempt', 'claim_doubtful_sms_retries', 'reconcile_sms_retry', 'settle_sms_attempt',
+            'set_sms_circuit', 'set_sms_state_stop', 'defer_sms_retry', 'end_sms_retry', 'recover_stuck_sms_retries', 'check_sms_retry_setup'])
     ),
     callable as (
         select a.name, count(p.oid) as found,
@@ -117,9 +117,9 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'smsretry'::regnamespace
            or (p.pronamespace = 'public'::regnamespace and p.proname in (
-               'queue_sms_retry', 'claim_due_sms_retries', 'claim_sms_retry', 'begin_sms_attempt', 'finish_sms_attempt',
-               'claim_doubtful_sms_retries', 'reconcile_sms_retry', 'settle_sms_attempt', 'set_sms_circuit',
-            'defer_sms_retry', 'end_sms_retry', 'recover_stuck_sms_retries', 'check_sms_retry_setup'))
+               'queue_sms_retry', 'record_sms_consent', 'claim_due_sms_retries', 'claim_sms_retry', 'begin_sms_attempt',
+               'finish_sms_attempt', 'claim_doubtful_sms_retries', 'reconcile_sms_retry', 'settle_sms_attempt',
+               'set_sms_circuit', 'set_sms_state_stop', 'defer_sms_retry', 'end_sms_retry', 'recover_stuck_sms_retries', 'check_sms_retry_setup'))
     loop
         execute format('revoke all on function %s from public, anon, authenticated', f);
         execute format('grant execute on function %s to service_role', f);

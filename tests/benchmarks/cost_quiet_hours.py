@@ -1,0 +1,70 @@
+"""What one check costs, and what importing it costs. By hand: `python -m tests.benchmarks.cost_quiet_hours`."""
+
+import subprocess
+import sys
+import timeit
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any
+
+from smsretry.quiet_hours import check_quiet_hours
+
+DAY = datetime(2027, 1, 12, 18, 30, tzinfo=UTC)
+NIGHT = datetime(2027, 1, 13, 5, 30, tzinfo=UTC)
+NEW_YEAR = datetime(2027, 1, 1, 18, 30, tzinfo=UTC)
+CASES: list[tuple[str, datetime, dict[str, Any]]] = [
+    ("known zone, day", DAY, {"timezone": "America/New_York", "phone": "+12125550123"}),
+    ("known zone, night", NIGHT, {"timezone": "America/New_York", "phone": "+12125550123"}),
+    ("known zone, Louisiana, holiday", NEW_YEAR, {"timezone": "America/Chicago", "phone": "+12255550123"}),
+    ("area code, one zone, night", NIGHT, {"timezone": None, "phone": "+12125550123"}),
+    ("area code, two zones and the business's, day", DAY, {"phone": "+18505550123", "fallback": "America/Denver"}),
+    ("area code, two zones and the business's, night", NIGHT, {"phone": "+18505550123", "fallback": "America/Denver"}),
+    ("area code 867, six zones, night", NIGHT, {"phone": "+18675550123"}),
+    ("unknown area code, every US zone, day", DAY, {"phone": "+14575550123"}),
+    ("unknown area code, every US zone, night", NIGHT, {"phone": "+14575550123"}),
+    ("a number in France, day", DAY, {"phone": "+33612345678"}),
+]
+
+
+def microseconds(at: datetime, case: Mapping[str, Any]) -> tuple[float, float]:
+    """The best and the middle of nine rounds, the instant a little later every time."""
+    arguments = {"timezone": None, **case}
+    moments = [at + timedelta(seconds=second) for second in range(500)]
+
+    def round_() -> None:
+        for moment in moments:
+            check_quiet_hours(at=moment, **arguments)
+
+    round_()
+    times = [spent / len(moments) * 1e6 for spent in timeit.repeat(round_, number=1, repeat=9)]
+    return min(times), median(times)
+
+
+def import_milliseconds(statement: str) -> float:
+    """How long a fresh interpreter takes for a statement, without its own start."""
+    script = f"import time; t = time.perf_counter(); {statement}; print((time.perf_counter() - t) * 1000)"
+    answers = [
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True) for _ in "12345"
+    ]
+    return min(float(answer.stdout) for answer in answers)
+
+
+def main() -> None:
+    """Print the table."""
+    for name, at, case in CASES:
+        best, middle = microseconds(at, case)
+        print(f"{name:50} {best:7.1f} µs best {middle:7.1f} µs median")
+    package = import_milliseconds("import smsretry.quiet_hours")
+    print(f"import smsretry.quiet_hours, the package with it: {package:.0f} ms")
+    alone = (
+        "import sys, types; p = types.ModuleType('smsretry'); p.__path__ = ['smsretry']; sys.modules['smsretry'] = p"
+    )
+    print(f"import smsretry.quiet_hours alone: {import_milliseconds(alone + '; import smsretry.quiet_hours'):.0f} ms")
+    holidays = "from smsretry.calendars import holidays_in"
+    first = import_milliseconds(f"{holidays}; holidays_in('US-LA', 2027)") - import_milliseconds(holidays)
+    print(f"the first holiday looked up: {first:.0f} ms, once a process")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Every zone × every change of its clocks in 2000–2037 ± 2 days × every state's hours, against the clocks on the wall.
+
+By hand: `python -m tests.benchmarks.oracle_quiet_hours [minutes between questions, 60] [first year] [last year]`.
+Zones with the same rules are asked once, states with the same hours too; each minute of the wall is read.
+"""
+
+import hashlib
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
+from functools import partial
+from importlib.resources import files
+
+from smsretry import data
+from smsretry.quiet_hours import check_quiet_hours
+from tests.unit.clocks import AREA_CODES, DAY, MINUTE, STATES, ZONE_STATES, Wall, both, questions, transitions
+
+AROUND = timedelta(days=2)
+TAIL = 7 * DAY
+
+
+def distinct_zones() -> list[str]:
+    """One name of each set of rules, a state's own name kept apart."""
+    names: dict[str, str] = {}
+    for name in sorted(data.place_names()):
+        rules = files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
+        names.setdefault(hashlib.sha256(rules).hexdigest() + ZONE_STATES.get(name, ""), name)
+    return list(names.values())
+
+
+def distinct_states() -> list[str]:
+    """One state of each set of hours; a state with holidays is its own."""
+    return list({str(hours) + (state if hours[3] else ""): state for state, hours in reversed(STATES.items())}.values())
+
+
+def compare(zone: str, step: int, years: range) -> tuple[int, int, int, list[str]]:
+    """Changes of clocks, instants asked about, minutes of the wall read, and the mismatches."""
+    asked, walls, wrong = 0, 0, []
+    moments = transitions(zone, years)
+    extra = ZONE_STATES.get(zone)
+    upto = int(2 * AROUND / MINUTE)
+    for moment in moments:
+        start = moment - AROUND
+        wall = Wall.read(zone, start, upto + TAIL)
+        walls += upto
+        for state in distinct_states():
+            minutes = wall.open_minutes(state)
+            if extra:
+                minutes = both(minutes, wall.open_minutes(extra))
+            phone = f"+1{AREA_CODES[state]}5550123"
+            for minute, is_open, change in questions(minutes, upto, step):
+                check = check_quiet_hours(zone, at=start + minute * MINUTE, phone=phone)
+                expected = start + change * MINUTE
+                asked += 1
+                if check.can_send is not is_open or (check.closes_at if is_open else check.next_send_at) != expected:
+                    wrong.append(
+                        f"{zone} {state} at {start + minute * MINUTE}: {check}, but {is_open} until {expected}"
+                    )
+    return len(moments), asked, walls, wrong
+
+
+def main() -> None:
+    """Print how much was compared, and every mismatch."""
+    step, first, last = [int(word) for word in sys.argv[1:]] + [60, 2000, 2037][len(sys.argv) - 1 :]
+    zones, began = distinct_zones(), time.perf_counter()
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(partial(compare, step=step, years=range(first, last + 1)), zones))
+    wrong = [line for result in results for line in result[3]]
+    changes = sum(result[0] for result in results)
+    asked = sum(result[1] for result in results)
+    walls = sum(result[2] for result in results)
+    print(*wrong[:20], sep="\n")
+    print(f"{len(zones)} zones, {changes:,} changes of clocks, {len(distinct_states())} sets of hours")
+    print(f"{asked:,} instants compared, {walls * len(distinct_states()):,} zone-minutes read for them")
+    print(f"{len(wrong)} mismatches in {time.perf_counter() - began:.0f} s")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""An oracle for quiet hours: step through the minutes and read the clock on the wall. No local time is ever built.
+
+Written without the code under test: the hours are typed from the sources, the zones are read with zoneinfo alone.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from itertools import groupby, pairwise
+from zoneinfo import ZoneInfo
+
+import holidays
+
+MINUTE = timedelta(minutes=1)
+DAY = 24 * 60
+Hours = tuple[float, float] | None
+
+# state: Monday to Friday, Saturday, Sunday (None: never), and whether its holidays are closed
+STATES: dict[str, tuple[Hours, Hours, Hours, bool]] = {
+    "federal": ((8, 21), (8, 21), (8, 21), False),
+    "AL": ((8, 20), (8, 20), None, True),
+    "CT": ((9, 20), (9, 20), (9, 20), False),
+    "FL": ((8, 20), (8, 20), (8, 20), False),
+    "KY": ((10, 21), (10, 21), (10, 21), False),
+    "LA": ((8, 20), (8, 20), None, True),
+    "MA": ((8, 20), (8, 20), (8, 20), False),
+    "MD": ((8, 20), (8, 20), (8, 20), False),
+    "MI": ((9, 21), (9, 21), (9, 21), False),
+    "MN": ((9, 21), (9, 21), (9, 21), False),
+    "MS": ((8, 20), (8, 20), None, False),
+    "NM": ((9, 21), (9, 21), (9, 21), False),
+    "NV": ((9, 20), (9, 20), (9, 20), False),
+    "OK": ((8, 20), (8, 20), (8, 20), False),
+    "OR": ((8, 20), (8, 20), (8, 20), False),
+    "PA": ((9, 19), (9, 19), None, True),
+    "RI": ((9, 18), (10, 17), None, True),
+    "TX": ((9, 21), (9, 21), (12, 21), False),
+    "UT": ((8, 21), (8, 21), None, True),
+    "WA": ((8, 20), (8, 20), (8, 20), False),
+    "WY": ((8, 20), (8, 20), (8, 20), False),
+}
+AREA_CODES = {
+    "AL": 205,
+    "CT": 203,
+    "FL": 305,
+    "KY": 502,
+    "LA": 225,
+    "MA": 617,
+    "MD": 410,
+    "MI": 313,
+    "MN": 612,
+    "MS": 228,
+    "NM": 505,
+    "NV": 702,
+    "OK": 405,
+    "OR": 503,
+    "PA": 215,
+    "RI": 401,
+    "TX": 214,
+    "UT": 801,
+    "WA": 206,
+    "WY": 307,
+    "federal": 415,
+}
+ZONE_STATES = {
+    "America/Boise": "OR",
+    "America/Detroit": "MI",
+    "America/Kentucky/Louisville": "KY",
+    "America/Kentucky/Monticello": "KY",
+    "America/Louisville": "KY",
+    "America/Menominee": "MI",
+    "US/Michigan": "MI",
+}
+"""The zones that say by themselves that a stricter state's rule applies."""
+
+
+@cache
+def zone_rules(name: str) -> ZoneInfo:
+    """A zone's rules from the pinned tzdata package."""
+    with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as source:
+        return ZoneInfo.from_file(source, key=name)
+
+
+@cache
+def closed_dates(state: str) -> frozenset[date]:
+    """The holidays of a state from 1999 to 2039, with the ones of its telemarketing law."""
+    years = range(1999, 2040)
+    days = set(holidays.country_holidays("US", subdiv=state, years=years))
+    if state == "LA":
+        days |= {date(year, 12, 26) for year in years}
+    if state == "PA":
+        good_fridays = holidays.country_holidays("US", subdiv="LA", years=years).get_named("Good Friday")
+        days |= {date(year, 6, 14) for year in years} | set(good_fridays)
+        days |= {date(year, 11, day) for year in years for day in range(2, 9) if date(year, 11, day).weekday() == 1}
+    return frozenset(days)
+
+
+@cache
+def week_of(state: str) -> bytes:
+    """One byte for every minute of the week, Monday first: 1 where a text is permitted."""
+    weekday, saturday, sunday, _ = STATES[state]
+    days = [weekday] * 5 + [saturday, sunday]
+    return b"".join(
+        bytes(hours is not None and hours[0] * 60 <= m < hours[1] * 60 for m in range(DAY)) for hours in days
+    )
+
+
+@dataclass(frozen=True)
+class Wall:
+    """What one zone's clocks show at every minute of a stretch of time."""
+
+    minutes_of_week: list[int]
+    dates: list[tuple[date, int, int]]
+    """Runs of the same date: the date, its first minute, the minute after its last."""
+
+    @classmethod
+    def read(cls, zone: str, start: datetime, minutes: int) -> "Wall":
+        """Read the clock `minutes` times."""
+        rules = zone_rules(zone)
+        shown = [(start + minute * MINUTE).astimezone(rules) for minute in range(minutes)]
+        ordinals = [local.toordinal() for local in shown]
+        of_week = [
+            (ordinal + 6) % 7 * DAY + local.hour * 60 + local.minute
+            for local, ordinal in zip(shown, ordinals, strict=True)
+        ]
+        runs, position = [], 0
+        for ordinal, run in groupby(ordinals):
+            length = sum(1 for _ in run)
+            runs.append((date.fromordinal(ordinal), position, position + length))
+            position += length
+        return cls(of_week, runs)
+
+    def open_minutes(self, state: str) -> bytes:
+        """One byte a minute: 1 where the state permits a text."""
+        table = week_of(state)
+        minutes = bytearray(map(table.__getitem__, self.minutes_of_week))
+        if STATES[state][3]:
+            for day, first, last in self.dates:
+                if day in closed_dates(state):
+                    minutes[first:last] = bytes(last - first)
+        return bytes(minutes)
+
+
+def both(one: bytes, other: bytes) -> bytes:
+    """Open where both are."""
+    return (int.from_bytes(one, "big") & int.from_bytes(other, "big")).to_bytes(len(one), "big")
+
+
+def questions(minutes: bytes, upto: int, step: int) -> Iterator[tuple[int, bool, int]]:
+    """Minutes to ask at, before `upto`: every `step`, and each change and the minute before; what holds, until when."""
+    position = 0
+    while position < upto:
+        is_open = minutes[position] == 1
+        change = minutes.find(b"\0" if is_open else b"\1", position)
+        assert change > position, "the stretch ends before the next change"
+        for minute in sorted(
+            {position, min(change - 1, upto - 1), *range(-(-position // step) * step, min(change, upto), step)}
+        ):
+            yield minute, is_open, change
+        position = change
+
+
+def transitions(zone: str, years: Sequence[int]) -> list[datetime]:
+    """The minutes at which a zone's clocks jump, found by reading its offset."""
+    rules, start = zone_rules(zone), datetime(years[0], 1, 1, tzinfo=UTC)
+    steps = [start + timedelta(hours=12 * half) for half in range(2 * 366 * len(years))]
+    offsets = [step.astimezone(rules).utcoffset() for step in steps]
+    found = []
+    for (low, before), (high, after) in pairwise(zip(steps, offsets, strict=True)):
+        if before != after:
+            while high - low > MINUTE:
+                middle = low + (high - low) // MINUTE // 2 * MINUTE
+                low, high = (middle, high) if middle.astimezone(rules).utcoffset() == before else (low, middle)
+            found.append(high)
+    return [moment for moment in found if moment.year in years]
+
+
+def open_in_all(zones: Iterable[str], states: Iterable[str], start: datetime, minutes: int) -> bytes:
+    """One byte a minute: 1 where every state permits a text on every zone's clock."""
+    result = b"\1" * minutes
+    states = list(states)
+    for zone in zones:
+        wall = Wall.read(zone, start, minutes)
+        for state in states:
+            result = both(result, wall.open_minutes(state))
+    return result

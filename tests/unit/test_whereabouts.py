@@ -1,0 +1,203 @@
+"""Where the person may be: a set of zones with their origins, never a guess."""
+
+import pytest
+
+from smsretry import data
+from smsretry.phone import recipient_problem
+from smsretry.whereabouts import US_ZONES, Whereabouts, whereabouts
+
+NY, CHICAGO, DENVER, PHOENIX, LA = (
+    "America/New_York",
+    "America/Chicago",
+    "America/Denver",
+    "America/Phoenix",
+    "America/Los_Angeles",
+)
+BOISE, CENTER = "America/Boise", "America/North_Dakota/Center"
+EDMONTON, HALIFAX, ST_JOHNS = "America/Edmonton", "America/Halifax", "America/St_Johns"
+VANCOUVER, TORONTO, WINNIPEG = "America/Vancouver", "America/Toronto", "America/Winnipeg"
+
+
+def zones(found: Whereabouts) -> set[str]:
+    """The names of the set."""
+    return {zone.name for zone in found.zones}
+
+
+def states(found: Whereabouts) -> set[str]:
+    """The states whose rules apply."""
+    return {state.name for state in found.states}
+
+
+def at_area_code(npa: int) -> Whereabouts:
+    """Somebody of whom only the number is known."""
+    return whereabouts(None, phone=f"+1{npa}5550123")
+
+
+SPLIT = {
+    208: {BOISE, DENVER, LA},
+    219: {CHICAGO, NY},
+    270: {CHICAGO, NY},
+    308: {CHICAGO, DENVER},
+    423: {CHICAGO, NY},
+    541: {DENVER, LA},
+    574: {CHICAGO, NY},
+    605: {CHICAGO, DENVER, CENTER},
+    606: {CHICAGO, NY},
+    620: {CHICAGO, DENVER},
+    701: {CHICAGO, DENVER, CENTER},
+    775: {BOISE, DENVER, LA},
+    785: {CHICAGO, DENVER},
+    812: {CHICAGO, NY},
+    850: {CHICAGO, NY},
+    906: {CHICAGO, NY},
+    907: {"America/Adak", "America/Anchorage", "America/Juneau", "Pacific/Honolulu"},
+    928: {DENVER, PHOENIX},
+    250: {EDMONTON, VANCOUVER},
+    418: {HALIFAX, TORONTO},
+    807: {TORONTO, WINNIPEG},
+    867: {EDMONTON, "America/Fort_Nelson", TORONTO, VANCOUVER, "America/Whitehorse", WINNIPEG},
+}
+"""The 22 area codes whose answer in phonenumbers depends on the exchange."""
+LIBRARY_WRONG = {
+    219: {CHICAGO, NY},
+    270: {CHICAGO, NY},
+    423: {CHICAGO, NY},
+    689: {NY},
+    474: {EDMONTON, "America/Regina"},
+    879: {HALIFAX, ST_JOHNS},
+}
+"""The six that phonenumbers gets wrong."""
+OVERLAYS = {364: {CHICAGO, NY}, 448: {CHICAGO, NY}, 930: {CHICAGO, NY}, 458: {DENVER, LA}, 236: {EDMONTON, VANCOUVER}}
+NEW = {436: ({NY}, {"OH"}), 621: ({CHICAGO}, {"TX"}), 679: ({NY}, {"MI"})}
+
+
+@pytest.mark.parametrize(("npa", "expected"), [*SPLIT.items(), *LIBRARY_WRONG.items(), *OVERLAYS.items()])
+def test_an_area_code_gives_every_zone_it_reaches_into(npa: int, expected: set[str]) -> None:
+    """Split area codes, the library's errors, and overlays of split ones."""
+    assert zones(at_area_code(npa)) == expected
+
+
+def test_there_are_22_split_area_codes() -> None:
+    """The list of the measurements is complete."""
+    assert len(SPLIT) == 22
+
+
+@pytest.mark.parametrize("npa", NEW)
+def test_a_new_area_code_that_the_library_does_not_know_is_not_refused(npa: int) -> None:
+    """Ohio, Houston and Detroit have a row of our own."""
+    found = at_area_code(npa)
+    assert (zones(found), states(found)) == NEW[npa]
+    assert found.refused is None
+
+
+@pytest.mark.parametrize("npa", [457, 471, 483, 729, 837, 861, 924])
+def test_an_area_code_in_no_table_gives_every_us_zone(npa: int) -> None:
+    """It may be anywhere in the country."""
+    assert zones(at_area_code(npa)) == set(US_ZONES)
+
+
+def test_a_caribbean_area_code_is_abroad() -> None:
+    """+1 876 is Jamaica; +1 671 is Guam, a US territory."""
+    assert (zones(at_area_code(876)), at_area_code(876).country) == ({"America/Jamaica"}, "JM")
+    assert (zones(at_area_code(671)), at_area_code(671).country) == ({"Pacific/Guam"}, "US")
+
+
+REFUSED = {
+    "+18005550123": "toll-free",
+    "+18335550123": "toll-free",
+    "+19005550123": "premium-rate",
+    "+15005550123": "personal",
+    "+16005550123": "non-geographic",
+    "+448001111111": "toll-free",
+    "+449012345678": "premium-rate",
+    "+10125550123": "malformed",
+    "+12121550123": "malformed",
+    "+1212555012": "wrong length",
+    "2125550123": "not E.164",
+    "": "not E.164",
+    "+9992125550123": "no known country code",
+}
+
+
+@pytest.mark.parametrize(("phone", "why"), REFUSED.items())
+def test_a_number_that_is_nobodys_phone_is_refused_by_name(phone: str, why: str) -> None:
+    """Whatever zone is known besides; the reason never quotes the number."""
+    found = whereabouts(NY, phone=phone, fallback=CHICAGO)
+    assert found.refused is not None
+    assert why in found.refused
+    assert not found.zones
+    assert not phone or phone not in found.refused
+    assert recipient_problem(phone) == found.refused
+
+
+def test_the_customers_own_zone_is_the_only_one_but_the_area_codes_state_still_counts() -> None:
+    """A Floridian number in Louisville: Kentucky's clock, both states' rules."""
+    found = whereabouts("America/Kentucky/Louisville", phone="+13055550123", fallback=LA)
+    assert zones(found) == {"America/Kentucky/Louisville"}
+    assert states(found) == {"FL", "KY"}
+
+
+def test_the_businesss_zone_joins_the_area_codes_and_says_so() -> None:
+    """Each member says where it came from."""
+    found = whereabouts(None, phone="+18505550123", fallback=DENVER)
+    assert {zone.name: zone.origin for zone in found.zones} == {
+        CHICAGO: "area code 850",
+        NY: "area code 850",
+        DENVER: "the business's zone",
+    }
+
+
+def test_without_a_country_the_text_is_held_whatever_the_businesss_zone_is() -> None:
+    """A satellite phone may be anywhere."""
+    found = whereabouts(None, phone="+870773111632", fallback=NY)
+    assert not found.zones
+    assert found.held == "No time zone is known for a +870 number: set the customer's timezone to where they are"
+
+
+def test_indonesia_has_three_clocks() -> None:
+    """The library knows Jakarta's only."""
+    assert zones(whereabouts(None, phone="+6281234567890")) == {"Asia/Jakarta", "Asia/Jayapura", "Asia/Makassar"}
+
+
+ALIASES = {
+    "EST": {NY},
+    "edt": {NY},
+    " CST ": {CHICAGO},
+    "US Eastern": {NY},
+    "Eastern Standard Time": {NY},
+    "US Mountain Standard Time": {PHOENIX},
+    "MST": {DENVER, PHOENIX},
+    "PST8PDT": {LA},
+    "Tokyo Standard Time": {"Asia/Tokyo"},
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), ALIASES.items())
+def test_names_that_stand_for_a_place_are_read_as_it(name: str, expected: set[str]) -> None:
+    """Windows names and abbreviations; a note says what was made of them."""
+    found = whereabouts(name, phone="+12125550123")
+    assert zones(found) == expected
+    assert "is read as" in found.notes[0]
+
+
+@pytest.mark.parametrize("name", ["UTC", "GMT+5", "Etc/GMT+5", "local", "America/NewYork", "x" * 300, "UTC-11"])
+def test_a_name_that_stands_for_no_place_is_unknown_and_the_reason_kept(name: str) -> None:
+    """The area code then decides."""
+    found = whereabouts(name, phone="+12125550123")
+    assert zones(found) == {NY}
+    assert "names no place" in found.notes[0]
+
+
+def test_every_zone_of_every_table_is_a_place() -> None:
+    """A misspelt row would hold texts for ever."""
+    named = {zone for row in data.table("npa_zones") for zone in row["conservative_union"].split("+")}
+    for table in ("npa_overrides", "zone_aliases", "country_windows"):
+        named |= {zone for row in data.table(table) for zone in row["zones"].split("+") if zone}
+    named |= {row["zone"] for row in data.table("zone_states")}
+    assert named <= data.place_names()
+
+
+def test_every_row_of_our_own_tables_has_a_source() -> None:
+    """A rule without a source is an opinion."""
+    names = ("npa_overrides", "npa_refused", "zone_aliases", "zone_states", "state_rule_ids", "country_windows")
+    assert all(row["source"] for name in (*names, "holiday_overrides") for row in data.table(name))

@@ -1,0 +1,66 @@
+"""Whose time zone data decides, and how old it is."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import tzdata
+
+from smsretry.data import TZDATA
+from smsretry.doctor import _zone_data
+
+QUESTION = """
+import json, zoneinfo
+from datetime import UTC, datetime
+from smsretry.quiet_hours import check_quiet_hours
+at = datetime(2027, 1, 12, 17, tzinfo=UTC)
+check = check_quiet_hours("America/New_York", at=at, phone="+12125550123")
+local, = check.local_times(check.closes_at)
+system = at.astimezone(zoneinfo.ZoneInfo("America/New_York"))
+print(json.dumps([check.can_send, check.closes_at.isoformat(), local.hour, system.hour]))
+"""
+
+
+def test_the_pinned_data_decides_where_the_systems_is_wrong(tmp_path: Path) -> None:
+    """The system says that New York is on Honolulu's clock; `zoneinfo` believes it, and we do not."""
+    wrong = files("tzdata").joinpath("zoneinfo", "Pacific", "Honolulu").read_bytes()
+    (tmp_path / "America").mkdir()
+    (tmp_path / "America" / "New_York").write_bytes(wrong)
+    answer = subprocess.run(
+        [sys.executable, "-c", QUESTION],
+        env=os.environ | {"PYTHONTZPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(answer.stdout) == [True, "2027-01-13T02:00:00+00:00", 21, 7]
+
+
+@pytest.mark.parametrize(
+    ("version", "today", "ok", "advice"),
+    [
+        ("2026f", date(2026, 11, 24), True, ""),
+        ("2026f", date(2027, 1, 26), True, ""),
+        ("2026f", date(2027, 1, 27), True, "is 91 days old"),
+        ("2027a", date(2028, 3, 30), True, ""),
+        ("2027a", date(2028, 3, 31), True, "is 91 days old"),
+        ("2026e", date(2026, 11, 24), False, "is older than 2026f"),
+    ],
+)
+def test_old_zone_data_is_told_with_what_to_do(version: str, today: date, ok: bool, advice: str) -> None:
+    """Older than 90 days: a warning. Older than what the release was made with: an error."""
+    finding = _zone_data(today, version)
+    assert (finding.ok, version in finding.subject) == (ok, True)
+    assert (finding.advice or "").startswith(advice)
+    assert bool(finding.advice) == bool(advice)
+    assert not advice or "pip install --upgrade tzdata" in (finding.advice or "")
+
+
+def test_the_release_knows_the_zone_data_it_was_made_with() -> None:
+    """The pinned version is the one whose day of publication is written down."""
+    assert TZDATA[0] == tzdata.IANA_VERSION
