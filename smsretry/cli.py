@@ -207,7 +207,7 @@ def consent(
             source=source,
             business_id=business,
         )
-    _console.print(f"{recorded.customers} customers with this number, {recorded.cancelled} waiting texts cancelled.")
+    _console.print(f"Customers with this number: {recorded.customers}; waiting texts cancelled: {recorded.cancelled}.")
     if not opt_out:
         _console.print("If they had texted STOP, Twilio still refuses: they must text START to your number.")
 

@@ -10,7 +10,7 @@ from smsretry.cli import app
 from smsretry.errors import MigrationError, SettingsError
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
-from tests.conftest import Business
+from tests.conftest import PHONE, Business
 
 Command = Callable[..., Result]
 
@@ -19,14 +19,14 @@ Command = Callable[..., Result]
 def command(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command with the stack's settings, changed as told; None takes one away."""
 
-    def run(*arguments: str, **changes: str | None) -> Result:
+    def run(*arguments: str, stdin: str | None = None, **changes: str | None) -> Result:
         for name in Settings.model_fields:
             monkeypatch.delenv(name.upper(), raising=False)
         for name, value in {**stack.environment(), **changes}.items():
             if value is not None:
                 monkeypatch.setenv(name, value)
         monkeypatch.setenv("COLUMNS", "250")
-        return CliRunner().invoke(app, arguments)
+        return CliRunner().invoke(app, arguments, input=stdin)
 
     return run
 
@@ -116,3 +116,67 @@ def test_migrate_says_which_database_it_could_not_reach(command: Command) -> Non
     assert isinstance(result.exception, MigrationError)
     assert "--db-url" in str(result.exception)
     assert "secret" not in str(result.exception)
+
+
+def test_an_opt_out_by_telephone_is_recorded_by_number_and_cancels_what_waits(
+    business: Business, command: Command
+) -> None:
+    """The number may come from standard input, which no shell history keeps; it is not said again."""
+    row = business.due_text()
+    result = command("consent", "-", "--opt-out", "--source", "telephone", stdin=f"{PHONE}\n")
+    assert result.exit_code == 0
+    assert "Customers with this number: 1; waiting texts cancelled: 1." in result.output
+    assert PHONE not in result.output
+    assert (business.row(row)["status"], business.row(row)["last_error"]) == ("cancelled", "Customer opted out")
+
+
+def test_consent_is_given_to_one_business(business: Business, command: Command) -> None:
+    """And Twilio may still block the number, which is said."""
+    business.customer(consent="unknown")
+    refused = command("consent", PHONE, "--opt-in", "--source", "letter")
+    assert str(refused.exception) == "business_id is missing: consent is given to one business"
+    given = command("consent", PHONE, "--opt-in", "--source", "letter", "--business", str(business.id))
+    assert "Customers with this number: 1;" in given.output
+    assert "they must text START" in given.output
+
+
+def test_a_state_is_stopped_and_its_texts_held_until_the_stop_is_lifted(business: Business, command: Command) -> None:
+    """From the next run on; nobody else's texts are."""
+    held, sent = business.due_text(phone="+12255550123"), business.due_text()
+    assert command("stop", "LA", "--because", "A hurricane").exit_code == 0
+    command("process")
+    assert business.row(held)["last_error"] == "Texts to LA are stopped: lift the stop for that state, then requeue"
+    assert business.row(sent)["status"] == "completed"
+    assert command("stop", "la", "--lift").exit_code == 0
+    again = business.due_text(phone="+12255550123")
+    command("process")
+    assert business.row(again)["status"] == "completed"
+
+
+@pytest.mark.parametrize("arguments", [["XX", "--lift"], ["LA"], ["LA", "--lift", "--because", "Both"]])
+def test_a_stop_that_makes_no_sense_is_refused(command: Command, arguments: list[str]) -> None:
+    """Before anything is asked of the database."""
+    assert command("stop", *arguments).exit_code == 2
+
+
+def test_quiet_hours_are_explained_without_any_setting(command: Command) -> None:
+    """The line that a waiting row carries, then the week."""
+    result = command("quiet-hours", "+13055550123", "--at", "2027-01-13T01:30", SUPABASE_URL=None)
+    assert result.exit_code == 0
+    assert result.output.startswith(
+        "Quiet hours: 08:00–20:00 (federal, us-fl-501.616) in America/New_York, area code 305\n"
+    )
+    assert "Wed 13 Jan ········████████████····" in result.output
+
+
+@pytest.mark.parametrize("at", ["2027-01-12T20:30-05:00", "2027-01-13T01:30+0000", "2027-01-13 01:30"])
+def test_an_instant_is_given_with_its_offset_or_in_utc(command: Command, at: str) -> None:
+    """Three ways to say the same."""
+    assert "asked about Tue 12 Jan 20:30 EST" in command("quiet-hours", "+13055550123", "--at", at).output
+
+
+def test_hours_that_cannot_be_read_are_refused_with_what_to_write(command: Command) -> None:
+    """As before_send would."""
+    result = command("quiet-hours", "+13055550123", "--business-hours", "9 to 5")
+    assert result.exit_code == 2
+    assert "write Mon-Fri 09:00-18:00, Sat 10:00-16:00" in result.output
