@@ -158,7 +158,7 @@ class Queued(_Value):
 class Begun(_Value):
     """Answer of `begin_sms_attempt`: may the request leave?"""
 
-    verdict: Literal["go", "lost", "closed", "capped", "ended"]
+    verdict: Literal["go", "lost", "changed", "closed", "capped", "ended"]
     reason: str | None
     decided_at: AwareDatetime = Field(description="The database's clock when it answered.")
     free_at: AwareDatetime | None = Field(None, description="Of a capped one: when the number may have one more text.")

@@ -179,6 +179,10 @@ class _Item:
             case "capped":
                 free_at = begun.free_at or begun.decided_at
                 return self._put_off(policy.after_cap(self.claim, free_at=free_at, profile=self.profile))
+            case "changed":
+                why = "The customer's number has changed: the next run decides for the new one"
+                held = self.queue.defer(self.claim, until=self.claim.scheduled_for)
+                return self._result(held, "GivenBack", why)
             case "ended":
                 return self._result(True, "Cancelled", begun.reason or "")
             case "lost":

@@ -76,7 +76,7 @@ def _wait(claim: Claim, since: datetime, profile: Profile, why: str) -> Defer | 
         return End("failed", check.held)
     opening = check.next_send_at or since
     if claim.expires_at <= opening + MIN_LIFE:
-        return End("cancelled", f"Expires before the next permitted hour: {check.rule}")
+        return End("cancelled", f"Expires before it may go out. {why}")
     if check.can_send:
         return Defer(opening, "quiet_hours", why)
     closes_at = _check(claim, opening, profile).closes_at or opening

@@ -59,11 +59,18 @@ def parse_week(text: str) -> Week:
     Raises:
         ValueError: it says nothing of the kind.
     """
+    try:
+        return _parse_week(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; write hours such as Mon-Fri 09:00-18:00, Sat 10:00-16:00") from None
+
+
+def _parse_week(text: str) -> Week:
     spans: dict[int, list[tuple[int, int]]] = {day: [] for day in range(7)}
     for entry in text.split(","):
         match = _ENTRY.fullmatch(entry.strip())
         if match is None:
-            raise ValueError(f"{entry.strip()[:40]!r} is no span of hours: write Mon-Fri 09:00-18:00, Sat 10:00-16:00")
+            raise ValueError(f"{entry.strip()[:40]!r} is no span of hours")
         opens, closes = _clock(match[3]), _clock(match[4])
         if opens >= closes:
             raise ValueError(f"{entry.strip()[:40]!r} closes before it opens")

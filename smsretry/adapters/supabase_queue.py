@@ -112,6 +112,7 @@ class SupabaseQueue:
             "quiet_hours_rule": rule,
             "first_send": first_send,
             "daily_cap": daily_cap,
+            "phone": claim.phone,
         }
         return self._row(Begun, "begin_sms_attempt", values)
 

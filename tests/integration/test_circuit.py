@@ -162,5 +162,5 @@ def test_a_text_that_would_expire_before_the_morning_is_cancelled_tonight(
     business.connection.execute("update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'")
     assert run(queue, sender) == ["Cancelled"]
     assert business.row(row)["last_error"].startswith(
-        "Expires before the next permitted hour: 08:00–21:00 in Asia/Tokyo"
+        "Expires before it may go out. Quiet hours: 08:00–21:00 in Asia/Tokyo"
     )

@@ -92,7 +92,7 @@ def test_the_first_reason_is_told_when_there_are_several(claim_with: ClaimWith) 
         ({"phone": "+12125550123"}, "Text is empty: send_logs.subject holds no body"),
         ({"body": "Hi Ann"}, "Gave up after 3 attempts"),
         ({"attempt_count": 2}, "Expired before it could be sent"),
-        ({"expires_at": NIGHT + timedelta(hours=1)}, f"Expires before the next permitted hour: {NEW_YORK_RULE}"),
+        ({"expires_at": NIGHT + timedelta(hours=1)}, f"Expires before it may go out. Quiet hours: {NEW_YORK_RULE}"),
         ({"expires_at": NIGHT + timedelta(days=1)}, f"Quiet hours: {NEW_YORK_RULE}"),
     ]
     told = []
@@ -106,7 +106,7 @@ def test_the_first_reason_is_told_when_there_are_several(claim_with: ClaimWith) 
 
 SECOND = timedelta(seconds=1)
 TOO_LATE = "Expired before it could be sent"
-TOO_LATE_BY_MORNING = f"Expires before the next permitted hour: {NEW_YORK_RULE}"
+TOO_LATE_BY_MORNING = f"Expires before it may go out. Quiet hours: {NEW_YORK_RULE}"
 
 # when the decision is made, when nobody wants the text any more, what is decided
 EXPIRY: list[tuple[datetime, datetime, Send | Defer | End]] = [
@@ -242,7 +242,8 @@ def test_a_capped_text_waits_until_there_is_room_or_for_the_opening_after_it(cla
 def test_a_capped_text_that_expires_before_there_is_room_is_cancelled(claim_with: ClaimWith) -> None:
     """It would never be sent."""
     claim = claim_with(phone="+13055550123", expires_at=NOON)
-    assert isinstance(after_cap(claim, free_at=NOON), End)
+    why = "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)"
+    assert after_cap(claim, free_at=NOON) == End("cancelled", f"Expires before it may go out. {why}")
 
 
 def test_a_number_no_person_has_is_refused_by_name(claim_with: ClaimWith) -> None:
@@ -279,8 +280,8 @@ def test_hours_that_cannot_be_read_hold_the_text_and_say_what_to_write(claim_wit
     decision = before_send(claim_with(business_hours="nine to five"), at=NOON)
     assert isinstance(decision, End)
     assert decision.why == (
-        "The business's sms_hours cannot be read: 'nine to five' is no span of hours: "
-        "write Mon-Fri 09:00-18:00, Sat 10:00-16:00"
+        "The business's sms_hours cannot be read: 'nine to five' is no span of hours; "
+        "write hours such as Mon-Fri 09:00-18:00, Sat 10:00-16:00"
     )
 
 

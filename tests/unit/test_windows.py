@@ -146,7 +146,7 @@ def test_a_businesss_hours_are_read_as_a_person_writes_them(text: str, hours: st
     ("text", "complaint"),
     [
         ("", "is no span of hours"),
-        ("9-18", "is no span of hours: write Mon-Fri 09:00-18:00"),
+        ("9-18", "is no span of hours; write hours such as Mon-Fri 09:00-18:00"),
         ("Mo-Fr 09:00-18:00", "is no span of hours"),
         ("09:00-18:00,", "'' is no span of hours"),
         ("20:00-08:00", "'20:00-08:00' closes before it opens"),

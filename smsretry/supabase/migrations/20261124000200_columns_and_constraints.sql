@@ -193,7 +193,17 @@ create table if not exists smsretry.stopped_states (
 -- Claims and finishes rewrite rows all day: vacuum by count, not by a share of the table.
 alter table public.sms_retry_queue set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
--- An unreadable sms_hours holds every text of its business (the grammar is smsretry.rules.parse_week's).
-alter table public.businesses drop constraint if exists businesses_sms_hours;
-alter table public.businesses add constraint businesses_sms_hours check (
-    sms_hours ~ '^((, *|^)((Mon|Tue|Wed|Thu|Fri|Sat|Sun)(-(Mon|Tue|Wed|Thu|Fri|Sat|Sun))? )?[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])+$');
+-- An unreadable sms_hours holds every text of its business. The grammar is smsretry.rules.parse_week's, which also sees
+-- what closes before it opens.
+do $$
+declare
+    day constant text := '(Mon|Tue|Wed|Thu|Fri|Sat|Sun)';
+    clock constant text := '([01][0-9]|2[0-3]):[0-5][0-9]';
+    entry constant text := '((' || day || '(-' || day || ')? )?' || clock || '-(' || clock || '|24:00))';
+begin
+    alter table public.businesses drop constraint if exists businesses_sms_hours;
+    execute format(
+        'alter table public.businesses add constraint businesses_sms_hours check (sms_hours ~ %L)',
+        '^' || entry || '(, *' || entry || ')*$');
+end
+$$;

@@ -27,7 +27,7 @@ create or replace function smsretry.close_row(row_id uuid, final_status text, wh
 returns void language sql set search_path = '' as $$
     with closed as (
         update public.sms_retry_queue q
-        set status = close_row.final_status, last_error = close_row.why, error_code = close_row.code,
+        set status = close_row.final_status, last_error = close_row.why, error_code = close_row.code, why = null,
             claimed_at = null, begun_at = null, attempt_id = null, in_doubt_since = null, updated_at = close_row.at
         where q.id = close_row.row_id
         returning q.send_log_id
@@ -107,7 +107,7 @@ language plpgsql security invoker set search_path = '' as $$
 begin
     if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
         or (record_sms_consent.phone ~ '^[+][1-9][0-9]{6,14}$') is not true
-        or coalesce(record_sms_consent.source, '') = '' then
+        or coalesce(btrim(record_sms_consent.source), '') = '' then
         raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say where it is known from'
             using errcode = 'SR422';
     end if;

@@ -154,7 +154,7 @@ returns timestamptz language sql set search_path = '' as $$
         where l.channel = 'sms' and smsretry.is_sent(l.provider_message_id)
           and not exists (select 1 from public.sms_retry_queue q
                           join public.sms_send_attempts a on a.retry_id = q.id
-                          where q.send_log_id = l.id and a.outcome = 'accepted')
+                          where q.send_log_id = l.id and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt'))
     )
     -- The text that must be a day old before there is room for one more: the cap-th from the end.
     select r.at + interval '24 hours' from reached r
@@ -165,8 +165,9 @@ $$;
 
 -- Just before the request leaves: may it, still? The attempt's row is written in the same transaction that
 -- reads consent and counts the texts of the day. May be repeated with the same attempt_id.
---   verdict: go | lost (another worker has the row) | closed (send_before has come: decide again) | capped (the number
---   has had daily_cap texts in 24 hours: not before free_at) | ended (the row is finished, reason says why)
+--   verdict: go | lost (another worker has the row) | changed (phone is the customer's number no longer) | closed
+--   (send_before has come: decide again) | capped (the number has had daily_cap texts in 24 hours: not before free_at)
+--   | ended (the row is finished, reason says why)
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -174,7 +175,8 @@ create or replace function public.begin_sms_attempt(
     send_before timestamptz,
     quiet_hours_rule text,
     first_send boolean default false,
-    daily_cap integer default null
+    daily_cap integer default null,
+    phone text default null
 )
 returns table (verdict text, reason text, decided_at timestamptz, free_at timestamptz)
 language plpgsql security invoker set search_path = '' as $$
@@ -226,6 +228,10 @@ begin
     end if;
     if v_now >= begin_sms_attempt.send_before then
         return query select 'closed', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_customer.phone is distinct from coalesce(begin_sms_attempt.phone, v_customer.phone) then
+        return query select 'changed', null::text, v_now, null::timestamptz;
         return;
     end if;
     if v_free_at > v_now then
@@ -334,7 +340,10 @@ begin
                 update public.customers c set phone_status = finish_sms_attempt.phone_status
                 where c.business_id = v_row.business_id and c.phone = finish_sms_attempt.phone
                   and finish_sms_attempt.phone_status is not null;
-            exception when others then
+            exception
+            when deadlock_detected or lock_not_available or serialization_failure then
+                raise; -- a trouble of the moment: the call is repeated
+            when others then
                 -- The columns, checks and triggers are the application's. If they refuse the mark, the outcome counts
                 -- all the same, and Twilio will refuse the next text as it did this one.
                 raise warning 'The customer of row % could not be marked after Twilio''s %: %',
