@@ -102,6 +102,8 @@ def test_up_serves_the_deployment_and_takes_everything_with_it(tmp_path: Path, e
             stderr=output,
             env=started.environment,
             start_new_session=True,
+            # Whoever runs the tests in the background has SIGINT ignored, and so would this process.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         deadline = time.monotonic() + 90
@@ -112,7 +114,10 @@ def test_up_serves_the_deployment_and_takes_everything_with_it(tmp_path: Path, e
         assert {"postgres", "python"} <= {re.sub(r"[\d.]+", "", name) for name in started.running()}
     finally:
         up.send_signal(end)
-        up.wait(120)  # each part has its grace, on a busy machine all of it
+        try:
+            up.wait(120)  # each part has its grace, on a busy machine all of it
+        finally:
+            up.kill()
     assert started.all_end(), started.running()
     assert up.returncode == (-signal.SIGKILL if end == signal.SIGKILL else 0)
 
