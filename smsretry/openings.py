@@ -25,17 +25,17 @@ def next_change(at: datetime, zones: Sequence[ZoneInfo], hours: Window) -> tuple
     none is closed. None when that is not before the horizon.
     """
     looks = [_look(at, zone, hours) for zone in zones]
-    was_open = all(is_open for is_open, _ in looks)
-    moment, end = at, at + HORIZON
-    while moment <= end:
+    closed = [until for is_open, until in looks if not is_open]
+    was_open, end = not closed, at + HORIZON
+    while was_open is not bool(closed):
+        moment = max(closed) if closed else min([until for _, until in looks])
+        if moment > end:
+            return was_open, None
         looks = [
             look if moment < look[1] else _look(moment, zone, hours) for look, zone in zip(looks, zones, strict=True)
         ]
         closed = [until for is_open, until in looks if not is_open]
-        if was_open is bool(closed):
-            return was_open, moment
-        moment = max(closed) if closed else min([until for _, until in looks])
-    return was_open, None
+    return was_open, moment
 
 
 def _look(at: datetime, zone: ZoneInfo, hours: Window) -> tuple[bool, datetime]:
