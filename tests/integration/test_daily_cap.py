@@ -415,9 +415,10 @@ def test_of_sends_begun_at_the_same_moment_one_gets_the_last_place(
         assert sorted(verdicts) == ["capped"] * 5 + ["go"]
 
 
+@pytest.mark.parametrize("first_cap", [3, None], ids=["both capped", "the first without a cap"])
 @pytest.mark.parametrize(("first", "second"), [("commits", "capped"), ("rolls back", "go")])
 def test_a_begin_waits_for_another_ones_end_before_it_counts(
-    stack: Stack, business: Business, queue: SupabaseQueue, first: str, second: str
+    stack: Stack, business: Business, queue: SupabaseQueue, first: str, second: str, first_cap: int | None
 ) -> None:
     """Two customers, one number, one place left: the first transaction is held open, and the second does not answer."""
     rows = [text_to(business, business.customer(phone=FLORIDA)) for _ in range(2)]
@@ -427,8 +428,8 @@ def test_a_begin_waits_for_another_ones_end_before_it_counts(
     with ThreadPoolExecutor(1) as pool:
         with business.connection.transaction(force_rollback=first == "rolls back"):
             answer = business.connection.execute(
-                "select verdict from begin_sms_attempt(%s, %s, %s, %s, 'test', daily_cap => 3)",
-                [rows[0], claims[rows[0]].claim_no, uuid4(), stack.now() + timedelta(hours=1)],
+                "select verdict from begin_sms_attempt(%s, %s, %s, %s, 'test', daily_cap => %s)",
+                [rows[0], claims[rows[0]].claim_no, uuid4(), stack.now() + timedelta(hours=1), first_cap],
             ).fetchone()
             assert answer == {"verdict": "go"}
             waiting = pool.submit(begin, stack, queue, claims[rows[1]])

@@ -207,9 +207,11 @@ begin
 
     -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
     select * into v_customer from public.customers c where c.id = v_row.customer_id for share;
-    if begin_sms_attempt.daily_cap is not null and v_customer.phone is not null then
-        -- One at a time to a number, or two texts would each count without the other.
+    if v_customer.phone is not null then
+        -- One at a time to a number, capped or not, or two texts would each count without the other.
         perform pg_advisory_xact_lock(hashtextextended(v_row.business_id::text || v_customer.phone, 0));
+    end if;
+    if begin_sms_attempt.daily_cap is not null then
         v_free_at := smsretry.capped_until(v_row.business_id, v_customer.phone, begin_sms_attempt.daily_cap, v_now);
     end if;
     v_now := smsretry.clock();
@@ -539,7 +541,7 @@ begin
     end if;
     update public.sms_retry_queue q
     set status = 'pending', scheduled_for = defer_sms_retry.until,
-        reason = coalesce(defer_sms_retry.reason, q.reason), why = coalesce(defer_sms_retry.why, q.why),
+        reason = coalesce(defer_sms_retry.reason, q.reason), why = defer_sms_retry.why,
         claimed_at = null, updated_at = v_now
     where q.id = defer_sms_retry.retry_id and q.status = 'processing'
       and q.claim_no = defer_sms_retry.claim_no and q.begun_at is null;
