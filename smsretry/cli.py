@@ -44,7 +44,7 @@ def main() -> None:
     try:
         app()
     except SmsRetryError as error:
-        Console(stderr=True, highlight=False).print(f"[red]Error:[/] {error}")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]Error:[/] {error}")
         sys.exit(1)
 
 

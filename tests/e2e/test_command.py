@@ -87,7 +87,7 @@ def test_the_demo_does_not_delete_what_is_not_its_own(tmp_path: Path) -> None:
         [*COMMAND, "demo", "--data-dir", str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
-    assert "holds other things than a stack's data: give another --data-dir." in done.stderr.replace("\n", " ")
+    assert "holds other things than a stack's data: give another --data-dir." in done.stderr
     assert (tmp_path / "thesis.txt").exists()
 
 
