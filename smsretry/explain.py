@@ -42,8 +42,8 @@ def _answer(check: QuietHoursCheck) -> str:
         return f"Held: {check.held}"
     if check.closes_at:
         return f"Open until {_both(check, check.closes_at)}: {check.rule}"
-    assert check.next_send_at is not None, "closed, and neither held nor refused: there is an opening"  # noqa: S101
-    return f"Quiet hours: {check.rule}\nopens  {_both(check, check.next_send_at)}"
+    opens = f"\nopens  {_both(check, check.next_send_at)}" if check.next_send_at else ""
+    return f"Quiet hours: {check.rule}{opens}"
 
 
 def _both(check: QuietHoursCheck, moment: datetime) -> str:

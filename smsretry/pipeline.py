@@ -158,14 +158,18 @@ class _Item:
 
     def _attempt(self, decision: Send) -> ItemResult:
         attempt_id, asked = uuid4(), _stopwatch()
-        begun = self.queue.begin(
-            self.claim,
-            attempt_id,
-            send_before=decision.send_before,
-            rule=decision.rule,
-            daily_cap=decision.daily_cap,
-            first_send=self.first_send,
-        )
+        try:
+            begun = self.queue.begin(
+                self.claim,
+                attempt_id,
+                send_before=decision.send_before,
+                rule=decision.rule,
+                daily_cap=decision.daily_cap,
+                first_send=self.first_send,
+            )
+        except Exception:
+            self.gate.withdraw()
+            raise
         if begun.verdict == "go" and _stopwatch() - asked <= SEND_WITHIN_SECONDS:
             return self._finish(attempt_id, self._send(attempt_id, decision.valid_until - begun.decided_at))
         self.gate.withdraw()

@@ -58,8 +58,10 @@ def everything(
         return _report(run, started)
 
 
-def outage(*, texts: int, seed: str, refused: bool = False, hours: float = 2) -> Report:
-    """Twilio is down for so long while every text is due, a worker runs every minute; then it is back."""
+def outage(
+    *, texts: int, seed: str, refused: bool = False, hours: float = 2, every: timedelta = timedelta(minutes=1)
+) -> Report:
+    """Twilio is down for so long while every text is due, a worker runs every minute or so; then it is back."""
     started = time.monotonic()
     with harness(seed=seed) as run:
         run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
@@ -67,10 +69,10 @@ def outage(*, texts: int, seed: str, refused: bool = False, hours: float = 2) ->
         if not refused:
             run.stack.twilio.fail(HtmlError(http_status=503), times=None)
             run.stack.twilio.fail(ListError(20503, http_status=503), times=None)
-        for _ in range(int(hours * 60)):
+        for _ in range(int(timedelta(hours=hours) / every)):
             run.rounds += 1
             run.run_workers([{"limit": 50}])
-            run.stack.move_clock(timedelta(minutes=1))
+            run.stack.move_clock(every)
         with run.stack.connect() as connection:
             touched = connection.execute("select count(*) as n from sms_retry_queue where attempt_count > 0").fetchone()
         run.refused = False

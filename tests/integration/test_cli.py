@@ -144,6 +144,8 @@ def test_a_state_is_stopped_and_its_texts_held_until_the_stop_is_lifted(business
     """From the next run on; nobody else's texts are."""
     held, sent = business.due_text(phone="+12255550123"), business.due_text()
     assert command("stop", "LA", "--because", "A hurricane").exit_code == 0
+    warned = command("doctor").output
+    assert "warn texts to LA: are stopped since 2027-01-12 17:00 UTC (A hurricane); `smsretry stop LA --lift`" in warned
     command("process")
     assert business.row(held)["last_error"] == "Texts to LA are stopped: lift the stop for that state, then requeue"
     assert business.row(sent)["status"] == "completed"

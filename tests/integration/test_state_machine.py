@@ -797,7 +797,7 @@ def test_any_order_of_calls_keeps_the_state_machine(stack: Stack, owner: Connect
     run_state_machine_as_test(
         QueueOfThisStack,
         settings=settings(
-            max_examples=RUNS or 150,
+            max_examples=RUNS or 100,
             stateful_step_count=40,
             derandomize=not RUNS,
             database=None,

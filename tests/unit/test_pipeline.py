@@ -333,6 +333,16 @@ def test_a_probe_that_did_not_begin_lets_the_next_text_be_it(claim_with: ClaimWi
     assert fates[1:] == ["Sent", "Sent"]
 
 
+def test_a_probe_whose_beginning_failed_lets_the_next_text_be_it(claim_with: ClaimWith) -> None:
+    """The database did not answer; that tells nothing of Twilio either."""
+    gate = Gate()
+    gate.probe()
+    queue = FakeQueue(trouble={"begin": QueueUnreachable("no answer")})
+    with pytest.raises(QueueUnreachable):
+        process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), gate=gate)
+    assert process_sms_retry_item(claim_with(), queue=FakeQueue(), sender=FakeSender(), gate=gate).fate == "Sent"
+
+
 def test_a_probe_that_never_came_to_a_send_leaves_the_circuit_open(claim_with: ClaimWith) -> None:
     """It was night; nothing was learned."""
     queue = FakeQueue(claims=[claim_with(circuit_open=True, claimed_at=CLOSING)])

@@ -106,6 +106,12 @@ language sql stable security invoker set search_path = '' as $$
         where k.conrelid = 'public.sms_retry_queue'::regclass and k.contype = 'c' and k.conname like 'sms\_retry\_queue\_%'
     )
     select f.subject, f.ok, case when not f.ok then f.advice end from findings f
+    union all -- in order, and good to know
+    select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
+    union all
+    select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
+           || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
+    from smsretry.stopped_states s
 $$;
 
 -- Functions are executable by PUBLIC from birth, and by anon and authenticated through Supabase's defaults.
