@@ -2,13 +2,19 @@
 
 The decisions are pure functions (`next_retry_delay`, `check_quiet_hours`, `is_retryable_error`); what acts takes its
 queue and sender as arguments. `smsretry.adapters` has the ones for Supabase and Twilio.
+
+The names are imported on first use (PEP 562): who asks for an hour need not wait for what sends.
 """
 
-from smsretry.backoff import next_retry_delay
-from smsretry.models import Claim, ItemResult, Queued
-from smsretry.pipeline import process_sms_retry_item, queue_sms_retry, send_sms
-from smsretry.quiet_hours import QuietHoursCheck, check_quiet_hours
-from smsretry.twilio_errors import is_retryable_error
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from smsretry.backoff import next_retry_delay
+    from smsretry.models import Claim, ItemResult, Queued
+    from smsretry.pipeline import process_sms_retry_item, queue_sms_retry, send_sms
+    from smsretry.quiet_hours import QuietHoursCheck, check_quiet_hours
+    from smsretry.twilio_errors import is_retryable_error
 
 __all__ = [
     "Claim",
@@ -22,3 +28,22 @@ __all__ = [
     "queue_sms_retry",
     "send_sms",
 ]
+
+_MODULES: Final = {
+    "Claim": "models",
+    "ItemResult": "models",
+    "Queued": "models",
+    "QuietHoursCheck": "quiet_hours",
+    "check_quiet_hours": "quiet_hours",
+    "is_retryable_error": "twilio_errors",
+    "next_retry_delay": "backoff",
+    "process_sms_retry_item": "pipeline",
+    "queue_sms_retry": "pipeline",
+    "send_sms": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'smsretry' has no attribute {name!r}")
+    return getattr(import_module(f"smsretry.{_MODULES[name]}"), name)

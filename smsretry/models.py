@@ -8,6 +8,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from smsretry.windows import MessageClass
+
 Reason: TypeAlias = Literal["quiet_hours", "twilio_error", "rate_limit"]
 """Why a row waits, as stored in `sms_retry_queue.reason`."""
 
@@ -25,13 +27,6 @@ OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]
 
 NextStatus: TypeAlias = Literal["completed", "pending", "failed"]
 """Where a row goes after a send."""
-
-
-MessageClass: TypeAlias = Literal["marketing", "transactional"]
-"""Which quiet-hours rules bind a text: all of them, or 08:00–21:00 on the recipient's clock and no state's rule.
-
-Engineering guidance, not legal advice.
-"""
 
 
 InDoubtPolicy: TypeAlias = Literal["resend", "hold"]

@@ -15,11 +15,12 @@ from smsretry.backoff import next_retry_delay
 from smsretry.decision import Complete, Defer, Doubt, End, GiveUp, Retry, Send
 from smsretry.errors import InputError, QueueError, UnforeseenError, describe_unforeseen
 from smsretry.gate import Gate
-from smsretry.models import Claim, Fate, ItemResult, MessageClass, OutcomeName, Queued, Reason, Text
+from smsretry.models import Claim, Fate, ItemResult, OutcomeName, Queued, Reason, Text
 from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.ports import RetryQueue, Sender
 from smsretry.profile import DEFAULT, Profile
 from smsretry.reconciling import LOST, reconcile
+from smsretry.windows import MessageClass
 
 SEND_WITHIN_SECONDS: Final = 15.0
 """A request leaves within this time of asking to begin, or not at all. With the timeouts of Twilio's adapter it stays

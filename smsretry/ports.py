@@ -8,7 +8,6 @@ from smsretry.models import (
     Begun,
     Claim,
     Finished,
-    MessageClass,
     NextStatus,
     OutcomeName,
     Queued,
@@ -19,6 +18,7 @@ from smsretry.models import (
     Text,
 )
 from smsretry.outcome import Outcome
+from smsretry.windows import MessageClass
 
 
 class RetryQueue(Protocol):

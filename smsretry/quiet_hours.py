@@ -16,11 +16,10 @@ import pendulum
 from pendulum import DateTime
 
 from smsretry import data
-from smsretry.models import MessageClass
 from smsretry.openings import HORIZON, next_change
 from smsretry.rules import Week
 from smsretry.whereabouts import US_ZONES, Found, Whereabouts, whereabouts
-from smsretry.windows import FEDERAL_WINDOW, RuleSet, Window, window_of
+from smsretry.windows import FEDERAL_WINDOW, MessageClass, RuleSet, Window, window_of
 
 __all__ = ["US_ZONES", "QuietHoursCheck", "check_quiet_hours", "spread"]
 

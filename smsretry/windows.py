@@ -10,11 +10,15 @@ from functools import lru_cache, reduce
 from typing import Final, Literal, TypeAlias
 
 from smsretry.calendars import holidays_in
-from smsretry.models import MessageClass
 from smsretry.rules import DAY_NAMES, FEDERAL, Day, Rule, Week, country_rules, state_rules
 
 RuleSet: TypeAlias = Literal["federal", "us_states"]
 """federal: 08:00–21:00 everywhere. us_states: the states' rules and the other countries' windows, too."""
+MessageClass: TypeAlias = Literal["marketing", "transactional"]
+"""Which rules bind a text: all of them, or 08:00–21:00 on the recipient's clock and no state's rule.
+
+Engineering guidance, not legal advice.
+"""
 
 
 @dataclass(frozen=True, slots=True)

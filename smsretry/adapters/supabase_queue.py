@@ -25,7 +25,6 @@ from smsretry.models import (
     ConsentRecorded,
     Finding,
     Finished,
-    MessageClass,
     NextStatus,
     OutcomeName,
     Queued,
@@ -34,6 +33,7 @@ from smsretry.models import (
     Recovered,
 )
 from smsretry.settings import Settings
+from smsretry.windows import MessageClass
 
 _Row = TypeVar("_Row", bound=BaseModel)
 _PAUSES: Final = (0.5, 2.0)

@@ -55,12 +55,8 @@ def main() -> None:
     for name, at, case in CASES:
         best, middle = microseconds(at, case)
         print(f"{name:50} {best:7.1f} µs best {middle:7.1f} µs median")
-    package = import_milliseconds("import smsretry.quiet_hours")
-    print(f"import smsretry.quiet_hours, the package with it: {package:.0f} ms")
-    alone = (
-        "import sys, types; p = types.ModuleType('smsretry'); p.__path__ = ['smsretry']; sys.modules['smsretry'] = p"
-    )
-    print(f"import smsretry.quiet_hours alone: {import_milliseconds(alone + '; import smsretry.quiet_hours'):.0f} ms")
+    for names in ("check_quiet_hours", "send_sms"):
+        print(f"from smsretry import {names}: {import_milliseconds(f'from smsretry import {names}'):.0f} ms")
     holidays = "from smsretry.calendars import holidays_in"
     first = import_milliseconds(f"{holidays}; holidays_in('US-LA', 2027)") - import_milliseconds(holidays)
     print(f"the first holiday looked up: {first:.0f} ms, once a process")

@@ -17,9 +17,10 @@ from smsretry.adapters.twilio_sender import TwilioSender
 from smsretry.errors import InputError
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.models import ItemResult, MessageClass
+from smsretry.models import ItemResult
 from smsretry.profile import DEFAULT, Profile
 from smsretry.run import process_due
+from smsretry.windows import MessageClass
 from tests.conftest import BODY, Business
 from tests.integration.test_access import acting_as
 

@@ -9,7 +9,6 @@ from smsretry.models import (
     Begun,
     Claim,
     Finished,
-    MessageClass,
     NextStatus,
     OutcomeName,
     Queued,
@@ -20,6 +19,7 @@ from smsretry.models import (
     Text,
 )
 from smsretry.outcome import Accepted, Outcome
+from smsretry.windows import MessageClass
 
 NOON = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 """In New York."""

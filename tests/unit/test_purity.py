@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import smsretry
+
 ACTING = ("httpx", "prefect", "psycopg", "requests", "supabase", "twilio")
 """Libraries that reach for a network, a database or a server."""
 PURE = [
@@ -39,8 +41,23 @@ def loaded_by(modules: list[str]) -> set[str]:
 
 
 def test_the_public_names_and_the_decisions_load_nothing_that_acts() -> None:
-    """`import smsretry` brings the pipeline along, which knows its queue and sender by their shapes only."""
+    """The pipeline is among them: it knows its queue and sender by their shapes only."""
     assert loaded_by(PURE) == set()
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    """They are imported on first use, so a misspelt one would be found by its user."""
+    for name in smsretry.__all__:
+        assert getattr(smsretry, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'send_mms'"):
+        smsretry.send_mms  # noqa: B018
+
+
+def test_who_asks_for_an_hour_need_not_wait_for_what_sends() -> None:
+    """`pydantic` and the pipeline are half of the package's import time."""
+    script = "import sys; from smsretry import check_quiet_hours; print(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(answer.stdout.split()) & {"pydantic", "smsretry.pipeline", "smsretry.models"} == set()
 
 
 @pytest.mark.parametrize(
