@@ -1,7 +1,7 @@
 """May another send of this run begin? The circuit breaker of a run, and its brake.
 
 It shuts when the trouble is not the text's: the account is refused, Twilio cannot be reached or fails several times in
-a row, Twilio asks to go slower, or the process is asked to stop. What has not begun then goes back untouched.
+a row, Twilio asks to go slower, or the process is asked to stop. What would be sent then goes back untouched.
 """
 
 import signal

@@ -52,7 +52,7 @@ class Claim(_Value):
     attempt_count: int
     max_attempts: int
     rate_limit_count: int
-    circuit_open: bool = Field(description="Sending had stopped, and this row is the probe that may start it again.")
+    circuit_open: bool = Field(description="Sending had stopped: of the claimed rows one goes first, the probe.")
     stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
     attempt_id: UUID | None = Field(description="Of a row in doubt: the attempt that may have gone out.")
     attempt_begun_at: AwareDatetime | None

@@ -61,7 +61,8 @@ language sql stable security invoker set search_path = '' as $$
         select unnest(array[
             'queue_sms_retry', 'record_sms_consent', 'claim_due_sms_retries', 'claim_sms_retry', 'begin_sms_attempt',
             'finish_sms_attempt', 'claim_doubtful_sms_retries', 'reconcile_sms_retry', 'settle_sms_attempt',
-            'set_sms_circuit', 'set_sms_state_stop', 'defer_sms_retry', 'end_sms_retry', 'recover_stuck_sms_retries', 'check_sms_retry_setup'])
+            'set_sms_circuit', 'set_sms_state_stop', 'defer_sms_retry', 'end_sms_retry', 'recover_stuck_sms_retries',
+            'check_sms_retry_setup'])
     ),
     callable as (
         select a.name, count(p.oid) as found,
@@ -106,7 +107,7 @@ language sql stable security invoker set search_path = '' as $$
         where k.conrelid = 'public.sms_retry_queue'::regclass and k.contype = 'c' and k.conname like 'sms\_retry\_queue\_%'
     )
     select f.subject, f.ok, case when not f.ok then f.advice end from findings f
-    union all -- in order, and good to know
+    union all -- warnings: meant so by somebody, or passing, and easily forgotten
     select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
     union all
     select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
@@ -125,7 +126,8 @@ begin
            or (p.pronamespace = 'public'::regnamespace and p.proname in (
                'queue_sms_retry', 'record_sms_consent', 'claim_due_sms_retries', 'claim_sms_retry', 'begin_sms_attempt',
                'finish_sms_attempt', 'claim_doubtful_sms_retries', 'reconcile_sms_retry', 'settle_sms_attempt',
-               'set_sms_circuit', 'set_sms_state_stop', 'defer_sms_retry', 'end_sms_retry', 'recover_stuck_sms_retries', 'check_sms_retry_setup'))
+               'set_sms_circuit', 'set_sms_state_stop', 'defer_sms_retry', 'end_sms_retry', 'recover_stuck_sms_retries',
+               'check_sms_retry_setup'))
     loop
         execute format('revoke all on function %s from public, anon, authenticated', f);
         execute format('grant execute on function %s to service_role', f);
