@@ -17,9 +17,10 @@ from pydantic import Field
 
 from flows.wiring import Services, services
 from smsretry.gate import Gate, stopped_by
-from smsretry.models import Claim, ItemResult, Recovered, RunSummary
 from smsretry.pipeline import process_sms_retry_item
+from smsretry.retry.models import Claim, ItemResult, Recovered
 from smsretry.run import CONCURRENCY, claim_all, report_circuit
+from smsretry.summary import RunSummary
 
 
 class TextFailed(Exception):

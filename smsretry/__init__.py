@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from smsretry.backoff import next_retry_delay
-    from smsretry.models import Claim, ItemResult, Queued
+    from smsretry.adapters.twilio.errors import is_retryable_error
     from smsretry.pipeline import process_sms_retry_item, queue_sms_retry, send_sms
-    from smsretry.quiet_hours import QuietHoursCheck, check_quiet_hours
-    from smsretry.twilio_errors import is_retryable_error
+    from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours
+    from smsretry.retry.backoff import next_retry_delay
+    from smsretry.retry.models import Claim, ItemResult, Queued
 
 __all__ = [
     "Claim",
@@ -30,13 +30,13 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "Claim": "models",
-    "ItemResult": "models",
-    "Queued": "models",
-    "QuietHoursCheck": "quiet_hours",
-    "check_quiet_hours": "quiet_hours",
-    "is_retryable_error": "twilio_errors",
-    "next_retry_delay": "backoff",
+    "Claim": "retry.models",
+    "ItemResult": "retry.models",
+    "Queued": "retry.models",
+    "QuietHoursCheck": "quiet_hours.check",
+    "check_quiet_hours": "quiet_hours.check",
+    "is_retryable_error": "adapters.twilio.errors",
+    "next_retry_delay": "retry.backoff",
     "process_sms_retry_item": "pipeline",
     "queue_sms_retry": "pipeline",
     "send_sms": "pipeline",

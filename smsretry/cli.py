@@ -12,19 +12,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.migrate import migrate as apply_migrations
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.doctor import examine
 from smsretry.errors import SmsRetryError
-from smsretry.explain import explain
 from smsretry.gate import Gate, stopped_by
-from smsretry.migrate import migrate as apply_migrations
-from smsretry.models import ItemResult, RunSummary
-from smsretry.quiet_hours import check_quiet_hours
-from smsretry.rules import US_STATES, parse_week
+from smsretry.quiet_hours.check import check_quiet_hours
+from smsretry.quiet_hours.explain import explain
+from smsretry.quiet_hours.rules import US_STATES, parse_week
+from smsretry.retry.models import ItemResult
 from smsretry.run import ItemError, process_due
 from smsretry.settings import load_settings
-from smsretry.windows import RuleSet
+from smsretry.summary import RunSummary
+from smsretry.words import RuleSet
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,7 +56,7 @@ def _interrupt(*_: object) -> NoReturn:
 @app.command()
 def demo(data_dir: _DataDir = _HERE) -> None:
     """Show the whole system at work: a business's texts through the real flow, every outcome, on real parts."""
-    from smsretry.local.demo import run_demo
+    from smsretry.local.demo.run import run_demo
 
     started = monotonic()
     run_demo(data_dir, _console)

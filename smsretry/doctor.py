@@ -6,11 +6,11 @@ from typing import Final
 
 import tzdata
 
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.data import DATA_VERSION, TZDATA, place, place_names
 from smsretry.errors import QueueError, SettingsError
-from smsretry.models import Finding
+from smsretry.retry.models import Finding
 from smsretry.settings import load_settings
 
 MAX_AGE: Final = timedelta(days=90)

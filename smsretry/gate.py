@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final, assert_never
 
-from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
-from smsretry.twilio_errors import twilio_error
+from smsretry.adapters.twilio.errors import twilio_error
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 
 IN_A_ROW: Final = 3
 """Failures to reach Twilio, or to get an answer from it, that shut the gate."""

@@ -10,17 +10,18 @@ from functools import partial
 from typing import Final, assert_never
 from uuid import UUID, uuid4
 
-from smsretry import policy
-from smsretry.backoff import next_retry_delay
-from smsretry.decision import Complete, Defer, Doubt, End, GiveUp, Retry, Send
-from smsretry.errors import InputError, QueueError, UnforeseenError, describe_unforeseen
+from smsretry.errors import InputError, QueueError, UnforeseenError
 from smsretry.gate import Gate
-from smsretry.models import Claim, Fate, ItemResult, OutcomeName, Queued, Reason, Text
-from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.ports import RetryQueue, Sender
-from smsretry.profile import DEFAULT, Profile
+from smsretry.privacy import describe_unforeseen
 from smsretry.reconciling import LOST, reconcile
-from smsretry.windows import MessageClass
+from smsretry.retry import policy
+from smsretry.retry.backoff import next_retry_delay
+from smsretry.retry.decision import Complete, Defer, Doubt, End, GiveUp, Retry, Send
+from smsretry.retry.models import Claim, ItemResult, Queued, Text
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.words import Fate, MessageClass, OutcomeName, Reason
 
 SEND_WITHIN_SECONDS: Final = 15.0
 """A request leaves within this time of asking to begin, or not at all. With the timeouts of Twilio's adapter it stays

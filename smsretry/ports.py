@@ -4,21 +4,9 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
 
-from smsretry.models import (
-    Begun,
-    Claim,
-    Finished,
-    NextStatus,
-    OutcomeName,
-    Queued,
-    Reason,
-    Reconciled,
-    Recovered,
-    Sighting,
-    Text,
-)
-from smsretry.outcome import Outcome
-from smsretry.windows import MessageClass
+from smsretry.retry.models import Begun, Claim, Finished, Queued, Recovered, Sighting, Text
+from smsretry.retry.outcome import Outcome
+from smsretry.words import MessageClass, NextStatus, OutcomeName, Reason, Reconciled
 
 
 class RetryQueue(Protocol):

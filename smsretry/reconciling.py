@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Final, assert_never
 
-from smsretry import policy
-from smsretry.backoff import next_retry_delay
-from smsretry.decision import AfterLook, Hold, LookAgain, Resend, Settle
-from smsretry.evidence import earliest_creation
-from smsretry.models import Claim, Fate, ItemResult, Sighting
 from smsretry.ports import RetryQueue, Sender
-from smsretry.profile import Profile
+from smsretry.retry import policy
+from smsretry.retry.backoff import next_retry_delay
+from smsretry.retry.decision import AfterLook, Hold, LookAgain, Resend, Settle
+from smsretry.retry.evidence import earliest_creation
+from smsretry.retry.models import Claim, ItemResult, Sighting
+from smsretry.retry.profile import Profile
+from smsretry.words import Fate
 
 LOST: Final = "The claim was lost: another worker has the row, nothing was changed"
 _UNANSWERED: Final = "A send to the same number has no answer yet: what was found may be that one's"

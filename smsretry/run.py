@@ -7,10 +7,10 @@ from typing import Final
 from uuid import UUID
 
 from smsretry.gate import Gate
-from smsretry.models import Claim, ItemResult
 from smsretry.pipeline import process_sms_retry_item
 from smsretry.ports import RetryQueue, Sender
-from smsretry.profile import DEFAULT, Profile
+from smsretry.retry.models import Claim, ItemResult
+from smsretry.retry.profile import DEFAULT, Profile
 
 CONCURRENCY: Final = 10
 """Rows of one run processed at once, and so requests to Twilio under way."""

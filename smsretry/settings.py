@@ -9,10 +9,9 @@ from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError,
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
-from smsretry.models import InDoubtPolicy
 from smsretry.phone import phone_problem
-from smsretry.profile import Profile
-from smsretry.windows import RuleSet
+from smsretry.retry.profile import Profile
+from smsretry.words import InDoubtPolicy, RuleSet
 
 
 def _e164(value: str) -> str:

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
 

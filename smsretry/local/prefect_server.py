@@ -9,9 +9,9 @@ from typing import Final, Self
 import httpx
 
 from smsretry.errors import LocalStackError
-from smsretry.local.guarded_process import GuardedProcess
-from smsretry.local.http import free_port
-from smsretry.local.postgres import EmbeddedPostgres
+from smsretry.local.postgres.server import EmbeddedPostgres
+from smsretry.local.process.guarded_process import GuardedProcess
+from smsretry.local.process.http import free_port
 
 DATABASE: Final = "prefect"
 

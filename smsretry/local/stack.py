@@ -14,13 +14,13 @@ from typing import Any, Final, Self
 import psycopg
 from psycopg.rows import dict_row
 
-from smsretry.local.http import LocalServer
-from smsretry.local.postgres import EmbeddedPostgres
-from smsretry.local.postgrest import rpc_app
-from smsretry.local.postgrest_keys import Role, api_key
-from smsretry.local.rpc_faults import RpcFaults
-from smsretry.local.twilio_standin import TwilioStandin
-from smsretry.migrate import migrate
+from smsretry.adapters.supabase.migrate import migrate
+from smsretry.local.postgres.server import EmbeddedPostgres
+from smsretry.local.postgrest.app import rpc_app
+from smsretry.local.postgrest.faults import RpcFaults
+from smsretry.local.postgrest.keys import Role, api_key
+from smsretry.local.process.http import LocalServer
+from smsretry.local.twilio.standin import TwilioStandin
 from smsretry.settings import Settings
 
 SENDER: Final = "+15005550006"
@@ -125,4 +125,4 @@ class Stack:
 
 
 def _sql(name: str) -> bytes:
-    return files("smsretry.local").joinpath(name).read_bytes()
+    return files("smsretry.local.postgres").joinpath(name).read_bytes()

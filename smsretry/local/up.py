@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from smsretry.errors import LocalStackError
-from smsretry.local import demo
-from smsretry.local.guarded_process import GuardedProcess
+from smsretry.local.demo import run as demo
 from smsretry.local.prefect_server import PrefectServer
+from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.stack import Stack
 
 _UI_PORT = 4200

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 
-from smsretry.quiet_hours import check_quiet_hours
+from smsretry.quiet_hours.check import check_quiet_hours
 
 DAY = datetime(2027, 1, 12, 18, 30, tzinfo=UTC)
 NIGHT = datetime(2027, 1, 13, 5, 30, tzinfo=UTC)
@@ -57,7 +57,7 @@ def main() -> None:
         print(f"{name:50} {best:7.1f} µs best {middle:7.1f} µs median")
     for names in ("check_quiet_hours", "send_sms"):
         print(f"from smsretry import {names}: {import_milliseconds(f'from smsretry import {names}'):.0f} ms")
-    holidays = "from smsretry.calendars import holidays_in"
+    holidays = "from smsretry.quiet_hours.calendars import holidays_in"
     first = import_milliseconds(f"{holidays}; holidays_in('US-LA', 2027)") - import_milliseconds(holidays)
     print(f"the first holiday looked up: {first:.0f} ms, once a process")
 

@@ -14,7 +14,7 @@ from functools import partial
 from importlib.resources import files
 
 from smsretry import data
-from smsretry.quiet_hours import check_quiet_hours
+from smsretry.quiet_hours.check import check_quiet_hours
 from tests.unit.clocks import AREA_CODES, DAY, MINUTE, STATES, ZONE_STATES, Wall, both, questions, transitions
 
 AROUND = timedelta(days=2)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from smsretry.local.demo import ROOT
+from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from smsretry.local.demo import ROOT
-from smsretry.local.guarded_process import GuardedProcess
+from smsretry.local.demo.run import ROOT
+from smsretry.local.process.guarded_process import GuardedProcess
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 

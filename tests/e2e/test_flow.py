@@ -10,7 +10,7 @@ from psycopg import sql
 
 from smsretry.local.prefect_server import DATABASE
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_faults import AcceptThenDrop, AcceptThenWait, JsonError
+from smsretry.local.twilio.faults import AcceptThenDrop, AcceptThenWait, JsonError
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_ledger import Entry
+from smsretry.local.twilio.ledger import Entry
 from tests.faults.texts import PlannedText
 
 

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from smsretry.adapters.supabase_queue import SupabaseQueue
+from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_faults import (
+from smsretry.local.twilio.faults import (
     AcceptThenDrop,
     AcceptThenWait,
     BrokenAnswer,

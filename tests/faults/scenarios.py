@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 
-from smsretry.local.twilio_faults import AcceptThenDrop, DropUnaccepted, HtmlError, ListError, ListLag
+from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, HtmlError, ListError, ListLag
 from tests.faults.checks import Verdict, compare
 from tests.faults.harness import Harness, harness
 from tests.faults.orders import KILL_POINTS, StallPoint, Switch

@@ -23,14 +23,15 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
-from smsretry import pipeline, policy, run
-from smsretry.adapters import supabase_queue
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry import pipeline, run
+from smsretry.adapters.supabase import queue as supabase_queue
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.gate import Gate
-from smsretry.models import Begun, Claim, Finished, Sighting, Text
-from smsretry.outcome import InDoubt, Outcome
+from smsretry.retry import policy
+from smsretry.retry.models import Begun, Claim, Finished, Sighting, Text
+from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.settings import Settings
 from tests.faults.orders import Event, KillPoint, Order, StallPoint, dice
 

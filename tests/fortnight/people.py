@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from smsretry.local.twilio_faults import SendFault
+from smsretry.local.twilio.faults import SendFault
 from tests.fortnight.law import Almanac, Person, Week
 
 Route = Literal["table", "function", "function, everywhere", "twilio"]

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from smsretry.local.stack import Stack
-from smsretry.profile import DEFAULT, Profile
+from smsretry.retry.profile import DEFAULT, Profile
 from tests.fortnight.checks import KINDS, Verdict, judge
 from tests.fortnight.people import Town
 from tests.fortnight.reasons import unexplained

@@ -11,12 +11,12 @@ from uuid import UUID
 
 import psycopg
 
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.models import ItemResult
-from smsretry.profile import DEFAULT, Profile
+from smsretry.retry.models import ItemResult
+from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.run import ItemError, process_due
 from tests.fortnight.people import OptOut, Town
 from tests.unit.clocks import MINUTE

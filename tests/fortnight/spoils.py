@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from smsretry.local.stack import Stack
-from smsretry.profile import DEFAULT, Profile
+from smsretry.retry.profile import DEFAULT, Profile
 
 _TRIGGER: Final = """
     create function spoilt.{name}() returns trigger language plpgsql as $$ begin {body} return new; end $$;

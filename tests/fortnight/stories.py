@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_ledger import Entry
+from smsretry.local.twilio.ledger import Entry
 from tests.fortnight.people import Text, Town
 from tests.fortnight.simulation import Record
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final, Literal, TypeVar, cast
 from uuid import UUID, uuid5
 
-from smsretry.local.twilio_faults import AcceptThenDrop, HtmlError, JsonError, SendFault
+from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
 from tests.faults.orders import dice, pick
 from tests.fortnight.law import ABROAD, ALIASES, LOS_ANGELES, NEW_YORK, Almanac, area_codes, person
 from tests.fortnight.people import Business, Customer, OptOut, Route, Text, Town

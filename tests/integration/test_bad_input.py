@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueMismatch, QueueRefused, QueueUnreachable
 from smsretry.gate import Gate
-from smsretry.local.http import LocalServer, free_port
+from smsretry.local.process.http import LocalServer, free_port
 from smsretry.local.stack import Stack
-from smsretry.models import ItemResult
+from smsretry.retry.models import ItemResult
 from smsretry.run import process_due
 from smsretry.settings import Settings
 from tests.conftest import Business

@@ -7,15 +7,15 @@ from uuid import uuid4
 
 import pytest
 
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import UnforeseenError
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_faults import JsonError, SendFault
-from smsretry.models import ItemResult, Text
-from smsretry.outcome import Outcome
+from smsretry.local.twilio.faults import JsonError, SendFault
 from smsretry.pipeline import process_sms_retry_item
+from smsretry.retry.models import ItemResult, Text
+from smsretry.retry.outcome import Outcome
 from smsretry.run import ItemError, process_due
 from tests.conftest import BODY, PHONE, Business
 

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.gate import Gate
-from smsretry.local.http import free_port
+from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_faults import HtmlError, JsonError
-from smsretry.models import ItemResult
+from smsretry.local.twilio.faults import HtmlError, JsonError
+from smsretry.retry.models import ItemResult
 from smsretry.run import CONCURRENCY, process_due
 from smsretry.settings import Settings
 from tests.conftest import Business

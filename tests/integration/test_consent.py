@@ -15,13 +15,13 @@ import psycopg
 import pytest
 
 from smsretry import data
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_faults import AcceptThenDrop, DropUnaccepted, JsonError
-from smsretry.models import Begun, Claim, ItemResult
+from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
+from smsretry.retry.models import Begun, Claim, ItemResult
 from smsretry.run import process_due
 from tests.conftest import BODY, PHONE, Business
 

@@ -12,15 +12,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_faults import AcceptThenDrop
-from smsretry.models import Begun, Claim, ItemResult, OutcomeName
+from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.pipeline import process_sms_retry_item
-from smsretry.profile import DEFAULT, Profile
+from smsretry.retry.models import Begun, Claim, ItemResult
+from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.run import process_due
+from smsretry.words import OutcomeName
 from tests.conftest import PHONE, Business
 
 FLORIDA = "+13055550123"

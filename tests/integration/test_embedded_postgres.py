@@ -14,13 +14,13 @@ import psycopg
 import pytest
 
 from smsretry.errors import LocalStackError
-from smsretry.local.postgres import EmbeddedPostgres
-from smsretry.local.server_user import BINARIES, ServerUser
+from smsretry.local.postgres.server import EmbeddedPostgres
+from smsretry.local.process.server_user import BINARIES, ServerUser
 
 _STARTS_ONE_AND_WAITS = """
 import sys, time
 from pathlib import Path
-from smsretry.local.postgres import EmbeddedPostgres
+from smsretry.local.postgres.server import EmbeddedPostgres
 server = EmbeddedPostgres(Path(sys.argv[1])).start()
 print(server.pid, flush=True)
 time.sleep(120)

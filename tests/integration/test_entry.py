@@ -7,13 +7,13 @@ import httpx
 import pytest
 
 from smsretry import queue_sms_retry, send_sms
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_faults import AcceptThenDrop, JsonError
-from smsretry.models import ItemResult
+from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
+from smsretry.retry.models import ItemResult
 from smsretry.run import process_due
 from tests.conftest import Business
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from smsretry.errors import LocalStackError
-from smsretry.local import guard
-from smsretry.local.guarded_process import GuardedProcess
+from smsretry.local.process import guard
+from smsretry.local.process.guarded_process import GuardedProcess
 
 _IGNORES_SIGTERM = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
@@ -74,7 +74,7 @@ def test_a_command_that_cannot_be_run_is_an_error_with_its_reason(tmp_path: Path
 
 
 def test_the_guard_is_a_program_that_ends_with_its_standard_input() -> None:
-    """`python -m smsretry.local.guard` sends the signal when its stdin reaches its end."""
+    """`python -m smsretry.local.process.guard` sends the signal when its stdin reaches its end."""
     arguments = [sys.executable, "-m", guard.__name__, "--signal", "SIGINT", "--", "sleep", "60"]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE) as program:
         program.communicate(timeout=10)

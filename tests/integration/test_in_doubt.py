@@ -5,11 +5,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.local.twilio_faults import (
+from smsretry.local.twilio.faults import (
     AcceptThenDrop,
     BrokenAnswer,
     DropUnaccepted,
@@ -19,9 +19,10 @@ from smsretry.local.twilio_faults import (
     ListLag,
     SendFault,
 )
-from smsretry.models import InDoubtPolicy, ItemResult
-from smsretry.profile import Profile
+from smsretry.retry.models import ItemResult
+from smsretry.retry.profile import Profile
 from smsretry.run import process_due
+from smsretry.words import InDoubtPolicy
 from tests.conftest import BODY, PHONE, Business
 
 SID = "SM" + "c" * 32

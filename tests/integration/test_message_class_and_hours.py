@@ -12,15 +12,15 @@ import psycopg
 import pytest
 
 from smsretry import queue_sms_retry, send_sms
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.models import ItemResult
-from smsretry.profile import DEFAULT, Profile
+from smsretry.retry.models import ItemResult
+from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.run import process_due
-from smsretry.windows import MessageClass
+from smsretry.words import MessageClass
 from tests.conftest import BODY, Business
 from tests.integration.test_access import acting_as
 

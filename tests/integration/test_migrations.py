@@ -21,13 +21,13 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from smsretry.adapters.supabase.migrate import migrate, migrations
 from smsretry.errors import MigrationError
 from smsretry.local.stack import Stack
-from smsretry.migrate import migrate, migrations
-from smsretry.models import Claim
+from smsretry.retry.models import Claim
 
 CLI_VERSION = "2.117.0"
-_ROLES = files("smsretry.local").joinpath("supabase_roles.sql").read_bytes()
+_ROLES = files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes()
 _ORIGINAL = Path(__file__).with_name("original_schema.sql").read_bytes()
 _FILES = [f"{migration.version}_{migration.name}" for migration in migrations()]
 _numbers = count(1)

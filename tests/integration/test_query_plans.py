@@ -13,8 +13,8 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from smsretry.adapters.supabase.migrate import migrate
 from smsretry.local.stack import Stack
-from smsretry.migrate import migrate
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -81,7 +81,7 @@ def connection(running_stack: Stack) -> Iterator[Connection]:
     running_stack.postgres.create_database(DATABASE)
     url = running_stack.postgres.url(DATABASE)
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
-        connection.execute(files("smsretry.local").joinpath("supabase_roles.sql").read_bytes())
+        connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
         migrate(url)
         for table in ("sms_retry_queue", "sms_send_attempts", "send_logs", "customers"):
             off = sql.SQL("alter table {} set (autovacuum_enabled = false)")

@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg import sql
 
-from smsretry.adapters.supabase_queue import SupabaseQueue
-from smsretry.adapters.twilio_sender import TwilioSender
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.models import Claim, ItemResult
 from smsretry.pipeline import process_sms_retry_item
+from smsretry.retry.models import Claim, ItemResult
 from smsretry.run import process_due
 from tests.conftest import Business
 

@@ -13,11 +13,11 @@ from starlette.applications import Starlette
 from supabase import Client, create_client
 from supabase.lib.client_options import SyncClientOptions
 
-from smsretry.local import postgres
-from smsretry.local.http import LocalServer
-from smsretry.local.postgres import EmbeddedPostgres
-from smsretry.local.postgrest import RpcFaults, api_key, rpc_app
-from smsretry.local.postgrest_errors import status_for
+from smsretry.local.postgres import server as postgres
+from smsretry.local.postgres.server import EmbeddedPostgres
+from smsretry.local.postgrest.app import RpcFaults, api_key, rpc_app
+from smsretry.local.postgrest.errors import status_for
+from smsretry.local.process.http import LocalServer
 
 SECRET = "a secret of the tests, more than 32 characters"
 ANON = api_key("anon", jwt_secret=SECRET)

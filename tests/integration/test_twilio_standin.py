@@ -19,8 +19,8 @@ from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
-from smsretry.local.http import LocalServer
-from smsretry.local.twilio_faults import (
+from smsretry.local.process.http import LocalServer
+from smsretry.local.twilio.faults import (
     AcceptThenDrop,
     AcceptThenWait,
     BrokenAnswer,
@@ -31,9 +31,9 @@ from smsretry.local.twilio_faults import (
     ListError,
     ListLag,
 )
-from smsretry.local.twilio_ledger import TRIAL_PREFIX
-from smsretry.local.twilio_resources import count_segments
-from smsretry.local.twilio_standin import TwilioStandin
+from smsretry.local.twilio.ledger import TRIAL_PREFIX
+from smsretry.local.twilio.resources import count_segments
+from smsretry.local.twilio.standin import TwilioStandin
 
 TO = "+12025550123"
 OTHER = "+12025550124"

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.models import Claim
+from smsretry.retry.models import Claim
 
 NOON = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 """Noon in New York, a Tuesday in winter."""

@@ -5,21 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from smsretry.models import (
-    Begun,
-    Claim,
-    Finished,
-    NextStatus,
-    OutcomeName,
-    Queued,
-    Reason,
-    Reconciled,
-    Recovered,
-    Sighting,
-    Text,
-)
-from smsretry.outcome import Accepted, Outcome
-from smsretry.windows import MessageClass
+from smsretry.retry.models import Begun, Claim, Finished, Queued, Recovered, Sighting, Text
+from smsretry.retry.outcome import Accepted, Outcome
+from smsretry.words import MessageClass, NextStatus, OutcomeName, Reason, Reconciled
 
 NOON = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 """In New York."""

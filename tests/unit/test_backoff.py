@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from smsretry.backoff import next_retry_delay
+from smsretry.retry.backoff import next_retry_delay
 
 RETRY_SCHEDULE = [
     # sends made from the queue so far, minutes until the next one

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsretry.evidence import matching_sids
-from smsretry.models import Sighting
+from smsretry.retry.evidence import matching_sids
+from smsretry.retry.models import Sighting
 
 PHONE = "+12125550123"
 BODY = "Hi Ann, thanks for visiting Maple Street Dental."

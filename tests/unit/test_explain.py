@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from smsretry.explain import explain
-from smsretry.quiet_hours import check_quiet_hours
+from smsretry.quiet_hours.check import check_quiet_hours
+from smsretry.quiet_hours.explain import explain
 
 EVENING = datetime(2027, 1, 13, 1, 30, tzinfo=UTC)
 """20:30 on Tuesday in New York, 19:30 in Chicago."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from smsretry.gate import IN_A_ROW, Gate, stopped_by
-from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 
 ACCEPTED = Accepted("SM" + "0123456789abcdef" * 2)
 UNREACHABLE = NotSent("Not reached")

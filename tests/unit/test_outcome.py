@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected, outcome_of_answer
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected, outcome_of_answer
 
 SID = "SM" + "0123456789abcdef" * 2
 MMS_SID = "MM" + "0123456789abcdef" * 2

@@ -13,11 +13,11 @@ import pytest
 from smsretry import pipeline
 from smsretry.errors import QueueError, QueueUnreachable, UnforeseenError
 from smsretry.gate import Gate
-from smsretry.models import Begun, Claim, ItemResult
-from smsretry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.pipeline import SEND_WITHIN_SECONDS, process_sms_retry_item
 from smsretry.ports import RetryQueue, Sender
-from smsretry.profile import Profile
+from smsretry.retry.models import Begun, Claim, ItemResult
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from smsretry.retry.profile import Profile
 from smsretry.run import ItemError, process_due
 from tests.unit.fakes import BODY, NOON, SID, FakeQueue, FakeSender
 

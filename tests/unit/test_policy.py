@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from smsretry import policy
-from smsretry.decision import (
+from smsretry.retry import policy
+from smsretry.retry.decision import (
     AfterLook,
     Complete,
     Defer,
@@ -22,10 +22,11 @@ from smsretry.decision import (
     Send,
     Settle,
 )
-from smsretry.models import Claim, InDoubtPolicy, Reason, Sighting
-from smsretry.outcome import Accepted, InDoubt, NotSent, Rejected
-from smsretry.policy import after_cap, after_look, after_send, before_send, known_evidence
-from smsretry.profile import Profile
+from smsretry.retry.models import Claim, Sighting
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Rejected
+from smsretry.retry.policy import after_cap, after_look, after_send, before_send, known_evidence
+from smsretry.retry.profile import Profile
+from smsretry.words import InDoubtPolicy, Reason
 
 ClaimWith = Callable[..., Claim]
 

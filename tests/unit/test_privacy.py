@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from smsretry.errors import SettingsError
-from smsretry.models import Claim, ItemResult, Sighting, Text
+from smsretry.retry.models import Claim, ItemResult, Sighting, Text
 from smsretry.settings import Settings, load_settings
 
 ClaimWith = Callable[..., Claim]

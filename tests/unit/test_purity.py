@@ -11,25 +11,25 @@ ACTING = ("httpx", "prefect", "psycopg", "requests", "supabase", "twilio")
 """Libraries that reach for a network, a database or a server."""
 PURE = [
     "smsretry",
-    "smsretry.backoff",
-    "smsretry.calendars",
+    "smsretry.retry.backoff",
+    "smsretry.quiet_hours.calendars",
     "smsretry.data",
-    "smsretry.decision",
+    "smsretry.retry.decision",
     "smsretry.errors",
-    "smsretry.models",
-    "smsretry.openings",
-    "smsretry.outcome",
+    "smsretry.retry.models",
+    "smsretry.quiet_hours.openings",
+    "smsretry.retry.outcome",
     "smsretry.phone",
     "smsretry.pipeline",
-    "smsretry.policy",
+    "smsretry.retry.policy",
     "smsretry.ports",
-    "smsretry.quiet_hours",
-    "smsretry.rules",
+    "smsretry.quiet_hours.check",
+    "smsretry.quiet_hours.rules",
     "smsretry.settings",
-    "smsretry.twilio_errors",
-    "smsretry.week",
-    "smsretry.whereabouts",
-    "smsretry.windows",
+    "smsretry.adapters.twilio.errors",
+    "smsretry.quiet_hours.week",
+    "smsretry.quiet_hours.whereabouts",
+    "smsretry.quiet_hours.windows",
 ]
 
 
@@ -57,14 +57,14 @@ def test_who_asks_for_an_hour_need_not_wait_for_what_sends() -> None:
     """`pydantic` and the pipeline are half of the package's import time."""
     script = "import sys; from smsretry import check_quiet_hours; print(*sys.modules)"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert set(answer.stdout.split()) & {"pydantic", "smsretry.pipeline", "smsretry.models"} == set()
+    assert set(answer.stdout.split()) & {"pydantic", "smsretry.pipeline", "smsretry.retry.models"} == set()
 
 
 @pytest.mark.parametrize(
     ("adapter", "libraries"),
     [
-        ("smsretry.adapters.twilio_http", {"requests", "twilio"}),
-        ("smsretry.adapters.supabase_queue", {"httpx", "supabase"}),
+        ("smsretry.adapters.twilio.http", {"requests", "twilio"}),
+        ("smsretry.adapters.supabase.queue", {"httpx", "supabase"}),
     ],
 )
 def test_the_check_sees_an_adapters_libraries(adapter: str, libraries: set[str]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsretry import data
-from smsretry.quiet_hours import US_ZONES, check_quiet_hours
+from smsretry.quiet_hours.check import US_ZONES, check_quiet_hours
 
 NEW_YORK = "America/New_York"
 MINUTE = timedelta(minutes=1)

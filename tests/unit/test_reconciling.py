@@ -8,10 +8,11 @@ from uuid import UUID
 import pytest
 
 from smsretry.errors import QueueUnreachable, UnforeseenError
-from smsretry.evidence import matching_sids
-from smsretry.models import Claim, Fate, InDoubtPolicy, ItemResult, Sighting
 from smsretry.pipeline import process_sms_retry_item
-from smsretry.profile import Profile
+from smsretry.retry.evidence import matching_sids
+from smsretry.retry.models import Claim, ItemResult, Sighting
+from smsretry.retry.profile import Profile
+from smsretry.words import Fate, InDoubtPolicy
 from tests.unit.fakes import BODY, NOON, SID, FakeQueue, FakeSender
 
 ClaimWith = Callable[..., Claim]

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from smsretry.errors import SettingsError
-from smsretry.profile import Profile
+from smsretry.retry.profile import Profile
 from smsretry.settings import Settings, load_settings
 
 COMPLETE = {

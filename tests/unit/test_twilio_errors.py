@@ -4,8 +4,8 @@ from typing import get_args
 
 import pytest
 
+from smsretry.adapters.twilio.errors import ErrorClass, is_retryable_error, twilio_error
 from smsretry.data import table
-from smsretry.twilio_errors import ErrorClass, is_retryable_error, twilio_error
 
 ROWS = table("twilio_errors")
 

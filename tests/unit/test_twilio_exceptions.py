@@ -11,8 +11,8 @@ import urllib3.exceptions as wire
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 
-from smsretry.adapters.twilio_http import MEANINGS, outcome_of_exception
-from smsretry.outcome import InDoubt, NotSent
+from smsretry.adapters.twilio.http import MEANINGS, outcome_of_exception
+from smsretry.retry.outcome import InDoubt, NotSent
 
 POOL = HTTPSConnectionPool("api.twilio.com")
 CONNECTION = HTTPSConnection("api.twilio.com")

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.twilio_sender import _validity_period, _with_attempt
+from smsretry.adapters.twilio.sender import _validity_period, _with_attempt
 
 HOUR = timedelta(hours=1)
 PERIODS = [

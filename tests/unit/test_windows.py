@@ -6,11 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.calendars import holidays_in
-from smsretry.quiet_hours import QuietHoursCheck, check_quiet_hours, spread
-from smsretry.rules import daily, parse_week, state_rules
-from smsretry.week import draw_week
-from smsretry.windows import hours_text
+from smsretry.quiet_hours.calendars import holidays_in
+from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
+from smsretry.quiet_hours.rules import daily, parse_week, state_rules
+from smsretry.quiet_hours.week import draw_week
+from smsretry.quiet_hours.windows import hours_text
 
 MIAMI = "+13055550123"
 TUESDAY_2030 = datetime(2027, 1, 13, 1, 30, tzinfo=UTC)

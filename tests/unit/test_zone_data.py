@@ -17,7 +17,7 @@ from smsretry.doctor import _zone_data
 QUESTION = """
 import json, zoneinfo
 from datetime import UTC, datetime
-from smsretry.quiet_hours import check_quiet_hours
+from smsretry.quiet_hours.check import check_quiet_hours
 at = datetime(2027, 1, 12, 17, tzinfo=UTC)
 check = check_quiet_hours("America/New_York", at=at, phone="+12125550123")
 local, = check.local_times(check.closes_at)

@@ -1,0 +1,117 @@
+"""How a request reaches Twilio: the SDK's HTTP client with timeouts, without retries, and what its failures mean.
+
+The SDK waits for ever by default, hides answers behind three kinds of exception and drops them on a 201 without a
+body. This client keeps the bare answer, so that `outcome.outcome_of_answer` can judge it.
+"""
+
+import threading
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from requests import exceptions as http
+from twilio.base import exceptions as sdk
+from twilio.http.http_client import TwilioHttpClient
+from twilio.http.response import Response
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError
+
+from smsretry.retry.outcome import InDoubt, NotSent, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A bare HTTP answer."""
+
+    http_status: int
+    body: str
+    retry_after: str | None
+
+
+class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no types
+    """One pooled session, usable from several threads; `answer()` is the calling thread's last."""
+
+    def __init__(self, *, connect_seconds: float, read_seconds: float, base_url: str | None) -> None:
+        super().__init__()  # max_retries stays None: a replayed POST is a second text
+        self.timeout: Any = (connect_seconds, read_seconds)  # its constructor takes no tuple
+        self._base = urlsplit(base_url) if base_url else None
+        self._local = threading.local()
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
+        """Send one request. Raises the exceptions of `requests`."""
+        self._local.answer = None
+        if self._base:
+            url = urlunsplit(urlsplit(url)._replace(scheme=self._base.scheme, netloc=self._base.netloc))
+        try:
+            response = super().request(method, url, *args, **kwargs)
+        finally:
+            self._test_only_last_request = None  # it holds the credentials and the body
+        self._local.answer = Answer(response.status_code, response.text, (response.headers or {}).get("Retry-After"))
+        return response
+
+    def answer(self) -> Answer | None:
+        """The answer to this thread's last request, or None when none came."""
+        answer: Answer | None = getattr(self._local, "answer", None)
+        return answer
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        if self.session is not None:
+            self.session.close()
+
+
+_NEVER_LEFT: Final = NotSent("Twilio could not be reached: the connection failed before the request left")
+_OURS: Final = NotSent("The request could not be made: check TWILIO_BASE_URL and the proxy settings")
+_NO_ANSWER: Final = InDoubt("Twilio did not answer in time")
+_CUT_OFF: Final = InDoubt("The connection broke before Twilio's answer was complete")
+_UNREADABLE: Final = InDoubt("Twilio's answer could not be read")
+
+MEANINGS: Final[dict[type[BaseException], Outcome]] = {
+    # Before anything left.
+    http.ConnectTimeout: _NEVER_LEFT,
+    http.URLRequired: _OURS,
+    http.MissingSchema: _OURS,
+    http.InvalidSchema: _OURS,
+    http.InvalidURL: _OURS,
+    http.InvalidProxyURL: _OURS,
+    http.InvalidHeader: _OURS,
+    # After it may have left.
+    http.ConnectionError: _CUT_OFF,  # before it left, when `_never_connected` says so
+    http.ProxyError: _CUT_OFF,  # likewise: urllib3 also blames the proxy for an answer that broke off behind it
+    http.SSLError: _CUT_OFF,  # likewise: urllib3 wraps handshake and mid-stream failures alike
+    http.ReadTimeout: _NO_ANSWER,
+    http.Timeout: _NO_ANSWER,
+    http.ChunkedEncodingError: _CUT_OFF,
+    http.ContentDecodingError: _UNREADABLE,
+    http.StreamConsumedError: _UNREADABLE,
+    http.JSONDecodeError: _UNREADABLE,
+    http.InvalidJSONError: _UNREADABLE,
+    http.TooManyRedirects: _UNREADABLE,
+    http.RetryError: _CUT_OFF,
+    http.UnrewindableBodyError: _CUT_OFF,
+    http.HTTPError: _UNREADABLE,
+    http.RequestException: _CUT_OFF,
+    # The SDK's own come after an answer, which then speaks for itself; without one, nothing is known.
+    sdk.TwilioException: _UNREADABLE,
+    sdk.TwilioRestException: _UNREADABLE,
+    sdk.TwilioServiceException: _UNREADABLE,
+}
+"""Every exception of requests and of the SDK, by exact class. A test fails when a new release adds one."""
+
+
+def outcome_of_exception(error: Exception) -> Outcome:
+    """What a failed request means. Whatever is not known to have failed before it left is in doubt."""
+    if isinstance(error, http.ConnectionError) and _never_connected(error):
+        return _NEVER_LEFT
+    known = MEANINGS.get(type(error))
+    return known or InDoubt(f"Unforeseen {type(error).__name__} while asking Twilio")
+
+
+def _never_connected(error: http.ConnectionError) -> bool:
+    """Whether urllib3 gave up while connecting: name not resolved, refused, timed out, or no tunnel from the proxy."""
+    cause = error.args[0] if error.args else None
+    reason = cause.reason if isinstance(cause, MaxRetryError) else None
+    if isinstance(reason, ProxyError):
+        reason = reason.original_error
+    if isinstance(reason, NewConnectionError | ConnectTimeoutError):
+        return True
+    return isinstance(reason, OSError) and str(reason).startswith("Tunnel connection failed")  # http.client's words

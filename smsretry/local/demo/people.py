@@ -1,0 +1,123 @@
+"""A believable business and its texts: every outcome the queue knows, at 9:30 in the morning in New York.
+
+Numbers are of the ranges kept for fiction (555-01xx; Ofcom's, ARCEP's and ACMA's drama numbers).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import psycopg
+
+from smsretry.local.twilio.faults import AcceptThenDrop, JsonError, SendFault
+
+BUSINESS_ZONE: Final = "America/New_York"
+
+# name, zone, area code (fictional subscriber numbers are added) or a whole number
+_PEOPLE: Final = [
+    ("Ava", "America/New_York", "212"), ("Ben", "America/New_York", "617"), ("Cleo", "America/New_York", "215"),
+    ("Dara", "America/New_York", "404"), ("Eli", "America/New_York", "305"), ("Fay", "America/New_York", "704"),
+    ("Gus", "America/Detroit", "313"), ("Hope", "America/New_York", "216"), ("Ian", "America/New_York", "502"),
+    ("Joy", "America/Indiana/Knox", "574"), ("Kai", "America/Chicago", "312"), ("Lea", "America/Chicago", "512"),
+    ("Max", "America/Chicago", "612"), ("Nia", "America/Chicago", "504"), ("Otis", "America/Chicago", "816"),
+    ("Pia", "America/Chicago", "615"), ("Quin", "America/Menominee", "906"), ("Rae", "America/Puerto_Rico", "787"),
+    ("Sol", "America/Halifax", "902"), ("Tess", "America/Toronto", "416"), ("Uma", "America/Winnipeg", "204"),
+    ("Vic", "Europe/London", "+447700900101"), ("Wim", "Europe/Paris", "+33639980001"),
+    ("Xena", "Europe/London", "+447700900102"), ("Yara", "America/Sao_Paulo", "+5511955501234"),
+    ("Zoe", "America/Denver", "303"), ("Abe", "America/Denver", "801"), ("Bea", "America/Boise", "208"),
+    ("Cal", "America/Phoenix", "602"), ("Dee", "America/Los_Angeles", "213"), ("Edie", "America/Los_Angeles", "415"),
+    ("Finn", "America/Los_Angeles", "206"), ("Gia", "America/Los_Angeles", "503"), ("Hal", "America/Vancouver", "604"),
+    ("Ivy", "America/Anchorage", "907"), ("Jed", "America/Adak", "907"), ("Kea", "Pacific/Honolulu", "808"),
+    ("Liam", "Australia/Sydney", "+61491570156"), ("Mei", "Asia/Tokyo", "+819055501234"),
+    ("Noa", None, "201"), ("Opal", "EST", "202"), ("Theo", None, "850"), ("Vera", None, "713"),
+]  # fmt: skip
+
+_BODY: Final = "Hi {name}, thanks for visiting Maple Street Dental. Would you leave us a short review?"
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A customer whose text meets something, and what the demo should show for it."""
+
+    name: str
+    phone: str | None
+    fault: SendFault | None = None
+    consent: str = "opted_in"
+    attempts: int = 0
+    body: str = _BODY
+    queued_ago: timedelta = timedelta(minutes=10)
+    """Longer than the others, so that the first run, which takes fifty, takes these."""
+
+
+_UNAVAILABLE: Final = JsonError(21702, http_status=400)
+
+SPECIAL: Final = [
+    Special("Paul", "+12125550161", fault=JsonError(14107, http_status=400)),
+    Special("Rita", "+12125550162", fault=_UNAVAILABLE),
+    Special("Sven", "+12125550163", fault=_UNAVAILABLE, attempts=2),
+    Special("Tara", "+12125550164", fault=JsonError(20500, http_status=500)),
+    Special("Ugo", "+12125550165", fault=AcceptThenDrop()),
+    Special("Walt", "+12125550167", consent="opted_out"),
+    Special("Xavi", "+12125550168", consent="unknown"),
+    Special("Yuki", "+12125550173", fault=JsonError(21211, http_status=400)),
+    Special("Zane", "+12125550174", fault=JsonError(21614, http_status=400)),
+    Special("Amos", "+12125550176", fault=JsonError(21610, http_status=400)),
+    Special("Bo", "+12125550177", fault=JsonError(21408, http_status=400)),
+    Special("Zora", "+18005550178"),
+    Special("Cyd", None),
+    Special("Drew", "212 555 0169"),
+    Special("Emil", "+12125550170", body=" "),
+    Special("Faye", "+12125550171", body="x" * 1601),
+    Special("Gwen", "+12125550172", queued_ago=timedelta(hours=50)),
+]
+DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN, DELETED = "Hugo", "Iris", "Jack"
+
+
+class Seeder:
+    """Writes the business's rows as the application would: customer, send log, queue row with the original columns."""
+
+    def __init__(self, connection: psycopg.Connection[dict[str, Any]], now: datetime) -> None:
+        self._connection = connection
+        self._now = now
+        self._business = uuid4()
+        connection.execute(
+            "insert into businesses (id, user_id, name, timezone) values (%s, %s, 'Maple Street Dental', %s)",
+            [self._business, uuid4(), BUSINESS_ZONE],
+        )
+
+    def text(self, customer: Special, zone: str | None = BUSINESS_ZONE) -> UUID:
+        """Queue one text; returns the row's id."""
+        customer_id, log_id, retry_id = uuid4(), uuid4(), uuid4()
+        created = self._now - customer.queued_ago
+        self._connection.execute(
+            """insert into customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
+               values (%s, %s, %s, %s, %s, %s)""",
+            [customer_id, self._business, customer.phone, zone, customer.consent, created],
+        )
+        self._connection.execute(
+            "insert into send_logs (id, business_id, customer_id, channel, subject) values (%s, %s, %s, 'sms', %s)",
+            [log_id, self._business, customer_id, customer.body.format(name=customer.name)],
+        )
+        self._connection.execute(
+            """insert into sms_retry_queue
+                   (id, business_id, send_log_id, customer_id, status, attempt_count, scheduled_for, reason, created_at)
+               values (%s, %s, %s, %s, 'pending', %s, %s, 'twilio_error', %s)""",
+            [retry_id, self._business, log_id, customer_id, customer.attempts, created, created],
+        )
+        return retry_id
+
+
+def people() -> list[tuple[Special, str | None]]:
+    """The customers to whom nothing happens but the hour of the day, with their zones."""
+    return [
+        (
+            Special(
+                name,
+                code if code.startswith("+") else f"+1{code}55501{number:02d}",
+                queued_ago=timedelta(minutes=5),
+            ),
+            zone,
+        )
+        for number, (name, zone, code) in enumerate(_PEOPLE)
+    ]

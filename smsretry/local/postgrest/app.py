@@ -1,0 +1,172 @@
+"""`POST /rest/v1/rpc/{function}` the way Supabase's gateway and PostgREST 13 answer it, over a database of one's own.
+
+Each call is one transaction in the key's role. What PostgREST has beyond calls with a JSON object (filters, GET,
+embedding, other media types) is refused with PGRST127 or 405, never quietly ignored.
+Errors: see `postgrest_errors`. Which function is called, and how: see `postgrest_functions`.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import Connection
+from psycopg_pool import ConnectionPool, PoolTimeout
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from smsretry.local.postgrest.errors import Refusal, from_database, refusal, unreachable
+from smsretry.local.postgrest.faults import RpcFaults, bad_gateway_response
+from smsretry.local.postgrest.functions import find_function
+from smsretry.local.postgrest.keys import api_key, claims_of
+from smsretry.local.process.http import DropConnection
+
+__all__ = ["RpcFaults", "api_key", "rpc_app"]
+
+_POOL_WAIT_SECONDS: Final = 1.0
+_METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+_JSON: Final = "application/json; charset=utf-8"
+
+# The order is PostgREST's; the settings end with the transaction.
+_PREPARE: Final = """
+select set_config('search_path', '"public", "extensions"', true), set_config('role', %(role)s, true),
+       set_config('request.jwt.claims', %(claims)s, true), set_config('request.method', 'POST', true),
+       set_config('request.path', %(path)s, true), set_config('transaction_read_only', %(read_only)s, true)
+"""
+
+
+def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000) -> Starlette:
+    """The endpoint over the database at `dsn`, whose user may become anon, authenticated and service_role.
+
+    `jwt_secret` signs the keys (`api_key`). A result is cut off after `max_rows` rows, as Supabase does by default.
+    Faults for tests: `app.state.faults`, an RpcFaults.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # Made here, because a closed pool cannot be opened again and a server may be started again.
+        app.state.database = _Database(dsn)
+        yield
+        await run_in_threadpool(app.state.database.close)
+
+    async def rpc(request: Request) -> Response:
+        function = request.path_params["function"]
+        fault = faults.take(function)
+        if fault is not None and fault.kind == "bad_gateway":
+            return bad_gateway_response()
+        try:
+            claims = claims_of(request, jwt_secret=jwt_secret)
+            body, given = _arguments(request, await request.body())
+            call = _Call(function, request.url.path, claims, body, given, max_rows)
+            response = await run_in_threadpool(call.answer, request.app.state.database)
+        except Refusal as refused:
+            response = refused.response()
+        if fault is not None and fault.kind == "drop":
+            return DropConnection(fault.head)
+        if fault is not None:
+            await asyncio.sleep(fault.seconds)
+        return response
+
+    faults = RpcFaults()
+    app = Starlette(routes=[Route("/rest/v1/rpc/{function}", rpc, methods=_METHODS)], lifespan=lifespan)
+    app.state.faults = faults
+    return app
+
+
+def _arguments(request: Request, raw: bytes) -> tuple[str, set[str]]:
+    """The body, which the database reads itself, and the names in it. Raises Refusal."""
+    if request.method != "POST":
+        raise refusal(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
+    if set(request.query_params) - {"apikey"} or "vnd.pgrst" in request.headers.get("accept", ""):
+        raise refusal(
+            400, "PGRST127", "Feature not implemented",
+            details="This local endpoint calls functions, and neither filters nor reshapes what they return",
+        )  # fmt: skip
+    try:
+        body = raw.decode() or "{}"
+        arguments = json.loads(body)
+    except ValueError as error:
+        raise refusal(400, "PGRST102", "Empty or invalid json") from error
+    if not isinstance(arguments, dict):
+        raise refusal(400, "PGRST102", "Empty or invalid json")
+    return body, set(arguments)
+
+
+class _Call:
+    """One call of one function."""
+
+    def __init__(
+        self, function: str, path: str, claims: Mapping[str, Any], body: str, given: set[str], max_rows: int
+    ) -> None:
+        self._function = function
+        self._path = path
+        self._claims = claims
+        self._body = body
+        self._given = given
+        self._max_rows = max_rows
+
+    def answer(self, database: "_Database") -> Response:
+        """Run it, commit, and only then answer. Raises Refusal."""
+        try:
+            with database.transaction() as connection:
+                return self._run(connection)
+        except psycopg.Error as error:
+            raise from_database(error, anonymous=self._claims["role"] == "anon") from error
+
+    def _run(self, connection: Connection[Any]) -> Response:
+        function = find_function(connection, self._function, self._given)
+        settings = {
+            "role": self._claims["role"],
+            "claims": json.dumps(self._claims),
+            "path": self._path,
+            "read_only": "on" if function.read_only else "off",
+        }
+        connection.execute(_PREPARE, settings)
+        statement = function.statement(self._given, max_rows=self._max_rows)
+        result = connection.execute(statement, (self._body,) if self._given else ())
+        if function.returns == "nothing":
+            return Response(status_code=204)
+        content, rows = result.fetchone() or ("null", 0)
+        content_range = f"0-{rows - 1}/*" if rows else "*/*"
+        return Response(content, media_type=_JSON, headers={"Content-Range": content_range})
+
+
+class _Database:
+    """Connections, checked before use, so that a restart of the database is felt by nobody who asks after it."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._pool = ConnectionPool(
+            dsn,
+            min_size=0,
+            max_size=20,
+            # Gives up soon after a failure: the next call tries anew, and does not wait out a growing pause.
+            reconnect_timeout=_POOL_WAIT_SECONDS,
+            check=ConnectionPool.check_connection,
+            kwargs={"prepare_threshold": None, "connect_timeout": 2, "application_name": "smsretry rpc"},
+            name="smsretry-rpc",
+            open=True,
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection[Any]]:
+        """A connection; commits at the end. Raises Refusal (503, PGRST000) if none can be had."""
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self._pool.connection(timeout=_POOL_WAIT_SECONDS))
+            except PoolTimeout:
+                # Down, or busy, or back again and the pool has not noticed: asking it directly tells.
+                try:
+                    connection = stack.enter_context(psycopg.connect(self._dsn, connect_timeout=2))
+                except psycopg.OperationalError as error:
+                    raise unreachable(error) from error
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+        self._pool.close(timeout=1.0)

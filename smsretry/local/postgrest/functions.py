@@ -1,0 +1,126 @@
+"""Which function a call means, and the statement that calls it, as PostgREST chooses and builds them.
+
+Source: https://docs.postgrest.org/en/v13/references/api/functions.html. The catalogue is asked on every call, so
+no schema cache can be stale. Left out: unnamed and variadic parameters, filters on the result.
+"""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final, Literal, NoReturn
+
+from psycopg import Connection, sql
+
+from smsretry.local.postgrest.errors import refusal
+
+Returns = Literal["nothing", "scalar", "scalars", "object", "objects"]
+
+# Input arguments only. A type with typmod -1 is its exact name: "bpchar", where `character` would cut off.
+_CATALOGUE: Final = """
+select p.provolatile <> 'v',
+       case when p.prorettype = 'void'::regtype then 'nothing'
+            when t.typtype = 'c' or coalesce(p.proargmodes::text[] && '{t,b,o}', false)
+            then case when p.proretset then 'objects' else 'object' end
+            else case when p.proretset then 'scalars' else 'scalar' end end,
+       a.names, a.types, p.pronargs - p.pronargdefaults
+from pg_catalog.pg_proc p
+join pg_catalog.pg_type t on t.oid = p.prorettype
+cross join lateral (
+    select coalesce(array_agg(coalesce(name, '') order by place), '{}') as names,
+           coalesce(array_agg(pg_catalog.format_type(type, -1) order by place), '{}') as types
+    from unnest(p.proargnames, coalesce(p.proallargtypes, p.proargtypes::oid[]), p.proargmodes)
+         with ordinality as _ (name, type, mode, place)
+    where type is not null and coalesce(mode, 'i') in ('i', 'b')
+) a
+where p.pronamespace = 'public'::regnamespace and p.proname = %s and p.prokind = 'f' and p.provariadic = 0
+  and p.prorettype <> 'trigger'::regtype and not '' = any (a.names)
+"""
+
+
+@dataclass(frozen=True)
+class RpcFunction:
+    """One function of schema public. `arguments`: name to type, in order; the first `required` have no default."""
+
+    name: str
+    arguments: dict[str, str]
+    required: int
+    returns: Returns
+    read_only: bool  # stable or immutable: PostgREST calls it in a read-only transaction
+
+    def takes(self, given: Set[str]) -> bool:
+        """Whether these names are all its arguments, but for those that have a default."""
+        return set(list(self.arguments)[: self.required]) <= given <= self.arguments.keys()
+
+    def statement(self, given: Set[str], *, max_rows: int) -> sql.Composed:
+        """The call. Its one parameter, if anything is given, is the JSON body, which PostgreSQL itself takes apart.
+
+        The result is one row: the answer's JSON as text, and how many rows it holds. Of a void function, one column.
+        """
+        names = [name for name in self.arguments if name in given]
+        source: sql.Composable = sql.SQL("(values (1)) as _")
+        if names:
+            typed = [sql.SQL("{} {}").format(sql.Identifier(n), _type(self.arguments[n])) for n in names]
+            source = sql.SQL("json_to_record(%s::json) as _ ({})").format(sql.SQL(", ").join(typed))
+        passed = [sql.SQL("{} => {}").format(sql.Identifier(n), sql.Identifier("_", n)) for n in names]
+        call = sql.SQL("{}({})").format(sql.Identifier("public", self.name), sql.SQL(", ").join(passed))
+        if self.returns == "nothing":
+            return sql.SQL("select {} from {}").format(call, source)
+        whole, value = self._shape()
+        rows = sql.SQL("select called.* from {}, lateral {} as called" if whole else "select {1} as scalar from {0}")
+        answer = "with called as ({}) select {}::text, count(*) from (select * from called limit {}) as row"
+        return sql.SQL(answer).format(rows.format(source, call), sql.SQL(value), sql.Literal(max_rows))
+
+    def _shape(self) -> tuple[bool, str]:
+        """Whether the result is rows and not values, and the JSON made of it."""
+        match self.returns:
+            case "objects":
+                return True, "coalesce(json_agg(row), '[]')"
+            case "object":
+                return True, "coalesce(json_agg(row) -> 0, 'null')"
+            case "scalars":
+                return False, "coalesce(json_agg(row.scalar), '[]')"
+            case _:
+                return False, "coalesce(json_agg(row.scalar) -> 0, 'null')"
+
+
+def find_function(connection: Connection[Any], name: str, given: Set[str]) -> RpcFunction:
+    """The one function of that name that takes these arguments. Raises Refusal: none (404), or several (300)."""
+    known = [
+        RpcFunction(name, dict(zip(names, types, strict=True)), required, returns, read_only)
+        for read_only, returns, names, types, required in connection.execute(_CATALOGUE, (name,))
+    ]
+    fitting = [function for function in known if function.takes(given)]
+    if not fitting:
+        _refuse_unknown(connection, name, given, known)
+    if len(fitting) > 1:
+        candidates = ", ".join(
+            f"public.{f.name}({', '.join(f'{arg} => {kind}' for arg, kind in f.arguments.items())})" for f in fitting
+        )
+        raise refusal(
+            300, "PGRST203", f"Could not choose the best candidate function between: {candidates}",
+            hint="Try renaming the parameters or the function itself in the database "
+                 "so function overloading can be resolved",
+        )  # fmt: skip
+    return fitting[0]
+
+
+def _refuse_unknown(connection: Connection[Any], name: str, given: Set[str], known: list[RpcFunction]) -> NoReturn:
+    listed = ", ".join(sorted(given))
+    called = f"public.{name}({listed})" if given else f"public.{name} without parameters"
+    kind = "parameters" if len(given) > 1 else "parameter"
+    searched = f"with {kind} {listed} or with a single unnamed json/jsonb parameter" if given else "without parameters"
+    if known:
+        ours = {f"({', '.join(sorted(function.arguments))})": None for function in known}
+        close = [name + near for near in get_close_matches(f"({listed})", ours, n=1, cutoff=0.33)]
+    else:
+        rows = connection.execute("select proname from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace")
+        close = get_close_matches(name, {row[0]: None for row in rows}, n=1, cutoff=0.75)
+    raise refusal(
+        404, "PGRST202", f"Could not find the function {called} in the schema cache",
+        details=f"Searched for the function public.{name} {searched}, but no matches were found in the schema cache.",
+        hint=f"Perhaps you meant to call the function public.{close[0]}" if close else None,
+    )  # fmt: skip
+
+
+def _type(name: str) -> sql.SQL:
+    return sql.SQL(name)  # format_type's own words, quoted by it where that is needed

@@ -1,0 +1,123 @@
+"""Twilio's JSON, property for property: a message, an account, a number, a service, an error.
+
+Source: Twilio's OpenAPI description (twilio-oai 2.6.7) and captured answers. Numbers are strings where Twilio's are.
+"""
+
+import uuid
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any, Final
+
+from smsretry.local.twilio.ledger import Entry
+
+API: Final = "2010-04-01"
+
+_GSM7: Final = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_GSM7_EXTENSION: Final = frozenset("^{}\\[~]|€\f")  # each costs two
+
+
+def count_segments(body: str) -> int:
+    """Into how many parts a text is cut.
+
+    One of 160 septets or several of 153; of 70 and 67 UTF-16 units if one character is not in GSM 03.38.
+    """
+    if all(character in _GSM7 or character in _GSM7_EXTENSION for character in body):
+        units, alone, part = len(body) + sum(character in _GSM7_EXTENSION for character in body), 160, 153
+    else:
+        units, alone, part = len(body.encode("utf-16-le", "surrogatepass")) // 2, 70, 67
+    return 1 if units <= alone else -(-units // part)
+
+
+def message(entry: Entry, account_sid: str) -> dict[str, Any]:
+    """The Message resource: exactly its 20 properties."""
+    uri = f"/{API}/Accounts/{account_sid}/Messages/{entry.sid}"
+    unrouted = entry.sender is None
+    waiting = "queued" if entry.messaging_service_sid is None else "accepted"
+    return {
+        "account_sid": account_sid,
+        "api_version": API,
+        "body": entry.body,
+        "date_created": _rfc2822(entry.accepted_at),
+        "date_sent": None if entry.sent_at is None else _rfc2822(entry.sent_at),
+        "date_updated": _rfc2822(entry.sent_at or entry.accepted_at),
+        "direction": "outbound-api",
+        "error_code": None,
+        "error_message": None,
+        "from": entry.sender,
+        "messaging_service_sid": entry.messaging_service_sid,
+        "num_media": "0",
+        "num_segments": "0" if unrouted else str(count_segments(entry.body)),
+        "price": None,
+        "price_unit": None if unrouted else "USD",
+        "sid": entry.sid,
+        "status": waiting if entry.sent_at is None else "sent",
+        "subresource_uris": {"media": f"{uri}/Media.json"},
+        "to": entry.to,
+        "uri": f"{uri}.json",
+    }
+
+
+def error(*, code: int, http_status: int, text: str) -> dict[str, Any]:
+    """Twilio's error JSON. Its `message` often quotes the recipient's number."""
+    return {
+        "code": code,
+        "message": text,
+        "more_info": f"https://www.twilio.com/docs/errors/{code}",
+        "status": http_status,
+    }
+
+
+def account(account_sid: str, *, trial: bool, since: datetime) -> dict[str, Any]:
+    """The Account resource, without its auth token."""
+    uri = f"/{API}/Accounts/{account_sid}"
+    return {
+        "date_created": _rfc2822(since),
+        "date_updated": _rfc2822(since),
+        "friendly_name": "Stand-in",
+        "owner_account_sid": account_sid,
+        "sid": account_sid,
+        "status": "active",
+        "subresource_uris": {"messages": f"{uri}/Messages.json"},
+        "type": "Trial" if trial else "Full",
+        "uri": f"{uri}.json",
+    }
+
+
+def incoming_phone_number(number: str, account_sid: str, *, since: datetime) -> dict[str, Any]:
+    """The IncomingPhoneNumber resource: the properties that tell whose it is and that it can text."""
+    sid = f"PN{uuid.uuid5(uuid.NAMESPACE_URL, number).hex}"
+    return {
+        "account_sid": account_sid,
+        "api_version": API,
+        "capabilities": {"voice": True, "sms": True, "mms": True, "fax": False},
+        "date_created": _rfc2822(since),
+        "date_updated": _rfc2822(since),
+        "friendly_name": number,
+        "phone_number": number,
+        "sid": sid,
+        "status": "in-use",
+        "uri": f"/{API}/Accounts/{account_sid}/IncomingPhoneNumbers/{sid}.json",
+    }
+
+
+def messaging_service(sid: str, account_sid: str, *, since: datetime) -> dict[str, Any]:
+    """The Service resource of the Messaging API, whose dates are ISO 8601."""
+    return {
+        "account_sid": account_sid,
+        "date_created": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "date_updated": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "friendly_name": "Stand-in",
+        "sid": sid,
+        "smart_encoding": False,
+        "sticky_sender": True,
+        "url": f"https://messaging.twilio.com/v1/Services/{sid}",
+        "usecase": "notifications",
+        "validity_period": 36_000,
+    }
+
+
+def _rfc2822(moment: datetime) -> str:
+    return format_datetime(moment.astimezone(UTC).replace(microsecond=0))

@@ -1,0 +1,29 @@
+"""What may be said of an error that nobody foresaw: never a phone number, never a body."""
+
+import re
+import traceback
+
+
+def describe_unforeseen(error: Exception, *, private: tuple[str | None, ...]) -> str:
+    """Kind, place and message of an unforeseen error; no message that may quote the customer.
+
+    Args:
+        private: what must not be quoted: the text's body and number.
+    """
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"Unforeseen {type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - it is somebody else's code
+        return place
+    if any(_quotes(message, text) for text in private if text):
+        return f"{place} (its message is withheld: it quotes the customer)"
+    numberless = re.sub(r"\+?\d[\d\s().-]{6,}\d", "…", message)  # nor anybody else's number
+    return f"{place}: {numberless}"[:500]
+
+
+def _quotes(message: str, private: str, *, run: int = 6) -> bool:
+    """Whether six letters or digits in a row are the same, whatever was escaped, cut or put between them."""
+    said, kept = (re.sub(r"[\W_]", "", text).lower() for text in (message, private))
+    run = min(run, len(kept))
+    return run > 0 and any(kept[start : start + run] in said for start in range(len(kept) - run + 1))

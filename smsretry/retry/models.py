@@ -1,0 +1,125 @@
+"""The values that travel through the system. Frozen; phone number and body never show in their repr."""
+
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from smsretry.words import Fate, MessageClass
+
+
+class Value(BaseModel):
+    # hide_input: a validation error would quote the row, phone number included.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore", defer_build=True)
+
+
+class Claim(Value):
+    """One row of `claim_due_sms_retries`: a text owed to a person, in our charge until the lease runs out."""
+
+    id: UUID
+    claim_no: int
+    claimed_at: AwareDatetime = Field(description="The database's clock when the claim was taken.")
+    scheduled_for: AwareDatetime
+    attempt_count: int
+    max_attempts: int
+    rate_limit_count: int
+    circuit_open: bool = Field(description="Sending had stopped: of the claimed rows one goes first, the probe.")
+    stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
+    attempt_id: UUID | None = Field(description="Of a row in doubt: the attempt that may have gone out.")
+    attempt_begun_at: AwareDatetime | None
+    in_doubt_since: AwareDatetime | None
+    reconcile_count: int
+    known_sid: str | None = Field(description="Twilio's name for the text, if its send log has one.")
+    send_log_status: str | None
+    expires_at: AwareDatetime
+    send_log_found: bool
+    customer_found: bool
+    body: str | None = Field(repr=False)
+    phone: str | None = Field(repr=False)
+    timezone: str | None
+    business_timezone: str | None
+    business_hours: str | None = Field(description="The business's own hours for texts: `rules.parse_week`.")
+    message_class: MessageClass
+
+
+class ItemResult(Value):
+    """What one claim of one row came to, small enough to show and to keep."""
+
+    retry_id: UUID
+    fate: Fate
+    detail: str = ""
+    """Why, in words without phone number or body."""
+    code: int | None = None
+    """Twilio's error code."""
+    next_at: AwareDatetime | None = None
+    """When the row is due again."""
+
+    def __str__(self) -> str:
+        return f"{self.detail} — next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC" if self.next_at else self.detail
+
+
+class Recovered(Value):
+    """A row that `recover_stuck_sms_retries` took back from a silent worker, as it now is."""
+
+    id: UUID
+    status: str
+    in_doubt_since: AwareDatetime | None
+
+
+class Queued(Value):
+    """Answer of `queue_sms_retry`. `retry_id` is the live row; none when the text was already sent or given up."""
+
+    retry_id: UUID | None
+    result: Literal["queued", "already_queued", "already_sent", "attempts_exhausted"]
+    due_at: AwareDatetime | None
+
+
+class Begun(Value):
+    """Answer of `begin_sms_attempt`: may the request leave?"""
+
+    verdict: Literal["go", "lost", "changed", "closed", "capped", "ended"]
+    reason: str | None
+    decided_at: AwareDatetime = Field(description="The database's clock when it answered.")
+    free_at: AwareDatetime | None = Field(None, description="Of a capped one: when the number may have one more text.")
+
+
+class Finished(Value):
+    """Answer of `finish_sms_attempt`. `applied` is false when the claim was lost; then nothing was changed."""
+
+    applied: bool
+    status: str | None
+    scheduled_for: AwareDatetime | None
+
+
+class ConsentRecorded(Value):
+    """Answer of `record_sms_consent`."""
+
+    customers: int = Field(description="Whom it concerns.")
+    cancelled: int = Field(description="Texts that waited for them and no longer do.")
+
+
+class Finding(Value):
+    """One line of `smsretry doctor`. With advice though ok: a warning."""
+
+    subject: str
+    ok: bool
+    advice: str | None = None
+
+
+class Text(Value):
+    """What goes to Twilio."""
+
+    attempt_id: UUID
+    to: str = Field(repr=False)
+    body: str = Field(repr=False)
+    valid_for: timedelta = Field(description="How long Twilio may keep it in its own queue.")
+
+
+class Sighting(Value):
+    """One message in Twilio's list."""
+
+    sid: str
+    to: str = Field(repr=False)
+    body: str = Field(repr=False)
+    created_at: AwareDatetime = Field(description="To the second.")

@@ -1,0 +1,23 @@
+"""What is the owner's to decide, where the law and the vendors leave room."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from smsretry.words import InDoubtPolicy, RuleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The owner's decisions. `settings` reads them from the environment."""
+
+    in_doubt: InDoubtPolicy = "resend"
+    """What becomes of a text for which no evidence is found."""
+    quiet_hours_rules: RuleSet = "us_states"
+    opening_spread: timedelta = timedelta(minutes=10)
+    """What waits for an opening is due over this time, not all at once."""
+    closing_guard: timedelta = timedelta(seconds=60)
+    """Nothing may be in Twilio's queue this long before closing. A request takes up to 55 seconds to reach it."""
+
+
+DEFAULT: Final = Profile()
