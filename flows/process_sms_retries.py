@@ -4,8 +4,8 @@ Overlapping runs are safe because a claimed row belongs to one worker; Prefect's
 Nothing is retried, cached or persisted by Prefect: the queue is the only retrier, and the database the only record.
 """
 
+from collections.abc import Sequence
 from signal import SIGTERM
-from time import monotonic
 from typing import Annotated, Any
 
 from prefect import flow, task, unmapped
@@ -15,12 +15,11 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.wiring import Services, services
-from smsretry.gate import Gate, stopped_by
-from smsretry.pipeline import process_sms_retry_item
+from smsretry.gate import stopped_by
 from smsretry.retry.models import Claim, ItemResult, Recovered
-from smsretry.run import CONCURRENCY, claim_all, report_circuit
+from smsretry.run import CONCURRENCY, ItemFailed, Run
 from smsretry.summary import RunSummary
+from smsretry.wiring import services
 
 
 class TextFailed(Exception):
@@ -32,23 +31,21 @@ class TextFailed(Exception):
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def recover(services: Services, stale_minutes: int) -> list[Recovered]:
+def recover(run: Run, stale_minutes: int) -> list[Recovered]:
     """Take back the rows whose worker has been silent for `stale_minutes`."""
-    return services.queue.recover(stale_minutes)
+    return run.recover(stale_minutes)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def claim(services: Services, gate: Gate, limit: int) -> list[Claim]:
+def claim(run: Run, limit: int) -> list[Claim]:
     """Take charge of up to `limit` due rows, and of rows in doubt whose next look has come."""
-    return claim_all(services.queue, gate, limit=limit)
+    return run.claim(limit)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="sms-{claim.id}")
-def process_retry(claim: Claim, services: Services, gate: Gate) -> State[ItemResult]:
+def process_retry(claim: Claim, run: Run) -> State[ItemResult]:
     """See one row to its next state. The state's name is what it came to."""
-    result = process_sms_retry_item(
-        claim, queue=services.queue, sender=services.sender, gate=gate, profile=services.profile
-    )
+    result = run.process(claim)
     if result.fate == "Failed":
         return Failed(message=str(result), data=TextFailed(result))
     return Completed(name=result.fate, message=str(result), data=result)
@@ -68,36 +65,31 @@ def process_sms_retries(
         limit: How many due texts to take at most (1 to 500).
         stale_minutes: After how many minutes a silent worker's texts are taken back (1 to 1440).
     """
-    started = monotonic()
-    gate = Gate()
-    with services() as connected, stopped_by(gate, SIGTERM):
-        recovered = recover(connected, stale_minutes)
-        claims = claim(connected, gate, limit)
-        states = process_retry.map(claims, unmapped(connected), unmapped(gate), return_state=True)
-        report_circuit(connected.queue, gate, claims)
-    results = [result for state in states if (result := _result(state))]
-    summary = RunSummary.of(
-        recovered=recovered,
-        results=results,
-        errors=len(states) - len(results),
-        duration_seconds=monotonic() - started,
-    )
-    message = f"Stopped sending: {gate.shut_because}. {summary}" if gate.shut_because else str(summary)
-    if summary.errors or gate.circuit:
-        return Failed(message=message)
-    return Completed(message=message, data=summary)
+    with services() as connected:
+        run = Run(connected)
+        with stopped_by(run.gate, SIGTERM):
+            recover(run, stale_minutes)
+            claims = claim(run, limit)
+            states = process_retry.map(claims, unmapped(run), return_state=True)
+            summary = run.report(_items(claims, states))
+    if summary.needs_somebody:
+        return Failed(message=str(summary))
+    return Completed(message=str(summary), data=summary)
 
 
-def _result(state: State[Any]) -> ItemResult | None:
-    """What a row came to; None when its processing itself went wrong."""
-    value = state.result(raise_on_failure=False)
+def _items(claims: Sequence[Claim], states: Sequence[State[Any]]) -> list[ItemResult | ItemFailed]:
+    """What each row came to, or that its processing itself went wrong."""
+    return [_item(claim, state.result(raise_on_failure=False)) for claim, state in zip(claims, states, strict=True)]
+
+
+def _item(claim: Claim, value: object) -> ItemResult | ItemFailed:
     match value:
         case ItemResult():
             return value
         case TextFailed():
             return value.result
         case _:
-            return None
+            return ItemFailed(claim.id, str(value))
 
 
 if __name__ == "__main__":

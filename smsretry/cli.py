@@ -13,18 +13,17 @@ from rich.console import Console
 from rich.table import Table
 
 from smsretry.adapters.supabase.migrate import migrate as apply_migrations
-from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.doctor import examine
 from smsretry.errors import SmsRetryError
-from smsretry.gate import Gate, stopped_by
+from smsretry.gate import stopped_by
 from smsretry.quiet_hours.check import check_quiet_hours
 from smsretry.quiet_hours.explain import explain
 from smsretry.quiet_hours.rules import US_STATES, parse_week
 from smsretry.retry.models import ItemResult
-from smsretry.run import ItemError, process_due
+from smsretry.run import ItemFailed, Run, run_once
 from smsretry.settings import load_settings
-from smsretry.summary import RunSummary
+from smsretry.wiring import services
 from smsretry.words import RuleSet
 
 app = typer.Typer(
@@ -82,7 +81,7 @@ def up(
 def migrate(
     db_url: Annotated[str, typer.Option(help="postgresql://owner@host:5432/name", envvar="DATABASE_URL")],
     again: Annotated[
-        bool, typer.Option("--again", help="Also what was applied before: mends what was dropped.")
+        bool, typer.Option("--again", help="Re-apply every migration; restores what was dropped.")
     ] = False,
 ) -> None:
     """Create or update the tables and functions in a database. Safe to repeat; mixes with `supabase db push`."""
@@ -97,39 +96,30 @@ def migrate(
 def process(
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many due texts to take at most.")] = 50,
     stale_minutes: Annotated[
-        int, typer.Option(min=1, max=1440, help="When a silent worker's texts are taken back.")
+        int, typer.Option(min=1, max=1440, help="Minutes of silence before a worker's texts are taken back.")
     ] = 10,
 ) -> None:
     """Recover, claim and process once against the configured services, without Prefect."""
-    started = monotonic()
-    settings = load_settings()
-    with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
-        recovered = queue.recover(stale_minutes)
-        gate = Gate()
-        with stopped_by(gate, signal.SIGINT, signal.SIGTERM):
-            items = list(process_due(queue, sender, gate, limit=limit, profile=settings.profile))
+    with services() as connected:
+        run = Run(connected)
+        with stopped_by(run.gate, signal.SIGINT, signal.SIGTERM):
+            items, summary = run_once(run, limit=limit, stale_minutes=stale_minutes)
     table = Table("Row", "Came to", "Why")
     for item in items:
         table.add_row(*_line(item))
     if items:
         _console.print(table)
-    results = [item for item in items if isinstance(item, ItemResult)]
-    errors = len(items) - len(results)
-    _console.print(
-        str(RunSummary.of(recovered=recovered, results=results, errors=errors, duration_seconds=monotonic() - started))
-    )
-    if gate.shut_because:
-        _console.print(f"[yellow]Stopped sending:[/] {gate.shut_because}")
-    if errors or gate.circuit:
+    _console.print(str(summary))
+    if summary.needs_somebody:
         raise typer.Exit(1)
 
 
-def _line(item: ItemResult | ItemError) -> tuple[str, str, str]:
+def _line(item: ItemResult | ItemFailed) -> tuple[str, str, str]:
     match item:
         case ItemResult():
             return str(item.retry_id), item.fate, str(item)
-        case ItemError(retry_id, error):
-            return str(retry_id), "[red]Error[/]", str(error)
+        case ItemFailed(retry_id, why):
+            return str(retry_id), "[red]Error[/]", why
 
 
 @app.command()
@@ -188,8 +178,8 @@ def stop(
         raise typer.BadParameter(f"{state} is no US state; give two letters such as LA")
     if lift is (because is not None):
         raise typer.BadParameter("Say --because '…' to stop, or --lift")
-    with SupabaseQueue(load_settings()) as queue:
-        queue.set_state_stop(state, because)
+    with SupabaseOperators(load_settings()) as operators:
+        operators.set_state_stop(state, because)
     _console.print(f"Marketing texts to {state} {'go again' if lift else 'fail for a person to requeue later'}.")
 
 
@@ -201,8 +191,8 @@ def consent(
     business: Annotated[UUID | None, typer.Option(help="Its id; without one, an opt-out is from all.")] = None,
 ) -> None:
     """Record that a person opted out, or in, by number; an opt-out cancels the texts that wait for them."""
-    with SupabaseQueue(load_settings()) as queue:
-        recorded = queue.record_consent(
+    with SupabaseOperators(load_settings()) as operators:
+        recorded = operators.record_consent(
             sys.stdin.readline().strip() if phone == "-" else phone,
             consent="opted_out" if opt_out else "opted_in",
             source=source,
@@ -214,7 +204,7 @@ def consent(
 
 
 def _now() -> datetime:
-    """The operator's clock, for questions that decide nothing."""
+    """The operator's clock. Only questions that decide nothing are asked by it."""
     return datetime.now(UTC)  # noqa: TID251 - no text is due, stale or expired by it
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import tzdata
 
-from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.data import DATA_VERSION, TZDATA, place, place_names
 from smsretry.errors import QueueError, SettingsError
@@ -14,7 +14,7 @@ from smsretry.retry.models import Finding
 from smsretry.settings import load_settings
 
 MAX_AGE: Final = timedelta(days=90)
-"""Of time zone data: rules have changed with a few weeks' notice."""
+"""How old time zone data may be. Rules have changed with a few weeks' notice."""
 
 
 def examine(*, today: date) -> Iterator[Finding]:
@@ -27,8 +27,8 @@ def examine(*, today: date) -> Iterator[Finding]:
         return
     yield Finding(subject="settings", ok=True)
     try:
-        with SupabaseQueue(settings) as queue:
-            findings = queue.check()
+        with SupabaseOperators(settings) as operators:
+            findings = operators.check()
     except QueueError as error:
         yield Finding(subject="Supabase", ok=False, advice=str(error))
     else:
@@ -47,7 +47,7 @@ def _zone_data(today: date, version: str = tzdata.IANA_VERSION) -> Finding:
     if version < made_with:
         advice = f"is older than {made_with}, which this release was made with: pip install --upgrade tzdata"
         return Finding(subject=subject, ok=False, advice=advice)
-    # Of a later version only the year is known: it is at least as old as the end of that.
+    # A newer version tells only its year, so assume its last day.
     age = today - (published if version == made_with else date(int(version[:4]), 12, 31))
     if age > MAX_AGE:
         advice = f"is {age.days} days old; governments change clocks at short notice: pip install --upgrade tzdata"

@@ -1,7 +1,7 @@
 """May another send of this run begin? The circuit breaker of a run, and its brake.
 
-It shuts when the trouble is not the text's: the account is refused, Twilio cannot be reached or fails several times in
-a row, Twilio asks to go slower, or the process is asked to stop. What would be sent then goes back untouched.
+It shuts when the trouble is not the text's: the account is refused, the provider cannot be reached or fails several
+times in a row, it asks to go slower, or the process is asked to stop. What would be sent then goes back untouched.
 """
 
 import signal
@@ -11,15 +11,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final, assert_never
 
-from smsretry.adapters.twilio.errors import twilio_error
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 
 IN_A_ROW: Final = 3
-"""Failures to reach Twilio, or to get an answer from it, that shut the gate."""
+"""Failures to reach the provider, or to get an answer from it, that shut the gate."""
 
 
 class Gate:
-    """Of one run; shared by its threads."""
+    """One per run; shared by its threads."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler may stop the gate while its own thread holds the lock
@@ -32,7 +31,7 @@ class Gate:
         self.circuit: str | None = None
         """What is wrong beyond this run, and what to do about it: the next run probes with one text."""
         self.healthy = False
-        """Whether Twilio has accepted a text, or refused one for its own sake: sending works."""
+        """Whether the provider has accepted a text, or refused one for its own sake: sending works."""
 
     def probe(self) -> None:
         """The circuit was open: one send goes first, and one failure keeps it open."""
@@ -40,7 +39,7 @@ class Gate:
         self._probing = True
 
     def admit(self) -> str | None:
-        """Let a send begin, or say why not. Whoever was let in tells what it came to, or withdraws."""
+        """Let a send begin, or say why not. A send that was let in is followed by `observe`, or by `withdraw`."""
         with self._lock:
             if self.shut_because:
                 return self.shut_because
@@ -55,7 +54,7 @@ class Gate:
             self._probe_is_out = False
 
     def stop(self, why: str) -> None:
-        """Let no further send begin, for a reason that ends with this run."""
+        """Let no further send begin. The reason ends with this run."""
         with self._lock:
             self.shut_because = self.shut_because or why
 
@@ -64,12 +63,11 @@ class Gate:
         match outcome:
             case Accepted():
                 self._works()
-            case Rejected(code, http_status):
-                error = twilio_error(code, http_status)
-                if error.error_class == "provider_outage_or_account":
-                    self._open(f"Twilio refuses the account, not the text: {error}. Run `smsretry doctor`")
-                elif error.error_class == "rate_limit" and error.level != "recipient":
-                    self.stop(f"Twilio asks to go slower ({error})")
+            case Rejected(refusal):
+                if refusal.kind == "account":
+                    self._open(f"The account is refused, not the text: {refusal}. Run `smsretry doctor`")
+                elif refusal.kind == "rate_limit" and refusal.level != "recipient":
+                    self.stop(f"The provider asks to go slower ({refusal})")
                 else:
                     self._works()
             case NotSent(why) | InDoubt(why):
@@ -77,7 +75,7 @@ class Gate:
                     self._in_a_row += 1
                     enough = self._in_a_row >= self._limit
                 if enough:
-                    self._open(f"Sending does not work: {why}. Twilio's status page and the network tell more")
+                    self._open(f"Sending does not work: {why}. The provider's status page and the network tell more")
             case _:
                 assert_never(outcome)
 
@@ -95,9 +93,9 @@ class Gate:
 
 @contextmanager
 def stopped_by(gate: Gate, *signals: signal.Signals) -> Iterator[None]:
-    """Let these signals stop the gate and nothing else, so that sends under way end and the rest is given back.
+    """Let these signals stop the gate and nothing else: sends under way end, and the rest is given back.
 
-    Outside the main thread, which alone may handle signals, they keep their meaning.
+    Only the main thread may handle signals. In any other they keep their meaning.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:

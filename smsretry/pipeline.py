@@ -6,7 +6,6 @@ Nothing here retries a send and nothing here knows Prefect. Each function takes 
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final, assert_never
 from uuid import UUID, uuid4
 
@@ -17,15 +16,17 @@ from smsretry.privacy import describe_unforeseen
 from smsretry.reconciling import LOST, reconcile
 from smsretry.retry import policy
 from smsretry.retry.backoff import next_retry_delay
-from smsretry.retry.decision import Complete, Defer, Doubt, End, GiveUp, Retry, Send
+from smsretry.retry.decision import Complete, Defer, Doubt, End, GiveBack, GiveUp, PutOff, Retry, Send
 from smsretry.retry.models import Claim, ItemResult, Queued, Text
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.words import Fate, MessageClass, OutcomeName, Reason
+from smsretry.words import Fate, MessageClass, Reason
 
 SEND_WITHIN_SECONDS: Final = 15.0
-"""A request leaves within this time of asking to begin, or not at all. With the timeouts of Twilio's adapter it stays
-below the shortest lease (one minute), so that nobody else takes the row while its request is under way."""
+"""A request leaves within this time of asking to begin, or not at all. With the sender's timeouts it stays below the
+shortest lease (one minute), so that nobody else takes the row while its request is under way."""
+
+_CHANGED: Final = "The customer's number has changed: the next run decides for the new one"
 
 
 def queue_sms_retry(
@@ -100,12 +101,12 @@ def process_sms_retry_item(
     profile: Profile = DEFAULT,
     first_send: bool = False,
 ) -> ItemResult:
-    """See one claimed row to its next state. A row in doubt is not sent: evidence of it is looked for.
+    """See one claimed row to its next state. A row in doubt is not sent: we look for evidence of it.
 
     Args:
-        gate: the run's; none lets everything through.
+        gate: the run's gate. Without one, everything is let through.
         profile: the owner's decisions.
-        first_send: it is the text's very first send, and not one of its retries.
+        first_send: whether it is the text's very first send, and not one of its retries.
 
     Raises:
         QueueError: the database could not be asked. The row keeps its state until recovery takes it back.
@@ -122,7 +123,7 @@ def process_sms_retry_item(
         message = describe_unforeseen(error, private=(claim.body, claim.phone))
     # Outside the handler: an exception raised inside would carry the original, which may quote the customer.
     if claim.in_doubt_since is None:
-        queue.end(claim, status="failed", error=message)  # changes nothing if the send has begun
+        queue.put_off(claim, End("failed", message))  # changes nothing if the send has begun
     raise UnforeseenError(f"Row {claim.id}: {message}")
 
 
@@ -143,17 +144,17 @@ class _Item:
         if not isinstance(decision, Send):
             return self._put_off(decision)
         if why := self.gate.admit():
-            held = self.queue.defer(self.claim, until=self.claim.scheduled_for)
-            return self._result(held, "GivenBack", why)
+            return self._put_off(GiveBack(why))
         return self._attempt(decision)
 
-    def _put_off(self, decision: Defer | End) -> ItemResult:
+    def _put_off(self, decision: PutOff) -> ItemResult:
+        held = self.queue.put_off(self.claim, decision)
         match decision:
-            case Defer(until, reason, why):
-                held = self.queue.defer(self.claim, until=until, reason=reason, why=why)
+            case Defer(until, _, why):
                 return self._result(held, "Deferred", why, next_at=until)
+            case GiveBack(why):
+                return self._result(held, "GivenBack", why)
             case End(status, why):
-                held = self.queue.end(self.claim, status=status, error=why)
                 return self._result(held, "Failed" if status == "failed" else "Cancelled", why)
             case _:
                 assert_never(decision)
@@ -161,21 +162,14 @@ class _Item:
     def _attempt(self, decision: Send) -> ItemResult:
         attempt_id, asked = uuid4(), _stopwatch()
         try:
-            begun = self.queue.begin(
-                self.claim,
-                attempt_id,
-                send_before=decision.send_before,
-                rule=decision.rule,
-                daily_cap=decision.daily_cap,
-                first_send=self.first_send,
-            )
+            begun = self.queue.begin(self.claim, attempt_id, decision, first_send=self.first_send)
         except Exception:
             self.gate.withdraw()
             raise
-        if begun.verdict == "go" and _stopwatch() - asked <= SEND_WITHIN_SECONDS:
+        if begun.answer == "go" and _stopwatch() - asked <= SEND_WITHIN_SECONDS:
             return self._finish(attempt_id, self._send(attempt_id, decision.valid_until - begun.decided_at))
         self.gate.withdraw()
-        match begun.verdict:
+        match begun.answer:
             case "go":
                 return self._finish(
                     attempt_id, NotSent("This process was stopped for too long to be sure of its claim")
@@ -183,18 +177,16 @@ class _Item:
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
             case "capped":
-                free_at = begun.free_at or begun.decided_at
-                return self._put_off(policy.after_cap(self.claim, free_at=free_at, profile=self.profile))
+                reached_at = begun.reached_at or begun.decided_at
+                return self._put_off(policy.after_cap(self.claim, reached_at=reached_at, profile=self.profile))
             case "changed":
-                why = "The customer's number has changed: the next run decides for the new one"
-                held = self.queue.defer(self.claim, until=self.claim.scheduled_for)
-                return self._result(held, "GivenBack", why)
+                return self._put_off(GiveBack(_CHANGED))
             case "ended":
-                return self._result(True, "Cancelled", begun.reason or "")
+                return self._result(True, "Cancelled", begun.why or "")
             case "lost":
                 return self._result(False, "Lost", LOST)
             case _:
-                assert_never(begun.verdict)
+                assert_never(begun.answer)
 
     def _send(self, attempt_id: UUID, valid_for: timedelta) -> Outcome:
         claim = self.claim
@@ -208,25 +200,17 @@ class _Item:
 
     def _finish(self, attempt_id: UUID, outcome: Outcome) -> ItemResult:
         decision = policy.after_send(self.claim, outcome, first_send=self.first_send)
-        finish = partial(self.queue.finish, self.claim, attempt_id, outcome=_NAMES[type(outcome)])
+        done = self.queue.finish(self.claim, attempt_id, outcome, decision)
         match decision:
             case Complete(sid):
-                done = finish(next_status="completed", sid=sid)
-                return self._result(done.applied, "Sent", f"Accepted by Twilio as {sid}")
-            case Retry(delay, reason, why, code, counted):
-                done = finish(
-                    next_status="pending", error=why, code=code, retry_in=delay, reason=reason, counted=counted
-                )
+                return self._result(done.applied, "Sent", f"Accepted as {sid}")
+            case Retry(_, _, why, code):
                 return self._result(done.applied, "RetryScheduled", why, code, done.scheduled_for)
-            case GiveUp(why, code, opted_out, phone_status):
-                done = finish(
-                    next_status="failed", error=why, code=code, opted_out=opted_out, phone_status=phone_status
-                )
+            case GiveUp(why, code):
                 return self._result(done.applied, "Failed", why, code)
+            case Doubt() if done.status == "completed":  # the provider's report came before its answer was given up
+                return self._result(done.applied, "Sent", "Reported to the status callback")
             case Doubt(why):
-                done = finish(next_status="pending", error=why, retry_in=next_retry_delay(0))
-                if done.status == "completed":  # Twilio's report came before its answer was given up
-                    return self._result(done.applied, "Sent", "Reported by Twilio to the status callback")
                 return self._result(done.applied, "InDoubt", why, next_at=done.scheduled_for)
             case _:
                 assert_never(decision)
@@ -242,11 +226,3 @@ class _Item:
 def _stopwatch() -> float:
     """Seconds by a clock that goes on while the process or the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-
-
-_NAMES: Final[dict[type[Outcome], OutcomeName]] = {
-    Accepted: "accepted",
-    Rejected: "rejected",
-    NotSent: "not_sent",
-    InDoubt: "in_doubt",
-}

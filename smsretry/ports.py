@@ -1,18 +1,21 @@
-"""What the pipeline needs from the outside: a queue and a sender."""
+"""What the story needs from the outside: a queue and a sender. Decisions cross over as values."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Protocol
 from uuid import UUID
 
+from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
 from smsretry.retry.models import Begun, Claim, Finished, Queued, Recovered, Sighting, Text
 from smsretry.retry.outcome import Outcome
-from smsretry.words import MessageClass, NextStatus, OutcomeName, Reason, Reconciled
+from smsretry.retry.profile import Profile
+from smsretry.words import MessageClass, Reason, Reconciled
 
 
 class RetryQueue(Protocol):
-    """The SQL functions. Each call is one transaction. Raises `QueueError`.
+    """The SQL functions. Each call is one transaction and raises `QueueError` when it could not be made.
 
-    Every call about a claimed row names its claim number; the answer says whether the claim still held.
+    Every call about a claimed row names its claim number. The answer says whether the claim still held.
     """
 
     def recover(self, stale_minutes: int) -> list[Recovered]: ...
@@ -35,54 +38,23 @@ class RetryQueue(Protocol):
         message_class: MessageClass = "marketing",
     ) -> Queued: ...
 
-    def begin(
-        self,
-        claim: Claim,
-        attempt_id: UUID,
-        *,
-        send_before: datetime,
-        rule: str,
-        first_send: bool,
-        daily_cap: int | None = None,
-    ) -> Begun: ...
+    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, first_send: bool) -> Begun: ...
 
-    def finish(
-        self,
-        claim: Claim,
-        attempt_id: UUID,
-        *,
-        outcome: OutcomeName,
-        next_status: NextStatus,
-        error: str | None = None,
-        code: int | None = None,
-        sid: str | None = None,
-        retry_in: timedelta | None = None,
-        reason: Reason | None = None,
-        counted: bool = True,
-        opted_out: bool = False,
-        phone_status: str | None = None,
-    ) -> Finished: ...
+    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished: ...
 
-    def reconcile(
-        self,
-        claim: Claim,
-        *,
-        verdict: Literal["accepted", "look_again", "look_failed", "resend", "hold"],
-        sid: str | None = None,
-        settled_by: Literal["callback", "reconcile"] = "reconcile",
-        look_in: timedelta | None = None,
-        error: str | None = None,
-    ) -> Reconciled: ...
+    def put_off(self, claim: Claim, decision: PutOff) -> bool:
+        """Act on a decision made before any send. False: the claim was lost."""
+        ...
 
-    def set_circuit(self, why: str | None) -> None: ...
+    def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled: ...
 
-    def defer(self, claim: Claim, *, until: datetime, reason: Reason | None = None, why: str | None = None) -> bool: ...
-
-    def end(self, claim: Claim, *, status: Literal["failed", "cancelled"], error: str) -> bool: ...
+    def set_circuit(self, why: str | None) -> None:
+        """Remember for the next run that sending does not work, or with None that it works again."""
+        ...
 
 
 class Sender(Protocol):
-    """Twilio."""
+    """A provider of text messages."""
 
     def send(self, text: Text) -> Outcome:
         """Make exactly one request. Whatever happens comes back as an outcome."""
@@ -91,3 +63,12 @@ class Sender(Protocol):
     def look_up(self, phone: str, *, since: datetime) -> list[Sighting] | None:
         """Messages from our sender to this number since then, newest first. None: the list could not be had."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a run works with."""
+
+    queue: RetryQueue
+    sender: Sender
+    profile: Profile

@@ -1,14 +1,14 @@
-"""What becomes of a text in doubt: evidence is looked for, and never is it simply sent again."""
+"""What becomes of a text in doubt: we look for evidence, and never simply resend."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, assert_never
 
 from smsretry.ports import RetryQueue, Sender
 from smsretry.retry import policy
-from smsretry.retry.backoff import next_retry_delay
 from smsretry.retry.decision import AfterLook, Hold, LookAgain, Resend, Settle
 from smsretry.retry.evidence import earliest_creation
-from smsretry.retry.models import Claim, ItemResult, Sighting
+from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import Profile
 from smsretry.words import Fate
 
@@ -17,40 +17,41 @@ _UNANSWERED: Final = "A send to the same number has no answer yet: what was foun
 
 
 def reconcile(claim: Claim, *, queue: RetryQueue, sender: Sender, profile: Profile) -> ItemResult:
-    """Look for evidence of what became of a text in doubt: in the database first, then in Twilio's list."""
-    decision: AfterLook | None = policy.known_evidence(claim)
-    sightings: list[Sighting] | None = None
-    if decision is None:
-        since = earliest_creation(claim.attempt_begun_at or claim.claimed_at)
-        sightings = sender.look_up(claim.phone or "", since=since)
-    taken, trouble = frozenset[str](), "Twilio's list could not be had"
-    while True:
-        decision = decision or policy.after_look(claim, sightings, at=claim.claimed_at, profile=profile, taken=taken)
-        match decision:
-            case Settle(sid, by):
-                answer = queue.reconcile(claim, verdict="accepted", sid=sid, settled_by=by)
-                if answer == "sid_taken":
-                    # A message of another attempt. In the text's own send log it still says that the text went out.
-                    decision, taken = Settle(None, by) if by == "callback" else None, taken | {sid or ""}
-                    continue
-                if answer == "wait":
-                    decision, trouble = LookAgain(next_retry_delay(claim.reconcile_count), failed=True), _UNANSWERED
-                    continue
-                result = _result(claim, "Sent", f"Found at Twilio as {sid}" if sid else "Marked as sent")
-            case LookAgain(after, failed):
-                answer = queue.reconcile(claim, verdict="look_failed" if failed else "look_again", look_in=after)
-                why = trouble if failed else "No evidence yet"
-                result = _result(claim, "InDoubt", why, next_at=claim.claimed_at + after)
-            case Resend():
-                answer = queue.reconcile(claim, verdict="resend")
-                result = _result(claim, "RetryScheduled", "It did not go out", next_at=claim.claimed_at)
-            case Hold(why):
-                answer = queue.reconcile(claim, verdict="hold", error=why)
-                result = _result(claim, "Failed", why)
-            case _:
-                assert_never(decision)
-        return result if answer == "applied" else _result(claim, "Lost", LOST)
+    """Look for evidence of what became of a text in doubt: in the database first, then in the provider's list."""
+    for decision in _decisions(claim, sender, profile):
+        answer = queue.reconcile(claim, decision)
+        if answer != "sid_taken":
+            break
+    if answer == "wait":
+        decision = policy.look_failed(claim, _UNANSWERED)
+        answer = queue.reconcile(claim, decision)
+    return _result(claim, decision) if answer == "applied" else _item(claim, "Lost", LOST)
 
 
-def _result(claim: Claim, fate: Fate, detail: str, next_at: datetime | None = None) -> ItemResult:
+def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[AfterLook]:
+    """From the best evidence to none. The list is asked for only when the database knows nothing."""
+    known = policy.known_evidence(claim)
+    if known:
+        yield from known
+        return
+    since = earliest_creation(claim.attempt_begun_at or claim.claimed_at)
+    sightings = sender.look_up(claim.phone or "", since=since)
+    yield from policy.after_look(claim, sightings, at=claim.claimed_at, profile=profile)
+
+
+def _result(claim: Claim, decision: AfterLook) -> ItemResult:
+    match decision:
+        case Settle(sid):
+            return _item(claim, "Sent", f"Found in the provider's records as {sid}" if sid else "Marked as sent")
+        case LookAgain(after, _, why):
+            return _item(claim, "InDoubt", why, next_at=claim.claimed_at + after)
+        case Resend():
+            return _item(claim, "RetryScheduled", "No evidence that it went out", next_at=claim.claimed_at)
+        case Hold(why):
+            return _item(claim, "Failed", why)
+        case _:
+            assert_never(decision)
+
+
+def _item(claim: Claim, fate: Fate, detail: str, next_at: datetime | None = None) -> ItemResult:
     return ItemResult(retry_id=claim.id, fate=fate, detail=detail, next_at=next_at)

@@ -1,58 +1,91 @@
-"""One run: claim, process each row, remember whether sending works. The flow maps the same steps as Prefect tasks."""
+"""One run, as steps in order: recover, claim, process each row, report.
 
-from collections.abc import Iterator, Sequence
+The flow makes a Prefect task of each step; `run_once` calls the same steps bare.
+"""
+
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 from uuid import UUID
 
 from smsretry.gate import Gate
 from smsretry.pipeline import process_sms_retry_item
-from smsretry.ports import RetryQueue, Sender
-from smsretry.retry.models import Claim, ItemResult
-from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.ports import Services
+from smsretry.retry.models import Claim, ItemResult, Recovered
+from smsretry.summary import RunSummary
 
 CONCURRENCY: Final = 10
-"""Rows of one run processed at once, and so requests to Twilio under way."""
+"""Rows of one run processed at once, and so requests to the provider under way."""
 
 
 @dataclass(frozen=True, slots=True)
-class ItemError:
-    """A row whose processing raised; the other rows went on."""
+class ItemFailed:
+    """A row whose processing raised. The other rows went on."""
 
     retry_id: UUID
-    error: Exception
+    why: str
 
 
-def claim_all(queue: RetryQueue, gate: Gate, *, limit: int) -> list[Claim]:
-    """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
-    doubtful = queue.claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
-    claims = [*queue.claim_due(limit), *doubtful]
-    if any(claim.circuit_open for claim in claims):
-        gate.probe()
-    return claims
+class Run:
+    """One run over the queue, with the gate that its rows share."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._started = monotonic()
+        self._recovered: list[Recovered] = []
+        self._circuit_was_open = False
+        self.gate = Gate()
+
+    def recover(self, stale_minutes: int) -> list[Recovered]:
+        """Take back the rows whose worker has been silent for `stale_minutes`."""
+        self._recovered = self._services.queue.recover(stale_minutes)
+        return self._recovered
+
+    def claim(self, limit: int) -> list[Claim]:
+        """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
+        queue = self._services.queue
+        doubtful = queue.claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
+        claims = [*queue.claim_due(limit), *doubtful]
+        self._circuit_was_open = any(claim.circuit_open for claim in claims)
+        if self._circuit_was_open:
+            self.gate.probe()
+        return claims
+
+    def process(self, claim: Claim) -> ItemResult:
+        """See one row to its next state."""
+        queue, sender, profile = self._services.queue, self._services.sender, self._services.profile
+        return process_sms_retry_item(claim, queue=queue, sender=sender, gate=self.gate, profile=profile)
+
+    def report(self, items: Sequence[ItemResult | ItemFailed]) -> RunSummary:
+        """Remember for the next run whether sending works, and add up this one."""
+        if self.gate.circuit:
+            self._services.queue.set_circuit(self.gate.circuit)
+        elif self.gate.healthy and self._circuit_was_open:
+            self._services.queue.set_circuit(None)
+        results = [item for item in items if isinstance(item, ItemResult)]
+        return RunSummary.of(
+            recovered=self._recovered,
+            results=results,
+            errors=len(items) - len(results),
+            duration_seconds=monotonic() - self._started,
+            stopped_because=self.gate.shut_because,
+            circuit_open=self.gate.circuit is not None,
+        )
 
 
-def report_circuit(queue: RetryQueue, gate: Gate, claims: Sequence[Claim]) -> None:
-    """Remember for the next run that sending does not work, or that it works again."""
-    if gate.circuit:
-        queue.set_circuit(gate.circuit)
-    elif gate.healthy and any(claim.circuit_open for claim in claims):
-        queue.set_circuit(None)
+def run_once(run: Run, *, limit: int, stale_minutes: int = 10) -> tuple[list[ItemResult | ItemFailed], RunSummary]:
+    """Make a whole run without Prefect: what each row came to, and the numbers."""
+    run.recover(stale_minutes)
+    claims = run.claim(limit)
 
-
-def process_due(
-    queue: RetryQueue, sender: Sender, gate: Gate, *, limit: int, profile: Profile = DEFAULT
-) -> Iterator[ItemResult | ItemError]:
-    """Claim up to `limit` due rows and process them, without Prefect."""
-    claims = claim_all(queue, gate, limit=limit)
-
-    def process(claim: Claim) -> ItemResult | ItemError:
+    def process(claim: Claim) -> ItemResult | ItemFailed:
         try:
-            return process_sms_retry_item(claim, queue=queue, sender=sender, gate=gate, profile=profile)
+            return run.process(claim)
         except Exception as error:  # noqa: BLE001 - one bad row never stops the others
-            return ItemError(claim.id, error)
+            return ItemFailed(claim.id, str(error))
 
     with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
-        yield from pool.map(process, claims)
-    report_circuit(queue, gate, claims)
+        items = list(pool.map(process, claims))
+    return items, run.report(items)

@@ -1,17 +1,19 @@
 """Settings, from the environment. `.env` files are the runner's business; secrets never show in a repr."""
 
-import os
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
 from smsretry.phone import phone_problem
 from smsretry.retry.profile import Profile
 from smsretry.words import InDoubtPolicy, RuleSet
+
+_CHOICE: Final = "choice"
+"""The kind of a complaint that names its variables itself: one of two settings will do."""
 
 
 def _e164(value: str) -> str:
@@ -34,27 +36,27 @@ class Settings(BaseSettings):
     supabase_timeout_seconds: float = Field(15, gt=0, le=120)
 
     twilio_account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
-    twilio_auth_token: SecretStr | None = None
     twilio_api_key_sid: str | None = Field(None, pattern=r"^SK[0-9a-fA-F]{32}$")
     twilio_api_key_secret: SecretStr | None = None
+    twilio_auth_token: SecretStr | None = Field(None, validate_default=True)
     twilio_messaging_service_sid: str | None = Field(None, pattern=r"^MG[0-9a-fA-F]{32}$")
-    twilio_from_number: Annotated[str, AfterValidator(_e164)] | None = None
+    twilio_from_number: Annotated[str, AfterValidator(_e164)] | None = Field(None, validate_default=True)
     twilio_status_callback_url: HttpUrl | None = None
     """Where Twilio reports a message's progress; the attempt's id is added as `attempt`."""
     twilio_base_url: HttpUrl | None = None
     """Another host instead of api.twilio.com: the stand-in of the embedded stack."""
     twilio_connect_timeout_seconds: float = Field(5, gt=0, le=60)
     twilio_read_timeout_seconds: float = Field(35, gt=0, le=120)
-    """Above Twilio's own limit of about 30 seconds, so that its verdict arrives before ours."""
+    """Above Twilio's own limit of about 30 seconds, so that its answer arrives before our timeout."""
 
     in_doubt: InDoubtPolicy = Field("resend", validation_alias="SMSRETRY_IN_DOUBT")
     """What becomes of a text in doubt for which no evidence is found: sent again, or held for a person."""
     quiet_hours_rules: RuleSet = Field("us_states", validation_alias="SMSRETRY_QUIET_HOURS_RULES")
     """`federal`: 08:00–21:00 everywhere. `us_states`: the states' and other countries' rules, too."""
     opening_spread_minutes: float = Field(10, ge=0, le=120, validation_alias="SMSRETRY_OPENING_SPREAD_MINUTES")
-    """Texts that wait for an opening are due over so many minutes from then on."""
+    """Texts that wait for an opening are spread over this many minutes after it."""
     closing_guard_seconds: float = Field(60, ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS")
-    """Nothing may be in Twilio's queue so long before closing; a request takes up to 55 s to get there."""
+    """No text may still be in Twilio's queue this long before closing. A request takes up to 55 s to get there."""
 
     @property
     def profile(self) -> Profile:
@@ -66,22 +68,24 @@ class Settings(BaseSettings):
             closing_guard=timedelta(seconds=self.closing_guard_seconds),
         )
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if missing := _missing_choices(dict(self)):
-            raise ValueError("\n".join(missing))
-        return self
+    @field_validator("twilio_auth_token")
+    @classmethod
+    def _some_credentials(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if token or (_given("twilio_api_key_sid", info) and _given("twilio_api_key_secret", info)):
+            return token
+        raise PydanticCustomError(_CHOICE, "Set TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET, or TWILIO_AUTH_TOKEN")
+
+    @field_validator("twilio_from_number")
+    @classmethod
+    def _one_sender(cls, number: str | None, info: ValidationInfo) -> str | None:
+        if bool(number) is not _given("twilio_messaging_service_sid", info):
+            return number
+        raise PydanticCustomError(_CHOICE, "Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER")
 
 
-def _missing_choices(values: Mapping[str, object]) -> list[str]:
-    """What is to be set where one of two settings will do. `values` by field name."""
-    complaints = []
-    api_key = values.get("twilio_api_key_sid") and values.get("twilio_api_key_secret")
-    if not (api_key or values.get("twilio_auth_token")):
-        complaints.append("Set TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET, or TWILIO_AUTH_TOKEN")
-    if bool(values.get("twilio_messaging_service_sid")) == bool(values.get("twilio_from_number")):
-        complaints.append("Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER")
-    return complaints
+def _given(field: str, info: ValidationInfo) -> bool:
+    """Whether an earlier field has a value. A malformed one is missing from `info.data` and complained of already."""
+    return field not in info.data or info.data[field] is not None
 
 
 def load_settings() -> Settings:
@@ -94,11 +98,12 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False, include_context=False)
-    lines = [_complaint(problem["loc"], problem["type"], problem["msg"]) for problem in problems if problem["loc"]]
-    lines += _missing_choices({name.lower(): value for name, value in os.environ.items()})
+    # Outside the handler: an exception raised inside would carry the original, which may quote a secret.
+    lines = [_complaint(str(problem["loc"][0]).upper(), problem["type"], problem["msg"]) for problem in problems]
     raise SettingsError("Settings are not complete:\n" + "\n".join(f"  {line}" for line in lines))
 
 
-def _complaint(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    variable = str(location[0]).upper()
-    return f"{variable} is not set" if kind == "missing" else f"{variable}: {message.removeprefix('Value error, ')}"
+def _complaint(variable: str, kind: str, message: str) -> str:
+    if kind == "missing":
+        return f"{variable} is not set"
+    return message if kind == _CHOICE else f"{variable}: {message.removeprefix('Value error, ')}"

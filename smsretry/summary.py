@@ -8,7 +8,7 @@ from smsretry.retry.models import ItemResult, Recovered, Value
 
 
 class RunSummary(Value):
-    """The numbers of one run."""
+    """The numbers of one run, and whether somebody must look at it."""
 
     recovered: int
     claimed: int
@@ -21,12 +21,23 @@ class RunSummary(Value):
     given_back: int
     lost: int
     errors: int
-    """Rows whose processing itself went wrong; they are recovered or failed, and the run is marked failed."""
+    """Rows whose processing itself went wrong. A later run recovers them."""
     duration_seconds: float
+    stopped_because: str | None
+    """Why the run stopped sending before its end."""
+    circuit_open: bool
+    """Sending does not work for a reason beyond this run; the next one probes with one text."""
 
     @classmethod
     def of(
-        cls, *, recovered: Sequence[Recovered], results: Sequence[ItemResult], errors: int, duration_seconds: float
+        cls,
+        *,
+        recovered: Sequence[Recovered],
+        results: Sequence[ItemResult],
+        errors: int,
+        duration_seconds: float,
+        stopped_because: str | None,
+        circuit_open: bool,
     ) -> Self:
         """Count what a run came to. A row recovered into doubt, or given up by recovery, counts there as well."""
         fates = Counter(result.fate for result in results)
@@ -43,12 +54,19 @@ class RunSummary(Value):
             lost=fates["Lost"],
             errors=errors,
             duration_seconds=round(duration_seconds, 3),
+            stopped_because=stopped_because,
+            circuit_open=circuit_open,
         )
 
+    @property
+    def needs_somebody(self) -> bool:
+        """A row's processing itself went wrong, or sending stopped for a reason that somebody must mend."""
+        return bool(self.errors) or self.circuit_open
+
     def __str__(self) -> str:
-        counts = self.model_dump(exclude={"recovered", "claimed", "duration_seconds"})
-        parts = [f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if count]
-        return (
-            f"recovered {self.recovered}, claimed {self.claimed}"
-            f"{': ' + ', '.join(parts) if parts else ''} in {self.duration_seconds:.1f} s"
-        )
+        named = ("sent", "deferred", "retrying", "in_doubt", "failed", "cancelled", "given_back", "lost", "errors")
+        counts = [(name.replace("_", " "), getattr(self, name)) for name in named]
+        parts = ", ".join(f"{name} {count}" for name, count in counts if count)
+        stopped = f"Stopped sending: {self.stopped_because}. " if self.stopped_because else ""
+        numbers = f"recovered {self.recovered}, claimed {self.claimed}{': ' + parts if parts else ''}"
+        return f"{stopped}{numbers} in {self.duration_seconds:.1f} s"

@@ -1,20 +1,39 @@
-"""How long to wait before the next try."""
+"""How long to wait before the next send."""
 
 from datetime import timedelta
 from typing import Final
 
-SCHEDULE: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
+RETRY_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
+"""After the first send, the first retry, the second; the last repeats."""
+UNCOUNTED_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
+"""The same for a try that made no send: Twilio was not reached, or refused to look at the text for now."""
+MAX_RETRY_AFTER: Final = timedelta(minutes=15)
+"""A provider that asks for more time than this is asked again all the same."""
 
 
 def next_retry_delay(attempt_count: int) -> timedelta:
     """The delay after `attempt_count` sends from the queue: 1, 5, 15 minutes, the last repeating.
 
-    A text that has failed its first send outside the queue enters with 0 and waits 1 minute; after its first
-    retry it has 1 and waits 5; after its second, 15.
+    A text that has failed its first send outside the queue enters with 0 and waits 1 minute. After its first retry it
+    has 1 and waits 5; after its second, 15.
 
     Raises:
         ValueError: attempt_count is negative.
     """
-    if attempt_count < 0:
-        raise ValueError(f"attempt_count must be 0 or more, not {attempt_count}")
-    return SCHEDULE[min(attempt_count, len(SCHEDULE) - 1)]
+    return nth(RETRY_DELAYS, attempt_count)
+
+
+def uncounted_delay(attempt_count: int, *, retry_after: timedelta | None = None) -> timedelta:
+    """The delay after a try that cost no attempt, and no less than the provider asks for (up to `MAX_RETRY_AFTER`)."""
+    return max(nth(UNCOUNTED_DELAYS, attempt_count), min(retry_after or timedelta(0), MAX_RETRY_AFTER))
+
+
+def nth(delays: tuple[timedelta, ...], count: int) -> timedelta:
+    """The delay at that place of a schedule; beyond its end, the last one.
+
+    Raises:
+        ValueError: count is negative.
+    """
+    if count < 0:
+        raise ValueError(f"attempt_count must be 0 or more, not {count}")
+    return delays[min(count, len(delays) - 1)]

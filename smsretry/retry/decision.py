@@ -1,4 +1,7 @@
-"""What to do now, as values. `policy` makes them, `pipeline` acts on them."""
+"""What to do now, as values. `policy` makes them, the story acts on them, and the queue's adapter writes them down.
+
+`why` is always for people, and never holds a phone number or a body.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,16 +11,25 @@ from smsretry.words import Reason
 
 
 @dataclass(frozen=True, slots=True)
+class Cap:
+    """The recipient may have so many texts from one business within a span of time."""
+
+    texts: int
+    since: datetime
+    """What may have reached the recipient since then counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send it, if that is still before `send_before` when the request leaves."""
 
     send_before: datetime
     valid_until: datetime
-    """When Twilio must let go of it: the closing of the window, or its expiry."""
+    """When the provider must let go of it: the closing of the window, or its expiry."""
     rule: str
     """The quiet-hours rule it is sent under, kept with the attempt."""
-    daily_cap: int | None = None
-    """How many texts the recipient may have in 24 hours, where a rule says so."""
+    cap: Cap | None = None
+    """The daily cap, where a rule has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,13 @@ class Defer:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Back to the queue as if it had never been claimed."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """End the row before any send: given up (`failed`) or no longer wanted (`cancelled`)."""
 
@@ -37,6 +56,7 @@ class End:
     why: str
 
 
+PutOff = Defer | GiveBack | End
 BeforeSend = Send | Defer | End
 
 
@@ -49,7 +69,7 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again after `delay`. `counted`: a send was really made, so it counts against the cap."""
+    """Try again after `delay`. `counted`: a send was really made, so it counts against the limit of attempts."""
 
     delay: timedelta
     reason: Reason
@@ -65,16 +85,17 @@ class GiveUp:
     why: str
     code: int | None
     opted_out: bool = False
-    """The recipient has told Twilio to stop."""
+    """The recipient has told the provider to stop."""
     phone_status: str | None = None
     """What is wrong with the number for good, as `customers.phone_status`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Unknown whether it went out: hold it back from sending until there is evidence."""
+    """It is unknown whether it went out. Nothing is sent until there is evidence, first looked for after `look_in`."""
 
     why: str
+    look_in: timedelta
 
 
 AfterSend = Complete | Retry | GiveUp | Doubt
@@ -82,7 +103,7 @@ AfterSend = Complete | Retry | GiveUp | Doubt
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """There is evidence that Twilio accepted it. `sid`: None when only the send log says so."""
+    """There is evidence that the provider accepted it. `sid` is None when only the send log says so."""
 
     sid: str | None
     by: Literal["callback", "reconcile"]
@@ -90,15 +111,16 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """No evidence yet. `failed`: the look could not be made, which says nothing."""
+    """No evidence yet. `failed`: the look itself could not be made, which says nothing."""
 
     after: timedelta
     failed: bool
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """Looked for often and long enough: it did not go out, and may be sent again."""
+    """Looked for often and long enough: it may be sent again."""
 
 
 @dataclass(frozen=True, slots=True)

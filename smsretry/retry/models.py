@@ -26,11 +26,11 @@ class Claim(Value):
     rate_limit_count: int
     circuit_open: bool = Field(description="Sending had stopped: of the claimed rows one goes first, the probe.")
     stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
-    attempt_id: UUID | None = Field(description="Of a row in doubt: the attempt that may have gone out.")
+    attempt_id: UUID | None = Field(description="For a row in doubt: the attempt that may have gone out.")
     attempt_begun_at: AwareDatetime | None
     in_doubt_since: AwareDatetime | None
     reconcile_count: int
-    known_sid: str | None = Field(description="Twilio's name for the text, if its send log has one.")
+    known_sid: str | None = Field(description="The provider's name for the text, if its send log has one.")
     send_log_status: str | None
     expires_at: AwareDatetime
     send_log_found: bool
@@ -39,7 +39,7 @@ class Claim(Value):
     phone: str | None = Field(repr=False)
     timezone: str | None
     business_timezone: str | None
-    business_hours: str | None = Field(description="The business's own hours for texts: `rules.parse_week`.")
+    business_hours: str | None = Field(description="The business's own hours for texts: `hours.parse_week`.")
     message_class: MessageClass
 
 
@@ -51,7 +51,7 @@ class ItemResult(Value):
     detail: str = ""
     """Why, in words without phone number or body."""
     code: int | None = None
-    """Twilio's error code."""
+    """The provider's error code."""
     next_at: AwareDatetime | None = None
     """When the row is due again."""
 
@@ -76,12 +76,18 @@ class Queued(Value):
 
 
 class Begun(Value):
-    """Answer of `begin_sms_attempt`: may the request leave?"""
+    """Answer of `begin_sms_attempt`: may the request leave?
 
-    verdict: Literal["go", "lost", "changed", "closed", "capped", "ended"]
-    reason: str | None
+    go: yes. lost: another worker has the row. changed: the customer's number is another one now. closed: `send_before`
+    has come. capped: the recipient has had their texts. ended: the row is finished, and `why` says why.
+    """
+
+    answer: Literal["go", "lost", "changed", "closed", "capped", "ended"]
+    why: str | None
     decided_at: AwareDatetime = Field(description="The database's clock when it answered.")
-    free_at: AwareDatetime | None = Field(None, description="Of a capped one: when the number may have one more text.")
+    reached_at: AwareDatetime | None = Field(
+        None, description="When capped: when the text was sent that must fall out of the cap's window."
+    )
 
 
 class Finished(Value):
@@ -90,13 +96,6 @@ class Finished(Value):
     applied: bool
     status: str | None
     scheduled_for: AwareDatetime | None
-
-
-class ConsentRecorded(Value):
-    """Answer of `record_sms_consent`."""
-
-    customers: int = Field(description="Whom it concerns.")
-    cancelled: int = Field(description="Texts that waited for them and no longer do.")
 
 
 class Finding(Value):
@@ -108,16 +107,16 @@ class Finding(Value):
 
 
 class Text(Value):
-    """What goes to Twilio."""
+    """What goes to the provider."""
 
     attempt_id: UUID
     to: str = Field(repr=False)
     body: str = Field(repr=False)
-    valid_for: timedelta = Field(description="How long Twilio may keep it in its own queue.")
+    valid_for: timedelta = Field(description="How long the provider may keep it in its own queue.")
 
 
 class Sighting(Value):
-    """One message in Twilio's list."""
+    """One message in the provider's list."""
 
     sid: str
     to: str = Field(repr=False)

@@ -1,41 +1,65 @@
-"""What became of one request to Twilio: four outcomes, and the rule that reads them from an HTTP answer.
+"""What became of one request to send a text: four outcomes.
 
-Twilio's `POST Messages` has no idempotency key, so "I do not know" is an outcome of its own. Accepted needs 2xx
-and a SID; rejected needs Twilio's own JSON with a 4xx; a request that provably never left is not sent; all else
-is in doubt. Twilio on 500: "sending an SMS is not idempotent … possible for a customer to receive multiple
-messages" (docs, error 20500).
+Sending has no idempotency key, so "unknown" is an outcome of its own and never a failure. An adapter reads its
+provider's answer and says which of the four it is; nothing here knows a provider.
 """
 
-import json
-import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Literal, TypeAlias
 
-_SID: Final = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
-"""The SID of a message, as in Twilio's OpenAPI description (`^(SM|MM)[0-9a-fA-F]{32}$`)."""
+RefusalKind: TypeAlias = Literal["transient", "rate_limit", "permanent", "opted_out", "account"]
+"""What a refusal means for the text.
+
+transient: it may go out later. rate_limit: later, and slower. permanent: never, unchanged. opted_out: never, because
+the recipient said so. account: nothing is wrong with this text; somebody must mend the account, or the provider itself.
+"""
+
+RefusalLevel: TypeAlias = Literal["account", "carrier", "content", "provider", "recipient", "request"]
+"""Whom or what a refusal concerns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a provider took no message, in words that hold for every provider."""
+
+    kind: RefusalKind
+    text: str
+    """For people; holds no phone number and no body."""
+    code: int | None = None
+    """The provider's own code: a label to show and to store, read by nobody here."""
+    level: RefusalLevel = "request"
+    phone_status: str | None = None
+    """What it says of the number for good, as `customers.phone_status`: `invalid` or `not_mobile`."""
+
+    @property
+    def retryable(self) -> bool:
+        """May the same text, unchanged, go out later?"""
+        return self.kind in ("transient", "rate_limit", "account")
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Twilio took the message and named it. Not yet delivered."""
+    """The provider took the message and named it. It is not delivered yet."""
 
     sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Twilio answered that it did not create the message."""
+    """The provider answered that it did not create the message."""
 
-    code: int
-    http_status: int
+    refusal: Refusal
     retry_after: timedelta | None = None
-    """How long Twilio asks to wait, if it says so."""
+    """How long it asks us to wait, if it says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The request never reached Twilio. `why` is one of our own phrases."""
+    """The request never reached the provider. `why` is one of our own phrases."""
 
     why: str
 
@@ -49,33 +73,3 @@ class InDoubt:
 
 
 Outcome = Accepted | Rejected | NotSent | InDoubt
-
-
-def outcome_of_answer(http_status: int, body: str, *, retry_after: str | None = None) -> Outcome:
-    """Read Twilio's answer to `POST Messages`. Never raises; never quotes the body, which names the recipient.
-
-    Args:
-        retry_after: the header of that name, in seconds; a date in it is not honoured.
-    """
-    content = _json_object(body)
-    if 200 <= http_status < 300:
-        sid = content.get("sid")
-        if isinstance(sid, str) and _SID.fullmatch(sid):
-            return Accepted(sid)
-        return InDoubt("Twilio answered with success but without a message SID", http_status)
-    code = content.get("code")
-    if 400 <= http_status < 500 and type(code) is int and content.get("status") == http_status:
-        wait = timedelta(seconds=int(retry_after)) if retry_after and re.fullmatch(r"[0-9]{1,6}", retry_after) else None
-        return Rejected(code, http_status, wait)
-    if http_status == 407:
-        return NotSent("A proxy asks for credentials: check HTTPS_PROXY")
-    kind = "an error of its own" if http_status >= 500 else "something that is not Twilio's JSON"
-    return InDoubt(f"Twilio answered with {kind} (HTTP {http_status})", http_status)
-
-
-def _json_object(body: str) -> dict[str, Any]:
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -1,18 +1,18 @@
-"""What to do with a claimed row before its send and after it. Decides, and does nothing."""
+"""What to do with a claimed row before its send, after it, and after a look for evidence. Decides, and does nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from smsretry.adapters.twilio.errors import twilio_error
 from smsretry.phone import recipient_problem
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
 from smsretry.quiet_hours.rules import parse_week
-from smsretry.retry.backoff import SCHEDULE, next_retry_delay
+from smsretry.retry.backoff import next_retry_delay, uncounted_delay
 from smsretry.retry.decision import (
     AfterLook,
     AfterSend,
     BeforeSend,
+    Cap,
     Complete,
     Defer,
     Doubt,
@@ -25,9 +25,9 @@ from smsretry.retry.decision import (
     Send,
     Settle,
 )
-from smsretry.retry.evidence import matching_sids
+from smsretry.retry.evidence import MIN_LOOKS, MIN_QUARANTINE, SENT_STATUSES, matching_sids, next_look_delay
 from smsretry.retry.models import Claim, Sighting
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.words import Reason
 
@@ -35,10 +35,10 @@ MIN_LIFE: Final = timedelta(seconds=10)
 """A text with less time left is not sent: a ValidityPeriod should exceed 5 seconds (Twilio's API reference)."""
 MAX_RATE_LIMITS: Final = 20
 """Rate-limited tries that cost no attempt; beyond, each counts, so that none goes on for ever."""
-MIN_LOOKS: Final = 3
-MIN_QUARANTINE: Final = timedelta(minutes=15)
-_SENT_STATUSES: Final = frozenset({"sent", "delivered", "undelivered"})
-"""What a webhook of the application writes to a send log only after Twilio accepted the text."""
+MAX_RECOVERIES: Final = 5
+"""Claims of a row that may die before its send begins. One more, and it is given up: it may be what kills them."""
+CAP_WINDOW: Final = timedelta(hours=24)
+"""The time in which a rule's `daily_cap` counts. "24-hour period" (Fla. Stat. 501.616(6)(b))."""
 
 
 def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> BeforeSend:
@@ -58,14 +58,23 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
         return _wait(claim, at, profile, why)
     valid_until = min(check.closes_at - profile.closing_guard, claim.expires_at)
     if at < valid_until - MIN_LIFE:
-        cap = check.window.cap
-        return Send(valid_until - MIN_LIFE, valid_until, check.rule, cap.daily_cap if cap else None)
-    # The last moments: Twilio would have to let it go before the window closes.
+        return Send(valid_until - MIN_LIFE, valid_until, check.rule, _cap(check, at))
+    # The last moments: the provider would have to let it go before the window closes.
     return _wait(claim, check.closes_at, profile, why)
 
 
-def after_cap(claim: Claim, *, free_at: datetime, profile: Profile = DEFAULT) -> Defer | End:
-    """Where a text waits that would be one too many for its recipient before `free_at`."""
+def _cap(check: QuietHoursCheck, at: datetime) -> Cap | None:
+    rule = check.window.cap
+    return Cap(rule.daily_cap, since=at - CAP_WINDOW) if rule and rule.daily_cap else None
+
+
+def after_cap(claim: Claim, *, reached_at: datetime, profile: Profile = DEFAULT) -> Defer | End:
+    """Where a text waits that would be one too many for its recipient.
+
+    Args:
+        reached_at: when the text was sent that must fall out of the cap's window before there is room.
+    """
+    free_at = reached_at + CAP_WINDOW
     cap = _check(claim, free_at, profile).window.cap
     return _wait(claim, free_at, profile, cap.cap_text if cap else "Daily cap")
 
@@ -125,70 +134,83 @@ def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> A
         case Accepted(sid):
             return Complete(sid)
         case InDoubt(why):
-            return Doubt(why)
+            return Doubt(why, look_in=next_look_delay(0))
         case NotSent(why):
-            return Retry(next_retry_delay(claim.attempt_count), "twilio_error", why, None, counted=False)
-        case Rejected():
-            return _after_rejection(claim, outcome, first_send)
+            return Retry(uncounted_delay(claim.attempt_count), "twilio_error", why, None, counted=False)
+        case Rejected(refusal, retry_after):
+            return _after_refusal(claim, refusal, retry_after, first_send)
         case _:
             assert_never(outcome)
 
 
-def _after_rejection(claim: Claim, outcome: Rejected, first_send: bool) -> AfterSend:
-    error = twilio_error(outcome.code, outcome.http_status)
-    if not error.retryable:
-        return GiveUp(str(error), outcome.code, error.error_class == "opted_out", error.phone_status)
-    reason: Reason = "rate_limit" if error.error_class == "rate_limit" else "twilio_error"
+def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None, first_send: bool) -> AfterSend:
+    if not refusal.retryable:
+        return GiveUp(refusal.text, refusal.code, refusal.kind == "opted_out", refusal.phone_status)
+    reason: Reason = "rate_limit" if refusal.kind == "rate_limit" else "twilio_error"
     patience = reason != "rate_limit" or claim.rate_limit_count < MAX_RATE_LIMITS
-    if error.error_class != "transient" and patience:
-        # Twilio took no message, for a reason that is not this text's: no send was made.
-        delay = min(max(outcome.retry_after or timedelta(0), next_retry_delay(claim.attempt_count)), SCHEDULE[-1])
-        return Retry(delay, reason, str(error), outcome.code, counted=False)
+    if refusal.kind != "transient" and patience:
+        # The provider took no message, for a reason that is not this text's: no send was made.
+        delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)
+        return Retry(delay, reason, refusal.text, refusal.code, counted=False)
     attempts = claim.attempt_count if first_send else claim.attempt_count + 1
     if attempts >= claim.max_attempts:
-        return GiveUp(f"Gave up after {attempts} attempts; the last: {error}", outcome.code)
-    return Retry(next_retry_delay(attempts), reason, str(error), outcome.code, counted=True)
+        return GiveUp(f"Gave up after {attempts} attempts; the last: {refusal.text}", refusal.code)
+    return Retry(next_retry_delay(attempts), reason, refusal.text, refusal.code, counted=True)
 
 
-def known_evidence(claim: Claim) -> Settle | None:
-    """What the database itself knows of a text in doubt: the application's webhook may have been there first."""
+def known_evidence(claim: Claim) -> list[AfterLook]:
+    """What the database itself knows of a text in doubt: the application's webhook may have been there first.
+
+    When the SID turns out to be another attempt's, the text's own send log still says that the text went out.
+    """
     if claim.known_sid:
-        return Settle(claim.known_sid, "callback")
-    return Settle(None, "callback") if claim.send_log_status in _SENT_STATUSES else None
+        return [Settle(claim.known_sid, "callback"), Settle(None, "callback")]
+    return [Settle(None, "callback")] if claim.send_log_status in SENT_STATUSES else []
 
 
 def after_look(
-    claim: Claim,
-    sightings: Sequence[Sighting] | None,
-    *,
-    at: datetime,
-    profile: Profile = DEFAULT,
-    taken: frozenset[str] = frozenset(),
-) -> AfterLook:
-    """What Twilio's list says of a text in doubt.
+    claim: Claim, sightings: Sequence[Sighting] | None, *, at: datetime, profile: Profile = DEFAULT
+) -> Iterator[AfterLook]:
+    """What the provider's list says of a text in doubt: each message that may be its own, and what to do if none is.
+
+    A message belongs to one attempt, and only the queue knows to which. The first decision that the queue takes holds;
+    it never refuses the last.
 
     Args:
         sightings: the recent messages to its number; None when the list could not be had.
-        taken: SIDs that other attempts own.
     """
-    if sightings is None and claim.expires_at <= at:
-        return Hold(
-            "In doubt: Twilio's list could not be had until the text expired; look in Twilio's log, then decide"
-        )
     if sightings is None:
-        return LookAgain(next_retry_delay(claim.reconcile_count), failed=True)
+        yield _without_list(claim, at)
+        return
     since = claim.in_doubt_since or at
-    sids = matching_sids(
+    for sid in matching_sids(
         sightings,
         phone=claim.phone or "",
         body=claim.body or "",
         begun_at=claim.attempt_begun_at or since,
         in_doubt_since=since,
-    )
-    if found := next((sid for sid in sids if sid not in taken), None):
-        return Settle(found, "reconcile")
-    if claim.reconcile_count + 1 < MIN_LOOKS or at - since < MIN_QUARANTINE:
-        return LookAgain(next_retry_delay(claim.reconcile_count + 1), failed=False)
+    ):
+        yield Settle(sid, "reconcile")
+    yield _without_evidence(claim, at - since, profile)
+
+
+def _without_list(claim: Claim, at: datetime) -> AfterLook:
+    if claim.expires_at <= at:
+        return Hold(
+            "In doubt: the provider's list could not be had until the text expired; look in its log, then decide"
+        )
+    return look_failed(claim, "The provider's list could not be had")
+
+
+def look_failed(claim: Claim, why: str) -> LookAgain:
+    """A look that could not be made is no absence: it is made again, and does not count."""
+    return LookAgain(next_look_delay(claim.reconcile_count), failed=True, why=why)
+
+
+def _without_evidence(claim: Claim, in_doubt_for: timedelta, profile: Profile) -> AfterLook:
+    looks = claim.reconcile_count + 1
+    if looks < MIN_LOOKS or in_doubt_for < MIN_QUARANTINE:
+        return LookAgain(next_look_delay(looks), failed=False, why="No evidence yet")
     if profile.in_doubt == "resend":
         return Resend()
-    return Hold(f"In doubt: no evidence after {claim.reconcile_count + 1} looks; look in Twilio's log, then decide")
+    return Hold(f"In doubt: no evidence after {looks} looks; look in the provider's log, then decide")

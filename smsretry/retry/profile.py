@@ -17,7 +17,7 @@ class Profile:
     opening_spread: timedelta = timedelta(minutes=10)
     """What waits for an opening is due over this time, not all at once."""
     closing_guard: timedelta = timedelta(seconds=60)
-    """Nothing may be in Twilio's queue this long before closing. A request takes up to 55 seconds to reach it."""
+    """No text may still be in the provider's queue this long before closing. A request takes up to 55 s to arrive."""
 
 
 DEFAULT: Final = Profile()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
@@ -10,11 +10,13 @@ from requests.exceptions import RequestException
 from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 
-from smsretry.adapters.twilio.errors import twilio_error
+from smsretry.adapters.twilio.answers import outcome_of_answer
 from smsretry.adapters.twilio.http import TwilioHttp, outcome_of_exception
 from smsretry.retry.models import Finding, Sighting, Text
-from smsretry.retry.outcome import InDoubt, Outcome, Rejected, outcome_of_answer
+from smsretry.retry.outcome import InDoubt, Outcome, Rejected
 from smsretry.settings import Settings
+
+_TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 
 
 class TwilioSender:
@@ -64,8 +66,9 @@ class TwilioSender:
     def look_up(self, phone: str, *, since: datetime) -> list[Sighting] | None:
         """Messages from our sender to this number since then, newest first. None: the list could not be had.
 
-        Asks by `To` alone: `From` misses fresh messages of a messaging service, `DateSent` unsent ones. Twilio lists
-        newest first (twilio-python#581), so paging stops at the first that is older.
+        It asks by `To` alone: `From` misses fresh messages of a messaging service, and `DateSent` misses unsent ones
+        (twilio-java#442, twilio-oai#22). Twilio lists newest first (twilio-python#581), so paging stops at the first
+        message that is older.
         """
         sightings = []
         try:
@@ -75,7 +78,7 @@ class TwilioSender:
                 if message.direction == "outbound-api" and self._is_ours(message):
                     sightings.append(
                         Sighting(
-                            sid=message.sid, to=message.to, body=message.body or "", created_at=message.date_created
+                            sid=message.sid, to=message.to, body=_as_sent(message.body), created_at=message.date_created
                         )
                     )
         except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
@@ -118,11 +121,16 @@ class TwilioSender:
         answer = self._http.answer()
         outcome = outcome_of_answer(answer.http_status, answer.body) if answer else None
         match outcome:
-            case Rejected(code, http_status):
-                reason = str(twilio_error(code, http_status))
+            case Rejected(refusal):
+                reason = refusal.text
             case _:
                 reason = f"HTTP {answer.http_status if answer else 'status unknown'}"
         return f"refused ({reason}): check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
+
+
+def _as_sent(body: str | None) -> str:
+    """A listed body as we sent it: a trial account puts words of Twilio's before it."""
+    return (body or "").removeprefix(_TRIAL_PREFIX)
 
 
 def _validity_period(valid_for: timedelta) -> int:

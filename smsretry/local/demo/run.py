@@ -31,6 +31,7 @@ from smsretry.local.demo.people import (
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
+from smsretry.retry.decision import Send
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 """The project: flows/ and prefect.yaml are there."""
@@ -91,13 +92,9 @@ def _die_holding_claims(stack: Stack, rows: Mapping[str, UUID]) -> None:
     """A worker claims two rows, begins one, and is never heard of again."""
     with SupabaseQueue(stack.settings()) as queue:
         held = {claim.id: claim for claim in queue.claim_due(limit=2)}
-        queue.begin(
-            held[rows[DEAD_AFTER_BEGIN]],
-            uuid4(),
-            send_before=stack.now() + timedelta(hours=1),
-            rule="08:00–21:00 in America/New_York, the customer's zone",
-            first_send=False,
-        )
+        closes = stack.now() + timedelta(hours=1)
+        decision = Send(closes, closes, rule="08:00–21:00 in America/New_York, the customer's zone")
+        queue.begin(held[rows[DEAD_AFTER_BEGIN]], uuid4(), decision, first_send=False)
     stack.move_clock(_LEASE)
 
 

@@ -1,23 +1,12 @@
-"""The composition root: settings from the environment, and the adapters they make."""
+"""The composition root: settings from the environment, and the adapters they make. Nothing else knows every adapter."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.ports import RetryQueue, Sender
-from smsretry.retry.profile import Profile
+from smsretry.ports import Services
 from smsretry.settings import load_settings
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What a run works with."""
-
-    queue: RetryQueue
-    sender: Sender
-    profile: Profile
 
 
 @contextmanager
