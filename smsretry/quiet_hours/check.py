@@ -16,13 +16,11 @@ import pendulum
 from pendulum import DateTime
 
 from smsretry import data
+from smsretry.quiet_hours.hours import Week
 from smsretry.quiet_hours.openings import HORIZON, next_change
-from smsretry.quiet_hours.rules import Week
-from smsretry.quiet_hours.whereabouts import US_ZONES, Found, Whereabouts, whereabouts
+from smsretry.quiet_hours.whereabouts import Found, Whereabouts, whereabouts
 from smsretry.quiet_hours.windows import FEDERAL_WINDOW, Window, window_of
 from smsretry.words import MessageClass, RuleSet
-
-__all__ = ["US_ZONES", "QuietHoursCheck", "check_quiet_hours", "spread"]
 
 
 @dataclass(frozen=True, slots=True)

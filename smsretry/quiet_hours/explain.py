@@ -7,8 +7,8 @@ import tzdata
 
 from smsretry.data import DATA_VERSION
 from smsretry.quiet_hours.check import QuietHoursCheck
+from smsretry.quiet_hours.hours import hours_text
 from smsretry.quiet_hours.week import CLOSED, OPEN, PARTLY, draw_week
-from smsretry.quiet_hours.windows import hours_text
 
 
 def explain(check: QuietHoursCheck, *, at: datetime) -> Iterator[str]:

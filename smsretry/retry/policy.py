@@ -7,7 +7,7 @@ from typing import Final, assert_never
 from smsretry.adapters.twilio.errors import twilio_error
 from smsretry.phone import recipient_problem
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
-from smsretry.quiet_hours.rules import parse_week
+from smsretry.quiet_hours.hours import parse_week
 from smsretry.retry.backoff import SCHEDULE, next_retry_delay
 from smsretry.retry.decision import (
     AfterLook,

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsretry import data
-from smsretry.quiet_hours.check import US_ZONES, check_quiet_hours
+from smsretry.quiet_hours.check import check_quiet_hours
+from smsretry.quiet_hours.whereabouts import US_ZONES
 
 NEW_YORK = "America/New_York"
 MINUTE = timedelta(minutes=1)
