@@ -81,6 +81,25 @@ def test_after_the_closing_a_text_waits_until_eight_the_next_day() -> None:
     assert (check.next_send_at, check.closes_at) == (utc("2027-01-13T13:00"), None)
 
 
+def test_a_closed_window_says_when_the_next_one_closes() -> None:
+    """So a caller can spread texts over the next window, and needs no second check."""
+    check = check_quiet_hours(NEW_YORK, at=utc("2027-01-13T02:00"))
+    assert check.next_closes_at is not None
+    assert check.next_closes_at.isoformat() == "2027-01-14T02:00:00+00:00"
+    assert check.next_closes_at.timezone_name == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("phone", "at"),
+    [("+12125550123", "2027-01-12T17:00"), ("+18005550123", "2027-01-13T02:00"), ("+870773111632", "2027-01-13T02:00")],
+    ids=["open", "refused", "held"],
+)
+def test_without_a_next_opening_there_is_no_next_closing(phone: str, at: str) -> None:
+    """While open, the closing is `closes_at`; a refused or held text has none."""
+    check = check_quiet_hours(None, at=utc(at), phone=phone)
+    assert (check.next_send_at, check.next_closes_at) == (None, None)
+
+
 def test_the_next_opening_is_given_in_utc_whatever_zone_was_asked_in() -> None:
     """It is stored as an instant, so it carries no local clock."""
     check = check_quiet_hours("Asia/Tokyo", at=datetime.fromisoformat("2027-01-12T23:00+09:00"))
@@ -278,6 +297,15 @@ def test_the_closing_is_the_first_closed_instant(zone: str | None, at: datetime)
     assert not check_quiet_hours(zone, at=closes, rules="federal").can_send
     for moment in [*quarters(opening, closes), closes - timedelta(microseconds=1)]:
         assert check_quiet_hours(zone, at=moment, rules="federal").can_send, moment
+
+
+@settings(max_examples=200, deadline=None)
+@given(zone=maybe_places, at=instants)
+def test_the_next_closing_is_the_one_that_a_check_at_the_opening_gives(zone: str | None, at: datetime) -> None:
+    """In every zone and on every day, those on which the clocks change included."""
+    check = check_quiet_hours(zone, at=at, rules="federal")
+    if check.next_send_at is not None:
+        assert check.next_closes_at == check_quiet_hours(zone, at=check.next_send_at, rules="federal").closes_at
 
 
 # An oracle: step through the minutes and read the clock on the wall. No local time is ever built.
