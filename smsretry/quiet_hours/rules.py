@@ -4,7 +4,6 @@ Engineering guidance from the cited sources, not legal advice. Where sources dis
 reading, and `confidence` says how sure it is.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import time
@@ -15,8 +14,6 @@ from smsretry.quiet_hours.hours import Day, Week, daily, span
 
 Row: TypeAlias = Mapping[str, str]
 _T = TypeVar("_T")
-
-_CAP: Final = re.compile(r"([1-9][0-9]*)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +107,9 @@ def _daily_cap(row: Row) -> int | None:
     cap = row["daily_cap"]
     if not cap:
         return None
-    if match := _CAP.match(cap):
-        return int(match[1])
+    number = cap.partition(" ")[0]
+    if number.isdecimal():
+        return int(number)
     raise ValueError(f"daily_cap is {cap!r}: begin it with the number of texts, or leave it empty")
 
 

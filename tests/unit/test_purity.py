@@ -25,6 +25,7 @@ PURE = [
     "smsretry.ports",
     "smsretry.quiet_hours.check",
     "smsretry.quiet_hours.hours",
+    "smsretry.quiet_hours.numbers",
     "smsretry.quiet_hours.rules",
     "smsretry.settings",
     "smsretry.adapters.twilio.errors",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from smsretry import data
 from smsretry.quiet_hours.check import check_quiet_hours
-from smsretry.quiet_hours.whereabouts import US_ZONES
+from smsretry.quiet_hours.numbers import US_ZONES
 
 NEW_YORK = "America/New_York"
 MINUTE = timedelta(minutes=1)

@@ -4,7 +4,8 @@ import pytest
 
 from smsretry import data
 from smsretry.phone import recipient_problem
-from smsretry.quiet_hours.whereabouts import US_ZONES, Whereabouts, whereabouts
+from smsretry.quiet_hours.numbers import US_ZONES
+from smsretry.quiet_hours.whereabouts import Whereabouts, whereabouts
 
 NY, CHICAGO, DENVER, PHOENIX, LA = (
     "America/New_York",
