@@ -101,12 +101,12 @@ CHANGES = [
     pytest.param(
         (
             "npa_overrides",
-            "457",
+            "221",
             {"country": "US", "state_or_province": "LA", "zones": "America/Chicago", "source": "…"},
         ),
-        ("+14575550123", NOON),
-        (False, "08:00–21:00 in every US zone (area code 457 is in no table)"),
-        (True, "Mon–Sat 08:00–20:00, Sun closed (federal, us-la-45-844.31) in America/Chicago, area code 457"),
+        ("+12215550123", NOON),
+        (False, "08:00–21:00 in every US zone (area code 221 is in no table)"),
+        (True, "Mon–Sat 08:00–20:00, Sun closed (federal, us-la-45-844.31) in America/Chicago, area code 221"),
         id="an area code",
     ),
     pytest.param(
