@@ -62,19 +62,24 @@ def window_of(
     _known("message_class", message_class, get_args(MessageClass))
     applying = [FEDERAL]
     if rules == "us_states" and message_class == "marketing":
-        applying += [STATE_RULES[state] for state in states if state in STATE_RULES]
-        if country not in (None, "US"):
-            applying.append(COUNTRY_RULES.get(country or "", ANYWHERE_ELSE))
+        applying += _of_place(country, states)
     if own is not None:
         applying.append(Rule("own", own, "the business's setting"))
     week = reduce(in_common, (rule.week for rule in applying))
     calendars = tuple(rule.calendar for rule in applying if rule.calendar)
-    stopped = (
-        next((state for state in states if state in stopped_states), None) if message_class == "marketing" else None
-    )
+    stops = stopped_states if message_class == "marketing" else frozenset()
+    stopped = next((state for state in states if state in stops), None)
     caps = [rule for rule in applying if rule.daily_cap is not None]
     cap = min(caps, key=lambda rule: rule.daily_cap or 0, default=None)
     return Window(tuple(applying), week, _text(week, applying), calendars, stopped, cap)
+
+
+def _of_place(country: str | None, states: tuple[str, ...]) -> list[Rule]:
+    """The states' own rules, and the custom of a number's country."""
+    found = [STATE_RULES[state] for state in states if state in STATE_RULES]
+    if country not in (None, "US"):
+        found.append(COUNTRY_RULES.get(country or "", ANYWHERE_ELSE))
+    return found
 
 
 def _known(name: str, word: str, words: tuple[str, ...]) -> None:
