@@ -19,7 +19,7 @@ from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.run import ItemError, process_due
 from tests.fortnight.people import OptOut, Town
-from tests.unit.clocks import MINUTE
+from tests.oracles.clocks import MINUTE
 
 Connection = psycopg.Connection[dict[str, Any]]
 

@@ -24,6 +24,8 @@ PURE = [
     "smsretry.retry.policy",
     "smsretry.ports",
     "smsretry.quiet_hours.check",
+    "smsretry.quiet_hours.hours",
+    "smsretry.quiet_hours.numbers",
     "smsretry.quiet_hours.rules",
     "smsretry.settings",
     "smsretry.adapters.twilio.errors",
