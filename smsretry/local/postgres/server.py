@@ -17,10 +17,10 @@ import psycopg
 from psycopg import sql
 
 from smsretry.errors import LocalStackError
-from smsretry.local.postgres.data import PostgresData
+from smsretry.local.postgres.data import PostgresData, marked
+from smsretry.local.postgres.server_user import ServerUser
 from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.process.http import free_port
-from smsretry.local.process.server_user import ServerUser
 
 _HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 30.0
@@ -94,12 +94,13 @@ class EmbeddedPostgres:
         if self._port is None:
             self._port = free_port()
         settings = {"port": str(self._port)} | _SETTINGS
+        options = [f"--{name}={value}" for name, value in settings.items()]
         self._process = GuardedProcess(
-            [str(binaries / "postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())],
+            [str(binaries / "postgres"), "-D", self._user.name_of(data), marked(data), *options],
             log=self.log,
             stop_signal=signal.SIGINT,  # a fast shutdown: open transactions are rolled back
             env=_environment(),
-            cwd=Path("/"),
+            cwd=data,
             user=self._user.name,
         )
         self._await_connections(self._process)
@@ -120,7 +121,7 @@ class EmbeddedPostgres:
         return self.start()
 
     def remove(self) -> None:
-        """Stop, and delete the data wherever it is kept, and nothing that is not ours."""
+        """Stop, and delete the data, and nothing that is not ours."""
         self.stop()
         self._data.remove()
 
