@@ -108,7 +108,7 @@ def _refuse_unknown(connection: Connection[Any], name: str, given: Set[str], kno
     listed = ", ".join(sorted(given))
     called = f"public.{name}({listed})" if given else f"public.{name} without parameters"
     kind = "parameters" if len(given) > 1 else "parameter"
-    searched = f"with {kind} {listed} or with a single unnamed json/jsonb parameter" if given else "without parameters"
+    searched = f"with {kind} {listed}" if given else "without parameters"
     if known:
         ours = {f"({', '.join(sorted(function.arguments))})": None for function in known}
         close = [name + near for near in get_close_matches(f"({listed})", ours, n=1, cutoff=0.33)]
@@ -117,7 +117,8 @@ def _refuse_unknown(connection: Connection[Any], name: str, given: Set[str], kno
         close = get_close_matches(name, {row[0]: None for row in rows}, n=1, cutoff=0.75)
     raise refusal(
         404, "PGRST202", f"Could not find the function {called} in the schema cache",
-        details=f"Searched for the function public.{name} {searched}, but no matches were found in the schema cache.",
+        details=f"Searched for the function public.{name} {searched} or with a single unnamed json/jsonb parameter, "
+                "but no matches were found in the schema cache.",
         hint=f"Perhaps you meant to call the function public.{close[0]}" if close else None,
     )  # fmt: skip
 
