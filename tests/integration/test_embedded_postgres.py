@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from smsretry.errors import LocalStackError
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.local.postgres.server_user import BINARIES, ServerUser
+from tests.processes import ends
 
 _STARTS_ONE_AND_WAITS = """
 import sys, time
@@ -62,17 +62,6 @@ def _word(server: EmbeddedPostgres) -> str:
     return row[0] if row else ""
 
 
-def _ends(pid: int, *, within_seconds: float = 15.0) -> bool:
-    deadline = time.monotonic() + within_seconds
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
-
-
 def test_it_is_postgresql_18_in_utf_8_and_utc(server: EmbeddedPostgres) -> None:
     """The server is the version Supabase is heading for, and its settings depend on nothing of this machine."""
     with psycopg.connect(server.url()) as connection:
@@ -87,7 +76,7 @@ def test_a_stopped_server_is_gone_and_starts_again_on_its_port_with_its_data(ser
     """Stop ends the process; start finds the data."""
     pid, port = server.pid, server.port
     server.stop()
-    assert _ends(pid)
+    assert ends(pid)
     server.start()
     assert (server.port, _word(server)) == (port, "kept")
 
@@ -97,7 +86,7 @@ def test_a_server_killed_with_kill_9_keeps_what_was_committed(server: EmbeddedPo
     with psycopg.connect(server.url()) as connection:
         backend = connection.info.backend_pid
         server.kill()
-        assert _ends(backend)
+        assert ends(backend)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("select 1")
     server.start()
@@ -151,7 +140,7 @@ def test_nothing_runs_on_after_its_owner_was_killed_with_kill_9(tmp_path: Path) 
             pid = int(owner.stdout.readline())
             owner.send_signal(signal.SIGKILL)
         server.start()
-        assert _ends(pid)
+        assert ends(pid)
     finally:
         server.remove()
 
@@ -251,3 +240,4 @@ def test_under_root_binaries_that_are_hidden_are_copied_once_to_where_they_can_b
     before = made.stat().st_ino
     assert user.binaries(installed=hidden, copies=open_directory) == copied
     assert made.stat().st_ino == before
+    shutil.rmtree(tmp_path / package.name)
