@@ -1,6 +1,6 @@
-"""A believable business and its texts: every outcome the queue knows, at 9:30 in the morning in New York.
+"""A believable business's customers and their texts: every outcome the queue knows, at 9:30 in New York.
 
-Numbers are of the ranges kept for fiction (555-01xx; Ofcom's, ARCEP's and ACMA's drama numbers).
+The numbers are from the ranges reserved for fiction (555-01xx; Ofcom's, ARCEP's and ACMA's drama numbers).
 """
 
 from dataclasses import dataclass

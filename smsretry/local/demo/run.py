@@ -21,7 +21,7 @@ from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-"""The project: flows/ and prefect.yaml are there."""
+"""The project, where flows/ and prefect.yaml are."""
 
 
 def clear(data_dir: Path) -> None:

@@ -88,8 +88,8 @@ def marked(data: Path) -> str:
 def _settle_left_over_pid(data: Path) -> None:
     """Make a crash's postmaster.pid harmless; raise LocalStackError if its server still runs.
 
-    PostgreSQL itself gets over a process id that is gone, but not over one that another process has been given since.
-    The rest of the file stays, so that it still finds backends that hold the old shared memory.
+    PostgreSQL copes with a process id that is gone, but not with one that another process has been given since. The
+    rest of the file stays, so that PostgreSQL still finds backends that hold the old shared memory.
     """
     path = data / "postmaster.pid"
     deadline = time.monotonic() + _ENDING_SECONDS
@@ -106,7 +106,7 @@ def _settle_left_over_pid(data: Path) -> None:
             raise LocalStackError(
                 f"PostgreSQL runs on {data} already, process {pid}: use that one, or end it (kill -INT {pid})"
             )
-        time.sleep(0.05)  # its owner may have died just now, and its guard be ending it
+        time.sleep(0.05)  # its owner may have died just now, and its guard may be ending it
 
 
 def _command_of(pid: str) -> str:

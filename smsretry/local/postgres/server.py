@@ -107,7 +107,7 @@ class EmbeddedPostgres:
         return self
 
     def stop(self, timeout: float | None = None) -> None:
-        """Fast shutdown; SIGKILL after `timeout` seconds (default 10). Safe to repeat."""
+        """Fast shutdown; SIGKILL after `timeout` seconds (default 10). Nothing happens if it is stopped already."""
         if self._process is not None:
             self._process.stop(timeout)
 

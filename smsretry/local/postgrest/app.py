@@ -1,6 +1,6 @@
 """`POST /rest/v1/rpc/{function}` the way Supabase's gateway and PostgREST answer it, over a database of one's own.
 
-Each call is one transaction in the role that the key or token names. `requests` says which calls are answered,
+Each call is one transaction in the role that the key or token names. `request` says which calls are answered,
 `functions` which function is meant and how it is called, `errors` what an error looks like.
 """
 
@@ -23,7 +23,7 @@ from smsretry.local.postgrest.errors import Refusal, from_database, unreachable
 from smsretry.local.postgrest.faults import RpcFaults, bad_gateway_response
 from smsretry.local.postgrest.functions import find_function
 from smsretry.local.postgrest.keys import claims_of
-from smsretry.local.postgrest.requests import arguments_of, invalid_path
+from smsretry.local.postgrest.request import arguments_of, invalid_path
 from smsretry.local.process.http import DropConnection
 
 _POOL_WAIT_SECONDS: Final = 1.0
@@ -109,9 +109,9 @@ class _Call:
             "path": self._path,
             "read_only": "on" if function.read_only else "off",
         }
-        connection.execute(_PREPARE, settings)
+        connection.execute(_PREPARE, settings, prepare=True)
         statement = function.statement(self._given, max_rows=self._max_rows)
-        result = connection.execute(statement, (self._body,) if self._given else ())
+        result = connection.execute(statement, (self._body,) if self._given else (), prepare=False)
         if function.returns == "nothing":
             return Response(status_code=204, headers={"Content-Range": "0-0/*"})
         content, rows = result.fetchone() or ("null", 0)
@@ -120,7 +120,7 @@ class _Call:
 
 
 class _Database:
-    """Connections, checked before use, so that a restart of the database is felt by nobody who asks after it."""
+    """Connections, checked before use: a call that comes after a restart of the database does not notice it."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -128,10 +128,10 @@ class _Database:
             dsn,
             min_size=0,
             max_size=20,
-            # Gives up soon after a failure: the next call tries anew, and does not wait out a growing pause.
+            # Give up soon after a failure: then the next call tries anew and need not wait for a growing pause.
             reconnect_timeout=_POOL_WAIT_SECONDS,
             check=ConnectionPool.check_connection,
-            kwargs={"prepare_threshold": None, "connect_timeout": 2, "application_name": "smsretry rpc"},
+            kwargs={"connect_timeout": 2, "application_name": "smsretry rpc"},
             name="smsretry-rpc",
             open=True,
         )
@@ -143,7 +143,7 @@ class _Database:
             try:
                 connection = stack.enter_context(self._pool.connection(timeout=_POOL_WAIT_SECONDS))
             except PoolTimeout:
-                # Down, or busy, or back again and the pool has not noticed: asking it directly tells.
+                # It is down, or busy, or back and the pool has not noticed. Asking it directly tells which.
                 try:
                     connection = stack.enter_context(psycopg.connect(self._dsn, connect_timeout=2))
                 except psycopg.OperationalError as error:

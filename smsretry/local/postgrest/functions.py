@@ -1,6 +1,6 @@
 """Which function a call means, and the statement that calls it, as PostgREST chooses and builds them.
 
-Source: https://docs.postgrest.org/en/v13/references/api/functions.html. The catalogue is asked on every call, so
+Source: https://docs.postgrest.org/en/v13/references/api/functions.html. The catalog is asked on every call, so
 no schema cache can be stale. Left out: unnamed and variadic parameters, filters on the result.
 """
 
@@ -48,13 +48,13 @@ class RpcFunction:
     read_only: bool  # stable or immutable: PostgREST calls it in a read-only transaction
 
     def takes(self, given: Set[str]) -> bool:
-        """Whether these names are all its arguments, but for those that have a default."""
+        """Whether these names are its arguments; one that has a default may be missing."""
         return set(list(self.arguments)[: self.required]) <= given <= self.arguments.keys()
 
     def statement(self, given: Set[str], *, max_rows: int) -> sql.Composed:
         """The call. Its one parameter, if anything is given, is the JSON body, which PostgreSQL itself takes apart.
 
-        The result is one row: the answer's JSON as text, and how many rows it holds. Of a void function, one column.
+        The result is one row: the answer's JSON as text, and how many rows it holds. A void function gives one column.
         """
         names = [name for name in self.arguments if name in given]
         source: sql.Composable = sql.SQL("(values (1)) as _")
@@ -87,7 +87,7 @@ def find_function(connection: Connection[Any], name: str, given: Set[str]) -> Rp
     """The one function of that name that takes these arguments. Raises Refusal: none (404), or several (300)."""
     known = [
         RpcFunction(name, dict(zip(names, types, strict=True)), required, returns, read_only)
-        for read_only, returns, names, types, required in connection.execute(_CATALOGUE, (name,))
+        for read_only, returns, names, types, required in connection.execute(_CATALOGUE, (name,), prepare=True)
     ]
     fitting = [function for function in known if function.takes(given)]
     if not fitting:

@@ -1,4 +1,4 @@
-"""Who asks: the API key at Supabase's gateway, then the bearer token at PostgREST.
+"""Who is asking: the API key tells Supabase's gateway, then the bearer token tells PostgREST.
 
 The gateway only knows keys and does not look at a key's expiry; PostgREST reads the role and the claims from the
 bearer token, or from the key where there is no such header.

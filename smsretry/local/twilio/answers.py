@@ -1,4 +1,4 @@
-"""The stand-in's answers that are no resource: Twilio's errors, and what a planned fault makes of an answer."""
+"""The stand-in's answers other than resources: Twilio's errors, and what a planned fault makes of an answer."""
 
 import asyncio
 import json
