@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from smsretry.errors import LocalStackError
-from smsretry.local.postgres.data import PostgresData, marked
+from smsretry.local.postgres.data import SCRAM_ITERATIONS, PostgresData, marked
 from smsretry.local.postgres.server_user import ServerUser
 from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.process.http import free_port
@@ -32,6 +32,7 @@ _SETTINGS: Final = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "on",
+    "scram_iterations": SCRAM_ITERATIONS,
     "timezone": "UTC",
     "log_timezone": "UTC",
     # No customer data in the log. The level `log` leaves out errors of statements, whose messages may quote a value;
