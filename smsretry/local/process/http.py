@@ -100,10 +100,7 @@ class LocalServer:
         return self
 
     def stop(self) -> None:
-        """Close every connection, cancel what is still being answered, and join the thread.
-
-        Nothing happens if it is stopped already.
-        """
+        """Close every connection, cancel what is still being answered, join the thread. May be called again."""
         server, self._server = self._server, None
         if server is not None:
             server.stop()
