@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
+from smsretry.adapters.supabase.schemas import api_functions
 from smsretry.errors import InputError, QueueMismatch, QueueRefused, QueueUnreachable, SmsRetryError
 from smsretry.retry.models import (
     Begun,
@@ -34,9 +35,21 @@ from smsretry.words import MessageClass, NextStatus, OutcomeName, Reason, Reconc
 _Row = TypeVar("_Row", bound=BaseModel)
 _PAUSES: Final = (0.5, 2.0)
 """Seconds before the second and third try of a call that may be repeated."""
+_DAY: Final = timedelta(hours=24)
 _PASSING: Final = re.compile(r"(08|40|53|55|57|58)...|PGRST00[0-3]|429|5..")
 """SQLSTATE classes, PostgREST codes and HTTP statuses of troubles that pass by themselves.
 https://docs.postgrest.org/en/stable/references/errors.html"""
+
+
+class _Answer(BaseModel):
+    answer: Any
+    why: str | None
+    decided_at: datetime
+    reached_at: datetime | None
+
+    def begun(self) -> Begun:
+        free_at = None if self.reached_at is None else self.reached_at + _DAY
+        return Begun(verdict=self.answer, reason=self.why, decided_at=self.decided_at, free_at=free_at)
 
 
 class SupabaseQueue:
@@ -107,10 +120,11 @@ class SupabaseQueue:
             "send_before": send_before,
             "quiet_hours_rule": rule,
             "first_send": first_send,
-            "daily_cap": daily_cap,
+            "cap": daily_cap,
+            "cap_since": claim.claimed_at - _DAY if daily_cap is not None else None,
             "phone": claim.phone,
         }
-        return self._row(Begun, "begin_sms_attempt", values)
+        return self._row(_Answer, "begin_sms_attempt", values).begun()
 
     def finish(
         self,
@@ -156,7 +170,7 @@ class SupabaseQueue:
     ) -> Reconciled:
         values = {
             **_fence(claim),
-            "verdict": verdict,
+            "decision": verdict,
             "twilio_sid": sid,
             "settled_by": settled_by,
             "look_in": None if look_in is None else _interval(look_in),
@@ -195,7 +209,7 @@ class SupabaseQueue:
 
     def check(self) -> list[Finding]:
         """What the database says of its own set-up: functions, grants, row level security."""
-        return self._rows(Finding, "check_sms_retry_setup", {})
+        return self._rows(Finding, "check_sms_retry_setup", {"functions": api_functions()})
 
     def _truth(self, function: str, values: Mapping[str, object]) -> bool:
         answer = self._call(function, values, repeat=True)
