@@ -34,8 +34,8 @@ class Database(NamedTuple):
         return [row["file"] for row in books]
 
 
-# Of the application's tables only what is named is ours. Of the functions all but the application's trigger are, so that
-# a version which should be gone is seen.
+# Of the application's tables only what is named is ours. Of the functions all are but the application's trigger, so
+# that a version which should be gone is seen.
 _OURS: Final = """
 with tables (id) as (
     select oid from pg_class
