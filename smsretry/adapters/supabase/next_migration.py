@@ -62,37 +62,37 @@ def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile
     if not differing:
         return None
     was, now = recorded(migration.text for migration in old), {file.name: file for file in new}
-    dropped = _dropped(was, now, differing)
+    dropped = _dropped_functions(was, now, differing)
     parts = [_drop(file, gone=file.name not in now) for file in dropped]
-    parts += [
-        removing(file, _by_hand(file, "is gone: drop it, or keep it for its rows"))
-        for file in was.values()
-        if file.name not in now and file.kind in ("table", "other")
-    ]
-    anew = differing | {file.name for file in dropped}
-    for file in (now[name_] for name_ in sorted(anew & now.keys())):
-        if file.kind == "table" and file.name in was:
+    parts += [_removed(was[gone]) for gone in sorted(was.keys() - now.keys()) if was[gone].kind != "function"]
+    for anew in sorted((differing | {file.name for file in dropped}) & now.keys()):
+        file = now[anew]
+        if anew in was and file.kind == "table":
             parts.append(Section(f"by hand: {file.creates}", _by_hand(file, "changed, and exists already: alter it")))
+        elif anew in was and file.kind == "view":
+            parts.append(_drop(was[anew], gone=False))
         parts.append(recording(file))
     version = max(int(at), *(int(migration.version) + 1 for migration in old), 0)
     return Migration(str(version), name, joined([*parts, _RELOAD]))
 
 
-def _dropped(was: _Files, now: _Files, differing: Set[str]) -> list[SchemaFile]:
-    """What must go before it is created anew or for good: functions, then the views that they return."""
-    views = [file for file in was.values() if file.kind == "view" and file.name in differing]
+def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[SchemaFile]:
+    """The functions that must go, for good or to be created anew: those that return a changed view among them.
+
+    They go first, views only after the tables are altered: a claim locks the queue and then the view, and a migration
+    that took them the other way round could deadlock with it.
+    """
+    views = [file.creates for file in was.values() if file.kind == "view" and file.name in differing]
 
     def cannot_be_replaced(file: SchemaFile) -> bool:
         new = now.get(file.name)
         return new is None or (new.creates, new.signature) != (file.creates, file.signature)
 
-    functions = [
+    return [
         file
         for file in was.values()
-        if file.kind == "function"
-        and (cannot_be_replaced(file) or any(view.creates in file.signature for view in views))
+        if file.kind == "function" and (cannot_be_replaced(file) or any(view in file.signature for view in views))
     ]
-    return [*functions, *views]
 
 
 def _drop(file: SchemaFile, *, gone: bool) -> Section:
@@ -100,6 +100,12 @@ def _drop(file: SchemaFile, *, gone: bool) -> Section:
     drop = _DROP_VIEW if file.kind == "view" else _DROP_FUNCTION
     statements = drop.format(schema=schema, name=name, qualified=file.creates)
     return removing(file, statements) if gone else Section(f"drop {file.creates}, to create it anew", statements)
+
+
+def _removed(file: SchemaFile) -> Section:
+    if file.kind == "view":
+        return _drop(file, gone=True)
+    return removing(file, _by_hand(file, "is gone: drop it, or keep it for its rows"))
 
 
 def _by_hand(file: SchemaFile, task: str) -> str:

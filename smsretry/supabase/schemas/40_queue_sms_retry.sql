@@ -32,7 +32,7 @@ begin
             using errcode = 'SR404', hint = 'Insert the send_logs row first, then queue its retry.';
     end if;
     if v_log.channel <> 'sms' then
-        raise exception 'Send log % has channel %, not sms', v_log.id, v_log.channel using errcode = 'SR422';
+        raise exception 'Send log % is of channel %, not sms', v_log.id, v_log.channel using errcode = 'SR422';
     end if;
     if v_log.customer_id is null then
         raise exception 'Send log % names no customer', v_log.id
