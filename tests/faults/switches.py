@@ -6,14 +6,20 @@ from smsretry.local.stack import Stack
 
 _NO_FENCE: Final = """
 create or replace function smsretry.held(retry_id uuid, claim_no bigint)
-returns setof public.sms_retry_queue rows 1
-language sql set search_path = pg_catalog, pg_temp as $$
+returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+begin
     select (jsonb_populate_record(q, jsonb_build_object(
         'claim_no', held.claim_no, 'begun_at', mine.begun_at, 'attempt_id', coalesce(mine.id, q.attempt_id)))).*
+    into v_row
     from public.sms_retry_queue q
     left join public.sms_send_attempts mine on mine.retry_id = q.id and mine.claim_no = held.claim_no
     where q.id = held.retry_id and q.status = 'processing'
-    for update of q
+    for update of q;
+    return v_row;
+end
 $$
 """
 

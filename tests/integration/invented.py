@@ -26,12 +26,24 @@ def edited(files: Sequence[SchemaFile], changes: dict[str, tuple[str, str]]) -> 
     return result
 
 
-def changed_files() -> list[SchemaFile]:
-    """A column more in the table and amid the view's; a parameter and a body changed; a function new and one gone."""
-    files = edited(
+def gently_changed_files() -> list[SchemaFile]:
+    """A column more, a function with a parameter more, and a function with another body."""
+    begin = "    phone text default null\n"
+    return edited(
         schema_files(),
         {
             "sms_retry_queue": ("    why text,\n", "    why text,\n    urgency integer not null default 0,\n"),
+            "begin_sms_attempt": (begin, begin.rstrip() + ",\n    desk text default null\n"),
+            "finish_sms_attempt": ("error is missing: a text", "error is missing: the text"),
+        },
+    )
+
+
+def changed_files() -> list[SchemaFile]:
+    """All that, the view with the column amid its own, a parameter more, a function new and one gone."""
+    files = edited(
+        gently_changed_files(),
+        {
             "claimed_retry": ("q.claim_no, q.claimed_at,", "q.claim_no, q.urgency, q.claimed_at,"),
             "defer_sms_retry": ("why text default null\n", "why text default null, urgency integer default 0\n"),
             "end_sms_retry": ("A row ends failed", "A row can end failed"),

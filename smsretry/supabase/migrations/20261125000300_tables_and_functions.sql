@@ -304,15 +304,22 @@ revoke all on function smsretry.is_sent from public, anon, authenticated;
 grant execute on function smsretry.is_sent to service_role;
 
 -- ======== schemas/31_held.sql ========
--- The fence: the row, locked, if it is still held under this claim number; otherwise no row. Every write that a worker
--- makes about its row begins here, so a worker that lost its claim changes nothing.
+-- The fence: the row, locked, if it is still held under this claim number; otherwise null. Every write that a worker makes
+-- about its row begins here, so a worker that lost its claim changes nothing.
+-- Callers assign the answer to a variable and do not select from it: a call that waits here while a migration adds a
+-- column then goes on with the new row type, instead of failing on the old one.
 create or replace function smsretry.held(retry_id uuid, claim_no bigint)
-returns setof public.sms_retry_queue rows 1
-language sql set search_path = pg_catalog, pg_temp as $$
-    select q.*
+returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+begin
+    select q.* into v_row
     from public.sms_retry_queue q
     where q.id = held.retry_id and q.status = 'processing' and q.claim_no = held.claim_no
-    for update
+    for update;
+    return v_row;
+end
 $$;
 
 revoke all on function smsretry.held from public, anon, authenticated;
@@ -756,9 +763,9 @@ begin
     if begin_sms_attempt.cap is not null and begin_sms_attempt.cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
-    select * into v_row from smsretry.held(begin_sms_attempt.retry_id, begin_sms_attempt.claim_no);
+    v_row := smsretry.held(begin_sms_attempt.retry_id, begin_sms_attempt.claim_no);
     v_now := smsretry.clock(); -- after the lock: waiting for it took time
-    if not found or v_row.in_doubt_since is not null
+    if v_row.id is null or v_row.in_doubt_since is not null
         or v_row.begun_at is not null and v_row.attempt_id <> begin_sms_attempt.attempt_id then
         return query select 'lost', null::text, v_now, null::timestamptz;
         return;
@@ -868,7 +875,7 @@ begin
         raise exception 'error is missing: a text that did not go out needs a reason' using errcode = 'SR422';
     end if;
 
-    select * into v_row from smsretry.held(finish_sms_attempt.retry_id, finish_sms_attempt.claim_no);
+    v_row := smsretry.held(finish_sms_attempt.retry_id, finish_sms_attempt.claim_no);
     v_now := smsretry.clock();
     v_applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = finish_sms_attempt.attempt_id, false);
 
@@ -937,8 +944,8 @@ begin
     if defer_sms_retry.until is null then
         raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
     end if;
-    select * into v_row from smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
-    if found and v_row.begun_at is null then
+    v_row := smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
+    if v_row.id is not null and v_row.begun_at is null then
         v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
         v_row.why := defer_sms_retry.why;
         perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());
@@ -968,8 +975,8 @@ begin
     if (end_sms_retry.final_status in ('failed', 'cancelled')) is not true or end_sms_retry.error is null then
         raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
     end if;
-    select * into v_row from smsretry.held(end_sms_retry.retry_id, end_sms_retry.claim_no);
-    if found and v_row.begun_at is null then
+    v_row := smsretry.held(end_sms_retry.retry_id, end_sms_retry.claim_no);
+    if v_row.id is not null and v_row.begun_at is null then
         perform smsretry.close_row(
             v_row, end_sms_retry.final_status, end_sms_retry.error, end_sms_retry.error_code, smsretry.clock());
         return true;
@@ -1111,9 +1118,9 @@ begin
         raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error)'
             using errcode = 'SR422';
     end if;
-    select * into v_row from smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
+    v_row := smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
     v_now := smsretry.clock();
-    if not found or v_row.begun_at is not null or v_row.in_doubt_since is null then
+    if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
         return case when exists ( -- the answer to the same call was lost on its way
             select 1 from public.sms_retry_queue q
             where q.id = reconcile_sms_retry.retry_id and q.reconciled_claim_no = reconcile_sms_retry.claim_no)

@@ -37,9 +37,9 @@ begin
     if begin_sms_attempt.cap is not null and begin_sms_attempt.cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
-    select * into v_row from smsretry.held(begin_sms_attempt.retry_id, begin_sms_attempt.claim_no);
+    v_row := smsretry.held(begin_sms_attempt.retry_id, begin_sms_attempt.claim_no);
     v_now := smsretry.clock(); -- after the lock: waiting for it took time
-    if not found or v_row.in_doubt_since is not null
+    if v_row.id is null or v_row.in_doubt_since is not null
         or v_row.begun_at is not null and v_row.attempt_id <> begin_sms_attempt.attempt_id then
         return query select 'lost', null::text, v_now, null::timestamptz;
         return;

@@ -44,7 +44,7 @@ begin
         raise exception 'error is missing: a text that did not go out needs a reason' using errcode = 'SR422';
     end if;
 
-    select * into v_row from smsretry.held(finish_sms_attempt.retry_id, finish_sms_attempt.claim_no);
+    v_row := smsretry.held(finish_sms_attempt.retry_id, finish_sms_attempt.claim_no);
     v_now := smsretry.clock();
     v_applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = finish_sms_attempt.attempt_id, false);
 

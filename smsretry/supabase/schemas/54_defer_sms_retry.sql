@@ -11,8 +11,8 @@ begin
     if defer_sms_retry.until is null then
         raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
     end if;
-    select * into v_row from smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
-    if found and v_row.begun_at is null then
+    v_row := smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
+    if v_row.id is not null and v_row.begun_at is null then
         v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
         v_row.why := defer_sms_retry.why;
         perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());

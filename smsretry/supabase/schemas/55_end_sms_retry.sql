@@ -11,8 +11,8 @@ begin
     if (end_sms_retry.final_status in ('failed', 'cancelled')) is not true or end_sms_retry.error is null then
         raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
     end if;
-    select * into v_row from smsretry.held(end_sms_retry.retry_id, end_sms_retry.claim_no);
-    if found and v_row.begun_at is null then
+    v_row := smsretry.held(end_sms_retry.retry_id, end_sms_retry.claim_no);
+    if v_row.id is not null and v_row.begun_at is null then
         perform smsretry.close_row(
             v_row, end_sms_retry.final_status, end_sms_retry.error, end_sms_retry.error_code, smsretry.clock());
         return true;

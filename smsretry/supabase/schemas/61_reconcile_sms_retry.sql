@@ -30,9 +30,9 @@ begin
         raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error)'
             using errcode = 'SR422';
     end if;
-    select * into v_row from smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
+    v_row := smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
     v_now := smsretry.clock();
-    if not found or v_row.begun_at is not null or v_row.in_doubt_since is null then
+    if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
         return case when exists ( -- the answer to the same call was lost on its way
             select 1 from public.sms_retry_queue q
             where q.id = reconcile_sms_retry.retry_id and q.reconciled_claim_no = reconcile_sms_retry.claim_no)
