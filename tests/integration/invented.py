@@ -27,23 +27,24 @@ def edited(files: Sequence[SchemaFile], changes: dict[str, tuple[str, str]]) -> 
 
 
 def gently_changed_files() -> list[SchemaFile]:
-    """A column more, a function with a parameter more, and a function with another body."""
-    begin = "    phone text default null\n"
+    """A column more in the table, and functions with other bodies."""
     return edited(
         schema_files(),
         {
             "sms_retry_queue": ("    why text,\n", "    why text,\n    invented integer not null default 0,\n"),
-            "begin_sms_attempt": (begin, begin.rstrip() + ",\n    desk text default null\n"),
+            "begin_sms_attempt": ("'Already sent'", "'Sent already'"),
             "finish_sms_attempt": ("error is missing: a text", "error is missing: the text"),
         },
     )
 
 
 def changed_files() -> list[SchemaFile]:
-    """All that, the view with the column amid its own, a parameter more, a function new and one gone."""
+    """All that, the view with the column amid its own, parameters more, a function new and one gone."""
+    begin = "    phone text default null\n"
     files = edited(
         gently_changed_files(),
         {
+            "begin_sms_attempt": (begin, begin.rstrip() + ",\n    desk text default null\n"),
             "claimed_retry": ("q.claim_no, q.claimed_at,", "q.claim_no, q.invented, q.claimed_at,"),
             "defer_sms_retry": ("why text default null\n", "why text default null, invented integer default 0\n"),
             "end_sms_retry": ("A row ends failed", "A row can end failed"),

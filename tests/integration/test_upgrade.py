@@ -3,6 +3,7 @@
 The workers are threads with the real adapters; the migration is invented. One that no longer fits stops and says so.
 """
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -112,8 +113,8 @@ def _each_text_went_out_once(stack: Stack) -> None:
     assert logs == [{"status": "sent", "n": TEXTS}]
 
 
-def test_a_migration_that_workers_still_fit_disturbs_none_of_them(own_stack: Stack) -> None:
-    """A column more, a function dropped and created anew with a parameter more, another body: the workers go on."""
+def test_a_column_more_and_other_bodies_disturb_no_worker(own_stack: Stack) -> None:
+    """A call that waits for the migration goes on with what it finds afterwards."""
     _queue_texts(own_stack)
     workers = work_while_migrating(own_stack, gently_changed_files())
     assert [error for worker in workers for error in worker.stopped] == []
@@ -122,12 +123,13 @@ def test_a_migration_that_workers_still_fit_disturbs_none_of_them(own_stack: Sta
     assert all(worker.claimed for worker in workers)
 
 
-def test_a_migration_that_changes_what_a_claim_returns_may_fail_a_claim_and_loses_nothing(own_stack: Stack) -> None:
-    """A claim that waits for the migration cannot answer with the old columns. It takes nothing; the next one fits."""
+def test_a_call_under_way_as_its_function_is_created_anew_may_fail_and_loses_nothing(own_stack: Stack) -> None:
+    """A parameter more, another answer: the old workers fit, but for what was under way. It changes nothing."""
     _queue_texts(own_stack)
     workers = work_while_migrating(own_stack, changed_files())
-    refused = [str(error) for worker in workers for error in worker.stopped]
-    assert all("refused claim_due_sms_retries with 42804" in error for error in refused), refused
+    for error in (str(error) for worker in workers for error in worker.stopped):
+        # 42804: the answer has other columns than at the call. XX000: the function was dropped between call and start.
+        assert re.search(r"refused (claim_due_sms_retries|begin_sms_attempt) with (42804|XX000)", error), error
     finish_after_a_while(own_stack)
     _each_text_went_out_once(own_stack)
 
