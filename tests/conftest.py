@@ -14,11 +14,10 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
+from tests.builders import BODY, NOON
+from tests.builders import PHONE as PHONE
 
-PHONE = "+12125550123"
-BODY = "Hi Ann, thanks for visiting Maple Street Dental."
-NOON_IN_NEW_YORK = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
-"""A Tuesday, in winter: open everywhere in the contiguous states."""
+NOON_IN_NEW_YORK = NOON
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +38,7 @@ def stack(running_stack: Stack) -> Stack:
     running_stack.twilio.heal()
     running_stack.rpc_faults.clear()
     running_stack.twilio.ledger.clear()
-    running_stack.set_clock(NOON_IN_NEW_YORK)
+    running_stack.set_clock(NOON)
     return running_stack
 
 
