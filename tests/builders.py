@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.ports import RetryQueue, Sender, Services
@@ -121,3 +121,15 @@ def results_of(run: Run, *, limit: int = 50) -> list[ItemResult]:
 def fates_of(run: Run, *, limit: int = 50) -> list[str]:
     """Make the run; what each row came to."""
     return [result.fate for result in results_of(run, limit=limit)]
+
+
+def run(queue: RetryQueue, sender: Sender, profile: Profile = DEFAULT) -> list[str]:
+    """One whole run; what each row came to."""
+    return fates_of(run_over(queue, sender, profile))
+
+
+def begin(queue: RetryQueue, claim: Claim, attempt_id: UUID | None = None, *, cap: int | None = None) -> Begun:
+    """Let a send begin. The window stays open for an hour after the claim, and a cap counts the day before it."""
+    at = claim.claimed_at
+    decision = send(at + timedelta(hours=1), cap=Cap(cap, since=at - timedelta(hours=24)) if cap else None)
+    return queue.begin(claim, attempt_id or uuid4(), decision, first_send=False)

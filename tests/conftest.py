@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
@@ -53,6 +54,13 @@ def queue(settings: Settings) -> Iterator[SupabaseQueue]:
     """The production adapter, over HTTP."""
     with SupabaseQueue(settings) as queue:
         yield queue
+
+
+@pytest.fixture
+def operators(settings: Settings) -> Iterator[SupabaseOperators]:
+    """The production adapter of the operators' calls, over HTTP."""
+    with SupabaseOperators(settings) as operators:
+        yield operators
 
 
 @pytest.fixture

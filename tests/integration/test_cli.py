@@ -10,7 +10,8 @@ from smsretry.cli import app
 from smsretry.errors import MigrationError, SettingsError
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
-from tests.conftest import PHONE, Business
+from tests.builders import PHONE
+from tests.conftest import Business
 
 Command = Callable[..., Result]
 
@@ -36,7 +37,7 @@ def test_process_makes_one_run_and_shows_what_became_of_each_text(business: Busi
     good, bad = business.due_text(), business.due_text(phone=None)
     result = command("process")
     assert result.exit_code == 0
-    assert re.search(rf"{good} │ Sent +│ Accepted by Twilio as SM", result.output)
+    assert re.search(rf"{good} │ Sent +│ Accepted as SM", result.output)
     assert re.search(rf"{bad} │ Failed +│ Customer has no phone number", result.output)
     assert "recovered 0, claimed 2: sent 1, failed 1 in " in result.output
 
