@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.ports import RetryQueue, Sender, Services
-from smsretry.retry.decision import Cap, Complete, Doubt, GiveUp, Retry, Send
+from smsretry.retry.decision import Cap, Doubt, GiveUp, Retry, Send
 from smsretry.retry.models import Begun, Claim, ItemResult, Sighting
 from smsretry.retry.outcome import Rejected
 from smsretry.retry.profile import DEFAULT, Profile
@@ -79,11 +79,6 @@ def begun(
 def send(send_before: datetime, *, cap: Cap | None = None) -> Send:
     """The decision to send, if that is still before this moment when the request leaves."""
     return Send(send_before, send_before + timedelta(seconds=10), "test", cap)
-
-
-def complete(sid: str = SID) -> Complete:
-    """The decision after a send that was accepted."""
-    return Complete(sid)
 
 
 def retry(

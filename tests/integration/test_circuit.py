@@ -12,7 +12,7 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError, JsonError
 from smsretry.run import CONCURRENCY
 from smsretry.settings import Settings
-from tests.builders import fates_of, run, run_over
+from tests.builders import PHONE, fates_of, run, run_over
 from tests.conftest import Business
 
 
@@ -128,7 +128,7 @@ def test_twilio_may_keep_a_text_no_longer_than_it_is_wanted_or_permitted(
         "update sms_retry_queue set expires_at = smsretry.clock() + interval '10 minutes' where id = %s", [soon]
     )
     run(queue, sender)
-    (late,) = stack.twilio.ledger.entries("+12125550123")
+    (late,) = stack.twilio.ledger.entries(PHONE)
     (short,) = stack.twilio.ledger.entries("+12125550124")
     assert late.validity_period is not None
     assert short.validity_period is not None

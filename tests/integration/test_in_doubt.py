@@ -21,7 +21,7 @@ from smsretry.local.twilio.faults import (
 from smsretry.retry import evidence
 from smsretry.retry.decision import Complete
 from smsretry.retry.outcome import Accepted, InDoubt
-from smsretry.retry.profile import Profile
+from smsretry.retry.profile import DEFAULT, Profile
 from tests.builders import BODY, PHONE, SID, begin, doubt, run
 from tests.conftest import Business
 
@@ -44,6 +44,19 @@ def doubtful(stack: Stack, business: Business, queue: SupabaseQueue, sender: Twi
     stack.twilio.fail(fault)
     assert run(queue, sender) == ["InDoubt"]
     return row
+
+
+def half_an_hour(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, profile: Profile = DEFAULT
+) -> None:
+    """A run at every full minute at which something is due."""
+    for _ in range(30):
+        stack.move_clock(timedelta(minutes=1))
+        due = business.connection.execute(
+            "select from sms_retry_queue where status = 'pending' and scheduled_for <= smsretry.clock()"
+        )
+        if due.fetchone() is not None:
+            run(queue, sender, profile)
 
 
 @pytest.mark.parametrize("fault", ACCEPTED)
@@ -84,9 +97,7 @@ def test_with_the_policy_hold_a_person_decides(
 ) -> None:
     """The row is failed with what to do, its attempt stays in doubt, and nothing is sent."""
     row = doubtful(stack, business, queue, sender, DropUnaccepted())
-    for _ in range(30):
-        stack.move_clock(timedelta(minutes=1))
-        run(queue, sender, HOLD)
+    half_an_hour(stack, business, queue, sender, HOLD)
     assert business.row(row)["status"] == "failed"
     assert business.row(row)["last_error"].startswith("In doubt: no evidence after 3 looks")
     assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["in_doubt"]
@@ -115,9 +126,7 @@ def test_a_list_that_lags_some_minutes_does_not_double_a_text(
     """The quarantine outlasts it."""
     doubtful(stack, business, queue, sender, AcceptThenDrop())
     stack.twilio.fail(ListLag(timedelta(minutes=14)), times=None)
-    for _ in range(30):
-        stack.move_clock(timedelta(minutes=1))
-        run(queue, sender)
+    half_an_hour(stack, business, queue, sender)
     assert len(stack.twilio.ledger.entries()) == 1
 
 
@@ -192,9 +201,7 @@ def test_a_message_of_another_attempt_is_no_evidence(
     first = business.due_text()
     assert run(queue, sender) == ["Sent"]
     second = doubtful(stack, business, queue, sender, DropUnaccepted())
-    for _ in range(30):
-        stack.move_clock(timedelta(minutes=1))
-        run(queue, sender)
+    half_an_hour(stack, business, queue, sender)
     sids = {business.attempts_of(row)[-1]["twilio_sid"] for row in (first, second)}
     assert sids == {entry.sid for entry in stack.twilio.ledger.entries(PHONE)}
     assert len(sids) == 2
@@ -214,9 +221,7 @@ def test_of_two_like_texts_to_one_number_each_is_sent_once(
     assert run(queue, sender) == ["InDoubt"]
     assert business.row(doubted)["reconcile_count"] == 0
     assert queue.finish(claim, attempt, Accepted(sent.sid), Complete(sent.sid)).applied
-    for _ in range(30):
-        stack.move_clock(timedelta(minutes=1))
-        run(queue, sender)
+    half_an_hour(stack, business, queue, sender)
     assert [business.row(row)["status"] for row in (doubted, other)] == ["completed", "completed"]
     assert len(stack.twilio.ledger.entries(PHONE)) == 2
 

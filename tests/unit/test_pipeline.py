@@ -2,7 +2,6 @@
 
 import time
 import traceback
-from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -13,24 +12,13 @@ from smsretry import pipeline
 from smsretry.errors import QueueError, QueueUnreachable, UnforeseenError
 from smsretry.gate import Gate
 from smsretry.pipeline import SEND_WITHIN_SECONDS, process_sms_retry_item
-from smsretry.ports import RetryQueue, Sender
 from smsretry.retry.decision import Defer, Doubt, End, GiveBack, Send
-from smsretry.retry.models import Begun, Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
-from smsretry.run import CONCURRENCY, ItemFailed, run_once
-from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, SID, begun, claim_with, fates_of, refused, results_of
-from tests.builders import run_over as over
+from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, begun, claim_with, refused
 from tests.unit.fakes import FakeQueue, FakeSender
 
 LAST_HOLD = CLOSING - timedelta(seconds=60)
 LAST_CALL = LAST_HOLD - timedelta(seconds=10)
-
-
-def test_the_fakes_are_what_the_pipeline_asks_for() -> None:
-    """The type checker holds them to the ports; a claim that is due goes through them."""
-    queue: RetryQueue = FakeQueue()
-    sender: Sender = FakeSender()
-    assert results_of(over(queue, sender), limit=5) == []
 
 
 def ending(queue: FakeQueue) -> End:
@@ -43,14 +31,14 @@ def ending(queue: FakeQueue) -> End:
 # Unforeseen errors before the send
 
 QUOTES = [
-    pytest.param("+12125550123", id="E.164"),
+    pytest.param(PHONE, id="E.164"),
     pytest.param("12125550123", id="without the plus"),
     pytest.param("(212) 555-0123", id="with brackets"),
     pytest.param("212-555-0123", id="with dashes"),
     pytest.param("+1 212 555 0123", id="with spaces"),
     pytest.param("212.555.0123", id="with dots"),
     pytest.param(BODY, id="the body"),
-    pytest.param(f"to=+12125550123 body={BODY!r}", id="both"),
+    pytest.param(f"to={PHONE} body={BODY!r}", id="both"),
 ]
 
 
@@ -129,7 +117,7 @@ def test_an_error_of_the_queue_passes_through_as_it_is(call: str, at: datetime, 
 def test_a_queue_that_fails_while_a_row_is_failed_is_what_is_told() -> None:
     """Even then the unforeseen error, which may quote the customer, is not carried along."""
     trouble = QueueUnreachable("Supabase did not answer")
-    queue = FakeQueue(trouble={"begin": ValueError("+12125550123"), "put_off": trouble})
+    queue = FakeQueue(trouble={"begin": ValueError(PHONE), "put_off": trouble})
     with pytest.raises(QueueUnreachable) as raised:
         process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender())
     assert raised.value is trouble
@@ -141,7 +129,7 @@ def test_a_queue_that_fails_while_a_row_is_failed_is_what_is_told() -> None:
 
 def test_a_sender_that_raises_leaves_its_text_in_doubt() -> None:
     """The request may have left; the row is finished as in doubt, with kind and place and without the number."""
-    queue, sender = FakeQueue(), FakeSender(RuntimeError(f"failed for +12125550123: {BODY}"))
+    queue, sender = FakeQueue(), FakeSender(RuntimeError(f"failed for {PHONE}: {BODY}"))
     result = process_sms_retry_item(claim_with(), queue=queue, sender=sender)
     assert result.fate == "InDoubt"
     assert result.detail.startswith("Unforeseen RuntimeError at fakes.py:")
@@ -210,40 +198,6 @@ def test_a_text_that_waited_through_the_night_on_the_way_is_sent_in_the_new_wind
     ]
 
 
-# Several rows
-
-
-def test_one_bad_row_does_not_stop_the_others() -> None:
-    """Each row has its own result, in order; the bad one has its error."""
-
-    class FailsForOne(FakeQueue):
-        def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, first_send: bool) -> Begun:
-            if claim.id == UUID(int=12):
-                raise ValueError("a bug")
-            return super().begin(claim, attempt_id, decision, first_send=first_send)
-
-    queue = FailsForOne(claims=[claim_with(id=UUID(int=number)) for number in (11, 12, 13)])
-    items, summary = run_once(over(queue, FakeSender()), limit=10)
-    assert [item.retry_id.int for item in items] == [11, 12, 13]
-    said = [item.why if isinstance(item, ItemFailed) else item.fate for item in items]
-    assert (said[0], said[2]) == ("Sent", "Sent")
-    assert said[1].startswith(f"Row {UUID(int=12)}: Unforeseen ValueError at test_pipeline.py:")
-    assert (summary.claimed, summary.sent, summary.errors, summary.needs_somebody) == (3, 2, 1, True)
-
-
-def test_the_due_ones_and_those_in_doubt_are_claimed_up_to_the_limit_each() -> None:
-    """A heap of doubts does not keep the due ones waiting, nor they the doubts."""
-    due = [claim_with(id=UUID(int=number)) for number in (11, 12, 13)]
-    doubts = [claim_with(id=UUID(int=number), in_doubt_since=NOON, attempt_begun_at=NOON) for number in (21, 22, 23)]
-    results = results_of(over(FakeQueue(claims=due, doubtful=doubts), FakeSender()), limit=2)
-    assert [(each.retry_id.int, each.fate) for each in results] == [
-        (11, "Sent"),
-        (12, "Sent"),
-        (21, "InDoubt"),
-        (22, "InDoubt"),
-    ]
-
-
 # The gate
 
 
@@ -275,48 +229,6 @@ def test_a_shut_gate_does_not_keep_evidence_from_being_looked_for() -> None:
     assert len(sender.looks) == 1
 
 
-def test_a_refused_account_gives_the_rest_of_the_run_back_and_is_remembered() -> None:
-    """With ten at once, at most ten texts learn of it, and none loses an attempt."""
-    queue = FakeQueue(claims=[claim_with(id=UUID(int=number)) for number in range(40)])
-    sender = FakeSender(refused(20003, 401))
-    run = over(queue, sender)
-    fates = fates_of(run)
-    assert fates.count("RetryScheduled") == len(sender.texts) <= CONCURRENCY
-    assert fates.count("GivenBack") == 40 - len(sender.texts)
-    assert queue.told[-1] == ("set_circuit", run.gate.circuit)
-    assert run.gate.circuit is not None
-
-
-# is the circuit open, what comes of the send, what the next run is told
-CIRCUITS: list[tuple[bool, Outcome, list[bool]]] = [
-    (False, Accepted(SID), []),
-    (False, NotSent("Not reached"), []),
-    (True, Accepted(SID), [False]),
-    (True, refused(21211), [False]),
-    (True, NotSent("Not reached"), [True]),
-    (True, InDoubt("No answer"), [True]),
-    (True, refused(20429, 429), []),
-    (False, refused(20003, 401), [True]),
-]
-
-
-@pytest.mark.parametrize(("is_open", "outcome", "told"), CIRCUITS, ids=str)
-def test_a_run_tells_the_next_one_only_what_changed(is_open: bool, outcome: Outcome, told: list[bool]) -> None:
-    """A circuit is opened for a reason, closed by a text that was answered, and else left as it is."""
-    queue = FakeQueue(claims=[claim_with(circuit_open=is_open)])
-    results_of(over(queue, FakeSender(outcome)))
-    assert [why is not None for call, why in queue.told if call == "set_circuit"] == told
-
-
-def test_while_the_circuit_is_open_one_text_goes_first_and_the_others_after_it() -> None:
-    """The probe may be any of them: what is in quiet hours is none. What came too early is given back."""
-    claims = [claim_with(id=UUID(int=n), circuit_open=True, claimed_at=CLOSING if n < 5 else NOON) for n in range(10)]
-    sender = FakeSender(NotSent("Not reached"))
-    fates = fates_of(over(FakeQueue(claims=claims), sender))
-    assert Counter(fates) == {"Deferred": 5, "RetryScheduled": 1, "GivenBack": 4}
-    assert len(sender.texts) == 1
-
-
 @pytest.mark.parametrize("answer", ["ended", "lost", "capped", "changed"])
 def test_a_probe_that_did_not_begin_lets_the_next_text_be_it(
     answer: Literal["ended", "lost", "capped", "changed"],
@@ -337,13 +249,6 @@ def test_a_probe_whose_beginning_failed_lets_the_next_text_be_it() -> None:
     with pytest.raises(QueueUnreachable):
         process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), gate=gate)
     assert process_sms_retry_item(claim_with(), queue=FakeQueue(), sender=FakeSender(), gate=gate).fate == "Sent"
-
-
-def test_a_probe_that_never_came_to_a_send_leaves_the_circuit_open() -> None:
-    """It was night; nothing was learned."""
-    queue = FakeQueue(claims=[claim_with(circuit_open=True, claimed_at=CLOSING)])
-    assert fates_of(over(queue, FakeSender())) == ["Deferred"]
-    assert queue.calls == ["put_off"]
 
 
 # What the provider is told

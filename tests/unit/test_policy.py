@@ -28,7 +28,7 @@ from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Refusal, RefusalK
 from smsretry.retry.policy import after_cap, after_look, after_send, before_send, known_evidence
 from smsretry.retry.profile import Profile
 from smsretry.words import InDoubtPolicy, Reason
-from tests.builders import AT_ONCE, CLOSING, NOON, OPENING, SID, claim_with, refused
+from tests.builders import AT_ONCE, CLOSING, NOON, OPENING, PHONE, SID, claim_with, refused
 from tests.builders import sighting as listed
 
 NIGHT = CLOSING
@@ -83,7 +83,7 @@ def test_the_first_reason_is_told_when_there_are_several() -> None:
         ({}, "Send log not found"),
         ({"send_log_found": True}, "Customer not found"),
         ({"customer_found": True}, "Customer has no phone number"),
-        ({"phone": "+12125550123"}, "Text is empty: send_logs.subject holds no body"),
+        ({"phone": PHONE}, "Text is empty: send_logs.subject holds no body"),
         ({"body": "Hi Ann"}, "Gave up after 3 attempts"),
         ({"attempt_count": 2}, "Expired before it could be sent"),
         ({"expires_at": NIGHT + timedelta(hours=1)}, f"Expires before it may go out. Quiet hours: {NEW_YORK_RULE}"),
@@ -189,14 +189,14 @@ def test_a_text_that_expires_soon_after_the_opening_has_its_turn_before_that() -
 
 # the customer's zone, number, the business's zone, the decision at 21:00 in New York, where it is 20:00 in Chicago
 WHOSE_NIGHT = [
-    ("America/Chicago", "+12125550123", "America/New_York", Send),
+    ("America/Chicago", PHONE, "America/New_York", Send),
     ("America/New_York", "+13125550123", "America/Chicago", Defer),
     (None, "+13125550123", "America/Chicago", Send),
     (None, "+13125550123", None, Send),
-    (None, "+12125550123", "America/Chicago", Defer),
+    (None, PHONE, "America/Chicago", Defer),
     (None, "+13125550123", "America/New_York", Defer),
-    ("Central Standard Time", "+12125550123", "America/New_York", Send),
-    ("UTC", "+12125550123", "America/Chicago", Defer),
+    ("Central Standard Time", PHONE, "America/New_York", Send),
+    ("UTC", PHONE, "America/Chicago", Defer),
 ]
 
 
@@ -216,7 +216,7 @@ def test_a_text_of_a_state_with_a_daily_cap_is_sent_under_it() -> None:
     assert decision.cap == Cap(3, since=NOON - CAP_WINDOW)
 
 
-@pytest.mark.parametrize("changes", [{"message_class": "transactional"}, {"phone": "+12125550123"}])
+@pytest.mark.parametrize("changes", [{"message_class": "transactional"}, {"phone": PHONE}])
 def test_no_other_text_is_capped(changes: dict[str, Any]) -> None:
     """A receipt may be the fourth text of the day; New York has no cap."""
     decision = before_send(claim_with(**{"phone": "+13055550123"} | changes), at=NOON)
