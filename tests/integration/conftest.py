@@ -1,4 +1,6 @@
-"""Databases of their own for tests of the schema, prepared as a Supabase project is before its first migration."""
+"""Databases of their own for tests of the schema, prepared as a Supabase project is before its first migration; and the
+scene for tests of the functions.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,7 +14,9 @@ from psycopg.rows import dict_row
 
 from smsretry.adapters.supabase.migrate import migrate
 from smsretry.local.stack import Stack
+from tests.conftest import Business
 from tests.integration.catalog import Database, Snapshot, snapshot
+from tests.integration.scene import Scene, set_scene
 
 _ROLES = files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes()
 _ORIGINAL = Path(__file__).with_name("original_schema.sql").read_bytes()
@@ -61,3 +65,9 @@ def fresh_schema(running_stack: Stack) -> Snapshot:
         connection.execute(_ROLES)
         migrate(url)
         return snapshot(Database(url, connection))
+
+
+@pytest.fixture
+def scene(stack: Stack, business: Business) -> Scene:
+    """A text at each stage."""
+    return set_scene(stack, business)

@@ -8,7 +8,7 @@ from smsretry.adapters.supabase.migrate import Migration, migrations
 from smsretry.adapters.supabase.next_migration import BY_HAND, next_migration
 from smsretry.adapters.supabase.schemas import SchemaFile, schema_files
 
-COLUMN = "alter table public.sms_retry_queue add column if not exists urgency integer not null default 0;\n"
+COLUMN = "alter table public.sms_retry_queue add column if not exists invented integer not null default 0;\n"
 _PLACE = re.compile(rf"^{BY_HAND} public\.sms_retry_queue .*\n.*\n.*\n", re.M)
 
 
@@ -32,7 +32,7 @@ def gently_changed_files() -> list[SchemaFile]:
     return edited(
         schema_files(),
         {
-            "sms_retry_queue": ("    why text,\n", "    why text,\n    urgency integer not null default 0,\n"),
+            "sms_retry_queue": ("    why text,\n", "    why text,\n    invented integer not null default 0,\n"),
             "begin_sms_attempt": (begin, begin.rstrip() + ",\n    desk text default null\n"),
             "finish_sms_attempt": ("error is missing: a text", "error is missing: the text"),
         },
@@ -44,8 +44,8 @@ def changed_files() -> list[SchemaFile]:
     files = edited(
         gently_changed_files(),
         {
-            "claimed_retry": ("q.claim_no, q.claimed_at,", "q.claim_no, q.urgency, q.claimed_at,"),
-            "defer_sms_retry": ("why text default null\n", "why text default null, urgency integer default 0\n"),
+            "claimed_retry": ("q.claim_no, q.claimed_at,", "q.claim_no, q.invented, q.claimed_at,"),
+            "defer_sms_retry": ("why text default null\n", "why text default null, invented integer default 0\n"),
             "end_sms_retry": ("A row ends failed", "A row can end failed"),
         },
     )

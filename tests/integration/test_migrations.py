@@ -22,6 +22,7 @@ import pytest
 from smsretry.adapters.supabase.migrate import migrate, migrations
 from smsretry.adapters.supabase.next_migration import changed
 from smsretry.adapters.supabase.schemas import api_functions, schema_files
+from smsretry.adapters.supabase.sections import without_superseded
 from smsretry.errors import MigrationError
 from smsretry.local.stack import Stack
 from smsretry.retry.models import Claim
@@ -92,10 +93,11 @@ def old(original: Database) -> Old:
 
 
 def _apply_files(database: Database) -> None:
-    """Run every file, whatever the books say."""
-    for migration in migrations():
+    """Run every file, whatever the books say, but for functions and views that a later file records anew."""
+    every = [migration.text for migration in migrations()]
+    for place, text in enumerate(every):
         with database.connection.transaction():
-            database.run(migration.text)
+            database.run(without_superseded(text, every[place + 1 :]))
 
 
 # One schema

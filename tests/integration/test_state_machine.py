@@ -913,3 +913,31 @@ def test_a_decision_may_be_repeated(new_text: Callable[[], Text], decision: str,
     before = text.business.row(text.row)
     assert text.reconcile(decision, **values) == "applied"
     assert text.business.row(text.row) == before
+
+
+def test_a_worker_s_death_before_the_send_is_forgiven_as_often_as_the_caller_says(new_text: Callable[[], Text]) -> None:
+    """The limit is the caller's; the default is for the application, which names none."""
+    text = new_text()
+    text.ask("claim_sms_retry", retry_id=text.row)
+    text.business.connection.execute(
+        "update sms_retry_queue set claimed_at = claimed_at - interval '1 hour' where id = %s", [text.row]
+    )
+    recovered = text.ask("recover_stuck_sms_retries", stale_minutes=10, max_recoveries=0)
+    assert (recovered["id"], recovered["status"]) == (text.row, "failed")
+    assert recovered["last_error"].startswith("Gave up: ")
+
+
+def test_the_first_look_at_a_recovered_row_comes_when_the_caller_says(new_text: Callable[[], Text]) -> None:
+    """Whether its worker died in the send or in a look for evidence."""
+    begun, looked = new_text(), new_text()
+    looked.doubt()
+    begun.begin()
+    hour = "interval '1 hour'"
+    silence = f"update sms_retry_queue set claimed_at = claimed_at - {hour}, begun_at = begun_at - {hour}"
+    begun.business.connection.execute(silence.encode())
+    query = "select * from recover_stuck_sms_retries(10, look_in => interval '7 minutes')"
+    recovered = begun.worker.execute(query).fetchall()
+    assert {row["id"] for row in recovered} == {begun.row, looked.row}
+    for row in recovered:
+        assert row["scheduled_for"] - row["updated_at"] == timedelta(minutes=7)
+        assert row["in_doubt_since"] is not None

@@ -23,9 +23,9 @@ from smsretry.pipeline import process_sms_retry_item
 from tests.conftest import NOON_IN_NEW_YORK, Business
 from tests.integration.invented import changed_files, edited, following, gently_changed_files
 
-TEXTS = 100
+TEXTS = 120
 WORKERS = 4
-BEFORE = 20
+BEFORE = 10
 """Texts that are sent before the migration begins."""
 
 
@@ -71,7 +71,7 @@ def work_while_migrating(stack: Stack, new: Sequence[SchemaFile]) -> list[Worker
     workers = [Worker(stack) for _ in range(WORKERS)]
     with ThreadPoolExecutor(WORKERS) as pool:
         running = [pool.submit(worker) for worker in workers]
-        while len(stack.twilio.ledger.entries()) < BEFORE:
+        while len(stack.twilio.ledger.entries()) < BEFORE and not all(worker.done() for worker in running):
             time.sleep(0.01)
         applied = migrate(stack.database_url, shipped=[*migrations(), following(new)])
         assert [migration.name for migration in applied] == ["invented"]

@@ -63,14 +63,13 @@ def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile
         return None
     was, now = recorded(migration.text for migration in old), {file.name: file for file in new}
     dropped = _dropped_functions(was, now, differing)
-    parts = [_drop(file, gone=file.name not in now) for file in dropped]
-    parts += [_removed(was[gone]) for gone in sorted(was.keys() - now.keys()) if was[gone].kind != "function"]
-    for anew in sorted((differing | {file.name for file in dropped}) & now.keys()):
-        file = now[anew]
-        if anew in was and file.kind == "table":
+    parts = [_drop(file) for file in dropped if file.name in now]
+    parts += [_removed(was[gone], now) for gone in sorted(was.keys() - now.keys())]
+    for file in (now[anew] for anew in sorted((differing | {file.name for file in dropped}) & now.keys())):
+        if file.name in was and file.kind == "table":
             parts.append(Section(f"by hand: {file.creates}", _by_hand(file, "changed, and exists already: alter it")))
-        elif anew in was and file.kind == "view":
-            parts.append(_drop(was[anew], gone=False))
+        elif file.name in was and file.kind == "view":
+            parts.append(_drop(was[file.name]))
         parts.append(recording(file))
     version = max(int(at), *(int(migration.version) + 1 for migration in old), 0)
     return Migration(str(version), name, joined([*parts, _RELOAD]))
@@ -85,8 +84,8 @@ def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[Sc
     views = [file.creates for file in was.values() if file.kind == "view" and file.name in differing]
 
     def cannot_be_replaced(file: SchemaFile) -> bool:
-        new = now.get(file.name)
-        return new is None or (new.creates, new.signature) != (file.creates, file.signature)
+        new = _home(file.creates, now)
+        return new is None or new.signature != file.signature
 
     return [
         file
@@ -95,16 +94,22 @@ def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[Sc
     ]
 
 
-def _drop(file: SchemaFile, *, gone: bool) -> Section:
+def _home(creates: str, now: _Files) -> SchemaFile | None:
+    return next((file for file in now.values() if creates and file.creates == creates), None)
+
+
+def _drop(file: SchemaFile) -> Section:
     schema, name = file.creates.split(".")
     drop = _DROP_VIEW if file.kind == "view" else _DROP_FUNCTION
-    statements = drop.format(schema=schema, name=name, qualified=file.creates)
-    return removing(file, statements) if gone else Section(f"drop {file.creates}, to create it anew", statements)
+    return Section(f"drop {file.creates}", drop.format(schema=schema, name=name, qualified=file.creates))
 
 
-def _removed(file: SchemaFile) -> Section:
-    if file.kind == "view":
-        return _drop(file, gone=True)
+def _removed(file: SchemaFile, now: _Files) -> Section:
+    home = _home(file.creates, now)
+    if home and home.signature == file.signature:
+        return removing(file, f"-- {file.creates} is in schemas/{home.name} now.\n")
+    if file.kind in ("function", "view"):
+        return removing(file, _drop(file).text)
     return removing(file, _by_hand(file, "is gone: drop it, or keep it for its rows"))
 
 

@@ -20,8 +20,8 @@ $$;
 alter table public.businesses add column if not exists sms_hours text;
 comment on column public.businesses.sms_hours is 'The business''s own hours for texts, on the customer''s clock: 09:00-18:00, or Mon-Fri 09:00-18:00, Sat 10:00-16:00. They narrow what the law allows. Null: it has none of its own.';
 
--- Unreadable hours would hold every text of the business. The grammar is that of smsretry.quiet_hours.week, which
--- also notices hours that close before they open.
+-- Unreadable hours would hold every text of the business. The grammar is that of
+-- smsretry.quiet_hours.rules.parse_week, which also notices hours that close before they open.
 do $$
 declare
     day constant text := '(Mon|Tue|Wed|Thu|Fri|Sat|Sun)';
@@ -326,8 +326,9 @@ revoke all on function smsretry.held from public, anon, authenticated;
 grant execute on function smsretry.held to service_role;
 
 -- ======== schemas/32_take.sql ========
--- Claim pending rows, which the caller has locked, and return them with all that decides about them. A row in doubt keeps
--- the attempt that it is in doubt about.
+-- Claim these rows, and return them with all that decides about them. The caller has found them pending and locked them.
+-- Their status is not asked for again: without statistics the planner would walk a partial index for it. A row in doubt
+-- keeps the attempt that it is in doubt about.
 create or replace function smsretry.take(ids uuid[], at timestamptz)
 returns setof smsretry.claimed_retry
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -336,7 +337,7 @@ begin
     update public.sms_retry_queue q
     set status = 'processing', claim_no = q.claim_no + 1, claimed_at = take.at, begun_at = null,
         attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
-    where q.id = any (take.ids) and q.status = 'pending';
+    where q.id = any (take.ids);
 
     return query
     select r.* from smsretry.claimed_retry r where r.id = any (take.ids) order by r.scheduled_for, r.id;
