@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
+import pytest
+
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.ports import RetryQueue, Sender, Services
 from smsretry.retry.decision import Cap, Doubt, GiveUp, Retry, Send
@@ -11,6 +13,7 @@ from smsretry.retry.models import Begun, Claim, ItemResult, Sighting
 from smsretry.retry.outcome import Rejected
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.run import Run, run_once
+from smsretry.settings import Settings
 
 NOON: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 """Noon in New York, a Tuesday in winter: open everywhere in the contiguous states."""
@@ -128,3 +131,9 @@ def begin(queue: RetryQueue, claim: Claim, attempt_id: UUID | None = None, *, ca
     at = claim.claimed_at
     decision = send(at + timedelta(hours=1), cap=Cap(cap, since=at - timedelta(hours=24)) if cap else None)
     return queue.begin(claim, attempt_id or uuid4(), decision, first_send=False)
+
+
+def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every setting out of the environment."""
+    for name, field in Settings.model_fields.items():
+        monkeypatch.delenv(str(field.validation_alias or name.upper()), raising=False)

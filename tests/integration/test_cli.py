@@ -9,8 +9,7 @@ from typer.testing import CliRunner, Result
 from smsretry.cli import app
 from smsretry.errors import MigrationError, SettingsError
 from smsretry.local.stack import Stack
-from smsretry.settings import Settings
-from tests.builders import PHONE
+from tests.builders import PHONE, forget_settings
 from tests.conftest import Business
 
 Command = Callable[..., Result]
@@ -21,8 +20,7 @@ def command(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command with the stack's settings, changed as told; None takes one away."""
 
     def run(*arguments: str, stdin: str | None = None, **changes: str | None) -> Result:
-        for name in Settings.model_fields:
-            monkeypatch.delenv(name.upper(), raising=False)
+        forget_settings(monkeypatch)
         for name, value in {**stack.environment(), **changes}.items():
             if value is not None:
                 monkeypatch.setenv(name, value)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from smsretry.errors import SettingsError
 from smsretry.retry.models import Claim, ItemResult, Sighting, Text
 from smsretry.settings import Settings, load_settings
-from tests.builders import BODY, PHONE, claim_with
+from tests.builders import BODY, PHONE, claim_with, forget_settings
 
 PRIVATE = (PHONE, PHONE[2:], BODY, "Ann")
 SECRETS = ("the-service-role-key", "the-auth-token", "the-api-key-secret")
@@ -88,8 +88,7 @@ def test_a_result_has_no_place_for_number_or_body() -> None:
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Complete settings, and no others."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+    forget_settings(monkeypatch)
     monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
     monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "the-service-role-key")
     monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC" + "0" * 32)

@@ -7,6 +7,7 @@ import pytest
 from smsretry.errors import SettingsError
 from smsretry.retry.profile import Profile
 from smsretry.settings import Settings, load_settings
+from tests.builders import forget_settings
 
 COMPLETE = {
     "SUPABASE_URL": "https://project.supabase.co",
@@ -24,8 +25,7 @@ NO_URL = "SUPABASE_URL: Input should be a valid URL, relative URL without a base
 
 def load(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], without: str = "") -> Settings:
     """Read the settings from this environment, less one variable, and nothing else."""
-    for name, field in Settings.model_fields.items():
-        monkeypatch.delenv(str(field.validation_alias or name.upper()), raising=False)
+    forget_settings(monkeypatch)
     for name, value in environment.items():
         if name != without:
             monkeypatch.setenv(name, value)
