@@ -30,12 +30,37 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack.postgres.remove()
 
 
-@pytest.fixture
-def stack(running_stack: Stack) -> Stack:
-    """The embedded stack with empty tables, a healthy Twilio and noon in New York."""
+# To delete a few rows takes half a millisecond, to truncate 17. What many tests left behind is truncated.
+_EMPTY = """
+do $$
+begin
+    if pg_relation_size('sms_retry_queue') + pg_relation_size('send_logs') > 1000000 then
+        truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts;
+    else
+        delete from sms_send_attempts;
+        delete from sms_retry_queue;
+        delete from send_logs;
+        delete from customers;
+        delete from businesses;
+    end if;
+    delete from smsretry.circuit;
+    delete from smsretry.stopped_states;
+end
+$$
+"""
+
+
+@pytest.fixture(scope="session")
+def owner(running_stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """One connection for what is done before each test: a new one takes 11 ms."""
     with running_stack.connect() as connection:
-        connection.execute("truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts")
-        connection.execute("truncate smsretry.circuit, smsretry.stopped_states")
+        yield connection
+
+
+@pytest.fixture
+def stack(running_stack: Stack, owner: psycopg.Connection[dict[str, Any]]) -> Stack:
+    """The embedded stack with empty tables, a healthy Twilio and noon in New York."""
+    owner.execute(_EMPTY)
     running_stack.twilio.heal()
     running_stack.rpc_faults.clear()
     running_stack.twilio.ledger.clear()
