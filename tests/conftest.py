@@ -51,16 +51,16 @@ $$
 
 
 @pytest.fixture(scope="session")
-def owner(running_stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+def sweeper(running_stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     """One connection for what is done before each test: a new one takes 11 ms."""
     with running_stack.connect() as connection:
         yield connection
 
 
 @pytest.fixture
-def stack(running_stack: Stack, owner: psycopg.Connection[dict[str, Any]]) -> Stack:
+def stack(running_stack: Stack, sweeper: psycopg.Connection[dict[str, Any]]) -> Stack:
     """The embedded stack with empty tables, a healthy Twilio and noon in New York."""
-    owner.execute(_EMPTY)
+    sweeper.execute(_EMPTY)
     running_stack.twilio.heal()
     running_stack.rpc_faults.clear()
     running_stack.twilio.ledger.clear()
