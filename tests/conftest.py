@@ -19,11 +19,6 @@ from tests.builders import BODY, NOON
 from tests.builders import PHONE as PHONE
 
 NOON_IN_NEW_YORK = NOON
-_EMPTY = """
-delete from sms_send_attempts; delete from sms_retry_queue; delete from send_logs; delete from customers;
-delete from businesses; delete from smsretry.circuit; delete from smsretry.stopped_states;
-"""
-"""For a few rows this is 30 ms faster than `truncate`, which makes new files."""
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +30,37 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack.postgres.remove()
 
 
-@pytest.fixture
-def stack(running_stack: Stack) -> Stack:
-    """The embedded stack with empty tables, a healthy Twilio and noon in New York."""
+# To delete a few rows takes half a millisecond, to truncate 17. What many tests left behind is truncated.
+_EMPTY = """
+do $$
+begin
+    if pg_relation_size('sms_retry_queue') + pg_relation_size('send_logs') > 1000000 then
+        truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts;
+    else
+        delete from sms_send_attempts;
+        delete from sms_retry_queue;
+        delete from send_logs;
+        delete from customers;
+        delete from businesses;
+    end if;
+    delete from smsretry.circuit;
+    delete from smsretry.stopped_states;
+end
+$$
+"""
+
+
+@pytest.fixture(scope="session")
+def sweeper(running_stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """One connection for what is done before each test: a new one takes 11 ms."""
     with running_stack.connect() as connection:
-        connection.execute(_EMPTY)
+        yield connection
+
+
+@pytest.fixture
+def stack(running_stack: Stack, sweeper: psycopg.Connection[dict[str, Any]]) -> Stack:
+    """The embedded stack with empty tables, a healthy Twilio and noon in New York."""
+    sweeper.execute(_EMPTY)
     running_stack.twilio.heal()
     running_stack.rpc_faults.clear()
     running_stack.twilio.ledger.clear()

@@ -139,7 +139,7 @@ def test_a_refused_account_is_a_red_run_that_says_what_to_mend(
     run, _ = flow.run(TWILIO_AUTH_TOKEN="wrong")
     assert run["state"]["type"] == "FAILED"
     assert run["state"]["message"].startswith(
-        "Stopped sending: Twilio refuses the account, not the text: Twilio 20003: Permission Denied. "
+        "Stopped sending: The account is refused, not the text: Twilio 20003: Permission Denied. "
         "Run `smsretry doctor`. recovered 0, claimed 30: retrying "
     )
     assert all(business.row(row)["attempt_count"] == 0 for row in rows)
