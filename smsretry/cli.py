@@ -19,7 +19,8 @@ from smsretry.errors import SmsRetryError
 from smsretry.gate import stopped_by
 from smsretry.quiet_hours.check import check_quiet_hours
 from smsretry.quiet_hours.explain import explain
-from smsretry.quiet_hours.rules import US_STATES, parse_week
+from smsretry.quiet_hours.hours import parse_week
+from smsretry.quiet_hours.rules import US_STATES
 from smsretry.retry.models import ItemResult
 from smsretry.run import ItemFailed, Run, run_once
 from smsretry.settings import load_settings

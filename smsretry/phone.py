@@ -1,4 +1,4 @@
-"""Phone numbers: is this one, in the only form we store?"""
+"""Phone numbers: is one well formed, and can a person be texted at it?"""
 
 import re
 from typing import Final
@@ -21,8 +21,8 @@ _REFUSED: Final = {
 def phone_problem(phone: str) -> str | None:
     """What is wrong with a stored phone number, or None. Never quotes the number.
 
-    Whether a number is *assigned* is not asked: the library's list lags behind the numbering plan (area codes 436,
-    621 and 679 are in service and unknown to it), and Twilio knows better.
+    This does not ask whether a number is *assigned*. The library's list lags behind the numbering plan (area codes
+    436, 621 and 679 are in service and unknown to it), and Twilio knows better.
     """
     if not _E164.fullmatch(phone):
         return "Phone number is not E.164 (a plus sign, the country code and the number, no spaces)"
@@ -42,9 +42,9 @@ def area_code(phone: str) -> str | None:
 
 
 def recipient_problem(phone: str) -> str | None:
-    """Why nobody can be texted at this number, or None: malformed, toll-free, premium and the like. Never quotes it.
+    """Why nobody can be texted at this number (malformed, toll-free, premium-rate), or None. Never quotes it.
 
-    An area code that no table knows is no reason: see `phone_problem`.
+    An area code that is in no table is no such reason: see `phone_problem`.
     """
     if npa := area_code(phone):
         kind = _NANP_REFUSED.get(npa)

@@ -10,15 +10,20 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
+from tests.builders import BODY, NOON
+from tests.builders import PHONE as PHONE
 
-PHONE = "+12125550123"
-BODY = "Hi Ann, thanks for visiting Maple Street Dental."
-NOON_IN_NEW_YORK = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
-"""A Tuesday, in winter: open everywhere in the contiguous states."""
+NOON_IN_NEW_YORK = NOON
+_EMPTY = """
+delete from sms_send_attempts; delete from sms_retry_queue; delete from send_logs; delete from customers;
+delete from businesses; delete from smsretry.circuit; delete from smsretry.stopped_states;
+"""
+"""For a few rows this is 30 ms faster than `truncate`, which makes new files."""
 
 
 @pytest.fixture(scope="session")
@@ -34,12 +39,11 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def stack(running_stack: Stack) -> Stack:
     """The embedded stack with empty tables, a healthy Twilio and noon in New York."""
     with running_stack.connect() as connection:
-        connection.execute("truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts")
-        connection.execute("truncate smsretry.circuit, smsretry.stopped_states")
+        connection.execute(_EMPTY)
     running_stack.twilio.heal()
     running_stack.rpc_faults.clear()
     running_stack.twilio.ledger.clear()
-    running_stack.set_clock(NOON_IN_NEW_YORK)
+    running_stack.set_clock(NOON)
     return running_stack
 
 
@@ -54,6 +58,13 @@ def queue(settings: Settings) -> Iterator[SupabaseQueue]:
     """The production adapter, over HTTP."""
     with SupabaseQueue(settings) as queue:
         yield queue
+
+
+@pytest.fixture
+def operators(settings: Settings) -> Iterator[SupabaseOperators]:
+    """The production adapter of the operators' calls, over HTTP."""
+    with SupabaseOperators(settings) as operators:
+        yield operators
 
 
 @pytest.fixture

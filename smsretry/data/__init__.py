@@ -1,7 +1,7 @@
 """The tables that ship with the package, and the pinned time zone data.
 
-Reading them is part of importing the package: they change only with a release. Nothing here reads the
-system's files, environment or clock.
+Reading them is part of importing the package: they change only with a release. Nothing here reads the system's
+files, environment or clock. `smsretry/quiet_hours/README.md` describes the tables of the hours.
 """
 
 import csv
@@ -12,22 +12,41 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 TZDATA: Final = ("2026f", date(2026, 10, 28))
-"""The time zone data that this release was made with, and when it was published (the files in its wheel)."""
+"""The time zone data that this release was made with, and the day of its publication (of the files in its wheel)."""
 DATA_VERSION: Final = "2026-11-24"
 """When the quiet-hours tables were last reviewed: area codes, zones, states, holidays, countries."""
 
 
 def table(name: str) -> list[dict[str, str]]:
-    """The rows of `smsretry/data/<name>.tsv`, each as column → text. Tab-separated, no quoting."""
-    text = files(__name__).joinpath(f"{name}.tsv").read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    """The rows of `smsretry/data/<name>.tsv`, each as column → text.
+
+    Raises:
+        ValueError: a row has more or fewer cells than the header. The message names the file and the line.
+    """
+    return parse_table(files(__name__).joinpath(f"{name}.tsv").read_text(encoding="utf-8"), name=name)
+
+
+def parse_table(text: str, *, name: str) -> list[dict[str, str]]:
+    """The rows of a table's text: a header, then one row a line, tabs between the cells, no quoting.
+
+    Raises:
+        ValueError: as for `table`.
+    """
+    header, *lines = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    for number, cells in enumerate(lines, start=2):
+        if len(cells) != len(header):
+            raise ValueError(
+                f"smsretry/data/{name}.tsv, line {number}: {len(cells)} cells under {len(header)} columns: put one tab "
+                "between cells, also between empty ones"
+            )
+    return [dict(zip(header, cells, strict=True)) for cells in lines]
 
 
 @cache
 def place_names() -> frozenset[str]:
     """IANA names of places people live in: `Area/City`, without `Etc/…` and the bare abbreviations.
 
-    `UTC`, `EST` or `Etc/GMT+5` name an offset, not where somebody is (and `EST` knows no summer time).
+    `UTC`, `EST` or `Etc/GMT+5` name an offset, not where somebody is, and `EST` has no summer time.
     """
     names = files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
     return frozenset(name for name in names if "/" in name and not name.startswith("Etc/"))
@@ -37,7 +56,7 @@ def place_names() -> frozenset[str]:
 def place(name: str) -> ZoneInfo:
     """The rules of one of `place_names()`, from the pinned `tzdata` package and never from the system.
 
-    System data wins in `ZoneInfo(name)` and is stale on many images: python-pendulum/pendulum#700.
+    `ZoneInfo(name)` prefers the system's data, which is stale on many images: python-pendulum/pendulum#700.
     """
     *folders, file = name.split("/")
     with files("tzdata").joinpath("zoneinfo", *folders, file).open("rb") as source:

@@ -56,10 +56,11 @@ class PrefectServer:
             "PREFECT_HOME": str(self._home),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
+            "TMPDIR": str(self._home / "tmp"),  # Prefect's runner makes a directory there and leaves it
         }
 
     def __enter__(self) -> Self:
-        self._home.mkdir(parents=True, exist_ok=True)
+        (self._home / "tmp").mkdir(parents=True, exist_ok=True)
         self._postgres.create_database(DATABASE)
         self.start()
         return self

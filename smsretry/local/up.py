@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from smsretry.errors import LocalStackError
-from smsretry.local.demo import run as demo
+from smsretry.local.demo.run import ROOT, links
+from smsretry.local.demo.seeding import seed
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.stack import Stack
@@ -31,13 +32,13 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, console: Console) -
                 PrefectServer(data_dir / "prefect", stack.postgres, port=port or _usual_port())
             )
         if not empty and stack.is_empty():
-            demo.seed(stack)
+            seed(stack)
             console.print("The database was empty: it now holds the demo's texts.")
         runner = GuardedProcess(
             [sys.executable, "-m", "flows.serve"],
             log=data_dir / "prefect" / "runner.log",
             env={**os.environ, **server.environment(), **stack.environment()},
-            cwd=demo.ROOT,
+            cwd=ROOT,
             grace_seconds=30,
         )
         running.callback(runner.stop)
@@ -47,7 +48,7 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, console: Console) -
 
 def _print_addresses(stack: Stack, server: PrefectServer, runner: GuardedProcess, console: Console) -> None:
     console.print(f"\nPrefect UI    [bold]{server.url}[/]   deployment process-sms-retries, every minute")
-    for link in demo.links(server):
+    for link in links(server):
         console.print(f"  earlier run {link}", soft_wrap=True)
     console.print(f"Database      {stack.database_url}", soft_wrap=True)
     console.print(f"Runner's log  {runner.log}", soft_wrap=True)

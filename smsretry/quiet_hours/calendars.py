@@ -4,6 +4,8 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Final
 
+from dateutil.easter import easter
+
 from smsretry import data
 
 _TUESDAY: Final = 1
@@ -13,11 +15,12 @@ _TUESDAY: Final = 1
 def holidays_in(calendar: str, year: int) -> frozenset[date]:
     """The days of one year in a calendar (`US-LA`, `FR`), observed days included.
 
-    The library is imported here: it costs as much as the rest of the package, and few recipients need it.
+    The library is imported here: that takes as long as the rest of the package, and few recipients need it.
     """
     from holidays import country_holidays
 
     country, _, subdivision = calendar.partition("-")
+    # An observed day may lie in the year before or after its holiday: New Year's Day on a Saturday.
     known = country_holidays(country, subdiv=subdivision or None, years=(year - 1, year, year + 1))
     return frozenset(day for day in known if day.year == year) | {
         _day(row["day"], year) for row in data.table("holiday_overrides") if row["calendar"] == calendar
@@ -25,10 +28,10 @@ def holidays_in(calendar: str, year: int) -> frozenset[date]:
 
 
 def _day(rule: str, year: int) -> date:
-    """A day of the table: `MM-DD` of every year, `easter-2` or `election-day`."""
+    """A day of the table: `MM-DD` of every year, `easter-2` (two days before Easter Sunday) or `election-day`."""
     match rule:
         case "easter-2":
-            return _easter(year) - timedelta(days=2)
+            return easter(year) - timedelta(days=2)
         case "election-day":
             return _first_tuesday_after_a_monday(year)
         case _:
@@ -38,13 +41,3 @@ def _day(rule: str, year: int) -> date:
 def _first_tuesday_after_a_monday(year: int) -> date:
     second = date(year, 11, 2)
     return second + timedelta(days=(_TUESDAY - second.weekday()) % 7)
-
-
-def _easter(year: int) -> date:
-    """Western Easter Sunday, by the anonymous Gregorian computus (Nature, 20 April 1876)."""
-    a, b, c = year % 19, year // 100, year % 100
-    h = (19 * a + b - b // 4 - (b - (b + 8) // 25 + 1) // 3 + 15) % 30
-    weekday = (32 + 2 * (b % 4) + 2 * (c // 4) - h - c % 4) % 7
-    m = (a + 11 * h + 22 * weekday) // 451
-    month, day = divmod(h + weekday - 7 * m + 114, 31)
-    return date(year, month, day + 1)

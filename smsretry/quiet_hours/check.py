@@ -1,44 +1,45 @@
-"""When a text may go out: in every zone the recipient may be in, under every rule that applies to them.
+"""May a text go out? Only while it is permitted in every zone the recipient may be in, under every rule that applies.
 
-Where they may be is `whereabouts`; what the rules permit is `windows`. Here the two meet, at an instant that is given:
-half-open spans on the recipient's clock, 08:00–21:00 at the widest (47 CFR 64.1200(c)(1)). Unknown is never a licence.
+`whereabouts` says where they may be, `windows` what the rules permit. Here both are applied to one given instant. The
+hours are half-open spans on the recipient's clock, 08:00–21:00 at the widest (47 CFR 64.1200(c)(1)). What is unknown
+never widens them.
 
-Wall clocks are read with the standard library on `tzdata`'s rules, instants are kept in UTC. Nothing here asks
-what time it is.
+Wall clocks are read with the standard library and `tzdata`'s rules. Instants are kept in UTC. Nothing here asks what
+time it is.
 """
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pendulum
 from pendulum import DateTime
 
 from smsretry import data
+from smsretry.quiet_hours.hours import Week
 from smsretry.quiet_hours.openings import HORIZON, next_change
-from smsretry.quiet_hours.rules import Week
-from smsretry.quiet_hours.whereabouts import US_ZONES, Found, Whereabouts, whereabouts
+from smsretry.quiet_hours.whereabouts import Found, Whereabouts, whereabouts
 from smsretry.quiet_hours.windows import FEDERAL_WINDOW, Window, window_of
 from smsretry.words import MessageClass, RuleSet
-
-__all__ = ["US_ZONES", "QuietHoursCheck", "check_quiet_hours", "spread"]
 
 
 @dataclass(frozen=True, slots=True)
 class QuietHoursCheck:
-    """May a text go out at the instant asked about? Yes, or from when, or the reason why a person must look.
+    """May a text go out at the instant asked about? Yes; or no, but later; or no, and a person must look.
 
-    Exactly one of `can_send`, `next_send_at`, `held` and `refused` is the answer.
+    Exactly one of `can_send`, `next_send_at`, `held` and `refused` is set: that one is the answer.
     """
 
     can_send: bool
     next_send_at: DateTime | None
-    """The next opening, in UTC; None while open, and when there is none."""
+    """When the window opens next, in UTC. None while it is open, and when it never opens."""
     closes_at: DateTime | None
-    """While open: the first instant that is no longer permitted, in UTC."""
+    """While open: the first instant that is no longer permitted, in UTC. `next_closes_at` is for a closed window."""
     rule: str
-    """The rule and the zones it was read in, for people and for the record."""
+    """The hours, their rules and the zones they were read in, for people and for the record."""
     held: str | None = None
     """Why there is no opening (no zone, none within eight days, a stopped state), and what to do."""
     refused: str | None = None
@@ -48,14 +49,25 @@ class QuietHoursCheck:
     window: Window = FEDERAL_WINDOW
     """The hours that every rule permits, and the rules with their ids and sources."""
     notes: tuple[str, ...] = ()
-    """What was given and not understood."""
+    """What was given and could not be taken as it stands: the name of a zone, and how it was read."""
+
+    @property
+    def next_closes_at(self) -> DateTime | None:
+        """When the window that opens at `next_send_at` closes again, in UTC. None when `next_send_at` is.
+
+        Worked out on each call: it costs about as much as the rest of the check, and few callers need it.
+        """
+        if self.next_send_at is None:
+            return None
+        _, change = next_change(_plain(self.next_send_at), _clocks(self.zones), self.window)
+        return _utc(change) if change else None
 
     def local_times(self, moment: datetime) -> tuple[datetime, ...]:
         """An instant, such as `next_send_at`, on the clock of each of the zones, in their order.
 
-        Not pendulum's: it would look the zone up again, by name, in the system's data.
+        These are plain datetimes: pendulum would look the zone up again by its name, in the system's data.
         """
-        return tuple(_plain(moment).astimezone(data.place(zone.name)) for zone in self.zones)
+        return tuple(_plain(moment).astimezone(clock) for clock in _clocks(self.zones))
 
 
 def check_quiet_hours(
@@ -72,23 +84,23 @@ def check_quiet_hours(
     """Whether a text may go out at `at`, and if not, when.
 
     Args:
-        timezone: the recipient's zone as stored: an IANA name of a place (`America/Chicago`), or None. Under
-            `us_states`, Windows names and US abbreviations are read as the places they stand for; anything else counts
+        timezone: the recipient's zone as stored: the IANA name of a place (`America/Chicago`), or None. Under
+            `us_states`, Windows names and US abbreviations are read as the places they stand for. Anything else counts
             as unknown.
         at: the instant, time zone aware.
-        phone: the recipient's number, E.164. Its area code says where they are when `timezone` does not, and which
-            states' rules apply.
-        fallback: the zone of the business: one more place the recipient may be, when their own is unknown.
+        phone: the recipient's number, E.164. Its area code says which states' rules apply and, when `timezone` does
+            not, where the recipient is.
+        fallback: the zone of the business: one more place where the recipient may be, when their own is unknown.
         rules: `federal`, 08:00–21:00 everywhere; or `us_states`, the states' and other countries' rules too.
-        message_class: `transactional` texts are not bound by the states' rules.
-        own_window: the business's own hours; they only ever narrow.
-        stopped_states: states to which an operator lets no marketing text go (a declared emergency).
+        message_class: the states' and other countries' rules bind `marketing` texts, not `transactional` ones.
+        own_window: the business's own hours. They narrow the window and never widen it.
+        stopped_states: states to which an operator has stopped all marketing texts (a declared emergency).
 
     Raises:
-        ValueError: `at` is naive.
+        ValueError: `at` is naive, or `rules` or `message_class` is a word that this version does not know.
     """
     if at.tzinfo is None:
-        raise ValueError("at must be time zone aware: a naive time is somebody's, but whose?")
+        raise ValueError("at must be time zone aware: a naive time does not say on whose clock it was read")
     found = whereabouts(timezone, phone=phone, fallback=fallback, names=rules == "us_states")
     hours = window_of(
         found.country,
@@ -104,9 +116,7 @@ def check_quiet_hours(
     if hours.stopped:
         held = f"Texts to {hours.stopped} are stopped: lift the stop for that state, then requeue"
         return _closed(found, hours, rule=rule, held=held)
-    zones = [data.place(zone.name) for zone in found.zones]
-    moment = _plain(at)
-    can_send, change = next_change(moment, zones, hours)
+    can_send, change = next_change(_plain(at), _clocks(found.zones), hours)
     if change is None:
         held = f"No permitted hour within {HORIZON.days} days: {rule}. Set the customer's timezone, or widen the window"
         return _closed(found, hours, rule=rule, held=held)
@@ -116,13 +126,13 @@ def check_quiet_hours(
 
 
 def spread(opening: datetime, *, key: UUID, over: timedelta, closes_at: datetime) -> datetime:
-    """When, from an opening on, this row's turn is: always the same for the same id, always before the closing.
+    """When it is this row's turn after an opening. The same id always gets the same turn, never after the closing.
 
     Args:
         opening: when the window opens.
         key: the row's id.
-        over: how long the rows that wait for an opening are spread over.
-        closes_at: when that window closes; at most the time up to then is used.
+        over: the time over which the rows that wait for one opening are spread.
+        closes_at: when that window closes. The rows are spread over less time when it closes before `over` has passed.
     """
     room = min(over.total_seconds(), (closes_at - opening).total_seconds())
     share = zlib.crc32(key.bytes) / 2**32
@@ -143,13 +153,18 @@ def _closed(
     )
 
 
+def _clocks(zones: Iterable[Found]) -> list[ZoneInfo]:
+    return [data.place(zone.name) for zone in zones]
+
+
 def _plain(moment: datetime) -> datetime:
-    """The instant in UTC, without pendulum's arithmetic, in which a timedelta can cost the time zone."""
+    """The instant in UTC as a plain datetime. Adding a timedelta to one of pendulum's can lose the time zone."""
     moment = moment.astimezone(UTC)
     return datetime.combine(moment.date(), moment.time(), tzinfo=UTC)
 
 
 def _utc(moment: datetime) -> DateTime:
+    """The same as `pendulum.instance`, which takes nine times as long: 4.2 µs against 0.5, in a check that takes 11."""
     return DateTime(
         moment.year,
         moment.month,

@@ -7,12 +7,12 @@ import tzdata
 
 from smsretry.data import DATA_VERSION
 from smsretry.quiet_hours.check import QuietHoursCheck
+from smsretry.quiet_hours.hours import hours_text
 from smsretry.quiet_hours.week import CLOSED, OPEN, PARTLY, draw_week
-from smsretry.quiet_hours.windows import hours_text
 
 
 def explain(check: QuietHoursCheck, *, at: datetime) -> Iterator[str]:
-    """The answer, where the recipient may be and why, the rules with their sources, and their week."""
+    """The answer; where the recipient may be, and why; the rules with their sources; the recipient's week, drawn."""
     yield _answer(check)
     yield f"asked about {_both(check, at)}"
     yield ""
@@ -47,7 +47,7 @@ def _answer(check: QuietHoursCheck) -> str:
 
 
 def _both(check: QuietHoursCheck, moment: datetime) -> str:
-    """In UTC and on the recipient's clocks; one of each that reads the same."""
+    """On the recipient's clocks, those that read the same given once, and in UTC."""
     locals_ = [_clock(local) for local in check.local_times(moment)]
     return "; ".join([*dict.fromkeys(locals_), f"{moment.astimezone(UTC):%a %d %b %Y %H:%M} UTC"])
 

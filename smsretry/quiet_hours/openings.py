@@ -1,7 +1,7 @@
-"""From when, and until when, a window is open in several zones at once.
+"""When a window opens and closes in several zones at once.
 
-No local time is ever built from a date: clocks are read, walking from one boundary of the window or change of clocks
-to the next. That stays exact where an hour, or a whole day, is skipped or repeated.
+No local time is ever built from a date. Instead the clocks are read, from one boundary of the window or change of
+clocks to the next. That stays exact where an hour, or a whole day, is skipped or repeated.
 """
 
 from collections.abc import Sequence
@@ -9,20 +9,25 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from smsretry.quiet_hours.hours import DAY_MINUTES
 from smsretry.quiet_hours.windows import Window
 
 HORIZON: Final = timedelta(days=8)
-"""How far ahead an opening is looked for. Beyond it, a person decides."""
+"""How far ahead to look for an opening. When there is none, a person must decide."""
 _DAY: Final = timedelta(days=1)
-_DAY_MINUTES: Final = 24 * 60
 _SECOND: Final = timedelta(seconds=1)
 
 
 def next_change(at: datetime, zones: Sequence[ZoneInfo], hours: Window) -> tuple[bool, datetime | None]:
-    """Whether the window is open at `at` in every zone, and the first instant after it at which that is no longer so.
+    """Whether the window is open at `at` in every zone, and the first instant after it at which that changes.
 
-    While closed, nothing can open before the last of the closed zones may: the walk goes from there to there, until
-    none is closed. None when that is not before the horizon.
+    While closed, nothing opens before the last closed zone does; jump there and look again. The instant is None when
+    nothing changes before the horizon.
+
+    Args:
+        at: the instant, a plain datetime in UTC.
+        zones: the clocks that count.
+        hours: what is permitted on each of them.
     """
     looks = [_look(at, zone, hours) for zone in zones]
     closed = [until for is_open, until in looks if not is_open]
@@ -39,32 +44,32 @@ def next_change(at: datetime, zones: Sequence[ZoneInfo], hours: Window) -> tuple
 
 
 def _look(at: datetime, zone: ZoneInfo, hours: Window) -> tuple[bool, datetime]:
-    """Open or closed on one zone's clock, and up to when that can be said without looking again."""
+    """Open or closed on one zone's clock, and until when that is certain."""
     local = at.astimezone(zone)
     today = local.date()
     minute = local.hour * 60 + local.minute
     is_open, boundary = _span(hours, today, minute)
     until = at + timedelta(minutes=boundary - minute, seconds=-local.second, microseconds=-local.microsecond)
     then = until.astimezone(zone)
-    days, boundary = divmod(boundary, _DAY_MINUTES)
+    days, boundary = divmod(boundary, DAY_MINUTES)
     if then.hour * 60 + then.minute == boundary and then.toordinal() == today.toordinal() + days:
         return is_open, until
     return is_open, _change_of_clocks(at, until, zone)
 
 
 def _span(hours: Window, today: date, minute: int) -> tuple[bool, int]:
-    """Whether a minute of the day is in a span, and the minute at which that ends; tomorrow's count from 1440 on."""
+    """Whether a minute of the day lies in a span, and the minute at which that changes. Tomorrow begins at 1440."""
     for start, end in hours.spans(today):
         if minute < start:
             return False, start
         if minute < end:
             return True, end
     tomorrow = hours.spans(today + _DAY)
-    return False, _DAY_MINUTES + (tomorrow[0][0] if tomorrow else 0)
+    return False, DAY_MINUTES + (tomorrow[0][0] if tomorrow else 0)
 
 
 def _change_of_clocks(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """The instant between two at which a zone's offset changes: a whole second, and the only one in two days."""
+    """The instant between two others at which a zone's offset changes. A whole second, and the only change there."""
     offset, start = before.astimezone(zone).utcoffset(), before.replace(microsecond=0)
     low, high = 0, -((start - after) // _SECOND)
     while high - low > 1:

@@ -12,34 +12,38 @@ from smsretry.quiet_hours.windows import Window
 OPEN: Final = "█"
 PARTLY: Final = "▒"
 CLOSED: Final = "·"
+_DAYS: Final = 7
 _QUARTER: Final = timedelta(minutes=15)
-_AXIS: Final = "00    06    12    18    "
+_MARGIN: Final = timedelta(days=2)
+"""Looked at before and after as well, so that no hour of the seven local days is missed: the first begins before the
+start, and where a zone skips a whole day, the last ends a day later."""
+_QUARTERS: Final = (timedelta(days=_DAYS) + 2 * _MARGIN) // _QUARTER
+_LABEL: Final = "%a %d %b "
+_AXIS: Final = " " * len("Mon 01 Jan ") + "00    06    12    18"
 
 
 def draw_week(check: QuietHoursCheck, *, start: datetime) -> list[str]:
     """Seven lines of 24 hours on the clock of the first of the zones, and the axis above them.
 
-    An hour is drawn open when every quarter of it is, in every zone of the set under every rule.
+    An hour is drawn open when the window is open in each of its quarters. No lines when no zone is known.
 
     Args:
         check: the answer whose zones and rules are drawn.
-        start: an instant of the first day drawn, time zone aware.
+        start: an instant on the first day to draw, time zone aware.
     """
     zones = [data.place(zone.name) for zone in check.zones]
     if not zones:
         return []
     first = start.astimezone(zones[0]).date()
-    days = [first + timedelta(days=day) for day in range(7)]
+    days = [first + timedelta(days=day) for day in range(_DAYS)]
     cells: dict[tuple[date, int], list[bool]] = {(day, hour): [] for day in days for hour in range(24)}
-    moment = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=2)
-    hours = check.window
-    for _ in range(11 * 24 * 4):
+    moment = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - _MARGIN
+    for _ in range(_QUARTERS):
         local = moment.astimezone(zones[0])
         if (local.date(), local.hour) in cells:
-            cells[local.date(), local.hour].append(_is_open(moment, zones, hours))
+            cells[local.date(), local.hour].append(_is_open(moment, zones, check.window))
         moment += _QUARTER
-    lines = [f"{day:%a %d %b} " + "".join(_cell(cells[day, hour]) for hour in range(24)) for day in days]
-    return [" " * 11 + _AXIS.rstrip(), *lines]
+    return [_AXIS, *(f"{day:{_LABEL}}" + "".join(_cell(cells[day, hour]) for hour in range(24)) for day in days)]
 
 
 def _is_open(moment: datetime, zones: list[ZoneInfo], hours: Window) -> bool:

@@ -6,7 +6,7 @@ from typing import Final, assert_never
 
 from smsretry.phone import recipient_problem
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
-from smsretry.quiet_hours.rules import parse_week
+from smsretry.quiet_hours.hours import parse_week
 from smsretry.retry.backoff import next_retry_delay, uncounted_delay
 from smsretry.retry.decision import (
     AfterLook,
@@ -55,12 +55,12 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
         return End("failed", reason)
     why = f"Quiet hours: {check.rule}"
     if check.closes_at is None:
-        return _wait(claim, at, profile, why)
+        return _wait(claim, check, at, profile, why)
     valid_until = min(check.closes_at - profile.closing_guard, claim.expires_at)
     if at < valid_until - MIN_LIFE:
         return Send(valid_until - MIN_LIFE, valid_until, check.rule, _cap(check, at))
     # The last moments: the provider would have to let it go before the window closes.
-    return _wait(claim, check.closes_at, profile, why)
+    return _wait(claim, _check(claim, check.closes_at, profile), check.closes_at, profile, why)
 
 
 def _cap(check: QuietHoursCheck, at: datetime) -> Cap | None:
@@ -75,13 +75,13 @@ def after_cap(claim: Claim, *, reached_at: datetime, profile: Profile = DEFAULT)
         reached_at: when the text was sent that must fall out of the cap's window before there is room.
     """
     free_at = reached_at + CAP_WINDOW
-    cap = _check(claim, free_at, profile).window.cap
-    return _wait(claim, free_at, profile, cap.cap_text if cap else "Daily cap")
+    check = _check(claim, free_at, profile)
+    cap = check.window.cap
+    return _wait(claim, check, free_at, profile, cap.cap_text if cap else "Daily cap")
 
 
-def _wait(claim: Claim, since: datetime, profile: Profile, why: str) -> Defer | End:
+def _wait(claim: Claim, check: QuietHoursCheck, since: datetime, profile: Profile, why: str) -> Defer | End:
     """Until the window is open, from `since` on; among what waits for the same opening, until it is this row's turn."""
-    check = _check(claim, since, profile)
     if check.held:
         return End("failed", check.held)
     opening = check.next_send_at or since
@@ -89,7 +89,7 @@ def _wait(claim: Claim, since: datetime, profile: Profile, why: str) -> Defer | 
         return End("cancelled", f"Expires before it may go out. {why}")
     if check.can_send:
         return Defer(opening, "quiet_hours", why)
-    closes_at = _check(claim, opening, profile).closes_at or opening
+    closes_at = check.next_closes_at or opening
     last_call = min(closes_at - profile.closing_guard, claim.expires_at) - MIN_LIFE
     until = spread(opening, key=claim.id, over=profile.opening_spread, closes_at=last_call)
     return Defer(until, "quiet_hours", why)

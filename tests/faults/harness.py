@@ -30,12 +30,12 @@ from smsretry.local.twilio.faults import (
     ListLag,
 )
 from smsretry.pipeline import queue_sms_retry
+from tests.builders import NOON
 from tests.faults.crew import Crew
 from tests.faults.orders import KILL_POINTS, Order, StallPoint, Switch, dice, pick
 from tests.faults.switches import remove_fence
 from tests.faults.texts import PlannedText, insert
 
-NOON_IN_NEW_YORK: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 IN_FLIGHT: Final = timedelta(seconds=15)
 """An opt-out while workers run may find a request under way, for as long as the pipeline lets one begin."""
 READ_SECONDS: Final = 1.0
@@ -304,9 +304,7 @@ class Harness:
 
 
 @contextmanager
-def harness(
-    *, seed: str, start: datetime = NOON_IN_NEW_YORK, without: Switch | None = None, kills: int = 0
-) -> Iterator[Harness]:
+def harness(*, seed: str, start: datetime = NOON, without: Switch | None = None, kills: int = 0) -> Iterator[Harness]:
     """A running harness whose clock is at `start`; it leaves nothing behind."""
     with TemporaryDirectory(prefix="smsretry-faults-") as directory:
         with Stack(Path(directory)) as stack, Crew() as crew:

@@ -24,14 +24,16 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from smsretry import pipeline, run
-from smsretry.adapters.supabase import queue as supabase_queue
+from smsretry.adapters.supabase import calls
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
-from smsretry.gate import Gate
+from smsretry.ports import Services
 from smsretry.retry import policy
-from smsretry.retry.models import Begun, Claim, Finished, Sighting, Text
+from smsretry.retry.decision import AfterSend, Send
+from smsretry.retry.models import Begun, Claim, Finished, ItemResult, Sighting, Text
 from smsretry.retry.outcome import InDoubt, Outcome
+from smsretry.run import Run
 from smsretry.settings import Settings
 from tests.faults.orders import Event, KillPoint, Order, StallPoint, dice
 
@@ -99,15 +101,15 @@ class MortalQueue(SupabaseQueue):
         self._fate.learn(claims)
         return claims
 
-    def begin(self, claim: Claim, attempt_id: UUID, **values: Any) -> Begun:
+    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, first_send: bool) -> Begun:
         self._fate.at("claimed", claim.body or "")
-        begun = super().begin(claim, attempt_id, **values)
-        if begun.verdict == "go":
+        begun = super().begin(claim, attempt_id, decision, first_send=first_send)
+        if begun.answer == "go":
             self._fate.at("begun", claim.body or "")
         return begun
 
-    def finish(self, claim: Claim, attempt_id: UUID, **values: Any) -> Finished:
-        finished = super().finish(claim, attempt_id, **values)
+    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
+        finished = super().finish(claim, attempt_id, outcome, decision)
         self._fate.at("finished", claim.body or "")
         return finished
 
@@ -150,10 +152,25 @@ class MortalSender(TwilioSender):
         return [] if self._order.without == "reconcile" else found
 
 
+class ReportingRun(Run):
+    """The production run; the harness also hears what went wrong with a row, and where."""
+
+    def __init__(self, services: Services, order: Order) -> None:
+        super().__init__(services)
+        self._order = order
+
+    def process(self, claim: Claim) -> ItemResult:
+        try:
+            return super().process(claim)
+        except Exception as error:
+            _report_error(self._order, error)
+            raise
+
+
 def work(order: Order) -> None:
     """One run, as the flow does it: recover, claim, process."""
     fate = Fate(order)
-    vars(supabase_queue).update(_PAUSES=(0.05, 0.2))
+    vars(calls).update(_PAUSES=(0.05, 0.2))
     if order.one_by_one:
         vars(run).update(CONCURRENCY=1)
     if order.send_within_seconds is not None:
@@ -163,10 +180,8 @@ def work(order: Order) -> None:
     settings = Settings.model_validate(order.settings)
     try:
         with MortalQueue(settings, fate) as queue, MortalSender(settings, fate, order) as sender:
-            queue.recover(STALE_MINUTES)
-            for result in run.process_due(queue, sender, Gate(), limit=order.limit):
-                if isinstance(result, run.ItemError):
-                    _report_error(order, result.error)
+            services = Services(queue, sender, settings.profile)
+            run.run_once(ReportingRun(services, order), limit=order.limit, stale_minutes=STALE_MINUTES)
     except Exception as error:  # noqa: BLE001 - whatever it is, the harness must hear of it
         _report_error(order, error)
 

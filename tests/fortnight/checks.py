@@ -11,10 +11,10 @@ from typing import Final
 from uuid import UUID
 
 from tests.fortnight.lateness import PAUSES, deadlines
-from tests.fortnight.law import CAP
 from tests.fortnight.people import Town
 from tests.fortnight.simulation import Record
 from tests.fortnight.stories import Story
+from tests.oracles.law import CAP
 
 _A_DAY: Final = timedelta(days=1)
 _AT_ONCE: Final = timedelta(microseconds=1)

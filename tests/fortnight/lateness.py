@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from tests.fortnight.law import CAP
 from tests.fortnight.people import Town
 from tests.fortnight.stories import STOPPED, Story
-from tests.unit.clocks import MINUTE
+from tests.oracles.clocks import MINUTE
+from tests.oracles.law import CAP
 
 PATIENCE: Final = timedelta(minutes=2)
 """How long a text may take that could go out: the worker comes by every minute."""

@@ -6,7 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from smsretry.local.twilio.faults import SendFault
-from tests.fortnight.law import Almanac, Person, Week
+from tests.oracles.law import Almanac, Person, Week
 
 Route = Literal["table", "function", "function, everywhere", "twilio"]
 """How an opt-out comes: an update by the application, `record_sms_consent` for one business or for all, or as Twilio's

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from smsretry import QuietHoursCheck, check_quiet_hours
-from smsretry.quiet_hours.rules import parse_week
+from smsretry.quiet_hours.hours import parse_week
 from tests.fortnight.simulation import Record, Wait
 from tests.fortnight.stories import Story
 

@@ -11,15 +11,16 @@ from uuid import UUID
 
 import psycopg
 
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.gate import Gate
 from smsretry.local.stack import Stack
+from smsretry.ports import Services
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.run import ItemError, process_due
+from smsretry.run import ItemFailed, Run, run_once
 from tests.fortnight.people import OptOut, Town
-from tests.unit.clocks import MINUTE
+from tests.oracles.clocks import MINUTE
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -59,6 +60,7 @@ def live(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> Record:
     with (
         stack.connect() as connection,
         SupabaseQueue(stack.settings()) as queue,
+        SupabaseOperators(stack.settings()) as operators,
         TwilioSender(stack.settings()) as sender,
         ThreadPoolExecutor(1) as customers,
     ):
@@ -67,10 +69,10 @@ def live(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> Record:
             stack.set_clock(minute)
             now = [opt_out for opt_out in opt_outs if opt_out.at <= minute]
             del opt_outs[: len(now)]
-            said = customers.submit(_say_stop, stack, queue, town, now, record)
-            results = list(process_due(queue, sender, Gate(), limit=500, profile=profile))
+            said = customers.submit(_say_stop, stack, operators, town, now, record)
+            items, _ = run_once(Run(Services(queue, sender, profile)), limit=500)
             said.result()
-            _note(connection, results, record)
+            _note(connection, items, record)
     record.seconds = time.monotonic() - started
     return record
 
@@ -89,7 +91,9 @@ def _next_minute(stack: Stack, connection: Connection, opt_outs: Sequence[OptOut
     return full + MINUTE
 
 
-def _say_stop(stack: Stack, queue: SupabaseQueue, town: Town, opt_outs: Iterable[OptOut], record: Record) -> None:
+def _say_stop(
+    stack: Stack, operators: SupabaseOperators, town: Town, opt_outs: Iterable[OptOut], record: Record
+) -> None:
     """Write the opt-outs, while the worker runs."""
     for opt_out in opt_outs:
         customer = opt_out.customer
@@ -99,7 +103,7 @@ def _say_stop(stack: Stack, queue: SupabaseQueue, town: Town, opt_outs: Iterable
                 connection.execute("update customers set sms_consent_status = 'opted_out' where id = %s", [customer.id])
         else:
             business_id = customer.business.id if opt_out.route == "function" else None
-            queue.record_consent(customer.phone, consent="opted_out", source="telephone", business_id=business_id)
+            operators.record_consent(customer.phone, consent="opted_out", source="telephone", business_id=business_id)
             concerned |= {
                 other.id
                 for other in town.customers
@@ -109,18 +113,18 @@ def _say_stop(stack: Stack, queue: SupabaseQueue, town: Town, opt_outs: Iterable
             record.opted_out.setdefault(customer_id, stack.now())
 
 
-def _note(connection: Connection, results: Iterable[ItemResult | ItemError], record: Record) -> None:
+def _note(connection: Connection, items: Iterable[ItemResult | ItemFailed], record: Record) -> None:
     record.passes += 1
     deferred = []
-    for result in results:
-        if isinstance(result, ItemError):
-            record.bugs.append(f"{type(result.error).__name__}: {result.error}")
+    for item in items:
+        if isinstance(item, ItemFailed):
+            record.bugs.append(item.why)
             continue
-        record.fates[result.fate] += 1
-        if result.fate == "GivenBack":
-            record.given_back[result.retry_id] += 1
-        if result.fate == "Deferred":
-            deferred.append(result.retry_id)
+        record.fates[item.fate] += 1
+        if item.fate == "GivenBack":
+            record.given_back[item.retry_id] += 1
+        if item.fate == "Deferred":
+            deferred.append(item.retry_id)
     if deferred:
         rows = connection.execute(
             "select id, updated_at, scheduled_for, why from sms_retry_queue where id = any(%s)", [deferred]

@@ -34,9 +34,9 @@ SPOILS: Final = {
     "federal hours alone": Spoil(Profile(quiet_hours_rules="federal")),
     "no daily cap": Spoil(
         sql="""create or replace function
-                   smsretry.capped_until(business_id uuid, phone text, cap integer, at timestamptz)
+                   smsretry.cap_reached_at(business_id uuid, phone text, cap integer, since timestamptz)
                returns timestamptz language sql as 'select null::timestamptz'""",
-        replaces=("smsretry.capped_until(uuid, text, integer, timestamptz)",),
+        replaces=("smsretry.cap_reached_at(uuid, text, integer, timestamptz)",),
     ),
     "three hours until everybody's turn": Spoil(Profile(opening_spread=timedelta(hours=3))),
     "no guard at closing": Spoil(Profile(closing_guard=timedelta(minutes=-30))),

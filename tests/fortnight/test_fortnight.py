@@ -18,10 +18,17 @@ def test_in_a_fortnight_every_text_goes_out_when_it_may_and_only_then(stack: Sta
     assert all(report.numbers.values()), f"nothing of it happened\n{report}"
 
 
-@pytest.mark.parametrize("name", ["law", "people", "stories", "lateness", "checks"])
-def test_the_checks_share_no_rule_with_what_they_check(name: str) -> None:
+FORTNIGHT, ORACLES = (Path(__file__).parents[1] / folder for folder in ("fortnight", "oracles"))
+JUDGES = [
+    *ORACLES.glob("*.py"),
+    *(FORTNIGHT / f"{name}.py" for name in ("people", "stories", "lateness", "checks")),
+]
+
+
+@pytest.mark.parametrize("judge", JUDGES, ids=lambda judge: judge.stem)
+def test_the_checks_share_no_rule_with_what_they_check(judge: Path) -> None:
     """Of the package they know the stand-in for Twilio and the stack, and no more."""
-    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+    tree = ast.parse(judge.read_text(encoding="utf-8"))
     imports = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     imports += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     assert [found for found in imports if found.startswith("smsretry") and "local" not in found] == []

@@ -8,9 +8,9 @@ from uuid import UUID, uuid5
 
 from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
 from tests.faults.orders import dice, pick
-from tests.fortnight.law import ABROAD, ALIASES, LOS_ANGELES, NEW_YORK, Almanac, area_codes, person
 from tests.fortnight.people import Business, Customer, OptOut, Route, Text, Town
-from tests.unit.clocks import MINUTE
+from tests.oracles.clocks import MINUTE
+from tests.oracles.law import ABROAD, ALIASES, LOS_ANGELES, NEW_YORK, Almanac, area_codes, person
 
 _NAMESPACE: Final = UUID("0f0d7f0e-5a0a-4d0b-9b0e-31c5b3a0f0a4")
 _LOOK_AHEAD: Final = 10

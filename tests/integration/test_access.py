@@ -6,159 +6,17 @@ Over HTTP with the keys that Supabase issues, and in SQL as the roles that they 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import UUID, uuid4
 
-import httpx
 import psycopg
 import pytest
 from psycopg import sql
 
 from smsretry.local.stack import Stack
-from tests.conftest import PHONE, Business
-
-Role = Literal["anon", "authenticated", "service_role"]
-Arguments = dict[str, Any]
-
-FUNCTIONS = [
-    "queue_sms_retry", "claim_due_sms_retries", "claim_sms_retry", "begin_sms_attempt", "finish_sms_attempt",
-    "defer_sms_retry", "end_sms_retry", "recover_stuck_sms_retries", "check_sms_retry_setup",
-    "claim_doubtful_sms_retries", "reconcile_sms_retry", "settle_sms_attempt", "set_sms_circuit", "record_sms_consent",
-    "set_sms_state_stop",
-]  # fmt: skip
-QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
-TABLES = ["businesses", "customers", "send_logs", *QUEUE_TABLES]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A due row; a claimed and a begun one, silent for a quarter of an hour; one in doubt; a text without a row."""
-
-    stack: Stack
-    business: Business
-    text: UUID
-    due: UUID
-    claimed: UUID
-    claimed_no: int
-    begun: UUID
-    begun_no: int
-    attempt: UUID
-    doubtful: UUID
-    looked: UUID
-    looked_no: int
-
-    def arguments(self, function: str) -> Arguments:
-        """Of a call that succeeds, and except for the check changes something."""
-        claim = {"retry_id": str(self.claimed), "claim_no": self.claimed_no}
-        known: dict[str, Arguments] = {
-            "queue_sms_retry": {
-                "send_log_id": str(self.text), "reason": "twilio_error", "attempt_count": 1,
-                "scheduled_for": self.at(hours=1), "error": "Twilio was down", "retry_in": "5 minutes",
-                "max_attempts": 3, "message_class": "transactional",
-            },
-            "claim_due_sms_retries": {"limit_count": 10},
-            "claim_sms_retry": {"retry_id": str(self.due)},
-            "begin_sms_attempt": claim | {
-                "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
-                "first_send": False, "daily_cap": 10,
-            },
-            "finish_sms_attempt": {
-                "retry_id": str(self.begun), "claim_no": self.begun_no, "attempt_id": str(self.attempt),
-                "outcome": "rejected", "next_status": "pending", "error": "Twilio was down", "error_code": 20500,
-                "twilio_sid": None, "retry_in": "1 minute", "reason": "twilio_error", "counted": True,
-                "phone": PHONE, "opted_out": False, "phone_status": "invalid",
-            },
-            "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"},
-            "end_sms_retry": claim | {"final_status": "failed", "error": "No phone number", "error_code": None},
-            "recover_stuck_sms_retries": {"stale_minutes": 10},
-            "claim_doubtful_sms_retries": {"limit_count": 10},
-            "reconcile_sms_retry": {
-                "retry_id": str(self.looked), "claim_no": self.looked_no, "verdict": "look_again", "twilio_sid": None,
-                "settled_by": "reconcile", "look_in": "5 minutes", "error": None,
-            },
-            "settle_sms_attempt": {
-                "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
-            },
-            "set_sms_circuit": {"why": "Twilio is down"},
-            "set_sms_state_stop": {"state": "LA", "why": "A hurricane"},
-            "record_sms_consent": {
-                "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
-            },
-            "check_sms_retry_setup": {},
-        }  # fmt: skip
-        return known[function]
-
-    def at(self, **later: float) -> str:
-        """A time from now on, as JSON has it."""
-        return (self.stack.now() + timedelta(**later)).isoformat()
-
-    def call(
-        self, role: Role, function: str, arguments: Mapping[str, Any], *, sub: str | None = None
-    ) -> httpx.Response:
-        """The function over HTTP with the role's key."""
-        key = self.stack.key(role, sub=sub)
-        url = f"{self.stack.environment()['SUPABASE_URL']}/rest/v1/rpc/{function}"
-        return httpx.post(url, json=arguments, headers={"apikey": key, "Authorization": f"Bearer {key}"})
-
-    def everything(self) -> str:
-        """Every row of every table."""
-        names = [sql.Identifier(table) for table in TABLES] + [
-            sql.Identifier("smsretry", table) for table in ("circuit", "stopped_states")
-        ]
-        return json.dumps(
-            [
-                self.business.connection.execute(
-                    sql.SQL("select to_jsonb(t) as row from {} t order by 1").format(name)
-                ).fetchall()
-                for name in names
-            ]
-        )
-
-
-@pytest.fixture
-def scene(stack: Stack, business: Business) -> Scene:
-    """See Scene."""
-    connection = business.connection
-
-    def claim(row_id: UUID) -> int:
-        found = connection.execute("select claim_no from claim_sms_retry(%s)", [row_id]).fetchone()
-        assert found is not None
-        return int(found["claim_no"])
-
-    def doubt() -> UUID:
-        row_id, attempt_id = business.due_text(), uuid4()
-        claim_no = claim(row_id)
-        closes = stack.now() + timedelta(hours=1)
-        connection.execute(
-            "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')", [row_id, claim_no, attempt_id, closes]
-        )
-        connection.execute(
-            """select * from finish_sms_attempt(%s, %s, %s, 'in_doubt', 'pending', 'No answer',
-                                                retry_in => interval '1 minute')""",
-            [row_id, claim_no, attempt_id],
-        )
-        return row_id
-
-    text = business.send_log(business.customer())
-    due, claimed, begun = business.due_text(), business.due_text(), business.due_text()
-    claimed_no, begun_no, attempt = claim(claimed), claim(begun), uuid4()
-    connection.execute(
-        "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')",
-        [begun, begun_no, attempt, stack.now() + timedelta(hours=1)],
-    )
-    doubtful, looked = doubt(), doubt()
-    stack.move_clock(timedelta(minutes=15))
-    found = connection.execute(
-        """update sms_retry_queue set status = 'processing', claim_no = claim_no + 1, claimed_at = %s
-           where id = %s returning claim_no""",
-        [stack.now(), looked],
-    ).fetchone()
-    assert found is not None
-    return Scene(
-        stack, business, text, due, claimed, claimed_no, begun, begun_no, attempt, doubtful, looked, found["claim_no"]
-    )
+from tests.conftest import Business
+from tests.integration.scene import FUNCTIONS, QUEUE_TABLES, TABLES, Role, Scene
 
 
 @pytest.fixture
@@ -230,20 +88,20 @@ def test_no_one_else_may_execute_any_function_of_ours(stack: Stack, role: str) -
     assert [row["name"] for row in allowed] == (["smsretry.clock()"] if role == "authenticated" else [])
 
 
-def test_this_file_knows_every_public_function(stack: Stack) -> None:
-    """Whoever adds one adds its call above."""
+def test_the_schema_files_name_every_public_function(stack: Stack) -> None:
+    """What the package takes for its API is all there is in public, so none escapes the tests above."""
     with stack.connect() as connection:
         found = connection.execute("select proname from pg_proc where pronamespace = 'public'::regnamespace").fetchall()
     assert sorted(row["proname"] for row in found) == sorted(FUNCTIONS)
 
 
 def test_every_function_is_its_caller_s_and_trusts_no_search_path(stack: Stack) -> None:
-    """`security invoker` and an empty search_path: no call borrows the owner's rights or finds another's table."""
+    """`security invoker`, and pg_temp last: no call borrows the owner's rights or finds another's table or type."""
     with stack.connect() as connection:
         wrong = connection.execute(
             """select p.oid::regprocedure::text as name from pg_proc p
                where p.pronamespace in ('public'::regnamespace, 'smsretry'::regnamespace)
-                 and (p.prosecdef or not coalesce('search_path=""' = any (p.proconfig), false))"""
+                 and (p.prosecdef or not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false))"""
         ).fetchall()
     assert wrong == []
 
@@ -439,7 +297,7 @@ def test_a_tenant_writes_no_attempt(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("statement", "denied"),
     [
-        ("select smsretry.close_row(gen_random_uuid(), 'failed', 'x', 1, now())", "function close_row"),
+        ("select smsretry.close_row(null, 'failed', 'x', 1, now())", "function close_row"),
         ("select smsretry.is_sent('{}')", "function is_sent"),
         ("select * from smsretry.claimed_retry", "view claimed_retry"),
         ("create function smsretry.clock2() returns int language sql as 'select 1'", "schema smsretry"),
@@ -478,250 +336,3 @@ def test_the_backend_may_not_replace_the_clock(scene: Scene) -> None:
     with acting_as(connection, "service_role"):
         statement = "create or replace function smsretry.clock() returns timestamptz language sql as 'select now()'"
         assert "permission denied" in _refused(connection, statement)
-
-
-# Odd arguments
-
-
-INJECTION = "'); drop table public.sms_retry_queue; --"
-
-
-@pytest.mark.parametrize("limit", [0, -1, -2147483648])
-def test_a_claim_of_none_or_fewer_takes_none(scene: Scene, limit: int) -> None:
-    """Nothing, and no error."""
-    before = scene.everything()
-    response = scene.call("service_role", "claim_due_sms_retries", {"limit_count": limit})
-    assert (response.status_code, response.json()) == (200, [])
-    assert scene.everything() == before
-
-
-def test_a_claim_of_very_many_takes_at_most_five_hundred(scene: Scene) -> None:
-    """PostgREST truncates answers at 1000 rows: what it cut off would be claimed and never sent."""
-    with scene.business.connection.transaction():
-        for _ in range(520):
-            scene.business.due_text()
-    response = scene.call("service_role", "claim_due_sms_retries", {"limit_count": 2147483647})
-    assert len(response.json()) == 500
-    found = scene.business.connection.execute(
-        """select count(*) as n from sms_retry_queue
-           where status = 'processing' and in_doubt_since is null and claimed_at > %s""",
-        [scene.stack.now() - timedelta(minutes=5)],
-    ).fetchone()
-    assert found == {"n": 500}
-
-
-@pytest.mark.parametrize("limit", [2147483648, "many", INJECTION, 1.5, [1], {"a": 1}, True])
-def test_a_limit_that_is_no_integer_is_refused(scene: Scene, limit: object) -> None:
-    """400, and nothing is claimed."""
-    before = scene.everything()
-    response = scene.call("service_role", "claim_due_sms_retries", {"limit_count": limit})
-    assert response.status_code == 400
-    assert response.json()["code"] in ("22P02", "22003")
-    assert scene.everything() == before
-
-
-def test_a_claim_without_a_number_takes_fifty(scene: Scene) -> None:
-    """Null is the default."""
-    response = scene.call("service_role", "claim_due_sms_retries", {"limit_count": None})
-    assert [row["id"] for row in response.json()] == [str(scene.due)]
-
-
-@pytest.mark.parametrize("minutes", [None, 0, -1])
-def test_recovery_needs_a_time_that_outlasts_a_send(scene: Scene, minutes: int | None) -> None:
-    """A zero would take every live claim from its worker."""
-    before = scene.everything()
-    response = scene.call("service_role", "recover_stuck_sms_retries", {"stale_minutes": minutes})
-    assert (response.status_code, response.json()["code"]) == (400, "SR422")
-    assert scene.everything() == before
-
-
-def test_recovery_after_a_very_long_time_recovers_nothing(scene: Scene) -> None:
-    """4083 years."""
-    response = scene.call("service_role", "recover_stuck_sms_retries", {"stale_minutes": 2147483647})
-    assert (response.status_code, response.json()) == (200, [])
-
-
-NULLS = {
-    ("queue_sms_retry", "send_log_id"): "SR404",
-    ("queue_sms_retry", "attempt_count"): "SR422",
-    ("queue_sms_retry", "max_attempts"): "SR422",
-    ("claim_sms_retry", "retry_id"): [],
-    ("begin_sms_attempt", "retry_id"): "lost",
-    ("begin_sms_attempt", "attempt_id"): "SR422",
-    ("finish_sms_attempt", "retry_id"): "not applied",
-    ("finish_sms_attempt", "claim_no"): "not applied",
-    ("finish_sms_attempt", "attempt_id"): "not applied",
-    ("finish_sms_attempt", "outcome"): "SR422",
-    ("finish_sms_attempt", "next_status"): "SR422",
-    ("finish_sms_attempt", "retry_in"): "SR422",
-    ("defer_sms_retry", "retry_id"): False,
-    ("defer_sms_retry", "claim_no"): False,
-    ("end_sms_retry", "retry_id"): False,
-    ("end_sms_retry", "claim_no"): False,
-    ("end_sms_retry", "final_status"): "SR422",
-    ("end_sms_retry", "error"): "SR422",
-    ("set_sms_state_stop", "state"): "SR422",
-    ("record_sms_consent", "phone"): "SR422",
-    ("record_sms_consent", "consent"): "SR422",
-    ("record_sms_consent", "source"): "SR422",
-}
-"""What a null comes to: an error's code, or the answer of a worker that lost its claim."""
-
-
-def _in_short(response: httpx.Response) -> object:
-    """An error's code, or the answer in a word."""
-    answer = response.json()
-    if response.status_code == 400:
-        return answer["code"]
-    match answer:
-        case [{"verdict": verdict}]:
-            return verdict
-        case [{"applied": applied}]:
-            return "applied" if applied else "not applied"
-        case _:
-            return answer
-
-
-@pytest.mark.parametrize(("function", "name"), NULLS)
-def test_a_null_where_a_value_is_needed_changes_nothing(scene: Scene, function: str, name: str) -> None:
-    """Refused, or answered as a lost claim."""
-    before = scene.everything()
-    response = scene.call("service_role", function, scene.arguments(function) | {name: None})
-    assert response.status_code in (200, 400)
-    assert _in_short(response) == NULLS[function, name]
-    assert scene.everything() == before
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            "claim_no",
-        ),
-        pytest.param(
-            "send_before",
-        ),
-    ],
-)
-def test_a_send_does_not_begin_without_a_fence_or_a_window(scene: Scene, name: str) -> None:
-    """What is missing is never a licence to send."""
-    arguments = scene.arguments("begin_sms_attempt") | {name: None}
-    response = scene.call("service_role", "begin_sms_attempt", arguments)
-    assert _in_short(response) != "go"
-
-
-def test_a_send_that_is_under_way_does_not_begin_again_for_a_caller_without_an_attempt(scene: Scene) -> None:
-    """Two texts would go out."""
-    arguments = scene.arguments("begin_sms_attempt") | {
-        "retry_id": str(scene.begun), "claim_no": scene.begun_no, "attempt_id": None
-    }  # fmt: skip
-    response = scene.call("service_role", "begin_sms_attempt", arguments)
-    assert _in_short(response) != "go"
-
-
-def test_a_row_is_not_deferred_without_a_time(scene: Scene) -> None:
-    """A deferral for quiet hours that ends at once is none."""
-    before = scene.everything()
-    arguments = scene.arguments("defer_sms_retry") | {"until": None}
-    scene.call("service_role", "defer_sms_retry", arguments)
-    assert scene.everything() == before
-
-
-def test_no_row_fails_without_a_reason(scene: Scene) -> None:
-    """Every row that is given up says why (G1)."""
-    arguments = scene.arguments("finish_sms_attempt") | {"next_status": "failed", "error": None}
-    scene.call("service_role", "finish_sms_attempt", arguments)
-    row = scene.business.row(scene.begun)
-    assert row["status"] != "failed" or row["last_error"] is not None
-
-
-def test_a_deferral_to_a_time_that_has_come_may_be_repeated(scene: Scene) -> None:
-    """Its answer was lost; the second call must not say that the claim was."""
-    arguments = scene.arguments("defer_sms_retry") | {"until": scene.at(seconds=-1)}
-    assert scene.call("service_role", "defer_sms_retry", arguments).json() is True
-    assert scene.call("service_role", "defer_sms_retry", arguments).json() is True
-
-
-WORDS = [
-    ("queue_sms_retry", "reason"),
-    ("finish_sms_attempt", "outcome"),
-    ("finish_sms_attempt", "next_status"),
-    ("finish_sms_attempt", "reason"),
-    ("finish_sms_attempt", "twilio_sid"),
-    ("defer_sms_retry", "reason"),
-    ("end_sms_retry", "final_status"),
-    ("queue_sms_retry", "message_class"),
-    ("record_sms_consent", "consent"),
-    ("record_sms_consent", "phone"),
-]
-TEXTS = [
-    ("queue_sms_retry", "error", "last_error"),
-    ("finish_sms_attempt", "error", "last_error"),
-    ("defer_sms_retry", "why", "why"),
-    ("end_sms_retry", "error", "last_error"),
-    ("begin_sms_attempt", "quiet_hours_rule", "quiet_hours_rule"),
-]
-ODD = [INJECTION, '%s %(x)s {} \\ "', "é😀", "'"]
-
-
-@pytest.mark.parametrize(("function", "name"), WORDS)
-@pytest.mark.parametrize("value", [*ODD, "", "null"])
-def test_a_word_that_is_none_of_the_known_ones_is_refused(scene: Scene, function: str, name: str, value: str) -> None:
-    """400, and nothing changed."""
-    before = scene.everything()
-    response = scene.call("service_role", function, scene.arguments(function) | {name: value})
-    assert response.status_code == 400
-    assert response.json()["code"] in ("SR422", "23514")
-    assert scene.everything() == before
-
-
-@pytest.mark.parametrize(("function", "name", "column"), TEXTS)
-@pytest.mark.parametrize("value", ODD)
-def test_a_text_is_kept_as_it_is_whatever_is_in_it(
-    scene: Scene, function: str, name: str, column: str, value: str
-) -> None:
-    """Parameters are values; none is ever part of a statement."""
-    response = scene.call("service_role", function, scene.arguments(function) | {name: value})
-    assert response.status_code == 200
-    table = "sms_send_attempts" if column == "quiet_hours_rule" else "sms_retry_queue"
-    query = sql.SQL("select 1 from {} where {} = %s").format(sql.Identifier(table), sql.Identifier(column))
-    assert len(scene.business.connection.execute(query, [value]).fetchall()) == 1
-
-
-@pytest.mark.parametrize(
-    ("function", "name", "value", "code"),
-    [
-        ("claim_sms_retry", "retry_id", INJECTION, "22P02"),
-        ("queue_sms_retry", "send_log_id", "", "22P02"),
-        ("queue_sms_retry", "retry_in", INJECTION, "22007"),
-        ("queue_sms_retry", "scheduled_for", INJECTION, "22007"),
-        ("queue_sms_retry", "attempt_count", -1, "23514"),
-        ("begin_sms_attempt", "claim_no", 2**63, "22003"),
-        ("defer_sms_retry", "until", "2027-02-30", "22008"),
-        ("end_sms_retry", "error", "a\x00b", "22P05"),
-    ],
-)
-def test_a_value_of_the_wrong_kind_is_refused(scene: Scene, function: str, name: str, value: object, code: str) -> None:
-    """With PostgreSQL's code for it, and nothing changed."""
-    before = scene.everything()
-    response = scene.call("service_role", function, scene.arguments(function) | {name: value})
-    assert (response.status_code, response.json()["code"]) == (400, code)
-    assert scene.everything() == before
-
-
-def test_a_text_past_its_attempts_is_failed_and_gets_no_row(scene: Scene) -> None:
-    """With the error of its last attempt."""
-    arguments = scene.arguments("queue_sms_retry") | {"attempt_count": 3}
-    assert scene.call("service_role", "queue_sms_retry", arguments).json()[0]["result"] == "attempts_exhausted"
-    log = scene.business.connection.execute("select * from send_logs where id = %s", [scene.text]).fetchone()
-    assert log is not None
-    assert (log["status"], log["error_message"]) == ("failed", "Twilio was down")
-
-
-def test_a_text_that_still_waits_is_not_called_failed(scene: Scene) -> None:
-    """A live row sends it yet: the caller's own count of attempts does not make it failed."""
-    waiting = scene.business.log_of(scene.due)
-    arguments = scene.arguments("queue_sms_retry") | {"attempt_count": 3, "send_log_id": str(waiting["id"])}
-    scene.call("service_role", "queue_sms_retry", arguments)
-    live = scene.business.row(scene.due)["status"] in ("pending", "processing")
-    assert not (live and scene.business.log_of(scene.due)["status"] == "failed")

@@ -14,12 +14,10 @@ from starlette.routing import Route
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueMismatch, QueueRefused, QueueUnreachable
-from smsretry.gate import Gate
 from smsretry.local.process.http import LocalServer, free_port
 from smsretry.local.stack import Stack
-from smsretry.retry.models import ItemResult
-from smsretry.run import process_due
 from smsretry.settings import Settings
+from tests.builders import results_of, run_over
 from tests.conftest import Business
 
 
@@ -131,8 +129,7 @@ def test_twilio_is_not_there(
     """Nothing left, so nothing is in doubt and no attempt is used: the text goes out a minute later."""
     row = business.due_text()
     with TwilioSender(changed(settings, twilio_base_url=f"http://127.0.0.1:{free_port()}")) as nowhere:
-        (result,) = process_due(queue, nowhere, Gate(), limit=1)
-    assert isinstance(result, ItemResult)
+        (result,) = results_of(run_over(queue, nowhere), limit=1)
     assert (result.fate, result.detail) == (
         "RetryScheduled",
         "Twilio could not be reached: the connection failed before the request left",
@@ -147,7 +144,6 @@ def test_twilio_refuses_the_credentials(
     """The text waits, unharmed, for somebody to mend them."""
     row = business.due_text()
     with TwilioSender(changed(settings, twilio_auth_token="wrong")) as locked_out:
-        (result,) = process_due(queue, locked_out, Gate(), limit=1)
-    assert isinstance(result, ItemResult)
+        (result,) = results_of(run_over(queue, locked_out), limit=1)
     assert (result.fate, result.detail, result.code) == ("RetryScheduled", "Twilio 20003: Permission Denied", 20003)
     assert business.row(row)["attempt_count"] == 0

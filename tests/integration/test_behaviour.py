@@ -1,32 +1,28 @@
-"""B1 to B10: what a text may expect, on real Postgres through real HTTP, with Twilio's stand-in."""
+"""What a text may expect, on real Postgres through real HTTP, with Twilio's stand-in."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.errors import UnforeseenError
-from smsretry.gate import Gate
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError, SendFault
 from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.models import ItemResult, Text
 from smsretry.retry.outcome import Outcome
-from smsretry.run import ItemError, process_due
-from tests.conftest import BODY, PHONE, Business
+from smsretry.run import ItemFailed, run_once
+from tests.builders import BODY, PHONE, begin, results_of, run_over
+from tests.conftest import Business
 
 PASSING = JsonError(21702, http_status=400)
 
 
 def run(queue: SupabaseQueue, sender: TwilioSender) -> list[ItemResult]:
     """One run; every row must come to something."""
-    items = list(process_due(queue, sender, Gate(), limit=50))
-    assert all(isinstance(item, ItemResult) for item in items), items
-    return [item for item in items if isinstance(item, ItemResult)]
+    return results_of(run_over(queue, sender))
 
 
 def minutes_until_due(stack: Stack, row: dict[str, Any]) -> float:
@@ -35,7 +31,7 @@ def minutes_until_due(stack: Stack, row: dict[str, Any]) -> float:
     return round(wait.total_seconds() / 60, 1)
 
 
-def test_b1_a_text_that_fails_for_a_moment_is_tried_again_after_1_then_5_then_15_minutes(
+def test_a_text_that_fails_for_a_moment_is_tried_again_after_1_then_5_then_15_minutes(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """The first minute is given on entry, the rest by each failed retry."""
@@ -53,7 +49,7 @@ def test_b1_a_text_that_fails_for_a_moment_is_tried_again_after_1_then_5_then_15
     assert waits == [1, 5, 15]
 
 
-def test_b2_after_three_sends_the_row_and_its_send_log_are_failed_with_the_last_error(
+def test_after_three_sends_the_row_and_its_send_log_are_failed_with_the_last_error(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """What counts is the number of sends, so the number of requests is checked too."""
@@ -73,7 +69,7 @@ def test_b2_after_three_sends_the_row_and_its_send_log_are_failed_with_the_last_
 
 
 @pytest.mark.parametrize("refusal", [JsonError(20429, http_status=429), JsonError(20003, http_status=401)])
-def test_b2_only_a_send_that_was_really_made_counts(
+def test_only_a_send_that_was_really_made_counts(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, refusal: SendFault
 ) -> None:
     """A rate limit or a wrong credential is no send, and never uses up a text's attempts."""
@@ -87,7 +83,7 @@ def test_b2_only_a_send_that_was_really_made_counts(
 
 
 @pytest.mark.parametrize("consent", ["opted_out", "unknown"])
-def test_b3_nobody_without_consent_is_texted(
+def test_nobody_without_consent_is_texted(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, consent: str
 ) -> None:
     """Row and send log end with the reason."""
@@ -99,7 +95,7 @@ def test_b3_nobody_without_consent_is_texted(
     assert not stack.twilio.ledger.entries()
 
 
-def test_b3_consent_is_read_when_the_send_begins_and_not_when_the_row_was_claimed(
+def test_consent_is_read_when_the_send_begins_and_not_when_the_row_was_claimed(
     stack: Stack, business: Business, queue: SupabaseQueue
 ) -> None:
     """An opt-out between claim and send wins, and the consent a send was made under is on record."""
@@ -110,16 +106,13 @@ def test_b3_consent_is_read_when_the_send_begins_and_not_when_the_row_was_claime
            where id = (select customer_id from sms_retry_queue where id = %s)""",
         [leaves],
     )
-    begun = [
-        queue.begin(claims[row], uuid4(), send_before=stack.now() + timedelta(hours=1), rule="r", first_send=False)
-        for row in (stays, leaves)
-    ]
-    assert [answer.verdict for answer in begun] == ["go", "ended"]
+    begun = [begin(queue, claims[row]) for row in (stays, leaves)]
+    assert [each.answer for each in begun] == ["go", "ended"]
     assert [attempt["consent_status"] for attempt in business.attempts_of(stays)] == ["opted_in"]
     assert business.attempts_of(leaves) == []
 
 
-def test_b4_at_night_a_text_waits_for_the_morning_and_loses_no_attempt(
+def test_at_night_a_text_waits_for_the_morning_and_loses_no_attempt(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """Noon in New York is 7 in the morning in Honolulu."""
@@ -133,7 +126,7 @@ def test_b4_at_night_a_text_waits_for_the_morning_and_loses_no_attempt(
     assert [result.fate for result in run(queue, sender)] == ["Sent"]
 
 
-def test_b4_a_text_whose_window_closes_between_claim_and_send_is_not_sent(
+def test_a_text_whose_window_closes_between_claim_and_send_is_not_sent(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """The window is checked again, by the database's clock, as the send begins."""
@@ -147,7 +140,7 @@ def test_b4_a_text_whose_window_closes_between_claim_and_send_is_not_sent(
     assert business.row(row)["attempt_count"] == 0
 
 
-def test_b5_a_row_whose_worker_died_before_the_send_is_free_again_after_ten_minutes(
+def test_a_row_whose_worker_died_before_the_send_is_free_again_after_ten_minutes(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """It costs no attempt."""
@@ -161,7 +154,7 @@ def test_b5_a_row_whose_worker_died_before_the_send_is_free_again_after_ten_minu
     assert [result.fate for result in run(queue, sender)] == ["Sent"]
 
 
-def test_b6_two_workers_never_hold_the_same_row(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+def test_two_workers_never_hold_the_same_row(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """Eight claimers at once, each for ten of a hundred."""
     rows = {business.due_text() for _ in range(100)}
     with ThreadPoolExecutor(8) as pool:
@@ -172,7 +165,7 @@ def test_b6_two_workers_never_hold_the_same_row(stack: Stack, business: Business
     assert set(claimed) <= rows
 
 
-def test_b7_a_sent_text_is_completed_and_its_send_log_has_twilios_name_for_it(
+def test_a_sent_text_is_completed_and_its_send_log_has_twilios_name_for_it(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """Row, attempt and send log change together."""
@@ -202,7 +195,7 @@ class Stumbling(TwilioSender):
         return super().send(text)
 
 
-def test_b8_one_bad_row_never_stops_the_others(
+def test_one_bad_row_never_stops_the_others(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """Nor does a bug: a text that met one while it was sent is in doubt, and nobody's number is in its message."""
@@ -215,7 +208,7 @@ def test_b8_one_bad_row_never_stops_the_others(
     assert "555" not in business.row(bad)["last_error"]
 
 
-def test_b8_an_error_nobody_foresaw_fails_its_row_with_its_message(
+def test_an_error_nobody_foresaw_fails_its_row_with_its_message(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here the zone data itself breaks, before anything is sent."""
@@ -225,13 +218,14 @@ def test_b8_an_error_nobody_foresaw_fails_its_row_with_its_message(
 
     row = business.due_text()
     monkeypatch.setattr("smsretry.data.place", broken)
-    (item,) = process_due(queue, sender, Gate(), limit=50)
-    assert isinstance(item, ItemError)
-    assert isinstance(item.error, UnforeseenError)
+    (item,), summary = run_once(run_over(queue, sender), limit=50)
+    assert isinstance(item, ItemFailed)
+    assert item.why.startswith(f"Row {row}: Unforeseen OSError at ")
+    assert summary.errors == 1
     ended = business.row(row)
     assert ended["status"] == "failed"
     assert "OSError" in ended["last_error"]
-    assert PHONE not in ended["last_error"] + str(item.error)
+    assert PHONE not in ended["last_error"] + item.why
 
 
 @pytest.mark.parametrize(
@@ -241,7 +235,7 @@ def test_b8_an_error_nobody_foresaw_fails_its_row_with_its_message(
         ("send_logs", "Send log not found"),
     ],
 )
-def test_b10_a_text_without_its_customer_or_send_log_fails_with_that_reason(
+def test_a_text_without_its_customer_or_send_log_fails_with_that_reason(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, missing: str, why: str
 ) -> None:
     """They may be deleted while a text waits."""
@@ -261,7 +255,7 @@ def test_b10_a_text_without_its_customer_or_send_log_fails_with_that_reason(
         ("+9991234567", "Phone number has no known country code"),
     ],
 )
-def test_b10_a_text_to_no_usable_number_fails_with_that_reason(
+def test_a_text_to_no_usable_number_fails_with_that_reason(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, phone: str | None, why: str
 ) -> None:
     """The reason never quotes the number."""

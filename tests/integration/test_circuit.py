@@ -7,21 +7,13 @@ import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.gate import Gate
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError, JsonError
-from smsretry.retry.models import ItemResult
-from smsretry.run import CONCURRENCY, process_due
+from smsretry.run import CONCURRENCY
 from smsretry.settings import Settings
+from tests.builders import PHONE, fates_of, run, run_over
 from tests.conftest import Business
-
-
-def run(queue: SupabaseQueue, sender: TwilioSender, gate: Gate | None = None) -> list[str]:
-    """One run; what each row came to."""
-    items = list(process_due(queue, sender, gate or Gate(), limit=50))
-    assert all(isinstance(item, ItemResult) for item in items), items
-    return [item.fate for item in items if isinstance(item, ItemResult)]
 
 
 def test_a_refused_account_stops_the_run_and_costs_no_text_anything(
@@ -31,11 +23,11 @@ def test_a_refused_account_stops_the_run_and_costs_no_text_anything(
     rows = [business.due_text() for _ in range(40)]
     due = {row: business.row(row)["scheduled_for"] for row in rows}
     stack.twilio.fail(JsonError(20003, http_status=401), times=None)
-    gate = Gate()
-    fates = run(queue, sender, gate)
+    refused = run_over(queue, sender)
+    fates = fates_of(refused)
     assert (
-        gate.circuit
-        == "Twilio refuses the account, not the text: Twilio 20003: Permission Denied. Run `smsretry doctor`"
+        refused.gate.circuit
+        == "The account is refused, not the text: Twilio 20003: Permission Denied. Run `smsretry doctor`"
     )
     assert fates.count("GivenBack") >= 40 - 2 * CONCURRENCY
     untouched = [row for row in rows if business.row(row)["scheduled_for"] == due[row]]
@@ -87,10 +79,10 @@ def test_twilio_out_of_reach_stops_the_run_after_three(
     rows = [business.due_text() for _ in range(40)]
     nowhere = Settings.model_validate({**settings.model_dump(), "twilio_base_url": f"http://127.0.0.1:{free_port()}"})
     with TwilioSender(nowhere) as sender:
-        gate = Gate()
-        fates = run(queue, sender, gate)
-    assert gate.circuit is not None
-    assert "Twilio could not be reached" in gate.circuit
+        unreached = run_over(queue, sender)
+        fates = fates_of(unreached)
+    assert unreached.gate.circuit is not None
+    assert "Twilio could not be reached" in unreached.gate.circuit
     assert fates.count("GivenBack") >= 40 - 3 - CONCURRENCY
     assert all(business.row(row)["attempt_count"] == 0 for row in rows)
 
@@ -98,13 +90,13 @@ def test_twilio_out_of_reach_stops_the_run_after_three(
 def test_twilio_asking_to_go_slower_stops_the_run_but_not_the_next(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """Retry-After is honoured, up to a quarter of an hour, and costs no attempt."""
+    """Retry-After is honored, up to a quarter of an hour, and costs no attempt."""
     rows = [business.due_text() for _ in range(30)]
     stack.twilio.fail(JsonError(20429, http_status=429, retry_after=timedelta(minutes=4)))
-    gate = Gate()
-    fates = run(queue, sender, gate)
+    slower = run_over(queue, sender)
+    fates = fates_of(slower)
     assert fates.count("RetryScheduled") == 1
-    assert gate.circuit is None
+    assert slower.gate.circuit is None
     (slowed,) = [row for row in rows if business.row(row)["reason"] == "rate_limit"]
     wait = business.row(slowed)["scheduled_for"] - stack.now()
     assert timedelta(minutes=3, seconds=50) < wait <= timedelta(minutes=4)
@@ -118,9 +110,9 @@ def test_a_stopped_run_gives_back_at_once_what_it_has_not_begun(
     """A deploy costs a text a minute, not ten."""
     for _ in range(20):
         business.due_text()
-    gate = Gate()
-    gate.stop("This run was asked to stop (SIGTERM)")
-    assert set(run(queue, sender, gate)) == {"GivenBack"}
+    stopped = run_over(queue, sender)
+    stopped.gate.stop("This run was asked to stop (SIGTERM)")
+    assert set(fates_of(stopped)) == {"GivenBack"}
     assert not stack.twilio.ledger.entries()
     assert run(queue, sender).count("Sent") == 20
 
@@ -136,7 +128,7 @@ def test_twilio_may_keep_a_text_no_longer_than_it_is_wanted_or_permitted(
         "update sms_retry_queue set expires_at = smsretry.clock() + interval '10 minutes' where id = %s", [soon]
     )
     run(queue, sender)
-    (late,) = stack.twilio.ledger.entries("+12125550123")
+    (late,) = stack.twilio.ledger.entries(PHONE)
     (short,) = stack.twilio.ledger.entries("+12125550124")
     assert late.validity_period is not None
     assert short.validity_period is not None

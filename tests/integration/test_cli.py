@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 from smsretry.cli import app
 from smsretry.errors import MigrationError, SettingsError
 from smsretry.local.stack import Stack
-from smsretry.settings import Settings
-from tests.conftest import PHONE, Business
+from tests.builders import PHONE, forget_settings
+from tests.conftest import Business
 
 Command = Callable[..., Result]
 
@@ -20,8 +20,7 @@ def command(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command with the stack's settings, changed as told; None takes one away."""
 
     def run(*arguments: str, stdin: str | None = None, **changes: str | None) -> Result:
-        for name in Settings.model_fields:
-            monkeypatch.delenv(name.upper(), raising=False)
+        forget_settings(monkeypatch)
         for name, value in {**stack.environment(), **changes}.items():
             if value is not None:
                 monkeypatch.setenv(name, value)
@@ -36,7 +35,7 @@ def test_process_makes_one_run_and_shows_what_became_of_each_text(business: Busi
     good, bad = business.due_text(), business.due_text(phone=None)
     result = command("process")
     assert result.exit_code == 0
-    assert re.search(rf"{good} │ Sent +│ Accepted by Twilio as SM", result.output)
+    assert re.search(rf"{good} │ Sent +│ Accepted as SM", result.output)
     assert re.search(rf"{bad} │ Failed +│ Customer has no phone number", result.output)
     assert "recovered 0, claimed 2: sent 1, failed 1 in " in result.output
 

@@ -14,41 +14,26 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from smsretry import data
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.data import table
 from smsretry.errors import InputError
-from smsretry.gate import Gate
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
-from smsretry.retry.models import Begun, Claim, ItemResult
-from smsretry.run import process_due
-from tests.conftest import BODY, PHONE, Business
+from smsretry.retry.models import Claim
+from tests.builders import BODY, PHONE, begin, give_up, refused, results_of, run, run_over
+from tests.conftest import Business
 
 OTHER_PHONE = "+12125550188"
 LATER = timedelta(hours=1)
 UNSUBSCRIBED = JsonError(21610, http_status=400, message=f"Attempt to send to unsubscribed recipient: {PHONE}")
-NUMBER_CODES = [(int(row["code"]), row["phone_status"]) for row in data.table("phone_status")]
+NUMBER_CODES = [(int(row["code"]), row["phone_status"]) for row in table("twilio_errors") if row["phone_status"]]
 
 
-def run(queue: SupabaseQueue, sender: TwilioSender) -> list[str]:
-    """One run; what each row came to."""
-    items = list(process_due(queue, sender, Gate(), limit=50))
-    assert all(isinstance(item, ItemResult) for item in items), items
-    return [item.fate for item in items if isinstance(item, ItemResult)]
-
-
-def begin(stack: Stack, queue: SupabaseQueue, claim: Claim, attempt: UUID | None = None) -> Begun:
-    """Begin, with an hour left in the window."""
-    closes = stack.now() + timedelta(hours=1)
-    return queue.begin(claim, attempt or uuid4(), send_before=closes, rule="test", first_send=False)
-
-
-def refused(queue: SupabaseQueue, claim: Claim, attempt: UUID) -> None:
+def unsubscribed(queue: SupabaseQueue, claim: Claim, attempt: UUID) -> None:
     """Twilio refused it for good, because the recipient is unsubscribed."""
-    queue.finish(
-        claim, attempt, outcome="rejected", next_status="failed", error="Twilio 21610", code=21610, opted_out=True
-    )
+    queue.finish(claim, attempt, refused(21610), give_up("Twilio 21610", 21610, opted_out=True))
 
 
 def waiting(business: Business, customer: UUID, *, due: timedelta = LATER) -> UUID:
@@ -89,7 +74,7 @@ def neighbour(stack: Stack, business: Business) -> Business:
 
 
 def test_an_attempt_keeps_the_consent_it_was_begun_under_and_where_that_is_known_from(
-    stack: Stack, business: Business, queue: SupabaseQueue
+    stack: Stack, business: Business, queue: SupabaseQueue, operators: SupabaseOperators
 ) -> None:
     """As it was when the send began: not when the row was claimed, and not as it became afterwards."""
     customer = business.customer(consent="unknown")
@@ -101,8 +86,8 @@ def test_an_attempt_keeps_the_consent_it_was_begun_under_and_where_that_is_known
            where id = %s""",
         [given, customer],
     )
-    assert begin(stack, queue, claim).verdict == "go"
-    queue.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
+    assert begin(queue, claim).answer == "go"
+    operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
     (attempt,) = business.attempts_of(row)
     kept = attempt["consent_status"], attempt["consent_at"], attempt["consent_source"]
     assert kept == ("opted_in", given, "web form 7")
@@ -115,16 +100,16 @@ def test_an_opt_out_that_is_being_written_is_waited_for(stack: Stack, business: 
     with ThreadPoolExecutor(1) as pool:
         with business.connection.transaction():
             business.connection.execute("update customers set sms_consent_status = 'opted_out'")
-            begun = pool.submit(begin, stack, queue, claim)
+            begun = pool.submit(begin, queue, claim)
             with pytest.raises(StillWaiting):
                 begun.result(timeout=0.3)
-        assert (begun.result().verdict, begun.result().reason) == ("ended", "Customer opted out")
+        assert (begun.result().answer, begun.result().why) == ("ended", "Customer opted out")
     assert ending(business, row) == ("cancelled", "Customer opted out")
     assert business.attempts_of(row) == []
 
 
 def test_an_opt_out_waits_for_a_send_that_is_being_begun(
-    stack: Stack, business: Business, queue: SupabaseQueue
+    stack: Stack, business: Business, queue: SupabaseQueue, operators: SupabaseOperators
 ) -> None:
     """Here the send was first: it is on record as begun when the opt-out is, and is not called cancelled."""
     row = business.due_text()
@@ -135,7 +120,7 @@ def test_an_opt_out_waits_for_a_send_that_is_being_begun(
                 "select * from begin_sms_attempt(%s, %s, %s, %s, 'test')",
                 [row, claim.claim_no, uuid4(), stack.now() + LATER],
             )
-            said = pool.submit(queue.record_consent, PHONE, consent="opted_out", source="letter", business_id=None)
+            said = pool.submit(operators.record_consent, PHONE, consent="opted_out", source="letter", business_id=None)
             with pytest.raises(StillWaiting):
                 said.result(timeout=0.3)
         assert (said.result().customers, said.result().cancelled) == (1, 0)
@@ -239,11 +224,11 @@ def test_a_text_that_was_claimed_before_21610_came_is_refused_as_it_begins(
     rows = [business.due_text(), business.due_text()]
     first, second = queue.claim_due(2)
     attempt = uuid4()
-    begin(stack, queue, first, attempt)
-    refused(queue, first, attempt)
+    begin(queue, first, attempt)
+    unsubscribed(queue, first, attempt)
     assert business.row(second.id)["status"] == "processing"
-    answer = begin(stack, queue, second)
-    assert (answer.verdict, answer.reason) == ("ended", "Customer opted out")
+    answer = begin(queue, second)
+    assert (answer.answer, answer.why) == ("ended", "Customer opted out")
     assert {business.row(row)["status"] for row in rows} == {"failed", "cancelled"}
     assert business.attempts_of(second.id) == []
 
@@ -257,23 +242,23 @@ def test_21610_concerns_the_number_that_was_texted_not_the_one_the_customer_has_
     new = business.customer(phone=OTHER_PHONE)
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
-    begin(stack, queue, claim, attempt)
+    begin(queue, claim, attempt)
     business.connection.execute("update customers set phone = %s where id = %s", [OTHER_PHONE, customer])
-    refused(queue, claim, attempt)
+    unsubscribed(queue, claim, attempt)
     assert [consent(business, who)[0] for who in (customer, old, new)] == ["opted_out", "opted_out", "opted_in"]
 
 
 def test_21610_whose_record_is_asked_for_twice_is_recorded_once(
-    stack: Stack, business: Business, queue: SupabaseQueue
+    stack: Stack, business: Business, queue: SupabaseQueue, operators: SupabaseOperators
 ) -> None:
     """The answer was lost on its way: an opt-in that came in between is not taken back."""
     row = business.due_text()
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
-    begin(stack, queue, claim, attempt)
-    refused(queue, claim, attempt)
-    queue.record_consent(PHONE, consent="opted_in", source="START", business_id=business.id)
-    refused(queue, claim, attempt)
+    begin(queue, claim, attempt)
+    unsubscribed(queue, claim, attempt)
+    operators.record_consent(PHONE, consent="opted_in", source="START", business_id=business.id)
+    unsubscribed(queue, claim, attempt)
     assert consent(business, business.row(row)["customer_id"]) == ("opted_in", "START")
     assert len(business.attempts_of(row)) == 1
 
@@ -281,30 +266,30 @@ def test_21610_whose_record_is_asked_for_twice_is_recorded_once(
 def test_21610_from_a_worker_that_lost_its_claim_ends_nobodys_consent(
     stack: Stack, business: Business, queue: SupabaseQueue
 ) -> None:
-    """It changes nothing, as ever (G3)."""
+    """It changes nothing, as ever."""
     row = business.due_text()
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
-    begin(stack, queue, claim, attempt)
+    begin(queue, claim, attempt)
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
-    refused(queue, claim, attempt)
+    unsubscribed(queue, claim, attempt)
     assert consent(business, business.row(row)["customer_id"]) == ("opted_in", None)
     assert business.row(row)["in_doubt_since"] is not None
 
 
 def test_21610_after_a_spoken_opt_out_keeps_the_spoken_ones_record(
-    stack: Stack, business: Business, queue: SupabaseQueue
+    stack: Stack, business: Business, queue: SupabaseQueue, operators: SupabaseOperators
 ) -> None:
     """Who said it first, and when, is the record."""
     row = business.due_text()
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
-    begin(stack, queue, claim, attempt)
-    queue.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
+    begin(queue, claim, attempt)
+    operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
     first = _customer(business, business.row(row)["customer_id"])
     stack.move_clock(timedelta(minutes=1))
-    refused(queue, claim, attempt)
+    unsubscribed(queue, claim, attempt)
     assert _customer(business, first["id"]) == first
 
 
@@ -431,7 +416,7 @@ def test_the_warning_about_a_refused_mark_names_the_row_and_quotes_nobody(
     row = business.due_text()
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
-    begin(stack, queue, claim, attempt)
+    begin(queue, claim, attempt)
     said: list[str] = []
     with stack.connect() as connection, app_rule(business.connection, rule):
         connection.add_notice_handler(
@@ -467,13 +452,18 @@ def test_a_mark_that_met_a_passing_lock_is_made_by_the_repeated_call(
 
 
 def test_a_spoken_opt_out_ends_the_consent_at_that_business_and_cancels_what_waits(
-    stack: Stack, business: Business, neighbour: Business, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack,
+    business: Business,
+    neighbour: Business,
+    queue: SupabaseQueue,
+    operators: SupabaseOperators,
+    sender: TwilioSender,
 ) -> None:
     """Of everybody there who has the number; the answer counts them and their texts."""
     customer, family = business.customer(), business.customer(consent="unknown")
     rows = [waiting(business, customer), waiting(business, family), waiting(business, family)]
     theirs = waiting(neighbour, neighbour.customer())
-    said = queue.record_consent(PHONE, consent="opted_out", source="telephone, Ms Lee", business_id=business.id)
+    said = operators.record_consent(PHONE, consent="opted_out", source="telephone, Ms Lee", business_id=business.id)
     assert (said.customers, said.cancelled) == (2, 3)
     assert consent(business, customer) == consent(business, family) == ("opted_out", "telephone, Ms Lee")
     assert _customer(business, customer)["sms_consent_at"] is not None
@@ -486,37 +476,44 @@ def test_a_spoken_opt_out_ends_the_consent_at_that_business_and_cancels_what_wai
 
 
 def test_an_opt_out_that_names_no_business_is_from_all_of_them(
-    business: Business, neighbour: Business, queue: SupabaseQueue
+    business: Business, neighbour: Business, operators: SupabaseOperators
 ) -> None:
     """Whoever says stop need not know who asks."""
     rows = [waiting(each, each.customer()) for each in (business, neighbour)]
-    said = queue.record_consent(PHONE, consent="opted_out", source="letter", business_id=None)
+    said = operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=None)
     assert (said.customers, said.cancelled) == (2, 2)
     assert [ending(business, row)[0] for row in rows] == ["cancelled", "cancelled"]
     assert consent(neighbour, neighbour.row(rows[1])["customer_id"]) == ("opted_out", "letter")
 
 
-def test_a_repeated_opt_out_keeps_the_first_ones_record(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+def test_a_repeated_opt_out_keeps_the_first_ones_record(
+    stack: Stack, business: Business, operators: SupabaseOperators
+) -> None:
     """And still cancels what was queued since."""
     customer = business.customer()
-    queue.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
+    operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
     first = _customer(business, customer)
     row = waiting(business, customer)
     stack.move_clock(timedelta(days=1))
-    said = queue.record_consent(PHONE, consent="opted_out", source="letter", business_id=None)
+    said = operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=None)
     assert (said.customers, said.cancelled) == (1, 1)
     assert _customer(business, customer) == first
     assert ending(business, row) == ("cancelled", "Customer opted out")
 
 
 def test_an_opt_in_is_given_to_one_business_and_texts_go_out_under_it(
-    stack: Stack, business: Business, neighbour: Business, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack,
+    business: Business,
+    neighbour: Business,
+    queue: SupabaseQueue,
+    operators: SupabaseOperators,
+    sender: TwilioSender,
 ) -> None:
     """The neighbour has none by it, and what an earlier opt-out cancelled stays cancelled."""
     customer, theirs = business.customer(), neighbour.customer(consent="opted_out")
     before = waiting(business, customer)
-    queue.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
-    said = queue.record_consent(PHONE, consent="opted_in", source="paper form", business_id=business.id)
+    operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
+    said = operators.record_consent(PHONE, consent="opted_in", source="paper form", business_id=business.id)
     assert (said.customers, said.cancelled) == (1, 0)
     assert consent(business, customer) == ("opted_in", "paper form")
     assert consent(neighbour, theirs) == ("opted_out", None)
@@ -528,11 +525,11 @@ def test_an_opt_in_is_given_to_one_business_and_texts_go_out_under_it(
     assert business.row(before)["status"] == "cancelled"
 
 
-def test_an_opt_in_without_a_business_is_refused(business: Business, queue: SupabaseQueue) -> None:
+def test_an_opt_in_without_a_business_is_refused(business: Business, operators: SupabaseOperators) -> None:
     """Nobody consents to be texted by everybody."""
     customer = business.customer(consent="unknown")
     with pytest.raises(InputError, match="business_id is missing: consent is given to one business"):
-        queue.record_consent(PHONE, consent="opted_in", source="paper form", business_id=None)
+        operators.record_consent(PHONE, consent="opted_in", source="paper form", business_id=None)
     assert consent(business, customer) == ("unknown", None)
 
 
@@ -550,19 +547,21 @@ NO_WORD: list[tuple[Any, Any, Any]] = [
 ]
 
 
-def test_what_is_no_number_or_no_word_or_has_no_source_is_refused(business: Business, queue: SupabaseQueue) -> None:
+def test_what_is_no_number_or_no_word_or_has_no_source_is_refused(
+    business: Business, operators: SupabaseOperators
+) -> None:
     """With what is needed, quoting nothing; and nobody's consent is changed."""
     customer = business.customer()
     for phone, word, source in NO_WORD:
         with pytest.raises(InputError, match=r"^phone must be E\.164, consent opted_in or opted_out, and") as raised:
-            queue.record_consent(phone, consent=word, source=source, business_id=business.id)
+            operators.record_consent(phone, consent=word, source=source, business_id=business.id)
         assert "555" not in str(raised.value)
     assert consent(business, customer) == ("opted_in", None)
 
 
 @pytest.mark.parametrize("whose", ["an unknown number", "an unknown business", "the neighbour's customer"])
 def test_the_word_of_somebody_unknown_is_refused(
-    business: Business, neighbour: Business, queue: SupabaseQueue, whose: str
+    business: Business, neighbour: Business, operators: SupabaseOperators, whose: str
 ) -> None:
     """A typing error must not look like a recorded opt-out."""
     business.customer()
@@ -573,18 +572,18 @@ def test_the_word_of_somebody_unknown_is_refused(
         "the neighbour's customer": (OTHER_PHONE, business.id),
     }[whose]
     with pytest.raises(InputError, match=r"^No customer has this number") as raised:
-        queue.record_consent(phone, consent="opted_out", source="letter", business_id=at)
+        operators.record_consent(phone, consent="opted_out", source="letter", business_id=at)
     assert phone[2:] not in str(raised.value)
 
 
 def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack, business: Business, queue: SupabaseQueue, operators: SupabaseOperators, sender: TwilioSender
 ) -> None:
     """Evidence of it is still looked for; when there is none, its next begin refuses it."""
     row = business.due_text()
     stack.twilio.fail(DropUnaccepted())
     assert run(queue, sender) == ["InDoubt"]
-    said = queue.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
+    said = operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
     assert (said.customers, said.cancelled) == (1, 0)
     assert business.row(row)["in_doubt_since"] is not None
     fates = []
@@ -598,26 +597,26 @@ def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(
 
 
 def test_a_text_that_was_claimed_before_a_spoken_opt_out_is_refused_as_it_begins(
-    stack: Stack, business: Business, queue: SupabaseQueue
+    stack: Stack, business: Business, queue: SupabaseQueue, operators: SupabaseOperators
 ) -> None:
     """The opt-out does not count it, and it does not go out."""
     row = business.due_text()
     (claim,) = queue.claim_due(1)
-    assert queue.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None).cancelled == 0
+    assert operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None).cancelled == 0
     assert business.row(row)["status"] == "processing"
-    assert begin(stack, queue, claim).verdict == "ended"
+    assert begin(queue, claim).answer == "ended"
     assert ending(business, row) == ("cancelled", "Customer opted out")
 
 
 def test_two_opt_outs_of_the_same_people_at_once_both_end(
-    business: Business, neighbour: Business, queue: SupabaseQueue
+    business: Business, neighbour: Business, operators: SupabaseOperators
 ) -> None:
     """They wait for one another and do not deadlock; each text is cancelled once."""
     rows = [waiting(each, each.customer()) for each in (business, neighbour) for _ in range(4)]
     with ThreadPoolExecutor(6) as pool:
         said = list(
             pool.map(
-                lambda at: queue.record_consent(PHONE, consent="opted_out", source="letter", business_id=at),
+                lambda at: operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=at),
                 [None, business.id, neighbour.id] * 2,
             )
         )
@@ -629,12 +628,11 @@ def test_two_opt_outs_of_the_same_people_at_once_both_end(
 def test_no_number_and_no_body_is_kept_with_what_twilio_said(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, code: int
 ) -> None:
-    """Twilio's own words quote both. Neither is in a row, a send log's error or an attempt (G6)."""
+    """Twilio's own words quote both. Neither is in a row, a send log's error or an attempt."""
     row = business.due_text()
     waiting(business, cast(UUID, business.row(row)["customer_id"]))
     stack.twilio.fail(JsonError(code, http_status=400, message=f"To {PHONE}: {BODY}"))
-    (item,) = process_due(queue, sender, Gate(), limit=1)
-    assert isinstance(item, ItemResult)
+    (item,) = results_of(run_over(queue, sender), limit=1)
     kept = business.connection.execute(
         """select to_jsonb(q)::text as said from sms_retry_queue q
            union all select to_jsonb(a)::text from sms_send_attempts a

@@ -14,26 +14,19 @@ import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.gate import Gate
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.pipeline import process_sms_retry_item
-from smsretry.retry.models import Begun, Claim, ItemResult
+from smsretry.retry.decision import Defer, Resend
+from smsretry.retry.models import Claim
+from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.run import process_due
-from smsretry.words import OutcomeName
-from tests.conftest import PHONE, Business
+from tests.builders import PHONE, begin, give_up, refused, run
+from tests.conftest import Business
 
 FLORIDA = "+13055550123"
 DAY = timedelta(hours=24)
 WHY = "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)"
-
-
-def run(queue: SupabaseQueue, sender: TwilioSender, profile: Profile = DEFAULT) -> list[str]:
-    """One run; what each row came to."""
-    items = list(process_due(queue, sender, Gate(), limit=50, profile=profile))
-    assert all(isinstance(item, ItemResult) for item in items), items
-    return sorted(item.fate for item in items if isinstance(item, ItemResult))
 
 
 def text_to(business: Business, customer: UUID) -> UUID:
@@ -51,13 +44,6 @@ def app_sent(business: Business, customer: UUID, *, at: datetime, channel: str =
         [channel, at, at, log],
     )
     return log
-
-
-def begin(stack: Stack, queue: SupabaseQueue, claim: Claim, attempt: UUID | None = None) -> Begun:
-    """Begin under a cap of three, with an hour left in the window."""
-    closes = stack.now() + timedelta(hours=1)
-    attempt = attempt or uuid4()
-    return queue.begin(claim, attempt, send_before=closes, rule="test", first_send=False, daily_cap=3)
 
 
 # The fourth text
@@ -178,11 +164,11 @@ def test_begin_says_when_there_is_room_and_begins_nothing(
     row = text_to(business, customer)
     (claim,) = queue.claim_due(1)
     before = business.row(row)
-    answer = begin(stack, queue, claim)
-    assert (answer.verdict, answer.free_at, answer.reason) == ("capped", sent[0] + DAY, None)
+    answer = begin(queue, claim, cap=3)
+    assert (answer.answer, answer.reached_at, answer.why) == ("capped", sent[0], None)
     assert business.row(row) == before
     assert business.attempts_of(row) == []
-    assert queue.defer(claim, until=sent[0] + DAY, reason="quiet_hours", why=WHY)
+    assert queue.put_off(claim, Defer(sent[0] + DAY, "quiet_hours", WHY))
 
 
 # What counts, and what does not
@@ -202,7 +188,7 @@ def in_doubt(stack: Stack, business: Business, queue: SupabaseQueue, sender: Twi
 def under_way(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, customer: UUID) -> None:
     text_to(business, customer)
     (claim,) = queue.claim_due(1)
-    assert begin(stack, queue, claim).verdict == "go"
+    assert begin(queue, claim, cap=3).answer == "go"
 
 
 def sent_by_the_application(
@@ -224,19 +210,19 @@ def transactional(stack: Stack, business: Business, queue: SupabaseQueue, sender
 
 
 def rejected(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, customer: UUID) -> None:
-    _end(stack, business, queue, customer, "rejected")
+    _end(business, queue, customer, refused(30003))
 
 
 def not_sent(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, customer: UUID) -> None:
-    _end(stack, business, queue, customer, "not_sent")
+    _end(business, queue, customer, NotSent("It did not go out"))
 
 
-def _end(stack: Stack, business: Business, queue: SupabaseQueue, customer: UUID, outcome: OutcomeName) -> None:
+def _end(business: Business, queue: SupabaseQueue, customer: UUID, outcome: Outcome) -> None:
     text_to(business, customer)
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
-    begin(stack, queue, claim, attempt)
-    queue.finish(claim, attempt, outcome=outcome, next_status="failed", error="It did not go out")
+    begin(queue, claim, attempt, cap=3)
+    queue.finish(claim, attempt, outcome, give_up("It did not go out"))
 
 
 def in_doubt_and_not_found(
@@ -245,7 +231,7 @@ def in_doubt_and_not_found(
     in_doubt(stack, business, queue, sender, customer)
     stack.move_clock(timedelta(minutes=2))
     (claim,) = queue.claim_doubtful(1)
-    assert queue.reconcile(claim, verdict="resend") == "applied"
+    assert queue.reconcile(claim, Resend()) == "applied"
     business.connection.execute("update sms_retry_queue set status = 'cancelled' where id = %s", [claim.id])
 
 
@@ -309,7 +295,7 @@ def test_what_may_have_reached_the_phone_counts(
     event(stack, business, queue, sender, customer)
     text_to(business, customer)
     (claim,) = queue.claim_due(1)
-    assert begin(stack, queue, claim).verdict == "capped"
+    assert begin(queue, claim, cap=3).answer == "capped"
 
 
 @pytest.mark.parametrize("event", UNCOUNTED)
@@ -323,7 +309,7 @@ def test_what_did_not_reach_the_phone_from_this_business_today_does_not_count(
     event(stack, business, queue, sender, customer)
     text_to(business, customer)
     (claim,) = queue.claim_due(1)
-    assert begin(stack, queue, claim).verdict == "go"
+    assert begin(queue, claim, cap=3).answer == "go"
 
 
 def test_a_text_in_doubt_whose_send_log_says_sent_counts_once(
@@ -341,7 +327,7 @@ def test_a_text_in_doubt_whose_send_log_says_sent_counts_once(
     )
     text_to(business, customer)
     (claim,) = queue.claim_due(1)
-    assert begin(stack, queue, claim).verdict == "go"
+    assert begin(queue, claim, cap=3).answer == "go"
 
 
 def test_a_number_that_was_changed_after_the_claim_gets_no_fourth_text(
@@ -387,7 +373,7 @@ def test_of_eight_texts_to_a_number_in_one_run_three_go_out(
         people = [each.customer(phone=FLORIDA) for _ in range(2)]
         for number in range(8):
             text_to(each, people[number % 2])
-    assert run(queue, sender) == ["Deferred"] * 10 + ["Sent"] * 6
+    assert sorted(run(queue, sender)) == ["Deferred"] * 10 + ["Sent"] * 6
     assert len(stack.twilio.ledger.entries(FLORIDA)) == 6
     (said,) = business.connection.execute(
         "select array_agg(distinct why) as why from sms_retry_queue where status = 'pending'"
@@ -409,11 +395,11 @@ def test_of_sends_begun_at_the_same_moment_one_gets_the_last_place(
 
         def at_once(claim: Claim, together: Barrier = together) -> str:
             together.wait()
-            return begin(stack, queue, claim).verdict
+            return begin(queue, claim, cap=3).answer
 
         with ThreadPoolExecutor(6) as pool:
-            verdicts = list(pool.map(at_once, claims))
-        assert sorted(verdicts) == ["capped"] * 5 + ["go"]
+            answers = list(pool.map(at_once, claims))
+        assert sorted(answers) == ["capped"] * 5 + ["go"]
 
 
 @pytest.mark.parametrize("first_cap", [3, None], ids=["both capped", "the first without a cap"])
@@ -429,14 +415,17 @@ def test_a_begin_waits_for_another_ones_end_before_it_counts(
     with ThreadPoolExecutor(1) as pool:
         with business.connection.transaction(force_rollback=first == "rolls back"):
             answer = business.connection.execute(
-                "select verdict from begin_sms_attempt(%s, %s, %s, %s, 'test', daily_cap => %s)",
-                [rows[0], claims[rows[0]].claim_no, uuid4(), stack.now() + timedelta(hours=1), first_cap],
-            ).fetchone()
-            assert answer == {"verdict": "go"}
-            waiting = pool.submit(begin, stack, queue, claims[rows[1]])
+                "select answer from begin_sms_attempt(%s, %s, %s, %s, 'test', cap => %s, cap_since => %s)",
+                [
+                    rows[0], claims[rows[0]].claim_no, uuid4(), stack.now() + timedelta(hours=1),
+                    first_cap, stack.now() - DAY if first_cap else None,
+                ],
+            ).fetchone()  # fmt: skip
+            assert answer == {"answer": "go"}
+            waiting = pool.submit(begin, queue, claims[rows[1]], cap=3)
             with pytest.raises(StillWaiting):
                 waiting.result(timeout=0.3)
-        assert waiting.result().verdict == second
+        assert waiting.result().answer == second
 
 
 def test_a_begin_waits_for_no_other_number(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
@@ -450,11 +439,11 @@ def test_a_begin_waits_for_no_other_number(stack: Stack, business: Business, que
     claims = {claim.id: claim for claim in queue.claim_due(3)}
     with ThreadPoolExecutor(1) as pool, business.connection.transaction():
         business.connection.execute(
-            "select * from begin_sms_attempt(%s, %s, %s, %s, 'test', daily_cap => 3)",
-            [rows[0], claims[rows[0]].claim_no, uuid4(), stack.now() + timedelta(hours=1)],
+            "select * from begin_sms_attempt(%s, %s, %s, %s, 'test', cap => 3, cap_since => %s)",
+            [rows[0], claims[rows[0]].claim_no, uuid4(), stack.now() + timedelta(hours=1), stack.now() - DAY],
         )
         for row in rows[1:]:
-            assert pool.submit(begin, stack, queue, claims[row]).result(timeout=5).verdict == "go"
+            assert pool.submit(begin, queue, claims[row], cap=3).result(timeout=5).answer == "go"
 
 
 def test_the_same_begin_repeated_is_not_capped_by_itself(
@@ -468,5 +457,5 @@ def test_the_same_begin_repeated_is_not_capped_by_itself(
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
     stack.rpc_faults.drop_after_commit("begin_sms_attempt")
-    assert [begin(stack, queue, claim, attempt).verdict for _ in range(2)] == ["go", "go"]
+    assert [begin(queue, claim, attempt, cap=3).answer for _ in range(2)] == ["go", "go"]
     assert len(business.attempts_of(row)) == 1

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,8 @@ import pytest
 
 from smsretry.errors import LocalStackError
 from smsretry.local.postgres.server import EmbeddedPostgres
-from smsretry.local.process.server_user import BINARIES, ServerUser
+from smsretry.local.postgres.server_user import BINARIES, ServerUser
+from tests.processes import ends
 
 _STARTS_ONE_AND_WAITS = """
 import sys, time
@@ -28,16 +28,23 @@ time.sleep(120)
 _ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend PostgreSQL to another user")
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    """A running server with a table of one row; removed at the end."""
-    server = EmbeddedPostgres(tmp_path / "postgres").start()
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A server with a table of one row; removed at the end."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("embedded") / "postgres")
     try:
-        with psycopg.connect(server.url()) as connection:
+        with server, psycopg.connect(server.url()) as connection:
             connection.execute("create table kept as select 'kept'::text as word")
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture
+def server(shared: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
+    """That server, running; what a test does to it ends with the test."""
+    with shared:
+        yield shared
 
 
 @pytest.fixture
@@ -55,17 +62,6 @@ def _word(server: EmbeddedPostgres) -> str:
     return row[0] if row else ""
 
 
-def _ends(pid: int, *, within_seconds: float = 15.0) -> bool:
-    deadline = time.monotonic() + within_seconds
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
-
-
 def test_it_is_postgresql_18_in_utf_8_and_utc(server: EmbeddedPostgres) -> None:
     """The server is the version Supabase is heading for, and its settings depend on nothing of this machine."""
     with psycopg.connect(server.url()) as connection:
@@ -80,7 +76,7 @@ def test_a_stopped_server_is_gone_and_starts_again_on_its_port_with_its_data(ser
     """Stop ends the process; start finds the data."""
     pid, port = server.pid, server.port
     server.stop()
-    assert _ends(pid)
+    assert ends(pid)
     server.start()
     assert (server.port, _word(server)) == (port, "kept")
 
@@ -90,7 +86,7 @@ def test_a_server_killed_with_kill_9_keeps_what_was_committed(server: EmbeddedPo
     with psycopg.connect(server.url()) as connection:
         backend = connection.info.backend_pid
         server.kill()
-        assert _ends(backend)
+        assert ends(backend)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("select 1")
     server.start()
@@ -115,8 +111,11 @@ def test_a_crashs_process_id_that_now_belongs_to_another_process_does_not_preven
     assert _word(server) == "kept"
 
 
-def test_a_second_server_on_the_same_directory_is_refused_with_the_firsts_process_id(server: EmbeddedPostgres) -> None:
+def test_a_second_server_on_the_same_directory_is_refused_with_the_firsts_process_id(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The message names the process and what to do about it."""
+    monkeypatch.setattr("smsretry.local.postgres.data._ENDING_SECONDS", 0.2)
     with pytest.raises(LocalStackError, match=f"process {server.pid}: use that one, or end it"):
         EmbeddedPostgres(server.data_dir).start()
     assert _word(server) == "kept"
@@ -141,7 +140,7 @@ def test_nothing_runs_on_after_its_owner_was_killed_with_kill_9(tmp_path: Path) 
             pid = int(owner.stdout.readline())
             owner.send_signal(signal.SIGKILL)
         server.start()
-        assert _ends(pid)
+        assert ends(pid)
     finally:
         server.remove()
 
@@ -206,32 +205,39 @@ def test_removing_deletes_the_data_and_nothing_else(open_directory: Path) -> Non
 
 
 @_ROOT_ONLY
-def test_under_root_a_hidden_directory_keeps_its_permissions_and_finds_its_data(tmp_path: Path) -> None:
-    """The data goes where the server's user can reach it, and the directory remembers where."""
+def test_under_root_data_in_a_hidden_directory_stays_there_and_the_directory_keeps_its_permissions(
+    tmp_path: Path,
+) -> None:
+    """Nothing is put anywhere else because PostgreSQL's own user cannot come there by itself."""
     hidden = tmp_path / "hidden"
     hidden.mkdir(mode=0o700)
     server = EmbeddedPostgres(hidden).start()
     try:
         server.create_database("kept")
         server.stop()
-        home = Path((hidden / "place").read_text().strip())
+        assert (hidden / "pgdata" / "PG_VERSION").exists()
         assert hidden.stat().st_mode & 0o777 == 0o700
         with EmbeddedPostgres(hidden) as again, psycopg.connect(again.url("kept")):
             pass
     finally:
         server.remove()
-    assert not home.exists()
+    assert not hidden.exists()
 
 
 @_ROOT_ONLY
-def test_under_root_binaries_that_are_hidden_are_copied_to_where_they_can_be_run(
+def test_under_root_binaries_that_are_hidden_are_copied_once_to_where_they_can_be_run(
     tmp_path: Path, open_directory: Path
 ) -> None:
     """A virtual environment below /root is such a place."""
     package = BINARIES.parent.parent
     for source in (package, package.with_suffix(".libs")):
         shutil.copytree(source, tmp_path / source.name, symlinks=True)  # pytest's directory is root's alone
-    user = ServerUser()
-    copied = user.binaries(open_directory, installed=tmp_path / package.name / "pginstall" / "bin")
+    user, hidden = ServerUser(), tmp_path / package.name / "pginstall" / "bin"
+    copied = user.binaries(installed=hidden, copies=open_directory)
     assert copied.is_relative_to(open_directory)
     assert "PostgreSQL" in user.run(copied / "initdb", "--version").stdout
+    (made,) = open_directory.iterdir()
+    before = made.stat().st_ino
+    assert user.binaries(installed=hidden, copies=open_directory) == copied
+    assert made.stat().st_ino == before
+    shutil.rmtree(tmp_path / package.name)

@@ -10,11 +10,9 @@ from smsretry import queue_sms_retry, send_sms
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
-from smsretry.gate import Gate
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
-from smsretry.retry.models import ItemResult
-from smsretry.run import process_due
+from tests.builders import results_of, run, run_over
 from tests.conftest import Business
 
 PASSING = JsonError(21702, http_status=400)
@@ -45,7 +43,7 @@ def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_1_5_a
         wait = business.row(result.retry_id)["scheduled_for"] - stack.now()
         waits.append(round(wait / timedelta(minutes=1)))
         stack.move_clock(wait + timedelta(seconds=1))
-        list(process_due(queue, sender, Gate(), limit=1))
+        run(queue, sender)
     assert waits == [1, 5, 15]
     assert len(business.attempts_of(result.retry_id)) == 4
     assert business.log_of(result.retry_id)["status"] == "failed"
@@ -181,6 +179,5 @@ def test_a_row_the_application_inserted_is_sent(
 ) -> None:
     """With the original columns and no others."""
     row = business.due_text()
-    (result,) = process_due(queue, sender, Gate(), limit=50)
-    assert isinstance(result, ItemResult)
+    (result,) = results_of(run_over(queue, sender))
     assert (result.retry_id, result.fate) == (row, "Sent")

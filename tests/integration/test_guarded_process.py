@@ -1,6 +1,5 @@
 """A guarded command ends with whoever started it."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,25 +11,11 @@ import pytest
 from smsretry.errors import LocalStackError
 from smsretry.local.process import guard
 from smsretry.local.process.guarded_process import GuardedProcess
+from tests.processes import ends, is_alive
 
 _IGNORES_SIGTERM = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
 )
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _ends(pid: int, *, within_seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + within_seconds
-    while _is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not _is_alive(pid)
 
 
 def test_a_command_that_ends_by_itself_gives_its_exit_code(tmp_path: Path) -> None:
@@ -47,7 +32,7 @@ def test_stopping_sends_the_chosen_signal(tmp_path: Path) -> None:
     process = GuardedProcess(["sleep", "60"], log=tmp_path / "log", stop_signal=signal.SIGHUP)
     assert process.poll() is None
     assert process.stop() == 128 + signal.SIGHUP
-    assert not _is_alive(process.pid)
+    assert not is_alive(process.pid)
 
 
 def test_a_command_that_ignores_the_signal_is_killed_after_its_grace(tmp_path: Path) -> None:
@@ -64,7 +49,7 @@ def test_what_a_command_started_ends_with_it(tmp_path: Path) -> None:
     while not process.log_tail():
         time.sleep(0.02)
     process.stop()
-    assert _ends(int(process.log_tail().split()[0]))
+    assert ends(int(process.log_tail().split()[0]))
 
 
 def test_a_command_that_cannot_be_run_is_an_error_with_its_reason(tmp_path: Path) -> None:

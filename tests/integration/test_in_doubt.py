@@ -7,7 +7,6 @@ import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.gate import Gate
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import (
     AcceptThenDrop,
@@ -19,13 +18,14 @@ from smsretry.local.twilio.faults import (
     ListLag,
     SendFault,
 )
-from smsretry.retry.models import ItemResult
-from smsretry.retry.profile import Profile
-from smsretry.run import process_due
-from smsretry.words import InDoubtPolicy
-from tests.conftest import BODY, PHONE, Business
+from smsretry.retry import evidence
+from smsretry.retry.decision import Complete
+from smsretry.retry.outcome import Accepted, InDoubt
+from smsretry.retry.profile import DEFAULT, Profile
+from tests.builders import BODY, PHONE, SID, begin, doubt, run
+from tests.conftest import Business
 
-SID = "SM" + "c" * 32
+HOLD = Profile(in_doubt="hold")
 ACCEPTED = [
     AcceptThenDrop(),
     JsonError(20500, http_status=500, accepted=True),
@@ -38,19 +38,39 @@ ACCEPTED = [
 UNACCEPTED = [DropUnaccepted(), JsonError(20500, http_status=500), HtmlError(http_status=503)]
 
 
-def run(queue: SupabaseQueue, sender: TwilioSender, *, in_doubt: InDoubtPolicy = "resend") -> list[str]:
-    """One run; what each row came to."""
-    items = list(process_due(queue, sender, Gate(), limit=50, profile=Profile(in_doubt=in_doubt)))
-    assert all(isinstance(item, ItemResult) for item in items), items
-    return [item.fate for item in items if isinstance(item, ItemResult)]
-
-
 def doubtful(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fault: SendFault) -> UUID:
     """A text whose answer was lost."""
     row = business.due_text()
     stack.twilio.fail(fault)
     assert run(queue, sender) == ["InDoubt"]
     return row
+
+
+def is_due(business: Business) -> bool:
+    """Whether a run would find something to do."""
+    found = business.connection.execute(
+        "select from sms_retry_queue where status = 'pending' and scheduled_for <= smsretry.clock()"
+    )
+    return found.fetchone() is not None
+
+
+def wait_for_work(stack: Stack, business: Business) -> None:
+    """Let whole minutes pass until something is due: the runs in between would find nothing."""
+    for _ in range(60):
+        stack.move_clock(timedelta(minutes=1))
+        if is_due(business):
+            return
+    raise AssertionError("nothing is due within an hour")
+
+
+def half_an_hour(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, profile: Profile = DEFAULT
+) -> None:
+    """A run at every full minute at which something is due."""
+    for _ in range(30):
+        stack.move_clock(timedelta(minutes=1))
+        if is_due(business):
+            run(queue, sender, profile)
 
 
 @pytest.mark.parametrize("fault", ACCEPTED)
@@ -78,7 +98,7 @@ def test_a_text_that_twilio_does_not_have_is_sent_again_after_three_looks_and_fi
     fates = []
     while not stack.twilio.ledger.entries():
         assert stack.now() - began < timedelta(hours=1)
-        stack.move_clock(timedelta(minutes=1))
+        wait_for_work(stack, business)
         fates += [(fate, (stack.now() - began) / timedelta(minutes=1)) for fate in run(queue, sender)]
     assert [fate for fate, _ in fates] == ["InDoubt", "InDoubt", "RetryScheduled", "Sent"]
     assert fates[-1][1] >= 15
@@ -91,9 +111,7 @@ def test_with_the_policy_hold_a_person_decides(
 ) -> None:
     """The row is failed with what to do, its attempt stays in doubt, and nothing is sent."""
     row = doubtful(stack, business, queue, sender, DropUnaccepted())
-    for _ in range(30):
-        stack.move_clock(timedelta(minutes=1))
-        run(queue, sender, in_doubt="hold")
+    half_an_hour(stack, business, queue, sender, HOLD)
     assert business.row(row)["status"] == "failed"
     assert business.row(row)["last_error"].startswith("In doubt: no evidence after 3 looks")
     assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["in_doubt"]
@@ -122,9 +140,7 @@ def test_a_list_that_lags_some_minutes_does_not_double_a_text(
     """The quarantine outlasts it."""
     doubtful(stack, business, queue, sender, AcceptThenDrop())
     stack.twilio.fail(ListLag(timedelta(minutes=14)), times=None)
-    for _ in range(30):
-        stack.move_clock(timedelta(minutes=1))
-        run(queue, sender)
+    half_an_hour(stack, business, queue, sender)
     assert len(stack.twilio.ledger.entries()) == 1
 
 
@@ -150,11 +166,9 @@ def test_a_callback_that_comes_before_the_answer_is_the_answer(
     row = business.due_text()
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
-    queue.begin(claim, attempt, send_before=stack.now() + timedelta(hours=1), rule="r", first_send=False)
+    begin(queue, claim, attempt)
     assert settle(business, attempt) == "settled"
-    done = queue.finish(
-        claim, attempt, outcome="in_doubt", next_status="pending", error="cut off", retry_in=timedelta(0)
-    )
+    done = queue.finish(claim, attempt, InDoubt("cut off"), doubt(timedelta(0), why="cut off"))
     assert (done.applied, done.status) == (True, "completed")
     assert business.attempts_of(row)[0]["outcome"] == "accepted"
 
@@ -167,7 +181,7 @@ def test_a_callback_that_comes_after_the_quarantine_stops_the_second_send(
     attempt = business.row(row)["attempt_id"]
     stack.twilio.fail(ListLag(timedelta(hours=5)), times=None)
     while business.row(row)["in_doubt_since"] is not None:
-        stack.move_clock(timedelta(minutes=1))
+        wait_for_work(stack, business)
         run(queue, sender)
     assert settle(business, attempt) == "settled"
     stack.move_clock(timedelta(minutes=5))
@@ -201,9 +215,7 @@ def test_a_message_of_another_attempt_is_no_evidence(
     first = business.due_text()
     assert run(queue, sender) == ["Sent"]
     second = doubtful(stack, business, queue, sender, DropUnaccepted())
-    for _ in range(30):
-        stack.move_clock(timedelta(minutes=1))
-        run(queue, sender)
+    half_an_hour(stack, business, queue, sender)
     sids = {business.attempts_of(row)[-1]["twilio_sid"] for row in (first, second)}
     assert sids == {entry.sid for entry in stack.twilio.ledger.entries(PHONE)}
     assert len(sids) == 2
@@ -218,14 +230,12 @@ def test_of_two_like_texts_to_one_number_each_is_sent_once(
     stack.move_clock(timedelta(minutes=1))
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
-    queue.begin(claim, attempt, send_before=stack.now() + timedelta(hours=1), rule="r", first_send=False)
+    begin(queue, claim, attempt)
     sent = sender._messages.create(to=PHONE, body=BODY, from_=stack.environment()["TWILIO_FROM_NUMBER"])
     assert run(queue, sender) == ["InDoubt"]
     assert business.row(doubted)["reconcile_count"] == 0
-    assert queue.finish(claim, attempt, outcome="accepted", next_status="completed", sid=sent.sid).applied
-    for _ in range(30):
-        stack.move_clock(timedelta(minutes=1))
-        run(queue, sender)
+    assert queue.finish(claim, attempt, Accepted(sent.sid), Complete(sent.sid)).applied
+    half_an_hour(stack, business, queue, sender)
     assert [business.row(row)["status"] for row in (doubted, other)] == ["completed", "completed"]
     assert len(stack.twilio.ledger.entries(PHONE)) == 2
 
@@ -238,11 +248,13 @@ def test_a_text_that_expires_while_no_look_succeeds_is_held_for_a_person(
     stack.twilio.fail(ListError(), times=None)
     stack.move_clock(timedelta(hours=49))
     assert run(queue, sender) == ["Failed"]
-    assert business.row(row)["last_error"].startswith("In doubt: Twilio's list could not be had until the text expired")
+    assert business.row(row)["last_error"] == (
+        "In doubt: the provider's list could not be had until the text expired; look in its log, then decide"
+    )
     assert len(stack.twilio.ledger.entries()) == 1
 
 
-def test_a_verdict_whose_answer_is_lost_is_still_the_verdict(
+def test_a_decision_whose_answer_is_lost_is_still_the_decision(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """Not a lost claim."""
@@ -258,7 +270,7 @@ def test_what_a_dead_worker_had_begun_is_found_as_well(
     """It died between Twilio's answer and the database."""
     row = business.due_text()
     (claim,) = queue.claim_due(1)
-    queue.begin(claim, uuid4(), send_before=stack.now() + timedelta(hours=1), rule="r", first_send=False)
+    begin(queue, claim)
     sender._messages.create(to=PHONE, body=BODY, from_=stack.environment()["TWILIO_FROM_NUMBER"])
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
@@ -266,6 +278,20 @@ def test_what_a_dead_worker_had_begun_is_found_as_well(
     assert run(queue, sender) == ["Sent"]
     assert business.row(row)["status"] == "completed"
     assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_recovered_doubt_is_first_looked_for_when_every_other_is(
+    stack: Stack, business: Business, queue: SupabaseQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the same schedule of looks, which the database does not know."""
+    row = business.due_text()
+    (claim,) = queue.claim_due(1)
+    begin(queue, claim)
+    stack.move_clock(timedelta(minutes=11))
+    monkeypatch.setattr(evidence, "LOOK_DELAYS", (timedelta(minutes=7),))
+    queue.recover(10)
+    waits = business.row(row)["scheduled_for"] - stack.now()
+    assert timedelta(minutes=6, seconds=50) < waits <= timedelta(minutes=7)
 
 
 def test_a_doubt_outlives_every_worker_that_dies_over_it(
@@ -291,8 +317,7 @@ def test_a_text_in_doubt_is_not_given_to_who_would_simply_send_it(
     stack.move_clock(timedelta(hours=1))
     assert queue.claim_due(10) == []
     (claim,) = queue.claim_doubtful(10)
-    closes = stack.now() + timedelta(hours=1)
-    assert queue.begin(claim, uuid4(), send_before=closes, rule="r", first_send=False).verdict == "lost"
+    assert begin(queue, claim).answer == "lost"
 
 
 def settle(business: Business, attempt: UUID) -> str:

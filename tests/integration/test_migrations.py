@@ -1,97 +1,36 @@
 """The migrations: one schema whatever was there before, nothing of an older installation lost, and one set of books
 with the Supabase CLI.
 
-Each test has a database of its own, prepared as a Supabase project is before its first migration.
+Each test has a database of its own, prepared as a Supabase project is before its first migration. How a next migration
+is written is in test_next_migration.py.
 """
 
 import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from importlib.resources import files
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from smsretry.adapters.supabase.migrate import migrate, migrations
+from smsretry.adapters.supabase.next_migration import changed
+from smsretry.adapters.supabase.schemas import api_functions, schema_files
+from smsretry.adapters.supabase.sections import without_superseded
 from smsretry.errors import MigrationError
 from smsretry.local.stack import Stack
 from smsretry.retry.models import Claim
+from tests.integration.catalog import Database, Snapshot, same_schema, snapshot
 
 CLI_VERSION = "2.117.0"
-_ROLES = files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes()
-_ORIGINAL = Path(__file__).with_name("original_schema.sql").read_bytes()
 _FILES = [f"{migration.version}_{migration.name}" for migration in migrations()]
-_numbers = count(1)
-
-Snapshot = Mapping[str, frozenset[str]]
-Push = Callable[["Database"], str]
-
-
-class Database(NamedTuple):
-    """A database: its URL, and a connection of its owner's in autocommit."""
-
-    url: str
-    connection: psycopg.Connection[dict[str, Any]]
-
-    def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
-        """The rows of a query."""
-        return self.connection.execute(query.encode(), values).fetchall()
-
-    def one(self, query: str, *values: object) -> dict[str, Any]:
-        """The one row of a query."""
-        [row] = self.rows(query, *values)
-        return row
-
-    def run(self, statements: str | bytes) -> None:
-        """Statements without a result."""
-        self.connection.execute(statements.encode() if isinstance(statements, str) else statements)
-
-    def applied(self) -> list[str]:
-        """What the books say was applied."""
-        books = self.rows("select version || '_' || name as file from supabase_migrations.schema_migrations order by 1")
-        return [row["file"] for row in books]
-
-
-@pytest.fixture
-def new_database(running_stack: Stack) -> Iterator[Callable[[], Database]]:
-    """Makes databases that hold what a Supabase project holds before its first migration."""
-    opened = []
-
-    def make() -> Database:
-        name = f"migrations_{next(_numbers)}"
-        running_stack.postgres.create_database(name)
-        url = running_stack.postgres.url(name)
-        connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
-        opened.append(connection)
-        connection.execute(_ROLES)
-        return Database(url, connection)
-
-    yield make
-    for connection in opened:
-        connection.close()
-
-
-@pytest.fixture
-def empty(new_database: Callable[[], Database]) -> Database:
-    """A new Supabase project."""
-    return new_database()
-
-
-@pytest.fixture
-def original(new_database: Callable[[], Database]) -> Database:
-    """An existing installation, without rows."""
-    database = new_database()
-    database.run(_ORIGINAL)
-    return database
+Push = Callable[[Database], str]
 
 
 class Old(NamedTuple):
@@ -153,114 +92,47 @@ def old(original: Database) -> Old:
     )
 
 
-# What is compared
-
-
-def _snapshot(database: Database) -> Snapshot:
-    """Everything the migrations define, in words that depend on no order and no object id."""
-    return {
-        part: frozenset(
-            row["said"] for row in database.connection.execute(query.encode(), {"public_api": _PUBLIC_API}).fetchall()
-        )
-        for part, query in _CATALOGUE.items()
-    }
-
-
-_PUBLIC_API = [
-    "queue_sms_retry", "record_sms_consent", "claim_due_sms_retries", "claim_sms_retry", "begin_sms_attempt",
-    "finish_sms_attempt", "claim_doubtful_sms_retries", "reconcile_sms_retry", "settle_sms_attempt",
-    "set_sms_circuit", "set_sms_state_stop", "defer_sms_retry", "end_sms_retry", "recover_stuck_sms_retries",
-    "check_sms_retry_setup",
-]  # fmt: skip
-
-_CATALOGUE = {
-    "columns": """
-        select format('%%s.%%s %%s default=%%s notnull=%%s generated=%%s%%s', c.relname, a.attname,
-                      format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid), a.attnotnull,
-                      a.attgenerated, a.attidentity) as said
-        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-        left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-        where c.oid::regclass::text in ('sms_retry_queue', 'sms_send_attempts', 'smsretry.claimed_retry')""",
-    "comments": """
-        select format('%%s %%s: %%s', d.classoid::regclass,
-                      coalesce(c.relname || '.' || a.attname, c.relname, n.nspname), d.description) as said
-        from pg_description d
-        left join pg_class c on d.classoid = 'pg_class'::regclass and c.oid = d.objoid
-        left join pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid and d.objsubid > 0
-        left join pg_namespace n on d.classoid = 'pg_namespace'::regclass and n.oid = d.objoid
-        where c.oid::regclass::text in ('sms_retry_queue', 'sms_send_attempts') or n.nspname = 'smsretry'""",
-    "constraints": """
-        select format('%%s %%s %%s valid=%%s', conrelid::regclass, conname, pg_get_constraintdef(oid),
-                      convalidated) as said
-        from pg_constraint
-        where conrelid::regclass::text in ('sms_retry_queue', 'sms_send_attempts') and contype <> 'n'""",
-    "indexes": """
-        select pg_get_indexdef(i.indexrelid) || ' valid=' || i.indisvalid as said
-        from pg_index i where i.indrelid::regclass::text in ('sms_retry_queue', 'sms_send_attempts')""",
-    "policies": """
-        select format('%%s %%s', tablename, p) as said from pg_policies p
-        where schemaname = 'public' and tablename in ('sms_retry_queue', 'sms_send_attempts')""",
-    "tables": """
-        select format('%%s kind=%%s rls=%%s,%%s %%s', oid::regclass, relkind, relrowsecurity, relforcerowsecurity,
-                      (select array_agg(o order by o) from unnest(reloptions) o)) as said
-        from pg_class
-        where oid::regclass::text in ('sms_retry_queue', 'sms_send_attempts', 'smsretry.claimed_retry')""",
-    "views": "select pg_get_viewdef('smsretry.claimed_retry'::regclass) as said",
-    "functions": """
-        select pg_get_functiondef(p.oid) as said from pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace
-           or p.pronamespace = 'public'::regnamespace and p.proname = any (%(public_api)s)""",
-    "grants": """
-        select format('%%s: %%s %%s to %%s grantable=%%s', g.what, g.named, a.privilege_type,
-                      case a.grantee when 0 then 'public' else a.grantee::regrole::text end, a.is_grantable) as said
-        from (
-            select 'table' as what, oid::regclass::text as named, coalesce(relacl, acldefault('r', relowner)) as acl
-            from pg_class
-            where oid::regclass::text in ('sms_retry_queue', 'sms_send_attempts', 'smsretry.claimed_retry')
-            union all
-            select 'column', attrelid::regclass || '.' || attname, attacl
-            from pg_attribute where attrelid::regclass::text in ('sms_retry_queue', 'sms_send_attempts')
-            union all
-            select 'function', oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner))
-            from pg_proc where pronamespace = 'smsretry'::regnamespace
-                            or pronamespace = 'public'::regnamespace and proname = any (%(public_api)s)
-            union all
-            select 'schema', nspname, coalesce(nspacl, acldefault('n', nspowner))
-            from pg_namespace where nspname = 'smsretry'
-        ) g cross join lateral aclexplode(g.acl) a""",
-}  # fmt: skip
-_MAY_HAVE_MORE = ("constraints", "indexes")
-"""Where an existing installation keeps what is its own."""
-
-
-def _same_schema(found: Snapshot, wanted: Snapshot) -> None:
-    """Assert that nothing is missing, and nothing is there beyond an installation's own constraints and indexes."""
-    for part, definitions in wanted.items():
-        assert definitions, f"the snapshot sees no {part}"
-        assert definitions - found[part] == set(), f"missing {part}"
-        if part not in _MAY_HAVE_MORE:
-            assert found[part] - definitions == set(), f"unexpected {part}"
-
-
-@pytest.fixture(scope="session")
-def fresh_schema(running_stack: Stack) -> Snapshot:
-    """The schema of an empty database after one `migrate`."""
-    running_stack.postgres.create_database("migrations_fresh")
-    url = running_stack.postgres.url("migrations_fresh")
-    with closing(psycopg.connect(url, autocommit=True, row_factory=dict_row)) as connection:
-        connection.execute(_ROLES)
-        migrate(url)
-        return _snapshot(Database(url, connection))
-
-
 def _apply_files(database: Database) -> None:
-    """Run every file, whatever the books say."""
-    for migration in migrations():
+    """Run every file, whatever the books say, but for functions and views that a later file records anew."""
+    every = [migration.text for migration in migrations()]
+    for place, text in enumerate(every):
         with database.connection.transaction():
-            database.run(migration.text)
+            database.run(without_superseded(text, every[place + 1 :]))
 
 
 # One schema
+
+
+def test_the_migrations_record_every_schema_file_as_it_is() -> None:
+    """What is written in supabase/schemas reaches no database before a migration holds it, too."""
+    differing = changed(migrations(), schema_files())
+    assert not differing, (
+        f"supabase/schemas differs from what the migrations record: {', '.join(differing)}. "
+        "Run: python -m smsretry.adapters.supabase.next_migration NAME"
+    )
+
+
+def test_the_schema_files_alone_make_what_all_migrations_make(empty: Database, fresh_schema: Snapshot) -> None:
+    """Applied in the order of their names, as Supabase applies declarative schemas."""
+    for file in schema_files():
+        empty.run(file.text)
+    assert snapshot(empty) == fresh_schema
+
+
+def test_the_schema_files_may_be_applied_twice(empty: Database, fresh_schema: Snapshot) -> None:
+    """So may then every section of a migration."""
+    for file in [*schema_files(), *schema_files()]:
+        empty.run(file.text)
+    assert snapshot(empty) == fresh_schema
+
+
+def test_a_schema_file_creates_one_thing_and_is_named_for_it() -> None:
+    """So that whoever looks for a function finds its file."""
+    for file in schema_files():
+        named = file.name.removesuffix(".sql").partition("_")[2]
+        assert file.creates.partition(".")[2] == (named if file.kind != "other" else ""), file.name
+        statements = [line for line in file.text.splitlines() if line.startswith("create or replace ")]
+        assert len(statements) == (file.kind in ("function", "view")), file.name
 
 
 def test_a_migrated_installation_has_the_schema_of_a_new_one(
@@ -268,7 +140,7 @@ def test_a_migrated_installation_has_the_schema_of_a_new_one(
 ) -> None:
     """Tables full of rows, old functions and old policies end where an empty database ends."""
     migrate(original.url)
-    _same_schema(_snapshot(original), fresh_schema)
+    same_schema(snapshot(original), fresh_schema)
 
 
 def test_the_original_installation_keeps_what_is_its_own(original: Database, old: Old) -> None:
@@ -290,7 +162,7 @@ def test_applying_every_file_again_changes_nothing_on_a_new_database(empty: Data
     """The files are safe to apply twice, even when the books are lost."""
     _apply_files(empty)
     _apply_files(empty)
-    found = _snapshot(empty)
+    found = snapshot(empty)
     assert found == fresh_schema
 
 
@@ -299,11 +171,11 @@ def test_applying_every_file_again_changes_nothing_on_an_old_installation(
 ) -> None:
     """Neither the schema nor a row differs after the second time."""
     _apply_files(original)
-    once, rows = _snapshot(original), original.rows("select * from sms_retry_queue order by id")
+    once, rows = snapshot(original), original.rows("select * from sms_retry_queue order by id")
     attempts = original.rows("select * from sms_send_attempts order by id")
     _apply_files(original)
-    assert _snapshot(original) == once
-    _same_schema(once, fresh_schema)
+    assert snapshot(original) == once
+    same_schema(once, fresh_schema)
     assert original.rows("select * from sms_retry_queue order by id") == rows
     assert original.rows("select * from sms_send_attempts order by id") == attempts
 
@@ -316,11 +188,11 @@ def test_a_row_with_a_status_nobody_knows_is_kept_and_the_rule_holds_for_the_nex
     original.run(b"update sms_retry_queue set status = 'paused' where status = 'failed'")
     migrate(original.url)
     assert original.one("select status from sms_retry_queue where id = %s", old.failed)["status"] == "paused"
-    lenient = {part: frozenset(s.replace(" NOT VALID", "") for s in said) for part, said in _snapshot(original).items()}
+    lenient = {part: frozenset(s.replace(" NOT VALID", "") for s in said) for part, said in snapshot(original).items()}
     unproven = {said for said in lenient["constraints"] if said.endswith("valid=f")}
     assert {said.split()[1] for said in unproven} == {"sms_retry_queue_status"}
     proven = {said.removesuffix("f") + "t" if said in unproven else said for said in lenient["constraints"]}
-    _same_schema({**lenient, "constraints": frozenset(proven)}, fresh_schema)
+    same_schema({**lenient, "constraints": frozenset(proven)}, fresh_schema)
     with pytest.raises(psycopg.errors.CheckViolation, match="sms_retry_queue_status"):
         original.rows("update sms_retry_queue set status = 'asleep' where id = %s returning 1", old.pending)
 
@@ -343,7 +215,9 @@ def test_an_owner_who_is_no_superuser_can_migrate(running_stack: Stack, empty: D
     name = empty.connection.info.dbname
     empty.run(f'alter database "{name}" owner to plain_owner')
     migrate(running_stack.postgres.url(name, user="plain_owner"))
-    assert [row for row in empty.rows("select * from check_sms_retry_setup()") if not row["ok"]] == []
+    assert [
+        row for row in empty.rows("select * from check_sms_retry_setup(%s)", api_functions()) if not row["ok"]
+    ] == []
 
 
 # Rows that were there before
@@ -516,7 +390,7 @@ def test_rows_without_a_business_stop_the_migration_and_leave_nothing_of_that_fi
 
     original.rows("delete from sms_retry_queue where business_id is null returning 1")
     assert [f"{migration.version}_{migration.name}" for migration in migrate(original.url)] == _FILES[1:]
-    _same_schema(_snapshot(original), fresh_schema)
+    same_schema(snapshot(original), fresh_schema)
 
 
 def test_no_connection_is_a_readable_error_without_the_password(running_stack: Stack) -> None:
@@ -607,7 +481,7 @@ def test_two_migrations_at_once_both_succeed_and_each_file_is_applied_once(
         migration.version: 1 for migration in migrations()
     }
     assert empty.applied() == _FILES
-    assert _snapshot(empty) == fresh_schema
+    assert snapshot(empty) == fresh_schema
 
 
 # The Supabase CLI
@@ -653,7 +527,7 @@ def test_the_supabase_cli_makes_the_same_schema_on_a_new_database(
 ) -> None:
     """It takes the files apart into statements in its own way; `migrate` then finds nothing to do."""
     push(empty)
-    assert _snapshot(empty) == fresh_schema
+    assert snapshot(empty) == fresh_schema
     assert empty.applied() == _FILES
     assert migrate(empty.url) == []
 
@@ -663,7 +537,7 @@ def test_the_supabase_cli_makes_the_same_schema_of_an_old_installation(
 ) -> None:
     """With its rows in the same state as after `migrate`."""
     push(original)
-    _same_schema(_snapshot(original), fresh_schema)
+    same_schema(snapshot(original), fresh_schema)
     states = original.rows("select status, count(*) as n from sms_retry_queue group by status")
     assert {row["status"]: row["n"] for row in states} == {
         "pending": 2, "processing": 2, "completed": 1, "failed": 1, "cancelled": 2
@@ -688,13 +562,13 @@ def test_the_supabase_cli_goes_on_where_migrate_stopped(
     original.rows("delete from sms_retry_queue where business_id is null returning 1")
     push(original)
     assert original.applied() == _FILES
-    _same_schema(_snapshot(original), fresh_schema)
+    same_schema(snapshot(original), fresh_schema)
 
 
-def test_the_package_s_folder_holds_migrations_and_nothing_else() -> None:
+def test_the_package_s_folder_holds_the_sql_and_nothing_else() -> None:
     """No config.toml and no .temp that a CLI left behind."""
     folder = files("smsretry").joinpath("supabase")
-    assert [entry.name for entry in folder.iterdir()] == ["migrations"]
+    assert sorted(entry.name for entry in folder.iterdir()) == ["README.md", "migrations", "schemas"]
     names = sorted(entry.name for entry in folder.joinpath("migrations").iterdir())
     assert names == [f"{name}.sql" for name in _FILES]
 
@@ -702,9 +576,12 @@ def test_the_package_s_folder_holds_migrations_and_nothing_else() -> None:
 # The check of the set-up
 
 
+def _findings(database: Database) -> list[dict[str, Any]]:
+    return database.rows("select * from check_sms_retry_setup(%s)", api_functions())
+
+
 def _complaints(database: Database) -> dict[str, str]:
-    found = database.rows("select * from check_sms_retry_setup()")
-    return {row["subject"]: row["advice"] for row in found if not row["ok"]}
+    return {row["subject"]: row["advice"] for row in _findings(database) if not row["ok"]}
 
 
 @pytest.mark.parametrize("installation", ["empty", "original"])
@@ -713,9 +590,11 @@ def test_a_migrated_database_passes_its_own_check(installation: str, request: py
     database: Database = request.getfixturevalue(installation)
     migrate(database.url)
     assert _complaints(database) == {}
-    subjects = {row["subject"] for row in database.rows("select subject from check_sms_retry_setup()")}
-    assert {f"function {name}" for name in _PUBLIC_API} < subjects
-    assert len(subjects) == len(_PUBLIC_API) + 5 + 2 + 1 + 1
+    subjects = {
+        row["subject"] for row in database.rows("select subject from check_sms_retry_setup(%s)", api_functions())
+    }
+    assert {f"function {name}" for name in api_functions()} < subjects
+    assert len(subjects) == len(api_functions()) + 5 + 2 + 1 + 1
 
 
 @pytest.mark.parametrize(

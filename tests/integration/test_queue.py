@@ -1,7 +1,7 @@
 """The queue itself: claims, fences, leases, and calls whose answers are lost."""
 
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from psycopg import sql
@@ -9,20 +9,13 @@ from psycopg import sql
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
-from smsretry.gate import Gate
 from smsretry.local.stack import Stack
 from smsretry.pipeline import process_sms_retry_item
-from smsretry.retry.models import Claim, ItemResult
-from smsretry.run import process_due
+from smsretry.retry import policy
+from smsretry.retry.decision import Complete, Defer, End, GiveBack
+from smsretry.retry.outcome import Accepted
+from tests.builders import SID, begin, give_up, refused, results_of, retry, run_over
 from tests.conftest import Business
-
-SID = "SM" + "a" * 32
-
-
-def begin(stack: Stack, queue: SupabaseQueue, claim: Claim, attempt: UUID) -> str:
-    """Begin, with an hour left in the window; the verdict."""
-    closes = stack.now() + timedelta(hours=1)
-    return queue.begin(claim, attempt, send_before=closes, rule="test", first_send=False).verdict
 
 
 def test_a_claim_of_ten_on_a_table_without_statistics_takes_ten(stack: Stack) -> None:
@@ -88,7 +81,7 @@ def test_the_claim_number_rises_with_every_claim_and_never_falls(
     for _ in range(3):
         (claim,) = queue.claim_due(1)
         numbers.append(claim.claim_no)
-        queue.defer(claim, until=stack.now(), reason="quiet_hours")
+        queue.put_off(claim, Defer(stack.now(), "quiet_hours", "Quiet hours"))
     queue.claim_due(1)
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
@@ -97,21 +90,22 @@ def test_the_claim_number_rises_with_every_claim_and_never_falls(
 
 
 def test_a_worker_that_lost_its_claim_changes_nothing(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
-    """Neither begin nor defer nor end nor finish, whatever it believes."""
+    """Neither begin nor defer nor give back nor end nor finish, whatever it believes."""
     row = business.due_text()
     (stale,) = queue.claim_due(1)
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
     (fresh,) = queue.claim_due(1)
     attempt = uuid4()
-    assert begin(stack, queue, fresh, attempt) == "go"
+    assert begin(queue, fresh, attempt).answer == "go"
     before = business.row(row)
 
-    assert begin(stack, queue, stale, uuid4()) == "lost"
-    assert not queue.defer(stale, until=stack.now(), reason="quiet_hours")
-    assert not queue.end(stale, status="failed", error="stale")
+    assert begin(queue, stale).answer == "lost"
+    assert not queue.put_off(stale, Defer(stack.now(), "quiet_hours", "stale"))
+    assert not queue.put_off(stale, GiveBack("stale"))
+    assert not queue.put_off(stale, End("failed", "stale"))
     for theirs in (uuid4(), attempt):
-        done = queue.finish(stale, theirs, outcome="accepted", next_status="completed", sid=SID)
+        done = queue.finish(stale, theirs, Accepted(SID), Complete(SID))
         assert not done.applied
     assert business.row(row) == before
     assert business.log_of(row)["status"] == "pending"
@@ -122,12 +116,12 @@ def test_a_finish_after_recovery_changes_nothing(stack: Stack, business: Busines
     row = business.due_text()
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
-    begin(stack, queue, claim, attempt)
+    begin(queue, claim, attempt)
     stack.move_clock(timedelta(minutes=11))
     (recovered,) = queue.recover(10)
     assert recovered.in_doubt_since is not None
     before = business.row(row)
-    assert not queue.finish(claim, attempt, outcome="rejected", next_status="failed", error="late").applied
+    assert not queue.finish(claim, attempt, refused(21211), give_up("late")).applied
     assert business.row(row) == before
     assert before["attempt_count"] == 1
 
@@ -137,7 +131,7 @@ def test_the_lease_starts_again_when_a_send_begins(stack: Stack, business: Busin
     business.due_text()
     (claim,) = queue.claim_due(1)
     stack.move_clock(timedelta(minutes=9))
-    begin(stack, queue, claim, uuid4())
+    begin(queue, claim)
     stack.move_clock(timedelta(minutes=9))
     assert queue.recover(10) == []
 
@@ -147,8 +141,8 @@ def test_a_claim_sends_at_most_once(stack: Stack, business: Business, queue: Sup
     row = business.due_text()
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
-    assert [begin(stack, queue, claim, attempt) for _ in range(3)] == ["go", "go", "go"]
-    assert begin(stack, queue, claim, uuid4()) == "lost"
+    assert [begin(queue, claim, attempt).answer for _ in range(3)] == ["go", "go", "go"]
+    assert begin(queue, claim).answer == "lost"
     assert len(business.attempts_of(row)) == 1
 
 
@@ -157,26 +151,11 @@ def test_a_finish_may_be_repeated(stack: Stack, business: Business, queue: Supab
     row = business.due_text()
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
-    begin(stack, queue, claim, attempt)
-    first = queue.finish(
-        claim,
-        attempt,
-        outcome="rejected",
-        next_status="pending",
-        error="busy",
-        retry_in=timedelta(minutes=5),
-        reason="twilio_error",
-    )
+    begin(queue, claim, attempt)
+    busy = retry(timedelta(minutes=5), why="busy")
+    first = queue.finish(claim, attempt, refused(30003), busy)
     after = business.row(row)
-    second = queue.finish(
-        claim,
-        attempt,
-        outcome="rejected",
-        next_status="pending",
-        error="busy",
-        retry_in=timedelta(minutes=5),
-        reason="twilio_error",
-    )
+    second = queue.finish(claim, attempt, refused(30003), busy)
     assert first.applied
     assert second == first
     assert business.row(row) == after
@@ -190,8 +169,7 @@ def test_a_text_is_sent_once_when_the_database_commits_and_its_answer_is_lost(
     """The adapter asks again, and the function knows it was asked before."""
     row = business.due_text()
     stack.rpc_faults.drop_after_commit(function, times=1)
-    (result,) = process_due(queue, sender, Gate(), limit=1)
-    assert isinstance(result, ItemResult)
+    (result,) = results_of(run_over(queue, sender), limit=1)
     assert result.fate == "Sent"
     assert len(stack.twilio.ledger.entries()) == 1
     assert business.row(row)["status"] == "completed"
@@ -203,8 +181,7 @@ def test_a_deferral_whose_answer_is_lost_is_still_a_deferral(
     """Not a lost claim."""
     business.due_text(timezone="Pacific/Honolulu")
     stack.rpc_faults.drop_after_commit("defer_sms_retry", times=1)
-    (result,) = process_due(queue, sender, Gate(), limit=1)
-    assert isinstance(result, ItemResult)
+    (result,) = results_of(run_over(queue, sender), limit=1)
     assert result.fate == "Deferred"
 
 
@@ -214,8 +191,7 @@ def test_an_ending_whose_answer_is_lost_is_still_an_ending(
     """Not a lost claim."""
     business.due_text(phone=None)
     stack.rpc_faults.drop_after_commit("end_sms_retry", times=1)
-    (result,) = process_due(queue, sender, Gate(), limit=1)
-    assert isinstance(result, ItemResult)
+    (result,) = results_of(run_over(queue, sender), limit=1)
     assert result.fate == "Failed"
 
 
@@ -230,8 +206,7 @@ def test_a_claim_whose_answer_is_lost_is_harmless(
     assert business.row(row)["status"] == "processing"
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
-    (result,) = process_due(queue, sender, Gate(), limit=10)
-    assert isinstance(result, ItemResult)
+    (result,) = results_of(run_over(queue, sender), limit=10)
     assert result.fate == "Sent"
     assert business.row(row)["attempt_count"] == 1
 
@@ -265,6 +240,19 @@ def test_a_row_that_kills_its_workers_is_given_up(stack: Stack, business: Busine
     assert ended["status"] == "failed"
     assert ended["last_error"] == "Gave up: 6 workers died while they held this row"
     assert business.log_of(row)["error_message"] == ended["last_error"]
+
+
+def test_how_many_workers_a_row_may_kill_is_the_policys_to_say(
+    stack: Stack, business: Business, queue: SupabaseQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database does not know the number."""
+    row = business.due_text()
+    monkeypatch.setattr("smsretry.adapters.supabase.queue.MAX_RECOVERIES", policy.MAX_RECOVERIES - 4)
+    for _ in range(2):
+        queue.claim_due(1)
+        stack.move_clock(timedelta(minutes=11))
+        queue.recover(10)
+    assert business.row(row)["last_error"] == "Gave up: 2 workers died while they held this row"
 
 
 def test_one_row_that_cannot_be_recovered_keeps_no_other_stuck(

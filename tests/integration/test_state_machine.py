@@ -2,7 +2,7 @@
 application, by Twilio's callback.
 
 Longer than a module should be, because the model is a second writing of the state machine; it is read beside
-`20261124000400_worker_functions.sql`. Its time is whole minutes: the clock only moves in minutes and no run lasts one,
+`smsretry/supabase/schemas/`. Its time is whole minutes: the clock only moves in minutes and no run lasts one,
 so what is due, stale or expired is exact.
 
 A run is the same every time. To look further, in other orders:
@@ -122,7 +122,7 @@ MOVES: Final = [
     }.items()
     for _ in range(weight)
 ]  # fmt: skip
-VERDICTS: Final = ("accepted", "marked as sent", "another's", "look_again", "look_failed", "resend", "hold")
+FINDINGS: Final = ("accepted", "marked as sent", "another's", "look_again", "look_failed", "resend", "hold")
 
 
 class Queue(RuleBasedStateMachine):
@@ -413,25 +413,25 @@ class Queue(RuleBasedStateMachine):
         ]
         row = self.rows[hold.row]
         if not self.is_held(hold) or row.in_doubt or (row.begun and row.attempt != attempt_id):
-            verdict = "lost"
+            expected = "lost"
             self.nothing_may_change = True
         elif row.begun:
-            verdict = "go"
+            expected = "go"
             self.nothing_may_change = True
         elif refusal := self.refusal_of(row):
-            assert (answers[0]["verdict"], answers[0]["reason"]) == ("ended", refusal)
+            assert (answers[0]["answer"], answers[0]["why"]) == ("ended", refusal)
             self.rows[hold.row] = row.ended("cancelled")
-            assert [answer["verdict"] for answer in answers[1:]] == ["lost"] * (len(answers) - 1)
+            assert [answer["answer"] for answer in answers[1:]] == ["lost"] * (len(answers) - 1)
             return
         elif not window_open:
-            verdict = "closed"
+            expected = "closed"
             self.nothing_may_change = True
         else:
-            verdict = "go"
+            expected = "go"
             number = 0 if first_send else row.attempt_count + 1
             self.attempts[attempt_id] = Attempt(hold.row, hold.claim_no, number, f"SM{attempt_id.hex}")
             self.rows[hold.row] = replace(row, begun=True, attempt=attempt_id, lease_from=self.minute)
-        assert [answer["verdict"] for answer in answers] == [verdict] * len(answers)
+        assert [answer["answer"] for answer in answers] == [expected] * len(answers)
 
     def finishes(self, data: st.DataObject, hold: Hold) -> None:
         """With the answer it got, in time or long after its claim was lost; a repetition says the same again."""
@@ -533,21 +533,21 @@ class Queue(RuleBasedStateMachine):
 
     def reconciles(self, data: st.DataObject, hold: Hold) -> None:
         """What it found, if the row is in doubt and still its own."""
-        verdict = data.draw(st.sampled_from(VERDICTS))
+        found = data.draw(st.sampled_from(FINDINGS))
         row = self.rows[hold.row]
         others = sorted(a.known_sid for a_id, a in self.attempts.items() if a.known_sid and a_id != row.attempt)
-        sid, said, by = None, verdict, "reconcile"
-        if verdict == "another's":
+        sid, said, by = None, found, "reconcile"
+        if found == "another's":
             sid, said = data.draw(st.sampled_from(others)) if others else None, "accepted" if others else "look_again"
-        elif verdict == "marked as sent":
+        elif found == "marked as sent":
             said, by = "accepted", "callback"
-        elif verdict == "accepted":
+        elif found == "accepted":
             sid = self.attempts[row.attempt].sid if row.attempt else "SM" + "0" * 32
         answer = self.ask(
             "reconcile_sms_retry",
             retry_id=hold.row,
             claim_no=hold.claim_no,
-            verdict=said,
+            decision=said,
             twilio_sid=sid,
             settled_by=by,
             look_in=timedelta(minutes=1) if said.startswith("look") else None,
@@ -837,7 +837,7 @@ class Text:
             send_before=self.business.now() + timedelta(hours=1),
             quiet_hours_rule="always",
         )
-        assert begun["verdict"] == "go"
+        assert begun["answer"] == "go"
         return attempt_id
 
     def finish(self, attempt_id: UUID, outcome: str, status: str, *, claim_no: int = 1, **values: object) -> bool:
@@ -861,9 +861,9 @@ class Text:
         assert (looked["id"], looked["claim_no"]) == (self.row, 2)
         return attempt_id
 
-    def reconcile(self, verdict: str, **values: object) -> str:
+    def reconcile(self, decision: str, **values: object) -> str:
         """Say what the first look came to; the answer."""
-        answer = self.ask("reconcile_sms_retry", retry_id=self.row, claim_no=2, verdict=verdict, **values)
+        answer = self.ask("reconcile_sms_retry", retry_id=self.row, claim_no=2, decision=decision, **values)
         return str(answer["reconcile_sms_retry"])
 
 
@@ -896,7 +896,7 @@ def test_whoever_looks_for_evidence_cannot_finish_the_attempt(new_text: Callable
 
 
 @pytest.mark.parametrize(
-    ("verdict", "values"),
+    ("decision", "values"),
     [
         ("accepted", {"twilio_sid": "SM" + "1" * 32}),
         ("look_again", {"look_in": timedelta(minutes=5)}),
@@ -905,11 +905,39 @@ def test_whoever_looks_for_evidence_cannot_finish_the_attempt(new_text: Callable
         ("hold", {"error": "A person decides"}),
     ],
 )
-def test_a_verdict_may_be_repeated(new_text: Callable[[], Text], verdict: str, values: dict[str, object]) -> None:
+def test_a_decision_may_be_repeated(new_text: Callable[[], Text], decision: str, values: dict[str, object]) -> None:
     """The second says the same and changes nothing, so a lost answer costs nothing."""
     text = new_text()
     text.doubt()
-    assert text.reconcile(verdict, **values) == "applied"
+    assert text.reconcile(decision, **values) == "applied"
     before = text.business.row(text.row)
-    assert text.reconcile(verdict, **values) == "applied"
+    assert text.reconcile(decision, **values) == "applied"
     assert text.business.row(text.row) == before
+
+
+def test_a_worker_s_death_before_the_send_is_forgiven_as_often_as_the_caller_says(new_text: Callable[[], Text]) -> None:
+    """The limit is the caller's; the default is for the application, which names none."""
+    text = new_text()
+    text.ask("claim_sms_retry", retry_id=text.row)
+    text.business.connection.execute(
+        "update sms_retry_queue set claimed_at = claimed_at - interval '1 hour' where id = %s", [text.row]
+    )
+    recovered = text.ask("recover_stuck_sms_retries", stale_minutes=10, max_recoveries=0)
+    assert (recovered["id"], recovered["status"]) == (text.row, "failed")
+    assert recovered["last_error"].startswith("Gave up: ")
+
+
+def test_the_first_look_at_a_recovered_row_comes_when_the_caller_says(new_text: Callable[[], Text]) -> None:
+    """Whether its worker died in the send or in a look for evidence."""
+    begun, looked = new_text(), new_text()
+    looked.doubt()
+    begun.begin()
+    hour = "interval '1 hour'"
+    silence = f"update sms_retry_queue set claimed_at = claimed_at - {hour}, begun_at = begun_at - {hour}"
+    begun.business.connection.execute(silence.encode())
+    query = "select * from recover_stuck_sms_retries(10, look_in => interval '7 minutes')"
+    recovered = begun.worker.execute(query).fetchall()
+    assert {row["id"] for row in recovered} == {begun.row, looked.row}
+    for row in recovered:
+        assert row["scheduled_for"] - row["updated_at"] == timedelta(minutes=7)
+        assert row["in_doubt_since"] is not None

@@ -2,45 +2,57 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TypeAlias
 from uuid import UUID
 
+from smsretry.retry.decision import AfterLook, AfterSend, Complete, Doubt, GiveUp, PutOff, Retry, Send, Settle
 from smsretry.retry.models import Begun, Claim, Finished, Queued, Recovered, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
-from smsretry.words import MessageClass, NextStatus, OutcomeName, Reason, Reconciled
+from smsretry.words import MessageClass, Reason, Reconciled
+from tests.builders import NOON, SID, begun
 
-NOON = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
-"""In New York."""
-SID = "SM" + "0123456789abcdef" * 2
-BODY = "Hi Ann, thanks for visiting Maple Street Dental."
+Told: TypeAlias = PutOff | Send | AfterSend | AfterLook | str | None
+"""A decision, or why the circuit is open."""
 
 
 @dataclass
 class FakeQueue:
-    """A queue that keeps what it was told and answers as it was set up to."""
+    """A queue that keeps the decisions it was told and answers as it was set up to."""
 
     claims: list[Claim] = field(default_factory=list)
     """The due ones."""
     doubtful: list[Claim] = field(default_factory=list)
     """Those in doubt whose next look has come."""
-    verdicts: list[Begun] = field(default_factory=list)
+    answers: list[Begun] = field(default_factory=list)
     """What `begin` answers, one after the other; go when there is none."""
     holds: bool = True
     """Whether claims still hold."""
     taken: set[str] = field(default_factory=set)
     """SIDs that other attempts own."""
+    unanswered: set[str] = field(default_factory=set)
+    """SIDs that may be those of a send to the same number which has no answer yet."""
     reported: bool = False
-    """Whether Twilio's callback comes before a send is finished."""
+    """Whether the provider's report comes before a send is finished."""
     trouble: dict[str, Exception] = field(default_factory=dict)
     """What a call raises, by its name."""
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    told: list[tuple[str, Told]] = field(default_factory=list)
+    """The calls in order, each with its decision."""
+    first_sends: list[bool] = field(default_factory=list)
+    """Whether each send that was begun was its text's first."""
+    outcomes: list[Outcome] = field(default_factory=list)
+    """What became of the sends that were finished."""
+    waits: list[timedelta] = field(default_factory=list)
+    """How long each text that was queued was to wait."""
+    recoveries: list[int] = field(default_factory=list)
+    """The minutes of silence after which rows were to be taken back."""
 
-    def _note(self, call: str, **values: Any) -> None:
-        self.told.append((call, values))
+    def _note(self, call: str, told: Told) -> None:
+        self.told.append((call, told))
         if call in self.trouble:
             raise self.trouble[call]
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
+        self.recoveries.append(stale_minutes)
         return []
 
     def claim_due(self, limit: int) -> list[Claim]:
@@ -63,73 +75,50 @@ class FakeQueue:
         error: str | None,
         message_class: MessageClass = "marketing",
     ) -> Queued:
+        self.waits.append(retry_in)
         return Queued(retry_id=UUID(int=1), result="queued", due_at=NOON)
 
-    def begin(
-        self,
-        claim: Claim,
-        attempt_id: UUID,
-        *,
-        send_before: datetime,
-        rule: str,
-        first_send: bool,
-        daily_cap: int | None = None,
-    ) -> Begun:
-        self._note("begin", send_before=send_before, first_send=first_send)
-        return self.verdicts.pop(0) if self.verdicts else Begun(verdict="go", reason=None, decided_at=NOON)
+    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, first_send: bool) -> Begun:
+        self._note("begin", decision)
+        self.first_sends.append(first_send)
+        return self.answers.pop(0) if self.answers else begun()
 
-    def finish(
-        self,
-        claim: Claim,
-        attempt_id: UUID,
-        *,
-        outcome: OutcomeName,
-        next_status: NextStatus,
-        error: str | None = None,
-        code: int | None = None,
-        sid: str | None = None,
-        retry_in: timedelta | None = None,
-        reason: Reason | None = None,
-        counted: bool = True,
-        opted_out: bool = False,
-        phone_status: str | None = None,
-    ) -> Finished:
-        self._note("finish", outcome=outcome, next_status=next_status, error=error, sid=sid)
-        status = "completed" if self.reported else next_status
-        return Finished(applied=self.holds, status=status, scheduled_for=NOON + (retry_in or timedelta(0)))
+    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
+        self._note("finish", decision)
+        self.outcomes.append(outcome)
+        match decision:
+            case Complete():
+                status, due_at = "completed", None
+            case GiveUp():
+                status, due_at = "failed", None
+            case Retry(delay=wait) | Doubt(look_in=wait):
+                status, due_at = "pending", NOON + wait
+        return Finished(applied=self.holds, status="completed" if self.reported else status, scheduled_for=due_at)
 
-    def reconcile(
-        self,
-        claim: Claim,
-        *,
-        verdict: Literal["accepted", "look_again", "look_failed", "resend", "hold"],
-        sid: str | None = None,
-        settled_by: Literal["callback", "reconcile"] = "reconcile",
-        look_in: timedelta | None = None,
-        error: str | None = None,
-    ) -> Reconciled:
-        said = {"sid": sid, "look_in": look_in, "error": error}
-        by = {"settled_by": settled_by} if verdict == "accepted" else {}
-        self._note("reconcile", verdict=verdict, **by, **{name: value for name, value in said.items() if value})
+    def put_off(self, claim: Claim, decision: PutOff) -> bool:
+        self._note("put_off", decision)
+        return self.holds
+
+    def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
+        self._note("reconcile", decision)
         if not self.holds:
             return "lost"
-        return "sid_taken" if sid in self.taken else "applied"
+        if isinstance(decision, Settle) and decision.sid in self.taken:
+            return "sid_taken"
+        return "wait" if isinstance(decision, Settle) and decision.sid in self.unanswered else "applied"
 
     def set_circuit(self, why: str | None) -> None:
-        self._note("set_circuit", why=why)
-
-    def defer(self, claim: Claim, *, until: datetime, reason: Reason | None = None, why: str | None = None) -> bool:
-        self._note("defer", until=until, reason=reason, why=why)
-        return self.holds
-
-    def end(self, claim: Claim, *, status: Literal["failed", "cancelled"], error: str) -> bool:
-        self._note("end", status=status, error=error)
-        return self.holds
+        self._note("set_circuit", why)
 
     @property
     def calls(self) -> list[str]:
         """The names of the calls, in order."""
         return [call for call, _ in self.told]
+
+    @property
+    def decisions(self) -> list[Told]:
+        """The decisions, in order."""
+        return [told for _, told in self.told]
 
 
 @dataclass

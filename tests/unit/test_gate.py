@@ -8,16 +8,17 @@ from contextlib import suppress
 import pytest
 
 from smsretry.gate import IN_A_ROW, Gate, stopped_by
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, RefusalKind, Rejected
+from tests.builders import SID, refused
 
-ACCEPTED = Accepted("SM" + "0123456789abcdef" * 2)
+ACCEPTED = Accepted(SID)
 UNREACHABLE = NotSent("Not reached")
 NO_ANSWER = InDoubt("No answer", 503)
-SLOWER = Rejected(20429, 429)
-WRONG_NUMBER = Rejected(21211, 400)
-OPTED_OUT = Rejected(21610, 400)
-PASSING = Rejected(30003, 400)
-TOO_MANY_TO_ONE = Rejected(14107, 429)
+SLOWER = refused(20429, 429)
+WRONG_NUMBER = refused(21211)
+OPTED_OUT = refused(21610)
+PASSING = refused(30003)
+TOO_MANY_TO_ONE = refused(14107, 429)
 """Too many texts to one number in half a minute."""
 
 
@@ -32,22 +33,22 @@ def after(*outcomes: Outcome, probe: bool = False) -> Gate:
 
 
 def test_a_new_gate_lets_everything_through() -> None:
-    """And knows nothing of Twilio yet."""
+    """And knows nothing of the provider yet."""
     gate = Gate()
     assert (gate.shut_because, gate.circuit, gate.healthy) == (None, None, False)
 
 
 @pytest.mark.parametrize(
-    "refusal",
-    [Rejected(20003, 401), Rejected(20005, 403), Rejected(10001, 400), Rejected(99999, 401), Rejected(99999, 403)],
+    "rejected",
+    [refused(20003, 401), refused(20005, 403), refused(10001), refused(99999, 401), refused(99999, 403)],
     ids=str,
 )
-def test_a_refused_account_opens_the_circuit_at_once(refusal: Rejected) -> None:
+def test_a_refused_account_opens_the_circuit_at_once(rejected: Rejected) -> None:
     """Every further text would be refused as well; the reason says what to do."""
-    gate = after(ACCEPTED, refusal)
+    gate = after(ACCEPTED, rejected)
     assert gate.circuit is not None
     assert gate.circuit == gate.shut_because
-    assert gate.circuit.startswith(f"Twilio refuses the account, not the text: Twilio {refusal.code}: ")
+    assert gate.circuit.startswith(f"The account is refused, not the text: Twilio {rejected.refusal.code}: ")
     assert gate.circuit.endswith("Run `smsretry doctor`")
 
 
@@ -86,10 +87,10 @@ def test_one_text_that_was_answered_in_between_starts_the_count_again(works: Out
         (WRONG_NUMBER, True),
         (OPTED_OUT, True),
         (PASSING, True),
-        (Rejected(99999, 400), True),
+        (refused(99999), True),
         (TOO_MANY_TO_ONE, True),
         (SLOWER, False),
-        (Rejected(20003, 401), False),
+        (refused(20003, 401), False),
         (UNREACHABLE, False),
         (NO_ANSWER, False),
     ],
@@ -100,7 +101,7 @@ def test_sending_works_when_a_text_was_taken_or_refused_for_its_own_sake(outcome
     assert after(outcome).healthy is healthy
 
 
-@pytest.mark.parametrize("trouble", [UNREACHABLE, NO_ANSWER, Rejected(20003, 401)], ids=str)
+@pytest.mark.parametrize("trouble", [UNREACHABLE, NO_ANSWER, refused(20003, 401)], ids=str)
 def test_one_failed_probe_keeps_the_circuit_open(trouble: Outcome) -> None:
     """The trouble is known; one text is enough to see that it lasts."""
     gate = after(trouble, probe=True)
@@ -114,19 +115,38 @@ def test_a_probe_that_works_lets_the_others_through() -> None:
     assert (gate.shut_because, gate.circuit, gate.healthy) == (None, None, True)
 
 
-@pytest.mark.parametrize("slower", [SLOWER, Rejected(99999, 429), Rejected(21611, 429)], ids=str)
+@pytest.mark.parametrize("slower", [SLOWER, refused(99999, 429), refused(21611, 429)], ids=str)
 @pytest.mark.parametrize("probe", [True, False])
-def test_twilio_asking_to_go_slower_stops_the_run_and_opens_no_circuit(slower: Rejected, probe: bool) -> None:
-    """The next run need not probe: Twilio works, and says so."""
+def test_a_provider_that_asks_to_go_slower_stops_the_run_and_opens_no_circuit(slower: Rejected, probe: bool) -> None:
+    """The next run need not probe: the provider works, and says so."""
     gate = after(slower, probe=probe)
     assert gate.shut_because is not None
-    assert gate.shut_because.startswith("Twilio asks to go slower (Twilio ")
+    assert gate.shut_because.startswith("The provider asks to go slower (Twilio ")
     assert gate.circuit is None
 
 
 def test_too_many_texts_to_one_number_stop_no_others() -> None:
     """That limit is the recipient's."""
     assert after(TOO_MANY_TO_ONE).shut_because is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "shut", "circuit", "healthy"),
+    [
+        ("transient", False, False, True),
+        ("permanent", False, False, True),
+        ("opted_out", False, False, True),
+        ("rate_limit", True, False, False),
+        ("account", True, True, False),
+    ],
+)
+@pytest.mark.parametrize("code", [None, 0, 4711, 20003, 20429, 21610])
+def test_a_gate_goes_by_the_kind_of_a_refusal_and_reads_no_code(
+    kind: RefusalKind, shut: bool, circuit: bool, healthy: bool, code: int | None
+) -> None:
+    """The code is the provider's: another one gives the same number to something else."""
+    gate = after(Rejected(Refusal(kind, "Some provider 4711: some trouble", code)))
+    assert (gate.shut_because is not None, gate.circuit is not None, gate.healthy) == (shut, circuit, healthy)
 
 
 def test_stopping_a_gate_shuts_it_and_opens_no_circuit() -> None:
@@ -149,8 +169,8 @@ def test_a_stopped_gate_still_learns_that_the_account_is_refused() -> None:
     """From a send that was under way; the next run is to know."""
     gate = Gate()
     gate.stop("Enough")
-    gate.observe(Rejected(20003, 401))
-    gate.observe(Rejected(20005, 403))
+    gate.observe(refused(20003, 401))
+    gate.observe(refused(20005, 403))
     assert gate.shut_because == "Enough"
     assert gate.circuit is not None
     assert "Twilio 20003" in gate.circuit

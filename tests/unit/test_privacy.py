@@ -1,7 +1,6 @@
 """Phone numbers, bodies and secrets stay where they belong."""
 
 import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -11,11 +10,8 @@ from pydantic import ValidationError
 from smsretry.errors import SettingsError
 from smsretry.retry.models import Claim, ItemResult, Sighting, Text
 from smsretry.settings import Settings, load_settings
+from tests.builders import BODY, PHONE, claim_with, forget_settings
 
-ClaimWith = Callable[..., Claim]
-
-PHONE = "+12125550123"
-BODY = "Hi Ann, thanks for visiting Maple Street Dental."
 PRIVATE = (PHONE, PHONE[2:], BODY, "Ann")
 SECRETS = ("the-service-role-key", "the-auth-token", "the-api-key-secret")
 
@@ -26,7 +22,7 @@ def assert_tells_nothing(text: str) -> None:
         assert private not in text
 
 
-def test_a_claim_does_not_show_number_and_body(claim_with: ClaimWith) -> None:
+def test_a_claim_does_not_show_number_and_body() -> None:
     """It shows the rest, so that a log line is still of use."""
     claim = claim_with(phone=PHONE, body=BODY)
     for shown in (repr(claim), str(claim), f"{claim}", repr([claim]), str({"claim": claim})):
@@ -64,7 +60,7 @@ BAD_ROWS = [
 
 
 @pytest.mark.parametrize("columns", BAD_ROWS, ids=lambda columns: next(iter(columns)))
-def test_a_row_that_cannot_be_read_is_not_quoted(claim_with: ClaimWith, columns: dict[str, object]) -> None:
+def test_a_row_that_cannot_be_read_is_not_quoted(columns: dict[str, object]) -> None:
     """The validation error names the column and not what it holds."""
     with pytest.raises(ValidationError) as raised:
         claim_with(**columns)
@@ -92,8 +88,7 @@ def test_a_result_has_no_place_for_number_or_body() -> None:
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Complete settings, and no others."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+    forget_settings(monkeypatch)
     monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
     monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "the-service-role-key")
     monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC" + "0" * 32)

@@ -2,47 +2,72 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable
+from pkgutil import walk_packages
+from types import ModuleType
 
 import pytest
 
 import smsretry
+from smsretry import quiet_hours, retry
 
-ACTING = ("httpx", "prefect", "psycopg", "requests", "supabase", "twilio")
+ACTING = {"httpx", "prefect", "psycopg", "requests", "supabase", "twilio"}
 """Libraries that reach for a network, a database or a server."""
-PURE = [
+STORY = [
     "smsretry",
-    "smsretry.retry.backoff",
-    "smsretry.quiet_hours.calendars",
+    "smsretry.adapters.twilio.answers",
+    "smsretry.adapters.twilio.errors",
     "smsretry.data",
-    "smsretry.retry.decision",
     "smsretry.errors",
-    "smsretry.retry.models",
-    "smsretry.quiet_hours.openings",
-    "smsretry.retry.outcome",
+    "smsretry.gate",
     "smsretry.phone",
     "smsretry.pipeline",
-    "smsretry.retry.policy",
     "smsretry.ports",
-    "smsretry.quiet_hours.check",
-    "smsretry.quiet_hours.rules",
+    "smsretry.reconciling",
+    "smsretry.run",
     "smsretry.settings",
-    "smsretry.adapters.twilio.errors",
-    "smsretry.quiet_hours.week",
-    "smsretry.quiet_hours.whereabouts",
-    "smsretry.quiet_hours.windows",
+    "smsretry.summary",
+    "smsretry.words",
 ]
+"""What tells the story and what it stands on. They know queue and sender by their shapes only."""
 
 
-def loaded_by(modules: list[str]) -> set[str]:
-    """The acting libraries that a fresh interpreter has loaded once it has imported these modules."""
+def modules_of(package: ModuleType) -> list[str]:
+    """The package and every module in it: a new one is found."""
+    below = (found.name for found in walk_packages(package.__path__, f"{package.__name__}."))
+    return [package.__name__, *below]
+
+
+def loaded(modules: Iterable[str]) -> set[str]:
+    """All that a fresh interpreter has loaded once it has imported these modules."""
     script = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
     answer = subprocess.run([sys.executable, "-c", script, *modules], capture_output=True, text=True, check=True)
-    return set(answer.stdout.split()) & set(ACTING)
+    return set(answer.stdout.split())
 
 
 def test_the_public_names_and_the_decisions_load_nothing_that_acts() -> None:
-    """The pipeline is among them: it knows its queue and sender by their shapes only."""
-    assert loaded_by(PURE) == set()
+    """Every module of the two folders that decide, and what stands around them."""
+    assert loaded([*STORY, *modules_of(retry), *modules_of(quiet_hours)]) & ACTING == set()
+
+
+def test_the_modules_that_decide_are_found_by_looking() -> None:
+    """The check above would pass on two empty folders."""
+    assert {"smsretry.retry.policy", "smsretry.retry.decision"} < set(modules_of(retry))
+    assert {"smsretry.quiet_hours.check", "smsretry.quiet_hours.rules"} < set(modules_of(quiet_hours))
+
+
+def test_the_words_stand_on_nothing_of_ours() -> None:
+    """Everybody may import them."""
+    assert {name for name in loaded(["smsretry.words"]) if name.startswith("smsretry")} == {
+        "smsretry",
+        "smsretry.words",
+    }
+
+
+@pytest.mark.parametrize("module", ["smsretry.retry.models", "smsretry.retry.decision", "smsretry.ports"])
+def test_a_claim_can_be_read_without_the_rules_of_quiet_hours(module: str) -> None:
+    """The rules take longer to load than anything else, and only decisions need them."""
+    assert {name for name in loaded([module]) if name.startswith("smsretry.quiet_hours")} == set()
 
 
 def test_every_public_name_is_there_and_no_other() -> None:
@@ -53,7 +78,7 @@ def test_every_public_name_is_there_and_no_other() -> None:
         smsretry.send_mms  # noqa: B018
 
 
-def test_who_asks_for_an_hour_need_not_wait_for_what_sends() -> None:
+def test_asking_for_an_hour_does_not_load_what_sends() -> None:
     """`pydantic` and the pipeline are half of the package's import time."""
     script = "import sys; from smsretry import check_quiet_hours; print(*sys.modules)"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -69,4 +94,4 @@ def test_who_asks_for_an_hour_need_not_wait_for_what_sends() -> None:
 )
 def test_the_check_sees_an_adapters_libraries(adapter: str, libraries: set[str]) -> None:
     """It would pass on misspelt names."""
-    assert loaded_by([adapter]) == libraries
+    assert loaded([adapter]) & ACTING == libraries

@@ -2,9 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
-from functools import cache
-from importlib.resources import files
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,22 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsretry import data
-from smsretry.quiet_hours.check import US_ZONES, check_quiet_hours
+from smsretry.quiet_hours.check import check_quiet_hours
+from smsretry.quiet_hours.numbers import US_ZONES
+from tests.oracles.clocks import MINUTE, transitions, zone_rules
 
 NEW_YORK = "America/New_York"
-MINUTE = timedelta(minutes=1)
 
 
 def utc(text: str) -> datetime:
     """An instant, written in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-@cache
-def zone_rules(name: str) -> ZoneInfo:
-    """A zone's rules from the pinned tzdata package, read here without the code under test."""
-    with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as source:
-        return ZoneInfo.from_file(source, key=name)
 
 
 def quarters(start: datetime, end: datetime) -> list[datetime]:
@@ -78,6 +69,25 @@ def test_after_the_closing_a_text_waits_until_eight_the_next_day() -> None:
     """At 21:00 the next opening is eleven hours away."""
     check = check_quiet_hours(NEW_YORK, at=utc("2027-01-13T02:00"))
     assert (check.next_send_at, check.closes_at) == (utc("2027-01-13T13:00"), None)
+
+
+def test_a_closed_window_says_when_the_next_one_closes() -> None:
+    """So a caller can spread texts over the next window, and needs no second check."""
+    check = check_quiet_hours(NEW_YORK, at=utc("2027-01-13T02:00"))
+    assert check.next_closes_at is not None
+    assert check.next_closes_at.isoformat() == "2027-01-14T02:00:00+00:00"
+    assert check.next_closes_at.timezone_name == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("phone", "at"),
+    [("+12125550123", "2027-01-12T17:00"), ("+18005550123", "2027-01-13T02:00"), ("+870773111632", "2027-01-13T02:00")],
+    ids=["open", "refused", "held"],
+)
+def test_without_a_next_opening_there_is_no_next_closing(phone: str, at: str) -> None:
+    """While open, the closing is `closes_at`; a refused or held text has none."""
+    check = check_quiet_hours(None, at=utc(at), phone=phone)
+    assert (check.next_send_at, check.next_closes_at) == (None, None)
 
 
 def test_the_next_opening_is_given_in_utc_whatever_zone_was_asked_in() -> None:
@@ -279,6 +289,15 @@ def test_the_closing_is_the_first_closed_instant(zone: str | None, at: datetime)
         assert check_quiet_hours(zone, at=moment, rules="federal").can_send, moment
 
 
+@settings(max_examples=200, deadline=None)
+@given(zone=maybe_places, at=instants)
+def test_the_next_closing_is_the_one_that_a_check_at_the_opening_gives(zone: str | None, at: datetime) -> None:
+    """In every zone and on every day, those on which the clocks change included."""
+    check = check_quiet_hours(zone, at=at, rules="federal")
+    if check.next_send_at is not None:
+        assert check.next_closes_at == check_quiet_hours(zone, at=check.next_send_at, rules="federal").closes_at
+
+
 # An oracle: step through the minutes and read the clock on the wall. No local time is ever built.
 
 HARD_ZONES = [
@@ -319,18 +338,7 @@ HISTORIC = {
     "Antarctica/Casey": [utc("2021-03-13T13:00"), utc("2022-03-12T13:00"), utc("2023-03-08T19:00")],
 }
 """Changes before 2024 that are the hardest known."""
-
-
-def transitions(zone: ZoneInfo) -> list[datetime]:
-    """The minutes in 2024–2027 at which a zone's clocks jump."""
-    half_days = [utc("2024-01-01") + timedelta(hours=12 * half) for half in range(2 * 4 * 366)]
-    offsets = [half_day.astimezone(zone).utcoffset() for half_day in half_days]
-    found = []
-    for (half_day, before), (_, after) in pairwise(zip(half_days, offsets, strict=True)):
-        if before != after:
-            minutes = (half_day + minute * MINUTE for minute in range(12 * 60 + 1))
-            found.append(next(minute for minute in minutes if minute.astimezone(zone).utcoffset() == after))
-    return found
+YEARS = range(2024, 2028)
 
 
 def disagreements(name: str | None, around: datetime) -> list[str]:
@@ -360,19 +368,19 @@ def all_disagreements(name: str | None, moments: Iterable[datetime]) -> list[str
 @pytest.mark.parametrize("name", HARD_ZONES)
 def test_the_answers_agree_with_the_clocks_on_the_wall(name: str) -> None:
     """Around every change of clocks in 2024–2027, and on a plain day, minute stepping finds the same times."""
-    moments = [*transitions(zone_rules(name)), *HISTORIC.get(name, []), utc("2026-06-15T00:00")]
+    moments = [*transitions(name, YEARS), *HISTORIC.get(name, []), utc("2026-06-15T00:00")]
     assert all_disagreements(name, moments) == []
 
 
 def test_the_answers_for_an_unknown_zone_agree_with_all_the_us_clocks_on_the_wall() -> None:
     """Around each change of any US zone in 2026, minute stepping over all of them finds the same times."""
-    changes = {moment for zone in US_ZONES for moment in transitions(zone_rules(zone)) if moment.year == 2026}
+    changes = {moment for zone in US_ZONES for moment in transitions(zone, range(2026, 2027))}
     assert len(changes) == 12
     assert all_disagreements(None, sorted(changes)) == []
 
 
 def test_the_oracle_sees_the_changes_it_is_meant_to_see() -> None:
     """New York changes its clocks twice a year, Phoenix never."""
-    assert len(transitions(zone_rules(NEW_YORK))) == 8
-    assert transitions(zone_rules(NEW_YORK))[4:6] == [utc("2026-03-08T07:00"), utc("2026-11-01T06:00")]
-    assert transitions(zone_rules("America/Phoenix")) == []
+    assert len(transitions(NEW_YORK, YEARS)) == 8
+    assert transitions(NEW_YORK, YEARS)[4:6] == [utc("2026-03-08T07:00"), utc("2026-11-01T06:00")]
+    assert transitions("America/Phoenix", YEARS) == []

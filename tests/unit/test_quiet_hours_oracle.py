@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from smsretry import data
 from smsretry.quiet_hours.check import check_quiet_hours
+from smsretry.quiet_hours.hours import daily
 from smsretry.quiet_hours.openings import HORIZON, next_change
-from smsretry.quiet_hours.rules import daily
 from smsretry.quiet_hours.windows import Window, window_of
-from tests.unit.clocks import AREA_CODES, DAY, MINUTE, STATES, open_in_all, questions, transitions
+from tests.oracles.clocks import AREA_CODES, DAY, MINUTE, STATES, open_in_all, questions, transitions
 
 ZONES = [
     "Africa/Cairo",

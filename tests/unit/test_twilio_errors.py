@@ -4,8 +4,12 @@ from typing import get_args
 
 import pytest
 
-from smsretry.adapters.twilio.errors import ErrorClass, is_retryable_error, twilio_error
+from smsretry.adapters.twilio.errors import is_retryable_error, refusals, twilio_refusal
 from smsretry.data import table
+from smsretry.retry.decision import GiveUp, Retry
+from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel, Rejected
+from smsretry.retry.policy import after_send
+from tests.builders import claim_with
 
 ROWS = table("twilio_errors")
 
@@ -20,14 +24,17 @@ def test_the_table_lists_each_code_once() -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["code"])
 def test_every_row_of_the_table_is_complete_and_found_by_its_code(row: dict[str, str]) -> None:
     """It has a name, a class we know, and a source for what it says."""
-    error = twilio_error(int(row["code"]))
-    assert (error.code, error.name, error.error_class) == (
+    refusal = twilio_refusal(int(row["code"]))
+    assert (refusal.code, refusal.text, refusal.kind) == (
         int(row["code"]),
-        row["short_name"],
+        f"Twilio {row['code']}: {row['short_name']}",
         row["classification"],
     )
-    assert error.error_class in get_args(ErrorClass)
-    assert error.name
+    assert (refusal.level, refusal.phone_status) == (row["level"], row["phone_status"] or None)
+    assert refusal.kind in get_args(RefusalKind)
+    assert refusal.level in get_args(RefusalLevel)
+    assert refusal.phone_status in (None, "invalid", "not_mobile")
+    assert row["short_name"]
     assert row["source"]
     assert row["http_status"] == "" or 300 <= int(row["http_status"]) < 600
     assert row["delivery_time"] in ("yes", "no")
@@ -35,12 +42,12 @@ def test_every_row_of_the_table_is_complete_and_found_by_its_code(row: dict[str,
     assert None not in row.values(), "a tab too few"
 
 
-KNOWN_CODES: list[tuple[int, ErrorClass]] = [
-    (20003, "provider_outage_or_account"),  # wrong credentials
-    (20005, "provider_outage_or_account"),  # account not active
+KNOWN_CODES: list[tuple[int, RefusalKind]] = [
+    (20003, "account"),  # wrong credentials
+    (20005, "account"),  # account not active
     (20429, "rate_limit"),  # too many requests
     (20500, "transient"),  # internal server error
-    (20503, "provider_outage_or_account"),  # service unavailable
+    (20503, "account"),  # service unavailable
     (21211, "permanent"),  # invalid 'To' number
     (21610, "opted_out"),  # unsubscribed recipient
     (21611, "rate_limit"),  # sender's queue is full
@@ -51,24 +58,24 @@ KNOWN_CODES: list[tuple[int, ErrorClass]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "error_class"), KNOWN_CODES)
-def test_well_known_codes_have_their_class(code: int, error_class: ErrorClass) -> None:
+@pytest.mark.parametrize(("code", "kind"), KNOWN_CODES)
+def test_well_known_codes_have_their_class(code: int, kind: RefusalKind) -> None:
     """The ones an operator meets most."""
-    assert twilio_error(code).error_class == error_class
+    assert twilio_refusal(code).kind == kind
 
 
 def test_a_listed_code_is_not_overruled_by_the_http_status() -> None:
     """An opt-out that came with a 429 is still an opt-out."""
-    assert twilio_error(21610, 429).error_class == "opted_out"
+    assert twilio_refusal(21610, 429).kind == "opted_out"
 
 
-UNLISTED: list[tuple[int | None, ErrorClass]] = [
+UNLISTED: list[tuple[int | None, RefusalKind]] = [
     # HTTP status of a code that is not in the table, its class
     (400, "permanent"),
-    (401, "provider_outage_or_account"),
-    (403, "provider_outage_or_account"),
+    (401, "account"),
+    (403, "account"),
     (404, "permanent"),
-    (407, "provider_outage_or_account"),
+    (407, "account"),
     (408, "transient"),
     (422, "permanent"),
     (429, "rate_limit"),
@@ -79,13 +86,13 @@ UNLISTED: list[tuple[int | None, ErrorClass]] = [
 ]
 
 
-@pytest.mark.parametrize(("http_status", "error_class"), UNLISTED)
+@pytest.mark.parametrize(("http_status", "kind"), UNLISTED)
 @pytest.mark.parametrize("code", [99999, None])
 def test_an_unlisted_code_is_judged_by_its_http_status(
-    code: int | None, http_status: int | None, error_class: ErrorClass
+    code: int | None, http_status: int | None, kind: RefusalKind
 ) -> None:
     """Twilio adds codes without notice; what nobody can place is not tried again."""
-    assert twilio_error(code, http_status).error_class == error_class
+    assert twilio_refusal(code, http_status).kind == kind
 
 
 MAY_GO_OUT_LATER = [
@@ -117,6 +124,60 @@ def test_only_what_may_pass_is_tried_again(code: int | None, http_status: int | 
 
 def test_an_error_reads_as_its_code_and_its_name() -> None:
     """As it is stored in `last_error`."""
-    assert str(twilio_error(20429)) == "Twilio 20429: Too Many Requests"
-    assert str(twilio_error(99999, 418)) == "Twilio 99999: not in our table of errors (HTTP 418)"
-    assert str(twilio_error(None)) == "not in our table of errors (HTTP status unknown)"
+    assert str(twilio_refusal(20429)) == "Twilio 20429: Too Many Requests"
+    assert str(twilio_refusal(99999, 418)) == "Twilio 99999: not in our table of errors (HTTP 418)"
+    assert str(twilio_refusal(None)) == "not in our table of errors (HTTP status unknown)"
+
+
+# The table decides
+
+
+def answer(code: int, **changes: str) -> Refusal:
+    """What the loader makes of the table once the code's row is changed."""
+    rows = [row | changes if row["code"] == str(code) else row for row in ROWS]
+    return refusals(rows)[code]
+
+
+def test_a_row_whose_class_is_changed_changes_what_becomes_of_the_text() -> None:
+    """No other table, and no line of code, has to be changed with it."""
+    today = Rejected(answer(21211))
+    assert isinstance(after_send(claim_with(), today), GiveUp)
+    tomorrow = Rejected(answer(21211, classification="transient"))
+    assert tomorrow.refusal.retryable
+    assert isinstance(after_send(claim_with(), tomorrow), Retry)
+    stopped = after_send(claim_with(), Rejected(answer(21211, classification="opted_out")))
+    assert isinstance(stopped, GiveUp)
+    assert stopped.opted_out
+
+
+@pytest.mark.parametrize(("written", "kept"), [("invalid", "invalid"), ("not_mobile", "not_mobile"), ("", None)])
+def test_a_row_whose_phone_status_is_changed_changes_what_is_kept_of_the_number(written: str, kept: str | None) -> None:
+    """Whatever it was before."""
+    for code in (21211, 21614, 21612):
+        decision = after_send(claim_with(), Rejected(answer(code, phone_status=written)))
+        assert isinstance(decision, GiveUp)
+        assert decision.phone_status == kept
+
+
+def test_a_row_whose_name_or_level_is_changed_changes_what_people_are_told_and_whom_it_concerns() -> None:
+    """The level decides whether a rate limit stops the others."""
+    changed = answer(20429, short_name="Slow down", level="recipient")
+    assert (str(changed), changed.level) == ("Twilio 20429: Slow down", "recipient")
+    assert (str(answer(20429)), answer(20429).level == "recipient") == ("Twilio 20429: Too Many Requests", False)
+
+
+def test_a_code_is_unknown_once_its_row_is_gone_and_known_once_it_has_one() -> None:
+    """And the rows of the others say what they said."""
+    gone = refusals(row for row in ROWS if row["code"] != "21610")
+    assert 21610 not in gone
+    assert all(gone[int(row["code"])] == twilio_refusal(int(row["code"])) for row in ROWS if row["code"] != "21610")
+    assert refusals([*ROWS, ROWS[0] | {"code": "99999", "classification": "opted_out"}])[99999].kind == "opted_out"
+
+
+def test_only_codes_that_answer_a_request_say_something_of_a_number() -> None:
+    """What concerns the account, the sender or the text does not."""
+    marked = [row for row in ROWS if row["phone_status"]]
+    assert len(marked) == 5
+    assert {(row["http_status"], row["level"], row["classification"]) for row in marked} == {
+        ("400", "recipient", "permanent")
+    }

@@ -1,11 +1,13 @@
-"""What a request to Twilio carries besides number and body."""
+"""What a request to Twilio carries besides number and body, and how a body reads that Twilio lists."""
 
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.twilio.sender import _validity_period, _with_attempt
+from smsretry.adapters.twilio.sender import _as_sent, _validity_period, _with_attempt
+from smsretry.retry.evidence import matching_sids
+from tests.builders import BODY, NOON, PHONE, SID, sighting
 
 HOUR = timedelta(hours=1)
 PERIODS = [
@@ -40,3 +42,26 @@ CALLBACKS = [
 def test_the_callback_url_carries_the_attempts_id_and_keeps_what_it_had(url: str, called: str) -> None:
     """Twilio calls it even when its answer to us was lost."""
     assert _with_attempt(url, UUID(int=5)) == f"{called}{UUID(int=5)}"
+
+
+PREFIX = "Sent from your Twilio trial account - "
+LISTED = [
+    # what we sent, what Twilio shows, whether it is the same text
+    pytest.param(BODY, f"{PREFIX}{BODY}", True, id="with the prefix"),
+    pytest.param(f"  {BODY}", f"{PREFIX}{BODY}", True, id="trimmed behind the prefix"),
+    pytest.param(BODY, BODY, True, id="without the prefix"),
+    pytest.param(BODY, f"Dear customer: {BODY}", False, id="with some other prefix"),
+    pytest.param(BODY, f"{BODY} {PREFIX}", False, id="with the prefix at the end"),
+    pytest.param(BODY, "", False, id="redacted"),
+    pytest.param(BODY, None, False, id="without a body"),
+]
+
+
+@pytest.mark.parametrize(("ours", "shown", "same"), LISTED)
+def test_a_trial_accounts_text_is_read_without_the_words_that_twilio_puts_before_it(
+    ours: str, shown: str | None, same: bool
+) -> None:
+    """The text is ours then, and found; at any other place the words are somebody's text."""
+    listed = [sighting(body=_as_sent(shown))]
+    found = matching_sids(listed, phone=PHONE, body=ours, begun_at=NOON, in_doubt_since=NOON)
+    assert found == ([SID] if same else [])

@@ -4,7 +4,8 @@ import pytest
 
 from smsretry import data
 from smsretry.phone import recipient_problem
-from smsretry.quiet_hours.whereabouts import US_ZONES, Whereabouts, whereabouts
+from smsretry.quiet_hours.numbers import US_ZONES
+from smsretry.quiet_hours.whereabouts import Whereabouts, whereabouts
 
 NY, CHICAGO, DENVER, PHOENIX, LA = (
     "America/New_York",
@@ -199,5 +200,5 @@ def test_every_zone_of_every_table_is_a_place() -> None:
 
 def test_every_row_of_our_own_tables_has_a_source() -> None:
     """A rule without a source is an opinion."""
-    names = ("npa_overrides", "npa_refused", "zone_aliases", "zone_states", "state_rule_ids", "country_windows")
+    names = ("npa_overrides", "npa_refused", "zone_aliases", "zone_states", "us_quiet_hours", "country_windows")
     assert all(row["source"] for name in (*names, "holiday_overrides") for row in data.table(name))

@@ -2,15 +2,17 @@
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from smsretry.quiet_hours.calendars import holidays_in
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
-from smsretry.quiet_hours.rules import daily, parse_week, state_rules
+from smsretry.quiet_hours.hours import daily, hours_text, parse_week
+from smsretry.quiet_hours.rules import STATE_RULES
 from smsretry.quiet_hours.week import draw_week
-from smsretry.quiet_hours.windows import hours_text
+from tests.oracles.clocks import STATES
 
 MIAMI = "+13055550123"
 TUESDAY_2030 = datetime(2027, 1, 13, 1, 30, tzinfo=UTC)
@@ -95,9 +97,9 @@ def test_abroad_where_nothing_is_known_the_window_is_narrow() -> None:
     assert ids(check_quiet_hours(None, at=TUESDAY_2030, phone="+81312345678")) == ["federal", "abroad"]
 
 
-def test_twenty_states_ask_for_more_than_the_federal_rule() -> None:
-    """The table's rows that differ from 08:00–21:00 every day."""
-    assert len(state_rules()) == 20
+def test_the_states_with_a_rule_of_their_own_are_those_of_the_oracle() -> None:
+    """Whose hours are typed in once more from the sources. None is missing from the table, and none is too many."""
+    assert set(STATE_RULES) == set(STATES) - {"federal"}
 
 
 def test_a_refused_number_has_no_next_opening() -> None:
@@ -162,6 +164,23 @@ def test_hours_that_say_nothing_of_the_kind_are_refused_with_what_to_write(text:
 
 def test_the_states_with_a_daily_cap_are_four() -> None:
     """Three texts in 24 hours each; the states' table says so."""
-    assert {state: rule.daily_cap for state, rule in state_rules().items() if rule.daily_cap} == dict.fromkeys(
+    assert {state: rule.daily_cap for state, rule in STATE_RULES.items() if rule.daily_cap} == dict.fromkeys(
         ("FL", "MD", "OK", "OR"), 3
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ({"rules": "typo"}, "rules is 'typo': use federal or us_states"),
+        ({"rules": None}, "rules is None: use federal or us_states"),
+        ({"message_class": "Marketing"}, "message_class is 'Marketing': use marketing or transactional"),
+    ],
+)
+@pytest.mark.parametrize("phone", [None, MIAMI, "+18005550123"])
+def test_a_word_that_nobody_knows_is_an_error_and_not_the_laxer_reading(
+    words: dict[str, Any], complaint: str, phone: str | None
+) -> None:
+    """Whatever is known of the recipient: a misspelt `us_states` would let texts go at night."""
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        check_quiet_hours(None, at=TUESDAY_2030, phone=phone, **words)

@@ -4,7 +4,7 @@ Version, name and statements go to `supabase_migrations.schema_migrations`, whic
 too: either may apply what the other has not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from smsretry.adapters.supabase.sections import without_superseded
 from smsretry.errors import MigrationError
 
 _BOOKS = """
@@ -31,6 +32,11 @@ class Migration:
     name: str
     text: str
 
+    @property
+    def file(self) -> str:
+        """The file's name."""
+        return f"{self.version}_{self.name}.sql"
+
 
 def migrations() -> list[Migration]:
     """All migrations of this version of the package, in order."""
@@ -42,21 +48,35 @@ def migrations() -> list[Migration]:
     return sorted(found, key=lambda migration: migration.version)
 
 
-def migrate(db_url: str, *, again: bool = False, warn: Callable[[str], None] = lambda _: None) -> list[Migration]:
+def migrate(
+    db_url: str,
+    *,
+    again: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
+    shipped: Sequence[Migration] | None = None,
+) -> list[Migration]:
     """Apply what the database does not have yet, each file in a transaction of its own; return what was applied.
 
     Args:
-        again: apply every file, also those the books hold: brings back what somebody dropped or revoked.
+        again: apply every file, even those that the books hold: brings back what somebody dropped or revoked.
         warn: told what PostgreSQL warns of, such as rows that break a rule.
+        shipped: other migrations than this version's.
 
     Raises:
         MigrationError: says which file failed and why, or that there was no connection.
     """
+    wanted = migrations() if shipped is None else list(shipped)
     with _connect(db_url) as connection:
         connection.add_notice_handler(
             lambda notice: warn(notice.message_primary or "") if notice.severity_nonlocalized == "WARNING" else None
         )
-        return [migration for migration in migrations() if _apply(connection, migration, again)]
+        applied = []
+        for place, migration in enumerate(wanted):
+            later = [other.text for other in wanted[place + 1 :]]
+            text = without_superseded(migration.text, later) if again else migration.text
+            if _apply(connection, migration, text, again):
+                applied.append(migration)
+        return applied
 
 
 def _connect(db_url: str) -> psycopg.Connection:
@@ -76,7 +96,7 @@ def _connect(db_url: str) -> psycopg.Connection:
     raise MigrationError(f"No connection to the database: {reason}. Check --db-url.")
 
 
-def _apply(connection: psycopg.Connection, migration: Migration, again: bool) -> bool:
+def _apply(connection: psycopg.Connection, migration: Migration, text: str, again: bool) -> bool:
     try:
         with connection.transaction():
             connection.execute(_LOCK)  # two at once: the second waits here, and then finds the work done
@@ -86,7 +106,7 @@ def _apply(connection: psycopg.Connection, migration: Migration, again: bool) ->
             )
             if known.fetchone() and not again:
                 return False
-            connection.execute(sql.SQL(migration.text))  # our own file, not input
+            connection.execute(sql.SQL(text))  # our own file, not input
             connection.execute(
                 """insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)
                    on conflict (version) do nothing""",
@@ -96,4 +116,4 @@ def _apply(connection: psycopg.Connection, migration: Migration, again: bool) ->
     except psycopg.Error as error:
         hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
         reason = f"{error.diag.message_primary or type(error).__name__}.{hint}"
-    raise MigrationError(f"Migration {migration.version}_{migration.name}.sql failed: {reason} Nothing of it was kept.")
+    raise MigrationError(f"Migration {migration.file} failed: {reason} Nothing of it was kept.")

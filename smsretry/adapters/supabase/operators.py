@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.adapters.supabase.schemas import api_functions
 from smsretry.retry.models import Finding
 
 
@@ -36,4 +37,4 @@ class SupabaseOperators(SupabaseCalls):
 
     def check(self) -> list[Finding]:
         """What the database says of its own set-up: functions, grants, row level security."""
-        return self.rows(Finding, "check_sms_retry_setup", {})
+        return self.rows(Finding, "check_sms_retry_setup", {"functions": api_functions()})

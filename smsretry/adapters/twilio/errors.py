@@ -8,21 +8,28 @@ Only codes that answer a request have a `phone_status`. What concerns the accoun
 about a number.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 from smsretry.data import table
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel
 
-_TABLE: Final = {
-    int(row["code"]): Refusal(
-        cast(RefusalKind, row["classification"]),
-        f"Twilio {row['code']}: {row['short_name']}",
-        int(row["code"]),
-        cast(RefusalLevel, row["level"]),
-        row["phone_status"] or None,
-    )
-    for row in table("twilio_errors")
-}
+
+def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
+    """What each row of the table says, by its code."""
+    return {
+        int(row["code"]): Refusal(
+            cast(RefusalKind, row["classification"]),
+            f"Twilio {row['code']}: {row['short_name']}",
+            int(row["code"]),
+            cast(RefusalLevel, row["level"]),
+            row["phone_status"] or None,
+        )
+        for row in rows
+    }
+
+
+_TABLE: Final = refusals(table("twilio_errors"))
 
 
 def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:

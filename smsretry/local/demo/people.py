@@ -1,14 +1,11 @@
-"""A believable business and its texts: every outcome the queue knows, at 9:30 in the morning in New York.
+"""A believable business's customers and their texts: every outcome the queue knows, at 9:30 in New York.
 
-Numbers are of the ranges kept for fiction (555-01xx; Ofcom's, ARCEP's and ACMA's drama numbers).
+The numbers are from the ranges reserved for fiction (555-01xx; Ofcom's, ARCEP's and ACMA's drama numbers).
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
-from uuid import UUID, uuid4
-
-import psycopg
+from datetime import timedelta
+from typing import Final
 
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError, SendFault
 
@@ -72,40 +69,6 @@ SPECIAL: Final = [
     Special("Gwen", "+12125550172", queued_ago=timedelta(hours=50)),
 ]
 DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN, DELETED = "Hugo", "Iris", "Jack"
-
-
-class Seeder:
-    """Writes the business's rows as the application would: customer, send log, queue row with the original columns."""
-
-    def __init__(self, connection: psycopg.Connection[dict[str, Any]], now: datetime) -> None:
-        self._connection = connection
-        self._now = now
-        self._business = uuid4()
-        connection.execute(
-            "insert into businesses (id, user_id, name, timezone) values (%s, %s, 'Maple Street Dental', %s)",
-            [self._business, uuid4(), BUSINESS_ZONE],
-        )
-
-    def text(self, customer: Special, zone: str | None = BUSINESS_ZONE) -> UUID:
-        """Queue one text; returns the row's id."""
-        customer_id, log_id, retry_id = uuid4(), uuid4(), uuid4()
-        created = self._now - customer.queued_ago
-        self._connection.execute(
-            """insert into customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
-               values (%s, %s, %s, %s, %s, %s)""",
-            [customer_id, self._business, customer.phone, zone, customer.consent, created],
-        )
-        self._connection.execute(
-            "insert into send_logs (id, business_id, customer_id, channel, subject) values (%s, %s, %s, 'sms', %s)",
-            [log_id, self._business, customer_id, customer.body.format(name=customer.name)],
-        )
-        self._connection.execute(
-            """insert into sms_retry_queue
-                   (id, business_id, send_log_id, customer_id, status, attempt_count, scheduled_for, reason, created_at)
-               values (%s, %s, %s, %s, 'pending', %s, %s, 'twilio_error', %s)""",
-            [retry_id, self._business, log_id, customer_id, customer.attempts, created, created],
-        )
-        return retry_id
 
 
 def people() -> list[tuple[Special, str | None]]:

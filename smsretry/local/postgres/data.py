@@ -11,32 +11,33 @@ from pathlib import Path
 from typing import Final
 
 from smsretry.errors import LocalStackError
-from smsretry.local.process.server_user import ServerUser
+from smsretry.local.postgres.server_user import ServerUser
 
+SCRAM_ITERATIONS: Final = "1"
+"""Iterations slow down whoever guesses, and each login by 4 ms. The passwords are 24 random bytes: nobody guesses."""
 _ENDING_SECONDS: Final = 3.0
 _NO_SUCH_PID: Final = "99999999"  # above every system's largest process id
+_UNFINISHED: Final = "pgdata.unfinished"
 
 
 class PostgresData:
-    """What is kept in `directory`: password (0600), postgres.log, and pgdata.
-
-    If the server's user cannot come there (we are root, below /root), pgdata is in a directory of its own under the
-    system's temporary one, and the file `place` says where. No existing directory's permissions are changed.
-    """
+    """What is kept in `directory`: password (0600), postgres.log, and pgdata."""
 
     def __init__(self, directory: Path, user: ServerUser) -> None:
         self.directory = directory.absolute()
         self.log = self.directory / "postgres.log"
         self._user = user
         self._password_file = self.directory / "password"
-        self._place = self.directory / "place"
 
     def prepare(self) -> tuple[Path, Path]:
-        """Make what is missing, settle what a crash left. The data and the binaries. Raises LocalStackError."""
+        """Make what is missing and settle what a crash left; returns the data's directory and the programs'.
+
+        Raises:
+            LocalStackError: PostgreSQL runs on this data already, or its data cannot be made, or it cannot be run.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
-        home = self._home()
-        binaries = self._user.binaries(home)
-        data = home / "pgdata"
+        binaries = self._user.binaries()
+        data = self.directory / "pgdata"
         if not data.exists():
             self._create(data, binaries)
         _settle_left_over_pid(data)
@@ -53,71 +54,52 @@ class PostgresData:
 
     def remove(self) -> None:
         """Delete all of it, and nothing that is not ours."""
-        homes = {self.directory}
-        with contextlib.suppress(FileNotFoundError):
-            homes.add(Path(self._place.read_text().strip()))
-        for home in homes:
-            for name in ("pgdata", "pginstall"):
-                shutil.rmtree(home / name, ignore_errors=True)
-        for file in (self.log, self._password_file, self._place):
+        for name in ("pgdata", _UNFINISHED):
+            shutil.rmtree(self.directory / name, ignore_errors=True)
+        for file in (self.log, self._password_file):
             file.unlink(missing_ok=True)
-        for home in homes:
-            with contextlib.suppress(OSError):  # it holds something else, or is gone
-                home.rmdir()
-
-    def _home(self) -> Path:
-        if self._place.exists():
-            home = Path(self._place.read_text().strip())
-            if not home.is_dir():
-                raise LocalStackError(f"The data of {self.directory} was in {home}, which is gone: delete both")
-            return home
-        if self._user.can_enter(self.directory):
-            return self.directory
-        home = Path(tempfile.mkdtemp(prefix="smsretry-postgres-"))
-        self._user.own(home)
-        if not self._user.can_enter(home):
-            home.rmdir()
-            raise LocalStackError(
-                f"PostgreSQL does not run as root, and its user {self._user.name} reaches neither {self.directory} nor "
-                f"{home.parent}: choose a directory outside /root, set TMPDIR to one, or do not run as root"
-            )
-        self._place.write_text(f"{home}\n")
-        return home
+        with contextlib.suppress(OSError):  # it holds something else, or is gone
+            self.directory.rmdir()
 
     def _create(self, data: Path, binaries: Path) -> None:
-        password = data.parent / "initdb.password"  # a copy, because the server's user must read it
-        unfinished = data.parent / "pgdata.unfinished"  # renamed when whole: no half-made data directory is started
+        unfinished = self.directory / _UNFINISHED  # renamed when whole: no half-made data directory is started
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
+        self._user.own(unfinished)
         _write_private(self._password_file, secrets.token_urlsafe(24))
-        _write_private(password, self.password())
-        try:
-            self._user.own(unfinished)
-            self._user.own(password)
+        with tempfile.TemporaryFile() as password:  # initdb opens its standard input by name, so it has to own it
+            password.write(self.password().encode())
+            password.seek(0)
+            self._user.own(password.fileno())
             answer = self._user.run(
-                binaries / "initdb", "-D", unfinished, "--username=postgres", f"--pwfile={password}",
-                "--auth-local=scram-sha-256", "--auth-host=scram-sha-256",
+                binaries / "initdb", "-D", self._user.name_of(unfinished), "--username=postgres",
+                "--pwfile=/dev/stdin", "--auth-local=scram-sha-256", "--auth-host=scram-sha-256",
                 "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
+                f"--set=scram_iterations={SCRAM_ITERATIONS}",
+                cwd=unfinished, stdin=password,
             )  # fmt: skip
-        finally:
-            password.unlink()
         if answer.returncode != 0:
             raise LocalStackError(f"PostgreSQL could not create its data in {data}:\n{answer.stdout}{answer.stderr}")
         unfinished.rename(data)
 
 
+def marked(data: Path) -> str:
+    """The argument by which a server's command line says whose data it serves. PostgreSQL itself ignores it."""
+    return f"--smsretry.data={data}"
+
+
 def _settle_left_over_pid(data: Path) -> None:
     """Make a crash's postmaster.pid harmless; raise LocalStackError if its server still runs.
 
-    PostgreSQL itself gets over a process id that is gone, but not over one that another process has been given since.
-    The rest of the file stays, so that it still finds backends that hold the old shared memory.
+    PostgreSQL copes with a process id that is gone, but not with one that another process has been given since. The
+    rest of the file stays, so that PostgreSQL still finds backends that hold the old shared memory.
     """
     path = data / "postmaster.pid"
     deadline = time.monotonic() + _ENDING_SECONDS
     while path.exists():
         pid, _, rest = path.read_text().partition("\n")
         command = _command_of(pid) if pid.isdigit() else ""
-        if f"-D {data} " not in command:
+        if f"{marked(data)} " not in command:
             if command:
                 path.write_text(f"{_NO_SUCH_PID}\n{rest}")
             elif not pid:
@@ -127,7 +109,7 @@ def _settle_left_over_pid(data: Path) -> None:
             raise LocalStackError(
                 f"PostgreSQL runs on {data} already, process {pid}: use that one, or end it (kill -INT {pid})"
             )
-        time.sleep(0.05)  # its owner may have died just now, and its guard be ending it
+        time.sleep(0.05)  # its owner may have died just now, and its guard may be ending it
 
 
 def _command_of(pid: str) -> str:

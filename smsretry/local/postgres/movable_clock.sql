@@ -7,6 +7,6 @@ grant usage on schema smsretry_local to service_role, authenticated;
 grant select on smsretry_local.clock to service_role, authenticated;
 
 create or replace function smsretry.clock() returns timestamptz
-language sql volatile set search_path = '' as $$
+language sql volatile set search_path = pg_catalog, pg_temp as $$
     select pg_catalog.clock_timestamp() + (select c.shift from smsretry_local.clock c)
 $$;

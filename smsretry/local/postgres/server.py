@@ -17,10 +17,10 @@ import psycopg
 from psycopg import sql
 
 from smsretry.errors import LocalStackError
-from smsretry.local.postgres.data import PostgresData
+from smsretry.local.postgres.data import SCRAM_ITERATIONS, PostgresData, marked
+from smsretry.local.postgres.server_user import ServerUser
 from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.process.http import free_port
-from smsretry.local.process.server_user import ServerUser
 
 _HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 30.0
@@ -32,6 +32,7 @@ _SETTINGS: Final = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "on",
+    "scram_iterations": SCRAM_ITERATIONS,
     "timezone": "UTC",
     "log_timezone": "UTC",
     # No customer data in the log. The level `log` leaves out errors of statements, whose messages may quote a value;
@@ -94,19 +95,20 @@ class EmbeddedPostgres:
         if self._port is None:
             self._port = free_port()
         settings = {"port": str(self._port)} | _SETTINGS
+        options = [f"--{name}={value}" for name, value in settings.items()]
         self._process = GuardedProcess(
-            [str(binaries / "postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())],
+            [str(binaries / "postgres"), "-D", self._user.name_of(data), marked(data), *options],
             log=self.log,
             stop_signal=signal.SIGINT,  # a fast shutdown: open transactions are rolled back
             env=_environment(),
-            cwd=Path("/"),
+            cwd=data,
             user=self._user.name,
         )
         self._await_connections(self._process)
         return self
 
     def stop(self, timeout: float | None = None) -> None:
-        """Fast shutdown; SIGKILL after `timeout` seconds (default 10). Safe to repeat."""
+        """Fast shutdown; SIGKILL after `timeout` seconds (default 10). Nothing happens if it is stopped already."""
         if self._process is not None:
             self._process.stop(timeout)
 
@@ -120,7 +122,7 @@ class EmbeddedPostgres:
         return self.start()
 
     def remove(self) -> None:
-        """Stop, and delete the data wherever it is kept, and nothing that is not ours."""
+        """Stop, and delete the data, and nothing that is not ours."""
         self.stop()
         self._data.remove()
 

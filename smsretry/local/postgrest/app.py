@@ -1,8 +1,7 @@
-"""`POST /rest/v1/rpc/{function}` the way Supabase's gateway and PostgREST 13 answer it, over a database of one's own.
+"""`POST /rest/v1/rpc/{function}` the way Supabase's gateway and PostgREST answer it, over a database of one's own.
 
-Each call is one transaction in the key's role. What PostgREST has beyond calls with a JSON object (filters, GET,
-embedding, other media types) is refused with PGRST127 or 405, never quietly ignored.
-Errors: see `postgrest_errors`. Which function is called, and how: see `postgrest_functions`.
+Each call is one transaction in the role that the key or token names. `request` says which calls are answered,
+`functions` which function is meant and how it is called, `errors` what an error looks like.
 """
 
 import asyncio
@@ -20,13 +19,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from smsretry.local.postgrest.errors import Refusal, from_database, refusal, unreachable
+from smsretry.local.postgrest.errors import Refusal, from_database, unreachable
 from smsretry.local.postgrest.faults import RpcFaults, bad_gateway_response
 from smsretry.local.postgrest.functions import find_function
-from smsretry.local.postgrest.keys import api_key, claims_of
+from smsretry.local.postgrest.keys import claims_of
+from smsretry.local.postgrest.request import arguments_of, invalid_path
 from smsretry.local.process.http import DropConnection
-
-__all__ = ["RpcFaults", "api_key", "rpc_app"]
 
 _POOL_WAIT_SECONDS: Final = 1.0
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -43,7 +41,7 @@ select set_config('search_path', '"public", "extensions"', true), set_config('ro
 def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000) -> Starlette:
     """The endpoint over the database at `dsn`, whose user may become anon, authenticated and service_role.
 
-    `jwt_secret` signs the keys (`api_key`). A result is cut off after `max_rows` rows, as Supabase does by default.
+    `jwt_secret` signs the keys (`keys.api_key`). A result is cut off after `max_rows` rows, by default as on Supabase.
     Faults for tests: `app.state.faults`, an RpcFaults.
     """
 
@@ -61,7 +59,7 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000) -> Starlette:
             return bad_gateway_response()
         try:
             claims = claims_of(request, jwt_secret=jwt_secret)
-            body, given = _arguments(request, await request.body())
+            body, given = arguments_of(request, await request.body())
             call = _Call(function, request.url.path, claims, body, given, max_rows)
             response = await run_in_threadpool(call.answer, request.app.state.database)
         except Refusal as refused:
@@ -73,28 +71,13 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000) -> Starlette:
         return response
 
     faults = RpcFaults()
-    app = Starlette(routes=[Route("/rest/v1/rpc/{function}", rpc, methods=_METHODS)], lifespan=lifespan)
+    app = Starlette(
+        routes=[Route("/rest/v1/rpc/{function}", rpc, methods=_METHODS)],
+        exception_handlers={404: invalid_path},
+        lifespan=lifespan,
+    )
     app.state.faults = faults
     return app
-
-
-def _arguments(request: Request, raw: bytes) -> tuple[str, set[str]]:
-    """The body, which the database reads itself, and the names in it. Raises Refusal."""
-    if request.method != "POST":
-        raise refusal(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
-    if set(request.query_params) - {"apikey"} or "vnd.pgrst" in request.headers.get("accept", ""):
-        raise refusal(
-            400, "PGRST127", "Feature not implemented",
-            details="This local endpoint calls functions, and neither filters nor reshapes what they return",
-        )  # fmt: skip
-    try:
-        body = raw.decode() or "{}"
-        arguments = json.loads(body)
-    except ValueError as error:
-        raise refusal(400, "PGRST102", "Empty or invalid json") from error
-    if not isinstance(arguments, dict):
-        raise refusal(400, "PGRST102", "Empty or invalid json")
-    return body, set(arguments)
 
 
 class _Call:
@@ -126,18 +109,18 @@ class _Call:
             "path": self._path,
             "read_only": "on" if function.read_only else "off",
         }
-        connection.execute(_PREPARE, settings)
+        connection.execute(_PREPARE, settings, prepare=True)
         statement = function.statement(self._given, max_rows=self._max_rows)
-        result = connection.execute(statement, (self._body,) if self._given else ())
+        result = connection.execute(statement, (self._body,) if self._given else (), prepare=False)
         if function.returns == "nothing":
-            return Response(status_code=204)
+            return Response(status_code=204, headers={"Content-Range": "0-0/*"})
         content, rows = result.fetchone() or ("null", 0)
         content_range = f"0-{rows - 1}/*" if rows else "*/*"
         return Response(content, media_type=_JSON, headers={"Content-Range": content_range})
 
 
 class _Database:
-    """Connections, checked before use, so that a restart of the database is felt by nobody who asks after it."""
+    """Connections, checked before use: a call that comes after a restart of the database does not notice it."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -145,10 +128,10 @@ class _Database:
             dsn,
             min_size=0,
             max_size=20,
-            # Gives up soon after a failure: the next call tries anew, and does not wait out a growing pause.
+            # Give up soon after a failure: then the next call tries anew and need not wait for a growing pause.
             reconnect_timeout=_POOL_WAIT_SECONDS,
             check=ConnectionPool.check_connection,
-            kwargs={"prepare_threshold": None, "connect_timeout": 2, "application_name": "smsretry rpc"},
+            kwargs={"connect_timeout": 2, "application_name": "smsretry rpc"},
             name="smsretry-rpc",
             open=True,
         )
@@ -160,7 +143,7 @@ class _Database:
             try:
                 connection = stack.enter_context(self._pool.connection(timeout=_POOL_WAIT_SECONDS))
             except PoolTimeout:
-                # Down, or busy, or back again and the pool has not noticed: asking it directly tells.
+                # It is down, or busy, or back and the pool has not noticed. Asking it directly tells which.
                 try:
                     connection = stack.enter_context(psycopg.connect(self._dsn, connect_timeout=2))
                 except psycopg.OperationalError as error:

@@ -43,9 +43,10 @@ class Refusal(Exception):
 
     def response(self) -> JSONResponse:
         """The HTTP response."""
-        return JSONResponse(
-            dict(self.body), self.status, headers=self.headers, media_type="application/json; charset=utf-8"
-        )
+        headers = dict(self.headers or {})
+        if code := self.body.get("code"):
+            headers["Proxy-Status"] = f"PostgREST; error={code}"
+        return JSONResponse(dict(self.body), self.status, headers=headers, media_type="application/json; charset=utf-8")
 
 
 def refusal(

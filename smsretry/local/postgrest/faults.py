@@ -1,4 +1,4 @@
-"""Misbehaviour on demand of the RPC endpoint, for tests of what the queue's client does about it."""
+"""Faults of the RPC endpoint on demand, for tests of what the queue's client does about them."""
 
 import threading
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class RpcFault:
 
 
 class RpcFaults:
-    """Faults that are due, each for one call, first planned first. May be used from any thread."""
+    """Faults that are due, each for one call, in the order they were planned. Any thread may use it."""
 
     def __init__(self) -> None:
         self._due: list[RpcFault] = []

@@ -1,6 +1,6 @@
 """Which function a call means, and the statement that calls it, as PostgREST chooses and builds them.
 
-Source: https://docs.postgrest.org/en/v13/references/api/functions.html. The catalogue is asked on every call, so
+Source: https://docs.postgrest.org/en/v13/references/api/functions.html. The catalog is asked on every call, so
 no schema cache can be stale. Left out: unnamed and variadic parameters, filters on the result.
 """
 
@@ -48,13 +48,13 @@ class RpcFunction:
     read_only: bool  # stable or immutable: PostgREST calls it in a read-only transaction
 
     def takes(self, given: Set[str]) -> bool:
-        """Whether these names are all its arguments, but for those that have a default."""
+        """Whether these names are its arguments; one that has a default may be missing."""
         return set(list(self.arguments)[: self.required]) <= given <= self.arguments.keys()
 
     def statement(self, given: Set[str], *, max_rows: int) -> sql.Composed:
         """The call. Its one parameter, if anything is given, is the JSON body, which PostgreSQL itself takes apart.
 
-        The result is one row: the answer's JSON as text, and how many rows it holds. Of a void function, one column.
+        The result is one row: the answer's JSON as text, and how many rows it holds. A void function gives one column.
         """
         names = [name for name in self.arguments if name in given]
         source: sql.Composable = sql.SQL("(values (1)) as _")
@@ -87,7 +87,7 @@ def find_function(connection: Connection[Any], name: str, given: Set[str]) -> Rp
     """The one function of that name that takes these arguments. Raises Refusal: none (404), or several (300)."""
     known = [
         RpcFunction(name, dict(zip(names, types, strict=True)), required, returns, read_only)
-        for read_only, returns, names, types, required in connection.execute(_CATALOGUE, (name,))
+        for read_only, returns, names, types, required in connection.execute(_CATALOGUE, (name,), prepare=True)
     ]
     fitting = [function for function in known if function.takes(given)]
     if not fitting:
@@ -108,7 +108,7 @@ def _refuse_unknown(connection: Connection[Any], name: str, given: Set[str], kno
     listed = ", ".join(sorted(given))
     called = f"public.{name}({listed})" if given else f"public.{name} without parameters"
     kind = "parameters" if len(given) > 1 else "parameter"
-    searched = f"with {kind} {listed} or with a single unnamed json/jsonb parameter" if given else "without parameters"
+    searched = f"with {kind} {listed}" if given else "without parameters"
     if known:
         ours = {f"({', '.join(sorted(function.arguments))})": None for function in known}
         close = [name + near for near in get_close_matches(f"({listed})", ours, n=1, cutoff=0.33)]
@@ -117,7 +117,8 @@ def _refuse_unknown(connection: Connection[Any], name: str, given: Set[str], kno
         close = get_close_matches(name, {row[0]: None for row in rows}, n=1, cutoff=0.75)
     raise refusal(
         404, "PGRST202", f"Could not find the function {called} in the schema cache",
-        details=f"Searched for the function public.{name} {searched}, but no matches were found in the schema cache.",
+        details=f"Searched for the function public.{name} {searched} or with a single unnamed json/jsonb parameter, "
+                "but no matches were found in the schema cache.",
         hint=f"Perhaps you meant to call the function public.{close[0]}" if close else None,
     )  # fmt: skip
 

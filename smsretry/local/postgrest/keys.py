@@ -1,4 +1,4 @@
-"""Who asks: the API key at Supabase's gateway, then the bearer token at PostgREST.
+"""Who is asking: the API key tells Supabase's gateway, then the bearer token tells PostgREST.
 
 The gateway only knows keys and does not look at a key's expiry; PostgREST reads the role and the claims from the
 bearer token, or from the key where there is no such header.
@@ -15,6 +15,7 @@ from smsretry.local.postgrest.errors import Refusal, refusal
 
 Role = Literal["anon", "authenticated", "service_role"]
 _ROLES: Final = get_args(Role)
+_LEEWAY_SECONDS: Final = 30  # PostgREST's, for clocks that differ
 _NO_KEY: Final = {
     "message": "No API key found in request",
     "hint": "No `apikey` request header or url param was found.",
@@ -55,7 +56,9 @@ def claims_of(request: Request, *, jwt_secret: str) -> Mapping[str, Any]:
 
 def _verified(token: str, jwt_secret: str) -> dict[str, Any]:
     try:
-        return jwt.decode(token, jwt_secret, algorithms=["HS256"], options={"verify_aud": False})
+        return jwt.decode(
+            token, jwt_secret, algorithms=["HS256"], options={"verify_aud": False}, leeway=_LEEWAY_SECONDS
+        )
     except jwt.ExpiredSignatureError as error:
         raise _bad_token("PGRST303", "JWT expired") from error
     except jwt.ImmatureSignatureError as error:

@@ -7,8 +7,8 @@ died, even by kill -9), or on SIGTERM or SIGINT, it sends the command the signal
 command's process group and children. The exit code is the command's; 128 + n if signal n ended it.
 
 The command gets a session of its own, so that a terminal's Ctrl-C reaches only the starter, which then stops things
-in order. It reads /dev/null and writes where the guard writes. Standard library only: `GuardedProcess` runs this file
-without the package's imports.
+in order. It reads /dev/null and writes where the guard writes. This file imports the standard library only, because
+`GuardedProcess` runs it without the package.
 """
 
 import argparse

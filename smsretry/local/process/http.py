@@ -1,10 +1,10 @@
-"""Serve an ASGI app on loopback from a background thread, and let it misbehave on the socket.
+"""Serve an ASGI app on loopback from a background thread, and let it break connections.
 
     with LocalServer(app) as server:
         httpx.get(server.url)
 
 `DropConnection` is an answer an app may return: the connection breaks in place of a response, or part-way into one.
-Uvicorn gives an app no such way, so the protocol below hands each request its transport.
+Uvicorn offers an app no way to do that, so the protocol below hands each request its transport.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ class LocalServer:
         return self
 
     def stop(self) -> None:
-        """Close every connection, cancel what is still being answered, and join the thread. Safe to repeat."""
+        """Close every connection, cancel what is still being answered, join the thread. May be called again."""
         server, self._server = self._server, None
         if server is not None:
             server.stop()

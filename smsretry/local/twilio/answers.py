@@ -1,4 +1,4 @@
-"""The stand-in's answers that are no resource: Twilio's errors, and what a planned fault makes of an answer."""
+"""The stand-in's answers other than resources: Twilio's errors, and what a planned fault makes of an answer."""
 
 import asyncio
 import json
@@ -62,8 +62,3 @@ def unauthorized() -> Response:
 def not_found(request: Request, _raised: Exception | None = None) -> Response:
     """No such resource, or another account's."""
     return error(20404, 404, f"The requested resource {request.url.path} was not found")
-
-
-def method_not_allowed(_request: Request, _raised: Exception) -> Response:
-    """The resource exists and cannot be asked this."""
-    return error(20004, 405, "Method not allowed")

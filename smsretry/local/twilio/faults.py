@@ -100,7 +100,7 @@ class _Planned:
 
 
 class FaultPlan:
-    """What is still to go wrong. The first planned fault that fits is used first. Safe to use from any thread."""
+    """What is still to go wrong. The first planned fault that fits is used first. Any thread may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

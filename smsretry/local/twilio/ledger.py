@@ -35,7 +35,7 @@ class Entry(Request):
 
 
 class Ledger:
-    """Every accepted message, oldest first. Safe to use from any thread."""
+    """Every accepted message, oldest first. Any thread may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

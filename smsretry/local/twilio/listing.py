@@ -19,7 +19,7 @@ Query = Sequence[tuple[str, str]]
 
 
 def select(entries: Iterable[Entry], query: Query) -> list[Entry]:
-    """The entries that pass every filter, newest first. Raises ValueError for a date that is none."""
+    """The entries that pass every filter, newest first. Raises ValueError for a date that cannot be read."""
     passed = [entry for entry in entries if all(_passes(entry, name, value) for name, value in query)]
     return passed[::-1]
 

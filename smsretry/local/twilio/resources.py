@@ -20,9 +20,9 @@ _GSM7_EXTENSION: Final = frozenset("^{}\\[~]|€\f")  # each costs two
 
 
 def count_segments(body: str) -> int:
-    """Into how many parts a text is cut.
+    """The number of parts in which a text is sent.
 
-    One of 160 septets or several of 153; of 70 and 67 UTF-16 units if one character is not in GSM 03.38.
+    A part has 160 septets, or 153 where there are several; if a character is not in GSM 03.38, 70 and 67 UTF-16 units.
     """
     if all(character in _GSM7 or character in _GSM7_EXTENSION for character in body):
         units, alone, part = len(body) + sum(character in _GSM7_EXTENSION for character in body), 160, 153

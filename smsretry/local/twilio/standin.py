@@ -83,12 +83,11 @@ class TwilioStandin:
             routes=[
                 Route(f"{account}/Messages.json", self._guard(self._create_message), methods=["POST"]),
                 Route(f"{account}/Messages.json", self._guard(self._list_messages), methods=["GET"]),
-                Route(f"{account}/Messages/{{sid}}.json", self._guard(self._fetch_message), methods=["GET"]),
                 Route(f"{account}/IncomingPhoneNumbers.json", self._guard(self._list_numbers), methods=["GET"]),
                 Route(f"{account}.json", self._guard(self._fetch_account), methods=["GET"]),
                 Route("/v1/Services/{sid}", self._guard(self._fetch_service), methods=["GET"]),
             ],
-            exception_handlers={404: answers.not_found, 405: answers.method_not_allowed},
+            exception_handlers={404: answers.not_found},
         )
 
     def _guard(self, endpoint: _Endpoint) -> _Endpoint:
@@ -135,12 +134,6 @@ class TwilioStandin:
             return answers.error(20001, 400, "Invalid date value")
         return _paged(request, "messages", (resources.message(entry, self._account_sid) for entry in found))
 
-    async def _fetch_message(self, request: Request) -> Response:
-        entry = self.ledger.find(request.path_params["sid"])
-        return (
-            answers.not_found(request) if entry is None else JSONResponse(resources.message(entry, self._account_sid))
-        )
-
     async def _list_numbers(self, request: Request) -> Response:
         wanted = request.query_params.get("PhoneNumber", "")  # matches a part of a number, as Twilio's does
         numbers = sorted(number for number in self._senders.numbers if wanted in number)
@@ -166,8 +159,5 @@ def _paged(request: Request, key: str, records: Iterable[dict[str, Any]]) -> Res
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The form of a POST. Any other content type is as good as no parameters at all (Twilio on 21604)."""
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        return {}
     body = (await request.body()).decode(errors="replace")
     return dict(parse_qsl(body, keep_blank_values=True))

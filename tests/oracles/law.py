@@ -14,7 +14,7 @@ from typing import Final
 
 import holidays
 
-from tests.unit.clocks import DAY, MINUTE, STATES, ZONE_STATES, Hours, Wall, both, closed_dates
+from tests.oracles.clocks import DAY, MINUTE, STATES, ZONE_STATES, Hours, Wall, both, closed_dates
 
 Week = tuple[Hours, Hours, Hours]
 """Monday to Friday, Saturday, Sunday, in hours; None: never."""

@@ -1,0 +1,141 @@
+"""Write the next migration from what changed in `supabase/schemas/`:
+
+    python -m smsretry.adapters.supabase.next_migration NAME
+
+A changed or new file becomes a section of it. What `create or replace` cannot do comes first: functions that are gone,
+or whose parameters or answer changed, are dropped. A table that exists is changed by hand, at a place that is marked.
+"""
+
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence, Set
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from smsretry.adapters.supabase.migrate import Migration, migrations
+from smsretry.adapters.supabase.schemas import SchemaFile, schema_files
+from smsretry.adapters.supabase.sections import Section, joined, recorded, recording, removing
+
+_DROP_FUNCTION: Final = """\
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = '{schema}'::regnamespace and p.proname = '{name}'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+"""
+BY_HAND: Final = "-- BY HAND:"
+"""How a place begins where a person must write statements."""
+_BY_HAND: Final = (
+    BY_HAND
+    + """ {name} {task}.
+-- Write the statements so that they may run twice, and delete these three lines. Until then the migration fails.
+do $$ begin raise exception 'The change of {name} is not written yet'; end $$;
+"""
+)
+_DROP_VIEW: Final = "drop view if exists {qualified};\n"
+_RELOAD: Final = Section("PostgREST learns of the change at once", "notify pgrst, 'reload schema';\n")
+_Files = Mapping[str, SchemaFile]
+
+
+def changed(old: Sequence[Migration], new: Sequence[SchemaFile]) -> list[str]:
+    """The names of the schema files that differ from what the migrations record: changed, new or gone."""
+    was, now = recorded(migration.text for migration in old), {file.name: file for file in new}
+    return sorted(name for name in was | now if was.get(name) != now.get(name))
+
+
+def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile], *, at: str) -> Migration | None:
+    """The migration that brings a database from what `old` records to `new`; None if nothing changed.
+
+    Args:
+        at: its version, 14 digits; raised if it is not above the last one.
+    """
+    differing = set(changed(old, new))
+    if not differing:
+        return None
+    was, now = recorded(migration.text for migration in old), {file.name: file for file in new}
+    dropped = _dropped_functions(was, now, differing)
+    parts = [_drop(file) for file in dropped if file.name in now]
+    parts += [_removed(was[gone], now) for gone in sorted(was.keys() - now.keys())]
+    for file in (now[anew] for anew in sorted((differing | {file.name for file in dropped}) & now.keys())):
+        if file.name in was and file.kind == "table":
+            parts.append(Section(f"by hand: {file.creates}", _by_hand(file, "changed, and exists already: alter it")))
+        elif file.name in was and file.kind == "view":
+            parts.append(_drop(was[file.name]))
+        parts.append(recording(file))
+    version = max(int(at), *(int(migration.version) + 1 for migration in old), 0)
+    return Migration(str(version), name, joined([*parts, _RELOAD]))
+
+
+def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[SchemaFile]:
+    """The functions that must go, for good or to be created anew: those that return a changed view among them.
+
+    They go first, views only after the tables are altered: a claim locks the queue and then the view, and a migration
+    that took them the other way round could deadlock with it.
+    """
+    views = [file.creates for file in was.values() if file.kind == "view" and file.name in differing]
+
+    def cannot_be_replaced(file: SchemaFile) -> bool:
+        new = _home(file.creates, now)
+        return new is None or new.signature != file.signature
+
+    return [
+        file
+        for file in was.values()
+        if file.kind == "function" and (cannot_be_replaced(file) or any(view in file.signature for view in views))
+    ]
+
+
+def _home(creates: str, now: _Files) -> SchemaFile | None:
+    return next((file for file in now.values() if creates and file.creates == creates), None)
+
+
+def _drop(file: SchemaFile) -> Section:
+    schema, name = file.creates.split(".")
+    drop = _DROP_VIEW if file.kind == "view" else _DROP_FUNCTION
+    return Section(f"drop {file.creates}", drop.format(schema=schema, name=name, qualified=file.creates))
+
+
+def _removed(file: SchemaFile, now: _Files) -> Section:
+    home = _home(file.creates, now)
+    if home and home.signature == file.signature:
+        return removing(file, f"-- {file.creates} is in schemas/{home.name} now.\n")
+    if file.kind in ("function", "view"):
+        return removing(file, _drop(file).text)
+    return removing(file, _by_hand(file, "is gone: drop it, or keep it for its rows"))
+
+
+def _by_hand(file: SchemaFile, task: str) -> str:
+    return _BY_HAND.format(name=file.creates or file.name, task=task)
+
+
+def main(name: str) -> int:
+    """Write it to the package's folder and say what to do next. Returns the exit code."""
+    if not re.fullmatch("[a-z0-9_]+", name):
+        sys.stderr.write(f"{name!r} is no name for a migration: use a-z, 0-9 and _\n")
+        return 2
+    made = next_migration(name, migrations(), schema_files(), at=time.strftime("%Y%m%d%H%M%S", time.gmtime()))
+    if made is None:
+        sys.stdout.write("Nothing to do: the migrations record every file of supabase/schemas as it is.\n")
+        return 0
+    path = Path(str(files("smsretry").joinpath("supabase", "migrations", made.file)))
+    path.write_text(made.text, encoding="utf-8")
+    sys.stdout.write(f"Wrote {path}.\n")
+    if BY_HAND in made.text:
+        sys.stdout.write(f"Write by hand what stands below each line with {BY_HAND!r}.\n")
+    sys.stdout.write("Then run: python -m pytest tests/integration/test_migrations.py\n")
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(f"{__doc__}")
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,56 @@
+"""The files of `supabase/schemas/`: the one home of each table, view and function."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final, Literal
+
+Kind = Literal["table", "view", "function", "other"]
+
+_CREATES: Final = re.compile(r"^ *create (?:or replace )?(table|view|function) (?:if not exists )?(\w+\.\w+)", re.M)
+_SIGNATURE: Final = re.compile(r"create or replace function \w+\.\w+(\(.*?)\blanguage\b", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaFile:
+    """One file, such as `31_held.sql`."""
+
+    name: str
+    text: str
+
+    @property
+    def kind(self) -> Kind:
+        """What it creates; `other` if that is none of the three."""
+        created = _CREATES.search(self.text)
+        return created[1] if created else "other"  # type: ignore[return-value] # the pattern has these three
+
+    @property
+    def creates(self) -> str:
+        """The qualified name of what it creates; empty if it creates no table, view or function."""
+        created = _CREATES.search(self.text)
+        return created[2] if created else ""
+
+    @property
+    def signature(self) -> str:
+        """A function's parameters and what it returns, on one line: what `create or replace` cannot change."""
+        found = _SIGNATURE.search(self.text)
+        return " ".join(found[1].split()) if found else ""
+
+
+def schema_files(folder: Traversable | None = None) -> list[SchemaFile]:
+    """All of them, in the order in which they are applied. `folder`: other than the package's own."""
+    folder = folder or files("smsretry").joinpath("supabase", "schemas")
+    found = [file for file in folder.iterdir() if file.name.endswith(".sql")]
+    return [
+        SchemaFile(file.name, file.read_text(encoding="utf-8").rstrip() + "\n")
+        for file in sorted(found, key=lambda file: file.name)
+    ]
+
+
+def api_functions(schemas: Sequence[SchemaFile] | None = None) -> list[str]:
+    """The names of the functions that PostgREST offers, without their schema `public`: what this version calls."""
+    shipped = schema_files() if schemas is None else schemas
+    created = [file.creates.split(".") for file in shipped if file.kind == "function"]
+    return [name for schema, name in created if schema == "public"]

@@ -1,0 +1,81 @@
+"""The sections of a migration: each names the schema file whose text it records, or says what was written by hand."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from smsretry.adapters.supabase.schemas import SchemaFile
+
+_TITLE: Final = re.compile(r"^-- ={8} (.+) ={8}\n", re.M)
+_FILE: Final = "schemas/"
+_REMOVED: Final = " is removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A title and the statements below it. The title is empty for what stands above the first one."""
+
+    title: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"-- ======== {self.title} ========\n{self.text}" if self.title else self.text
+
+    @property
+    def source(self) -> str:
+        """The schema file that it records or removes; empty if it was written by hand."""
+        return self.title.removeprefix(_FILE).removesuffix(_REMOVED) if self.title.startswith(_FILE) else ""
+
+    @property
+    def file(self) -> SchemaFile | None:
+        """The schema file as recorded here; None if it is removed here, or this was written by hand."""
+        recorded_here = self.source and not self.title.endswith(_REMOVED)
+        return SchemaFile(self.source, self.text.rstrip() + "\n") if recorded_here else None
+
+
+def recording(file: SchemaFile) -> Section:
+    """The section that records a schema file."""
+    return Section(f"{_FILE}{file.name}", file.text)
+
+
+def removing(file: SchemaFile, statements: str) -> Section:
+    """The section that records that a schema file is gone."""
+    return Section(f"{_FILE}{file.name}{_REMOVED}", statements)
+
+
+def sections(migration: str) -> list[Section]:
+    """The sections of a migration's text, which they make up again when they are joined."""
+    above, *parts = _TITLE.split(migration)
+    found = [Section(title, text) for title, text in zip(parts[::2], parts[1::2], strict=True)]
+    return [Section("", above), *found] if above else found
+
+
+def joined(parts: Iterable[Section]) -> str:
+    """A migration's text: the sections, a blank line between them."""
+    return "\n".join(str(part).rstrip() + "\n" for part in parts)
+
+
+def recorded(migrations: Iterable[str]) -> dict[str, SchemaFile]:
+    """The schema files as all migrations together leave them: of each its latest record."""
+    latest: dict[str, SchemaFile] = {}
+    for section in (section for text in migrations for section in sections(text) if section.source):
+        if section.file:
+            latest[section.source] = section.file
+        else:
+            latest.pop(section.source, None)
+    return latest
+
+
+def without_superseded(migration: str, later: Iterable[str]) -> str:
+    """A migration's text without the functions and views that a later one records anew, or removes.
+
+    Such a section cannot be applied again: what is there may differ in its parameters or columns.
+    """
+    gone = {section.source for text in later for section in sections(text)}
+    kept = [
+        section
+        for section in sections(migration)
+        if not (section.file and section.file.kind in ("function", "view") and section.source in gone)
+    ]
+    return "".join(map(str, kept))

@@ -1,0 +1,126 @@
+"""Hours of a week: how they are written, read, narrowed and put into words.
+
+Everything here is half-open, `[opens, closes)`, and counts minutes after midnight on somebody's local clock.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import time
+from typing import Final, TypeAlias
+
+Day: TypeAlias = tuple[tuple[int, int], ...]
+"""Half-open spans in minutes after midnight, in order."""
+Week: TypeAlias = tuple[Day, Day, Day, Day, Day, Day, Day]
+"""Monday first."""
+
+DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+DAY_MINUTES: Final = 24 * 60
+_NAME: Final = "|".join(DAY_NAMES)
+_ENTRY: Final = rf"(?:({_NAME})(?:-({_NAME}))? )?([0-9]{{2}}:[0-9]{{2}})-([0-9]{{2}}:[0-9]{{2}})"
+"""Compiled on first use: that takes a millisecond, and few processes read hours."""
+
+
+def daily(opens: time, closes: time) -> Week:
+    """The same span every day; `time(0)` as closing means midnight at the day's end."""
+    day: Day = ((_minutes(opens), _minutes(closes) or DAY_MINUTES),)
+    return (day,) * 7
+
+
+def span(opens: str, closes: str) -> tuple[int, int]:
+    """One span, from `HH:MM` up to `HH:MM`; `24:00` is the day's end.
+
+    Raises:
+        ValueError: one of them is no time of day, or the span would end before it begins.
+    """
+    start, end = _clock(opens), _clock(closes)
+    if start >= end:
+        raise ValueError(f"'{opens}-{closes}' closes before it opens")
+    return start, end
+
+
+def parse_week(text: str) -> Week:
+    """A business's own hours, as `businesses.sms_hours` holds them.
+
+    `09:00-18:00` for every day, or different hours by day: `Mon-Fri 09:00-18:00, Sat 10:00-12:00, Sat 13:00-16:00`.
+    A day that is not named is closed. `24:00` is the day's end.
+
+    Raises:
+        ValueError: the text cannot be read as hours. The message says how to write them.
+    """
+    try:
+        return _parse_week(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; write hours such as Mon-Fri 09:00-18:00, Sat 10:00-16:00") from None
+
+
+def in_common(one: Week, other: Week) -> Week:
+    """The hours that belong to both weeks."""
+    mon, tue, wed, thu, fri, sat, sun = (_both(a, b) for a, b in zip(one, other, strict=True))
+    return (mon, tue, wed, thu, fri, sat, sun)
+
+
+def hours_text(week: Week) -> str:
+    """`08:00–21:00`, or `Mon–Fri 09:00–18:00, Sat 10:00–17:00, Sun closed`."""
+    runs: list[tuple[int, int, Day]] = []
+    for number, day in enumerate(week):
+        if runs and runs[-1][2] == day:
+            runs[-1] = (runs[-1][0], number, day)
+        else:
+            runs.append((number, number, day))
+    return ", ".join(f"{_run_text(first, last)}{_day_text(day)}" for first, last, day in runs)
+
+
+def _parse_week(text: str) -> Week:
+    spans: dict[int, list[tuple[int, int]]] = {day: [] for day in range(7)}
+    for entry in text.split(","):
+        match = re.fullmatch(_ENTRY, entry.strip())
+        if match is None:
+            raise ValueError(f"{entry.strip()[:40]!r} is no span of hours")
+        for day in _days(match[1], match[2]):
+            spans[day].append(span(match[3], match[4]))
+    mon, tue, wed, thu, fri, sat, sun = (tuple(_joined(sorted(spans[day]))) for day in range(7))
+    return (mon, tue, wed, thu, fri, sat, sun)
+
+
+def _minutes(clock: time) -> int:
+    return clock.hour * 60 + clock.minute
+
+
+def _clock(text: str) -> int:
+    return DAY_MINUTES if text == "24:00" else _minutes(time.fromisoformat(text))
+
+
+def _days(first: str | None, last: str | None) -> range:
+    if first is None:
+        return range(7)
+    start, end = DAY_NAMES.index(first), DAY_NAMES.index(last or first)
+    if start > end:
+        raise ValueError(f"{first}-{last} runs backwards: the week begins on Monday")
+    return range(start, end + 1)
+
+
+def _joined(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Spans that touch or overlap, joined into one."""
+    start, end = spans[0] if spans else (0, 0)
+    for opens, closes in spans:
+        if opens > end:
+            yield start, end
+            start = opens
+        end = max(end, closes)
+    if spans:
+        yield start, end
+
+
+def _both(one: Day, other: Day) -> Day:
+    cuts = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
+    return tuple(sorted((start, end) for start, end in cuts if start < end))
+
+
+def _run_text(first: int, last: int) -> str:
+    if (first, last) == (0, 6):
+        return ""
+    return f"{DAY_NAMES[first]} " if first == last else f"{DAY_NAMES[first]}–{DAY_NAMES[last]} "
+
+
+def _day_text(day: Day) -> str:
+    return " and ".join(f"{a // 60:02}:{a % 60:02}–{b // 60:02}:{b % 60:02}" for a, b in day) or "closed"

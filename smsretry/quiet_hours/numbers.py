@@ -1,0 +1,90 @@
+"""What a phone number alone says of where its owner may be: country, zones and US states.
+
+A number is never taken for more than it is. People keep their numbers when they move, so the states found here count
+beside the ones of the customer's own zone.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import phonenumbers
+from phonenumbers.timezone import time_zones_for_geographical_number, time_zones_for_number
+
+from smsretry import data
+
+US_ZONES: Final = (
+    "America/New_York",
+    "America/Chicago",
+    "America/Denver",
+    "America/Phoenix",
+    "America/Los_Angeles",
+    "America/Anchorage",
+    "America/Adak",
+    "Pacific/Honolulu",
+)
+"""The clocks of the fifty states. A window is open in all of them for seven or eight hours a day."""
+_MOST_ZONES: Final = 10
+"""No place has more zones than this. For an area code of +1 that it does not know, `phonenumbers` answers 42."""
+_US_TERRITORIES: Final = frozenset({"AS", "GU", "MP", "PR", "VI"})
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """What a phone number alone says."""
+
+    country: str | None
+    """ISO code. US territories count as US; `*` is a country that nobody knows."""
+    zones: tuple[str, ...]
+    """Empty when no zone is known."""
+    states: tuple[str, ...]
+    origin: str
+    """What it was found by, such as `area code 212`. Never more of the number."""
+
+
+@cache
+def of_area_code(npa: str) -> Number:
+    """What three digits after +1 say.
+
+    A code that is in no table is a Caribbean one, or newer than the tables: then it may be anywhere in the US.
+    """
+    if known := _area_codes().get(npa):
+        return known
+    number = phonenumbers.PhoneNumber(country_code=1, national_number=int(f"{npa}5552345"))
+    zones = time_zones_for_geographical_number(number)
+    if len(zones) > _MOST_ZONES or not set(zones) <= data.place_names():
+        return Number("US", US_ZONES, (), f"every US zone (area code {npa} is in no table)")
+    region = phonenumbers.region_code_for_number(number)
+    us = region in _US_TERRITORIES
+    return Number("US" if us else region or "*", zones, (region,) if us and region else (), f"area code {npa}")
+
+
+def abroad(phone: str) -> Number:
+    """What a well-formed number outside the North American plan says."""
+    number = phonenumbers.parse(phone)
+    code = f"+{number.country_code}"
+    country = phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(
+        number.country_code or 0
+    )
+    zones = _country_zones().get(country) or time_zones_for_number(number)
+    return Number(country, tuple(zone for zone in zones if zone in data.place_names()), (), f"a {code} number")
+
+
+@cache
+def _area_codes() -> dict[str, Number]:
+    rows = [
+        *((row, row["conservative_union"]) for row in data.table("npa_zones")),
+        *((row, row["zones"]) for row in data.table("npa_overrides")),
+    ]
+    return {row["npa"]: _from_row(row, zones) for row, zones in rows}
+
+
+def _from_row(row: dict[str, str], zones: str) -> Number:
+    country = "US" if row["country"] in _US_TERRITORIES else row["country"]
+    states = tuple(row["state_or_province"].split("/")) if country == "US" else ()
+    return Number(country, tuple(zones.split("+")), states, f"area code {row['npa']}")
+
+
+@cache
+def _country_zones() -> dict[str, tuple[str, ...]]:
+    return {row["country"]: tuple(row["zones"].split("+")) for row in data.table("country_windows") if row["zones"]}

@@ -1,0 +1,137 @@
+-- Where the application has an sms_retry_queue already: bring the table and its rows to what schemas/13_sms_retry_queue.sql
+-- says. Written by hand, as `create table if not exists` changes nothing there. A new database has nothing to adopt.
+
+do $$
+begin
+    if to_regclass('public.sms_retry_queue') is null then
+        return;
+    end if;
+    if exists (select 1 from public.sms_retry_queue where business_id is null) then
+        raise exception 'sms_retry_queue holds rows without business_id'
+            using hint = 'Give each a business_id or delete it, then migrate again: the claim is fair between businesses and would never reach such a row.';
+    end if;
+    -- A null in one of these would hide its row from the claim, or break the claim of every other.
+    update public.sms_retry_queue
+    set attempt_count = coalesce(attempt_count, 0),
+        max_attempts = coalesce(max_attempts, 3),
+        scheduled_for = coalesce(scheduled_for, created_at, now())
+    where attempt_count is null or max_attempts is null or scheduled_for is null;
+end
+$$;
+
+alter table if exists public.sms_retry_queue
+    alter column business_id set not null,
+    alter column attempt_count set default 0,
+    alter column attempt_count set not null,
+    alter column max_attempts set default 3,
+    alter column max_attempts set not null,
+    alter column scheduled_for set not null,
+    add column if not exists claim_no bigint not null default 0,
+    add column if not exists claimed_at timestamptz,
+    add column if not exists begun_at timestamptz,
+    add column if not exists attempt_id uuid,
+    add column if not exists in_doubt_since timestamptz,
+    add column if not exists reconcile_count integer not null default 0,
+    add column if not exists reconciled_claim_no bigint,
+    add column if not exists recover_count integer not null default 0,
+    add column if not exists rate_limit_count integer not null default 0,
+    add column if not exists error_code integer,
+    add column if not exists message_class text not null default 'marketing',
+    add column if not exists why text,
+    -- Rows that wait already get the same 48 hours, from the migration on.
+    add column if not exists expires_at timestamptz not null default (smsretry.clock() + interval '48 hours');
+
+alter table if exists public.sms_retry_queue
+    set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+do $$
+declare
+    rule record;
+begin
+    if to_regclass('public.sms_retry_queue') is null then
+        return;
+    end if;
+
+    -- An old worker's claims: whether their texts went out is unknown, so they are begun, and recovery puts them in doubt.
+    -- The last migration of this set writes their attempts, when there is a table for them.
+    update public.sms_retry_queue q
+    set claim_no = 1,
+        claimed_at = coalesce(q.last_attempted_at, q.updated_at, smsretry.clock()),
+        begun_at = coalesce(q.last_attempted_at, q.updated_at, smsretry.clock()),
+        attempt_id = gen_random_uuid()
+    where q.status = 'processing' and q.claimed_at is null;
+
+    -- One live row a text. Of duplicates the one furthest along stays, then the one due first. Another one that may have
+    -- been sent keeps its attempt's id and time until the attempt is written.
+    update public.sms_retry_queue q
+    set status = 'cancelled',
+        last_error = 'Duplicate of row ' || ranked.kept || ': one live row a text',
+        begun_at = null,
+        updated_at = smsretry.clock()
+    from (
+        select live.id,
+               first_value(live.id) over w as kept,
+               row_number() over w as place
+        from public.sms_retry_queue live
+        where live.status in ('pending', 'processing') and live.send_log_id is not null
+        window w as (
+            partition by live.send_log_id
+            order by (live.status = 'processing') desc, live.scheduled_for, live.created_at, live.id)
+    ) ranked
+    where ranked.id = q.id and ranked.place > 1;
+
+    -- The state machine, with the reasons in the schema file. Added unvalidated, then validated: a row that broke a rule
+    -- before there was one is reported, and must keep the rule from its next change on.
+    for rule in
+        select * from (values
+            ('sms_retry_queue_status', $c$status in ('pending', 'processing', 'completed', 'failed', 'cancelled')$c$),
+            ('sms_retry_queue_message_class', $c$message_class in ('marketing', 'transactional')$c$),
+            ('sms_retry_queue_reason', $c$reason in ('quiet_hours', 'twilio_error', 'rate_limit')$c$),
+            ('sms_retry_queue_attempts', $c$attempt_count >= 0 and max_attempts >= 1$c$),
+            ('sms_retry_queue_lease', $c$status <> 'processing' or claimed_at is not null$c$),
+            ('sms_retry_queue_begun', $c$begun_at is null or (status = 'processing' and attempt_id is not null)$c$),
+            ('sms_retry_queue_doubt', $c$in_doubt_since is null or (attempt_id is not null and status <> 'completed')$c$)
+        ) as r (name, expression)
+    loop
+        execute format('alter table public.sms_retry_queue drop constraint if exists %I', rule.name);
+        execute format('alter table public.sms_retry_queue add constraint %I check (%s) not valid', rule.name, rule.expression);
+        begin
+            execute format('alter table public.sms_retry_queue validate constraint %I', rule.name);
+        exception when check_violation then
+            raise warning 'sms_retry_queue holds rows that break %: %', rule.name, rule.expression
+                using hint = 'Find them with: select id from sms_retry_queue where not (' || rule.expression || ')';
+        end;
+    end loop;
+end
+$$;
+
+-- Older policies let tenants update queue rows, claim number and attempts included.
+do $$
+declare
+    old record;
+begin
+    for old in
+        select p.tablename, p.policyname from pg_catalog.pg_policies p
+        where p.schemaname = 'public' and p.tablename in ('sms_retry_queue', 'sms_send_attempts')
+    loop
+        execute format('drop policy %I on public.%I', old.policyname, old.tablename);
+    end loop;
+end
+$$;
+
+-- The calls that an installation may have made for itself: their answers differ, and the type of a function's answer
+-- cannot be replaced. Ours are known by their search_path and stay.
+do $$
+declare
+    old regprocedure;
+begin
+    for old in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace
+          and p.proname in ('claim_due_sms_retries', 'recover_stuck_sms_retries', 'queue_sms_retry')
+          and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
+    loop
+        execute format('drop function %s', old);
+    end loop;
+end
+$$;

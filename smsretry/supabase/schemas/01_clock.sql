@@ -1,0 +1,9 @@
+-- The one clock: it decides what is due, stale and expired. Only the embedded stack replaces it, so that a demo or a
+-- test can move time; no role but the owner may.
+create or replace function smsretry.clock()
+returns timestamptz language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select pg_catalog.clock_timestamp()
+$$;
+
+revoke all on function smsretry.clock from public, anon, authenticated;
+grant execute on function smsretry.clock to service_role, authenticated; -- authenticated: see the schema's grant

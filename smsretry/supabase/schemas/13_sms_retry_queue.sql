@@ -1,0 +1,105 @@
+-- One row a text that is owed to one person. The first columns, down to updated_at, are the application's: their names,
+-- values and meanings are kept for it.
+create table if not exists public.sms_retry_queue (
+    id uuid primary key default gen_random_uuid(),
+    -- Deleting a business deletes its texts. There are no foreign keys to send_logs and customers: deleting one of those
+    -- must neither be forbidden nor erase the row, which ends with a reason that a person can read.
+    business_id uuid not null references public.businesses (id) on delete cascade,
+    send_log_id uuid not null,
+    customer_id uuid not null,
+    status text not null default 'pending',
+    attempt_count integer not null default 0,
+    max_attempts integer not null default 3,
+    scheduled_for timestamptz not null,
+    last_attempted_at timestamptz,
+    last_error text,
+    reason text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    claim_no bigint not null default 0,
+    claimed_at timestamptz,
+    begun_at timestamptz,
+    attempt_id uuid,
+    in_doubt_since timestamptz,
+    reconcile_count integer not null default 0,
+    reconciled_claim_no bigint,
+    recover_count integer not null default 0,
+    rate_limit_count integer not null default 0,
+    error_code integer,
+    message_class text not null default 'marketing',
+    why text,
+    -- A row that the application inserts lives 48 hours. queue_sms_retry sets the time itself.
+    expires_at timestamptz not null default (smsretry.clock() + interval '48 hours'),
+
+    constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
+    constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
+    -- Attempts count the sends that were made. A row that may make none has no business being queued.
+    constraint sms_retry_queue_attempts check (attempt_count >= 0 and max_attempts >= 1),
+    -- Without a lease nobody could ever take a processing row back.
+    constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null),
+    -- Only a claimed row is begun, and the send that was begun has an id.
+    constraint sms_retry_queue_begun check (begun_at is null or (status = 'processing' and attempt_id is not null)),
+    -- A doubt is about one attempt, and a text that is known to be sent is not in doubt.
+    constraint sms_retry_queue_doubt check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))
+)
+-- Claims and finishes rewrite rows all day. Room on the page keeps their updates HOT, and vacuum comes after a number of
+-- dead rows, not after a share of the table.
+with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+comment on column public.sms_retry_queue.claim_no is 'Fencing token: rises with every claim, never falls. Every write of a worker names the one it holds.';
+comment on column public.sms_retry_queue.claimed_at is 'When the present claim was taken: the start of its lease.';
+comment on column public.sms_retry_queue.begun_at is 'When the send that is under way was begun; null when none is.';
+comment on column public.sms_retry_queue.attempt_id is 'The attempt that is under way or in doubt; null when there is none.';
+comment on column public.sms_retry_queue.in_doubt_since is 'Since when it is unknown whether attempt_id reached the customer. Such a row is never simply sent again.';
+comment on column public.sms_retry_queue.reconcile_count is 'How many looks for evidence of attempt_id found nothing.';
+comment on column public.sms_retry_queue.reconciled_claim_no is 'The last claim whose look for evidence was recorded, so that recording it twice is harmless.';
+comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower". Costs an attempt only past a cap.';
+comment on column public.sms_retry_queue.recover_count is 'How many workers died while they held this row, before its send began.';
+comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
+comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
+comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
+comment on column public.sms_retry_queue.attempt_count is 'Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do not count.';
+
+-- One live row a text.
+create unique index if not exists sms_retry_queue_one_live_row
+    on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
+-- The claim walks it business by business, in order of due time, and never meets a row that is not due.
+create index if not exists sms_retry_queue_due
+    on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is null;
+create index if not exists sms_retry_queue_in_doubt
+    on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
+-- The texts of a person, for the daily cap and for an opt-out.
+create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
+-- Recovery reads all claims. By id, because an index on the lease itself would cost every begin its HOT update.
+create index if not exists sms_retry_queue_claimed on public.sms_retry_queue (id) where status = 'processing';
+
+alter table public.sms_retry_queue enable row level security;
+
+drop policy if exists "Owners read their retries" on public.sms_retry_queue;
+create policy "Owners read their retries" on public.sms_retry_queue for select to authenticated
+    using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+
+-- The text and its customer must belong to the same business, or a tenant could have another tenant's text sent.
+drop policy if exists "Owners queue retries of their texts" on public.sms_retry_queue;
+create policy "Owners queue retries of their texts" on public.sms_retry_queue for insert to authenticated
+    with check (
+        status = 'pending' and attempt_count between 0 and max_attempts and max_attempts between 1 and 10
+        and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
+        and exists (select 1 from public.send_logs l where l.id = send_log_id
+                    and l.business_id = sms_retry_queue.business_id and l.customer_id = sms_retry_queue.customer_id)
+        and exists (select 1 from public.customers c where c.id = customer_id
+                    and c.business_id = sms_retry_queue.business_id)
+    );
+
+-- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back.
+revoke all on public.sms_retry_queue from public, anon, authenticated;
+grant select on public.sms_retry_queue to authenticated;
+-- The original columns and no other: claim number and lease are not a tenant's to set.
+grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
+              last_attempted_at, last_error, reason, created_at, updated_at)
+    on public.sms_retry_queue to authenticated;
+-- History is kept: a text that is no longer wanted is cancelled, not deleted.
+revoke delete, truncate on public.sms_retry_queue from service_role;
+grant select, insert, update on public.sms_retry_queue to service_role;

@@ -1,0 +1,45 @@
+-- One row a send that was begun. Append-only: begin inserts it, it is settled once, and no function deletes it.
+create table if not exists public.sms_send_attempts (
+    id uuid primary key,
+    retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
+    attempt_number integer not null,
+    claim_no bigint not null,
+    begun_at timestamptz not null,
+    finished_at timestamptz,
+    outcome text,
+    settled_by text,
+    error_code integer,
+    twilio_sid text,
+    consent_status text,
+    consent_at timestamptz,
+    consent_source text,
+    quiet_hours_rule text,
+    constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
+    constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
+    -- An outcome and its time are set together.
+    constraint sms_send_attempts_finished check ((finished_at is null) = (outcome is null)),
+    -- Only a message that Twilio accepted has a SID. A response without one is no acceptance; a send log that the
+    -- application marked as sent is evidence even without one.
+    constraint sms_send_attempts_sid check (
+        case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end),
+    -- A Twilio message belongs to one attempt.
+    constraint sms_send_attempts_twilio_sid_key unique (twilio_sid),
+    -- A claim sends at most once.
+    constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no)
+);
+comment on table public.sms_send_attempts is 'Every send that was begun and what became of it. Holds no phone number and no body.';
+comment on column public.sms_send_attempts.attempt_number is '1, 2, 3 … for retries; 0 for a text''s first send by send_sms.';
+comment on column public.sms_send_attempts.consent_status is 'With consent_at and consent_source: the customer''s consent as it was read when the send began.';
+
+alter table public.sms_send_attempts enable row level security;
+
+drop policy if exists "Owners read their attempts" on public.sms_send_attempts;
+create policy "Owners read their attempts" on public.sms_send_attempts for select to authenticated
+    using (exists (select 1 from public.sms_retry_queue q where q.id = retry_id));
+
+-- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back.
+revoke all on public.sms_send_attempts from public, anon, authenticated;
+grant select on public.sms_send_attempts to authenticated;
+-- Attempts are deleted only with their business.
+revoke delete, truncate on public.sms_send_attempts from service_role;
+grant select, insert, update on public.sms_send_attempts to service_role;

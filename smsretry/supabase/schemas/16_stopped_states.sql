@@ -1,0 +1,8 @@
+-- US states to which no marketing text goes until somebody lifts the stop: some forbid it during a declared emergency.
+create table if not exists smsretry.stopped_states (
+    state text primary key check (state ~ '^[A-Z]{2}$'),
+    stopped_at timestamptz not null,
+    why text not null
+);
+
+grant select, insert, update, delete on smsretry.stopped_states to service_role;

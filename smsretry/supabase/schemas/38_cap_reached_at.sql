@@ -1,0 +1,32 @@
+-- When a number reached its cap on texts since a moment: the time of the text that must leave that span before there is
+-- room for one more, the cap-th from the end. Null: there is room. Counted is what may have reached the phone from this
+-- business: sends accepted, in doubt or under way, and what the application sent itself.
+create or replace function smsretry.cap_reached_at(business_id uuid, phone text, cap integer, since timestamptz)
+returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
+    with person as materialized (
+        select c.id from public.customers c
+        where c.phone = cap_reached_at.phone and c.business_id = cap_reached_at.business_id
+    ),
+    reached (at) as (
+        select coalesce(a.finished_at, a.begun_at)
+        from person p
+        join public.sms_retry_queue q on q.customer_id = p.id
+        join public.sms_send_attempts a on a.retry_id = q.id
+        where coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
+        union all
+        select coalesce(l.updated_at, l.created_at)
+        from person p
+        join public.send_logs l on l.customer_id = p.id
+        where l.channel = 'sms' and smsretry.is_sent(l.provider_message_id)
+          and not exists (select 1 from public.sms_retry_queue q
+                          join public.sms_send_attempts a on a.retry_id = q.id
+                          where q.send_log_id = l.id and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt'))
+    )
+    select r.at from reached r
+    where r.at > cap_reached_at.since
+    order by r.at desc
+    offset greatest(cap_reached_at.cap, 1) - 1 limit 1
+$$;
+
+revoke all on function smsretry.cap_reached_at from public, anon, authenticated;
+grant execute on function smsretry.cap_reached_at to service_role;

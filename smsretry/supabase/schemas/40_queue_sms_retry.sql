@@ -1,0 +1,86 @@
+-- Queue a retry for a send log, or return the live row that it already has.
+--   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed)
+-- Names of parameters are the API, here and in every function in public: PostgREST calls by name.
+-- The defaults are for the application, which may call this with send_log_id alone; the package passes its own delays. A
+-- null means the default: due in one minute (the first step of the backoff), for 48 hours, as marketing. scheduled_for
+-- wins over retry_in.
+create or replace function public.queue_sms_retry(
+    send_log_id uuid,
+    reason text default null,
+    attempt_count integer default 0,
+    scheduled_for timestamptz default null,
+    error text default null,
+    retry_in interval default null,
+    max_attempts integer default 3,
+    expires_in interval default null,
+    message_class text default null
+)
+returns table (retry_id uuid, result text, due_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_due constant timestamptz := coalesce(
+        queue_sms_retry.scheduled_for, v_now + coalesce(queue_sms_retry.retry_in, interval '1 minute'));
+    v_expires constant timestamptz := v_now + coalesce(queue_sms_retry.expires_in, interval '48 hours');
+    v_class constant text := coalesce(queue_sms_retry.message_class, 'marketing');
+    v_log public.send_logs;
+begin
+    select * into v_log from public.send_logs l where l.id = queue_sms_retry.send_log_id for update;
+    if not found then
+        raise exception 'There is no send log %', queue_sms_retry.send_log_id
+            using errcode = 'SR404', hint = 'Insert the send_logs row first, then queue its retry.';
+    end if;
+    if v_log.channel <> 'sms' then
+        raise exception 'Send log % is of channel %, not sms', v_log.id, v_log.channel using errcode = 'SR422';
+    end if;
+    if v_log.customer_id is null then
+        raise exception 'Send log % names no customer', v_log.id
+            using errcode = 'SR422', hint = 'Set send_logs.customer_id: consent and phone number are read there.';
+    end if;
+    if exists (select 1 from public.customers c where c.id = v_log.customer_id and c.business_id <> v_log.business_id) then
+        raise exception 'Send log % names a customer of another business', v_log.id using errcode = 'SR422';
+    end if;
+    if queue_sms_retry.attempt_count is null or queue_sms_retry.max_attempts is null then
+        raise exception 'attempt_count and max_attempts must be numbers' using errcode = 'SR422';
+    end if;
+    if v_class not in ('marketing', 'transactional') then
+        raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
+    end if;
+    if smsretry.is_sent(v_log.provider_message_id) then
+        return query select null::uuid, 'already_sent', null::timestamptz;
+        return;
+    end if;
+    loop -- twice only if somebody else inserts a row for the same text at this very moment
+        return query
+        select q.id, 'already_queued', q.scheduled_for
+        from public.sms_retry_queue q
+        where q.send_log_id = v_log.id and q.status in ('pending', 'processing');
+        exit when found;
+
+        if queue_sms_retry.attempt_count >= queue_sms_retry.max_attempts then
+            update public.send_logs l
+            set status = 'failed', updated_at = v_now, error_message = coalesce(
+                queue_sms_retry.error, 'Gave up after ' || queue_sms_retry.attempt_count || ' attempts')
+            where l.id = v_log.id;
+            return query select null::uuid, 'attempts_exhausted', null::timestamptz;
+            exit;
+        end if;
+
+        return query
+        insert into public.sms_retry_queue (
+            business_id, send_log_id, customer_id, status, attempt_count, max_attempts,
+            scheduled_for, reason, last_error, expires_at, message_class, created_at, updated_at)
+        values (
+            v_log.business_id, v_log.id, v_log.customer_id, 'pending', queue_sms_retry.attempt_count,
+            queue_sms_retry.max_attempts, v_due, queue_sms_retry.reason, queue_sms_retry.error, v_expires, v_class,
+            v_now, v_now)
+        on conflict (send_log_id) where status in ('pending', 'processing') do nothing
+        returning id, 'queued', sms_retry_queue.scheduled_for;
+        exit when found;
+    end loop;
+end
+$$;
+
+revoke all on function public.queue_sms_retry from public, anon, authenticated;
+grant execute on function public.queue_sms_retry to service_role;

@@ -1,0 +1,31 @@
+-- For people: a customer says stop, or yes, by telephone or letter. An opt-out without a business is from all of them;
+-- consent is given to one.
+create or replace function public.record_sms_consent(
+    phone text, consent text, source text, business_id uuid default null
+)
+returns table (customers integer, cancelled integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
+        or (record_sms_consent.phone ~ '^[+][1-9][0-9]{6,14}$') is not true
+        or coalesce(btrim(record_sms_consent.source), '') = '' then
+        raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say how it is known'
+            using errcode = 'SR422';
+    end if;
+    if record_sms_consent.consent = 'opted_in' and record_sms_consent.business_id is null then
+        raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
+    end if;
+    select s.customers, s.cancelled into customers, cancelled from smsretry.set_consent(
+        record_sms_consent.business_id, null, record_sms_consent.phone, record_sms_consent.consent,
+        record_sms_consent.source, smsretry.clock()) s;
+    if customers = 0 then
+        raise exception 'No customer has this number' using errcode = 'SR404',
+            hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
+    end if;
+    return next;
+end
+$$;
+
+revoke all on function public.record_sms_consent from public, anon, authenticated;
+grant execute on function public.record_sms_consent to service_role;

@@ -1,0 +1,18 @@
+-- Claim one pending row by its id, due or not: for the caller who has just queued it and sends it at once. No row: it is
+-- not pending, or in doubt.
+create or replace function public.claim_sms_retry(retry_id uuid)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    perform 1 from public.sms_retry_queue q
+    where q.id = claim_sms_retry.retry_id and q.status = 'pending' and q.in_doubt_since is null
+    for update;
+    if found then
+        return query select * from smsretry.take(array[claim_sms_retry.retry_id], smsretry.clock());
+    end if;
+end
+$$;
+
+revoke all on function public.claim_sms_retry from public, anon, authenticated;
+grant execute on function public.claim_sms_retry to service_role;

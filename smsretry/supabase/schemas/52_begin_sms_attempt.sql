@@ -1,0 +1,103 @@
+-- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
+-- writes the attempt. May be repeated with the same attempt_id.
+--   answer: go
+--     | lost     another worker has the row
+--     | changed  phone is no longer the customer's number
+--     | closed   send_before has come: decide again
+--     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
+--     | ended    the row is finished, and why says for what reason
+-- The cap's span is the caller's choice: a moment 24 hours ago, or the start of a calendar day. decided_at is the
+-- database's clock.
+create or replace function public.begin_sms_attempt(
+    retry_id uuid,
+    claim_no bigint,
+    attempt_id uuid,
+    send_before timestamptz,
+    quiet_hours_rule text,
+    first_send boolean default false,
+    cap integer default null,
+    cap_since timestamptz default null,
+    phone text default null
+)
+returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+    v_customer public.customers;
+    v_sent boolean;
+    v_refusal text;
+    v_reached_at timestamptz;
+begin
+    if begin_sms_attempt.claim_no is null or begin_sms_attempt.attempt_id is null or begin_sms_attempt.send_before is null then
+        raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
+            using errcode = 'SR422';
+    end if;
+    if begin_sms_attempt.cap is not null and begin_sms_attempt.cap_since is null then
+        raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(begin_sms_attempt.retry_id, begin_sms_attempt.claim_no);
+    v_now := smsretry.clock(); -- after the lock: waiting for it took time
+    if v_row.id is null or v_row.in_doubt_since is not null
+        or v_row.begun_at is not null and v_row.attempt_id <> begin_sms_attempt.attempt_id then
+        return query select 'lost', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_row.begun_at is not null then -- the answer to the same call was lost on its way
+        return query select 'go', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+
+    -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
+    select * into v_customer from public.customers c where c.id = v_row.customer_id for share;
+    if v_customer.phone is not null then
+        -- One at a time to a number, capped or not, or two texts would each be counted without the other.
+        perform pg_advisory_xact_lock(hashtextextended(v_row.business_id::text || v_customer.phone, 0));
+    end if;
+    if begin_sms_attempt.cap is not null then
+        v_reached_at := smsretry.cap_reached_at(
+            v_row.business_id, v_customer.phone, begin_sms_attempt.cap, begin_sms_attempt.cap_since);
+    end if;
+    v_now := smsretry.clock(); -- after these locks, too
+    select smsretry.is_sent(l.provider_message_id) into v_sent from public.send_logs l where l.id = v_row.send_log_id;
+    v_refusal := case
+        when v_sent then 'Already sent'
+        when v_customer.sms_consent_status = 'opted_out' then 'Customer opted out'
+        when v_customer.sms_consent_status is distinct from 'opted_in'
+            then 'Customer opted out (consent is ' || coalesce(v_customer.sms_consent_status, 'missing') || ')'
+        when v_row.expires_at <= v_now then 'Expired before it could be sent'
+    end;
+    if v_refusal is not null then
+        perform smsretry.close_row(v_row, 'cancelled', v_refusal, null, v_now);
+        return query select 'ended', v_refusal, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_now >= begin_sms_attempt.send_before then
+        return query select 'closed', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_customer.phone is distinct from coalesce(begin_sms_attempt.phone, v_customer.phone) then
+        return query select 'changed', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_reached_at is not null then
+        return query select 'capped', null::text, v_now, v_reached_at;
+        return;
+    end if;
+
+    insert into public.sms_send_attempts (
+        id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule)
+    values (begin_sms_attempt.attempt_id, v_row.id,
+            case when begin_sms_attempt.first_send then 0 else v_row.attempt_count + 1 end,
+            v_row.claim_no, v_now, v_customer.sms_consent_status, v_customer.sms_consent_at,
+            v_customer.sms_consent_source, begin_sms_attempt.quiet_hours_rule);
+    update public.sms_retry_queue q
+    set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null, updated_at = v_now
+    where q.id = v_row.id;
+    return query select 'go', null::text, v_now, null::timestamptz;
+end
+$$;
+
+revoke all on function public.begin_sms_attempt from public, anon, authenticated;
+grant execute on function public.begin_sms_attempt to service_role;

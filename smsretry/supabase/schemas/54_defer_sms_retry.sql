@@ -1,0 +1,29 @@
+-- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
+-- May be repeated.
+create or replace function public.defer_sms_retry(
+    retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+begin
+    if defer_sms_retry.until is null then
+        raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
+    if v_row.id is not null and v_row.begun_at is null then
+        v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
+        v_row.why := defer_sms_retry.why;
+        perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());
+        return true;
+    end if;
+    return exists ( -- the answer to the same call was lost on its way
+        select 1 from public.sms_retry_queue q
+        where q.id = defer_sms_retry.retry_id and q.status = 'pending'
+          and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = defer_sms_retry.until);
+end
+$$;
+
+revoke all on function public.defer_sms_retry from public, anon, authenticated;
+grant execute on function public.defer_sms_retry to service_role;

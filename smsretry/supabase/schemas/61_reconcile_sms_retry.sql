@@ -1,0 +1,85 @@
+-- What a look for evidence came to, for a row in doubt that the caller has claimed. May be repeated.
+--   decision: accepted     it was found (twilio_sid; null if only the send log says so)
+--           | look_again   it was not found; the next look is look_in from now
+--           | look_failed  the look itself failed, which proves nothing; the next one is look_in from now
+--           | resend       it was not found for long enough: send it again
+--           | hold         likewise, but a person is to decide (error says so)
+--   answer: applied
+--         | lost       the claim was lost
+--         | sid_taken  another attempt has that SID: look at the next message
+--         | wait       a send to the same number has no answer yet. A message found now may be that one's, and to take it
+--                      would lose a text.
+create or replace function public.reconcile_sms_retry(
+    retry_id uuid,
+    claim_no bigint,
+    decision text,
+    twilio_sid text default null,
+    settled_by text default 'reconcile',
+    look_in interval default null,
+    error text default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+begin
+    if (reconcile_sms_retry.decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
+        or reconcile_sms_retry.decision in ('look_again', 'look_failed') and reconcile_sms_retry.look_in is null
+        or reconcile_sms_retry.decision = 'hold' and reconcile_sms_retry.error is null then
+        raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error)'
+            using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
+    v_now := smsretry.clock();
+    if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
+        return case when exists ( -- the answer to the same call was lost on its way
+            select 1 from public.sms_retry_queue q
+            where q.id = reconcile_sms_retry.retry_id and q.reconciled_claim_no = reconcile_sms_retry.claim_no)
+            then 'applied' else 'lost' end;
+    end if;
+    -- In this order: an answer that comes between the two checks is then seen as a taken SID, and never missed by both.
+    if reconcile_sms_retry.twilio_sid is not null and exists (
+        select 1 from public.sms_retry_queue q
+        join public.customers theirs on theirs.id = q.customer_id
+        join public.customers ours on ours.id = v_row.customer_id and ours.phone = theirs.phone
+        where q.status = 'processing' and q.begun_at is not null and q.id <> v_row.id) then
+        return 'wait';
+    end if;
+    if exists (select 1 from public.sms_send_attempts a
+               where a.twilio_sid = reconcile_sms_retry.twilio_sid and a.id <> v_row.attempt_id) then
+        return 'sid_taken';
+    end if;
+
+    v_row.reconciled_claim_no := reconcile_sms_retry.claim_no;
+    case reconcile_sms_retry.decision
+        when 'accepted' then
+            update public.sms_send_attempts a
+            set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
+                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null
+            where a.id = v_row.attempt_id;
+            perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
+        when 'hold' then
+            perform smsretry.close_row(v_row, 'failed', reconcile_sms_retry.error, null, v_now);
+        when 'resend' then
+            update public.sms_send_attempts a
+            set outcome = 'not_sent', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by
+            where a.id = v_row.attempt_id;
+            v_row.attempt_id := null;
+            v_row.in_doubt_since := null;
+            v_row.reconcile_count := 0;
+            perform smsretry.put_back(v_row, v_now, v_now);
+        else
+            if reconcile_sms_retry.decision = 'look_again' then
+                v_row.reconcile_count := v_row.reconcile_count + 1;
+            end if;
+            perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
+    end case;
+    return 'applied';
+exception when unique_violation then -- two looks found the same message at the same moment
+    return 'sid_taken';
+end
+$$;
+
+revoke all on function public.reconcile_sms_retry from public, anon, authenticated;
+grant execute on function public.reconcile_sms_retry to service_role;

@@ -1,0 +1,21 @@
+-- Stop marketing texts to a US state, or lift the stop. why: the emergency; null lifts it. Returns whether it is stopped.
+create or replace function public.set_sms_state_stop(state text, why text)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if (set_sms_state_stop.state ~ '^[A-Z]{2}$') is not true then
+        raise exception 'state must be two capital letters, such as LA' using errcode = 'SR422';
+    end if;
+    if set_sms_state_stop.why is null then
+        delete from smsretry.stopped_states s where s.state = set_sms_state_stop.state;
+        return false;
+    end if;
+    insert into smsretry.stopped_states (state, stopped_at, why)
+    values (set_sms_state_stop.state, smsretry.clock(), set_sms_state_stop.why)
+    on conflict (state) do update set why = excluded.why;
+    return true;
+end
+$$;
+
+revoke all on function public.set_sms_state_stop from public, anon, authenticated;
+grant execute on function public.set_sms_state_stop to service_role;

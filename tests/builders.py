@@ -1,0 +1,139 @@
+"""What the tests build: claims, answers, decisions and runs. Nothing is wrong with them unless a test says so."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+from uuid import UUID, uuid4
+
+import pytest
+
+from smsretry.adapters.twilio.errors import twilio_refusal
+from smsretry.ports import RetryQueue, Sender, Services
+from smsretry.retry.decision import Cap, Doubt, GiveUp, Retry, Send
+from smsretry.retry.models import Begun, Claim, ItemResult, Sighting
+from smsretry.retry.outcome import Rejected
+from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.run import Run, run_once
+from smsretry.settings import Settings
+
+NOON: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
+"""Noon in New York, a Tuesday in winter: open everywhere in the contiguous states."""
+CLOSING: Final = datetime.fromisoformat("2027-01-13T02:00:00+00:00")
+"""21:00 in New York, the same day."""
+OPENING: Final = datetime.fromisoformat("2027-01-13T13:00:00+00:00")
+"""08:00 in New York, the next day."""
+PHONE: Final = "+12125550123"
+BODY: Final = "Hi Ann, thanks for visiting Maple Street Dental."
+SID: Final = "SM" + "0123456789abcdef" * 2
+AT_ONCE: Final = Profile(opening_spread=timedelta(0))
+"""Everything that waits for an opening is due at it."""
+
+
+def claim_with(**changes: Any) -> Claim:
+    """A claim that may be sent at noon in New York, with the given fields changed."""
+    row: dict[str, Any] = {
+        "id": UUID(int=1),
+        "claim_no": 7,
+        "claimed_at": NOON,
+        "scheduled_for": NOON - timedelta(minutes=1),
+        "attempt_count": 0,
+        "max_attempts": 3,
+        "rate_limit_count": 0,
+        "circuit_open": False,
+        "attempt_id": None,
+        "attempt_begun_at": None,
+        "in_doubt_since": None,
+        "reconcile_count": 0,
+        "known_sid": None,
+        "send_log_status": "pending",
+        "expires_at": NOON + timedelta(days=3),
+        "send_log_found": True,
+        "customer_found": True,
+        "body": BODY,
+        "phone": PHONE,
+        "timezone": "America/New_York",
+        "business_timezone": "America/New_York",
+        "business_hours": None,
+        "stopped_states": [],
+        "message_class": "marketing",
+    }
+    return Claim.model_validate(row | changes)
+
+
+def sighting(sid: str = SID, *, to: str = PHONE, body: str = BODY, created_at: datetime = NOON) -> Sighting:
+    """Our text in the provider's list."""
+    return Sighting(sid=sid, to=to, body=body, created_at=created_at)
+
+
+def refused(code: int, http_status: int = 400, *, retry_after: timedelta | None = None) -> Rejected:
+    """Twilio refused a text with this code."""
+    return Rejected(twilio_refusal(code, http_status), retry_after)
+
+
+def begun(
+    answer: Literal["go", "lost", "changed", "closed", "capped", "ended"] = "go",
+    *,
+    at: datetime = NOON,
+    why: str | None = None,
+) -> Begun:
+    """What the queue says to a send that asks to begin."""
+    return Begun(answer=answer, why=why, decided_at=at, reached_at=None)
+
+
+def send(send_before: datetime, *, cap: Cap | None = None) -> Send:
+    """The decision to send, if that is still before this moment when the request leaves."""
+    return Send(send_before, send_before + timedelta(seconds=10), "test", cap)
+
+
+def retry(
+    delay: timedelta = timedelta(minutes=1), *, why: str = "It failed", code: int | None = None, counted: bool = True
+) -> Retry:
+    """The decision to try again."""
+    return Retry(delay, "twilio_error", why, code, counted)
+
+
+def give_up(
+    why: str = "It failed", code: int | None = None, *, opted_out: bool = False, phone_status: str | None = None
+) -> GiveUp:
+    """The decision to try no further."""
+    return GiveUp(why, code, opted_out, phone_status)
+
+
+def doubt(look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer") -> Doubt:
+    """The decision after a send whose fate is unknown."""
+    return Doubt(why, look_in)
+
+
+def run_over(queue: RetryQueue, sender: Sender, profile: Profile = DEFAULT) -> Run:
+    """A run over this queue, not yet begun."""
+    return Run(Services(queue, sender, profile))
+
+
+def results_of(run: Run, *, limit: int = 50) -> list[ItemResult]:
+    """Make the run; every row must come to something."""
+    items, _ = run_once(run, limit=limit)
+    results = [item for item in items if isinstance(item, ItemResult)]
+    assert len(results) == len(items), items
+    return results
+
+
+def fates_of(run: Run, *, limit: int = 50) -> list[str]:
+    """Make the run; what each row came to."""
+    return [result.fate for result in results_of(run, limit=limit)]
+
+
+def run(queue: RetryQueue, sender: Sender, profile: Profile = DEFAULT) -> list[str]:
+    """One whole run; what each row came to."""
+    return fates_of(run_over(queue, sender, profile))
+
+
+def begin(queue: RetryQueue, claim: Claim, attempt_id: UUID | None = None, *, cap: int | None = None) -> Begun:
+    """Let a send begin. The window stays open for an hour after the claim, and a cap counts the day before it."""
+    at = claim.claimed_at
+    decision = send(at + timedelta(hours=1), cap=Cap(cap, since=at - timedelta(hours=24)) if cap else None)
+    return queue.begin(claim, attempt_id or uuid4(), decision, first_send=False)
+
+
+def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every setting out of the environment."""
+    for name, field in Settings.model_fields.items():
+        monkeypatch.delenv(str(field.validation_alias or name.upper()), raising=False)

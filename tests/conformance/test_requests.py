@@ -1,0 +1,123 @@
+"""Which function a request means, and which requests are refused before any function is called."""
+
+import httpx
+import pytest
+
+from tests.conformance.conftest import Endpoint
+
+_JSON = {"Content-Type": "application/json"}
+
+# Which function
+
+
+def test_an_unknown_function_is_404_with_the_nearest_name_as_a_hint(postgrest: Endpoint) -> None:
+    """PGRST202, with PostgREST's words; the hint's words differ by version."""
+    response = postgrest.call("add_upp", {"b": 2, "a": 1})
+    answer = response.json()
+    hint = answer.pop("hint")
+    assert response.status_code == 404
+    assert answer == {
+        "code": "PGRST202",
+        "message": "Could not find the function public.add_upp(a, b) in the schema cache",
+        "details": "Searched for the function public.add_upp with parameters a, b or with a single unnamed json/jsonb "
+        "parameter, but no matches were found in the schema cache.",
+    }
+    assert hint.startswith("Perhaps you meant to call the function public.add_up")
+
+
+def test_wrong_argument_names_are_404_with_the_right_ones_as_a_hint(postgrest: Endpoint) -> None:
+    """A missing or a surplus argument is another function."""
+    response = postgrest.call("add_up", {"a": 1, "c": 2})
+    assert (response.status_code, response.json()["code"]) == (404, "PGRST202")
+    assert response.json()["hint"] == "Perhaps you meant to call the function public.add_up(a, b)"
+    assert postgrest.call("add_up", {"b": 1}).json()["code"] == "PGRST202"
+
+
+def test_a_call_without_arguments_that_fits_no_function_says_so(postgrest: Endpoint) -> None:
+    """The words for "no arguments" are others than those for some."""
+    answer = postgrest.call("add_up").json()
+    assert answer["code"] == "PGRST202"
+    assert answer["message"] == "Could not find the function public.add_up without parameters in the schema cache"
+
+
+def test_two_functions_that_fit_are_300(postgrest: Endpoint) -> None:
+    """PGRST203: PostgREST does not choose by type."""
+    response = postgrest.call("overloaded", {"a": 1})
+    assert (response.status_code, response.json()["code"]) == (300, "PGRST203")
+
+
+def test_a_name_in_quotes_is_a_name_and_no_sql(postgrest: Endpoint) -> None:
+    """Names from the request are identifiers whatever they hold."""
+    assert postgrest.call('add_up"(1)--', {"a": 1}).status_code == 404
+    assert postgrest.call("add_up", {'a" int); drop table public.notes; --': 1}).status_code == 404
+
+
+def test_a_path_that_names_no_function_is_404(postgrest: Endpoint) -> None:
+    """PGRST125, as when SUPABASE_URL has a path too many."""
+    response = postgrest.call("nothing/more")
+    assert (response.status_code, response.json()["code"]) == (404, "PGRST125")
+
+
+def test_a_schema_that_is_not_exposed_is_406(postgrest: Endpoint) -> None:
+    """PGRST106, and nothing is called."""
+    response = postgrest.call("note", {"id": 1, "word": "one"}, headers={"Content-Profile": "auth"})
+    assert (response.status_code, response.json()["code"]) == (406, "PGRST106")
+    assert postgrest.notes() == []
+
+
+# The body
+
+
+@pytest.mark.parametrize("body", ["", "{}", "[]", "1", '"a"', "null"])
+def test_json_that_is_no_object_holds_no_arguments(postgrest: Endpoint, body: str) -> None:
+    """So it calls a function without arguments, and fits no other."""
+    assert postgrest.call("nothing", content=body, headers=_JSON).status_code == 204
+    refused = postgrest.call("add_up", content=body, headers=_JSON)
+    assert (refused.status_code, refused.json()["code"]) == (404, "PGRST202")
+
+
+@pytest.mark.parametrize("body", ["{", "\xff", '{"a": NaN}', r'{"a": "\ud800"}'])
+def test_a_body_that_is_no_json_is_400(postgrest: Endpoint, body: str) -> None:
+    """PGRST102; NaN and half a character are no JSON either."""
+    response = postgrest.call("add_up", content=body.encode("latin-1"), headers=_JSON)
+    assert (response.status_code, response.json()["code"]) == (400, "PGRST102")
+
+
+def test_a_call_without_a_content_type_is_json(postgrest: Endpoint) -> None:
+    """An empty body stands for an empty object."""
+    headers = {"apikey": postgrest.service, "Authorization": f"Bearer {postgrest.service}"}
+    response = httpx.post(f"{postgrest.url}/rpc/nothing", headers=headers, timeout=20)
+    assert response.status_code == 204
+
+
+# The rest of a request
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_a_method_that_calls_no_function_is_405(postgrest: Endpoint, method: str) -> None:
+    """PGRST101."""
+    response = postgrest.call("nothing", method=method)
+    assert (response.status_code, response.json()["code"]) == (405, "PGRST101")
+
+
+def test_a_write_by_get_is_405_and_writes_nothing(postgrest: Endpoint) -> None:
+    """GET calls in a read-only transaction, or not at all."""
+    response = postgrest.call("note", method="GET", params={"id": "1", "word": "one"}, content="")
+    assert response.status_code == 405
+    assert postgrest.notes() == []
+
+
+def test_a_media_type_that_nobody_makes_is_406_and_nothing_is_called(postgrest: Endpoint) -> None:
+    """PGRST107."""
+    response = postgrest.call("note", {"id": 1, "word": "one"}, headers={"Accept": "application/x-unknown"})
+    assert (response.status_code, response.json()["code"]) == (406, "PGRST107")
+    assert postgrest.notes() == []
+
+
+def test_an_unknown_preference_is_400_where_handling_is_strict(postgrest: Endpoint) -> None:
+    """PGRST122, and nothing is called; where it is lenient the preference is ignored."""
+    strict, lenient = {"Prefer": "handling=strict, sooner"}, {"Prefer": "handling=lenient, sooner"}
+    response = postgrest.call("note", {"id": 1, "word": "one"}, headers=strict)
+    assert (response.status_code, response.json()["code"]) == (400, "PGRST122")
+    assert postgrest.notes() == []
+    assert postgrest.call("note", {"id": 1, "word": "one"}, headers=lenient).status_code == 204

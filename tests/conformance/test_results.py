@@ -1,0 +1,85 @@
+"""What a function returns, and how PostgREST puts it into JSON."""
+
+from typing import Any
+
+from postgrest import SyncPostgrestClient
+
+from tests.conformance.conftest import USER, Endpoint
+
+
+def test_a_scalar_is_answered_as_a_json_value(postgrest: Endpoint) -> None:
+    """Arguments are matched by name; one with a default may be left out."""
+    response = postgrest.call("add_up", {"a": 1, "b": 2})
+    assert (response.status_code, response.json()) == (200, 3)
+    assert response.headers["content-type"] == "application/json; charset=utf-8"
+    assert postgrest.call("add_up", {"a": 1}).json() == 11
+
+
+def test_a_null_scalar_is_answered_as_null(postgrest: Endpoint) -> None:
+    """Null is a value, not an empty answer."""
+    assert postgrest.call("nil").json() is None
+
+
+def test_a_void_function_is_answered_with_204_and_nothing(postgrest: Endpoint) -> None:
+    """No body, not even null, and nothing that says what type it would have."""
+    response = postgrest.call("nothing")
+    assert (response.status_code, response.content) == (204, b"")
+    assert "content-type" not in response.headers
+    assert "content-range" in response.headers
+
+
+def test_a_table_is_answered_as_an_array_in_postgresqls_own_json(postgrest: Endpoint) -> None:
+    """Timestamps, numbers, arrays and nested JSON look as row_to_json writes them."""
+    response = postgrest.call("pairs", {"n": 1})
+    row = {"i": 1, "at": "2026-03-08T07:00:00.5+00:00", "price": 1.50, "tags": ["a", "b"], "more": {"k": None}}
+    assert response.json() == [row]
+    assert '"price":1.50' in response.text
+    assert response.headers["content-range"] == "0-0/*"
+
+
+def test_no_rows_are_answered_as_an_empty_array(postgrest: Endpoint) -> None:
+    """An empty set is an array too."""
+    response = postgrest.call("notes_all")
+    assert (response.status_code, response.json(), response.headers["content-range"]) == (200, [], "*/*")
+
+
+def test_a_composite_is_answered_as_an_object(postgrest: Endpoint) -> None:
+    """One row that is not a set has no array around it."""
+    postgrest.call("note", {"id": 4, "word": "four"})
+    assert postgrest.call("one_note").json()["word"] == "four"
+
+
+def test_rows_beyond_the_limit_are_cut_off_without_a_word(postgrest: Endpoint) -> None:
+    """Supabase answers at most 1000 rows, with status 200."""
+    response = postgrest.call("numbers", {"n": 1500})
+    assert (response.status_code, response.json()) == (200, list(range(1, 1001)))
+    assert len(postgrest.call("pairs", {"n": 1001}).json()) == 1000
+
+
+def test_each_argument_arrives_in_its_declared_type(postgrest: Endpoint) -> None:
+    """Strings become uuids and timestamps, arrays become arrays, objects stay JSON, quotes are harmless."""
+    arguments = {
+        "u": USER, "t": "2026-03-08T02:00:00-05:00", "j": {"a": [1]}, "l": [1, 2],
+        "s": "O'Hara \"x\"; -- %s {}", "f": True,
+    }  # fmt: skip
+    assert postgrest.call("shapes", arguments).json() == arguments | {"t": "2026-03-08T07:00:00+00:00"}
+
+
+def test_a_null_argument_is_null_and_not_its_default(postgrest: Endpoint) -> None:
+    """A key that is there is an argument that is given."""
+    assert postgrest.call("add_up", {"a": 1, "b": None}).json() is None
+
+
+def test_the_clients_library_gets_values_rows_and_nothing(postgrest: Endpoint) -> None:
+    """The library below supabase-py understands every kind of result."""
+    headers = {"apikey": postgrest.service, "Authorization": f"Bearer {postgrest.service}"}
+    with SyncPostgrestClient(postgrest.url, headers=headers) as client:
+
+        def answer(function: str, **arguments: Any) -> Any:
+            return client.rpc(function, arguments).execute().data
+
+        assert answer("add_up", a=1) == 11
+        assert answer("numbers", n=2) == [1, 2]
+        assert answer("notes_all") == []
+        assert answer("who") == {"role": "service_role", "uid": None, "claimed": "service_role"}
+        assert answer("note", id=1, word="one") in (None, "", [])

@@ -1,0 +1,73 @@
+"""A change of the schema that nobody made, to try how the next migration is written and what it does."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from smsretry.adapters.supabase.migrate import Migration, migrations
+from smsretry.adapters.supabase.next_migration import BY_HAND, next_migration
+from smsretry.adapters.supabase.schemas import SchemaFile, schema_files
+
+COLUMN = "alter table public.sms_retry_queue add column if not exists invented integer not null default 0;\n"
+_PLACE = re.compile(rf"^{BY_HAND} public\.sms_retry_queue .*\n.*\n.*\n", re.M)
+
+
+def edited(files: Sequence[SchemaFile], changes: dict[str, tuple[str, str]]) -> list[SchemaFile]:
+    """The files after a text was replaced in each of those that are named without their number."""
+    left = dict(changes)
+
+    def edit(file: SchemaFile) -> SchemaFile:
+        old, new = left.pop(file.name.removesuffix(".sql").partition("_")[2], ("", ""))
+        assert old in file.text, f"{file.name} does not hold {old!r}"
+        return replace(file, text=file.text.replace(old, new, 1)) if old else file
+
+    result = [edit(file) for file in files]
+    assert not left, f"there is no file for {', '.join(left)}"
+    return result
+
+
+def gently_changed_files() -> list[SchemaFile]:
+    """A column more in the table, and functions with other bodies."""
+    return edited(
+        schema_files(),
+        {
+            "sms_retry_queue": ("    why text,\n", "    why text,\n    invented integer not null default 0,\n"),
+            "begin_sms_attempt": ("'Already sent'", "'Sent already'"),
+            "finish_sms_attempt": ("error is missing: a text", "error is missing: the text"),
+        },
+    )
+
+
+def changed_files() -> list[SchemaFile]:
+    """All that, the view with the column amid its own, parameters more, a function new and one gone."""
+    begin = "    phone text default null\n"
+    files = edited(
+        gently_changed_files(),
+        {
+            "begin_sms_attempt": (begin, begin.rstrip() + ",\n    desk text default null\n"),
+            "claimed_retry": ("q.claim_no, q.claimed_at,", "q.claim_no, q.invented, q.claimed_at,"),
+            "defer_sms_retry": ("why text default null\n", "why text default null, invented integer default 0\n"),
+            "end_sms_retry": ("A row ends failed", "A row can end failed"),
+        },
+    )
+    new = SchemaFile("72_sms_queue_length.sql", _NEW)
+    return sorted([file for file in files if file.creates != "public.set_sms_state_stop"] + [new], key=lambda f: f.name)
+
+
+def following(new: Sequence[SchemaFile], *, by_hand: str = COLUMN) -> Migration:
+    """The next migration, with what a person writes into it."""
+    made = next_migration("invented", migrations(), new, at="20261201000000")
+    assert made is not None
+    return replace(made, text=_PLACE.sub(by_hand, made.text))
+
+
+_NEW = """\
+-- How many texts wait.
+create or replace function public.sms_queue_length()
+returns bigint language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select count(*) from public.sms_retry_queue q where q.status = 'pending'
+$$;
+
+revoke all on function public.sms_queue_length from public, anon, authenticated;
+grant execute on function public.sms_queue_length to service_role;
+"""

@@ -1,0 +1,150 @@
+"""One text at each stage, and a call of every function that succeeds on one of them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+import httpx
+from psycopg import sql
+
+from smsretry.adapters.supabase.schemas import api_functions
+from smsretry.local.stack import Stack
+from tests.conftest import PHONE, Business
+
+Role = Literal["anon", "authenticated", "service_role"]
+Arguments = dict[str, Any]
+
+FUNCTIONS = api_functions()
+QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
+TABLES = ["businesses", "customers", "send_logs", *QUEUE_TABLES]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A due row; a claimed and a begun one, silent for a quarter of an hour; one in doubt; a text without a row."""
+
+    stack: Stack
+    business: Business
+    text: UUID
+    due: UUID
+    claimed: UUID
+    claimed_no: int
+    begun: UUID
+    begun_no: int
+    attempt: UUID
+    doubtful: UUID
+    looked: UUID
+    looked_no: int
+
+    def arguments(self, function: str) -> Arguments:
+        """Of a call that succeeds, and except for the check changes something."""
+        claim = {"retry_id": str(self.claimed), "claim_no": self.claimed_no}
+        known: dict[str, Arguments] = {
+            "queue_sms_retry": {
+                "send_log_id": str(self.text), "reason": "twilio_error", "attempt_count": 1,
+                "scheduled_for": self.at(hours=1), "error": "Twilio was down", "retry_in": "5 minutes",
+                "max_attempts": 3, "message_class": "transactional",
+            },
+            "claim_due_sms_retries": {"limit_count": 10},
+            "claim_sms_retry": {"retry_id": str(self.due)},
+            "begin_sms_attempt": claim | {
+                "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
+                "first_send": False, "cap": 10, "cap_since": self.at(hours=-24),
+            },
+            "finish_sms_attempt": {
+                "retry_id": str(self.begun), "claim_no": self.begun_no, "attempt_id": str(self.attempt),
+                "outcome": "rejected", "next_status": "pending", "error": "Twilio was down", "error_code": 20500,
+                "twilio_sid": None, "retry_in": "1 minute", "reason": "twilio_error", "counted": True,
+                "phone": PHONE, "opted_out": False, "phone_status": "invalid",
+            },
+            "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"},
+            "end_sms_retry": claim | {"final_status": "failed", "error": "No phone number", "error_code": None},
+            "recover_stuck_sms_retries": {"stale_minutes": 10, "look_in": "1 minute", "max_recoveries": 5},
+            "claim_doubtful_sms_retries": {"limit_count": 10},
+            "reconcile_sms_retry": {
+                "retry_id": str(self.looked), "claim_no": self.looked_no, "decision": "look_again",
+                "twilio_sid": None, "settled_by": "reconcile", "look_in": "5 minutes", "error": None,
+            },
+            "settle_sms_attempt": {
+                "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
+            },
+            "set_sms_circuit": {"why": "Twilio is down"},
+            "set_sms_state_stop": {"state": "LA", "why": "A hurricane"},
+            "record_sms_consent": {
+                "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
+            },
+            "check_sms_retry_setup": {"functions": FUNCTIONS},
+        }  # fmt: skip
+        return known[function]
+
+    def at(self, **later: float) -> str:
+        """A time from now on, as JSON has it."""
+        return (self.stack.now() + timedelta(**later)).isoformat()
+
+    def call(
+        self, role: Role, function: str, arguments: Mapping[str, Any], *, sub: str | None = None
+    ) -> httpx.Response:
+        """The function over HTTP with the role's key."""
+        key = self.stack.key(role, sub=sub)
+        url = f"{self.stack.environment()['SUPABASE_URL']}/rest/v1/rpc/{function}"
+        return httpx.post(url, json=arguments, headers={"apikey": key, "Authorization": f"Bearer {key}"})
+
+    def everything(self) -> str:
+        """Every row of every table."""
+        names = [sql.Identifier(table) for table in TABLES] + [
+            sql.Identifier("smsretry", table) for table in ("circuit", "stopped_states")
+        ]
+        return json.dumps(
+            [
+                self.business.connection.execute(
+                    sql.SQL("select to_jsonb(t) as row from {} t order by 1").format(name)
+                ).fetchall()
+                for name in names
+            ]
+        )
+
+
+def set_scene(stack: Stack, business: Business) -> Scene:
+    """See Scene."""
+    connection = business.connection
+
+    def claim(row_id: UUID) -> int:
+        found = connection.execute("select claim_no from claim_sms_retry(%s)", [row_id]).fetchone()
+        assert found is not None
+        return int(found["claim_no"])
+
+    def doubt() -> UUID:
+        row_id, attempt_id = business.due_text(), uuid4()
+        claim_no = claim(row_id)
+        closes = stack.now() + timedelta(hours=1)
+        connection.execute(
+            "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')", [row_id, claim_no, attempt_id, closes]
+        )
+        connection.execute(
+            """select * from finish_sms_attempt(%s, %s, %s, 'in_doubt', 'pending', 'No answer',
+                                                retry_in => interval '1 minute')""",
+            [row_id, claim_no, attempt_id],
+        )
+        return row_id
+
+    text = business.send_log(business.customer())
+    due, claimed, begun = business.due_text(), business.due_text(), business.due_text()
+    claimed_no, begun_no, attempt = claim(claimed), claim(begun), uuid4()
+    connection.execute(
+        "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')",
+        [begun, begun_no, attempt, stack.now() + timedelta(hours=1)],
+    )
+    doubtful, looked = doubt(), doubt()
+    stack.move_clock(timedelta(minutes=15))
+    found = connection.execute(
+        """update sms_retry_queue set status = 'processing', claim_no = claim_no + 1, claimed_at = %s
+           where id = %s returning claim_no""",
+        [stack.now(), looked],
+    ).fetchone()
+    assert found is not None
+    return Scene(
+        stack, business, text, due, claimed, claimed_no, begun, begun_no, attempt, doubtful, looked, found["claim_no"]
+    )

@@ -1,0 +1,88 @@
+"""The server that the embedded stack's parts run on: it starts and stops at once, and logs no request."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from smsretry.local.process.http import DropConnection, LocalServer
+
+NUMBER = "12025550123"
+ARRIVED = threading.Event()
+
+
+async def _greet(_request: Request) -> Response:
+    return PlainTextResponse("hello")
+
+
+async def _sleep(_request: Request) -> Response:
+    ARRIVED.set()
+    await asyncio.sleep(60)
+    return PlainTextResponse("too late")
+
+
+async def _drop(_request: Request) -> Response:
+    return DropConnection()
+
+
+APP = Starlette(
+    routes=[Route("/", _greet), Route("/sleep", _sleep), Route("/drop/{number}", _drop), Route("/{number}", _greet)]
+)
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    """An app that greets, sleeps or drops the connection."""
+    with LocalServer(APP) as server:
+        yield server
+
+
+def test_it_stops_at_once_though_an_answer_is_pending(server: LocalServer) -> None:
+    """Neither a sleeping answer nor an idle connection holds up the end of a test."""
+    ARRIVED.clear()
+    with httpx.Client() as idle, ThreadPoolExecutor(1) as pool:
+        idle.get(server.url)
+        pending = pool.submit(httpx.get, f"{server.url}/sleep", timeout=90)
+        assert ARRIVED.wait(5)
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < 1
+        with pytest.raises(httpx.TransportError):
+            pending.result(timeout=1)
+
+
+def test_a_stopped_server_refuses_and_comes_back_at_the_same_address(server: LocalServer) -> None:
+    """An outage is a stop and a start; clients keep their URL."""
+    url = server.url
+    server.stop()
+    with pytest.raises(httpx.ConnectError, match="refused"):
+        httpx.get(url)
+    server.start()
+    assert (server.url, httpx.get(url).text) == (url, "hello")
+
+
+def test_a_taken_port_is_reported_with_the_way_out(server: LocalServer) -> None:
+    """The error names the address and what to do."""
+    port = int(server.url.rpartition(":")[2])
+    with pytest.raises(OSError, match=f"Cannot listen on 127.0.0.1:{port} .*choose another port"):
+        LocalServer(APP, port=port).start()
+
+
+def test_it_logs_no_request(server: LocalServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Paths and bodies hold phone numbers. The client's own libraries may log them; the server may not."""
+    with caplog.at_level("DEBUG"):
+        httpx.get(f"{server.url}/{NUMBER}")
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{server.url}/drop/{NUMBER}")
+
+    ours = [record for record in caplog.records if record.name.startswith(("uvicorn", "smsretry", "asyncio"))]
+    assert [record.getMessage() for record in ours if record.name != "asyncio"] == []
+    assert not any(NUMBER in record.getMessage() for record in ours)

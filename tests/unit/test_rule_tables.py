@@ -1,0 +1,224 @@
+"""The tables of the hours: what a changed row changes, and which rows are refused."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smsretry import data
+from smsretry.quiet_hours.calendars import holidays_in
+from smsretry.quiet_hours.rules import COUNTRY_RULES, STATE_RULES, read_country_rules, read_state_rules
+
+NOON = "2027-01-12T17:00+00:00"
+"""A Tuesday: 12:00 in New York, 11:00 in Chicago, 10:00 in Denver."""
+NINE = "2027-01-12T14:00+00:00"
+"""The same Tuesday, 9:00 in New York."""
+EVENING_IN_CHAD = "2027-01-12T19:30+00:00"
+"""20:30 there."""
+QUESTION = """
+import json, sys
+from datetime import datetime
+import smsretry
+phone, at = sys.argv[1:]
+check = smsretry.check_quiet_hours(None, at=datetime.fromisoformat(at), phone=phone)
+answer = {"can_send": check.can_send, "rule": check.rule, "next": str(check.next_send_at)}
+print(json.dumps(answer | {"file": smsretry.__file__}))
+"""
+COLUMNS = [f"{day}_{end}" for day in ("weekday", "saturday", "sunday") for end in ("start", "end")]
+EIGHT_TO_NINE = dict(zip(COLUMNS, ("08:00", "21:00") * 3, strict=True))
+TEN_TO_NINE = dict(zip(COLUMNS, ("10:00", "21:00") * 3, strict=True))
+FEDERAL_ROW = EIGHT_TO_NINE | {"rule_id": "", "holidays_banned": "no", "daily_cap": ""}
+
+
+def without(table: str, key: str) -> str:
+    """The text of a table as it ships, but for the rows that begin with `key`."""
+    header, *lines = files("smsretry.data").joinpath(f"{table}.tsv").read_text(encoding="utf-8").splitlines()
+    return "\n".join([header, *(line for line in lines if line.split("\t")[0] != key), ""])
+
+
+def written(table: str, key: str, cells: dict[str, str]) -> str:
+    """The text of a table with one row that begins with `key`: as it ships, or else empty, but for these cells."""
+    shipped = next((row for row in data.table(table) if next(iter(row.values())) == key), {})
+    rest = without(table, key)
+    first, *columns = rest.partition("\n")[0].split("\t")
+    row = shipped | cells | {first: key}
+    return rest + "\t".join(row.get(column, "") for column in (first, *columns)) + "\n"
+
+
+class Checkout:
+    """A scratch copy of the package, with tables somebody works on."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        source = Path(data.__file__).parent.parent
+        shutil.copytree(source, root / "smsretry", ignore=shutil.ignore_patterns("__pycache__", "local", "supabase"))
+
+    def write(self, name: str, text: str) -> None:
+        """Save a table."""
+        (self._root / "smsretry" / "data" / f"{name}.tsv").write_text(text, encoding="utf-8")
+
+    def ask(self, phone: str, at: str) -> "subprocess.CompletedProcess[str]":
+        """Ask a fresh interpreter for the hour."""
+        return subprocess.run(
+            [sys.executable, "-c", QUESTION, phone, at],
+            env=os.environ | {"PYTHONPATH": str(self._root)},
+            cwd=self._root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def answer(self, phone: str, at: str) -> dict[str, Any]:
+        """The answer by this copy's tables, and by no other's."""
+        said = self.ask(phone, at)
+        assert said.returncode == 0, said.stderr
+        answer: dict[str, Any] = json.loads(said.stdout)
+        assert Path(answer.pop("file")).is_relative_to(self._root)
+        return answer
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """The package as it ships, to be changed."""
+    return Checkout(tmp_path)
+
+
+CHANGES = [
+    pytest.param(
+        (
+            "npa_overrides",
+            "221",
+            {"country": "US", "state_or_province": "LA", "zones": "America/Chicago", "source": "…"},
+        ),
+        ("+12215550123", NOON),
+        (False, "08:00–21:00 in every US zone (area code 221 is in no table)"),
+        (True, "Mon–Sat 08:00–20:00, Sun closed (federal, us-la-45-844.31) in America/Chicago, area code 221"),
+        id="an area code",
+    ),
+    pytest.param(
+        ("country_windows", "TD", TEN_TO_NINE | {"rule_id": "td-practice", "source": "…", "confidence": "low"}),
+        ("+23563012345", EVENING_IN_CHAD),
+        (False, "09:00–20:00 (federal, abroad) in Africa/Ndjamena, a +235 number"),
+        (True, "10:00–21:00 (federal, td-practice) in Africa/Ndjamena, a +235 number"),
+        id="a country",
+    ),
+    pytest.param(
+        ("holiday_overrides", "US-UT", {"day": "01-12", "name": "…", "confidence": "low", "source": "…"}),
+        ("+18015550123", NOON),
+        (True, "Mon–Sat 08:00–21:00, Sun closed (federal, us-ut-13-25a-103) in America/Denver, area code 801"),
+        (False, "Mon–Sat 08:00–21:00, Sun closed (federal, us-ut-13-25a-103) in America/Denver, area code 801"),
+        id="a holiday",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "question", "before", "after"), CHANGES)
+def test_a_changed_row_changes_the_answer(
+    checkout: Checkout,
+    change: tuple[str, str, dict[str, str]],
+    question: tuple[str, str],
+    before: tuple[bool, str],
+    after: tuple[bool, str],
+) -> None:
+    """The steps of `quiet_hours/README.md`: one row of one table is all it takes."""
+    name, key, cells = change
+    checkout.write(name, without(name, key))
+    was = checkout.answer(*question)
+    checkout.write(name, written(name, key, cells))
+    now = checkout.answer(*question)
+    assert [(was["can_send"], was["rule"]), (now["can_send"], now["rule"])] == [before, after]
+
+
+def test_new_jersey_is_closed_at_nine_once_its_row_says_ten(checkout: Checkout) -> None:
+    """The row alone decides: no second table must name the state."""
+    phone = "+16095550123"
+    checkout.write("us_quiet_hours", written("us_quiet_hours", "NJ", FEDERAL_ROW))
+    assert checkout.answer(phone, NINE)["can_send"]
+    checkout.write("us_quiet_hours", written("us_quiet_hours", "NJ", TEN_TO_NINE | {"rule_id": "us-nj-56-8-119"}))
+    assert checkout.answer(phone, NINE) == {
+        "can_send": False,
+        "rule": "10:00–21:00 (federal, us-nj-56-8-119) in America/New_York, area code 609",
+        "next": "2027-01-12 15:00:00+00:00",
+    }
+
+
+def test_a_package_with_a_broken_table_answers_nothing(checkout: Checkout) -> None:
+    """A rule that is there and does not count would be a text at night, so even the import fails."""
+    checkout.write("us_quiet_hours", written("us_quiet_hours", "NJ", TEN_TO_NINE | {"rule_id": ""}))
+    said = checkout.ask("+16095550123", NINE)
+    assert said.returncode != 0
+    assert "smsretry/data/us_quiet_hours.tsv, row NJ: hours, holidays or cap differ" in said.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"weekday_start": "10:00"},
+        {"saturday_end": "20:00"},
+        {"sunday_start": "", "sunday_end": ""},
+        {"weekday_end": "22:00"},
+        {"holidays_banned": "list"},
+        {"daily_cap": "3 per 24h"},
+    ],
+    ids=lambda cells: ", ".join(cells),
+)
+def test_a_state_that_differs_from_the_federal_rule_needs_an_id(cells: dict[str, str]) -> None:
+    """The refusal names the file and the row, and says what to do."""
+    rows = data.parse_table(written("us_quiet_hours", "NJ", FEDERAL_ROW | cells), name="us_quiet_hours")
+    complaint = "row NJ: hours, holidays or cap differ from the federal rule: give the row a rule_id, us-nj-"
+    with pytest.raises(ValueError, match=complaint):
+        read_state_rules(rows)
+
+
+@pytest.mark.parametrize(
+    ("cells", "complaint"),
+    [
+        ({"weekday_start": "9"}, "row TX: Invalid isoformat string: '9'"),
+        ({"weekday_start": "21:00", "weekday_end": "09:00"}, "row TX: '21:00-09:00' closes before it opens"),
+        ({"sunday_end": ""}, "row TX: sunday_start and sunday_end must both be given, or both be empty"),
+        ({"holidays_banned": "some"}, "row TX: holidays_banned is 'some': write no, yes or list"),
+        ({"daily_cap": "three"}, "row TX: daily_cap is 'three': begin it with the number of texts"),
+    ],
+    ids=str,
+)
+def test_a_cell_that_cannot_be_read_is_refused_by_file_and_row(cells: dict[str, str], complaint: str) -> None:
+    """A guess would be a licence."""
+    rows = data.parse_table(written("us_quiet_hours", "TX", cells), name="us_quiet_hours")
+    with pytest.raises(ValueError, match=re.escape(f"smsretry/data/us_quiet_hours.tsv, {complaint}")):
+        read_state_rules(rows)
+
+
+def test_a_country_needs_an_id() -> None:
+    """It is what a waiting text names."""
+    rows = data.parse_table(written("country_windows", "TD", TEN_TO_NINE | {"rule_id": ""}), name="country_windows")
+    with pytest.raises(ValueError, match=r"country_windows\.tsv, row TD: rule_id is empty"):
+        read_country_rules(rows)
+
+
+def test_two_rows_for_one_state_are_refused() -> None:
+    """Otherwise the later would silently win."""
+    rows = data.table("us_quiet_hours")
+    with pytest.raises(ValueError, match="row UT: there are two such rows; keep one"):
+        read_state_rules([*rows, next(row for row in rows if row["state"] == "UT")])
+
+
+def test_a_line_with_a_tab_too_few_is_refused_by_its_number() -> None:
+    """Its cells would stand under the wrong columns."""
+    with pytest.raises(ValueError, match=r"smsretry/data/some\.tsv, line 3: 2 cells under 3 columns"):
+        data.parse_table("a\tb\tc\n1\t2\t3\n1\t2\n", name="some")
+
+
+def test_every_holiday_of_the_table_is_a_day_that_a_rule_looks_up() -> None:
+    """In each year; a misspelt calendar would close nothing."""
+    calendars = {rule.calendar for rule in [*STATE_RULES.values(), *COUNTRY_RULES.values()] if rule.calendar}
+    assert {row["calendar"] for row in data.table("holiday_overrides")} <= calendars
+    for calendar in calendars:
+        for year in range(2026, 2038):
+            assert holidays_in(calendar, year)
