@@ -11,6 +11,7 @@ import pytest
 from smsretry import data
 from smsretry.adapters.supabase.migrate import migrations
 from smsretry.local.demo.run import ROOT
+from smsretry.local.prefect_server import SERVER_SETTINGS
 from smsretry.settings import Settings
 from tests.e2e.commands import CI, check
 from tests.e2e.documents import FRONT_PAGE, Document, documents, file_names
@@ -58,6 +59,12 @@ def test_the_table_of_settings_names_every_setting_and_no_other() -> None:
     for name, told in named:
         for number in re.findall(r"\((\d+)\b", told):
             assert float(number) == fields[name].default, name
+
+
+def test_the_table_of_prefect_settings_is_what_the_embedded_server_has() -> None:
+    """Name by name and value by value."""
+    table = RUNNING.text.partition("## The Prefect server\n")[2]
+    assert dict(re.findall(r"^\| `(PREFECT_\w+)` \| `(.+?)` \|", table, re.MULTILINE)) == SERVER_SETTINGS
 
 
 def test_the_front_page_is_short_and_begins_with_what_a_newcomer_copies() -> None:
