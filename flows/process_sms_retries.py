@@ -1,7 +1,7 @@
-"""The every-minute flow: recover → claim → process each row.
+"""The flow that runs every minute: recover → claim → process each row.
 
-Overlapping runs are safe because a claimed row belongs to one worker; Prefect's own limits play no part in it.
-Nothing is retried, cached or persisted by Prefect: the queue is the only retrier, and the database the only record.
+Overlapping runs are safe because a claimed row belongs to one worker; that does not depend on any limit of Prefect's.
+Prefect retries, caches and persists nothing here: the queue alone retries, and the database alone keeps the record.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from smsretry.wiring import services
 
 
 class TextFailed(Exception):
-    """A text was given up. The run that found that out did its work."""
+    """A text was given up; the run itself succeeded."""
 
     def __init__(self, result: ItemResult) -> None:
         super().__init__(result.detail)
@@ -38,13 +38,13 @@ def recover(run: Run, stale_minutes: int) -> list[Recovered]:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def claim(run: Run, limit: int) -> list[Claim]:
-    """Take charge of up to `limit` due rows, and of rows in doubt whose next look has come."""
+    """Take charge of up to `limit` due rows, and of as many in doubt whose next look is due."""
     return run.claim(limit)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="sms-{claim.id}")
 def process_retry(claim: Claim, run: Run) -> State[ItemResult]:
-    """See one row to its next state. The state's name is what it came to."""
+    """See one row to its next state. The name of the task run's state says what became of the text."""
     result = run.process(claim)
     if result.fate == "Failed":
         return Failed(message=str(result), data=TextFailed(result))
@@ -59,7 +59,7 @@ def process_sms_retries(
     limit: Annotated[int, Field(ge=1, le=500)] = 50,
     stale_minutes: Annotated[int, Field(ge=1, le=1440)] = 10,
 ) -> State[RunSummary]:
-    """Recover stuck texts, claim the due ones and process each.
+    """Recover stuck texts, claim the due ones and process each one.
 
     Args:
         limit: How many due texts to take at most (1 to 500).
@@ -78,7 +78,7 @@ def process_sms_retries(
 
 
 def _items(claims: Sequence[Claim], states: Sequence[State[Any]]) -> list[ItemResult | ItemFailed]:
-    """What each row came to, or that its processing itself went wrong."""
+    """What became of each row, or the error that its processing raised."""
     return [_item(claim, state.result(raise_on_failure=False)) for claim, state in zip(claims, states, strict=True)]
 
 

@@ -1,12 +1,12 @@
 """Serve every deployment of `prefect.yaml` from this machine: `python -m flows.serve`.
 
-`prefect deploy --all` with a worker registers the same deployments; the file is their one definition.
-Module-level `serve`, not `flow.serve()`: that one pickles the flow, this one reads its file anew for each run.
+`prefect deploy --all` with a worker registers the same deployments; that file is their one definition.
+The module-level `serve` is used because `flow.serve()` pickles the flow, and this one reads its file for each run.
 """
 
-import os
+from contextlib import chdir
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from prefect import Flow, serve
@@ -14,13 +14,21 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
-ROOT = Path(__file__).resolve().parent.parent
+_HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = _HERE.parent
+"""The folder that holds `flows/`: the repository, or where the wheel is installed. Entrypoints are relative to it."""
 
 
 def deployments() -> list[RunnerDeployment]:
-    """The deployments of `prefect.yaml`. The working directory must be the project's."""
-    text = (ROOT / "prefect.yaml").read_text(encoding="utf-8")
-    return [_deployment(entry) for entry in yaml.safe_load(text)["deployments"]]
+    """Read the deployments of `prefect.yaml`, in any working directory."""
+    with chdir(ROOT):
+        return [_deployment(entry) for entry in yaml.safe_load(_definition())["deployments"]]
+
+
+def _definition() -> str:
+    """`prefect.yaml`: the repository's, or the copy that the wheel has beside this module (see setup.py)."""
+    packaged = _HERE / "prefect.yaml"
+    return (packaged if packaged.exists() else ROOT / "prefect.yaml").read_text(encoding="utf-8")
 
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
@@ -40,5 +48,5 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
 
 
 if __name__ == "__main__":
-    os.chdir(ROOT)  # entrypoints are relative to it
-    serve(*deployments(), query_seconds=2)
+    with chdir(ROOT):  # each run loads its flow by an entrypoint relative to it
+        serve(*deployments(), query_seconds=2)

@@ -26,7 +26,7 @@ SERVER_SETTINGS: Final = {
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P3D",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
-"""What the README recommends for production too."""
+"""What flows/README.md recommends for production, too."""
 
 
 class PrefectServer:

@@ -16,6 +16,8 @@ import httpx
 import psutil
 import pytest
 
+from tests.e2e.documents import FRONT_PAGE, demo_rows
+
 COMMAND = [sys.executable, "-m", "smsretry.cli"]
 
 
@@ -71,7 +73,10 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_the_demo_shows_every_outcome_and_leaves_nothing_running(tmp_path: Path, started: Descendants) -> None:
-    """From nothing to the table, on real parts; afterwards there is its data directory and nothing else."""
+    """From nothing to the table, on real parts; afterwards there is its data directory and nothing else.
+
+    The README shows a part of the table.
+    """
     done = subprocess.run(
         [*COMMAND, "demo", "--data-dir", str(tmp_path / "data")],
         capture_output=True,
@@ -100,6 +105,10 @@ def test_the_demo_shows_every_outcome_and_leaves_nothing_running(tmp_path: Path,
         "Run 2: recovered 0, claimed ",
     ):
         assert words in done.stdout
+    shown, printed = demo_rows(FRONT_PAGE.text), demo_rows(done.stdout)
+    assert set(shown) <= set(printed)
+    assert f"It queues {len(printed)} texts" in FRONT_PAGE.text.replace("\n", " ")
+    assert f"({len(printed) - len(shown)} rows are left out" in FRONT_PAGE.text
     ledger = re.search(r"Twilio's own ledger: (\d+) texts to (\d+) numbers", done.stdout)
     assert ledger is not None
     assert ledger[1] == ledger[2], "nobody was texted twice"

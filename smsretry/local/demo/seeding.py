@@ -32,7 +32,7 @@ def seed(stack: Stack) -> dict[UUID, str]:
         names: dict[UUID, str] = {}
         early = Seeder(connection, stack.now())
         for name in (DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN):
-            names[early.text(Special(name, f"+1212555017{len(names) + 3}"))] = name
+            names[early.text(Special(name, f"+1212555018{len(names)}"))] = name
         _die_holding_claims(stack, {name: row for row, name in names.items()})
         seeder = Seeder(connection, stack.now())
         for customer, zone in people():

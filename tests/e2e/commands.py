@@ -1,0 +1,103 @@
+"""Can a command that a document shows be run? Its program, module, subcommand and options must exist."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
+
+import typer.main
+
+from smsretry.cli import app
+from smsretry.local.demo.run import ROOT
+
+CI: Final = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def check(words: Sequence[str]) -> None:
+    """Fail if the command cannot be what it says."""
+    program = words[0].removeprefix(".venv/bin/")
+    assert program in _PROGRAMS, f"Nothing here knows how to check {program}"
+    _PROGRAMS[program](list(words[1:]))
+
+
+def _python(words: list[str]) -> None:
+    if words[0] == "-c":
+        compile(words[1], "-c", "exec")
+        return
+    assert words[0] == "-m"
+    if words[1] == "pytest":
+        assert all((ROOT / word.partition("::")[0]).exists() for word in words[2:] if not word.startswith("-"))
+        return
+    assert words[1] == "venv" or find_spec(words[1]), f"There is no module {words[1]}"
+    if options := [word for word in words[2:] if word.startswith("--")]:
+        assert all(option in _help(words[1]) for option in options), options
+
+
+@cache
+def _help(module: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+
+def _smsretry(words: list[str]) -> None:
+    commands: Any = typer.main.get_command(app)
+    known = {option for param in commands.commands[words[0]].params for option in (*param.opts, *param.secondary_opts)}
+    assert known >= {word for word in words[1:] if word.startswith("--")}
+
+
+def _prefect(words: list[str]) -> None:
+    parser = import_module("prefect.cli._app")._app  # has no public name; the version is pinned
+    parser.parse_args([word for word in words if word != "--no-prompt"], exit_on_error=False, print_error=False)
+
+
+def _pip(words: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for word in words:
+        assert not word.endswith(".txt") or (ROOT / word).exists()
+        for extra in re.findall(r"^\.\[(\w+)\]$", word):
+            assert extra in project["optional-dependencies"]
+
+
+def _linter(program: str) -> Callable[[list[str]], None]:
+    def check(words: list[str]) -> None:
+        assert " ".join([f".venv/bin/{program}", *words]) in CI or "--help" in words
+
+    return check
+
+
+def _npm(words: list[str]) -> None:
+    assert words[0] == "install"
+    assert words[1] in CI, "another version than .ci/run has"
+
+
+def _ci(_: list[str]) -> None:
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def _of_others(_: list[str]) -> None:
+    """Programs that are not installed with the package; the Supabase CLI is tried in test_migrations.py."""
+
+
+_PROGRAMS: Final[dict[str, Callable[[list[str]], None]]] = {
+    "python": _python,
+    "python3": _python,
+    "pip": _pip,
+    "smsretry": _smsretry,
+    "prefect": _prefect,
+    "npm": _npm,
+    "ruff": _linter("ruff"),
+    "mypy": _linter("mypy"),
+    "lint-imports": _linter("lint-imports"),
+    ".ci/run": _ci,
+    "supabase": _of_others,
+    "git": _of_others,
+    "source": _of_others,
+    "pre-commit": _of_others,
+}

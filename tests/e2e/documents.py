@@ -1,0 +1,127 @@
+"""The repository's Markdown files: what they show, what they name, and where they point."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from textwrap import dedent
+from typing import Final
+
+from smsretry.local.demo.run import ROOT
+
+_FENCED: Final = re.compile(r"^( *)```(\w+)\n(.*?)^\1```\n", re.MULTILINE | re.DOTALL)
+_OUTPUT: Final = re.compile(r"\n?( *)```text\n(.*?)^\1```\n", re.MULTILINE | re.DOTALL)
+_CODE: Final = re.compile(r"`([^`\n]+)`")
+_LINK: Final = re.compile(r"\]\((?!https?:)([^)\s]*)\)")
+_HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block."""
+
+    where: str
+    language: str
+    text: str
+    output: str
+    """The `text` block that follows at once, or nothing."""
+
+    def commands(self) -> Iterator[list[str]]:
+        """The words of each command of a shell block."""
+        for line in self.text.replace("\\\n", " ").splitlines():
+            yield from _split(shlex.split(line, comments=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A Markdown file."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path.relative_to(ROOT))
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.path.read_text(encoding="utf-8")
+
+    @property
+    def prose(self) -> str:
+        """All of it but the fenced blocks."""
+        return _FENCED.sub("", self.text)
+
+    def blocks(self, language: str) -> list[Block]:
+        """Its fenced blocks of one language, in order."""
+        found = (match for match in _FENCED.finditer(self.text) if match[2] == language)
+        return [
+            Block(self._line(match.start()), language, dedent(match[3]), self._output(match.end())) for match in found
+        ]
+
+    def _line(self, position: int) -> str:
+        return f"{self}:{self.text.count(chr(10), 0, position) + 1}"
+
+    def _output(self, position: int) -> str:
+        match = _OUTPUT.match(self.text, position)
+        return dedent(match[2]) if match else ""
+
+    def code(self) -> list[str]:
+        """What it names in backticks, in its prose."""
+        return _CODE.findall(self.prose)
+
+    def commands(self) -> list[list[str]]:
+        """Every command it shows, in its shell blocks and in backticks."""
+        shown = [words for block in self.blocks("sh") for words in block.commands()]
+        programs = ("smsretry ", "python -m ", "prefect ")
+        inline = [words for text in self.code() if text.startswith(programs) for words in _split(shlex.split(text))]
+        return shown + inline
+
+    def links(self) -> list[str]:
+        """Where it points within the repository."""
+        return _LINK.findall(self.prose)
+
+    def anchors(self) -> set[str]:
+        """Its headings, as GitHub names them in links."""
+        names = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in _HEADING.findall(self.prose)]
+        return {name.strip().replace(" ", "-") for name in names}
+
+
+FRONT_PAGE: Final = Document(ROOT / "README.md")
+
+
+def documents() -> list[Document]:
+    """All Markdown files of the repository."""
+    rooms = [path for room in ("flows", "smsretry", "tests") for path in (ROOT / room).rglob("*.md")]
+    return [FRONT_PAGE, *map(Document, [*sorted((ROOT / ".github").glob("*.md")), *sorted(rooms)])]
+
+
+@cache
+def file_names() -> frozenset[str]:
+    """The name of every file of the repository."""
+    rooms = [path for room in (".ci", ".github", "flows", "smsretry", "tests") for path in (ROOT / room).rglob("*")]
+    return frozenset(path.name for path in [*ROOT.iterdir(), *rooms])
+
+
+def demo_rows(text: str) -> list[tuple[str, str, str]]:
+    """The demo's table as printed, at any width: each customer, the number of sends, and why."""
+    rows: list[tuple[str, str, str]] = []
+    for line in text.splitlines():
+        if line.startswith("│"):
+            customer, *_, sends, why = (cell.strip() for cell in line.strip("│").split("│"))
+            if customer:
+                rows.append((customer, sends, why))
+            else:
+                rows[-1] = (*rows[-1][:2], f"{rows[-1][2]} {why}")
+    return rows
+
+
+def _split(words: list[str]) -> Iterator[list[str]]:
+    command: list[str] = []
+    for word in [*words, "&&"]:
+        if word != "&&":
+            command.append(word)
+        elif command:
+            yield command
+            command = []

@@ -1,0 +1,104 @@
+"""What the READMEs name is there: commands with their options, files, modules, links, settings."""
+
+import re
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Final
+
+import pytest
+
+from smsretry import data
+from smsretry.adapters.supabase.migrate import migrations
+from smsretry.local.demo.run import ROOT
+from smsretry.local.prefect_server import SERVER_SETTINGS
+from smsretry.settings import Settings
+from tests.e2e.commands import CI, check
+from tests.e2e.documents import FRONT_PAGE, Document, documents, file_names
+
+DOCUMENTS: Final = documents()
+RUNNING: Final = Document(ROOT / "flows" / "README.md")
+ELSEWHERE: Final = {"postgres/", "prefect/", "supabase/migrations", "flows/take_back_texts.py"}
+"""Folders of the stack's data and of the application's project; what a contributor writes."""
+SUFFIXES: Final = (".py", ".md", ".sql", ".tsv", ".toml", ".txt", ".yaml", ".yml")
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+
+
+@each_document
+def test_every_command_that_a_document_shows_can_be_parsed(document: Document) -> None:
+    """The program, the module, the subcommand and its options exist."""
+    for words in document.commands():
+        check(words)
+
+
+@each_document
+def test_every_file_and_module_that_a_document_names_exists(document: Document) -> None:
+    """From its own folder or from the top; a name without a folder is somewhere."""
+    missing = [name for name in document.code() if not _exists(name, document)]
+    assert not missing
+
+
+@each_document
+def test_every_link_within_the_repository_leads_somewhere(document: Document) -> None:
+    """To a file, and to a heading of it."""
+    for link in document.links():
+        name, _, anchor = link.partition("#")
+        target = (document.path.parent / name).resolve() if name else document.path
+        assert target.exists(), link
+        assert not anchor or anchor in Document(target).anchors(), link
+
+
+def test_the_table_of_settings_names_every_setting_and_no_other() -> None:
+    """With the defaults that hold."""
+    table = RUNNING.text.partition("## Settings\n")[2].partition("\n## ")[0]
+    rows = [re.match(r"\| (`.+?`) \| (.+) \|$", line) for line in table.splitlines()]
+    named = [(name, row[2]) for row in rows if row for name in re.findall(r"`(\w+)`", row[1])]
+    fields = {str(field.validation_alias or name.upper()): field for name, field in Settings.model_fields.items()}
+    assert sorted(name for name, _ in named) == sorted(fields)
+    for name, told in named:
+        for number in re.findall(r"\((\d+)\b", told):
+            assert float(number) == fields[name].default, name
+
+
+def test_the_table_of_prefect_settings_is_what_the_embedded_server_has() -> None:
+    """Name by name and value by value."""
+    table = RUNNING.text.partition("## The Prefect server\n")[2]
+    assert dict(re.findall(r"^\| `(PREFECT_\w+)` \| `(.+?)` \|", table, re.MULTILINE)) == SERVER_SETTINGS
+
+
+def test_the_front_page_is_short_and_begins_with_what_a_newcomer_copies() -> None:
+    """At most 150 lines; the demo is its first command, and `.ci/run` finds the tests' own."""
+    assert FRONT_PAGE.text.count("\n") <= 150
+    assert FRONT_PAGE.blocks("sh")[0].text.endswith("&& .venv/bin/smsretry demo\n")
+    tests = [line for line in FRONT_PAGE.text.splitlines() if line.endswith("python -m pytest")]
+    assert len(tests) == 1
+
+
+def test_pre_commit_runs_the_linters_of_ci_run() -> None:
+    """The same commands, from the environment."""
+    hooks = re.findall(r"entry: (.+)", (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert [f".venv/bin/{hook}" for hook in hooks] == re.findall(r"^\.venv/bin/(?:ruff|mypy|lint-imports).*$", CI, re.M)
+
+
+def _exists(name: str, document: Document) -> bool:
+    if re.fullmatch(r"(smsretry|flows|tests)(\.\w+)+", name) and not name.endswith(SUFFIXES):
+        return _is_module(name) or name in _sql()
+    if not re.fullmatch(r"[\w.*-][\w./*-]*", name) or name in data.place_names() or name in ELSEWHERE:
+        return True  # no path of the repository
+    if "/" not in name:
+        return not name.endswith(SUFFIXES) or name in file_names() or name.startswith("*")
+    return any(True for folder in (document.path.parent, ROOT) for _ in folder.glob(name.rstrip("/")))
+
+
+def _is_module(name: str) -> bool:
+    parent, _, last = name.rpartition(".")
+    try:
+        return find_spec(name) is not None or hasattr(import_module(parent), last)
+    except ModuleNotFoundError:
+        return hasattr(import_module(parent), last) if find_spec(parent.split(".")[0]) and _is_module(parent) else False
+
+
+@cache
+def _sql() -> str:
+    return "\n".join(migration.text for migration in migrations())

@@ -1,0 +1,144 @@
+"""What the READMEs show runs: commands on the embedded stack, Python as it stands."""
+
+import shutil
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from inspect import signature
+from io import StringIO
+from pathlib import Path
+from textwrap import indent
+from types import ModuleType
+from typing import Any, Final
+
+import pytest
+from supabase import create_client
+from twilio.request_validator import RequestValidator
+from typer.testing import CliRunner
+
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.cli import app
+from smsretry.local.demo.run import ROOT
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenDrop
+from smsretry.pipeline import process_sms_retry_item
+from tests.conftest import Business
+from tests.e2e.conftest import FlowProcess
+from tests.e2e.documents import Block, Document, documents
+
+DATABASE: Final = "postgresql://postgres:…@db.<project>.supabase.co:5432/postgres"
+NEVER_END: Final = {"demo", "up"}
+"""Tried in test_command.py: they bring a stack of their own."""
+
+
+def blocks(language: str, containing: str = "") -> pytest.MarkDecorator:
+    """Every block of one language that contains a text."""
+    found = [b for document in documents() for b in document.blocks(language) if containing in b.text]
+    return pytest.mark.parametrize("block", found, ids=lambda block: block.where)
+
+
+@pytest.fixture
+def environment(stack: Stack, business: Business, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The stack's settings, in the environment; and what stands for the placeholders of the documents."""
+    for name, value in stack.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.delenv("SMSRETRY_QUIET_HOURS_RULES", raising=False)
+    business.customer(phone="+12125550100")
+    return {"<id>": str(business.id), DATABASE: stack.database_url}
+
+
+@blocks("sh", containing="smsretry ")
+def test_every_smsretry_command_of_a_shell_block_runs_on_the_stack(block: Block, environment: dict[str, str]) -> None:
+    """Where output is shown, it prints just that, perhaps with more in between."""
+    printed = []
+    for words in block.commands():
+        if words[0] == "smsretry" and words[1] not in NEVER_END:
+            done = CliRunner().invoke(app, [environment.get(word, word) for word in words[1:]])
+            assert done.exit_code == 0, f"{words}: {done.output} {done.exception}"
+            printed += done.output.splitlines()
+    if printed and block.output:
+        rest = iter(printed)
+        missing = [line for line in block.output.splitlines() if line not in rest]
+        assert not missing
+
+
+@blocks("python")
+def test_every_python_block_runs_and_prints_what_is_shown(
+    block: Block,
+    environment: dict[str, str],
+    business: Business,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may use a text that was not sent yet, and another. A test that is shown runs as one."""
+    texts = [business.send_log(business.customer()) for _ in range(2)]
+    shown = ModuleType("shown")
+    monkeypatch.setitem(sys.modules, "shown", shown)  # pydantic looks for a class's module there
+    names = vars(shown)
+    names.update(send_log_id=texts[0], other_send_log_id=texts[1])
+    with redirect_stdout(StringIO()) as printed:
+        _execute(block, names)
+        for test in [value for name, value in names.items() if name.startswith("test_")]:
+            wanted = signature(test).parameters
+            if "flow" not in wanted:  # the flow that it runs must be written first: see the next test
+                test(**{fixture: request.getfixturevalue(fixture) for fixture in wanted})
+    assert printed.getvalue() == block.output or not block.output
+
+
+def test_the_flow_that_contributing_adds_is_deployed_and_passes_its_test(
+    flow: FlowProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a copy of the folder of flows, by the steps shown."""
+    contributing = Document(ROOT / ".github" / "CONTRIBUTING.md")
+    source, test = contributing.blocks("python")
+    [deployment] = contributing.blocks("yaml")
+    shutil.copytree(ROOT / "flows", tmp_path / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "flows" / "take_back_texts.py").write_text(source.text, encoding="utf-8")
+    definition = (ROOT / "prefect.yaml").read_text(encoding="utf-8") + indent(deployment.text, "  ")
+    (tmp_path / "prefect.yaml").write_text(definition, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the package; the flows are the working directory's
+    served = subprocess.run(
+        [sys.executable, "-c", "from flows.serve import deployments; print([d.name for d in deployments()])"],
+        cwd=tmp_path,
+        env=flow.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "take-back-texts" in served.stdout
+    names: dict[str, Any] = {}
+    _execute(test, names)
+    names["ROOT"] = tmp_path
+    [name] = [name for name in names if name.startswith("test_")]
+    names[name](flow)
+
+
+@pytest.mark.filterwarnings("ignore:The '(timeout|verify)' parameter is deprecated:DeprecationWarning")
+def test_the_webhook_shown_settles_a_text_in_doubt_and_refuses_a_forged_call(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Twilio accepted the text and its answer was lost; the callback brings the SID."""
+    row_id = business.due_text()
+    stack.twilio.fail(AcceptThenDrop())
+    [claim] = queue.claim_due(1)
+    assert process_sms_retry_item(claim, queue=queue, sender=sender).fate == "InDoubt"
+    [attempt], [accepted] = business.attempts_of(row_id), stack.twilio.ledger.entries()
+    [block] = [b for document in documents() for b in document.blocks("python") if "RequestValidator" in b.text]
+    names: dict[str, Any] = {}
+    _execute(block, names)
+    settings = stack.environment()
+    url, token = "https://app.example/sms", "webhook-token"
+    form = {"MessageSid": accepted.sid, "MessageStatus": "sent"}
+    signed = RequestValidator(token).compute_signature(url, form)
+    client = create_client(settings["SUPABASE_URL"], settings["SUPABASE_SERVICE_ROLE_KEY"])
+    call = {"query": {"attempt": str(attempt["id"])}, "form": form, "auth_token": token, "supabase": client}
+    assert names["settle"](url, signature="forged", **call) == 403
+    assert business.row(row_id)["status"] == "pending"
+    assert names["settle"](url, signature=signed, **call) == 204
+    assert business.row(row_id)["status"] == "completed"
+
+
+def _execute(block: Block, names: dict[str, Any]) -> None:
+    exec(compile(block.text, block.where, "exec"), names)
