@@ -4,6 +4,7 @@
 The module-level `serve` is used because `flow.serve()` pickles the flow, and this one reads its file for each run.
 """
 
+import sysconfig
 from contextlib import chdir
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +15,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
-_HERE: Final = Path(__file__).resolve().parent
-ROOT: Final = _HERE.parent
+ROOT: Final = Path(__file__).resolve().parent.parent
 """The folder that holds `flows/`: the repository, or where the wheel is installed. Entrypoints are relative to it."""
 
 
@@ -26,9 +26,10 @@ def deployments() -> list[RunnerDeployment]:
 
 
 def _definition() -> str:
-    """`prefect.yaml`: the repository's, or the copy that the wheel has beside this module (see setup.py)."""
-    packaged = _HERE / "prefect.yaml"
-    return (packaged if packaged.exists() else ROOT / "prefect.yaml").read_text(encoding="utf-8")
+    """`prefect.yaml`: the repository's, or the one that came with the wheel (`data-files` in pyproject.toml)."""
+    installed = [Path(prefix, "share", "smsretry") for prefix in (ROOT, sysconfig.get_path("data"))]
+    found = next(folder for folder in (ROOT, *installed) if (folder / "prefect.yaml").exists())
+    return (found / "prefect.yaml").read_text(encoding="utf-8")
 
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:

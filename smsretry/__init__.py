@@ -3,7 +3,7 @@
 The decisions are pure functions (`next_retry_delay`, `check_quiet_hours`, `is_retryable_error`); what acts takes its
 queue and sender as arguments. `smsretry.adapters` has the ones for Supabase and Twilio.
 
-The names are imported on first use (PEP 562): who asks for an hour need not wait for what sends.
+Names are imported on first use (PEP 562), so asking for an hour does not load the sender.
 """
 
 from importlib import import_module

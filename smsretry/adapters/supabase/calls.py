@@ -112,7 +112,10 @@ class SupabaseCalls:
         if code.startswith("SR"):  # raised by our own functions, whose messages hold ids only
             return InputError(". ".join(part for part in (error.message, error.hint) if part))
         if code == "PGRST202":
-            return QueueMismatch(f"The database has no function {function} with these parameters. {_MIGRATE}")
+            return QueueMismatch(
+                f"The database has no function {function} with these parameters: it is older or newer than this "
+                f"version. {_MIGRATE.removesuffix('.')}, or install the version it was migrated with."
+            )
         if not code or _PASSING.fullmatch(code):
             return QueueUnreachable(
                 f"Supabase could not answer {function} now ({code or 'no code'}). The next run tries again."
