@@ -10,7 +10,7 @@ from smsretry import data
 
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _NANP: Final = re.compile(r"\+1([2-9][0-9]{2})[2-9][0-9]{6}")
-_NANP_REFUSED: Final = {row["npa"]: row["kind"] for row in data.table("npa_refused")}
+_NANP_REFUSED: Final = data.refused_area_codes()
 _REFUSED: Final = {
     PhoneNumberType.TOLL_FREE: "toll-free",
     PhoneNumberType.PREMIUM_RATE: "premium-rate",
@@ -44,7 +44,7 @@ def area_code(phone: str) -> str | None:
 def recipient_problem(phone: str) -> str | None:
     """Why nobody can be texted at this number (malformed, toll-free, premium-rate), or None. Never quotes it.
 
-    An area code that is in no table is no such reason: see `phone_problem`.
+    A code that can be no area code (N11, 555) is such a reason. One that is in no table is not: see `phone_problem`.
     """
     if npa := area_code(phone):
         kind = _NANP_REFUSED.get(npa)

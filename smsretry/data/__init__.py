@@ -5,16 +5,24 @@ files, environment or clock. `smsretry/quiet_hours/README.md` describes the tabl
 """
 
 import csv
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files
+from itertools import product
 from typing import Final
 from zoneinfo import ZoneInfo
 
 TZDATA: Final = ("2026f", date(2026, 10, 28))
 """The time zone data that this release was made with, and the day of its publication (of the files in its wheel)."""
-DATA_VERSION: Final = "2026-11-24"
+DATA_VERSION: Final = "2026-11-25"
 """When the quiet-hours tables were last reviewed: area codes, zones, states, holidays, countries."""
+_DIGITS: Final = {"N": "23456789", "X": "0123456789"}
+"""How the numbering plan writes patterns of digits."""
+
+
+def tables_age(today: date) -> timedelta:
+    """How long ago the quiet-hours tables were last reviewed. About a dozen area codes come into service each year."""
+    return today - date.fromisoformat(DATA_VERSION)
 
 
 def table(name: str) -> list[dict[str, str]]:
@@ -42,6 +50,13 @@ def parse_table(text: str, *, name: str) -> list[dict[str, str]]:
     return [dict(zip(header, cells, strict=True)) for cells in lines]
 
 
+def refused_area_codes() -> dict[str, str]:
+    """Codes of +1 that are nobody's phone, and what they are instead, from `npa_refused.tsv`."""
+    # The rows of single codes come last and win: 888 is toll-free, the rest of 88X is nobody's yet.
+    rows = sorted(table("npa_refused"), key=lambda row: row["npa"].isdecimal())
+    return {"".join(code): row["kind"] for row in rows for code in product(*(_DIGITS.get(d, d) for d in row["npa"]))}
+
+
 @cache
 def place_names() -> frozenset[str]:
     """IANA names of places people live in: `Area/City`, without `Etc/…` and the bare abbreviations.
@@ -61,3 +76,24 @@ def place(name: str) -> ZoneInfo:
     *folders, file = name.split("/")
     with files("tzdata").joinpath("zoneinfo", *folders, file).open("rb") as source:
         return ZoneInfo.from_file(source, key=name)
+
+
+@cache
+def zone_countries(name: str) -> frozenset[str]:
+    """ISO codes of the countries that one of `place_names()` lies in. A few old names lie in none."""
+    return _zone_countries().get(name, frozenset())
+
+
+@cache
+def _zone_countries() -> dict[str, frozenset[str]]:
+    folder = files("tzdata").joinpath("zoneinfo")
+
+    def read(name: str) -> dict[str, frozenset[str]]:
+        lines = folder.joinpath(name).read_text(encoding="utf-8").splitlines()
+        cells = [line.split("\t") for line in lines if not line.startswith("#")]
+        return {zone: frozenset(countries.split(",")) for countries, _, zone, *_ in cells}
+
+    current, shared = read("zone.tab"), read("zone1970.tab")
+    # An older name such as US/Eastern is a link to a zone, and lies in one of the countries that share its clock.
+    links = [line.split() for line in folder.joinpath("tzdata.zi").read_text(encoding="utf-8").splitlines()]
+    return {words[2]: shared.get(words[1], frozenset()) for words in links if words[0] == "L"} | current

@@ -21,6 +21,7 @@ from pendulum import DateTime
 from smsretry import data
 from smsretry.quiet_hours.hours import Week
 from smsretry.quiet_hours.openings import HORIZON, next_change
+from smsretry.quiet_hours.rules import EVERY_STATE
 from smsretry.quiet_hours.whereabouts import Found, Whereabouts, whereabouts
 from smsretry.quiet_hours.windows import FEDERAL_WINDOW, Window, window_of
 from smsretry.words import MessageClass, RuleSet
@@ -90,14 +91,17 @@ def check_quiet_hours(
         at: the instant, time zone aware.
         phone: the recipient's number, E.164. Its area code says which states' rules apply and, when `timezone` does
             not, where the recipient is.
-        fallback: the zone of the business: one more place where the recipient may be, when their own is unknown.
+        fallback: the zone of the business: one more place where the recipient may be, when their own is unknown and
+            the number's calling code is used there.
         rules: `federal`, 08:00–21:00 everywhere; or `us_states`, the states' and other countries' rules too.
         message_class: the states' and other countries' rules bind `marketing` texts, not `transactional` ones.
         own_window: the business's own hours. They narrow the window and never widen it.
-        stopped_states: states to which an operator has stopped all marketing texts (a declared emergency).
+        stopped_states: states to which an operator has stopped all marketing texts (a declared emergency), in two
+            letters. A number whose area code is in no table may be in any of them.
 
     Raises:
-        ValueError: `at` is naive, or `rules` or `message_class` is a word that this version does not know.
+        ValueError: `at` is naive, or `rules`, `message_class` or a stopped state is a word that this version does not
+            know.
     """
     if at.tzinfo is None:
         raise ValueError("at must be time zone aware: a naive time does not say on whose clock it was read")
@@ -114,8 +118,7 @@ def check_quiet_hours(
         return _closed(found, hours, rule=reason, refused=found.refused, held=found.held)
     rule = f"{hours.text} in {found.where}"
     if hours.stopped:
-        held = f"Texts to {hours.stopped} are stopped: lift the stop for that state, then requeue"
-        return _closed(found, hours, rule=rule, held=held)
+        return _closed(found, hours, rule=rule, held=_stopped(found, hours.stopped))
     can_send, change = next_change(_plain(at), _clocks(found.zones), hours)
     if change is None:
         held = f"No permitted hour within {HORIZON.days} days: {rule}. Set the customer's timezone, or widen the window"
@@ -137,6 +140,12 @@ def spread(opening: datetime, *, key: UUID, over: timedelta, closes_at: datetime
     room = min(over.total_seconds(), (closes_at - opening).total_seconds())
     share = zlib.crc32(key.bytes) / 2**32
     return opening + timedelta(seconds=max(room, 0) * share)
+
+
+def _stopped(found: Whereabouts, state: str) -> str:
+    unknown = next((each.origin for each in found.states if each.name == EVERY_STATE), None)
+    perhaps = f", and the number may be from there ({unknown})" if unknown else ""
+    return f"Texts to {state} are stopped{perhaps}: lift the stop for that state, and they go on"
 
 
 def _closed(

@@ -23,7 +23,7 @@ def explain(check: QuietHoursCheck, *, at: datetime) -> Iterator[str]:
     for note in check.notes:
         yield f"note   {note}"
     for rule in check.window.rules:
-        closed = f", nothing on the holidays of {rule.calendar}" if rule.calendar else ""
+        closed = f", nothing on the holidays of {' and '.join(rule.calendars)}" if rule.calendars else ""
         yield f"rule   {rule.rule_id}: {hours_text(rule.week)}{closed}; {rule.source}"
     if check.window.cap:
         yield f"cap    {check.window.cap.cap_text}"

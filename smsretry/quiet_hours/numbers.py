@@ -12,6 +12,7 @@ import phonenumbers
 from phonenumbers.timezone import time_zones_for_geographical_number, time_zones_for_number
 
 from smsretry import data
+from smsretry.quiet_hours.rules import EVERY_STATE
 
 US_ZONES: Final = (
     "America/New_York",
@@ -35,39 +36,52 @@ class Number:
 
     country: str | None
     """ISO code. US territories count as US; `*` is a country that nobody knows."""
+    calling_code: int
+    """1 for the North American plan, 33 for France."""
     zones: tuple[str, ...]
     """Empty when no zone is known."""
     states: tuple[str, ...]
+    """`EVERY_STATE` when the area code is in no table."""
     origin: str
     """What it was found by, such as `area code 212`. Never more of the number."""
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the area code is in no table."""
+        return EVERY_STATE in self.states
+
+    def may_be_from(self, zone: str) -> bool:
+        """Whether a zone lies in a country that has this number's calling code."""
+        countries = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(self.calling_code, ())
+        return not data.zone_countries(zone).isdisjoint(countries)
 
 
 @cache
 def of_area_code(npa: str) -> Number:
     """What three digits after +1 say.
 
-    A code that is in no table is a Caribbean one, or newer than the tables: then it may be anywhere in the US.
+    A code that is in no table is a Caribbean one, or newer than the tables: then it may be anywhere in the US, and the
+    rules of every state hold.
     """
     if known := _area_codes().get(npa):
         return known
     number = phonenumbers.PhoneNumber(country_code=1, national_number=int(f"{npa}5552345"))
     zones = time_zones_for_geographical_number(number)
     if len(zones) > _MOST_ZONES or not set(zones) <= data.place_names():
-        return Number("US", US_ZONES, (), f"every US zone (area code {npa} is in no table)")
+        return Number("US", 1, US_ZONES, (EVERY_STATE,), f"area code {npa} is in no table")
     region = phonenumbers.region_code_for_number(number)
     us = region in _US_TERRITORIES
-    return Number("US" if us else region or "*", zones, (region,) if us and region else (), f"area code {npa}")
+    return Number("US" if us else region or "*", 1, zones, (region,) if us and region else (), f"area code {npa}")
 
 
 def abroad(phone: str) -> Number:
     """What a well-formed number outside the North American plan says."""
     number = phonenumbers.parse(phone)
-    code = f"+{number.country_code}"
-    country = phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(
-        number.country_code or 0
-    )
-    zones = _country_zones().get(country) or time_zones_for_number(number)
-    return Number(country, tuple(zone for zone in zones if zone in data.place_names()), (), f"a {code} number")
+    code = number.country_code or 0
+    country = phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(code)
+    ours = (_number_zones().get(phone[:length]) for length in range(len(phone), 1, -1))
+    zones = next((zones for zones in ours if zones), None) or time_zones_for_number(number)
+    return Number(country, code, tuple(zone for zone in zones if zone in data.place_names()), (), f"a +{code} number")
 
 
 @cache
@@ -82,9 +96,10 @@ def _area_codes() -> dict[str, Number]:
 def _from_row(row: dict[str, str], zones: str) -> Number:
     country = "US" if row["country"] in _US_TERRITORIES else row["country"]
     states = tuple(row["state_or_province"].split("/")) if country == "US" else ()
-    return Number(country, tuple(zones.split("+")), states, f"area code {row['npa']}")
+    return Number(country, 1, tuple(zones.split("+")), states, f"area code {row['npa']}")
 
 
 @cache
-def _country_zones() -> dict[str, tuple[str, ...]]:
-    return {row["country"]: tuple(row["zones"].split("+")) for row in data.table("country_windows") if row["zones"]}
+def _number_zones() -> dict[str, tuple[str, ...]]:
+    """Beginnings of numbers abroad for which `phonenumbers` gives the wrong zones."""
+    return {row["prefix"]: tuple(row["zones"].split("+")) for row in data.table("number_zones")}

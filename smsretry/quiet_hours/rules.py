@@ -7,10 +7,11 @@ reading, and `confidence` says how sure it is.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import time
+from functools import reduce
 from typing import Final, TypeAlias, TypeVar
 
 from smsretry import data
-from smsretry.quiet_hours.hours import Day, Week, daily, span
+from smsretry.quiet_hours.hours import Day, Week, daily, in_common, span
 
 Row: TypeAlias = Mapping[str, str]
 _T = TypeVar("_T")
@@ -23,7 +24,7 @@ class Rule:
     rule_id: str
     week: Week
     source: str
-    calendar: str | None = None
+    calendars: tuple[str, ...] = ()
     """`US-LA`: nothing on that state's holidays."""
     daily_cap: int | None = None
     """The most texts that one person may get in 24 hours."""
@@ -62,6 +63,18 @@ def read_country_rules(rows: Iterable[Row]) -> dict[str, Rule]:
     return _by_key("country_windows", "country", rows, _country_rule)
 
 
+def strictest(rules: Iterable[Rule], *, rule_id: str, source: str) -> Rule:
+    """One rule that permits what all of these permit: their common hours, no holiday of any, the lowest daily cap."""
+    rules = list(rules)
+    return Rule(
+        rule_id,
+        reduce(in_common, (rule.week for rule in rules)),
+        source,
+        tuple(calendar for rule in rules for calendar in rule.calendars),
+        min((rule.daily_cap for rule in rules if rule.daily_cap is not None), default=None),
+    )
+
+
 def _by_key(file: str, key: str, rows: Iterable[Row], read: Callable[[Row], _T]) -> dict[str, _T]:
     found: dict[str, _T] = {}
     for row in rows:
@@ -77,10 +90,10 @@ def _by_key(file: str, key: str, rows: Iterable[Row], read: Callable[[Row], _T])
 
 def _state_rule(row: Row) -> Rule | None:
     source = f"{row['statute_citation']} (confidence {row['confidence']})"
-    rule = Rule(row["rule_id"], _week(row), source, _state_calendar(row), _daily_cap(row))
+    rule = Rule(row["rule_id"], _week(row), source, _state_calendars(row), _daily_cap(row))
     if rule.rule_id:
         return rule
-    if (rule.week, rule.calendar, rule.daily_cap) != (FEDERAL.week, None, None):
+    if (rule.week, rule.calendars, rule.daily_cap) != (FEDERAL.week, (), None):
         example = f"us-{row['state'].lower()}-<section of the statute>"
         raise ValueError(f"hours, holidays or cap differ from the federal rule: give the row a rule_id, {example}")
     return None
@@ -90,15 +103,15 @@ def _country_rule(row: Row) -> Rule:
     if not row["rule_id"]:
         raise ValueError("rule_id is empty: give the rule an id, by which records name it")
     source = f"{row['source']} (confidence {row['confidence']})"
-    return Rule(row["rule_id"], _week(row), source, row["holidays"] or None)
+    return Rule(row["rule_id"], _week(row), source, (row["holidays"],) if row["holidays"] else ())
 
 
-def _state_calendar(row: Row) -> str | None:
+def _state_calendars(row: Row) -> tuple[str, ...]:
     match row["holidays_banned"]:
         case "no":
-            return None
+            return ()
         case "yes" | "list":
-            return f"US-{row['state']}"
+            return (f"US-{row['state']}",)
         case word:
             raise ValueError(f"holidays_banned is {word!r}: write no, yes or list")
 
@@ -127,9 +140,14 @@ def _day(row: Row, name: str) -> Day:
 
 _STATES: Final = read_state_rules(data.table("us_quiet_hours"))
 US_STATES: Final = frozenset(_STATES)
-"""Two-letter codes of the states, DC and Puerto Rico."""
+"""Two-letter codes of the states, DC and the inhabited territories."""
 STATE_RULES: Final = {state: rule for state, rule in _STATES.items() if rule is not None}
 """The states that ask for more than the federal rule does."""
+EVERY_STATE: Final = "every US state"
+"""Stands for a state that nobody knows. What is unknown is no licence, so the rules of all of them hold."""
+EVERY_STATES_RULES: Final = strictest(
+    STATE_RULES.values(), rule_id=f"{EVERY_STATE}'s rules", source="all rows of smsretry/data/us_quiet_hours.tsv"
+)
 COUNTRY_RULES: Final = read_country_rules(data.table("country_windows"))
 ANYWHERE_ELSE: Final = COUNTRY_RULES["*"]
 """For a country without a row."""

@@ -1,8 +1,8 @@
 """Where the person who is texted may be: a set of zones, and the US states whose rules apply.
 
-The customer's own zone comes first and stands alone. Without it the area code's zones count, and the business's zone
-joins them; the business's zone stands alone only when there is no number. A set is never empty without a reason that a
-person can act on.
+The customer's own zone comes first and stands alone. Without it the number's zones count. The business's zone joins
+them when it lies in a country with the number's calling code, and stands alone only when there is no number. A set is
+never empty without a reason that a person can act on.
 """
 
 from dataclasses import dataclass
@@ -78,12 +78,17 @@ def _with_area_code(timezone: str | None, npa: str, fallback: str | None, names:
 def _combine(timezone: str | None, number: Number | None, fallback: str | None, names: bool) -> Whereabouts:
     own, notes = _places(timezone, _CUSTOMER, names)
     business, more_notes = _places(fallback, _BUSINESS, names)
+    if number:
+        business, elsewhere = _near(number, business)
+        more_notes += elsewhere
     notes += more_notes
     country = number.country if number else None
     states = [Found(state, number.origin) for state in number.states] if number else []
     if own:
         states += [Found(state, _CUSTOMER) for zone in own for state in _zone_states().get(zone, ())]
         found, where = [Found(zone, _CUSTOMER) for zone in own], f"{_listed(own)}, {_CUSTOMER}"
+        if number and number.is_unknown:
+            where += f" ({number.origin})"
     elif number and not number.zones:
         held = f"No time zone is known for {number.origin}: set the customer's timezone to where they are"
         return Whereabouts((), tuple(states), country, notes=notes, held=held)
@@ -98,11 +103,21 @@ def _combine(timezone: str | None, number: Number | None, fallback: str | None, 
     return Whereabouts(tuple(found), tuple(_once(states)), country, where, notes)
 
 
+def _near(number: Number, business: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of the business's zones in which the number's owner may well be, and a note on the others.
+
+    A country abroad and the business may be so far apart that no hour is ever permitted in both.
+    """
+    near = tuple(zone for zone in business if number.may_be_from(zone))
+    far = tuple(zone for zone in business if zone not in near)
+    return near, (f"{_BUSINESS} {_listed(far)} is not where a +{number.calling_code} number is from",) if far else ()
+
+
 def _of_number(number: Number, business: tuple[str, ...]) -> tuple[list[Found], str]:
     """The number's zones and the business's, and both in a few words."""
     found = [Found(zone, number.origin) for zone in number.zones]
     joining = [Found(zone, _BUSINESS) for zone in business if zone not in number.zones]
-    where = number.origin if number.zones == US_ZONES else f"{_listed(number.zones)}, {number.origin}"
+    where = f"every US zone ({number.origin})" if number.is_unknown else f"{_listed(number.zones)}, {number.origin}"
     return found + joining, f"{where}, and {_listed(business)}, {_BUSINESS}" if joining else where
 
 

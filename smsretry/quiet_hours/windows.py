@@ -9,9 +9,18 @@ from datetime import date
 from functools import lru_cache, reduce
 from typing import Final, get_args
 
-from smsretry.quiet_hours.calendars import holidays_in
+from smsretry.quiet_hours.calendars import closed_days
 from smsretry.quiet_hours.hours import Day, Week, hours_text, in_common
-from smsretry.quiet_hours.rules import ANYWHERE_ELSE, COUNTRY_RULES, FEDERAL, STATE_RULES, Rule
+from smsretry.quiet_hours.rules import (
+    ANYWHERE_ELSE,
+    COUNTRY_RULES,
+    EVERY_STATE,
+    EVERY_STATES_RULES,
+    FEDERAL,
+    STATE_RULES,
+    US_STATES,
+    Rule,
+)
 from smsretry.words import MessageClass, RuleSet
 
 
@@ -31,9 +40,8 @@ class Window:
 
     def spans(self, day: date) -> Day:
         """The spans of one calendar day."""
-        for calendar in self.calendars:
-            if day in holidays_in(calendar, day.year):
-                return ()
+        if self.calendars and day in closed_days(self.calendars, day.year):
+            return ()
         return self.week[day.weekday()]
 
 
@@ -52,23 +60,26 @@ def window_of(
 ) -> Window:
     """The window of a text to someone in these states, or with a number of this country.
 
-    A business's own hours bind every text. A stop binds marketing texts, under either set of rules.
+    A business's own hours bind every text. A stop binds marketing texts, under either set of rules. `EVERY_STATE` among
+    the states means that the state is unknown: then all their rules hold, and a stop of any of them.
 
     Raises:
-        ValueError: `rules` or `message_class` is a word that this version does not know. Which rules it stands for
-            would be a guess.
+        ValueError: `rules`, `message_class` or a stopped state is a word that this version does not know. Which rules
+            or state it stands for would be a guess.
     """
     _known("rules", rules, get_args(RuleSet))
     _known("message_class", message_class, get_args(MessageClass))
+    if strange := sorted(stopped_states - US_STATES):
+        raise ValueError(f"stopped_states has {strange[0]!r}: use two letters of a US state or territory, such as LA")
     applying = [FEDERAL]
     if rules == "us_states" and message_class == "marketing":
         applying += _of_place(country, states)
     if own is not None:
         applying.append(Rule("own", own, "the business's setting"))
     week = reduce(in_common, (rule.week for rule in applying))
-    calendars = tuple(rule.calendar for rule in applying if rule.calendar)
+    calendars = tuple(calendar for rule in applying for calendar in rule.calendars)
     stops = stopped_states if message_class == "marketing" else frozenset()
-    stopped = next((state for state in states if state in stops), None)
+    stopped = next(iter(sorted(stops) if EVERY_STATE in states else [s for s in states if s in stops]), None)
     caps = [rule for rule in applying if rule.daily_cap is not None]
     cap = min(caps, key=lambda rule: rule.daily_cap or 0, default=None)
     return Window(tuple(applying), week, _text(week, applying), calendars, stopped, cap)
@@ -76,7 +87,10 @@ def window_of(
 
 def _of_place(country: str | None, states: tuple[str, ...]) -> list[Rule]:
     """The states' own rules, and the custom of a number's country."""
-    found = [STATE_RULES[state] for state in states if state in STATE_RULES]
+    if EVERY_STATE in states:
+        found = [EVERY_STATES_RULES]
+    else:
+        found = [STATE_RULES[state] for state in states if state in STATE_RULES]
     if country not in (None, "US"):
         found.append(COUNTRY_RULES.get(country or "", ANYWHERE_ELSE))
     return found

@@ -21,8 +21,8 @@ CASES: list[tuple[str, datetime, dict[str, Any]]] = [
     ("area code, two zones and the business's, day", DAY, {"phone": "+18505550123", "fallback": "America/Denver"}),
     ("area code, two zones and the business's, night", NIGHT, {"phone": "+18505550123", "fallback": "America/Denver"}),
     ("area code 867, six zones, night", NIGHT, {"phone": "+18675550123"}),
-    ("unknown area code, every US zone, day", DAY, {"phone": "+14575550123"}),
-    ("unknown area code, every US zone, night", NIGHT, {"phone": "+14575550123"}),
+    ("unknown area code, every US zone, day", DAY, {"phone": "+13285550123"}),
+    ("unknown area code, every US zone, night", NIGHT, {"phone": "+13285550123"}),
     ("a number in France, day", DAY, {"phone": "+33612345678"}),
 ]
 

@@ -88,13 +88,41 @@ def closed_dates(state: str) -> frozenset[date]:
     """The holidays of a state from 1999 to 2039, with the ones of its telemarketing law."""
     years = range(1999, 2040)
     days = set(holidays.country_holidays("US", subdiv=state, years=years))
-    if state == "LA":
-        days |= {date(year, 12, 26) for year in years}
-    if state == "PA":
-        good_fridays = holidays.country_holidays("US", subdiv="LA", years=years).get_named("Good Friday")
-        days |= {date(year, 6, 14) for year in years} | set(good_fridays)
-        days |= {date(year, 11, day) for year in years for day in range(2, 9) if date(year, 11, day).weekday() == 1}
-    return frozenset(days)
+    every = [date(year, 1, 1) + timedelta(days=day) for year in years for day in range(366)]
+    return frozenset(days | {day for day in every if _closed_by_law(state, day)})
+
+
+def _closed_by_law(state: str, day: date) -> bool:
+    """Whether a state's law closes a day on which its offices may be open. The weeks begin on Monday, day 0."""
+    dated, weekday, easter_sunday = (day.month, day.day), day.weekday(), _easter_sunday(day.year)
+    friday_after_thanksgiving = day.month == 11 and weekday == 4 and 23 <= day.day <= 29
+    election_day = day.month == 11 and weekday == 1 and 2 <= day.day <= 8
+    good_friday = easter_sunday - day == timedelta(days=2)
+    match state:
+        case "AL":
+            return friday_after_thanksgiving or easter_sunday - day == timedelta(days=47)
+        case "LA":
+            columbus_day = day.month == 10 and weekday == 0 and 8 <= day.day <= 14
+            return friday_after_thanksgiving or columbus_day or dated in {(1, 8), (8, 30), (11, 1), (12, 26)}
+        case "PA":
+            return good_friday or election_day or dated == (6, 14)
+        case "RI":
+            fixed = {(1, 1), (5, 4), (6, 19), (7, 4), (11, 11), (12, 25)}
+            before = {(each.month, each.day) for each in (day - timedelta(days=1), day - timedelta(days=2))}
+            observed = weekday == 0 and bool(before & fixed)
+            return observed or dated == (5, 4) or (election_day and day.year % 2 == 0)
+        case "UT":
+            # The Monday of the week of 19 June, but the next one when the 19th is a Saturday or Sunday.
+            return good_friday or (day.month == 6 and weekday == 0 and 15 <= day.day <= 21)
+        case _:
+            return False
+
+
+@cache
+def _easter_sunday(year: int) -> date:
+    """Two days after the Good Friday of Louisiana's calendar."""
+    (good_friday,) = holidays.country_holidays("US", subdiv="LA", years=[year]).get_named("Good Friday")
+    return good_friday + timedelta(days=2)
 
 
 @cache

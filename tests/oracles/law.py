@@ -71,12 +71,25 @@ ABROAD: Final[dict[str, tuple[str, frozenset[str]]]] = {
     "+87077311": ("abroad", frozenset()),  # a satellite phone
 }
 """Mobile numbers but for their last four digits: country and zones."""
-_REFUSED: Final = re.compile(r"\+1(8(00|33|44|55|66|77|88)|900|500|600|[01]|...[01])|\+44(800|90)|[^+]")
-"""Toll-free, premium, personal, malformed."""
+_REFUSED: Final = re.compile(
+    r"\+1(8(00|22|33|44|55|66|77|8.)|900|976|500|555|600|7[01]0|.11|.9.|[01]|...[01])|\+44(800|90)|[^+]"
+)
+"""Toll-free, premium, personal, malformed, or no area code."""
 _MORE: Final = {
+    "201": ("US", "NJ", NEW_YORK),
+    "357": ("US", "CA", LOS_ANGELES),
     "436": ("US", "OH", NEW_YORK),
+    "457": ("US", "LA", CHICAGO),
+    "465": ("US", "NY", NEW_YORK),
+    "471": ("US", "MS", CHICAGO),
+    "483": ("US", "AL", CHICAGO),
     "621": ("US", "TX", CHICAGO),
+    "624": ("US", "NY", NEW_YORK),
     "679": ("US", "MI", NEW_YORK),
+    "729": ("US", "TN", f"{CHICAGO}+{NEW_YORK}"),
+    "837": ("US", "CA", LOS_ANGELES),
+    "861": ("US", "IL", CHICAGO),
+    "924": ("US", "MN", CHICAGO),
     "709": ("CA", "", "America/Halifax+America/St_Johns"),  # Puerto Rico in the table is the library's error
     "671": ("US", "GU", "Pacific/Guam"),
     "876": ("abroad", "", "America/Jamaica"),
@@ -110,20 +123,25 @@ _NOBODY: Final = Person(frozenset(), frozenset())
 
 
 def person(zone: str | None, phone: str | None, business_zone: str | None) -> Person:
-    """Their own zone alone; or else the number's zones and the business's. The number's state binds in any case."""
+    """Their own zone alone; or else the number's zones and the business's. The number's state binds in any case.
+
+    Every business in town is in North America: too far from a number abroad to share its day.
+    """
     if phone is None or _REFUSED.match(phone):
         return _NOBODY
     zones, rules = _number(phone)
     if own := _places(zone):
         return Person(own, rules | {ZONE_STATES[name] for name in own if name in ZONE_STATES})
-    return Person(zones | _places(business_zone), rules) if zones else _NOBODY
+    nearby = _places(business_zone) if phone.startswith("+1") else frozenset()
+    return Person(zones | nearby, rules) if zones else _NOBODY
 
 
 def _number(phone: str) -> tuple[frozenset[str], frozenset[str]]:
     if not phone.startswith("+1"):
         country, places = next(found for prefix, found in ABROAD.items() if phone.startswith(prefix))
         return places, frozenset({"federal", country})
-    country, states, zones = area_codes().get(phone[2:5], ("US", "", "+".join(_EVERYWHERE)))
+    # An area code that nobody knows may be any state's.
+    country, states, zones = area_codes().get(phone[2:5], ("US", "/".join(STATES), "+".join(_EVERYWHERE)))
     # California is no Canada.
     binding = {country} & set(_COUNTRIES) if country != "US" else set(states.split("/")) & set(STATES)
     return frozenset(zones.split("+")), frozenset({"federal", *binding})

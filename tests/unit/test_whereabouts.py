@@ -5,6 +5,7 @@ import pytest
 from smsretry import data
 from smsretry.phone import recipient_problem
 from smsretry.quiet_hours.numbers import US_ZONES
+from smsretry.quiet_hours.rules import EVERY_STATE
 from smsretry.quiet_hours.whereabouts import Whereabouts, whereabouts
 
 NY, CHICAGO, DENVER, PHOENIX, LA = (
@@ -69,7 +70,27 @@ LIBRARY_WRONG = {
 }
 """The six that phonenumbers gets wrong."""
 OVERLAYS = {364: {CHICAGO, NY}, 448: {CHICAGO, NY}, 930: {CHICAGO, NY}, 458: {DENVER, LA}, 236: {EDMONTON, VANCOUVER}}
-NEW = {436: ({NY}, {"OH"}), 621: ({CHICAGO}, {"TX"}), 679: ({NY}, {"MI"})}
+NEW = {
+    201: ({NY}, {"NJ"}),
+    357: ({LA}, {"CA"}),
+    436: ({NY}, {"OH"}),
+    457: ({CHICAGO}, {"LA"}),
+    465: ({NY}, {"NY"}),
+    471: ({CHICAGO}, {"MS"}),
+    483: ({CHICAGO}, {"AL"}),
+    621: ({CHICAGO}, {"TX"}),
+    624: ({NY}, {"NY"}),
+    679: ({NY}, {"MI"}),
+    729: ({CHICAGO, NY}, {"TN"}),
+    837: ({LA}, {"CA"}),
+    861: ({CHICAGO}, {"IL"}),
+    924: ({CHICAGO}, {"MN"}),
+}
+"""Rows of our own: in service and unknown to phonenumbers, or wrong in the table made from it."""
+HOURS_TABLES = ("country_windows", "holiday_overrides", "us_quiet_hours")
+OVERLAYS_OF = {
+    357: 559, 457: 318, 465: 718, 471: 662, 483: 334, 624: 716, 729: 423, 837: 530, 861: 309, 924: 507,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("npa", "expected"), [*SPLIT.items(), *LIBRARY_WRONG.items(), *OVERLAYS.items()])
@@ -85,16 +106,25 @@ def test_there_are_22_split_area_codes() -> None:
 
 @pytest.mark.parametrize("npa", NEW)
 def test_a_new_area_code_that_the_library_does_not_know_is_not_refused(npa: int) -> None:
-    """Ohio, Houston and Detroit have a row of our own."""
+    """It lies in one state, and has the zones that people there have."""
     found = at_area_code(npa)
     assert (zones(found), states(found)) == NEW[npa]
     assert found.refused is None
 
 
-@pytest.mark.parametrize("npa", [457, 471, 483, 729, 837, 861, 924])
-def test_an_area_code_in_no_table_gives_every_us_zone(npa: int) -> None:
-    """It may be anywhere in the country."""
-    assert zones(at_area_code(npa)) == set(US_ZONES)
+@pytest.mark.parametrize(("npa", "partner"), OVERLAYS_OF.items())
+def test_an_overlay_lies_where_its_older_partner_does(npa: int, partner: int) -> None:
+    """An overlay gives the same places a second area code."""
+    assert zones(at_area_code(npa)) == zones(at_area_code(partner))
+    assert states(at_area_code(npa)) == states(at_area_code(partner))
+
+
+@pytest.mark.parametrize("npa", [328, 535, 761])
+def test_an_area_code_in_no_table_gives_every_us_zone_and_every_state(npa: int) -> None:
+    """It may be anywhere in the country, and any state's rules may hold."""
+    found = at_area_code(npa)
+    assert (zones(found), states(found)) == (set(US_ZONES), {EVERY_STATE})
+    assert found.where == f"every US zone (area code {npa} is in no table)"
 
 
 def test_a_caribbean_area_code_is_abroad() -> None:
@@ -111,6 +141,17 @@ REFUSED = {
     "+16005550123": "non-geographic",
     "+448001111111": "toll-free",
     "+449012345678": "premium-rate",
+    "+12115550123": "service code",
+    "+19115550123": "service code",
+    "+12905550123": "kept for longer numbers",
+    "+19995550123": "kept for longer numbers",
+    "+15555550123": "no area code",
+    "+17005550123": "carriers' own",
+    "+17105550123": "emergency",
+    "+18225550123": "kept for toll-free",
+    "+18805550123": "kept for toll-free",
+    "+18885550123": "is toll-free",
+    "+19765550123": "no area code",
     "+10125550123": "malformed",
     "+12121550123": "malformed",
     "+1212555012": "wrong length",
@@ -155,9 +196,43 @@ def test_without_a_country_the_text_is_held_whatever_the_businesss_zone_is() -> 
     assert found.held == "No time zone is known for a +870 number: set the customer's timezone to where they are"
 
 
-def test_indonesia_has_three_clocks() -> None:
-    """The library knows Jakarta's only."""
-    assert zones(whereabouts(None, phone="+6281234567890")) == {"Asia/Jakarta", "Asia/Jayapura", "Asia/Makassar"}
+CORRECTED = {
+    "+6281234567890": {"Asia/Jakarta", "Asia/Jayapura", "Asia/Makassar"},
+    "+56961234567": {"America/Coyhaique", "America/Punta_Arenas", "America/Santiago", "Pacific/Easter"},
+    "+5581912345678": {"America/Recife", "America/Noronha"},
+    "+5511961234567": {"America/Sao_Paulo"},
+    "+212650123456": {"Africa/Casablanca", "Africa/El_Aaiun"},
+    "+526141234567": {"America/Chihuahua"},
+    "+526361234567": {"America/Chihuahua", "America/Ciudad_Juarez"},
+    "+526671234567": {"America/Mazatlan"},
+    "+74012123456": {"Europe/Kaliningrad"},
+    "+213551234567": {"Africa/Algiers"},
+    "+218912345678": {"Africa/Tripoli"},
+    "+211977123456": {"Africa/Juba"},
+    "+50581234567": {"America/Managua"},
+}
+
+
+@pytest.mark.parametrize(("phone", "expected"), CORRECTED.items())
+def test_numbers_abroad_for_which_the_library_is_wrong_have_zones_of_our_own(phone: str, expected: set[str]) -> None:
+    """It knows Jakarta alone for Indonesia, Santiago alone for Chile, and takes Recife for Noronha."""
+    assert zones(whereabouts(None, phone=phone)) == expected
+
+
+def test_a_russian_mobile_may_be_in_kaliningrad_or_kamchatka() -> None:
+    """Ten hours lie between them."""
+    assert {"Europe/Kaliningrad", "Asia/Kamchatka"} <= zones(whereabouts(None, phone="+79123456789"))
+
+
+def test_the_businesss_zone_joins_a_number_with_its_calling_code_and_no_other() -> None:
+    """Toronto and New York share +1; nobody with a Japanese number is thought to be in New York."""
+    assert zones(whereabouts(None, phone="+14165550123", fallback=LA)) == {TORONTO, LA}
+    assert zones(whereabouts(None, phone="+18765550123", fallback=NY)) == {"America/Jamaica", NY}
+    assert zones(whereabouts(None, phone="+441481960194", fallback="Europe/London")) >= {"Europe/London"}
+    for business in (NY, "US/Eastern", "Eastern Standard Time"):
+        found = whereabouts(None, phone="+819012345678", fallback=business)
+        assert zones(found) == {"Asia/Tokyo"}
+        assert found.notes[-1].endswith("is not where a +81 number is from")
 
 
 ALIASES = {
@@ -192,7 +267,7 @@ def test_a_name_that_stands_for_no_place_is_unknown_and_the_reason_kept(name: st
 def test_every_zone_of_every_table_is_a_place() -> None:
     """A misspelt row would hold texts for ever."""
     named = {zone for row in data.table("npa_zones") for zone in row["conservative_union"].split("+")}
-    for table in ("npa_overrides", "zone_aliases", "country_windows"):
+    for table in ("npa_overrides", "zone_aliases", "number_zones"):
         named |= {zone for row in data.table(table) for zone in row["zones"].split("+") if zone}
     named |= {row["zone"] for row in data.table("zone_states")}
     assert named <= data.place_names()
@@ -200,5 +275,5 @@ def test_every_zone_of_every_table_is_a_place() -> None:
 
 def test_every_row_of_our_own_tables_has_a_source() -> None:
     """A rule without a source is an opinion."""
-    names = ("npa_overrides", "npa_refused", "zone_aliases", "zone_states", "us_quiet_hours", "country_windows")
-    assert all(row["source"] for name in (*names, "holiday_overrides") for row in data.table(name))
+    names = [*HOURS_TABLES, "npa_overrides", "npa_refused", "number_zones", "zone_aliases", "zone_states"]
+    assert all(row["source"] for name in names for row in data.table(name))

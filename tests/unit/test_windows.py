@@ -62,17 +62,19 @@ def test_a_stopped_state_holds_its_texts_until_somebody_lifts_the_stop() -> None
     noon = datetime(2027, 1, 12, 17, tzinfo=UTC)
     check = check_quiet_hours(None, at=noon, phone=MIAMI, stopped_states=stopped)
     assert (check.can_send, check.next_send_at) == (False, None)
-    assert check.held == "Texts to FL are stopped: lift the stop for that state, then requeue"
+    assert check.held == "Texts to FL are stopped: lift the stop for that state, and they go on"
     assert check_quiet_hours(None, at=noon, phone=MIAMI, stopped_states=stopped, message_class="transactional").can_send
 
 
 def test_hours_that_never_meet_are_held_for_a_person() -> None:
     """Honolulu's morning begins after this business's day is over in the east."""
-    own = daily(time(8), time(9))
-    check = check_quiet_hours(None, at=TUESDAY_2030, phone="+14575550123", own_window=own)
+    own = daily(time(10), time(11))
+    check = check_quiet_hours(None, at=TUESDAY_2030, phone="+13285550123", own_window=own)
     assert (check.can_send, check.next_send_at) == (False, None)
     assert check.held is not None
-    assert check.held.startswith("No permitted hour within 8 days: 08:00–09:00 (federal, own) in every US zone")
+    hours = "Mon–Sat 10:00–11:00, Sun closed (federal, every US state's rules, own)"
+    assert check.held.startswith(f"No permitted hour within 8 days: {hours} in every US zone")
+    assert check.held.endswith("Set the customer's timezone, or widen the window")
 
 
 def test_mardi_gras_closes_louisiana_until_the_day_after() -> None:

@@ -4,15 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import tzdata
 
-from smsretry.data import TZDATA
-from smsretry.doctor import _zone_data
+from smsretry.data import DATA_VERSION, TZDATA, place_names, tables_age, zone_countries
+from smsretry.doctor import MAX_TABLES_AGE, _tables, _zone_data
 
 QUESTION = """
 import json, zoneinfo
@@ -64,3 +64,35 @@ def test_old_zone_data_is_told_with_what_to_do(version: str, today: date, ok: bo
 def test_the_release_knows_the_zone_data_it_was_made_with() -> None:
     """The pinned version is the one whose day of publication is written down."""
     assert TZDATA[0] == tzdata.IANA_VERSION
+
+
+def test_old_tables_are_told_with_what_to_do() -> None:
+    """Half a year after they were reviewed: a warning. Their age is always said."""
+    made = date.fromisoformat(DATA_VERSION)
+    assert tables_age(made + timedelta(days=3)) == timedelta(days=3)
+    young, old = _tables(made + MAX_TABLES_AGE), _tables(made + MAX_TABLES_AGE + timedelta(days=1))
+    assert young.subject == f"quiet-hours tables of {DATA_VERSION}, 180 days old"
+    assert (young.ok, young.advice, old.ok) == (True, None, True)
+    assert "python -m smsretry.data.review" in (old.advice or "")
+
+
+@pytest.mark.parametrize(
+    ("zone", "countries"),
+    [
+        ("America/New_York", {"US"}),
+        ("US/Eastern", {"US"}),
+        ("America/Toronto", {"CA"}),
+        ("Asia/Tokyo", {"JP"}),
+        ("Europe/Oslo", {"NO"}),
+        ("Africa/El_Aaiun", {"EH"}),
+        ("Pacific/Guam", {"GU"}),
+    ],
+)
+def test_a_zone_lies_in_its_country(zone: str, countries: set[str]) -> None:
+    """From the pinned data; an older name lies where the zone lies that it stands for."""
+    assert zone_countries(zone) == countries
+
+
+def test_nearly_every_place_lies_in_a_country() -> None:
+    """The rest are old names for offsets."""
+    assert {name for name in place_names() if not zone_countries(name)} <= {"Mexico/BajaNorte"}
