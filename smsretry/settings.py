@@ -22,6 +22,12 @@ def _e164(value: str) -> str:
     return value
 
 
+def _project_url(value: HttpUrl) -> HttpUrl:
+    if "/rest/v" in (value.path or ""):
+        raise ValueError("must be the project's URL alone, https://<project>.supabase.co, without /rest/v1")
+    return value
+
+
 class Settings(BaseSettings):
     """Every setting of a running smsretry. The environment variable has the field's name in capitals."""
 
@@ -29,7 +35,7 @@ class Settings(BaseSettings):
         frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
     )
 
-    supabase_url: HttpUrl
+    supabase_url: Annotated[HttpUrl, AfterValidator(_project_url)]
     """Project URL, `https://<project>.supabase.co`."""
     supabase_service_role_key: SecretStr
     """The service_role (or secret) key; the functions answer to no other."""

@@ -1,18 +1,24 @@
 """Apply the SQL migrations that ship with the package, with the Supabase CLI's bookkeeping.
 
 Version, name and statements go to `supabase_migrations.schema_migrations`, which `supabase db push` reads and writes
-too: either may apply what the other has not.
+too: either may apply what the other has not. All that is missing is applied in one transaction, or nothing is.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import class_row
 
+from smsretry.adapters.supabase.locks import blockers, lock_tables, wait_a_few_seconds
+from smsretry.adapters.supabase.schemas import schema_files
 from smsretry.adapters.supabase.sections import without_superseded
+from smsretry.adapters.supabase.shapes import Part, misfits
 from smsretry.errors import MigrationError
 
 _BOOKS = """
@@ -22,6 +28,9 @@ alter table supabase_migrations.schema_migrations add column if not exists state
 alter table supabase_migrations.schema_migrations add column if not exists name text;
 """
 _LOCK = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
+_PAUSES: Final = (1.0, 2.0, 5.0)
+"""Seconds before the second, third and fourth try when somebody holds what the migration must lock."""
+_Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +63,47 @@ def migrate(
     again: bool = False,
     warn: Callable[[str], None] = lambda _: None,
     shipped: Sequence[Migration] | None = None,
+    pauses: Sequence[float] = _PAUSES,
 ) -> list[Migration]:
-    """Apply what the database does not have yet, each file in a transaction of its own; return what was applied.
+    """Apply what the database does not have yet, all of it in one transaction; return what was applied.
+
+    Nobody waits for the migration longer than it waits for its locks, which is a few seconds: it then gives way, pauses
+    and tries again.
 
     Args:
         again: apply every file, even those that the books hold: brings back what somebody dropped or revoked.
         warn: told what PostgreSQL warns of, such as rows that break a rule.
         shipped: other migrations than this version's.
+        pauses: seconds between the tries.
 
     Raises:
-        MigrationError: says which file failed and why, or that there was no connection.
+        MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
     """
     wanted = migrations() if shipped is None else list(shipped)
     with _connect(db_url) as connection:
         connection.add_notice_handler(
             lambda notice: warn(notice.message_primary or "") if notice.severity_nonlocalized == "WARNING" else None
         )
-        applied = []
-        for place, migration in enumerate(wanted):
-            later = [other.text for other in wanted[place + 1 :]]
-            text = without_superseded(migration.text, later) if again else migration.text
-            if _apply(connection, migration, text, again):
-                applied.append(migration)
-        return applied
+        for pause in pauses:
+            try:
+                return _apply(connection, wanted, again)
+            except _LOCKED:
+                time.sleep(pause)
+        try:
+            return _apply(connection, wanted, again)
+        except _LOCKED:
+            held_by = blockers(connection)
+    raise MigrationError(
+        f"The migration waited too long for its locks. {held_by}Usually it is a transaction that somebody left open "
+        "(psql, an SQL editor, a debugger), a long report or a backup: let it end, or end it, and run `smsretry "
+        "migrate` again. Nothing was changed."
+    )
 
 
-def _connect(db_url: str) -> psycopg.Connection:
+_LOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+
+
+def _connect(db_url: str) -> _Connection:
     try:
         host = str(conninfo_to_dict(db_url).get("host", ""))
     except psycopg.ProgrammingError:
@@ -96,24 +120,76 @@ def _connect(db_url: str) -> psycopg.Connection:
     raise MigrationError(f"No connection to the database: {reason}. Check --db-url.")
 
 
-def _apply(connection: psycopg.Connection, migration: Migration, text: str, again: bool) -> bool:
+def _apply(connection: _Connection, wanted: Sequence[Migration], again: bool) -> list[Migration]:
+    """One try. Raises psycopg's errors about locks as they are."""
+    where = "The migration"
     try:
         with connection.transaction():
             connection.execute(_LOCK)  # two at once: the second waits here, and then finds the work done
+            wait_a_few_seconds(connection)
+            missing = wanted if again else _missing(connection, wanted)
+            if not missing:
+                return []
+            where = "The look at the tables that are there"
+            _refuse_what_does_not_fit(connection)
+            lock_tables(connection)
             connection.execute(_BOOKS)
-            known = connection.execute(
-                "select 1 from supabase_migrations.schema_migrations where version = %s", [migration.version]
-            )
-            if known.fetchone() and not again:
-                return False
-            connection.execute(sql.SQL(text))  # our own file, not input
-            connection.execute(
-                """insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)
-                   on conflict (version) do nothing""",
-                [migration.version, migration.name, [migration.text]],
-            )
-            return True
+            for migration in missing:
+                where = f"Migration {migration.file}"
+                later = [other.text for other in wanted if other.version > migration.version]
+                _run(connection, migration, without_superseded(migration.text, later) if again else migration.text)
+            where = "The rehearsal after the migration"
+            _rehearse(connection)
+        return list(missing)
+    except _LOCKED:
+        raise
     except psycopg.Error as error:
         hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
         reason = f"{error.diag.message_primary or type(error).__name__}.{hint}"
-    raise MigrationError(f"Migration {migration.file} failed: {reason} Nothing of it was kept.")
+    raise MigrationError(f"{where} failed: {reason} Nothing was changed.")
+
+
+def _missing(connection: _Connection, wanted: Sequence[Migration]) -> list[Migration]:
+    """What the books do not hold. There may be no books yet."""
+    books = connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone()
+    if books == (None,):
+        return list(wanted)
+    known = {version for (version,) in connection.execute("select version from supabase_migrations.schema_migrations")}
+    return [migration for migration in wanted if migration.version not in known]
+
+
+def _run(connection: _Connection, migration: Migration, text: str) -> None:
+    connection.execute(sql.SQL(text))  # our own file, not input
+    connection.execute("set constraints all immediate")  # or a deferred check would stand in the next file's way
+    connection.execute(
+        """insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)
+           on conflict (version) do nothing""",
+        [migration.version, migration.name, [migration.text]],
+    )
+
+
+def _refuse_what_does_not_fit(connection: _Connection) -> None:
+    [description] = [file.text for file in schema_files() if file.creates == "public.describe_sms_tables"]
+    with connection.transaction(force_rollback=True):
+        connection.execute("drop function if exists public.describe_sms_tables")
+        connection.execute(sql.SQL(description))
+        with connection.cursor(row_factory=class_row(Part)) as cursor:
+            found = misfits(cursor.execute("select * from public.describe_sms_tables()").fetchall())
+    if found:
+        raise MigrationError(
+            "Some of what is in this database does not fit:\n"
+            + "".join(f"  {misfit}\n" for misfit in found)
+            + "Change this first, together with whatever of the application relies on it; then run `smsretry migrate` "
+            "again. Nothing was changed."
+        )
+
+
+def _rehearse(connection: _Connection) -> None:
+    if connection.execute("select to_regproc('public.try_sms_retry_queue')").fetchone() == (None,):
+        return
+    for ok, advice in connection.execute("select ok, advice from public.try_sms_retry_queue()"):
+        if not ok:
+            raise MigrationError(
+                f"With this migration no text could be sent: a rehearsal {advice}. Look for a constraint, a trigger or "
+                "a policy of the application's that refuses it. Nothing was changed."
+            )

@@ -1,0 +1,96 @@
+"""What a refusal of PostgREST or the database means, and what to do about it. No message quotes a value."""
+
+import base64
+import json
+import re
+from typing import Final
+
+import httpx
+from postgrest.exceptions import APIError
+
+from smsretry.errors import InputError, QueueBusy, QueueMismatch, QueueRefused, QueueUnreachable, SmsRetryError
+
+_PASSING: Final = re.compile(r"(08|40|53|55|57|58)...|PGRST00[0-3]|429|5..")
+"""SQLSTATE classes, PostgREST codes and HTTP statuses of troubles that pass by themselves.
+https://docs.postgrest.org/en/stable/references/errors.html"""
+_LOCKED: Final = "55P03"
+"""lock_not_available"""
+MIGRATE: Final = "Run `smsretry migrate` with this version."
+_NO_FUNCTION: Final = ("PGRST202", "42883")
+_DOUBLED: Final = "PGRST203"
+_WRONG_PATH: Final = "PGRST125"
+_NOT_EXPOSED: Final = "PGRST106"
+_NO_GRANT: Final = "42501"
+
+
+def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
+    """The error of ours for one of PostgREST's or the database's, and what to do about it."""
+    code = error.code or ""
+    if code.startswith("SR"):  # raised by our own functions, whose messages hold ids only
+        return InputError(". ".join(part for part in (error.message, error.hint) if part))
+    if code == _LOCKED:
+        return QueueBusy(f"{function} waited too long for a lock that another transaction holds")
+    if not code or _PASSING.fullmatch(code):
+        return QueueUnreachable(
+            f"Supabase could not answer {function} now ({code or 'no code'}). The next run tries again."
+        )
+    if code == "404":
+        return QueueMismatch(f"There is no Supabase API at SUPABASE_URL ({url}): it answered 404 to {function}.")
+    return QueueMismatch(_what_to_do(function, code, url))
+
+
+def _what_to_do(function: str, code: str, url: str) -> str:
+    if code in _NO_FUNCTION:
+        return (
+            f"The database has no function {function} with these parameters: it is older or newer than this "
+            f"version, or somebody dropped it. {MIGRATE.removesuffix('.')} (with --again if it says that there is "
+            "nothing to do), or install the version it was migrated with."
+        )
+    if code == _DOUBLED:
+        return (
+            f"The database has several functions {function}: drop those that are not smsretry's, then run "
+            "`smsretry migrate --again`."
+        )
+    if code == _NO_GRANT:
+        return (
+            f"The database refused {function} with {code}: service_role lacks a grant. Run `smsretry migrate --again`."
+        )
+    if code == _WRONG_PATH:
+        return (
+            f"SUPABASE_URL ({url}) has a path that is not the API's ({code}): it must be the project's URL "
+            "alone, https://<project>.supabase.co, without /rest/v1."
+        )
+    if code == _NOT_EXPOSED:
+        return (
+            f"The API does not expose the schema public ({code}): add it to the exposed schemas (Supabase: Project "
+            "Settings, Data API; PostgREST: db-schemas)."
+        )
+    return f"The database refused {function} with {code}. {MIGRATE}"
+
+
+def refuse(response: httpx.Response, *, others: bool) -> None:
+    """Raise for an answer that refuses the key. `others`: the key says of itself that it is another role's."""
+    if response.status_code not in (401, 403):
+        return
+    response.read()
+    try:
+        code = response.json().get("code")
+    except (ValueError, AttributeError):
+        code = None
+    if code != _NO_GRANT or others:  # of the right key, 401 or 403 with this code is a grant that is missing
+        raise QueueRefused(
+            f"Supabase refused the key (HTTP {response.status_code}). SUPABASE_SERVICE_ROLE_KEY must be the "
+            "service_role (or secret) key of this project, not the anon key."
+        )
+
+
+def is_of_another_role(key: str) -> bool:
+    """Whether a key says of itself that it is not service_role's. A secret key says nothing."""
+    if key.startswith("sb_publishable_"):
+        return True
+    try:
+        payload = key.split(".")[1]
+        role = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["role"]
+    except (ValueError, IndexError, KeyError, TypeError):
+        return False
+    return bool(role != "service_role")

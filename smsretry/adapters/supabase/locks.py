@@ -1,0 +1,69 @@
+"""The locks of a migration: taken together and at the start, so that nobody waits behind a migration that waits."""
+
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+TABLES: Final = ("sms_retry_queue", "sms_send_attempts", "customers", "businesses", "send_logs")
+"""In the order in which a claim and a begin lock them."""
+_SECONDS: Final = 3
+_Connection = psycopg.Connection[tuple[Any, ...]]
+
+# Whatever waits for one of these tables now, or has it, and is no migration of ours.
+_BLOCKERS: Final = """
+select l.pid, string_agg(distinct c.relname::text, ', '),
+       coalesce(a.state, 'state unknown'), coalesce(nullif(a.application_name, ''), 'no application name'),
+       round(extract(epoch from clock_timestamp() - a.xact_start))::integer
+from pg_catalog.pg_locks l
+join pg_catalog.pg_class c on c.oid = l.relation and c.relnamespace = 'public'::regnamespace
+left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+where c.relname = any (%s) and l.granted and l.pid <> pg_backend_pid()
+  and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+group by l.pid, a.state, a.application_name, a.xact_start
+order by a.xact_start limit 5
+"""
+
+
+def wait_a_few_seconds(connection: _Connection) -> None:
+    """Let this transaction wait for a lock a few seconds at most, or as long as its connection was told to."""
+    connection.execute(
+        """select set_config('lock_timeout', case current_setting('lock_timeout') when '0' then %s
+                                             else current_setting('lock_timeout') end, true)""",
+        [f"{_SECONDS}s"],
+    )
+
+
+def lock_tables(connection: _Connection) -> None:
+    """Lock the tables that are there. One that had some and waited for the others would make everybody else wait.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: together they took longer than this transaction waits for a lock.
+    """
+    there = connection.execute(
+        """select t.name from unnest(%s::text[]) with ordinality as t (name, place)
+           join pg_catalog.pg_class c on c.relname = t.name and c.relnamespace = 'public'::regnamespace
+           where c.relkind in ('r', 'p') order by t.place""",
+        [list(TABLES)],
+    ).fetchall()
+    if not there:
+        return
+    # lock_timeout is of each lock alone; the time of the statement bounds all of them.
+    [(before, _)] = connection.execute(
+        """select current_setting('statement_timeout'),
+                  set_config('statement_timeout', current_setting('lock_timeout'), true)"""
+    ).fetchall()
+    names = sql.SQL(", ").join(sql.Identifier("public", name) for (name,) in there)
+    try:
+        connection.execute(sql.SQL("lock table {} in access exclusive mode").format(names))
+    except psycopg.errors.QueryCanceled as error:
+        raise psycopg.errors.LockNotAvailable from error
+    connection.execute("select set_config('statement_timeout', %s, true)", [before])
+
+
+def blockers(connection: _Connection) -> str:
+    """Who holds these tables now, as sentences with a blank behind; empty if nobody does any more."""
+    return "".join(
+        f"Session {pid} ({application}, {state}, open for {seconds} s) holds {tables}. "
+        for pid, tables, state, application, seconds in connection.execute(_BLOCKERS, [list(TABLES)])
+    )

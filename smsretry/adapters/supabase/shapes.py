@@ -1,0 +1,153 @@
+"""Do the application's own tables fit? What their columns must be, and what each that does not fit needs.
+
+The rows come from `describe_sms_tables`. Whatever does not fit is named at once, before anything is changed.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from pydantic import BaseModel
+
+from smsretry.adapters.supabase.wanted_shapes import (
+    COLUMNS,
+    INSERTED,
+    LABEL,
+    NULLABLE,
+    OURS,
+    READ,
+    TABLES,
+    VALUES,
+)
+
+_TEXTS: Final = re.compile(r'(text|citext|"?extensions"?\.citext|character varying(\(\d+\))?)')
+_ONE_OF: Final = re.compile(r"\(*(\w+)\)*(?:::text)?\)* = (?:ANY \(|')")
+_LITERAL: Final = re.compile(r"'((?:[^']|'')*)'")
+
+
+class Part(BaseModel):
+    """A row of `describe_sms_tables`: one thing that the catalog says of one table."""
+
+    relation: str
+    kind: str
+    name: str
+    type: str | None = None
+    not_null: bool | None = None
+    filled: bool | None = None
+    definition: str | None = None
+
+
+class Misfit(BaseModel):
+    """Something that does not fit, and what to do about it."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where} {self.what}"
+
+
+def misfits(parts: Iterable[Part]) -> list[Misfit]:
+    """Whatever does not fit, in the order of the tables. A table that is not there is made by the migration."""
+    known = list(parts)
+    found = []
+    for table in TABLES:
+        own = [part for part in known if part.relation == table]
+        if own:
+            found += [Misfit(where=where, what=what) for where, what in _of_table(table, own)]
+    return found
+
+
+def _of_table(table: str, parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
+    kinds = ("r",) if table == "sms_retry_queue" else ("r", "p")
+    if not any(part.kind == "table" and part.type in kinds for part in parts):
+        yield table, "is not an ordinary table: rename the view or table of that name"
+        return
+    columns = {part.name: part for part in parts if part.kind == "column"}
+    for name, wanted in COLUMNS[table].items():
+        yield from _of_column(table, name, wanted, columns.get(name))
+    for name, wanted in OURS.get(table, {}).items():
+        if name in columns:
+            yield from _of_column(table, name, wanted, columns[name])
+    if table in ("businesses", "sms_retry_queue") and not any(p.kind == "unique" and p.name == "id" for p in parts):
+        yield f"{table}.id", f"is not unique: alter table public.{table} add primary key (id)"
+    if table == "sms_retry_queue":
+        yield from _required(columns.values())
+    for part in parts:
+        yield from _of_part(table, part)
+
+
+def _of_column(table: str, name: str, wanted: str, found: Part | None) -> Iterator[tuple[str, str]]:
+    where, alter = f"{table}.{name}", f"alter table public.{table}"
+    plain = "text" if wanted in (READ, LABEL) else wanted
+    if found is None:
+        yield where, f"is missing: {alter} add column {name} {plain}"
+        return
+    if not _fits(wanted, found):
+        kind = "an enum" if (found.definition or "").startswith("enum") else found.type
+        yield (
+            where,
+            (
+                f"is {kind}, and must be {plain}: {alter} alter column {name} type {plain} using {name}::{plain}"
+                + (", and alike each column that refers to it" if plain == "uuid" else "")
+            ),
+        )
+    if found.definition == "generated" and wanted not in (READ, LABEL):
+        yield where, f"is generated, and must be writable: {alter} alter column {name} drop expression"
+    if found.not_null and (table, name) in NULLABLE:
+        yield where, f"must allow null: {alter} alter column {name} drop not null"
+
+
+def _fits(wanted: str, found: Part) -> bool:
+    if wanted in (READ, LABEL):
+        sms = wanted == LABEL and "'sms'" in (found.definition or "")
+        return sms or bool(_TEXTS.fullmatch(found.type or ""))
+    # A limit of length would refuse an error or a source; a column of the queue is answered as what it is.
+    return found.type == wanted or (
+        wanted == "text" and found.type == "character varying" and found.relation != "sms_retry_queue"
+    )
+
+
+def _required(columns: Iterable[Part]) -> Iterator[tuple[str, str]]:
+    for column in columns:
+        if column.not_null and not column.filled and column.name not in INSERTED:
+            if ("sms_retry_queue", column.name) in NULLABLE:
+                continue
+            default = "set default gen_random_uuid()" if column.name == "id" else "drop not null"
+            yield (
+                f"sms_retry_queue.{column.name}",
+                (
+                    "must have a value, and queue_sms_retry gives it none: "
+                    f"alter table public.sms_retry_queue alter column {column.name} {default} (or give it a default)"
+                ),
+            )
+
+
+def _of_part(table: str, part: Part) -> Iterator[tuple[str, str]]:
+    text = part.definition or ""
+    match part.kind:
+        case "check":
+            yield from _of_check(table, part.name, text)
+        case "trigger" if re.search(r"\breturn\s+null\b", text, re.I) and not re.search(
+            r"\breturn\s+new\b", text, re.I
+        ):
+            yield f"{table}, trigger {part.name}", "swallows every row that is written: drop it, or let it return new"
+        case "rule":
+            yield f"{table}, rule {part.name}", f"replaces what is written: drop rule {part.name} on public.{table}"
+        case "dependent":
+            yield text, f"is replaced, and {part.name} depends on it: drop that first, and make it anew afterwards"
+
+
+def _of_check(table: str, name: str, text: str) -> Iterator[tuple[str, str]]:
+    for column in {column for column in _ONE_OF.findall(text) if (table, column) in VALUES}:
+        allowed = set(_LITERAL.findall(text))
+        missing = [value for value in VALUES[table, column] if value not in allowed]
+        if missing and (table, name) != ("sms_retry_queue", f"sms_retry_queue_{column}"):  # ours is made anew
+            yield (
+                f"{table}.{column}",
+                (
+                    f"may not be {' or '.join(missing)}, because of the constraint {name}: "
+                    f"alter table public.{table} drop constraint {name}, and add it anew with "
+                    + ", ".join(f"'{value}'" for value in missing)
+                ),
+            )

@@ -1,0 +1,83 @@
+"""What smsretry needs of the application's own tables: columns, their types, and the values that a CHECK must allow."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+TABLES: Final = ("businesses", "customers", "send_logs", "sms_retry_queue")
+
+READ: Final = "text, only read"
+"""A text that smsretry only reads: any type of text will do."""
+LABEL: Final = "text or enum, only read"
+COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
+    "businesses": {"id": "uuid", "user_id": "uuid", "timezone": READ},
+    "customers": {
+        "id": "uuid",
+        "business_id": "uuid",
+        "phone": READ,
+        "phone_status": "text",
+        "timezone": READ,
+        "sms_consent_status": "text",
+        "sms_consent_at": "timestamp with time zone",
+        "sms_consent_source": "text",
+    },
+    "send_logs": {
+        "id": "uuid",
+        "business_id": "uuid",
+        "customer_id": "uuid",
+        "channel": LABEL,
+        "subject": READ,
+        "status": "text",
+        "error_message": "text",
+        "provider_message_id": "jsonb",
+        "created_at": "timestamp with time zone",
+        "updated_at": "timestamp with time zone",
+    },
+    "sms_retry_queue": {
+        "id": "uuid",
+        "business_id": "uuid",
+        "send_log_id": "uuid",
+        "customer_id": "uuid",
+        "status": "text",
+        "attempt_count": "integer",
+        "max_attempts": "integer",
+        "scheduled_for": "timestamp with time zone",
+        "last_attempted_at": "timestamp with time zone",
+        "last_error": "text",
+        "reason": "text",
+        "created_at": "timestamp with time zone",
+        "updated_at": "timestamp with time zone",
+    },
+}
+OURS: Final[Mapping[str, Mapping[str, str]]] = {
+    "businesses": {"sms_hours": "text"},
+    "sms_retry_queue": {
+        "claim_no": "bigint",
+        "claimed_at": "timestamp with time zone",
+        "begun_at": "timestamp with time zone",
+        "attempt_id": "uuid",
+        "in_doubt_since": "timestamp with time zone",
+        "expires_at": "timestamp with time zone",
+        "held_since": "timestamp with time zone",
+        "message_class": "text",
+        "why": "text",
+        "error_code": "integer",
+    },
+}
+"""What the migration adds. An application may have had a column of that name for something else."""
+NULLABLE: Final = {
+    ("send_logs", "error_message"), ("sms_retry_queue", "reason"), ("sms_retry_queue", "last_error"),
+    ("sms_retry_queue", "last_attempted_at"),
+}  # fmt: skip
+"""Columns that are set to null."""
+INSERTED: Final = {
+    "business_id", "send_log_id", "customer_id", "status", "attempt_count", "max_attempts", "scheduled_for",
+    "created_at", "updated_at",
+}  # fmt: skip
+"""What an insert into the queue always gives."""
+VALUES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
+    ("customers", "sms_consent_status"): ("opted_in", "opted_out"),
+    ("send_logs", "status"): ("sent", "failed"),
+    ("sms_retry_queue", "status"): ("pending", "processing", "completed", "failed", "cancelled"),
+    ("sms_retry_queue", "reason"): ("quiet_hours", "twilio_error", "rate_limit"),
+}
+"""What is written into a column, and a CHECK must allow."""

@@ -1,0 +1,39 @@
+-- A text to rehearse with, at a business that is there: made where the application's tables let it be made, and otherwise
+-- one of its own that is not sent, waits for nobody and is locked by nobody. Null: there is none.
+-- Only to be called inside a block that is rolled back. security definer, because service_role need not be able to insert
+-- what is the application's.
+create or replace function smsretry.sample_text()
+returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_business uuid;
+    v_customer uuid := gen_random_uuid();
+    v_log uuid := gen_random_uuid();
+begin
+    select b.id into v_business from public.businesses b limit 1;
+    if v_business is null then
+        v_business := gen_random_uuid();
+        insert into public.businesses (id, user_id, name, timezone)
+        values (v_business, gen_random_uuid(), 'Rehearsal', 'America/New_York');
+    end if;
+    insert into public.customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
+    values (v_customer, v_business, '+15005550006', 'America/New_York', 'opted_in', smsretry.clock());
+    insert into public.send_logs (id, business_id, customer_id, channel, subject)
+    values (v_log, v_business, v_customer, 'sms', 'Rehearsal');
+    return v_log;
+exception when others then
+    select l.id, c.id into v_log, v_customer
+    from public.send_logs l
+    join public.customers c on c.id = l.customer_id and c.business_id = l.business_id
+    where l.channel = 'sms' and not smsretry.is_sent(l)
+      and not exists (select 1 from public.sms_retry_queue q
+                      where q.send_log_id = l.id and q.status in ('pending', 'processing'))
+    limit 1 for update of l, c skip locked;
+    update public.customers c
+    set phone = '+15005550006', sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()
+    where c.id = v_customer;
+    return v_log;
+end
+$$;
+
+revoke all on function smsretry.sample_text from public, anon, authenticated;
+grant execute on function smsretry.sample_text to service_role;
