@@ -71,6 +71,9 @@ def process_sms_retries(
             recover(run, stale_minutes)
             claims = claim(run, limit)
             states = process_retry.map(claims, unmapped(run), return_state=True)
+            for suspect in run.suspects():
+                claims.append(suspect)
+                states.append(process_retry(suspect, run, return_state=True))
             summary = run.report(_items(claims, states))
     if summary.needs_somebody:
         return Failed(message=str(summary))

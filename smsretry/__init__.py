@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.errors import is_retryable_error
-    from smsretry.pipeline import process_sms_retry_item, queue_sms_retry, send_sms
+    from smsretry.entry import queue_sms_retry, send_sms
+    from smsretry.pipeline import process_sms_retry_item
     from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours
     from smsretry.retry.backoff import next_retry_delay
     from smsretry.retry.models import Claim, ItemResult, Queued
@@ -38,8 +39,8 @@ _MODULES: Final = {
     "is_retryable_error": "adapters.twilio.errors",
     "next_retry_delay": "retry.backoff",
     "process_sms_retry_item": "pipeline",
-    "queue_sms_retry": "pipeline",
-    "send_sms": "pipeline",
+    "queue_sms_retry": "entry",
+    "send_sms": "entry",
 }
 
 

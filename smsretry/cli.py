@@ -181,7 +181,7 @@ def stop(
         raise typer.BadParameter("Say --because '…' to stop, or --lift")
     with SupabaseOperators(load_settings()) as operators:
         operators.set_state_stop(state, because)
-    _console.print(f"Marketing texts to {state} {'go again' if lift else 'fail for a person to requeue later'}.")
+    _console.print(f"Marketing texts to {state} {'go again' if lift else 'wait until the stop is lifted'}.")
 
 
 @app.command()
@@ -202,6 +202,23 @@ def consent(
     _console.print(f"Customers with this number: {recorded.customers}; waiting texts cancelled: {recorded.cancelled}.")
     if not opt_out:
         _console.print("If they had texted STOP, Twilio still refuses: they must text START to your number.")
+
+
+@app.command()
+def resolve(
+    retry_id: Annotated[UUID, typer.Argument(help="The row's id.")],
+    went_out_as: Annotated[str | None, typer.Option(help="The SID of the message that was this text.")] = None,
+    send_again: Annotated[bool, typer.Option("--send-again", help="It did not go out.")] = False,
+) -> None:
+    """Say what became of a text that is held in doubt: it went out as a message, or it is to be sent again."""
+    if send_again is (went_out_as is not None):
+        raise typer.BadParameter("Say --went-out-as SM…, or --send-again")
+    with SupabaseOperators(load_settings()) as operators:
+        answer = operators.resolve_doubt(retry_id, went_out_as)
+    if answer == "not_in_doubt":
+        _console.print("The row is not in doubt, or a worker is looking for it at this moment: try again in a minute.")
+        raise typer.Exit(1)
+    _console.print("It will be sent again, with every check." if send_again else f"Recorded as sent: {went_out_as}.")
 
 
 def _now() -> datetime:

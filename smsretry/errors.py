@@ -5,10 +5,11 @@
     ├── InputError            the caller asked for something that cannot be: names the value's place
     ├── QueueError            the database could not be asked
     │   ├── QueueUnreachable  no answer, or a passing one: try again later
+    │   │   └── QueueBusy     another transaction holds what this row needs: this row later, the others now
     │   ├── QueueRefused      the key is wrong or may not do this
     │   └── QueueMismatch     it answers, but not as this version expects: migrate, or the URL is another service's
     ├── UnforeseenError       a bug met one row; the row ended `failed` with this message
-    ├── MigrationError        a migration failed, or there was no connection; what came before it stays applied
+    ├── MigrationError        a migration failed or does not fit, or there was no connection: nothing was changed
     └── LocalStackError       a part of the embedded stack did not start, or ended
 
 Twilio's answers are outcomes and a lost claim is a return value; neither is an exception. No message holds a
@@ -36,6 +37,10 @@ class QueueUnreachable(QueueError):
     """No answer came, or one that says try later. Whether the call took effect is unknown."""
 
 
+class QueueBusy(QueueUnreachable):
+    """Another transaction holds something locked that this one row needs."""
+
+
 class QueueRefused(QueueError):
     """Supabase refused the key, or the key's role may not call the function."""
 
@@ -49,7 +54,7 @@ class UnforeseenError(SmsRetryError):
 
 
 class MigrationError(SmsRetryError):
-    """The database could not be reached, or a migration failed; what came before it stays applied."""
+    """The database could not be reached, does not fit, or a migration failed. Nothing was changed."""
 
 
 class LocalStackError(SmsRetryError):

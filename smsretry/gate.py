@@ -10,11 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final, assert_never
+from uuid import UUID
 
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from smsretry.retry.models import Claim
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
 
 IN_A_ROW: Final = 3
 """Failures to reach the provider, or to get an answer from it, that shut the gate."""
+
+SEVERAL_RECIPIENTS: Final = 3
+SEVERAL_BUSINESSES: Final = 2
+"""Whose texts must be refused before a refusal that may concern one destination is taken for the account's."""
 
 
 class Gate:
@@ -26,24 +32,33 @@ class Gate:
         self._in_a_row = 0
         self._probing = False
         self._probe_is_out = False
+        self._unfit = frozenset[UUID]()
+        self._refused = dict[UUID, set[str]]()
         self.shut_because: str | None = None
         """Why no further send may begin."""
         self.circuit: str | None = None
         """What is wrong beyond this run, and what to do about it: the next run probes with one text."""
+        self.broken: str | None = None
+        """Why the database cannot be asked. The next run asks again; nothing is remembered where nothing can be."""
         self.healthy = False
         """Whether the provider has accepted a text, or refused one for its own sake: sending works."""
 
-    def probe(self) -> None:
-        """The circuit was open: one send goes first, and one failure keeps it open."""
+    def probe(self, *, unfit: frozenset[UUID] = frozenset()) -> None:
+        """The circuit was open: one send goes first, and one failure keeps it open.
+
+        Args:
+            unfit: rows for which the account was refused before. They may be what opened it, so none goes first.
+        """
         self._limit = 1
         self._probing = True
+        self._unfit = unfit
 
-    def admit(self) -> str | None:
+    def admit(self, claim: Claim) -> str | None:
         """Let a send begin, or say why not. A send that was let in is followed by `observe`, or by `withdraw`."""
         with self._lock:
             if self.shut_because:
                 return self.shut_because
-            if self._probing and self._probe_is_out:
+            if self._probing and (self._probe_is_out or claim.id in self._unfit):
                 return "Sending had stopped: another text goes first, to see whether it works again"
             self._probe_is_out = self._probing
             return None
@@ -53,22 +68,28 @@ class Gate:
         with self._lock:
             self._probe_is_out = False
 
+    def distrust(self, why: str) -> None:
+        """Let no further send begin: the database cannot be asked, and somebody must mend that."""
+        self.stop(why)
+        with self._lock:
+            self.broken = self.broken or why
+
     def stop(self, why: str) -> None:
         """Let no further send begin. The reason ends with this run."""
         with self._lock:
             self.shut_because = self.shut_because or why
 
-    def observe(self, outcome: Outcome) -> None:
+    def observe(self, claim: Claim, outcome: Outcome) -> None:
         """Learn from what became of a send."""
         match outcome:
             case Accepted():
                 self._works()
             case Rejected(refusal):
-                if refusal.kind == "account":
+                if refusal.kind == "account" and self._proves(claim, refusal):
                     self._open(f"The account is refused, not the text: {refusal}. Run `smsretry doctor`")
                 elif refusal.kind == "rate_limit" and refusal.level != "recipient":
                     self.stop(f"The provider asks to go slower ({refusal})")
-                else:
+                elif refusal.kind != "account":
                     self._works()
             case NotSent(why) | InDoubt(why):
                 with self._lock:
@@ -78,6 +99,15 @@ class Gate:
                     self._open(f"Sending does not work: {why}. The provider's status page and the network tell more")
             case _:
                 assert_never(outcome)
+
+    def _proves(self, claim: Claim, refusal: Refusal) -> bool:
+        """Whether it is the account, and not this destination: one refusal may say so, or several businesses' texts."""
+        if refusal.certain:
+            return True
+        with self._lock:
+            self._refused.setdefault(claim.business_id, set()).add(claim.phone or "")
+            recipients = set[str]().union(*self._refused.values())
+            return len(self._refused) >= SEVERAL_BUSINESSES and len(recipients) >= SEVERAL_RECIPIENTS
 
     def _works(self) -> None:
         with self._lock:

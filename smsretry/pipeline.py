@@ -9,87 +9,23 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 from uuid import UUID, uuid4
 
-from smsretry.errors import InputError, QueueError, UnforeseenError
+from smsretry.errors import QueueBusy, QueueError, UnforeseenError
 from smsretry.gate import Gate
 from smsretry.ports import RetryQueue, Sender
 from smsretry.privacy import describe_unforeseen
 from smsretry.reconciling import LOST, reconcile
 from smsretry.retry import policy
-from smsretry.retry.backoff import next_retry_delay
-from smsretry.retry.decision import Complete, Defer, Doubt, End, GiveBack, GiveUp, PutOff, Retry, Send
-from smsretry.retry.models import Claim, ItemResult, Queued, Text
+from smsretry.retry.decision import Complete, Defer, Doubt, End, GiveBack, GiveUp, Hold, PutOff, Retry, Send
+from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.words import Fate, MessageClass, Reason
+from smsretry.words import Fate
 
 SEND_WITHIN_SECONDS: Final = 15.0
 """A request leaves within this time of asking to begin, or not at all. With the sender's timeouts it stays below the
 shortest lease (one minute), so that nobody else takes the row while its request is under way."""
 
-_CHANGED: Final = "The customer's number has changed: the next run decides for the new one"
-
-
-def queue_sms_retry(
-    send_log_id: UUID,
-    reason: Reason | None,
-    attempt_count: int = 0,
-    scheduled_for: datetime | None = None,
-    error: str | None = None,
-    *,
-    queue: RetryQueue,
-    message_class: MessageClass = "marketing",
-) -> Queued:
-    """Queue a retry for a text whose send failed for a moment or may not go out now.
-
-    A text has one live row: queueing it again returns that one (`already_queued`). Past the last attempt its send
-    log is marked failed (`attempts_exhausted`). `error` is stored: no phone numbers in it.
-
-    Args:
-        attempt_count: retries already made; decides the delay (1, 5, 15 minutes) when `scheduled_for` is not given.
-        message_class: `transactional` for what the customer asked for (a code, a receipt): no state's rule binds it.
-
-    Raises:
-        InputError: there is no such send log, or it is no text to a customer.
-        QueueError: the database could not be asked.
-    """
-    return queue.queue(
-        send_log_id,
-        reason=reason,
-        attempt_count=attempt_count,
-        scheduled_for=scheduled_for,
-        retry_in=next_retry_delay(attempt_count),
-        error=error,
-        message_class=message_class,
-    )
-
-
-def send_sms(
-    send_log_id: UUID,
-    *,
-    queue: RetryQueue,
-    sender: Sender,
-    profile: Profile = DEFAULT,
-    message_class: MessageClass = "marketing",
-) -> ItemResult:
-    """Send a text for the first time, with the checks of every retry, and see it through if it does not go out now.
-
-    The text gets its queue row before anything is sent, so a crash in the middle loses and doubles nothing. In quiet
-    hours it waits for the opening; after a passing failure it is retried in 1, 5 and 15 minutes; this first send
-    does not count as one of the retries.
-
-    Raises:
-        InputError: there is no such send log, it is no text to a customer, or it is already sent.
-        QueueError: the database could not be asked.
-    """
-    queued = queue_sms_retry(send_log_id, None, queue=queue, message_class=message_class)
-    if queued.retry_id is None:
-        raise InputError(f"Send log {send_log_id} was already sent: insert a new send log for a new text")
-    claim = queue.claim_one(queued.retry_id) if queued.result == "queued" else None
-    if claim is None:
-        return ItemResult(
-            retry_id=queued.retry_id, fate="Deferred", detail="Already in the queue", next_at=queued.due_at
-        )
-    return process_sms_retry_item(claim, queue=queue, sender=sender, profile=profile, first_send=True)
+_CHANGED: Final = "What the decision was made from has changed: the next run decides anew"
 
 
 def process_sms_retry_item(
@@ -120,7 +56,8 @@ def process_sms_retry_item(
     except QueueError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost other rows theirs
-        message = describe_unforeseen(error, private=(claim.body, claim.phone))
+        private = (claim.body, claim.phone, claim.sent_body, claim.sent_to)
+        message = describe_unforeseen(error, private=private)
     # Outside the handler: an exception raised inside would carry the original, which may quote the customer.
     if claim.in_doubt_since is None:
         queue.put_off(claim, End("failed", message))  # changes nothing if the send has begun
@@ -143,7 +80,7 @@ class _Item:
         decision = policy.before_send(self.claim, at=at, profile=self.profile)
         if not isinstance(decision, Send):
             return self._put_off(decision)
-        if why := self.gate.admit():
+        if why := self.gate.admit(self.claim):
             return self._put_off(GiveBack(why))
         return self._attempt(decision)
 
@@ -152,6 +89,8 @@ class _Item:
         match decision:
             case Defer(until, _, why):
                 return self._result(held, "Deferred", why, next_at=until)
+            case Hold(why, look_in):
+                return self._result(held, "Held", why, next_at=self.claim.claimed_at + look_in)
             case GiveBack(why):
                 return self._result(held, "GivenBack", why)
             case End(status, why):
@@ -162,7 +101,16 @@ class _Item:
     def _attempt(self, decision: Send) -> ItemResult:
         attempt_id, asked = uuid4(), _stopwatch()
         try:
-            begun = self.queue.begin(self.claim, attempt_id, decision, first_send=self.first_send)
+            begun = self.queue.begin(
+                self.claim, attempt_id, decision, sent_by=self.sender.sent_by, first_send=self.first_send
+            )
+        except QueueBusy:
+            self.gate.withdraw()
+            return self._put_off(policy.busy(self.claim.claimed_at))
+        except QueueError as error:
+            self.gate.withdraw()
+            self.gate.distrust(str(error))
+            return self._put_off(GiveBack(str(error)))  # changes nothing if the send was begun and its answer lost
         except Exception:
             self.gate.withdraw()
             raise
@@ -195,7 +143,7 @@ class _Item:
             outcome = self.sender.send(text)
         except Exception as error:  # noqa: BLE001 - the request may have left: whatever it was, we do not know
             outcome = InDoubt(describe_unforeseen(error, private=(claim.body, claim.phone)))
-        self.gate.observe(outcome)
+        self.gate.observe(claim, outcome)
         return outcome
 
     def _finish(self, attempt_id: UUID, outcome: Outcome) -> ItemResult:

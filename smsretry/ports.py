@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
-from smsretry.retry.models import Begun, Claim, Finished, Queued, Recovered, Sighting, Text
+from smsretry.retry.models import Begun, Claim, Finished, Look, Queued, Recovered, Text
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
 from smsretry.words import MessageClass, Reason, Reconciled
@@ -38,7 +38,17 @@ class RetryQueue(Protocol):
         message_class: MessageClass = "marketing",
     ) -> Queued: ...
 
-    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, first_send: bool) -> Begun: ...
+    def claim_suspect(self) -> list[Claim]:
+        """Take charge of one row whose claims have died more than once. It is claimed alone."""
+        ...
+
+    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
+        """Ask whether the request may leave, and keep with the attempt what will be sent.
+
+        Raises:
+            QueueBusy: another transaction holds the customer locked.
+        """
+        ...
 
     def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished: ...
 
@@ -60,8 +70,19 @@ class Sender(Protocol):
         """Make exactly one request. Whatever happens comes back as an outcome."""
         ...
 
-    def look_up(self, phone: str, *, since: datetime) -> list[Sighting] | None:
-        """Messages from our sender to this number since then, newest first. None: the list could not be had."""
+    @property
+    def sent_by(self) -> str:
+        """The sender that texts go out from now: the name of a messaging service or a number of ours."""
+        ...
+
+    def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
+        """Messages from that sender to this number. None: the list could not be had.
+
+        Args:
+            sent_by: whom they came from; None: from any sender of ours.
+            since: how far back the list must reach at least.
+            at: the database's clock now, against which the provider's is measured.
+        """
         ...
 
 

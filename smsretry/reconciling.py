@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, assert_never
 
 from smsretry.ports import RetryQueue, Sender
-from smsretry.retry import policy
+from smsretry.retry import doubt
 from smsretry.retry.decision import AfterLook, Hold, LookAgain, Resend, Settle
 from smsretry.retry.evidence import earliest_creation
 from smsretry.retry.models import Claim, ItemResult
@@ -23,20 +23,22 @@ def reconcile(claim: Claim, *, queue: RetryQueue, sender: Sender, profile: Profi
         if answer != "sid_taken":
             break
     if answer == "wait":
-        decision = policy.look_failed(claim, _UNANSWERED)
+        decision = doubt.look_failed(claim, _UNANSWERED)
         answer = queue.reconcile(claim, decision)
     return _result(claim, decision) if answer == "applied" else _item(claim, "Lost", LOST)
 
 
 def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[AfterLook]:
     """From the best evidence to none. The list is asked for only when the database knows nothing."""
-    known = policy.known_evidence(claim)
+    known = doubt.known_evidence(claim)
     if known:
         yield from known
         return
-    since = earliest_creation(claim.attempt_begun_at or claim.claimed_at)
-    sightings = sender.look_up(claim.phone or "", since=since)
-    yield from policy.after_look(claim, sightings, at=claim.claimed_at, profile=profile)
+    look = None
+    if claim.sent_to and claim.attempt_begun_at:
+        since = earliest_creation(claim.attempt_begun_at)
+        look = sender.look_up(claim.sent_to, sent_by=claim.sent_by, since=since, at=claim.claimed_at)
+    yield from doubt.after_look(claim, look, at=claim.claimed_at, profile=profile)
 
 
 def _result(claim: Claim, decision: AfterLook) -> ItemResult:
@@ -47,8 +49,10 @@ def _result(claim: Claim, decision: AfterLook) -> ItemResult:
             return _item(claim, "InDoubt", why, next_at=claim.claimed_at + after)
         case Resend():
             return _item(claim, "RetryScheduled", "No evidence that it went out", next_at=claim.claimed_at)
-        case Hold(why):
-            return _item(claim, "Failed", why)
+        case Hold(why) if claim.expires_at and claim.expires_at <= claim.claimed_at:
+            return _item(claim, "Failed", why)  # nobody decided in its lifetime
+        case Hold(why, look_in):
+            return _item(claim, "Held", why, next_at=claim.claimed_at + look_in)
         case _:
             assert_never(decision)
 

@@ -3,7 +3,7 @@
 The flow makes a Prefect task of each step; `run_once` calls the same steps bare.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic
@@ -18,6 +18,9 @@ from smsretry.summary import RunSummary
 
 CONCURRENCY: Final = 10
 """Rows of one run processed at once, and so requests to the provider under way."""
+
+MAX_SUSPECTS: Final = 50
+"""Rows under suspicion that one run takes, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,23 @@ class Run:
         claims = [*queue.claim_due(limit), *doubtful]
         self._circuit_was_open = any(claim.circuit_open for claim in claims)
         if self._circuit_was_open:
-            self.gate.probe()
+            refused = frozenset(claim.id for claim in claims if claim.account_refusal_count)
+            fit = any(claim.in_doubt_since is None and claim.id not in refused for claim in claims)
+            self.gate.probe(unfit=refused if fit else frozenset())
         return claims
+
+    def suspects(self) -> Iterator[Claim]:
+        """Rows whose claims have died more than once, each claimed when the one before it is done.
+
+        One of them may be what kills its worker. Nothing else is in that worker's hands then.
+        """
+        for _ in range(MAX_SUSPECTS):
+            if self.gate.shut_because:
+                return
+            claims = self._services.queue.claim_suspect()
+            if not claims:
+                return
+            yield from claims
 
     def process(self, claim: Claim) -> ItemResult:
         """See one row to its next state."""
@@ -72,6 +90,7 @@ class Run:
             duration_seconds=monotonic() - self._started,
             stopped_because=self.gate.shut_because,
             circuit_open=self.gate.circuit is not None,
+            database_broken=self.gate.broken is not None,
         )
 
 
@@ -88,4 +107,5 @@ def run_once(run: Run, *, limit: int, stale_minutes: int = 10) -> tuple[list[Ite
 
     with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
         items = list(pool.map(process, claims))
+    items += map(process, run.suspects())
     return items, run.report(items)

@@ -2,9 +2,22 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Self
+from typing import Final, Self
 
 from smsretry.retry.models import ItemResult, Recovered, Value
+
+_COUNTS: Final = (
+    "sent",
+    "deferred",
+    "held",
+    "retrying",
+    "in_doubt",
+    "failed",
+    "cancelled",
+    "given_back",
+    "lost",
+    "errors",
+)
 
 
 class RunSummary(Value):
@@ -14,6 +27,7 @@ class RunSummary(Value):
     claimed: int
     sent: int
     deferred: int
+    held: int
     retrying: int
     in_doubt: int
     failed: int
@@ -27,6 +41,8 @@ class RunSummary(Value):
     """Why the run stopped sending before its end."""
     circuit_open: bool
     """Sending does not work for a reason beyond this run; the next one probes with one text."""
+    database_broken: bool
+    """The database could not be asked whether a text may go; the claims went back to the queue."""
 
     @classmethod
     def of(
@@ -38,6 +54,7 @@ class RunSummary(Value):
         duration_seconds: float,
         stopped_because: str | None,
         circuit_open: bool,
+        database_broken: bool,
     ) -> Self:
         """Count what a run came to. A row recovered into doubt, or given up by recovery, counts there as well."""
         fates = Counter(result.fate for result in results)
@@ -46,6 +63,7 @@ class RunSummary(Value):
             claimed=len(results) + errors,
             sent=fates["Sent"],
             deferred=fates["Deferred"],
+            held=fates["Held"],
             retrying=fates["RetryScheduled"],
             in_doubt=fates["InDoubt"] + sum(row.in_doubt_since is not None for row in recovered),
             failed=fates["Failed"] + sum(row.status == "failed" for row in recovered),
@@ -56,16 +74,16 @@ class RunSummary(Value):
             duration_seconds=round(duration_seconds, 3),
             stopped_because=stopped_because,
             circuit_open=circuit_open,
+            database_broken=database_broken,
         )
 
     @property
     def needs_somebody(self) -> bool:
         """A row's processing itself went wrong, or sending stopped for a reason that somebody must mend."""
-        return bool(self.errors) or self.circuit_open
+        return bool(self.errors) or self.circuit_open or self.database_broken
 
     def __str__(self) -> str:
-        named = ("sent", "deferred", "retrying", "in_doubt", "failed", "cancelled", "given_back", "lost", "errors")
-        counts = [(name.replace("_", " "), getattr(self, name)) for name in named]
+        counts = [(name.replace("_", " "), getattr(self, name)) for name in _COUNTS]
         parts = ", ".join(f"{name} {count}" for name, count in counts if count)
         stopped = f"Stopped sending: {self.stopped_because}. " if self.stopped_because else ""
         numbers = f"recovered {self.recovered}, claimed {self.claimed}{': ' + parts if parts else ''}"

@@ -18,12 +18,15 @@ RuleSet: TypeAlias = Literal["federal", "us_states"]
 """federal: 08:00–21:00 everywhere. us_states: the states' rules and the other countries' windows, too."""
 
 InDoubtPolicy: TypeAlias = Literal["resend", "hold"]
-"""What becomes of a text in doubt when the quarantine ends without evidence: sent again, or failed for a person."""
+"""What becomes of a text in doubt when the quarantine ends without evidence: sent again, or held for a person."""
 
-Fate: TypeAlias = Literal["Sent", "Deferred", "RetryScheduled", "InDoubt", "GivenBack", "Failed", "Cancelled", "Lost"]
+Fate: TypeAlias = Literal[
+    "Sent", "Deferred", "Held", "RetryScheduled", "InDoubt", "GivenBack", "Failed", "Cancelled", "Lost"
+]
 """What one claim of a row came to. The names are the Prefect state names.
 
-Sent: Twilio accepted it. Deferred: waits for a reason that is no failure. RetryScheduled: failed for a moment.
+Sent: the provider accepted it. Deferred: waits for a reason that is no failure. Held: waits because of something that a
+person can mend, and says what. RetryScheduled: failed for a moment.
 InDoubt: may or may not have gone out. GivenBack: not tried, because the run stopped sending. Failed: given up.
 Cancelled: no longer wanted. Lost: another worker has it.
 """

@@ -37,8 +37,23 @@ class Defer:
     """Wait for a reason that is no failure. Costs no attempt."""
 
     until: datetime
-    reason: Reason
+    reason: Reason | None
+    """None leaves the row's as it is."""
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Wait for something that a person can mend. The row is looked at again, and goes on by itself once it is mended.
+
+    In a text that is in doubt, a person is to decide whether it went out.
+    """
+
+    why: str
+    """What is wrong and what to do."""
+    look_in: timedelta
+    ambiguous: tuple[str, ...] = ()
+    """For a text in doubt: the messages that may be it. If all of them turn out to be others', it is not held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +71,8 @@ class End:
     why: str
 
 
-PutOff = Defer | GiveBack | End
-BeforeSend = Send | Defer | End
+PutOff = Defer | Hold | GiveBack | End
+BeforeSend = Send | Defer | Hold | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,8 @@ class Retry:
     why: str
     code: int | None
     counted: bool
+    account_refused: bool = False
+    """The provider refused the account and not the text, so somebody else's text goes first next time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +138,6 @@ class LookAgain:
 @dataclass(frozen=True, slots=True)
 class Resend:
     """Looked for often and long enough: it may be sent again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Likewise, but a person is to decide."""
-
-    why: str
 
 
 AfterLook = Settle | LookAgain | Resend | Hold

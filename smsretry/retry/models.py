@@ -18,25 +18,36 @@ class Claim(Value):
     """One row of `claim_due_sms_retries`: a text owed to a person, in our charge until the lease runs out."""
 
     id: UUID
+    business_id: UUID
     claim_no: int
     claimed_at: AwareDatetime = Field(description="The database's clock when the claim was taken.")
     scheduled_for: AwareDatetime
     attempt_count: int
     max_attempts: int
     rate_limit_count: int
+    account_refusal_count: int = Field(description="How often the provider refused the account when it was sent.")
     circuit_open: bool = Field(description="Sending had stopped: of the claimed rows one goes first, the probe.")
     stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
     attempt_id: UUID | None = Field(description="For a row in doubt: the attempt that may have gone out.")
     attempt_begun_at: AwareDatetime | None
     in_doubt_since: AwareDatetime | None
     reconcile_count: int
+    sent_to: str | None = Field(repr=False, description="For a row in doubt: the number that the attempt was sent to.")
+    sent_body: str | None = Field(repr=False, description="Likewise the body.")
+    sent_by: str | None = Field(repr=False, description="Likewise the sender: a messaging service or a number of ours.")
     known_sid: str | None = Field(description="The provider's name for the text, if its send log has one.")
-    send_log_status: str | None
-    expires_at: AwareDatetime
+    log_says_sent: bool = Field(description="Whether its send log says that it was sent.")
+    held: bool = Field(description="It waits for something that a person can mend.")
+    why: str | None = Field(description="What it waits for.")
+    expires_at: AwareDatetime | None = Field(description="None until the first moment it might have gone out.")
     send_log_found: bool
     customer_found: bool
     body: str | None = Field(repr=False)
+    channel: str | None = Field(description="Of its send log; anything but `sms` is not a text's.")
     phone: str | None = Field(repr=False)
+    decided_by: str | None = Field(
+        repr=False, description="A fingerprint of what a decision is made from: number, zones, hours."
+    )
     timezone: str | None
     business_timezone: str | None
     business_hours: str | None = Field(description="The business's own hours for texts: `hours.parse_week`.")
@@ -78,7 +89,7 @@ class Queued(Value):
 class Begun(Value):
     """Answer of `begin_sms_attempt`: may the request leave?
 
-    go: yes. lost: another worker has the row. changed: the customer's number is another one now. closed: `send_before`
+    go: yes. lost: another worker has the row. changed: number, zone or hours are others now. closed: `send_before`
     has come. capped: the recipient has had their texts. ended: the row is finished, and `why` says why.
     """
 
@@ -116,9 +127,16 @@ class Text(Value):
 
 
 class Sighting(Value):
-    """One message in the provider's list."""
+    """One message in the provider's list, from the sender that was asked about."""
 
     sid: str
     to: str = Field(repr=False)
     body: str = Field(repr=False)
     created_at: AwareDatetime = Field(description="To the second.")
+
+
+class Look(Value):
+    """What the provider's list had, and by how much its clock is ahead of the one the question was asked by."""
+
+    sightings: tuple[Sighting, ...]
+    clock_ahead: timedelta = timedelta(0)

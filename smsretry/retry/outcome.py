@@ -29,6 +29,8 @@ class Refusal:
     code: int | None = None
     """The provider's own code: a label to show and to store, read by nobody here."""
     level: RefusalLevel = "request"
+    certain: bool = True
+    """For kind `account`: whether one such refusal proves it. If not, it may concern this destination alone."""
     phone_status: str | None = None
     """What it says of the number for good, as `customers.phone_status`: `invalid` or `not_mobile`."""
 

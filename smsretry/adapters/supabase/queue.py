@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 from typing import Final, cast, get_args
 from uuid import UUID
 
-from smsretry.adapters.supabase.calls import SupabaseCalls, interval
+from smsretry.adapters.supabase.calls import interval
+from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.retry.decision import (
     AfterLook,
     AfterSend,
@@ -25,7 +26,7 @@ from smsretry.retry.decision import (
 from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import Begun, Claim, Finished, Queued, Recovered
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
-from smsretry.retry.policy import MAX_RECOVERIES
+from smsretry.retry.policy import LIFE
 from smsretry.words import MessageClass, OutcomeName, Reason, Reconciled
 
 _OUTCOMES: Final[dict[type[Outcome], OutcomeName]] = {
@@ -36,25 +37,28 @@ _OUTCOMES: Final[dict[type[Outcome], OutcomeName]] = {
 }
 
 
-class SupabaseQueue(SupabaseCalls):
+class SupabaseQueue(SupabaseClaims):
     """`ports.RetryQueue` over HTTP."""
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         values = {
             "stale_minutes": stale_minutes,
             "look_in": interval(next_look_delay(0)),
-            "max_recoveries": MAX_RECOVERIES,
         }
-        return self.rows(Recovered, "recover_stuck_sms_retries", values)
+        # One that cannot be read is taken back like the others; it is only not told of.
+        rows = self.each_row(Recovered, "recover_stuck_sms_retries", values)
+        if rows.foreign:
+            raise self.mismatch("recover_stuck_sms_retries", rows.foreign)
+        return rows.read
 
     def claim_due(self, limit: int) -> list[Claim]:
-        return self.rows(Claim, "claim_due_sms_retries", {"limit_count": limit})
+        return self.claims("claim_due_sms_retries", {"limit_count": limit, "begins": True})
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
-        return self.rows(Claim, "claim_doubtful_sms_retries", {"limit_count": limit})
+        return self.claims("claim_doubtful_sms_retries", {"limit_count": limit})
 
     def claim_one(self, retry_id: UUID) -> Claim | None:
-        return next(iter(self.rows(Claim, "claim_sms_retry", {"retry_id": retry_id})), None)
+        return next(iter(self.claims("claim_sms_retry", {"retry_id": retry_id})), None)
 
     def queue(
         self,
@@ -78,7 +82,10 @@ class SupabaseQueue(SupabaseCalls):
         }
         return self.row(Queued, "queue_sms_retry", values)
 
-    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, first_send: bool) -> Begun:
+    def claim_suspect(self) -> list[Claim]:
+        return self.claims("claim_suspect_sms_retry", {})
+
+    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
         values = {
             "attempt_id": attempt_id,
             "send_before": decision.send_before,
@@ -87,8 +94,13 @@ class SupabaseQueue(SupabaseCalls):
             "cap": decision.cap.texts if decision.cap else None,
             "cap_since": decision.cap.since if decision.cap else None,
             "phone": claim.phone,
+            "body": claim.body,
+            "sent_by": sent_by,
+            "decided_by": claim.decided_by,
+            "life": interval(LIFE),
         }
-        return self.row(Begun, "begin_sms_attempt", _fence(claim) | values)
+        # Whatever holds the customer may hold it for long: the row waits for the next run, and not the worker.
+        return self.row(Begun, "begin_sms_attempt", _fence(claim) | values, wait_if_busy=False)
 
     def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
         values = {"attempt_id": attempt_id, "outcome": _OUTCOMES[type(outcome)]}
@@ -98,8 +110,12 @@ class SupabaseQueue(SupabaseCalls):
         match decision:
             case Defer(until, reason, why):
                 return self.truth("defer_sms_retry", _fence(claim) | {"until": until, "reason": reason, "why": why})
+            case Hold(why, look_in):
+                told = {"why": why, "look_in": interval(look_in), "life": interval(LIFE)}
+                return self.truth("hold_sms_retry", _fence(claim) | told)
             case GiveBack():
-                return self.truth("defer_sms_retry", _fence(claim) | {"until": claim.scheduled_for})
+                back: dict[str, object] = {"until": claim.scheduled_for, "life": interval(LIFE)}
+                return self.truth("defer_sms_retry", _fence(claim) | back)
             case End(status, why):
                 return self.truth("end_sms_retry", _fence(claim) | {"final_status": status, "error": why})
 
@@ -121,9 +137,9 @@ def _after_send(claim: Claim, decision: AfterSend) -> dict[str, object]:
     match decision:
         case Complete(sid):
             return {"next_status": "completed", "twilio_sid": sid}
-        case Retry(delay, reason, why, code, counted):
+        case Retry(delay, reason, why, code, counted, account_refused):
             told = {"error": why, "error_code": code, "retry_in": interval(delay), "reason": reason}
-            return {"next_status": "pending", "counted": counted, **told}
+            return {"next_status": "pending", "counted": counted, "account_refused": account_refused, **told}
         case GiveUp(why, code, opted_out, phone_status):
             told = {"error": why, "error_code": code}
             if not (opted_out or phone_status):
@@ -142,5 +158,6 @@ def _after_look(decision: AfterLook) -> dict[str, object]:
             return {"decision": "look_failed" if failed else "look_again", "look_in": interval(after)}
         case Resend():
             return {"decision": "resend"}
-        case Hold(why):
-            return {"decision": "hold", "error": why}
+        case Hold(why, look_in, ambiguous):
+            told = {"decision": "hold", "error": why, "look_in": interval(look_in)}
+            return told | ({"ambiguous": list(ambiguous)} if ambiguous else {})

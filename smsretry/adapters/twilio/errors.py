@@ -1,8 +1,9 @@
 """Twilio's error codes, and what each means for a text.
 
-The table is `data/twilio_errors.tsv`: code, HTTP status, name, level, class, what the code says of the number, and the
-source of each row. Twilio publishes no retryability flag; the classes are ours, from Twilio's causes and solutions.
-Twilio adds codes without notice, so an unlisted one is judged by its HTTP status.
+The table is `data/twilio_errors.tsv`: code, HTTP status, name, level, class, whether one refusal of the account proves
+that it is the account and not this destination, what the code says of the number, and the source of each row. Twilio
+publishes no retryability flag; the classes are ours, from Twilio's causes and solutions. Twilio adds codes without
+notice, so an unlisted one is judged by its HTTP status.
 
 Only codes that answer a request have a `phone_status`. What concerns the account, the sender or the text says nothing
 about a number.
@@ -23,7 +24,8 @@ def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
             f"Twilio {row['code']}: {row['short_name']}",
             int(row["code"]),
             cast(RefusalLevel, row["level"]),
-            row["phone_status"] or None,
+            certain=row["certain"] != "no",
+            phone_status=row["phone_status"] or None,
         )
         for row in rows
     }
@@ -37,7 +39,8 @@ def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
     if code is not None and (known := _TABLE.get(code)):
         return known
     name = f"not in our table of errors (HTTP {http_status or 'status unknown'})"
-    return Refusal(_kind(http_status), name if code is None else f"Twilio {code}: {name}", code)
+    text = name if code is None else f"Twilio {code}: {name}"
+    return Refusal(_kind(http_status), text, code, certain=http_status != 403)
 
 
 def _kind(http_status: int | None) -> RefusalKind:

@@ -6,6 +6,8 @@ body. This client keeps the bare answer, so that `outcome.outcome_of_answer` can
 
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -25,6 +27,8 @@ class Answer:
     http_status: int
     body: str
     retry_after: str | None
+    date: datetime | None
+    """Twilio's clock when it answered, to the second."""
 
 
 class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no types
@@ -45,7 +49,10 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
             response = super().request(method, url, *args, **kwargs)
         finally:
             self._test_only_last_request = None  # it holds the credentials and the body
-        self._local.answer = Answer(response.status_code, response.text, (response.headers or {}).get("Retry-After"))
+        headers = response.headers or {}
+        self._local.answer = Answer(
+            response.status_code, response.text, headers.get("Retry-After"), _clock(headers.get("Date"))
+        )
         return response
 
     def answer(self) -> Answer | None:
@@ -57,6 +64,15 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         """Close the pooled connections."""
         if self.session is not None:
             self.session.close()
+
+
+def _clock(date: str | None) -> datetime | None:
+    """A `Date` header as an instant; None when there is none that can be read."""
+    try:
+        clock = parsedate_to_datetime(date or "")
+    except ValueError:
+        return None
+    return clock if clock.tzinfo else clock.replace(tzinfo=UTC)
 
 
 _NEVER_LEFT: Final = NotSent("Twilio could not be reached: the connection failed before the request left")

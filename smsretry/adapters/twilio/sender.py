@@ -12,10 +12,12 @@ from twilio.rest import Client
 
 from smsretry.adapters.twilio.answers import outcome_of_answer
 from smsretry.adapters.twilio.http import TwilioHttp, outcome_of_exception
-from smsretry.retry.models import Finding, Sighting, Text
+from smsretry.retry.models import Finding, Look, Sighting, Text
 from smsretry.retry.outcome import InDoubt, Outcome, Rejected
 from smsretry.settings import Settings
 
+_PAST_THE_START: Final = timedelta(hours=1)
+"""How far a list is read beyond the earliest message that matters."""
 _TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 
 
@@ -63,32 +65,30 @@ class TwilioSender:
             return InDoubt("Twilio's answer was lost")
         return outcome_of_answer(answer.http_status, answer.body, retry_after=answer.retry_after)
 
-    def look_up(self, phone: str, *, since: datetime) -> list[Sighting] | None:
-        """Messages from our sender to this number since then, newest first. None: the list could not be had.
+    @property
+    def sent_by(self) -> str:
+        """The messaging service, or the number of ours, that texts go out from now."""
+        return self._settings.twilio_messaging_service_sid or self._settings.twilio_from_number or ""
+
+    def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
+        """Messages from that sender to this number. None: the list could not be had.
 
         It asks by `To` alone: `From` misses fresh messages of a messaging service, and `DateSent` misses unsent ones
-        (twilio-java#442, twilio-oai#22). Twilio lists newest first (twilio-python#581), so paging stops at the first
-        message that is older.
+        (twilio-java#442, twilio-oai#22). Twilio lists newest first, though not always exactly (twilio-csharp#65), so
+        paging goes on well past the first message that is older.
         """
-        sightings = []
+        sightings, ahead = [], timedelta(0)
         try:
             for message in self._messages.stream(to=phone, page_size=100):
-                if message.date_created < since:
+                if (answer := self._http.answer()) and answer.date:
+                    ahead = answer.date - at
+                if message.date_created < since + min(ahead, timedelta(0)) - _PAST_THE_START:
                     break
-                if message.direction == "outbound-api" and self._is_ours(message):
-                    sightings.append(
-                        Sighting(
-                            sid=message.sid, to=message.to, body=_as_sent(message.body), created_at=message.date_created
-                        )
-                    )
+                if message.direction == "outbound-api" and sent_by in (None, *_senders(message)):
+                    sightings.append(_sighting(message))
         except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
             return None
-        return sightings
-
-    def _is_ours(self, message: Any) -> bool:
-        if service := self._settings.twilio_messaging_service_sid:
-            return bool(message.messaging_service_sid == service)
-        return bool(message.from_ == self._settings.twilio_from_number)
+        return Look(sightings=tuple(sightings), clock_ahead=ahead)
 
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender? Sends nothing."""
@@ -128,9 +128,15 @@ class TwilioSender:
         return f"refused ({reason}): check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
 
 
-def _as_sent(body: str | None) -> str:
-    """A listed body as we sent it: a trial account puts words of Twilio's before it."""
-    return (body or "").removeprefix(_TRIAL_PREFIX)
+def _senders(message: Any) -> tuple[str | None, str | None]:
+    """What a listed message says it came from; a fresh one of a messaging service may not name the number yet."""
+    return message.messaging_service_sid, message.from_
+
+
+def _sighting(message: Any) -> Sighting:
+    """A listed message, with its body as we sent it: a trial account puts words of Twilio's before it."""
+    body = (message.body or "").removeprefix(_TRIAL_PREFIX)
+    return Sighting(sid=message.sid, to=message.to, body=body, created_at=message.date_created)
 
 
 def _validity_period(valid_for: timedelta) -> int:

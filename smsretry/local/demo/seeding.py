@@ -67,7 +67,7 @@ def _die_holding_claims(stack: Stack, rows: Mapping[str, UUID]) -> None:
         held = {claim.id: claim for claim in queue.claim_due(limit=2)}
         closes = stack.now() + timedelta(hours=1)
         decision = Send(closes, closes, rule="08:00–21:00 in America/New_York, the customer's zone")
-        queue.begin(held[rows[DEAD_AFTER_BEGIN]], uuid4(), decision, first_send=False)
+        queue.begin(held[rows[DEAD_AFTER_BEGIN]], uuid4(), decision, sent_by="", first_send=False)
     stack.move_clock(_LEASE)
 
 

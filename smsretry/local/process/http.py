@@ -136,6 +136,7 @@ class _Server(uvicorn.Server):
                 ws="none",
                 loop="asyncio",
                 log_config=None,
+                date_header=False,  # the app's clock may be another one than the machine's
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             )
         )

@@ -11,8 +11,10 @@ behaviour is undocumented it takes the stricter reading, each time said beside t
 import base64
 import binascii
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,7 +25,7 @@ from starlette.routing import Route
 
 from smsretry.local.twilio import answers, resources
 from smsretry.local.twilio.faults import Fault, FaultPlan
-from smsretry.local.twilio.ledger import Ledger
+from smsretry.local.twilio.ledger import Entry, Ledger
 from smsretry.local.twilio.listing import page, select
 from smsretry.local.twilio.rules import Refusal, Senders, check_request
 
@@ -51,6 +53,10 @@ class TwilioStandin:
         self.ledger = Ledger()
         self.posts = 0
         """How many `POST Messages` arrived with valid credentials, whatever came of them."""
+        self.clock_ahead = timedelta(0)
+        """By how much Twilio's own clock, which its answers tell, is ahead of `clock`, by which the ledger is kept."""
+        self.retell: Callable[[Sequence[Entry]], Sequence[Entry]] = tuple
+        """What lists make of the messages, newest first: other bodies, or another order."""
         self._account_sid = account_sid
         self._secrets = {account_sid: auth_token, **(api_keys or {})}
         self._senders = Senders(numbers=senders, services=messaging_services)
@@ -96,7 +102,9 @@ class TwilioStandin:
                 return answers.unauthorized()
             if request.path_params.get("account_sid", self._account_sid) != self._account_sid:
                 return answers.not_found(request)
-            return await endpoint(request)
+            response = await endpoint(request)
+            response.headers["Date"] = format_datetime(self._clock() + self.clock_ahead, usegmt=True)
+            return response
 
         return guarded
 
@@ -132,7 +140,12 @@ class TwilioStandin:
             found = select(visible, request.query_params.multi_items())
         except ValueError:
             return answers.error(20001, 400, "Invalid date value")
-        return _paged(request, "messages", (resources.message(entry, self._account_sid) for entry in found))
+        told = self.retell([self._dated(entry) for entry in found])
+        return _paged(request, "messages", (resources.message(entry, self._account_sid) for entry in told))
+
+    def _dated(self, entry: Entry) -> Entry:
+        """The entry with Twilio's own time of it."""
+        return replace(entry, accepted_at=entry.accepted_at + self.clock_ahead)
 
     async def _list_numbers(self, request: Request) -> Response:
         wanted = request.query_params.get("PhoneNumber", "")  # matches a part of a number, as Twilio's does

@@ -38,8 +38,45 @@ alter table if exists public.sms_retry_queue
     add column if not exists error_code integer,
     add column if not exists message_class text not null default 'marketing',
     add column if not exists why text,
-    -- Rows that wait already get the same 48 hours, from the migration on.
-    add column if not exists expires_at timestamptz not null default (smsretry.clock() + interval '48 hours');
+    add column if not exists account_refusal_count integer not null default 0,
+    add column if not exists held_since timestamptz,
+    add column if not exists claimed_by_application boolean not null default false,
+    add column if not exists expires_at timestamptz;
+
+-- Values that no worker could read, such as infinity or an error of megabytes, and counts beyond all bounds.
+do $$
+declare
+    v_first constant timestamptz := '2000-01-01 00:00+00';
+    v_last constant timestamptz := '2100-01-01 00:00+00';
+    v_rows bigint;
+begin
+    if to_regclass('public.sms_retry_queue') is null then
+        return;
+    end if;
+    update public.sms_retry_queue q
+    set status = case when q.scheduled_for > v_last and q.status = 'pending' then 'cancelled' else q.status end,
+        last_error = left(case when q.scheduled_for > v_last and q.status = 'pending'
+                               then 'scheduled_for was beyond the year 2100' else q.last_error end, 2000),
+        scheduled_for = case when q.scheduled_for between v_first and v_last then q.scheduled_for else smsretry.clock() end,
+        created_at = case when q.created_at between v_first and v_last then q.created_at else smsretry.clock() end,
+        updated_at = case when q.updated_at between v_first and v_last then q.updated_at else smsretry.clock() end,
+        last_attempted_at = case when q.last_attempted_at between v_first and v_last then q.last_attempted_at end,
+        expires_at = case when q.expires_at between v_first and v_last then q.expires_at end,
+        attempt_count = least(greatest(q.attempt_count, 0), 1000),
+        max_attempts = least(greatest(q.max_attempts, 1), 1000)
+    where not (q.scheduled_for between v_first and v_last)
+       or not (q.created_at between v_first and v_last)
+       or not (q.updated_at between v_first and v_last)
+       or not (q.last_attempted_at between v_first and v_last)
+       or not (q.expires_at between v_first and v_last)
+       or length(q.last_error) > 2000
+       or q.attempt_count not between 0 and 1000 or q.max_attempts not between 1 and 1000;
+    get diagnostics v_rows = row_count;
+    if v_rows > 0 then
+        raise warning '% rows of sms_retry_queue had values that cannot be: times were set to now, errors cut to 2000 characters', v_rows;
+    end if;
+end
+$$;
 
 alter table if exists public.sms_retry_queue
     set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
@@ -87,7 +124,15 @@ begin
             ('sms_retry_queue_status', $c$status in ('pending', 'processing', 'completed', 'failed', 'cancelled')$c$),
             ('sms_retry_queue_message_class', $c$message_class in ('marketing', 'transactional')$c$),
             ('sms_retry_queue_reason', $c$reason in ('quiet_hours', 'twilio_error', 'rate_limit')$c$),
-            ('sms_retry_queue_attempts', $c$attempt_count >= 0 and max_attempts >= 1$c$),
+            ('sms_retry_queue_attempts', $c$attempt_count between 0 and 1000 and max_attempts between 1 and 1000$c$),
+            ('sms_retry_queue_instants', $c$
+                scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+                and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+                and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+                and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+                and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
+            ('sms_retry_queue_lengths', $c$length(last_error) <= 2000 and length(why) <= 2000$c$),
+            ('sms_retry_queue_held', $c$held_since is null or (status in ('pending', 'processing') and why is not null)$c$),
             ('sms_retry_queue_lease', $c$status <> 'processing' or claimed_at is not null$c$),
             ('sms_retry_queue_begun', $c$begun_at is null or (status = 'processing' and attempt_id is not null)$c$),
             ('sms_retry_queue_doubt', $c$in_doubt_since is null or (attempt_id is not null and status <> 'completed')$c$)

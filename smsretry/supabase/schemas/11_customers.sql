@@ -21,7 +21,8 @@ begin
 end
 $$;
 
--- For the daily cap and for an opt-out, which belong to a number: several customers may share one.
-create index if not exists customers_phone on public.customers (phone);
+-- For the daily cap and for an opt-out, which belong to a number: several customers may share one. A hash, because an
+-- ordinary index would refuse the application's rows whose phone is longer than a page of it.
+create index if not exists customers_phone on public.customers using hash (phone);
 
 grant select, update on public.customers to service_role; -- update: consent and phone_status

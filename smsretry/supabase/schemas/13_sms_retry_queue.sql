@@ -26,17 +26,31 @@ create table if not exists public.sms_retry_queue (
     reconciled_claim_no bigint,
     recover_count integer not null default 0,
     rate_limit_count integer not null default 0,
+    account_refusal_count integer not null default 0,
     error_code integer,
     message_class text not null default 'marketing',
     why text,
-    -- A row that the application inserts lives 48 hours. queue_sms_retry sets the time itself.
-    expires_at timestamptz not null default (smsretry.clock() + interval '48 hours'),
+    held_since timestamptz,
+    claimed_by_application boolean not null default false,
+    expires_at timestamptz,
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
     constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
     -- Attempts count the sends that were made. A row that may make none has no business being queued.
-    constraint sms_retry_queue_attempts check (attempt_count >= 0 and max_attempts >= 1),
+    constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
+    -- An instant that no calendar has (infinity, years BC) could be read by no worker, and would cost the other rows of
+    -- its claim theirs.
+    constraint sms_retry_queue_instants check (
+        scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
+    -- A claim's answer carries these for each of its rows.
+    constraint sms_retry_queue_lengths check (length(last_error) <= 2000 and length(why) <= 2000),
+    -- Only what waits is held.
+    constraint sms_retry_queue_held check (held_since is null or (status in ('pending', 'processing') and why is not null)),
     -- Without a lease nobody could ever take a processing row back.
     constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null),
     -- Only a claimed row is begun, and the send that was begun has an id.
@@ -56,7 +70,11 @@ comment on column public.sms_retry_queue.in_doubt_since is 'Since when it is unk
 comment on column public.sms_retry_queue.reconcile_count is 'How many looks for evidence of attempt_id found nothing.';
 comment on column public.sms_retry_queue.reconciled_claim_no is 'The last claim whose look for evidence was recorded, so that recording it twice is harmless.';
 comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower". Costs an attempt only past a cap.';
-comment on column public.sms_retry_queue.recover_count is 'How many workers died while they held this row, before its send began.';
+comment on column public.sms_retry_queue.recover_count is 'How many workers died while they held this row, before its send began or while they looked for evidence of it.';
+comment on column public.sms_retry_queue.account_refusal_count is 'How often Twilio refused the account when this text was sent. Such a text is never the one that tries whether sending works again.';
+comment on column public.sms_retry_queue.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
+comment on column public.sms_retry_queue.claimed_by_application is 'Claimed by a caller that does not begin its sends: its claim counts as a send, because it may be one.';
+comment on column public.sms_retry_queue.expires_at is 'When the text is of no more use. Null until the first moment it might have gone out: waiting for an opening does not count.';
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
 comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
 comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
@@ -70,6 +88,10 @@ create index if not exists sms_retry_queue_due
     on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is null;
 create index if not exists sms_retry_queue_in_doubt
     on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
+-- Rows under suspicion, which are claimed alone.
+create index if not exists sms_retry_queue_suspect
+    on public.sms_retry_queue (recover_count, scheduled_for)
+    where status = 'pending' and recover_count >= 2;
 -- The texts of a person, for the daily cap and for an opt-out.
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
 -- Recovery reads all claims. By id, because an index on the lease itself would cost every begin its HOT update.
@@ -96,9 +118,11 @@ create policy "Owners queue retries of their texts" on public.sms_retry_queue fo
 -- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back.
 revoke all on public.sms_retry_queue from public, anon, authenticated;
 grant select on public.sms_retry_queue to authenticated;
--- The original columns and no other: claim number and lease are not a tenant's to set.
+-- What the application needs to queue a retry, and no more: claim number, lease and the book-keeping are not a tenant's
+-- to set.
+revoke insert on public.sms_retry_queue from authenticated;
 grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
-              last_attempted_at, last_error, reason, created_at, updated_at)
+              last_error, reason)
     on public.sms_retry_queue to authenticated;
 -- History is kept: a text that is no longer wanted is cancelled, not deleted.
 revoke delete, truncate on public.sms_retry_queue from service_role;

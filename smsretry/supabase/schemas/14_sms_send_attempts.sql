@@ -14,6 +14,11 @@ create table if not exists public.sms_send_attempts (
     consent_at timestamptz,
     consent_source text,
     quiet_hours_rule text,
+    number_key bytea,
+    sent_to text,
+    sent_body text,
+    sent_by text,
+    worker_died boolean not null default false,
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -25,11 +30,23 @@ create table if not exists public.sms_send_attempts (
     -- A Twilio message belongs to one attempt.
     constraint sms_send_attempts_twilio_sid_key unique (twilio_sid),
     -- A claim sends at most once.
-    constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no)
+    constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
+    -- Number and body are kept for as long as evidence may be compared with them, and no longer.
+    constraint sms_send_attempts_private check (
+        outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null))
 );
-comment on table public.sms_send_attempts is 'Every send that was begun and what became of it. Holds no phone number and no body.';
+comment on table public.sms_send_attempts is 'Every send that was begun and what became of it.';
+comment on column public.sms_send_attempts.number_key is 'A keyed hash of business and number, by which texts to a person are counted: smsretry.number_key.';
+comment on column public.sms_send_attempts.sent_to is 'With sent_body and sent_by: what was sent, until it is known what became of it. Evidence is compared with this and never with what the rows say now.';
+comment on column public.sms_send_attempts.worker_died is 'It came into doubt because its worker died: nobody knows whether the request ever left.';
 comment on column public.sms_send_attempts.attempt_number is '1, 2, 3 … for retries; 0 for a text''s first send by send_sms.';
 comment on column public.sms_send_attempts.consent_status is 'With consent_at and consent_source: the customer''s consent as it was read when the send began.';
+
+-- The texts to a number since a moment, for the daily cap.
+create index if not exists sms_send_attempts_number
+    on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
+-- Whose message is this? Asked by every look for evidence. A hash, because what stands there may be of any length.
+create index if not exists send_logs_twilio_sid on public.send_logs using hash ((provider_message_id ->> 'twilio_sid'));
 
 alter table public.sms_send_attempts enable row level security;
 

@@ -2,17 +2,22 @@
 -- security is the caller's.
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
-       q.scheduled_for, q.last_attempted_at, q.last_error, q.reason, q.created_at, q.updated_at,
-       q.claim_no, q.claimed_at, q.expires_at,
-       q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count, q.message_class,
-       (select a.begun_at from public.sms_send_attempts a where a.id = q.attempt_id) as attempt_begun_at,
+       q.scheduled_for, q.last_attempted_at, left(q.last_error, 2000) as last_error, q.reason, q.created_at, q.updated_at,
+       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, 2000) as why,
+       q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count, q.account_refusal_count, q.message_class,
+       a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by,
        exists (select 1 from smsretry.circuit) as circuit_open,
        array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
-       l.id is not null as send_log_found, l.subject as body, l.status as send_log_status,
-       l.provider_message_id ->> 'twilio_sid' as known_sid,
-       c.id is not null as customer_found, c.phone, c.timezone, c.sms_consent_status,
-       b.timezone as business_timezone, b.sms_hours as business_hours
+       -- No more of a value than it can be: a body of megabytes would cost the other rows of the claim theirs.
+       l.id is not null as send_log_found, left(l.subject, 1601) as body, left(l.channel::text, 40) as channel,
+       coalesce(smsretry.is_sent(l), false) as log_says_sent,
+       left(l.provider_message_id ->> 'twilio_sid', 40) as known_sid,
+       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
+       left(c.sms_consent_status::text, 40) as sms_consent_status,
+       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
+       smsretry.decided_by(c, b) as decided_by
 from public.sms_retry_queue q
+left join public.sms_send_attempts a on a.id = q.attempt_id
 left join public.send_logs l on l.id = q.send_log_id
 left join public.customers c on c.id = q.customer_id
 left join public.businesses b on b.id = q.business_id;

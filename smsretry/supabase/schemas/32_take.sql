@@ -1,13 +1,14 @@
 -- Claim these rows, and return them with all that decides about them. The caller has found them pending and locked them.
 -- Their status is not asked for again: without statistics the planner would walk a partial index for it. A row in doubt
--- keeps the attempt that it is in doubt about.
-create or replace function smsretry.take(ids uuid[], at timestamptz)
+-- keeps the attempt that it is in doubt about. by_application: the claimer does not begin its sends.
+create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     update public.sms_retry_queue q
     set status = 'processing', claim_no = q.claim_no + 1, claimed_at = take.at, begun_at = null,
+        claimed_by_application = take.by_application,
         attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
     where q.id = any (take.ids);
 

@@ -6,9 +6,11 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
     set status = 'pending', scheduled_for = put_back.due, claimed_at = null, begun_at = null,
         attempt_id = put_back.retry.attempt_id, in_doubt_since = put_back.retry.in_doubt_since,
         attempt_count = put_back.retry.attempt_count, recover_count = put_back.retry.recover_count,
+        account_refusal_count = put_back.retry.account_refusal_count, held_since = put_back.retry.held_since,
+        expires_at = put_back.retry.expires_at, claimed_by_application = false,
         rate_limit_count = put_back.retry.rate_limit_count, reconcile_count = put_back.retry.reconcile_count,
         reconciled_claim_no = put_back.retry.reconciled_claim_no, reason = put_back.retry.reason,
-        why = put_back.retry.why, last_error = put_back.retry.last_error, error_code = put_back.retry.error_code,
+        why = put_back.retry.why, last_error = left(put_back.retry.last_error, 2000), error_code = put_back.retry.error_code,
         updated_at = put_back.at
     where q.id = put_back.retry.id;
 $$;

@@ -3,8 +3,8 @@
 create or replace function smsretry.complete_row(retry public.sms_retry_queue, sid text, at timestamptz)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     update public.sms_retry_queue q
-    set status = 'completed', last_error = null, error_code = null,
-        claimed_at = null, begun_at = null, attempt_id = null, in_doubt_since = null,
+    set status = 'completed', last_error = null, error_code = null, why = null, held_since = null,
+        claimed_at = null, claimed_by_application = false, begun_at = null, attempt_id = null, in_doubt_since = null,
         attempt_count = complete_row.retry.attempt_count, rate_limit_count = complete_row.retry.rate_limit_count,
         reconciled_claim_no = complete_row.retry.reconciled_claim_no, reason = complete_row.retry.reason,
         updated_at = complete_row.at

@@ -12,6 +12,12 @@ declare
     v_ids uuid[];
     v_waiting public.sms_retry_queue;
 begin
+    perform smsretry.lock_number(b.id, set_consent.phone)
+    from public.businesses b
+    where b.id = set_consent.business_id
+       or set_consent.business_id is null
+          and exists (select 1 from public.customers c where c.phone = set_consent.phone and c.business_id = b.id)
+    order by b.id;
     -- Locked in one order, so that two opt-outs of the same people wait for each other and do not deadlock.
     select array_agg(locked.id) into v_ids from (
         select c.id from public.customers c

@@ -8,16 +8,17 @@ returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
         where c.phone = cap_reached_at.phone and c.business_id = cap_reached_at.business_id
     ),
     reached (at) as (
+        -- By the number and not by the customer: a customer who is deleted and imported again is the same person.
         select coalesce(a.finished_at, a.begun_at)
-        from person p
-        join public.sms_retry_queue q on q.customer_id = p.id
-        join public.sms_send_attempts a on a.retry_id = q.id
-        where coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
+        from public.sms_send_attempts a
+        where a.number_key = smsretry.number_key(cap_reached_at.business_id, cap_reached_at.phone)
+          and coalesce(a.finished_at, a.begun_at) > cap_reached_at.since
+          and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
         union all
         select coalesce(l.updated_at, l.created_at)
         from person p
         join public.send_logs l on l.customer_id = p.id
-        where l.channel = 'sms' and smsretry.is_sent(l.provider_message_id)
+        where l.channel = 'sms' and smsretry.is_sent(l)
           and not exists (select 1 from public.sms_retry_queue q
                           join public.sms_send_attempts a on a.retry_id = q.id
                           where q.send_log_id = l.id and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt'))

@@ -2,7 +2,8 @@
 --   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed)
 -- Names of parameters are the API, here and in every function in public: PostgREST calls by name.
 -- The defaults are for the application, which may call this with send_log_id alone; the package passes its own delays. A
--- null means the default: due in one minute (the first step of the backoff), for 48 hours, as marketing. scheduled_for
+-- null means the default: due in one minute (the first step of the backoff), as marketing. expires_in null: of use for as
+-- long as the worker says, from the first moment it might have gone out. scheduled_for
 -- wins over retry_in.
 create or replace function public.queue_sms_retry(
     send_log_id uuid,
@@ -22,7 +23,8 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_due constant timestamptz := coalesce(
         queue_sms_retry.scheduled_for, v_now + coalesce(queue_sms_retry.retry_in, interval '1 minute'));
-    v_expires constant timestamptz := v_now + coalesce(queue_sms_retry.expires_in, interval '48 hours');
+    v_expires constant timestamptz := v_now + queue_sms_retry.expires_in;
+    v_error constant text := left(queue_sms_retry.error, 2000);
     v_class constant text := coalesce(queue_sms_retry.message_class, 'marketing');
     v_log public.send_logs;
 begin
@@ -47,24 +49,27 @@ begin
     if v_class not in ('marketing', 'transactional') then
         raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
     end if;
-    if smsretry.is_sent(v_log.provider_message_id) then
+    if smsretry.is_sent(v_log) then
         return query select null::uuid, 'already_sent', null::timestamptz;
         return;
     end if;
-    loop -- twice only if somebody else inserts a row for the same text at this very moment
+    perform smsretry.supersede(v_log.id, queue_sms_retry.attempt_count);
+    for v_try in 1 .. 3 loop -- again only if somebody else inserts a row for the same text at this very moment
         return query
         select q.id, 'already_queued', q.scheduled_for
         from public.sms_retry_queue q
         where q.send_log_id = v_log.id and q.status in ('pending', 'processing');
-        exit when found;
+        if found then
+            return;
+        end if;
 
         if queue_sms_retry.attempt_count >= queue_sms_retry.max_attempts then
             update public.send_logs l
             set status = 'failed', updated_at = v_now, error_message = coalesce(
-                queue_sms_retry.error, 'Gave up after ' || queue_sms_retry.attempt_count || ' attempts')
+                v_error, 'Gave up after ' || queue_sms_retry.attempt_count || ' attempts')
             where l.id = v_log.id;
             return query select null::uuid, 'attempts_exhausted', null::timestamptz;
-            exit;
+            return;
         end if;
 
         return query
@@ -73,12 +78,16 @@ begin
             scheduled_for, reason, last_error, expires_at, message_class, created_at, updated_at)
         values (
             v_log.business_id, v_log.id, v_log.customer_id, 'pending', queue_sms_retry.attempt_count,
-            queue_sms_retry.max_attempts, v_due, queue_sms_retry.reason, queue_sms_retry.error, v_expires, v_class,
+            queue_sms_retry.max_attempts, v_due, queue_sms_retry.reason, v_error, v_expires, v_class,
             v_now, v_now)
         on conflict (send_log_id) where status in ('pending', 'processing') do nothing
         returning id, 'queued', sms_retry_queue.scheduled_for;
-        exit when found;
+        if found then
+            return;
+        end if;
     end loop;
+    raise exception 'The row for send log % was not kept', v_log.id
+        using errcode = 'SR409', hint = 'A trigger on sms_retry_queue swallows inserts: look at the triggers that are not smsretry''s.';
 end
 $$;
 

@@ -1,7 +1,10 @@
 -- Take up to limit_count due rows, business by business in turns: each one's first due row, then each one's second.
 -- limit_count is clamped to 500, because PostgREST truncates answers at 1000. Rows in doubt are not taken: the caller
--- sends what it gets. claimed_at in the answer is the database's clock.
-create or replace function public.claim_due_sms_retries(limit_count integer default 50)
+-- sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry. claimed_at in the answer is the database's
+-- clock.
+-- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
+-- its is a send that may have been made, and comes into doubt when the processor dies.
+create or replace function public.claim_due_sms_retries(limit_count integer default 50, begins boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- A generic plan does not know the limit, expects thousands of candidates, and would read the whole queue to join them.
@@ -31,7 +34,7 @@ begin
         cross join lateral (
             select q.id, q.scheduled_for from public.sms_retry_queue q
             where q.status = 'pending' and q.in_doubt_since is null
-              and q.business_id = b.id and q.scheduled_for <= v_now
+              and q.business_id = b.id and q.scheduled_for <= v_now and q.recover_count < 2
             order by q.scheduled_for, q.id
             limit 2 * v_limit
         ) d
@@ -50,7 +53,7 @@ begin
     )
     select array_agg(d.id) into v_ids from due d;
 
-    return query select * from smsretry.take(v_ids, v_now);
+    return query select * from smsretry.take(v_ids, v_now, begins is not true);
 end
 $$;
 

@@ -2,12 +2,14 @@
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go
 --     | lost     another worker has the row
---     | changed  phone is no longer the customer's number
+--     | changed  the customer's number, a zone or the business's hours are no longer what the decision was made from, or
+--                the customer or the send log is gone: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | ended    the row is finished, and why says for what reason
 -- The cap's span is the caller's choice: a moment 24 hours ago, or the start of a calendar day. decided_at is the
--- database's clock.
+-- database's clock. What is sent (phone, body, sent_by) is kept until it is known what became of it. life: how long the
+-- text is of use, if this is the first moment it might go out.
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -17,16 +19,24 @@ create or replace function public.begin_sms_attempt(
     first_send boolean default false,
     cap integer default null,
     cap_since timestamptz default null,
-    phone text default null
+    phone text default null,
+    body text default null,
+    sent_by text default null,
+    decided_by text default null,
+    life interval default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- Somebody else's long transaction may hold the customer locked. Then this text waits, and not the worker.
+set lock_timeout = '2s' as $$
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
     v_customer public.customers;
-    v_sent boolean;
+    v_business public.businesses;
+    v_log public.send_logs;
+    v_key bytea;
     v_refusal text;
     v_reached_at timestamptz;
 begin
@@ -37,8 +47,11 @@ begin
     if begin_sms_attempt.cap is not null and begin_sms_attempt.cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
+    -- One at a time to a number, capped or not, or two texts would each be counted without the other.
+    perform smsretry.lock_number(q.business_id, begin_sms_attempt.phone)
+    from public.sms_retry_queue q where q.id = begin_sms_attempt.retry_id;
     v_row := smsretry.held(begin_sms_attempt.retry_id, begin_sms_attempt.claim_no);
-    v_now := smsretry.clock(); -- after the lock: waiting for it took time
+    v_now := smsretry.clock(); -- after the locks: waiting for them took time
     if v_row.id is null or v_row.in_doubt_since is not null
         or v_row.begun_at is not null and v_row.attempt_id <> begin_sms_attempt.attempt_id then
         return query select 'lost', null::text, v_now, null::timestamptz;
@@ -51,21 +64,28 @@ begin
 
     -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
     select * into v_customer from public.customers c where c.id = v_row.customer_id for share;
-    if v_customer.phone is not null then
-        -- One at a time to a number, capped or not, or two texts would each be counted without the other.
-        perform pg_advisory_xact_lock(hashtextextended(v_row.business_id::text || v_customer.phone, 0));
+    if begin_sms_attempt.phone is null then
+        perform smsretry.lock_number(v_row.business_id, v_customer.phone);
     end if;
+    v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
+    select * into v_business from public.businesses b where b.id = v_row.business_id;
     if begin_sms_attempt.cap is not null then
         v_reached_at := smsretry.cap_reached_at(
             v_row.business_id, v_customer.phone, begin_sms_attempt.cap, begin_sms_attempt.cap_since);
     end if;
     v_now := smsretry.clock(); -- after these locks, too
-    select smsretry.is_sent(l.provider_message_id) into v_sent from public.send_logs l where l.id = v_row.send_log_id;
+    select * into v_log from public.send_logs l where l.id = v_row.send_log_id;
+    if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
+        return query select 'changed', null::text, v_now, null::timestamptz; -- deleted: the next decision says so
+        return;
+    end if;
     v_refusal := case
-        when v_sent then 'Already sent'
+        when smsretry.is_sent(v_log) then 'Already sent'
         when v_customer.sms_consent_status = 'opted_out' then 'Customer opted out'
         when v_customer.sms_consent_status is distinct from 'opted_in'
-            then 'Customer opted out (consent is ' || coalesce(v_customer.sms_consent_status, 'missing') || ')'
+            then 'Customer opted out (consent is ' || coalesce(v_customer.sms_consent_status::text, 'missing') || ')'
+        when exists (select 1 from smsretry.suppressions s where s.number_key = v_key)
+            then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
         when v_row.expires_at <= v_now then 'Expired before it could be sent'
     end;
     if v_refusal is not null then
@@ -77,7 +97,8 @@ begin
         return query select 'closed', null::text, v_now, null::timestamptz;
         return;
     end if;
-    if v_customer.phone is distinct from coalesce(begin_sms_attempt.phone, v_customer.phone) then
+    if v_customer.phone is distinct from coalesce(begin_sms_attempt.phone, v_customer.phone)
+        or smsretry.decided_by(v_customer, v_business) <> begin_sms_attempt.decided_by then
         return query select 'changed', null::text, v_now, null::timestamptz;
         return;
     end if;
@@ -87,13 +108,17 @@ begin
     end if;
 
     insert into public.sms_send_attempts (
-        id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule)
+        id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
+        number_key, sent_to, sent_body, sent_by)
     values (begin_sms_attempt.attempt_id, v_row.id,
             case when begin_sms_attempt.first_send then 0 else v_row.attempt_count + 1 end,
             v_row.claim_no, v_now, v_customer.sms_consent_status, v_customer.sms_consent_at,
-            v_customer.sms_consent_source, begin_sms_attempt.quiet_hours_rule);
+            v_customer.sms_consent_source, begin_sms_attempt.quiet_hours_rule,
+            v_key, v_customer.phone, coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by);
     update public.sms_retry_queue q
-    set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null, updated_at = v_now
+    set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null,
+        held_since = null, recover_count = 0, claimed_by_application = false,
+        expires_at = coalesce(q.expires_at, v_now + begin_sms_attempt.life), updated_at = v_now
     where q.id = v_row.id;
     return query select 'go', null::text, v_now, null::timestamptz;
 end

@@ -18,7 +18,8 @@ create or replace function public.finish_sms_attempt(
     counted boolean default true,
     phone text default null,
     opted_out boolean default false,
-    phone_status text default null
+    phone_status text default null,
+    account_refused boolean default false
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -44,6 +45,10 @@ begin
         raise exception 'error is missing: a text that did not go out needs a reason' using errcode = 'SR422';
     end if;
 
+    if finish_sms_attempt.opted_out then
+        perform smsretry.lock_number(q.business_id, finish_sms_attempt.phone)
+        from public.sms_retry_queue q where q.id = finish_sms_attempt.retry_id;
+    end if;
     v_row := smsretry.held(finish_sms_attempt.retry_id, finish_sms_attempt.claim_no);
     v_now := smsretry.clock();
     v_applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = finish_sms_attempt.attempt_id, false);
@@ -51,7 +56,8 @@ begin
     if v_applied then
         update public.sms_send_attempts a
         set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
-            twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by
+            twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
+            sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
         where a.id = finish_sms_attempt.attempt_id
         returning a.attempt_number into v_number;
 
@@ -61,6 +67,9 @@ begin
         v_row.reason := coalesce(finish_sms_attempt.reason, v_row.reason);
         if finish_sms_attempt.reason = 'rate_limit' then
             v_row.rate_limit_count := v_row.rate_limit_count + 1;
+        end if;
+        if finish_sms_attempt.account_refused then
+            v_row.account_refusal_count := v_row.account_refusal_count + 1;
         end if;
         case finish_sms_attempt.next_status
             when 'completed' then

@@ -1,7 +1,9 @@
 -- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
+-- life: how long the text is of use, if it might have gone out now for the first time.
 -- May be repeated.
 create or replace function public.defer_sms_retry(
-    retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null
+    retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
+    life interval default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -14,7 +16,9 @@ begin
     v_row := smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
     if v_row.id is not null and v_row.begun_at is null then
         v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
-        v_row.why := defer_sms_retry.why;
+        v_row.why := left(defer_sms_retry.why, 2000);
+        v_row.held_since := null;
+        v_row.expires_at := coalesce(v_row.expires_at, smsretry.clock() + defer_sms_retry.life);
         perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());
         return true;
     end if;

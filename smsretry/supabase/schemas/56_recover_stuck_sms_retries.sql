@@ -1,11 +1,12 @@
 -- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now.
---   begun: the text may have gone out, so the row is in doubt, and the attempt counts
---   in doubt: still so
---   neither: pending again at no cost, max_recoveries times; after that the row fails
--- A row in doubt is looked at again look_in from now.
--- The defaults are for the application, which calls this with stale_minutes alone; the package passes what it means.
+--   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
+--   in doubt: still so; after the second time it is claimed alone
+--   neither: pending again at no cost, however often; after the second time it is claimed alone, and ever less often
+-- None is given up here: a text that was never tried is never failed before it expires.
+-- A row in doubt is looked at again look_in from now. The defaults are for the application, which calls this with
+-- stale_minutes alone; the package passes what it means.
 create or replace function public.recover_stuck_sms_retries(
-    stale_minutes integer default 10, look_in interval default '1 minute', max_recoveries integer default 5
+    stale_minutes integer default 10, look_in interval default '1 minute'
 )
 returns setof public.sms_retry_queue
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -18,8 +19,8 @@ begin
         raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
             using errcode = 'SR422', hint = 'It must outlast the slowest send, or live workers lose their claims.';
     end if;
-    if look_in is null or max_recoveries is null then
-        raise exception 'look_in and max_recoveries must not be null' using errcode = 'SR422';
+    if look_in is null then
+        raise exception 'look_in must not be null' using errcode = 'SR422';
     end if;
     for v_stale in
         select * from public.sms_retry_queue q
@@ -30,9 +31,15 @@ begin
         for update skip locked
     loop
         begin
+            -- Nobody can have texted a customer without a number.
+            if v_stale.claimed_by_application and v_stale.begun_at is null and v_stale.in_doubt_since is null
+                and not exists (select 1 from public.customers c
+                                where c.id = v_stale.customer_id and coalesce(btrim(c.phone), '') = '') then
+                v_stale := smsretry.begin_for_application(v_stale);
+            end if;
             if v_stale.begun_at is not null then
                 update public.sms_send_attempts a
-                set finished_at = v_now, outcome = 'in_doubt'
+                set finished_at = v_now, outcome = 'in_doubt', worker_died = true
                 where a.id = v_stale.attempt_id and a.finished_at is null;
                 v_stale.in_doubt_since := v_now;
                 v_stale.attempt_count := greatest(v_stale.attempt_count, coalesce(
@@ -43,14 +50,19 @@ begin
             elsif v_stale.in_doubt_since is not null then
                 -- Its worker died while it looked for evidence. Not limited: to give the row up would call a text failed
                 -- that may have been read.
+                v_stale.recover_count := v_stale.recover_count + 1; -- its looks may be what kills the workers
                 perform smsretry.put_back(v_stale, v_now + look_in, v_now);
-            elsif v_stale.recover_count >= max_recoveries then
-                perform smsretry.close_row(
-                    v_stale, 'failed', 'Gave up: ' || v_stale.recover_count + 1 || ' workers died while they held this row',
-                    null, v_now);
             else
                 v_stale.recover_count := v_stale.recover_count + 1;
-                perform smsretry.put_back(v_stale, v_stale.scheduled_for, v_now);
+                if v_stale.recover_count >= 2 then
+                    v_stale.why := 'Its worker died ' || v_stale.recover_count
+                        || ' times before the send began: it is claimed alone from now on';
+                end if;
+                perform smsretry.put_back(
+                    v_stale,
+                    case when v_stale.recover_count < 2 then v_stale.scheduled_for
+                         else v_now + make_interval(mins => least(v_stale.recover_count - 2, 15)) end,
+                    v_now);
             end if;
             return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
         exception when others then

@@ -1,5 +1,5 @@
 -- Take up to limit_count rows in doubt whose next look has come (clamped to 500), to look for evidence of what became of
--- their attempt.
+-- their attempt. Rows under suspicion are not taken: claim_suspect_sms_retry.
 create or replace function public.claim_doubtful_sms_retries(limit_count integer default 50)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -10,7 +10,7 @@ declare
 begin
     with due as materialized (
         select q.id from public.sms_retry_queue q
-        where q.status = 'pending' and q.in_doubt_since is not null and q.scheduled_for <= v_now
+        where q.status = 'pending' and q.in_doubt_since is not null and q.scheduled_for <= v_now and q.recover_count < 2
         order by q.scheduled_for, q.id
         limit least(greatest(coalesce(limit_count, 50), 0), 500)
         for update skip locked

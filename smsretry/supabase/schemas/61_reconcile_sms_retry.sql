@@ -3,10 +3,11 @@
 --           | look_again   it was not found; the next look is look_in from now
 --           | look_failed  the look itself failed, which proves nothing; the next one is look_in from now
 --           | resend       it was not found for long enough: send it again
---           | hold         likewise, but a person is to decide (error says so)
+--           | hold         a person is to decide, and error says about what; looked at again look_in from now. ambiguous:
+--                          the messages that may be the text. Past its expiry, the row fails with that error.
 --   answer: applied
 --         | lost       the claim was lost
---         | sid_taken  another attempt has that SID: look at the next message
+--         | sid_taken  another text has that SID, or all that are ambiguous: look at the next message
 --         | wait       a send to the same number has no answer yet. A message found now may be that one's, and to take it
 --                      would lose a text.
 create or replace function public.reconcile_sms_retry(
@@ -16,7 +17,8 @@ create or replace function public.reconcile_sms_retry(
     twilio_sid text default null,
     settled_by text default 'reconcile',
     look_in interval default null,
-    error text default null
+    error text default null,
+    ambiguous text[] default null
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -25,9 +27,9 @@ declare
     v_now timestamptz;
 begin
     if (reconcile_sms_retry.decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
-        or reconcile_sms_retry.decision in ('look_again', 'look_failed') and reconcile_sms_retry.look_in is null
+        or reconcile_sms_retry.decision in ('look_again', 'look_failed', 'hold') and reconcile_sms_retry.look_in is null
         or reconcile_sms_retry.decision = 'hold' and reconcile_sms_retry.error is null then
-        raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error)'
+        raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
             using errcode = 'SR422';
     end if;
     v_row := smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
@@ -39,36 +41,39 @@ begin
             then 'applied' else 'lost' end;
     end if;
     -- In this order: an answer that comes between the two checks is then seen as a taken SID, and never missed by both.
-    if reconcile_sms_retry.twilio_sid is not null and exists (
+    if (reconcile_sms_retry.twilio_sid is not null or reconcile_sms_retry.ambiguous is not null) and exists (
         select 1 from public.sms_retry_queue q
-        join public.customers theirs on theirs.id = q.customer_id
-        join public.customers ours on ours.id = v_row.customer_id and ours.phone = theirs.phone
+        join public.sms_send_attempts theirs on theirs.id = q.attempt_id
+        join public.sms_send_attempts ours on ours.id = v_row.attempt_id and ours.sent_to = theirs.sent_to
         where q.status = 'processing' and q.begun_at is not null and q.id <> v_row.id) then
         return 'wait';
     end if;
-    if exists (select 1 from public.sms_send_attempts a
-               where a.twilio_sid = reconcile_sms_retry.twilio_sid and a.id <> v_row.attempt_id) then
+    if smsretry.is_anothers(reconcile_sms_retry.twilio_sid, v_row.attempt_id, v_row.send_log_id)
+        or not exists (select 1 from unnest(reconcile_sms_retry.ambiguous) as m (sid)
+                       where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id))
+           and reconcile_sms_retry.ambiguous is not null then
         return 'sid_taken';
     end if;
 
     v_row.reconciled_claim_no := reconcile_sms_retry.claim_no;
+    v_row.recover_count := 0;
     case reconcile_sms_retry.decision
         when 'accepted' then
             update public.sms_send_attempts a
             set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
-                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null
+                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null
             where a.id = v_row.attempt_id;
             perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
         when 'hold' then
-            perform smsretry.close_row(v_row, 'failed', reconcile_sms_retry.error, null, v_now);
+            if v_row.expires_at <= v_now then
+                perform smsretry.close_row(v_row, 'failed', reconcile_sms_retry.error, null, v_now);
+            else
+                v_row.why := left(reconcile_sms_retry.error, 2000);
+                v_row.held_since := coalesce(v_row.held_since, v_now);
+                perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
+            end if;
         when 'resend' then
-            update public.sms_send_attempts a
-            set outcome = 'not_sent', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by
-            where a.id = v_row.attempt_id;
-            v_row.attempt_id := null;
-            v_row.in_doubt_since := null;
-            v_row.reconcile_count := 0;
-            perform smsretry.put_back(v_row, v_now, v_now);
+            perform smsretry.resend(v_row, reconcile_sms_retry.settled_by, v_now);
         else
             if reconcile_sms_retry.decision = 'look_again' then
                 v_row.reconcile_count := v_row.reconcile_count + 1;

@@ -26,13 +26,12 @@ begin
     if v_attempt.outcome = 'accepted' and v_attempt.twilio_sid is not null then
         return 'already_settled';
     end if;
-    if exists (select 1 from public.sms_send_attempts a
-               where a.twilio_sid = settle_sms_attempt.twilio_sid and a.id <> v_attempt.id) then
-        raise exception 'SID % belongs to another attempt', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+    if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
+        raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
     end if;
     update public.sms_send_attempts a
     set outcome = 'accepted', finished_at = v_now, settled_by = settle_sms_attempt.settled_by,
-        twilio_sid = settle_sms_attempt.twilio_sid, error_code = null
+        twilio_sid = settle_sms_attempt.twilio_sid, error_code = null, sent_to = null, sent_body = null
     where a.id = v_attempt.id;
 
     if v_row.status in ('pending', 'processing') and (v_row.begun_at is null or v_row.attempt_id = v_attempt.id) then
@@ -42,7 +41,7 @@ begin
     update public.send_logs l
     set status = 'sent', error_message = null, updated_at = v_now,
         provider_message_id = jsonb_build_object('twilio_sid', settle_sms_attempt.twilio_sid)
-    where l.id = v_row.send_log_id and not smsretry.is_sent(l.provider_message_id);
+    where l.id = v_row.send_log_id and (l.provider_message_id ? 'twilio_sid') is not true;
     return 'recorded';
 end
 $$;

@@ -1,0 +1,55 @@
+"""How rows are claimed: each is read by itself, and one that cannot be read is put aside while the others go on."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from smsretry.adapters.supabase.calls import SupabaseCalls, interval
+from smsretry.adapters.supabase.rows import Unreadable
+from smsretry.errors import QueueError
+from smsretry.retry.doubt import DOUBT_HELD_LOOK
+from smsretry.retry.models import Claim
+
+_FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
+"""Columns of a claim, and the parameters that name it."""
+
+
+class SupabaseClaims(SupabaseCalls):
+    """The calls that claim."""
+
+    def claims(self, function: str, values: Mapping[str, object]) -> list[Claim]:
+        """Call a function that claims rows, and return those that can be read.
+
+        Raises:
+            QueueMismatch: columns are missing. Code and database are of different versions then, which is no row's
+                fault, so all claims are given back.
+        """
+        rows = self.each_row(Claim, function, values)
+        if rows.foreign:
+            for row in rows.given:
+                self._give_back(row)
+            raise self.mismatch(function, rows.foreign)
+        for unreadable in rows.unreadable:
+            self._put_aside(unreadable)
+        return rows.read
+
+    def _put_aside(self, unreadable: Unreadable) -> None:
+        fence = _fence(unreadable.row)
+        with suppress(QueueError):  # then recovery takes it back, and later on it is claimed alone
+            if unreadable.row["in_doubt_since"] is None:
+                self.truth("end_sms_retry", fence | {"final_status": "failed", "error": unreadable.why})
+            else:  # It may have gone out: nobody may call it failed but a person.
+                why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry resolve` whether it went out"
+                held = {"decision": "hold", "error": why, "look_in": interval(DOUBT_HELD_LOOK)}
+                self.repeated("reconcile_sms_retry", fence | held)
+
+    def _give_back(self, row: Mapping[str, Any]) -> None:
+        until = row.get("scheduled_for") or row.get("claimed_at")
+        if until is None or not row.keys() >= _FENCE.keys():
+            return  # recovery takes it back
+        with suppress(QueueError):  # likewise
+            self.truth("defer_sms_retry", _fence(row) | {"until": until, "why": row.get("why")})
+
+
+def _fence(row: Mapping[str, Any]) -> dict[str, object]:
+    return {parameter: row[column] for column, parameter in _FENCE.items()}

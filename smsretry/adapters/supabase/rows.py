@@ -1,0 +1,53 @@
+"""The rows of an answer, each read by itself: a value that no worker can read costs its own row and no other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+_Row = TypeVar("_Row", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A row with the expected columns, and in some of them a value that cannot be read."""
+
+    row: Mapping[str, Any] = field(repr=False)
+    columns: tuple[str, ...]
+
+    @property
+    def why(self) -> str:
+        """For people. It quotes no value, because a value may be a customer's."""
+        return f"Row cannot be read: columns {', '.join(self.columns)}"
+
+
+@dataclass(slots=True)
+class Rows(Generic[_Row]):
+    """What an answer held."""
+
+    given: list[Mapping[str, Any]]
+    read: list[_Row] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    foreign: set[str] = field(default_factory=set)
+    """Columns that are missing, or hold another kind of JSON than this version expects: no fault of any row."""
+
+
+def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
+    """Read each row of an answer by itself. Raises nothing."""
+    rows = Rows[_Row](answer)
+    for row in answer:
+        try:
+            rows.read.append(kind.model_validate(row))
+        except ValidationError as error:
+            problems = {str(problem["loc"][0]): problem["type"] for problem in error.errors(include_input=False)}
+            foreign = {column for column, problem in problems.items() if _is_foreign(problem)}
+            rows.foreign |= foreign
+            if not foreign:
+                rows.unreadable.append(Unreadable(row, tuple(sorted(problems))))
+    return rows
+
+
+def _is_foreign(problem: str) -> bool:
+    """Whether pydantic's kind of problem is about the column itself: `missing`, `int_type`, `datetime_type` …"""
+    return problem == "missing" or problem.endswith("_type")

@@ -1,0 +1,75 @@
+"""How a text enters: queued for a retry, or sent for the first time and seen through."""
+
+from datetime import datetime
+from uuid import UUID
+
+from smsretry.errors import InputError
+from smsretry.pipeline import process_sms_retry_item
+from smsretry.ports import RetryQueue, Sender
+from smsretry.retry.backoff import next_retry_delay
+from smsretry.retry.models import ItemResult, Queued
+from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.words import MessageClass, Reason
+
+
+def queue_sms_retry(
+    send_log_id: UUID,
+    reason: Reason | None,
+    attempt_count: int = 0,
+    scheduled_for: datetime | None = None,
+    error: str | None = None,
+    *,
+    queue: RetryQueue,
+    message_class: MessageClass = "marketing",
+) -> Queued:
+    """Queue a retry for a text whose send failed for a moment or may not go out now.
+
+    A text has one live row: queueing it again returns that one (`already_queued`). Past the last attempt its send
+    log is marked failed (`attempts_exhausted`). `error` is stored: no phone numbers in it.
+
+    Args:
+        attempt_count: retries already made; decides the delay (1, 5, 15 minutes) when `scheduled_for` is not given.
+        message_class: `transactional` for what the customer asked for (a code, a receipt): no state's rule binds it.
+
+    Raises:
+        InputError: there is no such send log, or it is no text to a customer.
+        QueueError: the database could not be asked.
+    """
+    return queue.queue(
+        send_log_id,
+        reason=reason,
+        attempt_count=attempt_count,
+        scheduled_for=scheduled_for,
+        retry_in=next_retry_delay(attempt_count),
+        error=error,
+        message_class=message_class,
+    )
+
+
+def send_sms(
+    send_log_id: UUID,
+    *,
+    queue: RetryQueue,
+    sender: Sender,
+    profile: Profile = DEFAULT,
+    message_class: MessageClass = "marketing",
+) -> ItemResult:
+    """Send a text for the first time, with the checks of every retry, and see it through if it does not go out now.
+
+    The text gets its queue row before anything is sent, so a crash in the middle loses and doubles nothing. In quiet
+    hours it waits for the opening; after a passing failure it is retried in 1, 5 and 15 minutes; this first send
+    does not count as one of the retries.
+
+    Raises:
+        InputError: there is no such send log, it is no text to a customer, or it is already sent.
+        QueueError: the database could not be asked.
+    """
+    queued = queue_sms_retry(send_log_id, None, queue=queue, message_class=message_class)
+    if queued.retry_id is None:
+        raise InputError(f"Send log {send_log_id} was already sent: insert a new send log for a new text")
+    claim = queue.claim_one(queued.retry_id) if queued.result == "queued" else None
+    if claim is None:
+        return ItemResult(
+            retry_id=queued.retry_id, fate="Deferred", detail="Already in the queue", next_at=queued.due_at
+        )
+    return process_sms_retry_item(claim, queue=queue, sender=sender, profile=profile, first_send=True)

@@ -1,0 +1,26 @@
+-- An attempt in doubt is taken never to have reached Twilio, and its text is sent again. If its worker died, it costs no
+-- attempt: nobody knows that the request ever left. The caller holds the row locked.
+create or replace function smsretry.resend(retry public.sms_retry_queue, settled_by text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_attempt public.sms_send_attempts;
+begin
+    update public.sms_send_attempts a
+    set outcome = 'not_sent', finished_at = resend.at, settled_by = resend.settled_by, sent_to = null, sent_body = null
+    where a.id = resend.retry.attempt_id
+    returning * into v_attempt;
+    if v_attempt.worker_died then
+        retry.attempt_count := least(retry.attempt_count, greatest(v_attempt.attempt_number - 1, 0));
+    end if;
+    retry.attempt_id := null;
+    retry.in_doubt_since := null;
+    retry.reconcile_count := 0;
+    retry.held_since := null;
+    retry.why := null;
+    perform smsretry.put_back(retry, resend.at, resend.at);
+end
+$$;
+
+revoke all on function smsretry.resend from public, anon, authenticated;
+grant execute on function smsretry.resend to service_role;

@@ -1,0 +1,33 @@
+-- Put a claimed row back to pending because of something that a person can mend (why says what), to be looked at again
+-- look_in from now. Costs no attempt. False: the claim was lost. May be repeated.
+-- life: how long the text is of use, if it might have gone out now for the first time.
+create or replace function public.hold_sms_retry(
+    retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+begin
+    if hold_sms_retry.why is null or hold_sms_retry.look_in is null then
+        raise exception 'why and look_in must be given: a held row says what it waits for' using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(hold_sms_retry.retry_id, hold_sms_retry.claim_no);
+    v_now := smsretry.clock();
+    if v_row.id is not null and v_row.begun_at is null then
+        v_row.why := left(hold_sms_retry.why, 2000);
+        v_row.held_since := coalesce(v_row.held_since, v_now);
+        v_row.expires_at := coalesce(v_row.expires_at, v_now + hold_sms_retry.life);
+        perform smsretry.put_back(v_row, v_now + hold_sms_retry.look_in, v_now);
+        return true;
+    end if;
+    return exists ( -- the answer to the same call was lost on its way
+        select 1 from public.sms_retry_queue q
+        where q.id = hold_sms_retry.retry_id and q.status = 'pending'
+          and q.claim_no = hold_sms_retry.claim_no and q.held_since is not null);
+end
+$$;
+
+revoke all on function public.hold_sms_retry from public, anon, authenticated;
+grant execute on function public.hold_sms_retry to service_role;
