@@ -23,6 +23,8 @@ OPENING: Final = datetime.fromisoformat("2027-01-13T13:00:00+00:00")
 """08:00 in New York, the next day."""
 PHONE: Final = "+12125550123"
 BODY: Final = "Hi Ann, thanks for visiting Maple Street Dental."
+SENDER: Final = "MG" + "0" * 32
+"""The messaging service that texts go out from."""
 SID: Final = "SM" + "0123456789abcdef" * 2
 AT_ONCE: Final = Profile(opening_spread=timedelta(0))
 """Everything that waits for an opening is due at it."""
@@ -32,24 +34,33 @@ def claim_with(**changes: Any) -> Claim:
     """A claim that may be sent at noon in New York, with the given fields changed."""
     row: dict[str, Any] = {
         "id": UUID(int=1),
+        "business_id": UUID(int=9),
         "claim_no": 7,
         "claimed_at": NOON,
         "scheduled_for": NOON - timedelta(minutes=1),
         "attempt_count": 0,
         "max_attempts": 3,
         "rate_limit_count": 0,
+        "account_refusal_count": 0,
         "circuit_open": False,
         "attempt_id": None,
         "attempt_begun_at": None,
         "in_doubt_since": None,
         "reconcile_count": 0,
+        "sent_to": None,
+        "sent_body": None,
+        "sent_by": None,
         "known_sid": None,
-        "send_log_status": "pending",
+        "log_says_sent": False,
+        "held": False,
+        "why": None,
         "expires_at": NOON + timedelta(days=3),
         "send_log_found": True,
         "customer_found": True,
         "body": BODY,
+        "channel": "sms",
         "phone": PHONE,
+        "decided_by": None,
         "timezone": "America/New_York",
         "business_timezone": "America/New_York",
         "business_hours": None,
@@ -126,11 +137,13 @@ def run(queue: RetryQueue, sender: Sender, profile: Profile = DEFAULT) -> list[s
     return fates_of(run_over(queue, sender, profile))
 
 
-def begin(queue: RetryQueue, claim: Claim, attempt_id: UUID | None = None, *, cap: int | None = None) -> Begun:
+def begin(
+    queue: RetryQueue, claim: Claim, attempt_id: UUID | None = None, *, cap: int | None = None, sent_by: str = SENDER
+) -> Begun:
     """Let a send begin. The window stays open for an hour after the claim, and a cap counts the day before it."""
     at = claim.claimed_at
     decision = send(at + timedelta(hours=1), cap=Cap(cap, since=at - timedelta(hours=24)) if cap else None)
-    return queue.begin(claim, attempt_id or uuid4(), decision, first_send=False)
+    return queue.begin(claim, attempt_id or uuid4(), decision, sent_by=sent_by, first_send=False)
 
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:

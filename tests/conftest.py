@@ -35,7 +35,7 @@ _EMPTY = """
 do $$
 begin
     if pg_relation_size('sms_retry_queue') + pg_relation_size('send_logs') > 1000000 then
-        truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts;
+        truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts, smsretry.suppressions;
     else
         delete from sms_send_attempts;
         delete from sms_retry_queue;
@@ -45,6 +45,7 @@ begin
     end if;
     delete from smsretry.circuit;
     delete from smsretry.stopped_states;
+    delete from smsretry.suppressions;
 end
 $$
 """

@@ -30,14 +30,14 @@ def states_by_name(prefect: Prefect, flow_run_id: str, expected: int) -> Counter
 def test_a_run_shows_what_became_of_each_text_and_its_numbers(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
 ) -> None:
-    """Task runs are named by row and end in a state named by the outcome; the flow run's message counts them (B9)."""
+    """Task runs are named by row and end in a state named by the outcome; the flow run's message counts them."""
     rows = {
         "Sent": [business.due_text(), business.due_text()],
         "Deferred": [business.due_text(timezone="Pacific/Honolulu")],
         "RetryScheduled": [business.due_text(phone="+12125550161")],
         "InDoubt": [business.due_text(phone="+12125550162")],
         "Failed": [business.due_text(phone="+15005550001"), business.due_text(phone=None)],
-        "Cancelled": [business.due_text(consent="opted_out")],
+        "Cancelled": [business.due_text(consent="opted_out", phone="+12125550163")],
     }
     stack.twilio.fail(JsonError(14107, http_status=400), to="+12125550161")
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
@@ -65,7 +65,7 @@ def test_what_a_dead_worker_left_is_recovered_first(stack: Stack, business: Busi
     """And sent by the same run."""
     row = business.due_text()
     with stack.connect() as connection:
-        connection.execute("select * from claim_due_sms_retries(10)")
+        connection.execute("select * from claim_due_sms_retries(10, begins => true)")
     stack.move_clock(timedelta(minutes=11))
     run, _ = flow.run()
     assert run["state"]["message"].startswith("recovered 1, claimed 1: sent 1 in ")
@@ -75,7 +75,7 @@ def test_what_a_dead_worker_left_is_recovered_first(stack: Stack, business: Busi
 def test_a_row_whose_processing_goes_wrong_fails_the_run_and_stops_no_other(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
 ) -> None:
-    """Here the database refuses to write one row's result; the run is red and says so (B8)."""
+    """Here the database refuses to write one row's result; the run is red and says so."""
     bad, good = business.due_text(), [business.due_text() for _ in range(3)]
     business.connection.execute(
         sql.SQL("alter table sms_retry_queue add constraint jam check (id <> {} or status <> 'completed')").format(bad)

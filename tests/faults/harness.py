@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.entry import queue_sms_retry
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import (
     AcceptThenDrop,
@@ -29,7 +30,6 @@ from smsretry.local.twilio.faults import (
     ListError,
     ListLag,
 )
-from smsretry.pipeline import queue_sms_retry
 from tests.builders import NOON
 from tests.faults.crew import Crew
 from tests.faults.orders import KILL_POINTS, Order, StallPoint, Switch, dice, pick

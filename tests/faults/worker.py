@@ -29,9 +29,9 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.ports import Services
-from smsretry.retry import policy
+from smsretry.retry import doubt
 from smsretry.retry.decision import AfterSend, Send
-from smsretry.retry.models import Begun, Claim, Finished, ItemResult, Sighting, Text
+from smsretry.retry.models import Begun, Claim, Finished, ItemResult, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.run import Run
 from smsretry.settings import Settings
@@ -56,7 +56,7 @@ class Fate:
     def learn(self, claims: Sequence[Claim]) -> None:
         """Remember the claims by body, and those in doubt by number."""
         for claim in claims:
-            self._claims[claim.phone if claim.in_doubt_since else claim.body or ""] = claim  # type: ignore[index]
+            self._claims[claim.sent_to if claim.in_doubt_since else claim.body or ""] = claim  # type: ignore[index]
 
     def at(self, point: KillPoint, name: str) -> None:
         """The worker is at this point with the text of this body, or number when it looks."""
@@ -101,9 +101,14 @@ class MortalQueue(SupabaseQueue):
         self._fate.learn(claims)
         return claims
 
-    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, first_send: bool) -> Begun:
+    def claim_suspect(self) -> list[Claim]:
+        claims = super().claim_suspect()
+        self._fate.learn(claims)
+        return claims
+
+    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
         self._fate.at("claimed", claim.body or "")
-        begun = super().begin(claim, attempt_id, decision, first_send=first_send)
+        begun = super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send)
         if begun.answer == "go":
             self._fate.at("begun", claim.body or "")
         return begun
@@ -146,10 +151,10 @@ class MortalSender(TwilioSender):
         self._fate.at("answered", text.body)
         return outcome
 
-    def look_up(self, phone: str, *, since: datetime) -> list[Sighting] | None:
-        found = super().look_up(phone, since=since)
+    def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
+        found = super().look_up(phone, sent_by=sent_by, since=since, at=at)
         self._fate.at("looking", phone)
-        return [] if self._order.without == "reconcile" else found
+        return Look(sightings=()) if self._order.without == "reconcile" else found
 
 
 class ReportingRun(Run):
@@ -176,7 +181,7 @@ def work(order: Order) -> None:
     if order.send_within_seconds is not None:
         vars(pipeline).update(SEND_WITHIN_SECONDS=order.send_within_seconds)
     if order.without == "quarantine":
-        vars(policy).update(MIN_LOOKS=1, MIN_QUARANTINE=timedelta(0))
+        vars(doubt).update(MIN_LOOKS=1, MIN_QUARANTINE=timedelta(0))
     settings = Settings.model_validate(order.settings)
     try:
         with MortalQueue(settings, fate) as queue, MortalSender(settings, fate, order) as sender:
@@ -271,7 +276,8 @@ def _warm_up() -> None:
         }
     )  # fmt: skip
     with SupabaseQueue(settings), TwilioSender(settings) as sender:
-        sender.look_up("+12125550100", since=datetime.fromisoformat("2027-01-01T00:00:00+00:00"))
+        moment = datetime.fromisoformat("2027-01-01T00:00:00+00:00")
+        sender.look_up("+12125550100", sent_by=None, since=moment, at=moment)
 
 
 def main() -> NoReturn:

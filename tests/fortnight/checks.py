@@ -17,6 +17,8 @@ from tests.fortnight.stories import Story
 from tests.oracles.law import CAP
 
 _A_DAY: Final = timedelta(days=1)
+_HELD_LOOK: Final = timedelta(hours=1)
+"""At the latest so long after its mending a held text goes on; in doubt, it takes longest."""
 _AT_ONCE: Final = timedelta(microseconds=1)
 KINDS: Final = (
     "outside the window", "valid past its closing", "after an opt-out", "over the daily cap", "doubled", "lost",
@@ -112,6 +114,10 @@ def _of_row(story: Story, town: Town) -> Iterator[Finding]:
                 yield "failed, though accepted", str(row["last_error"])
             elif not row["last_error"]:
                 yield "lost", f"{row['status']} without a reason"
+        case "pending" if row["held_since"]:
+            # It waits for a person, whatever the hour, and is looked at again soon: nobody need requeue it.
+            if not row["why"] or row["scheduled_for"] > town.end + _HELD_LOOK:
+                yield "lost", f"held until {row['scheduled_for']}: {row['why']}"
         case "pending":
             # What has just failed waits a moment, whatever the hour; what is in doubt is looked for at any.
             pauses = [a["finished_at"] + PAUSES[-1] >= row["scheduled_for"] for a in story.attempts]

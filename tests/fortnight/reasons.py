@@ -23,6 +23,10 @@ def unexplained(stories: Iterable[Story], record: Record) -> Iterator[str]:
         if not _explains(wait, story):
             yield f"{story.name}: at {wait.at} until {wait.until}: {wait.why!r}, but {_check(story, wait.at)}"
     for story in by_id.values():
+        if story.row["held_since"] and not story.row["in_doubt_since"]:
+            check = _check(story, story.row["updated_at"])
+            if story.row["why"] != check.held:
+                yield f"{story.name}: held for {story.row['why']!r}, but {check}"
         if story.row["status"] in ("failed", "cancelled") and not _ended_rightly(story):
             check = _check(story, story.row["updated_at"])
             yield f"{story.name}: {story.row['status']} {story.row['last_error']!r}, but {check}"
@@ -62,8 +66,11 @@ def _ended_rightly(story: Story) -> bool:
         return bool(why == "Customer has no phone number")
     if why == "Customer opted out":
         return story.opted_out_at is not None and story.opted_out_at <= at + _A_PASS
-    if check.refused or check.held:
-        return why in (check.refused, check.held)
+    if check.refused:
+        return why == check.refused
+    if check.held:  # somebody could have mended it until it expired
+        expired = bool(story.text.expires_at <= at + _GUARD)
+        return expired and why == f"Expired before it could be sent. {check.held}"
     if row["error_code"] is not None:
         return f"Twilio {row['error_code']}: " in why and row["error_code"] == story.attempts[-1]["error_code"]
     if why == "Expired before it could be sent":

@@ -83,8 +83,15 @@ def _numbers(town: Town, record: Record, stories: list[Story], verdict: Verdict)
         "  in doubt for a while": sum(bool(a["settled_by"] == "reconcile") for s in stories for a in s.attempts),
         "people who opted out": len({s.text.customer.id for s in stories if s.opted_out_at}),
         "  texts cancelled for it": ended["Customer opted out"],
-        "refused or held": sum(s.row["status"] == "failed" and not s.attempts for s in stories),
+        "refused or held": sum(_refused_or_held(s) for s in stories),
         "asked whether it was on time": verdict.judged,
         "runs of the worker": record.passes,
         "took, s": round(record.seconds),
     }
+
+
+def _refused_or_held(story: Story) -> bool:
+    """Whether it was never tried for a reason of its own, or waits for a person, or did so to its end."""
+    row = story.row
+    expired = (row["last_error"] or "").startswith("Expired before it could be sent. ")
+    return bool(row["held_since"] or expired or (row["status"] == "failed" and not story.attempts))

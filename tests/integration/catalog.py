@@ -40,7 +40,8 @@ _OURS: Final = """
 with tables (id) as (
     select oid from pg_class
     where oid::regclass::text in (
-        'sms_retry_queue', 'sms_send_attempts', 'smsretry.circuit', 'smsretry.stopped_states')
+        'sms_retry_queue', 'sms_send_attempts', 'smsretry.circuit', 'smsretry.stopped_states', 'smsretry.secret',
+        'smsretry.suppressions')
 ),
 relations (id) as (
     select id from tables union all select oid from pg_class where oid::regclass::text = 'smsretry.claimed_retry'
@@ -86,6 +87,7 @@ _CATALOG: Final = {
                       (select array_agg(o order by o) from unnest(reloptions) o)) as said
         from pg_class where oid in (select id from relations)""",
     "views": "select pg_get_viewdef('smsretry.claimed_retry'::regclass) as said",
+    "triggers": "select pg_get_triggerdef(oid) as said from pg_trigger where tgname like 'smsretry%'",
     "functions": "select pg_get_functiondef(id) as said from functions",
     "grants": """
         select format('%s: %s %s to %s grantable=%s', g.what, g.named, a.privilege_type,

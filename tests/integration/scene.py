@@ -12,19 +12,22 @@ from psycopg import sql
 
 from smsretry.adapters.supabase.schemas import api_functions
 from smsretry.local.stack import Stack
-from tests.conftest import PHONE, Business
+from tests.builders import BODY, PHONE, SENDER
+from tests.conftest import Business
 
 Role = Literal["anon", "authenticated", "service_role"]
 Arguments = dict[str, Any]
 
 FUNCTIONS = api_functions()
+CHECKS = {"check_sms_retry_setup", "describe_sms_tables", "try_sms_retry_queue", "count_sms_answer"}
+"""The doctor's: they change nothing."""
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
 TABLES = ["businesses", "customers", "send_logs", *QUEUE_TABLES]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A due row; a claimed and a begun one, silent for a quarter of an hour; one in doubt; a text without a row."""
+    """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; a text."""
 
     stack: Stack
     business: Business
@@ -38,6 +41,7 @@ class Scene:
     doubtful: UUID
     looked: UUID
     looked_no: int
+    suspect: UUID
 
     def arguments(self, function: str) -> Arguments:
         """Of a call that succeeds, and except for the check changes something."""
@@ -48,35 +52,45 @@ class Scene:
                 "scheduled_for": self.at(hours=1), "error": "Twilio was down", "retry_in": "5 minutes",
                 "max_attempts": 3, "message_class": "transactional",
             },
-            "claim_due_sms_retries": {"limit_count": 10},
+            "claim_due_sms_retries": {"limit_count": 10, "begins": True},
+            "claim_suspect_sms_retry": {},
             "claim_sms_retry": {"retry_id": str(self.due)},
             "begin_sms_attempt": claim | {
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
-                "first_send": False, "cap": 10, "cap_since": self.at(hours=-24),
+                "first_send": False, "cap": 10, "cap_since": self.at(hours=-24), "phone": PHONE, "body": BODY,
+                "sent_by": SENDER, "decided_by": None, "life": "48 hours",
             },
             "finish_sms_attempt": {
                 "retry_id": str(self.begun), "claim_no": self.begun_no, "attempt_id": str(self.attempt),
                 "outcome": "rejected", "next_status": "pending", "error": "Twilio was down", "error_code": 20500,
                 "twilio_sid": None, "retry_in": "1 minute", "reason": "twilio_error", "counted": True,
-                "phone": PHONE, "opted_out": False, "phone_status": "invalid",
+                "phone": PHONE, "opted_out": False, "phone_status": "invalid", "account_refused": True,
             },
-            "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"},
+            "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"} | {
+                "life": "48 hours",
+            },
+            "hold_sms_retry": claim | {"why": "No time zone is known", "look_in": "15 minutes", "life": "48 hours"},
             "end_sms_retry": claim | {"final_status": "failed", "error": "No phone number", "error_code": None},
-            "recover_stuck_sms_retries": {"stale_minutes": 10, "look_in": "1 minute", "max_recoveries": 5},
+            "recover_stuck_sms_retries": {"stale_minutes": 10, "look_in": "1 minute"},
             "claim_doubtful_sms_retries": {"limit_count": 10},
             "reconcile_sms_retry": {
                 "retry_id": str(self.looked), "claim_no": self.looked_no, "decision": "look_again",
                 "twilio_sid": None, "settled_by": "reconcile", "look_in": "5 minutes", "error": None,
+                "ambiguous": None,
             },
             "settle_sms_attempt": {
                 "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
             },
+            "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
             "set_sms_circuit": {"why": "Twilio is down"},
             "set_sms_state_stop": {"state": "LA", "why": "A hurricane"},
             "record_sms_consent": {
                 "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
             },
             "check_sms_retry_setup": {"functions": FUNCTIONS},
+            "describe_sms_tables": {},
+            "try_sms_retry_queue": {},
+            "count_sms_answer": {"row_count": 2},
         }  # fmt: skip
         return known[function]
 
@@ -95,7 +109,7 @@ class Scene:
     def everything(self) -> str:
         """Every row of every table."""
         names = [sql.Identifier(table) for table in TABLES] + [
-            sql.Identifier("smsretry", table) for table in ("circuit", "stopped_states")
+            sql.Identifier("smsretry", table) for table in ("circuit", "stopped_states", "suppressions")
         ]
         return json.dumps(
             [
@@ -138,6 +152,8 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         [begun, begun_no, attempt, stack.now() + timedelta(hours=1)],
     )
     doubtful, looked = doubt(), doubt()
+    suspect = business.due_text()
+    connection.execute("update sms_retry_queue set recover_count = 2 where id = %s", [suspect])
     stack.move_clock(timedelta(minutes=15))
     found = connection.execute(
         """update sms_retry_queue set status = 'processing', claim_no = claim_no + 1, claimed_at = %s
@@ -146,5 +162,17 @@ def set_scene(stack: Stack, business: Business) -> Scene:
     ).fetchone()
     assert found is not None
     return Scene(
-        stack, business, text, due, claimed, claimed_no, begun, begun_no, attempt, doubtful, looked, found["claim_no"]
+        stack,
+        business,
+        text,
+        due,
+        claimed,
+        claimed_no,
+        begun,
+        begun_no,
+        attempt,
+        doubtful,
+        looked,
+        found["claim_no"],
+        suspect,
     )

@@ -6,7 +6,6 @@ Over HTTP with the keys that Supabase issues, and in SQL as the roles that they 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -16,7 +15,7 @@ from psycopg import sql
 
 from smsretry.local.stack import Stack
 from tests.conftest import Business
-from tests.integration.scene import FUNCTIONS, QUEUE_TABLES, TABLES, Role, Scene
+from tests.integration.scene import CHECKS, FUNCTIONS, QUEUE_TABLES, TABLES, Role, Scene
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_the_backend_may_call_every_function(scene: Scene, function: str) -> Non
     before = scene.everything()
     response = scene.call("service_role", function, scene.arguments(function))
     assert response.status_code == 200, response.text
-    assert (scene.everything() == before) == (function == "check_sms_retry_setup")
+    assert (scene.everything() == before) == (function in CHECKS)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -96,12 +95,16 @@ def test_the_schema_files_name_every_public_function(stack: Stack) -> None:
 
 
 def test_every_function_is_its_caller_s_and_trusts_no_search_path(stack: Stack) -> None:
-    """`security invoker`, and pg_temp last: no call borrows the owner's rights or finds another's table or type."""
+    """`security invoker`, and pg_temp last: no call borrows the owner's rights or finds another's table or type.
+
+    The triggers do, and nobody can call them. So does what makes a text to rehearse with, which only the backend can.
+    """
     with stack.connect() as connection:
         wrong = connection.execute(
             """select p.oid::regprocedure::text as name from pg_proc p
                where p.pronamespace in ('public'::regnamespace, 'smsretry'::regnamespace)
-                 and (p.prosecdef or not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false))"""
+                 and (p.prosecdef and p.prorettype <> 'trigger'::regtype and p.proname <> 'sample_text'
+                      or not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false))"""
         ).fetchall()
     assert wrong == []
 
@@ -143,7 +146,7 @@ def test_anon_sees_and_changes_nothing_of_the_application_s_tables(scene: Scene,
 
 
 @pytest.mark.parametrize(
-    "statement", ["select smsretry.clock()", "select * from smsretry.claimed_retry", "select smsretry.is_sent('{}')"]
+    "statement", ["select smsretry.clock()", "select * from smsretry.claimed_retry", "select smsretry.is_sent(null)"]
 )
 def test_anon_may_not_use_the_schema_of_the_internals(scene: Scene, statement: str) -> None:
     """Not even look into it."""
@@ -163,7 +166,7 @@ def test_a_tenant_reads_its_own_rows_and_no_other_s(scene: Scene, neighbour: Bus
     """In the queue, in the attempts and in the application's tables."""
     theirs, connection = neighbour.due_text(), scene.business.connection
     with acting_as(connection, "authenticated", scene.business.user_id):
-        own = {scene.due, scene.claimed, scene.begun, scene.doubtful, scene.looked}
+        own = {scene.due, scene.claimed, scene.begun, scene.doubtful, scene.looked, scene.suspect}
         assert _ids(connection, "select id from sms_retry_queue") == own
         attempts = _ids(connection, "select retry_id as id from sms_send_attempts")
         assert attempts == {scene.begun, scene.doubtful, scene.looked}
@@ -197,19 +200,18 @@ def _new_row(business: Business) -> dict[str, object]:
     return {
         "business_id": business.id, "send_log_id": business.send_log(customer), "customer_id": customer,
         "status": "pending", "attempt_count": 1, "max_attempts": 3, "scheduled_for": business.now(),
-        "last_attempted_at": business.now(), "last_error": "Twilio was down", "reason": "twilio_error",
-        "created_at": business.now(), "updated_at": business.now(),
+        "last_error": "Twilio was down", "reason": "twilio_error",
     }  # fmt: skip
 
 
 def test_a_tenant_queues_its_own_text_with_the_original_columns(business: Business) -> None:
-    """As the application does today; the additions have their defaults."""
+    """As the application does today; the additions have their defaults, and its life has not begun."""
     values, connection = _new_row(business), business.connection
     with acting_as(connection, "authenticated", business.user_id):
         row = _insert(connection, values)
     assert {name: row[name] for name in values} == values
     assert (row["claim_no"], row["claimed_at"], row["in_doubt_since"]) == (0, None, None)
-    assert timedelta(hours=47) < row["expires_at"] - business.now() <= timedelta(hours=48)
+    assert (row["expires_at"], row["held_since"], row["claimed_by_application"]) == (None, None, False)
 
 
 @pytest.mark.parametrize(
@@ -238,11 +240,12 @@ def test_a_tenant_queues_nothing_but_a_new_pending_row(business: Business, value
     "column",
     [
         "claim_no", "claimed_at", "begun_at", "attempt_id", "in_doubt_since", "reconcile_count", "recover_count",
-        "error_code", "expires_at",
+        "error_code", "expires_at", "rate_limit_count", "account_refusal_count", "reconciled_claim_no", "why",
+        "held_since", "claimed_by_application", "message_class", "last_attempted_at", "created_at", "updated_at",
     ],
 )  # fmt: skip
 def test_a_tenant_sets_no_column_that_is_the_worker_s(business: Business, column: str) -> None:
-    """Claim number, lease, doubt and expiry are not granted."""
+    """Claim number, lease, doubt, expiry, holds and the times of the books are not granted."""
     connection = business.connection
     row = _new_row(business)
     with acting_as(connection, "authenticated", business.user_id):
@@ -272,6 +275,38 @@ def test_a_tenant_queues_no_text_of_its_own_to_another_s_customer(business: Busi
         _insert(connection, row)
 
 
+def test_a_tenant_s_insert_ends_the_claim_that_its_own_processor_holds_and_no_other(business: Business) -> None:
+    """The text keeps one live row, its next try; a row that our workers hold is left alone, and the insert refused."""
+    row, connection = _new_row(business), business.connection
+    log, customer = cast(UUID, row["send_log_id"]), cast(UUID, row["customer_id"])
+    held = business.queue_row(log, customer)
+    connection.execute("select * from claim_due_sms_retries(10)")
+    with acting_as(connection, "authenticated", business.user_id):
+        made = _insert(connection, row)
+        assert (business.row(held)["status"], business.row(made["id"])["status"]) == ("failed", "pending")
+    connection.execute("update sms_retry_queue set claimed_by_application = false where id = %s", [held])
+    with (
+        acting_as(connection, "authenticated", business.user_id),
+        pytest.raises(psycopg.errors.UniqueViolation, match="one_live_row"),
+    ):
+        _insert(connection, row)
+    assert business.row(held)["status"] == "processing"
+
+
+def test_a_tenant_s_insert_that_is_refused_ends_no_claim(business: Business, neighbour: Business) -> None:
+    """Of a neighbour's text: what the trigger did is taken back with it."""
+    row, connection = _new_row(neighbour), business.connection
+    held = neighbour.queue_row(cast(UUID, row["send_log_id"]), cast(UUID, row["customer_id"]))
+    connection.execute("select * from claim_due_sms_retries(10)")
+    for values in (row, row | {"business_id": business.id}):
+        with (
+            acting_as(connection, "authenticated", business.user_id),
+            pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"),
+        ):
+            _insert(connection, values)
+    assert neighbour.row(held)["status"] == "processing"
+
+
 @pytest.mark.parametrize("table", QUEUE_TABLES)
 @pytest.mark.parametrize("statement", ["update {} set id = id", "delete from {}", "truncate {} cascade"])
 def test_a_tenant_changes_and_deletes_nothing_in_the_queue(scene: Scene, table: str, statement: str) -> None:
@@ -298,14 +333,18 @@ def test_a_tenant_writes_no_attempt(scene: Scene) -> None:
     ("statement", "denied"),
     [
         ("select smsretry.close_row(null, 'failed', 'x', 1, now())", "function close_row"),
-        ("select smsretry.is_sent('{}')", "function is_sent"),
+        ("select smsretry.is_sent(null)", "function is_sent"),
+        ("select smsretry.number_key(null, '')", "function number_key"),
+        ("select * from smsretry.secret", "table secret"),
+        ("select * from smsretry.suppressions", "table suppressions"),
+        ("delete from smsretry.suppressions", "table suppressions"),
         ("select * from smsretry.claimed_retry", "view claimed_retry"),
         ("create function smsretry.clock2() returns int language sql as 'select 1'", "schema smsretry"),
         ("create or replace function smsretry.clock() returns timestamptz language sql as 'select now()'", "schema"),
     ],
 )
 def test_a_tenant_reads_the_clock_and_nothing_else_of_the_internals(scene: Scene, statement: str, denied: str) -> None:
-    """The default of expires_at needs the clock; the rest is closed."""
+    """What time it is is no secret; the rest is closed."""
     connection = scene.business.connection
     with acting_as(connection, "authenticated", scene.business.user_id):
         assert connection.execute("select smsretry.clock() as now").fetchone() is not None

@@ -104,8 +104,9 @@ def test_the_database_was_never_migrated(settings: Settings) -> None:
     with answering(unknown, settings) as queue, pytest.raises(QueueMismatch) as raised:
         queue.claim_due(1)
     assert str(raised.value) == (
-        "The database has no function claim_due_sms_retries with these parameters. "
-        "Run `smsretry migrate` with this version."
+        "The database has no function claim_due_sms_retries with these parameters: it is older or newer than this "
+        "version, or somebody dropped it. Run `smsretry migrate` with this version (with --again if it says that there "
+        "is nothing to do), or install the version it was migrated with."
     )
 
 
@@ -117,7 +118,7 @@ def test_the_database_is_of_another_version(settings: Settings) -> None:
 
     with answering(old, settings) as queue, pytest.raises(QueueMismatch) as raised:
         queue.claim_due(1)
-    said = "claim_due_sms_retries answered with unusable columns: attempt_begun_at, attempt_count, "
+    said = "claim_due_sms_retries answered with unusable columns: account_refusal_count, attempt_begun_at, "
     assert str(raised.value).startswith(said)
     assert str(raised.value).endswith("Run `smsretry migrate` with this version.")
     assert "555" not in str(raised.value)

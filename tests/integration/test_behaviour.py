@@ -77,7 +77,7 @@ def test_only_a_send_that_was_really_made_counts(
     stack.twilio.fail(refusal, times=5)
     for _ in range(5):
         assert [result.fate for result in run(queue, sender)] == ["RetryScheduled"]
-        stack.move_clock(timedelta(minutes=2))
+        stack.move_clock(timedelta(minutes=61))
     assert business.row(row)["attempt_count"] == 0
     assert [result.fate for result in run(queue, sender)] == ["Sent"]
 
@@ -99,7 +99,7 @@ def test_consent_is_read_when_the_send_begins_and_not_when_the_row_was_claimed(
     stack: Stack, business: Business, queue: SupabaseQueue
 ) -> None:
     """An opt-out between claim and send wins, and the consent a send was made under is on record."""
-    stays, leaves = business.due_text(), business.due_text()
+    stays, leaves = business.due_text(), business.due_text(phone="+12125550124")
     claims = {claim.id: claim for claim in queue.claim_due(10)}
     business.connection.execute(
         """update customers set sms_consent_status = 'opted_out'
@@ -285,11 +285,24 @@ def test_a_customer_with_a_bad_zone_is_texted_by_their_area_codes_clock(
     assert business.attempts_of(row)[0]["quiet_hours_rule"] == ("08:00–21:00 in America/New_York, area code 212")
 
 
+def test_a_text_that_nobody_tried_has_its_whole_life_before_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """However long no worker came: its life begins at the first moment it might go out."""
+    row = business.due_text()
+    stack.move_clock(timedelta(hours=49))
+    assert [result.fate for result in run(queue, sender)] == ["Sent"]
+    assert business.row(row)["status"] == "completed"
+
+
 def test_a_text_that_waited_too_long_is_cancelled(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """A reminder of the day before yesterday helps nobody."""
+    """A reminder of the day before yesterday helps nobody: two days after it might have gone out first."""
     row = business.due_text()
+    stack.twilio.fail(JsonError(20429, http_status=429), times=1)
+    assert [result.fate for result in run(queue, sender)] == ["RetryScheduled"]
+    assert business.row(row)["expires_at"] - business.attempts_of(row)[0]["begun_at"] == timedelta(hours=48)
     stack.move_clock(timedelta(hours=49))
     assert [result.fate for result in run(queue, sender)] == ["Cancelled"]
     assert business.log_of(row)["error_message"] == "Expired before it could be sent"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -139,19 +140,26 @@ def test_consent_is_given_to_one_business(business: Business, command: Command) 
     assert "they must text START" in given.output
 
 
-def test_a_state_is_stopped_and_its_texts_held_until_the_stop_is_lifted(business: Business, command: Command) -> None:
+def test_a_state_is_stopped_and_its_texts_held_until_the_stop_is_lifted(
+    stack: Stack, business: Business, command: Command
+) -> None:
     """From the next run on; nobody else's texts are."""
     held, sent = business.due_text(phone="+12255550123"), business.due_text()
     assert command("stop", "LA", "--because", "A hurricane").exit_code == 0
     warned = command("doctor").output
     assert "warn texts to LA: are stopped since 2027-01-12 17:00 UTC (A hurricane); `smsretry stop LA --lift`" in warned
     command("process")
-    assert business.row(held)["last_error"] == "Texts to LA are stopped: lift the stop for that state, then requeue"
+    waiting = business.row(held)
+    assert (waiting["status"], waiting["attempt_count"]) == ("pending", 0)
+    assert waiting["held_since"] is not None
+    assert waiting["why"] == "Texts to LA are stopped: lift the stop for that state, and they go on"
     assert business.row(sent)["status"] == "completed"
     assert command("stop", "la", "--lift").exit_code == 0
     again = business.due_text(phone="+12255550123")
+    stack.move_clock(timedelta(minutes=15))
     command("process")
     assert business.row(again)["status"] == "completed"
+    assert business.row(held)["status"] == "completed"
 
 
 @pytest.mark.parametrize("arguments", [["XX", "--lift"], ["LA"], ["LA", "--lift", "--because", "Both"]])

@@ -148,7 +148,7 @@ def test_a_text_that_is_cancelled_for_the_cap_says_so(
     for _ in range(3):
         app_sent(business, customer, at=stack.now())
     row = text_to(business, customer)
-    business.connection.execute("update sms_retry_queue set expires_at = expires_at - interval '25 hours'")
+    business.connection.execute("update sms_retry_queue set expires_at = smsretry.clock() + interval '23 hours'")
     assert run(queue, sender) == ["Cancelled"]
     assert WHY in business.row(row)["last_error"]
 

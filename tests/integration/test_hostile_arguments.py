@@ -60,6 +60,13 @@ def test_recovery_needs_a_time_that_outlasts_a_send(scene: Scene, minutes: int |
     assert scene.everything() == before
 
 
+def test_a_claim_that_does_not_say_whether_its_caller_begins_counts_as_a_send(scene: Scene) -> None:
+    """The application's own processor knows no such argument; null is the default."""
+    arguments = {"limit_count": 10, "begins": None}
+    assert scene.call("service_role", "claim_due_sms_retries", arguments).status_code == 200
+    assert scene.business.row(scene.due)["claimed_by_application"] is True
+
+
 def test_recovery_after_a_very_long_time_recovers_nothing(scene: Scene) -> None:
     """4083 years."""
     response = scene.call("service_role", "recover_stuck_sms_retries", {"stale_minutes": 2147483647})
@@ -75,7 +82,6 @@ NULLS = {
     ("begin_sms_attempt", "attempt_id"): "SR422",
     ("begin_sms_attempt", "cap_since"): "SR422",
     ("recover_stuck_sms_retries", "look_in"): "SR422",
-    ("recover_stuck_sms_retries", "max_recoveries"): "SR422",
     ("check_sms_retry_setup", "functions"): "not checked",
     ("finish_sms_attempt", "retry_id"): "not applied",
     ("finish_sms_attempt", "claim_no"): "not applied",
@@ -85,6 +91,11 @@ NULLS = {
     ("finish_sms_attempt", "retry_in"): "SR422",
     ("defer_sms_retry", "retry_id"): False,
     ("defer_sms_retry", "claim_no"): False,
+    ("hold_sms_retry", "retry_id"): False,
+    ("hold_sms_retry", "claim_no"): False,
+    ("hold_sms_retry", "why"): "SR422",
+    ("hold_sms_retry", "look_in"): "SR422",
+    ("resolve_sms_doubt", "retry_id"): "not_in_doubt",
     ("end_sms_retry", "retry_id"): False,
     ("end_sms_retry", "claim_no"): False,
     ("end_sms_retry", "final_status"): "SR422",
@@ -174,13 +185,17 @@ WORDS = [
     ("queue_sms_retry", "message_class"),
     ("record_sms_consent", "consent"),
     ("record_sms_consent", "phone"),
+    ("resolve_sms_doubt", "twilio_sid"),
 ]
 TEXTS = [
     ("queue_sms_retry", "error", "last_error"),
     ("finish_sms_attempt", "error", "last_error"),
     ("defer_sms_retry", "why", "why"),
     ("end_sms_retry", "error", "last_error"),
+    ("hold_sms_retry", "why", "why"),
     ("begin_sms_attempt", "quiet_hours_rule", "quiet_hours_rule"),
+    ("begin_sms_attempt", "body", "sent_body"),
+    ("begin_sms_attempt", "sent_by", "sent_by"),
 ]
 ODD = [INJECTION, '%s %(x)s {} \\ "', "é😀", "'"]
 
@@ -204,7 +219,7 @@ def test_a_text_is_kept_as_it_is_whatever_is_in_it(
     """Parameters are values; none is ever part of a statement."""
     response = scene.call("service_role", function, scene.arguments(function) | {name: value})
     assert response.status_code == 200
-    table = "sms_send_attempts" if column == "quiet_hours_rule" else "sms_retry_queue"
+    table = "sms_send_attempts" if function == "begin_sms_attempt" else "sms_retry_queue"
     query = sql.SQL("select 1 from {} where {} = %s").format(sql.Identifier(table), sql.Identifier(column))
     assert len(scene.business.connection.execute(query, [value]).fetchall()) == 1
 

@@ -109,11 +109,16 @@ def test_a_text_that_twilio_does_not_have_is_sent_again_after_three_looks_and_fi
 def test_with_the_policy_hold_a_person_decides(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """The row is failed with what to do, its attempt stays in doubt, and nothing is sent."""
+    """The row is held with what to do, its attempt stays in doubt, and nothing is sent."""
     row = doubtful(stack, business, queue, sender, DropUnaccepted())
     half_an_hour(stack, business, queue, sender, HOLD)
-    assert business.row(row)["status"] == "failed"
-    assert business.row(row)["last_error"].startswith("In doubt: no evidence after 3 looks")
+    held = business.row(row)
+    assert (held["status"], held["in_doubt_since"] is not None, held["held_since"] is not None) == (
+        "pending",
+        True,
+        True,
+    )
+    assert held["why"].startswith("In doubt: no evidence after 3 looks")
     assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["in_doubt"]
     assert not stack.twilio.ledger.entries()
 
@@ -249,7 +254,7 @@ def test_a_text_that_expires_while_no_look_succeeds_is_held_for_a_person(
     stack.move_clock(timedelta(hours=49))
     assert run(queue, sender) == ["Failed"]
     assert business.row(row)["last_error"] == (
-        "In doubt: the provider's list could not be had until the text expired; look in its log, then decide"
+        "In doubt: the provider's list could not be had. Look in its log, then `smsretry resolve`"
     )
     assert len(stack.twilio.ledger.entries()) == 1
 
@@ -270,7 +275,7 @@ def test_what_a_dead_worker_had_begun_is_found_as_well(
     """It died between Twilio's answer and the database."""
     row = business.due_text()
     (claim,) = queue.claim_due(1)
-    begin(queue, claim)
+    begin(queue, claim, sent_by=sender.sent_by)
     sender._messages.create(to=PHONE, body=BODY, from_=stack.environment()["TWILIO_FROM_NUMBER"])
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
@@ -300,11 +305,11 @@ def test_a_doubt_outlives_every_worker_that_dies_over_it(
     """To give it up would call a text failed that its reader has."""
     row = doubtful(stack, business, queue, sender, AcceptThenDrop())
     for _ in range(10):
-        stack.move_clock(timedelta(minutes=12))
-        assert len(queue.claim_doubtful(1)) == 1
+        stack.move_clock(timedelta(minutes=16))
+        assert len([*queue.claim_doubtful(1), *queue.claim_suspect()]) == 1
         stack.move_clock(timedelta(minutes=11))
         queue.recover(10)
-    stack.move_clock(timedelta(minutes=2))
+    stack.move_clock(timedelta(minutes=16))
     assert run(queue, sender) == ["Sent"]
     assert business.row(row)["status"] == "completed"
 

@@ -11,7 +11,6 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
 from smsretry.pipeline import process_sms_retry_item
-from smsretry.retry import policy
 from smsretry.retry.decision import Complete, Defer, End, GiveBack
 from smsretry.retry.outcome import Accepted
 from tests.builders import SID, begin, give_up, refused, results_of, retry, run_over
@@ -228,31 +227,52 @@ def test_a_text_known_to_be_sent_is_never_sent_again(
     assert not stack.twilio.ledger.entries()
 
 
-def test_a_row_that_kills_its_workers_is_given_up(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
-    """Five recoveries, then it is failed: one row must not kill workers for ever."""
-    row = business.due_text()
-    for _ in range(6):
-        assert len(queue.claim_due(1)) == 1
-        stack.move_clock(timedelta(minutes=11))
-        queue.recover(10)
-    assert queue.claim_due(1) == []
-    ended = business.row(row)
-    assert ended["status"] == "failed"
-    assert ended["last_error"] == "Gave up: 6 workers died while they held this row"
-    assert business.log_of(row)["error_message"] == ended["last_error"]
-
-
-def test_how_many_workers_a_row_may_kill_is_the_policys_to_say(
-    stack: Stack, business: Business, queue: SupabaseQueue, monkeypatch: pytest.MonkeyPatch
+def test_a_row_that_kills_its_workers_is_claimed_alone_and_never_given_up(
+    stack: Stack, business: Business, queue: SupabaseQueue
 ) -> None:
-    """The database does not know the number."""
-    row = business.due_text()
-    monkeypatch.setattr("smsretry.adapters.supabase.queue.MAX_RECOVERIES", policy.MAX_RECOVERIES - 4)
-    for _ in range(2):
-        queue.claim_due(1)
+    """Twice with others, then by itself; nobody tried to send it, so it is not failed."""
+    row, other = business.due_text(), business.due_text()
+    for claims in range(1, 3):
+        assert {claim.id for claim in queue.claim_due(2)} == {row, other}
         stack.move_clock(timedelta(minutes=11))
         queue.recover(10)
-    assert business.row(row)["last_error"] == "Gave up: 2 workers died while they held this row"
+        assert business.row(row)["recover_count"] == claims
+    for _ in range(20):
+        assert queue.claim_due(2) == []
+        stack.move_clock(timedelta(minutes=16))
+        assert [claim.id for claim in queue.claim_suspect()] in ([row], [other])
+        stack.move_clock(timedelta(minutes=11))
+        queue.recover(10)
+    rows = [business.row(each) for each in (row, other)]
+    assert sum(each["recover_count"] for each in rows) == 24
+    assert [(each["status"], each["attempt_count"], each["last_error"]) for each in rows] == [("pending", 0, None)] * 2
+
+
+# the deaths so far, how long after the next one a row under suspicion is claimed again
+SUSPICION = [(1, 0), (2, 1), (3, 2), (10, 9), (16, 15), (40, 15)]
+
+
+@pytest.mark.parametrize(("deaths", "minutes"), SUSPICION)
+def test_a_row_under_suspicion_is_claimed_ever_less_often(
+    stack: Stack, business: Business, queue: SupabaseQueue, deaths: int, minutes: int
+) -> None:
+    """Up to a quarter of an hour apart, so that what kills a worker a run does not stop all runs."""
+    row = business.due_text()
+    business.connection.execute("update sms_retry_queue set recover_count = %s", [deaths])
+    assert queue.claim_one(row) is not None
+    stack.move_clock(timedelta(minutes=11))
+    [recovered] = queue.recover(10)
+    waits = business.row(row)["scheduled_for"] - business.row(row)["updated_at"]
+    assert (recovered.id, waits) == (row, timedelta(minutes=minutes))
+
+
+def test_a_send_that_begins_clears_its_row_of_suspicion(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+    """Whatever killed the workers before, it is not what claims it."""
+    row = business.due_text()
+    business.connection.execute("update sms_retry_queue set recover_count = 5")
+    [claim] = queue.claim_suspect()
+    assert begin(queue, claim).answer == "go"
+    assert business.row(row)["recover_count"] == 0
 
 
 def test_one_row_that_cannot_be_recovered_keeps_no_other_stuck(

@@ -32,12 +32,16 @@ from hypothesis.stateful import (
 from psycopg import sql
 
 from smsretry.local.stack import Stack
+from tests.builders import BODY, PHONE
 from tests.conftest import NOON_IN_NEW_YORK, Business
 
 RUNS: Final = int(os.environ.get("SMSRETRY_STATE_MACHINE_RUNS", "0"))
+LIFE: Final = 2880
+"""Of a text, from the first moment it might have gone out."""
 MAX_ATTEMPTS: Final = 2
 """Of a row: small, so that rows come to their end."""
-RECOVER_CAP: Final = 5
+SUSPECT: Final = 2
+"""Deaths of workers before a send after which a row is claimed alone."""
 LIVE: Final = ("pending", "processing")
 _TABLES: Final = ("sms_retry_queue", "sms_send_attempts", "send_logs")
 
@@ -52,7 +56,7 @@ class Row:
 
     log: UUID
     due: int
-    expires: int
+    expires: int | None
     attempt_count: int
     status: str = "pending"
     claim_no: int = 0
@@ -61,10 +65,14 @@ class Row:
     attempt: UUID | None = None
     in_doubt: bool = False
     recoveries: int = 0
+    held: bool = False
+    """It waits for a person."""
+    worker_died: bool = False
+    """The attempt that it is in doubt about was its worker's last deed."""
 
     def ended(self, status: str) -> "Row":
         """The row, ended."""
-        return replace(self, status=status, begun=False, attempt=None, in_doubt=False)
+        return replace(self, status=status, begun=False, attempt=None, in_doubt=False, held=False)
 
     def back(self, due: int, **changes: Any) -> "Row":
         """The row, pending again."""
@@ -110,12 +118,14 @@ Stage = Literal[
     "written", "queued", "claimed", "feared", "begun", "in doubt", "refused", "begun again", "reported late"
 ]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
-WORKER_MOVES: Final = ["begins", "begins", "finishes", "finishes_what_is_not_its_own", "defers", "ends", "reconciles"]
+WORKER_MOVES: Final = [
+    "begins", "begins", "finishes", "finishes_what_is_not_its_own", "defers", "holds_for_a_person", "ends", "reconciles"
+]  # fmt: skip
 MOVES: Final = [
     move
     for move, weight in {
         "worker_goes_on": 8, "late_worker_goes_on": 4,
-        "claims": 2, "claims_one": 2, "claims_what_is_in_doubt": 2, "recovers": 2,
+        "claims": 2, "claims_one": 2, "claims_a_suspect": 1, "claims_what_is_in_doubt": 2, "recovers": 2,
         "time_passes": 3, "consent_changes": 2, "the_circuit_opens_or_closes": 1,
         "writes_a_text": 1, "queues_a_text": 2, "inserts_a_row": 1,
         "twilio_reports": 2,
@@ -156,7 +166,9 @@ class Queue(RuleBasedStateMachine):
     @initialize(stages=st.lists(st.sampled_from(STAGES), min_size=6, max_size=6))
     def two_businesses_and_six_texts_that_have_come_this_far(self, stages: list[Stage]) -> None:
         """Everything else begins in the middle, or most runs would end before it gets interesting."""
-        self.owner.execute("truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts")
+        self.owner.execute(
+            "truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts, smsretry.suppressions"
+        )
         self.owner.execute("delete from smsretry.circuit")
         self.stack.set_clock(NOON_IN_NEW_YORK)
         first, second = self.new_id(), self.new_id()
@@ -183,9 +195,9 @@ class Queue(RuleBasedStateMachine):
         row_id = self.live_row(log)
         assert row_id
         self.claim_one(row_id)
-        if stage == "feared":  # its workers died, and the next one will
-            self.owner.execute("update sms_retry_queue set recover_count = %s where id = %s", [RECOVER_CAP, row_id])
-            self.rows[row_id] = replace(self.rows[row_id], recoveries=RECOVER_CAP)
+        if stage == "feared":  # its workers died, and the next one may
+            self.owner.execute("update sms_retry_queue set recover_count = %s where id = %s", [SUSPECT, row_id])
+            self.rows[row_id] = replace(self.rows[row_id], recoveries=SUSPECT)
         if stage in ("claimed", "feared"):
             return
         attempt_id = self.new_id()
@@ -250,7 +262,10 @@ class Queue(RuleBasedStateMachine):
         """At any time."""
         status = data.draw(st.sampled_from(["opted_out", "unknown", "opted_in", "opted_in", "opted_in"]))
         customer = data.draw(st.sampled_from(sorted(self.consent)))
-        self.owner.execute("update customers set sms_consent_status = %s where id = %s", [status, customer])
+        self.owner.execute(
+            "update customers set sms_consent_status = %s, sms_consent_at = smsretry.clock() where id = %s",
+            [status, customer],
+        )
         self.consent[customer] = status
         self.nothing_may_change = True
 
@@ -267,10 +282,10 @@ class Queue(RuleBasedStateMachine):
             self.some_text(data),
             used=data.draw(st.integers(0, MAX_ATTEMPTS)),
             wait=data.draw(st.sampled_from([0, 0, 0, 1, 5])),
-            life=data.draw(st.sampled_from([10, 60, 2880])),
+            life=data.draw(st.sampled_from([10, 60, None])),
         )
 
-    def queue(self, log: UUID, *, used: int, wait: int, life: int) -> None:
+    def queue(self, log: UUID, *, used: int, wait: int, life: int | None) -> None:
         answer = self.ask_row(
             "queue_sms_retry",
             send_log_id=log,
@@ -279,7 +294,7 @@ class Queue(RuleBasedStateMachine):
             retry_in=timedelta(minutes=wait),
             error="Twilio was down",
             max_attempts=MAX_ATTEMPTS,
-            expires_in=timedelta(minutes=life),
+            expires_in=None if life is None else timedelta(minutes=life),
         )
         live = self.live_row(log)
         if self.sid_of[log]:
@@ -293,7 +308,7 @@ class Queue(RuleBasedStateMachine):
             assert answer["result"] == "queued"
             row = self.new_id()  # instead of a random one, which would decide between rows due at the same moment
             self.owner.execute("update sms_retry_queue set id = %s where id = %s", [row, answer["retry_id"]])
-            self.rows[row] = Row(log, self.minute + wait, self.minute + life, used)
+            self.rows[row] = Row(log, self.minute + wait, None if life is None else self.minute + life, used)
             return
         self.nothing_may_change = True
 
@@ -311,14 +326,15 @@ class Queue(RuleBasedStateMachine):
             self.nothing_may_change = True
         else:
             self.owner.execute(insert, values)
-            self.rows[row] = Row(log, self.minute, self.minute + 2880, used)
+            self.rows[row] = Row(log, self.minute, None, used)
 
     # Claims
 
     def claims(self, data: st.DataObject) -> None:
         """What is due and not in doubt, in turns between the businesses, circuit or not: a worker has its own gate."""
-        due, limit = self.due(in_doubt=False), data.draw(st.integers(0, 4))
-        rows = self.ask_rows("claim_due_sms_retries", limit_count=limit)
+        due = [row_id for row_id in self.due(in_doubt=False) if self.rows[row_id].recoveries < SUSPECT]
+        limit = data.draw(st.integers(0, 4))
+        rows = self.ask_rows("claim_due_sms_retries", limit_count=limit, begins=True)
         assert all(row["circuit_open"] is self.circuit_open for row in rows)
         claimed = [row["id"] for row in rows]
         assert set(claimed) <= set(due)
@@ -329,9 +345,20 @@ class Queue(RuleBasedStateMachine):
             assert not waiting or all(taken[business] >= taken[other] - 1 for other in owed)
         self.take(claimed)
 
+    def claims_a_suspect(self, data: st.DataObject) -> None:
+        """A due row whose workers died twice, in doubt or not, alone; the one that killed fewest first."""
+        both = [*self.due(in_doubt=False), *self.due(in_doubt=True)]
+        due = [row_id for row_id in both if self.rows[row_id].recoveries >= SUSPECT]
+        claimed = [row["id"] for row in self.ask_rows("claim_suspect_sms_retry")]
+        assert len(claimed) == min(1, len(due))
+        fewest = min((self.rows[row_id].recoveries for row_id in due), default=0)
+        assert all(row_id in due and self.rows[row_id].recoveries == fewest for row_id in claimed)
+        self.take(claimed)
+
     def claims_what_is_in_doubt(self, data: st.DataObject) -> None:
         """When its next look has come, circuit or not."""
-        due, limit = self.due(in_doubt=True), data.draw(st.integers(0, 4))
+        due = [row_id for row_id in self.due(in_doubt=True) if self.rows[row_id].recoveries < SUSPECT]
+        limit = data.draw(st.integers(0, 4))
         claimed = [row["id"] for row in self.ask_rows("claim_doubtful_sms_retries", limit_count=limit)]
         assert set(claimed) <= set(due)
         assert len(claimed) == min(limit, len(due))
@@ -360,7 +387,7 @@ class Queue(RuleBasedStateMachine):
         self.nothing_may_change = not claimed
 
     def recovers(self, data: st.DataObject) -> None:
-        """Begun rows into doubt; the doubtful back to it; others back, and after five times no more."""
+        """Begun rows into doubt; the doubtful back to it; others back however often, and ever later."""
         stale = data.draw(st.sampled_from([1, 10]))
         silent = {
             row_id: row
@@ -374,13 +401,13 @@ class Queue(RuleBasedStateMachine):
                 attempt = self.attempts[row.attempt]
                 self.attempts[row.attempt] = replace(attempt, outcome="in_doubt")
                 used = max(row.attempt_count, attempt.number)
-                self.rows[row_id] = row.back(self.minute + 1, in_doubt=True, attempt_count=used)
+                self.rows[row_id] = row.back(self.minute + 1, in_doubt=True, attempt_count=used, worker_died=True)
             elif row.in_doubt:
-                self.rows[row_id] = row.back(self.minute + 1)
-            elif row.recoveries >= RECOVER_CAP:
-                self.rows[row_id] = row.ended("failed")
+                self.rows[row_id] = row.back(self.minute + 1, recoveries=row.recoveries + 1)
             else:
-                self.rows[row_id] = row.back(row.due, recoveries=row.recoveries + 1)
+                deaths = row.recoveries + 1
+                due = row.due if deaths < SUSPECT else self.minute + min(deaths - SUSPECT, 15)
+                self.rows[row_id] = row.back(due, recoveries=deaths)
         self.nothing_may_change = not silent
 
     # A worker with its claim, or with one it has lost
@@ -408,6 +435,7 @@ class Queue(RuleBasedStateMachine):
                 send_before=self.stack.now() + closes,
                 quiet_hours_rule="always",
                 first_send=first_send,
+                life=timedelta(minutes=LIFE),
             )
             for _ in range(times)
         ]
@@ -430,7 +458,10 @@ class Queue(RuleBasedStateMachine):
             expected = "go"
             number = 0 if first_send else row.attempt_count + 1
             self.attempts[attempt_id] = Attempt(hold.row, hold.claim_no, number, f"SM{attempt_id.hex}")
-            self.rows[hold.row] = replace(row, begun=True, attempt=attempt_id, lease_from=self.minute)
+            expires = self.minute + LIFE if row.expires is None else row.expires
+            self.rows[hold.row] = replace(
+                row, begun=True, attempt=attempt_id, lease_from=self.minute, recoveries=0, expires=expires, held=False
+            )
         assert [answer["answer"] for answer in answers] == [expected] * len(answers)
 
     def finishes(self, data: st.DataObject, hold: Hold) -> None:
@@ -467,7 +498,9 @@ class Queue(RuleBasedStateMachine):
             row = replace(row, attempt_count=used)
             if status == "pending":
                 in_doubt = outcome == "in_doubt"
-                row = row.back(self.minute + 1, in_doubt=in_doubt, attempt=attempt_id if in_doubt else None)
+                row = row.back(
+                    self.minute + 1, in_doubt=in_doubt, attempt=attempt_id if in_doubt else None, worker_died=False
+                )
             else:
                 row = row.ended(status)
             self.rows[attempt.row] = row
@@ -509,9 +542,33 @@ class Queue(RuleBasedStateMachine):
         row = self.rows[hold.row]
         held = self.is_held(hold) and not row.begun
         if held:
-            self.rows[hold.row] = row.back(self.minute + wait)
+            self.rows[hold.row] = row.back(self.minute + wait, held=False)
         self.nothing_may_change = not held
         assert answers == [held] * times
+
+    def holds_for_a_person(self, data: st.DataObject, hold: Hold) -> None:
+        """Unless the row is begun or another's; its life begins when it might have gone out."""
+        life, times = data.draw(st.sampled_from([None, LIFE])), data.draw(st.integers(1, 2))
+        answers = [
+            self.ask(
+                "hold_sms_retry",
+                retry_id=hold.row,
+                claim_no=hold.claim_no,
+                why="No time zone is known",
+                look_in=timedelta(minutes=15),
+                life=None if life is None else timedelta(minutes=life),
+            )
+            for _ in range(times)
+        ]
+        row = self.rows[hold.row]
+        held = self.is_held(hold) and not row.begun
+        if held:
+            begun = None if life is None else self.minute + life
+            expires = begun if row.expires is None else row.expires
+            self.rows[hold.row] = row.back(self.minute + 15, expires=expires, held=True)
+        self.nothing_may_change = not held
+        repeated = row.status == "pending" and row.claim_no == hold.claim_no and row.held
+        assert answers == [held or repeated] * times
 
     def ends(self, data: st.DataObject, hold: Hold) -> None:
         """Unless it is begun or another's; one in doubt is only looked for."""
@@ -550,7 +607,7 @@ class Queue(RuleBasedStateMachine):
             decision=said,
             twilio_sid=sid,
             settled_by=by,
-            look_in=timedelta(minutes=1) if said.startswith("look") else None,
+            look_in=timedelta(minutes=1) if said.startswith("look") or said == "hold" else None,
             error="A person decides" if said == "hold" else None,
         )
         if not self.is_held(hold) or not row.in_doubt or not row.attempt:
@@ -578,11 +635,24 @@ class Queue(RuleBasedStateMachine):
                 self.sid_of[row.log] = sid or self.sid_of[row.log]
             case "resend":
                 self.attempts[row.attempt] = replace(attempt, outcome="not_sent", settled_by=by)
-                self.rows[hold.row] = row.back(self.minute, in_doubt=False, attempt=None)
+                used = row.attempt_count  # whose worker died costs nothing: nobody knows that the request ever left
+                used = min(used, max(attempt.number - 1, 0)) if row.worker_died else used
+                self.rows[hold.row] = row.back(
+                    self.minute,
+                    in_doubt=False,
+                    attempt=None,
+                    attempt_count=used,
+                    worker_died=False,
+                    held=False,
+                    recoveries=0,
+                )
             case "hold":
-                self.rows[hold.row] = row.ended("failed")
+                expired = row.expires is not None and row.expires <= self.minute
+                self.rows[hold.row] = (
+                    row.ended("failed") if expired else row.back(self.minute + 1, held=True, recoveries=0)
+                )
             case _:
-                self.rows[hold.row] = row.back(self.minute + 1)
+                self.rows[hold.row] = row.back(self.minute + 1, recoveries=0)
 
     # Twilio's callback
 
@@ -634,10 +704,12 @@ class Queue(RuleBasedStateMachine):
         """Row by row, attempt by attempt, text by text; a call that may change nothing changed nothing at all."""
         assert {
             row_id: (row["status"], row["claim_no"], row["attempt_count"], row["begun_at"] is not None,
-                     row["attempt_id"], row["in_doubt_since"] is not None)
+                     row["attempt_id"], row["in_doubt_since"] is not None, row["held_since"] is not None,
+                     row["recover_count"])
             for row_id, row in self.after["sms_retry_queue"].items()
         } == {
-            row_id: (row.status, row.claim_no, row.attempt_count, row.begun, row.attempt, row.in_doubt)
+            row_id: (row.status, row.claim_no, row.attempt_count, row.begun, row.attempt, row.in_doubt, row.held,
+                     row.recoveries)
             for row_id, row in self.rows.items()
         }  # fmt: skip
         assert {
@@ -762,7 +834,8 @@ class Queue(RuleBasedStateMachine):
             case "unknown":
                 return "Customer opted out (consent is unknown)"
             case _:
-                return "Expired before it could be sent" if row.expires <= self.minute else None
+                expired = row.expires is not None and row.expires <= self.minute
+                return "Expired before it could be sent" if expired else None
 
     def consent_of(self, row: Row) -> str:
         """What its customer said last."""
@@ -902,7 +975,11 @@ def test_whoever_looks_for_evidence_cannot_finish_the_attempt(new_text: Callable
         ("look_again", {"look_in": timedelta(minutes=5)}),
         ("look_failed", {"look_in": timedelta(minutes=5)}),
         ("resend", {}),
-        ("hold", {"error": "A person decides"}),
+        ("hold", {"error": "A person decides", "look_in": timedelta(hours=1)}),
+        (
+            "hold",
+            {"error": "Which is it?", "look_in": timedelta(hours=1), "ambiguous": ["SM" + "1" * 32, "SM" + "2" * 32]},
+        ),
     ],
 )
 def test_a_decision_may_be_repeated(new_text: Callable[[], Text], decision: str, values: dict[str, object]) -> None:
@@ -915,16 +992,28 @@ def test_a_decision_may_be_repeated(new_text: Callable[[], Text], decision: str,
     assert text.business.row(text.row) == before
 
 
-def test_a_worker_s_death_before_the_send_is_forgiven_as_often_as_the_caller_says(new_text: Callable[[], Text]) -> None:
-    """The limit is the caller's; the default is for the application, which names none."""
+def test_workers_deaths_before_the_send_are_forgiven_however_often(new_text: Callable[[], Text]) -> None:
+    """Nobody tried to send the text, so nobody calls it failed; its expiry ends it."""
     text = new_text()
-    text.ask("claim_sms_retry", retry_id=text.row)
-    text.business.connection.execute(
-        "update sms_retry_queue set claimed_at = claimed_at - interval '1 hour' where id = %s", [text.row]
-    )
-    recovered = text.ask("recover_stuck_sms_retries", stale_minutes=10, max_recoveries=0)
-    assert (recovered["id"], recovered["status"]) == (text.row, "failed")
-    assert recovered["last_error"].startswith("Gave up: ")
+    for deaths in range(1, 12):
+        text.ask("claim_sms_retry", retry_id=text.row)
+        text.business.connection.execute(
+            "update sms_retry_queue set claimed_at = claimed_at - interval '1 hour' where id = %s", [text.row]
+        )
+        recovered = text.ask("recover_stuck_sms_retries", stale_minutes=10)
+        assert (recovered["id"], recovered["status"], recovered["recover_count"]) == (text.row, "pending", deaths)
+        assert (recovered["attempt_count"], recovered["last_error"]) == (0, None)
+
+
+def test_a_claim_that_does_not_begin_and_falls_silent_is_in_doubt(new_text: Callable[[], Text]) -> None:
+    """The application's own processor: it may have sent the text, to whom and with what the rows say."""
+    text = new_text()
+    text.ask("claim_due_sms_retries", limit_count=1)
+    text.business.connection.execute("update sms_retry_queue set claimed_at = claimed_at - interval '1 hour'")
+    recovered = text.ask("recover_stuck_sms_retries", stale_minutes=10)
+    assert (recovered["status"], recovered["in_doubt_since"] is not None) == ("pending", True)
+    [attempt] = text.business.attempts_of(text.row)
+    assert (attempt["outcome"], attempt["sent_to"], attempt["sent_body"]) == ("in_doubt", PHONE, BODY)
 
 
 def test_the_first_look_at_a_recovered_row_comes_when_the_caller_says(new_text: Callable[[], Text]) -> None:

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
-from smsretry.retry.decision import AfterLook, AfterSend, Complete, Doubt, GiveUp, PutOff, Retry, Send, Settle
-from smsretry.retry.models import Begun, Claim, Finished, Queued, Recovered, Sighting, Text
+from smsretry.retry.decision import AfterLook, AfterSend, Complete, Doubt, GiveUp, Hold, PutOff, Retry, Send, Settle
+from smsretry.retry.models import Begun, Claim, Finished, Look, Queued, Recovered, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.words import MessageClass, Reason, Reconciled
-from tests.builders import NOON, SID, begun
+from tests.builders import NOON, SENDER, SID, begun
 
 Told: TypeAlias = PutOff | Send | AfterSend | AfterLook | str | None
 """A decision, or why the circuit is open."""
@@ -23,6 +23,10 @@ class FakeQueue:
     """The due ones."""
     doubtful: list[Claim] = field(default_factory=list)
     """Those in doubt whose next look has come."""
+    suspects: list[Claim] = field(default_factory=list)
+    """Those whose claims died more than once, handed out one after the other."""
+    suspicions: int = 0
+    """How often it was asked for one of them."""
     answers: list[Begun] = field(default_factory=list)
     """What `begin` answers, one after the other; go when there is none."""
     holds: bool = True
@@ -61,6 +65,10 @@ class FakeQueue:
     def claim_doubtful(self, limit: int) -> list[Claim]:
         return self.doubtful[:limit]
 
+    def claim_suspect(self) -> list[Claim]:
+        self.suspicions += 1
+        return [self.suspects.pop(0)] if self.suspects else []
+
     def claim_one(self, retry_id: UUID) -> Claim | None:
         return next((claim for claim in self.claims if claim.id == retry_id), None)
 
@@ -78,7 +86,7 @@ class FakeQueue:
         self.waits.append(retry_in)
         return Queued(retry_id=UUID(int=1), result="queued", due_at=NOON)
 
-    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, first_send: bool) -> Begun:
+    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
         self._note("begin", decision)
         self.first_sends.append(first_send)
         return self.answers.pop(0) if self.answers else begun()
@@ -103,9 +111,11 @@ class FakeQueue:
         self._note("reconcile", decision)
         if not self.holds:
             return "lost"
-        if isinstance(decision, Settle) and decision.sid in self.taken:
+        sids = {decision.sid} if isinstance(decision, Settle) and decision.sid else set[str]()
+        sids |= set(decision.ambiguous) if isinstance(decision, Hold) else set()
+        if sids and sids <= self.taken:
             return "sid_taken"
-        return "wait" if isinstance(decision, Settle) and decision.sid in self.unanswered else "applied"
+        return "wait" if sids & self.unanswered else "applied"
 
     def set_circuit(self, why: str | None) -> None:
         self._note("set_circuit", why)
@@ -131,6 +141,8 @@ class FakeSender:
     """None: the list cannot be had."""
     looks: list[tuple[str, datetime]] = field(default_factory=list)
     """Number and time that were asked about."""
+    asked_of: list[tuple[str | None, datetime]] = field(default_factory=list)
+    """The sender whose messages were asked for, and the database's clock."""
 
     def send(self, text: Text) -> Outcome:
         self.texts.append(text)
@@ -138,6 +150,11 @@ class FakeSender:
             raise self.comes_to
         return self.comes_to
 
-    def look_up(self, phone: str, *, since: datetime) -> list[Sighting] | None:
+    @property
+    def sent_by(self) -> str:
+        return SENDER
+
+    def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
         self.looks.append((phone, since))
-        return self.listed
+        self.asked_of.append((sent_by, at))
+        return None if self.listed is None else Look(sightings=tuple(self.listed))

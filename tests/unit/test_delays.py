@@ -6,10 +6,13 @@ from uuid import UUID
 import pytest
 
 from smsretry import queue_sms_retry
-from smsretry.retry import backoff, evidence
-from smsretry.retry.decision import Doubt, LookAgain, Retry
+from smsretry.retry import backoff, evidence, policy
+from smsretry.retry.decision import Doubt, Hold, LookAgain, Retry
+from smsretry.retry.doubt import after_look, look_failed
+from smsretry.retry.models import Look
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
-from smsretry.retry.policy import after_look, after_send, look_failed
+from smsretry.retry.policy import after_send, before_send, busy
+from smsretry.retry.profile import Profile
 from tests.builders import NOON, claim_with, refused
 from tests.unit.fakes import FakeQueue
 
@@ -21,8 +24,14 @@ def waits() -> dict[str, timedelta]:
     queue = FakeQueue()
     queue_sms_retry(UUID(int=1), "twilio_error", queue=queue)
     doubtful = claim_with(in_doubt_since=NOON, attempt_begun_at=NOON)
-    in_vain = next(after_look(doubtful, [], at=NOON))
+    in_vain = next(after_look(doubtful, Look(sightings=()), at=NOON))
     assert isinstance(in_vain, LookAgain)
+    held = before_send(claim_with(business_hours="nine to five"), at=NOON)
+    assert isinstance(held, Hold)
+    given_up = claim_with(in_doubt_since=NOON, attempt_begun_at=NOON, reconcile_count=9)
+    later = NOON + timedelta(hours=1)
+    doubt_held = next(after_look(given_up, Look(sightings=()), at=later, profile=Profile(in_doubt="hold")))
+    assert isinstance(doubt_held, Hold)
     return {
         "a text that is queued": queue.waits[0],
         "a send that counts": _after(refused(30003)),
@@ -33,6 +42,9 @@ def waits() -> dict[str, timedelta]:
         "a provider that asks for a day": _after(refused(20429, 429, retry_after=timedelta(days=1))),
         "the first look": _after(InDoubt("No answer")),
         "a look after one in vain": in_vain.after,
+        "a text that is held": held.look_in,
+        "a doubt that is held": doubt_held.look_in,
+        "a customer that is locked": busy(NOON).until - NOON,
         "a look after one that failed": look_failed(doubtful, "The list could not be had").after,
     }
 
@@ -65,9 +77,22 @@ def test_uncounted_delays_are_for_tries_that_made_no_send(monkeypatch: pytest.Mo
     """The request never left, or the provider refused to look at the text."""
     assert changed(monkeypatch, backoff, "UNCOUNTED_DELAYS", (SEVEN,)) == {
         "a send that never left",
-        "a refused account",
         "a rate limit",
     }
+
+
+def test_account_delays_are_for_a_refused_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs no attempt, and is asked ever less often."""
+    assert changed(monkeypatch, policy, "ACCOUNT_DELAYS", (SEVEN,)) == {"a refused account"}
+
+
+def test_the_hold_delays_are_for_what_a_person_can_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that is held, one in doubt that is held, and one whose customer is locked."""
+    assert changed(monkeypatch, policy, "HELD_LOOK", SEVEN) == {"a text that is held"}
+    monkeypatch.undo()
+    assert changed(monkeypatch, policy, "DOUBT_HELD_LOOK", SEVEN) == {"a doubt that is held"}
+    monkeypatch.undo()
+    assert changed(monkeypatch, policy, "BUSY_DELAY", SEVEN) == {"a customer that is locked"}
 
 
 def test_the_longest_retry_after_is_for_what_a_provider_asks(monkeypatch: pytest.MonkeyPatch) -> None:

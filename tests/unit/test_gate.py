@@ -4,12 +4,14 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from uuid import UUID
 
 import pytest
 
 from smsretry.gate import IN_A_ROW, Gate, stopped_by
+from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, RefusalKind, Rejected
-from tests.builders import SID, refused
+from tests.builders import SID, claim_with, refused
 
 ACCEPTED = Accepted(SID)
 UNREACHABLE = NotSent("Not reached")
@@ -28,19 +30,26 @@ def after(*outcomes: Outcome, probe: bool = False) -> Gate:
     if probe:
         gate.probe()
     for outcome in outcomes:
-        gate.observe(outcome)
+        gate.observe(claim_with(), outcome)
     return gate
+
+
+def text_of(business: int, recipient: int) -> Claim:
+    """A text of this business to this person."""
+    return claim_with(
+        id=UUID(int=100 * business + recipient), business_id=UUID(int=business), phone=f"+1212555{recipient:04}"
+    )
 
 
 def test_a_new_gate_lets_everything_through() -> None:
     """And knows nothing of the provider yet."""
     gate = Gate()
-    assert (gate.shut_because, gate.circuit, gate.healthy) == (None, None, False)
+    assert (gate.shut_because, gate.circuit, gate.broken, gate.healthy) == (None, None, None, False)
 
 
 @pytest.mark.parametrize(
     "rejected",
-    [refused(20003, 401), refused(20005, 403), refused(10001), refused(99999, 401), refused(99999, 403)],
+    [refused(20003, 401), refused(20005, 403), refused(10001), refused(99999, 401), refused(20403, 403)],
     ids=str,
 )
 def test_a_refused_account_opens_the_circuit_at_once(rejected: Rejected) -> None:
@@ -76,7 +85,7 @@ def test_one_text_that_was_answered_in_between_starts_the_count_again(works: Out
     twice: list[Outcome] = [UNREACHABLE, NO_ANSWER]
     gate = after(*twice, works, *twice)
     assert (gate.shut_because, gate.circuit) == (None, None)
-    gate.observe(UNREACHABLE)
+    gate.observe(claim_with(), UNREACHABLE)
     assert gate.circuit is not None
 
 
@@ -161,7 +170,7 @@ def test_the_first_reason_to_stop_is_the_one_that_is_told() -> None:
     gate = Gate()
     gate.stop("Enough")
     gate.stop("More than enough")
-    gate.observe(SLOWER)
+    gate.observe(claim_with(), SLOWER)
     assert gate.shut_because == "Enough"
 
 
@@ -169,8 +178,8 @@ def test_a_stopped_gate_still_learns_that_the_account_is_refused() -> None:
     """From a send that was under way; the next run is to know."""
     gate = Gate()
     gate.stop("Enough")
-    gate.observe(refused(20003, 401))
-    gate.observe(refused(20005, 403))
+    gate.observe(claim_with(), refused(20003, 401))
+    gate.observe(claim_with(), refused(20005, 403))
     assert gate.shut_because == "Enough"
     assert gate.circuit is not None
     assert "Twilio 20003" in gate.circuit
@@ -188,10 +197,117 @@ def test_the_count_is_right_when_ten_threads_share_a_gate() -> None:
     gate = Gate()
     gate._limit = 1001
     with ThreadPoolExecutor(max_workers=10) as pool:
-        list(pool.map(gate.observe, [UNREACHABLE] * 1000))
+        list(pool.map(gate.observe, [claim_with()] * 1000, [UNREACHABLE] * 1000))
     assert gate.shut_because is None
-    gate.observe(UNREACHABLE)
+    gate.observe(claim_with(), UNREACHABLE)
     assert gate.shut_because is not None
+
+
+# What may be the account's or one destination's
+
+UNCERTAIN = [refused(21606), refused(21659), refused(99999, 403)]
+"""Twilio's own page says that the first may be destination-specific; the last is a code that nobody knows."""
+
+
+def after_refusals(uncertain: Rejected, *texts: tuple[int, int]) -> Gate:
+    """A run's gate, after these texts (business, recipient) were refused."""
+    gate = Gate()
+    for business, recipient in texts:
+        gate.observe(text_of(business, recipient), uncertain)
+    return gate
+
+
+@pytest.mark.parametrize("uncertain", UNCERTAIN, ids=str)
+def test_one_businesss_refusals_that_may_be_its_destinations_never_open_the_circuit(uncertain: Rejected) -> None:
+    """However many of its texts are refused: nobody else pays for them."""
+    gate = after_refusals(uncertain, *[(1, recipient) for recipient in range(100)])
+    assert (gate.shut_because, gate.circuit) == (None, None)
+
+
+# whose texts were refused, in order; whether the last one proves that it is the account
+SEVERAL = [
+    ([(1, 1), (1, 2), (2, 3)], True),
+    ([(1, 1), (2, 2), (3, 3)], True),
+    ([(1, 1), (1, 2), (1, 3), (2, 1)], True),
+    ([(1, 1), (2, 2)], False),
+    ([(1, 1), (1, 2), (2, 1)], False),
+    ([(1, 1), (2, 1), (3, 1), (4, 1)], False),
+    ([(1, 1), (2, 2), (1, 1), (2, 2)], False),
+]
+
+
+@pytest.mark.parametrize("uncertain", UNCERTAIN, ids=str)
+@pytest.mark.parametrize(("texts", "proved"), SEVERAL)
+def test_several_businesses_texts_to_several_people_prove_that_it_is_the_account(
+    uncertain: Rejected, texts: list[tuple[int, int]], proved: bool
+) -> None:
+    """Three people at two businesses at least; one number that nobody can reach proves nothing."""
+    assert after_refusals(uncertain, *texts[:-1]).circuit is None
+    gate = after_refusals(uncertain, *texts)
+    assert (gate.circuit is not None, gate.shut_because is not None) == (proved, proved)
+
+
+@pytest.mark.parametrize("uncertain", UNCERTAIN, ids=str)
+def test_a_refusal_that_proves_nothing_says_neither_that_sending_works_nor_that_it_does_not(
+    uncertain: Rejected,
+) -> None:
+    """It closes no open circuit, and starts no count again."""
+    gate = after(uncertain)
+    assert (gate.shut_because, gate.circuit, gate.healthy) == (None, None, False)
+    assert after(UNREACHABLE, UNREACHABLE, uncertain, UNREACHABLE).circuit is not None
+
+
+def test_one_certain_refusal_needs_no_other() -> None:
+    """Whatever else was refused."""
+    gate = after_refusals(refused(21606), (1, 1))
+    gate.observe(text_of(1, 2), refused(20003, 401))
+    assert gate.circuit is not None
+
+
+# The probe
+
+
+def test_a_text_that_was_refused_before_is_never_the_probe() -> None:
+    """It may be what opened the circuit; another text goes first, and once it was taken everything goes."""
+    gate, bad, good, next_one = Gate(), text_of(1, 1), text_of(2, 2), text_of(2, 3)
+    gate.probe(unfit=frozenset({bad.id}))
+    waits = "Sending had stopped: another text goes first, to see whether it works again"
+    assert gate.admit(bad) == waits
+    assert gate.admit(good) is None
+    assert [gate.admit(bad), gate.admit(next_one)] == [waits, waits]
+    gate.observe(good, ACCEPTED)
+    assert [gate.admit(bad), gate.admit(next_one)] == [None, None]
+
+
+def test_a_probe_that_did_not_begin_leaves_its_place_to_the_next_fit_text() -> None:
+    """The unfit one is still none."""
+    gate, bad, good = Gate(), text_of(1, 1), text_of(2, 2)
+    gate.probe(unfit=frozenset({bad.id}))
+    assert gate.admit(good) is None
+    gate.withdraw()
+    assert gate.admit(bad) is not None
+    assert gate.admit(good) is None
+
+
+# A database that cannot be asked
+
+
+def test_a_database_that_cannot_be_asked_shuts_the_gate_and_opens_no_circuit() -> None:
+    """Nothing is wrong with the provider; the first reason is kept."""
+    gate = Gate()
+    gate.distrust("Run `smsretry migrate`")
+    gate.distrust("Something else")
+    assert (gate.broken, gate.shut_because, gate.circuit) == ("Run `smsretry migrate`", "Run `smsretry migrate`", None)
+    assert gate.admit(claim_with()) == "Run `smsretry migrate`"
+    assert not gate.healthy
+
+
+def test_a_gate_that_was_shut_before_still_remembers_that_the_database_is_broken() -> None:
+    """The run's summary is to say so."""
+    gate = Gate()
+    gate.stop("Enough")
+    gate.distrust("Run `smsretry migrate`")
+    assert (gate.shut_because, gate.broken) == ("Enough", "Run `smsretry migrate`")
 
 
 # Signals

@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -9,10 +10,10 @@ from uuid import UUID
 import pytest
 
 from smsretry import pipeline
-from smsretry.errors import QueueError, QueueUnreachable, UnforeseenError
+from smsretry.errors import QueueBusy, QueueError, QueueUnreachable, UnforeseenError
 from smsretry.gate import Gate
 from smsretry.pipeline import SEND_WITHIN_SECONDS, process_sms_retry_item
-from smsretry.retry.decision import Defer, Doubt, End, GiveBack, Send
+from smsretry.retry.decision import Defer, Doubt, End, GiveBack, Hold, Send
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, begun, claim_with, refused
 from tests.unit.fakes import FakeQueue, FakeSender
@@ -99,7 +100,6 @@ def test_the_message_of_an_unforeseen_error_is_kept_short() -> None:
 @pytest.mark.parametrize(
     ("call", "at", "made"),
     [
-        ("begin", NOON, ["begin"]),
         ("finish", NOON, ["begin", "finish"]),
         ("put_off", CLOSING, ["put_off"]),
     ],
@@ -112,6 +112,50 @@ def test_an_error_of_the_queue_passes_through_as_it_is(call: str, at: datetime, 
         process_sms_retry_item(claim_with(claimed_at=at), queue=queue, sender=FakeSender())
     assert raised.value is trouble
     assert queue.calls == made
+
+
+def test_a_begin_that_cannot_be_asked_gives_the_claim_back_and_shuts_the_gate() -> None:
+    """The text is due again at once, and no other begins. If it had begun and the answer was lost, nothing changes."""
+    trouble = QueueUnreachable("Supabase did not answer")
+    queue, sender, gate = FakeQueue(trouble={"begin": trouble}), FakeSender(), Gate()
+    result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, gate=gate)
+    assert (result.fate, result.detail) == ("GivenBack", "Supabase did not answer")
+    assert queue.calls == ["begin", "put_off"]
+    assert queue.decisions[-1] == GiveBack("Supabase did not answer")
+    assert (gate.broken, gate.shut_because, gate.circuit) == (result.detail, result.detail, None)
+    assert sender.texts == []
+
+
+def test_a_claim_that_cannot_be_given_back_either_says_so() -> None:
+    """Recovery takes it back; the gate is shut all the same."""
+    trouble = QueueUnreachable("Supabase did not answer")
+    gate = Gate()
+    with pytest.raises(QueueUnreachable) as raised:
+        process_sms_retry_item(
+            claim_with(),
+            queue=FakeQueue(trouble={"begin": trouble, "put_off": trouble}),
+            sender=FakeSender(),
+            gate=gate,
+        )
+    assert raised.value is trouble
+    assert gate.broken == "Supabase did not answer"
+
+
+def test_a_begin_that_waited_for_a_lock_puts_its_text_off_for_a_minute() -> None:
+    """And tells nothing of the database: the others go on."""
+    queue, sender, gate = FakeQueue(trouble={"begin": QueueBusy("locked")}), FakeSender(), Gate()
+    result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, gate=gate)
+    assert (result.fate, result.next_at) == ("Deferred", NOON + timedelta(minutes=1))
+    assert (gate.broken, gate.shut_because, sender.texts) == (None, None, [])
+
+
+def test_a_text_that_waits_for_a_person_is_held_and_says_what_for() -> None:
+    """It is looked at again a quarter of an hour later."""
+    queue = FakeQueue()
+    result = process_sms_retry_item(claim_with(business_hours="nine to five"), queue=queue, sender=FakeSender())
+    assert (result.fate, result.next_at) == ("Held", NOON + timedelta(minutes=15))
+    assert result.detail.startswith("The business's sms_hours cannot be read")
+    assert queue.decisions == [Hold(result.detail, timedelta(minutes=15))]
 
 
 def test_a_queue_that_fails_while_a_row_is_failed_is_what_is_told() -> None:
@@ -224,7 +268,7 @@ def test_a_shut_gate_does_not_keep_evidence_from_being_looked_for() -> None:
     """A look sends nothing."""
     gate, sender = Gate(), FakeSender()
     gate.stop("Enough")
-    claim = claim_with(in_doubt_since=NOON, attempt_begun_at=NOON)
+    claim = claim_with(in_doubt_since=NOON, attempt_begun_at=NOON, sent_to=PHONE, sent_body=BODY)
     assert process_sms_retry_item(claim, queue=FakeQueue(), sender=sender, gate=gate).fate == "InDoubt"
     assert len(sender.looks) == 1
 
@@ -241,12 +285,13 @@ def test_a_probe_that_did_not_begin_lets_the_next_text_be_it(
     assert fates[1:] == ["Sent", "Sent"]
 
 
-def test_a_probe_whose_beginning_failed_lets_the_next_text_be_it() -> None:
-    """The database did not answer; that tells nothing of the provider either."""
+@pytest.mark.parametrize("trouble", [QueueBusy("locked"), ValueError("a bug")], ids=["busy", "unforeseen"])
+def test_a_probe_whose_beginning_failed_lets_the_next_text_be_it(trouble: Exception) -> None:
+    """The trouble is that row's; it tells nothing of the provider either."""
     gate = Gate()
     gate.probe()
-    queue = FakeQueue(trouble={"begin": QueueUnreachable("no answer")})
-    with pytest.raises(QueueUnreachable):
+    queue = FakeQueue(trouble={"begin": trouble})
+    with suppress(UnforeseenError):
         process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), gate=gate)
     assert process_sms_retry_item(claim_with(), queue=FakeQueue(), sender=FakeSender(), gate=gate).fate == "Sent"
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from smsretry.retry import policy
+from smsretry.retry.backoff import ACCOUNT_DELAYS
 from smsretry.retry.decision import (
     AfterLook,
     Cap,
@@ -23,12 +24,14 @@ from smsretry.retry.decision import (
     Send,
     Settle,
 )
-from smsretry.retry.models import Sighting
+from smsretry.retry.doubt import after_look, known_evidence
+from smsretry.retry.evidence import ambiguous_why
+from smsretry.retry.models import Claim, Look, Sighting
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Refusal, RefusalKind, Rejected
-from smsretry.retry.policy import after_cap, after_look, after_send, before_send, known_evidence
+from smsretry.retry.policy import after_cap, after_send, before_send, busy
 from smsretry.retry.profile import Profile
 from smsretry.words import InDoubtPolicy, Reason
-from tests.builders import AT_ONCE, CLOSING, NOON, OPENING, PHONE, SID, claim_with, refused
+from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, claim_with, refused
 from tests.builders import sighting as listed
 
 NIGHT = CLOSING
@@ -46,6 +49,7 @@ NEW_YORK_RULE = "08:00–21:00 in America/New_York, the customer's zone"
 HOPELESS: list[tuple[dict[str, Any], str]] = [
     # what is wrong with the row, the reason it fails with
     ({"send_log_found": False}, "Send log not found"),
+    ({"channel": "email"}, "Send log is of channel email, not sms"),
     ({"customer_found": False}, "Customer not found"),
     ({"phone": None}, "Customer has no phone number"),
     ({"phone": ""}, "Customer has no phone number"),
@@ -57,6 +61,7 @@ HOPELESS: list[tuple[dict[str, Any], str]] = [
     ({"phone": "+9992125550123"}, "Phone number has no known country code"),
     ({"body": None}, "Text is empty: send_logs.subject holds no body"),
     ({"body": " \n"}, "Text is empty: send_logs.subject holds no body"),
+    ({"body": "x" * 1601}, "Text is longer than 1600 characters: send_logs.subject holds its body"),
     ({"attempt_count": 3}, "Gave up after 3 attempts"),
     ({"attempt_count": 4}, "Gave up after 4 attempts"),
 ]
@@ -70,9 +75,10 @@ def test_a_text_that_can_never_go_out_fails_with_the_reason(at: datetime, wrong:
 
 
 def test_the_first_reason_is_told_when_there_are_several() -> None:
-    """Mended one after the other: send log, customer, phone number, body, attempts, expiry, quiet hours."""
+    """Mended one after the other: log, its channel, customer, number, body, attempts, expiry, quiet hours."""
     wrong: dict[str, Any] = {
         "send_log_found": False,
+        "channel": "email",
         "customer_found": False,
         "phone": None,
         "body": None,
@@ -81,7 +87,8 @@ def test_the_first_reason_is_told_when_there_are_several() -> None:
     }
     mending: list[tuple[dict[str, Any], str]] = [
         ({}, "Send log not found"),
-        ({"send_log_found": True}, "Customer not found"),
+        ({"send_log_found": True}, "Send log is of channel email, not sms"),
+        ({"channel": "sms"}, "Customer not found"),
         ({"customer_found": True}, "Customer has no phone number"),
         ({"phone": PHONE}, "Text is empty: send_logs.subject holds no body"),
         ({"body": "Hi Ann"}, "Gave up after 3 attempts"),
@@ -245,20 +252,122 @@ def test_a_number_no_person_has_is_refused_by_name() -> None:
     assert decision == End("failed", "Phone number is toll-free: no person's phone, no text is sent to it")
 
 
-def test_a_text_of_unknown_place_is_held_for_a_person() -> None:
-    """A satellite phone may be anywhere."""
-    decision = before_send(claim_with(phone="+881612345678", timezone=None, business_timezone=None), at=NOON)
-    assert decision == End(
-        "failed", "No time zone is known for a +881 number: set the customer's timezone to where they are"
-    )
+QUARTER = 15 * MINUTE
+
+# what a person can mend, and what the text says that it waits for
+MENDABLE: list[tuple[dict[str, Any], str]] = [
+    # A satellite phone may be anywhere.
+    (
+        {"phone": "+881612345678", "timezone": None, "business_timezone": None},
+        "No time zone is known for a +881 number: set the customer's timezone to where they are",
+    ),
+    # A declared emergency.
+    ({"stopped_states": ["LA", "NY"]}, "Texts to NY are stopped: lift the stop for that state, and they go on"),
+    # A guess would be a licence.
+    (
+        {"business_hours": "nine to five"},
+        "The business's sms_hours cannot be read: 'nine to five' is no span of hours; "
+        "write hours such as Mon-Fri 09:00-18:00, Sat 10:00-16:00",
+    ),
+    # A business that is open on no day the state permits.
+    ({"business_hours": "03:00-04:00"}, "No permitted hour within 8 days: closed (federal, own) in America/New_York"),
+]
 
 
-def test_texts_to_a_stopped_state_are_held_and_transactional_ones_go() -> None:
-    """A declared emergency."""
-    stopped = {"stopped_states": ["LA", "NY"]}
-    decision = before_send(claim_with(**stopped), at=NOON)
-    assert decision == End("failed", "Texts to NY are stopped: lift the stop for that state, then requeue")
-    assert isinstance(before_send(claim_with(message_class="transactional", **stopped), at=NOON), Send)
+@pytest.mark.parametrize(("trouble", "why"), MENDABLE, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize("at", [NOON, NIGHT], ids=["by day", "by night"])
+@pytest.mark.parametrize("expires_at", [None, NIGHT + timedelta(days=2)], ids=["life not begun", "life begun"])
+def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do(
+    trouble: dict[str, Any], why: str, at: datetime, expires_at: datetime | None
+) -> None:
+    """It is looked at again every quarter of an hour, and is never failed for it."""
+    decision = before_send(claim_with(**trouble, expires_at=expires_at), at=at)
+    assert isinstance(decision, Hold)
+    assert decision.why.startswith(why)
+    assert (decision.look_in, decision.ambiguous) == (QUARTER, ())
+
+
+@pytest.mark.parametrize(("trouble", "why"), MENDABLE, ids=lambda value: str(value)[:40])
+def test_once_it_is_mended_a_held_text_goes_on_by_itself(trouble: dict[str, Any], why: str) -> None:
+    """By the next look, and with what is left of its life."""
+    mended = dict.fromkeys(trouble, None) | {"phone": PHONE, "timezone": "America/New_York", "stopped_states": []}
+    assert isinstance(before_send(claim_with(**mended, held=True, why=why), at=NOON), Send)
+
+
+@pytest.mark.parametrize(("trouble", "why"), MENDABLE, ids=lambda value: str(value)[:40])
+def test_a_held_text_ends_only_by_its_expiry_and_says_what_it_waited_for(trouble: dict[str, Any], why: str) -> None:
+    """Cancelled, not failed: nobody wants it any more."""
+    claim = claim_with(**trouble, held=True, why=why, expires_at=NOON)
+    assert before_send(claim, at=NOON) == End("cancelled", f"Expired before it could be sent. {why}")
+
+
+def test_what_a_text_waited_for_without_being_held_is_not_told_at_its_end() -> None:
+    """It had its chance; why it waited last is no reason."""
+    claim = claim_with(why="Quiet hours", expires_at=NOON)
+    assert before_send(claim, at=NOON) == End("cancelled", "Expired before it could be sent")
+
+
+def test_transactional_texts_go_to_a_stopped_state() -> None:
+    """A receipt is what the customer asked for."""
+    assert isinstance(before_send(claim_with(message_class="transactional", stopped_states=["NY"]), at=NOON), Send)
+
+
+def test_what_no_mending_helps_is_failed_even_when_there_is_something_to_mend() -> None:
+    """Nobody is asked to mend the hours of a text that has no number."""
+    decision = before_send(claim_with(phone=None, business_hours="nine to five"), at=NOON)
+    assert decision == End("failed", "Customer has no phone number")
+
+
+# The life of a text
+
+
+def test_a_life_that_has_not_begun_is_two_days_from_the_first_moment_it_might_go_out() -> None:
+    """The window is shorter than that, so it closes first."""
+    claim = claim_with(expires_at=None)
+    assert before_send(claim, at=NOON) == Send(LAST_CALL, LAST_HOLD, NEW_YORK_RULE)
+    assert timedelta(hours=48) == policy.LIFE
+
+
+@pytest.mark.parametrize("hours", ["Mon 09:00-18:00", "Sun 12:00-14:00"], ids=["in six days", "in five days"])
+def test_waiting_for_an_opening_costs_no_life(hours: str) -> None:
+    """A business that texts on one day of the week: longer than a life, and the text waits and is not cancelled."""
+    decision = before_send(claim_with(expires_at=None, business_hours=hours), at=NOON, profile=AT_ONCE)
+    assert isinstance(decision, Defer)
+    assert decision.until > NOON + policy.LIFE
+    begun = before_send(claim_with(expires_at=NOON + policy.LIFE, business_hours=hours), at=NOON, profile=AT_ONCE)
+    assert isinstance(begun, End)
+    assert begun.status == "cancelled"
+
+
+def test_what_waits_for_an_opening_with_its_life_not_begun_has_its_turn_before_the_window_closes() -> None:
+    """The spread is over the window, when there is no expiry to hold it to."""
+    rows = [claim_with(id=UUID(int=number), expires_at=None) for number in range(50)]
+    decisions = [before_send(row, at=NIGHT) for row in rows]
+    assert all(isinstance(each, Defer) and OPENING <= each.until < OPENING + 10 * MINUTE for each in decisions)
+
+
+def test_a_capped_text_whose_life_has_not_begun_waits_for_room() -> None:
+    """It could have gone out but for the cap; the queue begins its life then."""
+    claim = claim_with(phone="+13055550123", expires_at=None)
+    assert isinstance(after_cap(claim, reached_at=NOON - MINUTE), Defer)
+
+
+def test_a_capped_text_is_held_when_its_state_is_stopped_meanwhile() -> None:
+    """A stop is lifted by a person, whatever else the text waits for."""
+    claim = claim_with(phone="+13055550123", stopped_states=["FL"])
+    decision = after_cap(claim, reached_at=NOON - CAP_WINDOW)
+    assert isinstance(decision, Hold)
+    assert decision.why.startswith("Texts to FL are stopped")
+
+
+def test_a_text_whose_customer_is_locked_waits_a_minute_and_keeps_its_reason() -> None:
+    """Somebody else's transaction is nobody's failure."""
+    decision = busy(NOON)
+    assert (decision.until, decision.reason) == (NOON + MINUTE, None)
+    assert decision.why == "Another transaction holds the customer locked"
+
+
+# The window
 
 
 def test_a_businesss_own_hours_narrow_the_window() -> None:
@@ -266,23 +375,6 @@ def test_a_businesss_own_hours_narrow_the_window() -> None:
     decision = before_send(claim_with(business_hours="09:00-18:00"), at=NOON)
     assert isinstance(decision, Send)
     assert decision.valid_until == NIGHT - timedelta(hours=3, minutes=1)
-
-
-def test_hours_that_cannot_be_read_hold_the_text_and_say_what_to_write() -> None:
-    """A guess would be a licence."""
-    decision = before_send(claim_with(business_hours="nine to five"), at=NOON)
-    assert isinstance(decision, End)
-    assert decision.why == (
-        "The business's sms_hours cannot be read: 'nine to five' is no span of hours; "
-        "write hours such as Mon-Fri 09:00-18:00, Sat 10:00-16:00"
-    )
-
-
-def test_a_text_without_a_permitted_hour_is_held_for_a_person() -> None:
-    """A business that is open on no day the state permits; the text would otherwise wait for ever."""
-    decision = before_send(claim_with(business_hours="03:00-04:00"), at=NOON)
-    assert isinstance(decision, End)
-    assert decision.why.startswith("No permitted hour within 8 days: closed (federal, own) in America/New_York")
 
 
 def test_the_decision_does_not_change_the_claim() -> None:
@@ -352,8 +444,6 @@ def test_the_cap_is_the_rows_own(max_attempts: int) -> None:
 UNCOUNTED: list[tuple[Rejected | NotSent, Reason, str, int | None]] = [
     (refused(20429, 429), "rate_limit", "Twilio 20429: Too Many Requests", 20429),
     (refused(99999, 429), "rate_limit", "Twilio 99999: not in our table of errors (HTTP 429)", 99999),
-    (refused(20003, 401), "twilio_error", "Twilio 20003: Permission Denied", 20003),
-    (refused(99999, 403), "twilio_error", "Twilio 99999: not in our table of errors (HTTP 403)", 99999),
     (NotSent("Not reached"), "twilio_error", "Not reached", None),
 ]
 
@@ -368,7 +458,7 @@ def test_what_is_not_the_texts_fault_costs_no_attempt(
     attempts: int,
     minutes: int,
 ) -> None:
-    """Rate limits, the account's troubles and requests that never left are tried again even at the last attempt."""
+    """Rate limits and requests that never left are tried again even at the last attempt."""
     decision = after_send(claim_with(attempt_count=attempts), outcome)
     assert decision == Retry(timedelta(minutes=minutes), reason, why, code, counted=False)
 
@@ -447,11 +537,42 @@ def test_from_the_21st_rate_limit_on_each_counts_as_an_attempt(met: int, attempt
     assert after_send(claim_with(rate_limit_count=met, attempt_count=attempts), refused(20429, 429)) == then
 
 
-def test_the_accounts_troubles_never_cost_an_attempt() -> None:
-    """However often the text met a rate limit before; its expiry ends it, or somebody mends the account."""
-    decision = after_send(claim_with(rate_limit_count=99, attempt_count=2), refused(20003, 401))
+# refusals of the account that the text met before, minutes until it is tried again
+ACCOUNT = [(0, 1), (1, 5), (2, 15), (3, 60), (4, 60), (1000, 60)]
+
+
+@pytest.mark.parametrize(("met", "minutes"), ACCOUNT)
+@pytest.mark.parametrize("attempts", [0, 2])
+@pytest.mark.parametrize(
+    ("rejected", "why"),
+    [
+        (refused(20003, 401), "Twilio 20003: Permission Denied"),
+        (refused(99999, 403), "Twilio 99999: not in our table of errors (HTTP 403)"),
+    ],
+    ids=["certain", "uncertain"],
+)
+def test_a_refused_account_is_asked_ever_less_often_and_costs_no_attempt(
+    rejected: Rejected, why: str, attempts: int, met: int, minutes: int
+) -> None:
+    """However often: somebody mends the account, or the text expires. The next time somebody else's text goes first."""
+    claim = claim_with(account_refusal_count=met, attempt_count=attempts, rate_limit_count=99)
+    assert after_send(claim, rejected) == Retry(
+        timedelta(minutes=minutes), "twilio_error", why, rejected.refusal.code, counted=False, account_refused=True
+    )
+
+
+def test_the_waits_after_refusals_of_the_account_grow() -> None:
+    """None is shorter than the one before it."""
+    assert list(ACCOUNT_DELAYS) == sorted(ACCOUNT_DELAYS)
+
+
+@pytest.mark.parametrize("outcome", [refused(20429, 429), refused(30003), NotSent("Not reached")], ids=str)
+def test_nothing_else_counts_as_a_refusal_of_the_account(outcome: Rejected | NotSent) -> None:
+    """Such a text may go first when sending is tried again."""
+    decision = after_send(claim_with(account_refusal_count=5), outcome)
     assert isinstance(decision, Retry)
-    assert not decision.counted
+    assert not decision.account_refused
+    assert decision.delay <= 5 * MINUTE
 
 
 # Evidence of a text in doubt
@@ -459,34 +580,40 @@ def test_the_accounts_troubles_never_cost_an_attempt() -> None:
 BEGUN = NOON - timedelta(minutes=20)
 OTHER = "SM" + "f" * 32
 
-# the SID in the send log, its status, what is concluded, and what else if the SID is another attempt's
+# the SID in the send log, whether it says sent, what is concluded, and what else if the SID is another attempt's
 BY_SID, BY_STATUS = Settle(SID, "callback"), Settle(None, "callback")
-KNOWN: list[tuple[str | None, str | None, list[Settle]]] = [
-    (SID, "sent", [BY_SID, BY_STATUS]),
-    (SID, "pending", [BY_SID, BY_STATUS]),
-    (SID, "failed", [BY_SID, BY_STATUS]),
-    (SID, None, [BY_SID, BY_STATUS]),
-    (None, "sent", [BY_STATUS]),
-    (None, "delivered", [BY_STATUS]),
-    (None, "undelivered", [BY_STATUS]),
-    (None, "pending", []),
-    (None, "queued", []),
-    (None, "failed", []),
-    (None, None, []),
+KNOWN: list[tuple[str | None, bool, list[Settle]]] = [
+    (SID, True, [BY_SID, BY_STATUS]),
+    (SID, False, [BY_SID, BY_STATUS]),
+    (None, True, [BY_STATUS]),
+    (None, False, []),
 ]
 
 
-@pytest.mark.parametrize(("sid", "status", "conclusions"), KNOWN)
+@pytest.mark.parametrize(("sid", "says_sent", "conclusions"), KNOWN)
 def test_the_send_log_may_know_what_became_of_a_text_in_doubt(
-    sid: str | None, status: str | None, conclusions: list[Settle]
+    sid: str | None, says_sent: bool, conclusions: list[Settle]
 ) -> None:
-    """A SID always; a status only if it comes after the provider accepted the text."""
-    assert known_evidence(claim_with(known_sid=sid, send_log_status=status)) == conclusions
+    """A SID always; that it was sent, because `begin` refuses a text whose log says so before. SQL knows the words."""
+    assert known_evidence(claim_with(known_sid=sid, log_says_sent=says_sent)) == conclusions
 
 
-def sighting(sid: str = SID, *, after: timedelta = timedelta(seconds=1)) -> Sighting:
+def sighting(sid: str = SID, *, after: timedelta = timedelta(seconds=1), body: str = BODY) -> Sighting:
     """Our text in the provider's list, created that long after the attempt began."""
-    return listed(sid, created_at=BEGUN + after)
+    return listed(sid, created_at=BEGUN + after, body=body)
+
+
+def doubtful(**changes: Any) -> Claim:
+    """A claim in doubt, with what was sent."""
+    return claim_with(**{"sent_to": PHONE, "sent_body": BODY, "attempt_begun_at": BEGUN} | changes)
+
+
+def conclusions_of(
+    claim: Claim, sightings: list[Sighting] | None, in_doubt: InDoubtPolicy = "resend"
+) -> list[AfterLook]:
+    """What the provider's list says of a text in doubt, in order."""
+    look = None if sightings is None else Look(sightings=tuple(sightings))
+    return list(after_look(claim, look, at=NOON, profile=Profile(in_doubt=in_doubt)))
 
 
 FOUND, ABSENT = [sighting()], list[Sighting]()
@@ -529,7 +656,7 @@ def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifte
     in_doubt: InDoubtPolicy,
 ) -> None:
     """Then it is sent again, or held for a person; evidence settles it at any time."""
-    claim = claim_with(
+    claim = doubtful(
         in_doubt_since=NOON - minutes * MINUTE,
         attempt_begun_at=min(BEGUN, NOON - minutes * MINUTE),
         reconcile_count=looks,
@@ -539,7 +666,10 @@ def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifte
     over: AfterLook = (
         Resend()
         if in_doubt == "resend"
-        else Hold(f"In doubt: no evidence after {looks + 1} looks; look in the provider's log, then decide")
+        else Hold(
+            f"In doubt: no evidence after {looks + 1} looks. Look in the provider's log, then `smsretry resolve`",
+            60 * MINUTE,
+        )
     )
     expected: dict[str, AfterLook] = {
         AGAIN: LookAgain(wait * MINUTE, failed=False, why="No evidence yet"),
@@ -547,12 +677,13 @@ def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifte
         "over": over,
         "found": Settle(SID, "reconcile"),
     }
-    decisions = after_look(claim, sightings, at=NOON, profile=Profile(in_doubt=in_doubt))
-    assert next(decisions) == expected[then]
+    assert conclusions_of(claim, sightings, in_doubt)[0] == expected[then]
 
 
 NOTHING_YET = LookAgain(5 * MINUTE, failed=False, why="No evidence yet")
 SECOND_MESSAGE = sighting(OTHER, after=2 * SECOND)
+REDACTED = sighting(OTHER, after=2 * SECOND, body="")
+HELD = Hold(ambiguous_why([OTHER]), 60 * MINUTE, (OTHER,))
 
 # what the list holds, what is concluded, in this order, until it is no other attempt's
 CANDIDATES: list[tuple[list[Sighting], list[AfterLook]]] = [
@@ -560,26 +691,56 @@ CANDIDATES: list[tuple[list[Sighting], list[AfterLook]]] = [
     ([sighting(SID)], [Settle(SID, "reconcile"), NOTHING_YET]),
     ([sighting(SID), SECOND_MESSAGE], [Settle(SID, "reconcile"), Settle(OTHER, "reconcile"), NOTHING_YET]),
     ([SECOND_MESSAGE, sighting(SID)], [Settle(SID, "reconcile"), Settle(OTHER, "reconcile"), NOTHING_YET]),
+    # What fits in all but the body is neither ours nor an absence: a person says, unless it turns out to be another's.
+    ([REDACTED], [HELD, NOTHING_YET]),
+    ([REDACTED, sighting(SID)], [Settle(SID, "reconcile"), HELD, NOTHING_YET]),
 ]
 
 
 @pytest.mark.parametrize(("sightings", "conclusions"), CANDIDATES)
 def test_a_message_of_another_attempt_is_no_evidence(sightings: list[Sighting], conclusions: list[AfterLook]) -> None:
     """The oldest one that nobody owns is this text's. When each has an owner, it is as if the list had been empty."""
-    claim = claim_with(in_doubt_since=BEGUN + MINUTE, attempt_begun_at=BEGUN)
-    assert list(after_look(claim, sightings, at=NOON)) == conclusions
+    assert conclusions_of(doubtful(in_doubt_since=BEGUN + MINUTE), sightings) == conclusions
+
+
+@pytest.mark.parametrize("looks", [0, 2, 50])
+@pytest.mark.parametrize("in_doubt", ["resend", "hold"])
+def test_an_ambiguous_message_holds_a_text_however_long_one_has_looked(looks: int, in_doubt: InDoubtPolicy) -> None:
+    """A resend could double it, whatever the owner chose for texts without evidence."""
+    claim = doubtful(in_doubt_since=BEGUN + MINUTE, reconcile_count=looks)
+    assert conclusions_of(claim, [REDACTED], in_doubt)[0] == HELD
+
+
+CHANGED_SINCE = [{"phone": "+12125550199"}, {"body": "Something else"}, {"phone": None, "body": None}]
+
+
+@pytest.mark.parametrize("changes", CHANGED_SINCE, ids=["number", "body", "deleted"])
+def test_a_message_is_compared_with_what_was_sent(changes: dict[str, Any]) -> None:
+    """The rows may say something else by now, or be gone."""
+    claim = doubtful(in_doubt_since=BEGUN + MINUTE, **changes)
+    assert conclusions_of(claim, [sighting()])[0] == Settle(SID, "reconcile")
+
+
+def test_a_text_whose_body_is_not_on_record_is_never_settled_by_a_redacted_message() -> None:
+    """Nothing equals nothing, and that proves nothing."""
+    claim = doubtful(in_doubt_since=BEGUN + MINUTE, sent_body=None)
+    assert conclusions_of(claim, [REDACTED])[0] == HELD
 
 
 def test_an_expired_text_whose_list_cannot_be_had_is_held() -> None:
     """It cannot be sent again, and may have gone out: a person looks."""
-    claim = claim_with(in_doubt_since=BEGUN, attempt_begun_at=BEGUN, expires_at=NOON)
-    assert list(after_look(claim, None, at=NOON)) == [
-        Hold("In doubt: the provider's list could not be had until the text expired; look in its log, then decide")
-    ]
+    why = "In doubt: the provider's list could not be had. Look in its log, then `smsretry resolve`"
+    assert conclusions_of(doubtful(in_doubt_since=BEGUN, expires_at=NOON), None) == [Hold(why, 60 * MINUTE)]
+
+
+def test_a_text_whose_life_has_not_begun_is_looked_for_again_when_the_list_cannot_be_had() -> None:
+    """However often."""
+    (decision,) = conclusions_of(doubtful(in_doubt_since=BEGUN, expires_at=None, reconcile_count=50), None)
+    assert isinstance(decision, LookAgain)
+    assert decision.failed
 
 
 def test_a_doubt_without_an_attempt_on_record_is_looked_for_around_its_beginning() -> None:
     """An older installation's row may have no attempt."""
-    claim = claim_with(in_doubt_since=BEGUN, attempt_begun_at=None)
-    decisions = after_look(claim, [sighting()], at=NOON, profile=Profile(in_doubt="hold"))
-    assert next(decisions) == Settle(SID, "reconcile")
+    claim = doubtful(in_doubt_since=BEGUN, attempt_begun_at=None)
+    assert conclusions_of(claim, [sighting()], "hold")[0] == Settle(SID, "reconcile")

@@ -8,9 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from smsretry.errors import SettingsError
-from smsretry.retry.models import Claim, ItemResult, Sighting, Text
+from smsretry.retry.doubt import after_look
+from smsretry.retry.models import Claim, ItemResult, Look, Sighting, Text
 from smsretry.settings import Settings, load_settings
-from tests.builders import BODY, PHONE, claim_with, forget_settings
+from tests.builders import BODY, NOON, PHONE, SID, claim_with, forget_settings, sighting
 
 PRIVATE = (PHONE, PHONE[2:], BODY, "Ann")
 SECRETS = ("the-service-role-key", "the-auth-token", "the-api-key-secret")
@@ -30,10 +31,39 @@ def test_a_claim_does_not_show_number_and_body() -> None:
         assert str(claim.id) in shown
 
 
+def test_a_claim_in_doubt_shows_neither_what_was_sent_nor_what_identifies_it() -> None:
+    """Nor the fingerprint of the number, which anybody can try numbers against; nor a number of our own."""
+    fingerprint, ours = "0123456789abcdef" * 2, "+12125550100"
+    claim = claim_with(
+        phone=None, body=None, sent_to=PHONE, sent_body=BODY, sent_by=ours, decided_by=fingerprint, in_doubt_since=NOON
+    )
+    for shown in (repr(claim), str(claim), f"{claim}", repr([claim]), str({"claim": claim})):
+        assert_tells_nothing(shown)
+        assert fingerprint not in shown
+        assert ours not in shown
+        assert str(claim.id) in shown
+
+
+def test_what_a_look_had_does_not_show_number_and_body() -> None:
+    """It shows the provider's names for the messages."""
+    look = Look(sightings=(sighting(),), clock_ahead=timedelta(seconds=3))
+    for shown in (repr(look), str(look), repr([look])):
+        assert_tells_nothing(shown)
+        assert SID in shown
+
+
+@pytest.mark.parametrize("body", [BODY, f"{BODY} Reply STOP to end.", ""])
+def test_a_decision_about_a_text_in_doubt_names_neither_number_nor_body(body: str) -> None:
+    """What may be the text is named by SID: it is shown to people, kept in `why` and written to Prefect."""
+    claim = claim_with(in_doubt_since=NOON, attempt_begun_at=NOON, sent_to=PHONE, sent_body=BODY)
+    for decision in after_look(claim, Look(sightings=(sighting(body=body),)), at=NOON + timedelta(hours=1)):
+        assert_tells_nothing(repr(decision))
+
+
 def test_a_message_in_twilios_list_does_not_show_number_and_body() -> None:
     """It shows Twilio's name for it."""
-    sighting = Sighting(sid="SM" + "0" * 32, to=PHONE, body=BODY, created_at=datetime(2027, 1, 12, 17, tzinfo=UTC))
-    for shown in (repr(sighting), str(sighting), repr([sighting])):
+    listed = Sighting(sid="SM" + "0" * 32, to=PHONE, body=BODY, created_at=datetime(2027, 1, 12, 17, tzinfo=UTC))
+    for shown in (repr(listed), str(listed), repr([listed])):
         assert_tells_nothing(shown)
         assert "SM" + "0" * 32 in shown
 
@@ -55,6 +85,11 @@ BAD_ROWS = [
     {"send_log_found": BODY},
     {"phone": [PHONE]},
     {"body": {"text": BODY}},
+    {"sent_to": [PHONE]},
+    {"sent_body": {"text": BODY}},
+    {"sent_by": [PHONE]},
+    {"decided_by": [PHONE]},
+    {"channel": [BODY]},
     {"timezone": [BODY]},
 ]
 

@@ -9,11 +9,11 @@ import pytest
 from smsretry.errors import QueueUnreachable, UnforeseenError
 from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.decision import Hold, LookAgain, Resend, Settle
-from smsretry.retry.evidence import matching_sids
-from smsretry.retry.models import Claim, ItemResult, Sighting
+from smsretry.retry.evidence import ambiguous_why, find
+from smsretry.retry.models import Claim, ItemResult, Look, Sighting
 from smsretry.retry.profile import Profile
 from smsretry.words import Fate, InDoubtPolicy
-from tests.builders import BODY, NOON, PHONE, SID, claim_with
+from tests.builders import BODY, NOON, PHONE, SENDER, SID, claim_with
 from tests.builders import sighting as listed_as
 from tests.unit.fakes import FakeQueue, FakeSender
 
@@ -28,13 +28,16 @@ def doubtful(**changes: Any) -> Claim:
         "attempt_begun_at": BEGUN,
         "in_doubt_since": NOON - timedelta(minutes=20),
         "reconcile_count": 2,
+        "sent_to": PHONE,
+        "sent_body": BODY,
+        "sent_by": SENDER,
     }
     return claim_with(**(row | changes))
 
 
-def sighting(sid: str = SID, *, second: int = 1) -> Sighting:
+def sighting(sid: str = SID, *, second: int = 1, body: str = BODY) -> Sighting:
     """Our text in the provider's list, created that many seconds after the attempt began."""
-    return listed_as(sid, created_at=BEGUN + timedelta(seconds=second))
+    return listed_as(sid, created_at=BEGUN + timedelta(seconds=second), body=body)
 
 
 def look(
@@ -66,7 +69,7 @@ def test_what_the_database_knows_is_not_asked_of_the_provider() -> None:
 def test_a_send_log_marked_as_sent_settles_its_text_without_a_sid() -> None:
     """There is no name to write down, and none is made up."""
     queue = FakeQueue()
-    result = look(doubtful(send_log_status="delivered"), queue=queue, listed=None)
+    result = look(doubtful(log_says_sent=True), queue=queue, listed=None)
     assert (result.fate, result.detail) == ("Sent", "Marked as sent")
     assert queue.told == [("reconcile", Settle(None, "callback"))]
 
@@ -148,9 +151,88 @@ def test_after_the_quarantine_a_text_may_be_held_for_a_person() -> None:
     """With the reason and what to do."""
     queue = FakeQueue()
     result = look(doubtful(), queue=queue, listed=[], in_doubt="hold")
-    assert result.fate == "Failed"
-    assert result.detail == "In doubt: no evidence after 3 looks; look in the provider's log, then decide"
-    assert queue.told == [("reconcile", Hold(result.detail))]
+    assert result.fate == "Held"
+    assert result.detail == ("In doubt: no evidence after 3 looks. Look in the provider's log, then `smsretry resolve`")
+    assert result.next_at == NOON + timedelta(hours=1)
+    assert queue.told == [("reconcile", Hold(result.detail, timedelta(hours=1)))]
+
+
+@pytest.mark.parametrize("in_doubt", ["resend", "hold"])
+@pytest.mark.parametrize("looks", [0, 2, 50])
+def test_a_message_with_another_body_holds_the_text_until_a_person_says_whose_it_is(
+    looks: int, in_doubt: InDoubtPolicy
+) -> None:
+    """It may be ours with a changed body: a resend could double the text, and to settle it could lose it."""
+    queue = FakeQueue()
+    result = look(doubtful(reconcile_count=looks), queue=queue, listed=[sighting(body="")], in_doubt=in_doubt)
+    assert (result.fate, result.detail, result.next_at) == ("Held", ambiguous_why([SID]), NOON + timedelta(hours=1))
+    assert queue.told == [("reconcile", Hold(ambiguous_why([SID]), timedelta(hours=1), (SID,)))]
+
+
+def test_a_text_that_is_held_past_its_expiry_has_failed() -> None:
+    """The queue ends it then, with what was to be decided as the reason."""
+    result = look(doubtful(expires_at=NOON), queue=FakeQueue(), listed=None)
+    assert (result.fate, result.next_at) == ("Failed", None)
+    assert result.detail.startswith("In doubt: the provider's list could not be had")
+
+
+def test_what_is_surely_ours_is_tried_before_what_is_ambiguous() -> None:
+    """The text is completed, and nobody is asked."""
+    queue = FakeQueue()
+    assert look(doubtful(), queue=queue, listed=[sighting(OTHER, body=""), sighting(second=2)]).fate == "Sent"
+    assert queue.told == [("reconcile", Settle(SID, "reconcile"))]
+
+
+@pytest.mark.parametrize(
+    ("looks", "then", "fate"),
+    [
+        (0, LookAgain(timedelta(minutes=5), failed=False, why="No evidence yet"), "InDoubt"),
+        (2, Resend(), "RetryScheduled"),
+    ],
+)
+def test_an_ambiguous_message_that_is_anothers_holds_nothing(looks: int, then: LookAgain | Resend, fate: Fate) -> None:
+    """The application's own text to the same person: as if the list had been empty."""
+    queue = FakeQueue(taken={OTHER})
+    assert look(doubtful(reconcile_count=looks), queue=queue, listed=[sighting(OTHER, body="Hi")]).fate == fate
+    assert queue.decisions == [Hold(ambiguous_why([OTHER]), timedelta(hours=1), (OTHER,)), then]
+
+
+def test_an_ambiguous_message_that_may_be_an_unanswered_sends_holds_nothing_yet() -> None:
+    """The look does not count; once that send has its answer the next one tells."""
+    queue = FakeQueue(unanswered={OTHER})
+    result = look(doubtful(), queue=queue, listed=[sighting(OTHER, body="Hi")])
+    why = "A send to the same number has no answer yet: what was found may be that one's"
+    assert (result.fate, result.detail) == ("InDoubt", why)
+
+
+CHANGED_SINCE = [{"phone": "+12125550199"}, {"body": "Something else"}, {"phone": None, "body": None}]
+
+
+@pytest.mark.parametrize("changes", CHANGED_SINCE, ids=["number", "body", "deleted"])
+def test_evidence_is_compared_with_what_was_sent_and_not_with_what_the_rows_say_now(changes: dict[str, Any]) -> None:
+    """Number and body may be changed, and customer and send log deleted, between the send and the look."""
+    queue, sender = FakeQueue(), FakeSender(listed=[sighting()])
+    assert process_sms_retry_item(doubtful(**changes), queue=queue, sender=sender).fate == "Sent"
+    assert [number for number, _ in sender.looks] == [PHONE]
+
+
+@pytest.mark.parametrize("sent_by", ["MG" + "1" * 32, "+12125550100", None])
+def test_the_list_is_asked_for_the_sender_of_then_by_the_databases_clock_of_now(sent_by: str | None) -> None:
+    """The settings may name another sender since."""
+    sender = FakeSender()
+    process_sms_retry_item(doubtful(sent_by=sent_by), queue=FakeQueue(), sender=sender)
+    assert sender.asked_of == [(sent_by, NOON)]
+
+
+@pytest.mark.parametrize("gone", [{"sent_to": None}, {"attempt_begun_at": None}])
+def test_without_what_was_sent_the_list_is_not_asked_and_that_is_no_absence(gone: dict[str, Any]) -> None:
+    """An older installation's row: there is nothing to compare with."""
+    queue, sender = FakeQueue(), FakeSender()
+    assert process_sms_retry_item(doubtful(**gone), queue=queue, sender=sender).fate == "InDoubt"
+    assert sender.looks == []
+    (decision,) = queue.decisions
+    assert isinstance(decision, LookAgain)
+    assert decision.failed
 
 
 def test_the_list_is_asked_for_the_number_from_before_the_attempt_began() -> None:
@@ -164,7 +246,8 @@ def test_a_look_reaches_back_to_every_message_that_would_be_evidence() -> None:
     """The provider's times are whole seconds, and paging stops at the first message that is older than `since`."""
     begun = BEGUN + timedelta(milliseconds=900)
     oldest = listed_as(created_at=BEGUN - timedelta(seconds=5))
-    assert matching_sids([oldest], phone=PHONE, body=BODY, begun_at=begun, in_doubt_since=NOON) == [SID]
+    listed = Look(sightings=(oldest,))
+    assert find(listed, phone=PHONE, body=BODY, begun_at=begun, in_doubt_since=NOON).ours == (SID,)
     sender = FakeSender()
     process_sms_retry_item(doubtful(attempt_begun_at=begun), queue=FakeQueue(), sender=sender)
     assert sender.looks[0][1] <= oldest.created_at
@@ -187,6 +270,16 @@ def test_an_unforeseen_error_during_a_look_leaves_the_row_in_doubt() -> None:
     with pytest.raises(UnforeseenError) as raised:
         look(doubtful(), queue=queue, listed=[])
     assert queue.calls == ["reconcile"]
+    assert BODY not in str(raised.value)
+    assert PHONE[2:] not in str(raised.value)
+
+
+def test_an_unforeseen_error_does_not_quote_what_was_sent_either() -> None:
+    """The rows may hold another number and another text by now."""
+    queue = FakeQueue(trouble={"reconcile": ValueError(f"a bug for {PHONE}: {BODY}")})
+    with pytest.raises(UnforeseenError) as raised:
+        look(doubtful(phone="+12125550199", body="Something else"), queue=queue, listed=[])
+    assert "its message is withheld" in str(raised.value)
     assert BODY not in str(raised.value)
     assert PHONE[2:] not in str(raised.value)
 

@@ -1,15 +1,18 @@
 """A whole run: what is taken back and claimed, that one row stops no other, and what the next run is told."""
 
 from collections import Counter
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from smsretry.errors import QueueBusy, QueueMismatch
 from smsretry.ports import RetryQueue, Sender
-from smsretry.retry.decision import Send
-from smsretry.retry.models import Begun, Claim
+from smsretry.retry.decision import GiveBack, Send
+from smsretry.retry.models import Begun, Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
-from smsretry.run import CONCURRENCY, ItemFailed, run_once
+from smsretry.run import CONCURRENCY, MAX_SUSPECTS, ItemFailed, run_once
 from tests.builders import CLOSING, NOON, SID, claim_with, fates_of, refused, results_of, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
@@ -33,10 +36,10 @@ def test_one_bad_row_does_not_stop_the_others() -> None:
     """Each row has its own result, in order; the bad one has its error."""
 
     class FailsForOne(FakeQueue):
-        def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, first_send: bool) -> Begun:
+        def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
             if claim.id == UUID(int=12):
                 raise ValueError("a bug")
-            return super().begin(claim, attempt_id, decision, first_send=first_send)
+            return super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send)
 
     queue = FailsForOne(claims=[claim_with(id=UUID(int=number)) for number in (11, 12, 13)])
     items, summary = run_once(run_over(queue, FakeSender()), limit=10)
@@ -110,3 +113,113 @@ def test_a_probe_that_never_came_to_a_send_leaves_the_circuit_open() -> None:
     queue = FakeQueue(claims=[claim_with(circuit_open=True, claimed_at=CLOSING)])
     assert fates_of(run_over(queue, FakeSender())) == ["Deferred"]
     assert queue.calls == ["put_off"]
+
+
+def test_while_the_circuit_is_open_a_text_that_was_refused_before_is_not_the_probe() -> None:
+    """It is the oldest and may be what opened it; the next one goes first, and closes it."""
+    refused_before = [claim_with(id=UUID(int=n), circuit_open=True, account_refusal_count=1) for n in range(1, 4)]
+    good = claim_with(id=UUID(int=9), circuit_open=True)
+    queue, sender = FakeQueue(claims=[*refused_before, good]), FakeSender()
+    results = results_of(run_over(queue, sender))
+    assert results[-1].fate == "Sent"
+    assert [why for call, why in queue.told if call == "set_circuit"] == [None]
+
+
+@pytest.mark.parametrize("others", [[], [{"in_doubt_since": NOON, "attempt_begun_at": NOON}]], ids=["alone", "a doubt"])
+def test_a_text_that_was_refused_before_is_the_probe_when_nothing_else_is_there(others: list[dict[str, Any]]) -> None:
+    """Or the circuit would stay open for ever; what is in doubt sends nothing and is no probe."""
+    claims = [claim_with(id=UUID(int=1), circuit_open=True, account_refusal_count=3)]
+    doubts = [claim_with(id=UUID(int=20 + n), **other) for n, other in enumerate(others)]
+    queue = FakeQueue(claims=claims, doubtful=doubts)
+    assert results_of(run_over(queue, FakeSender()))[0].fate == "Sent"
+    assert ("set_circuit", None) in queue.told
+
+
+def test_a_refusal_that_may_be_one_destinations_costs_no_neighbour() -> None:
+    """Fifty texts of one business are refused; every text of another goes out, and no circuit is opened."""
+    bad = [claim_with(id=UUID(int=n), business_id=UUID(int=1), phone=f"+1212555{n:04}") for n in range(1, 51)]
+    good = [claim_with(id=UUID(int=n), business_id=UUID(int=2), phone=f"+1212555{n:04}") for n in range(101, 151)]
+
+    class RefusesOne(FakeSender):
+        def send(self, text: Text) -> Outcome:
+            super().send(text)
+            return refused(21606) if text.to in {claim.phone for claim in bad} else Accepted(SID)
+
+    queue = FakeQueue(claims=[each for pair in zip(bad, good, strict=True) for each in pair])
+    assert Counter(fates_of(run_over(queue, RefusesOne()), limit=100)) == {"Sent": 50, "RetryScheduled": 50}
+    assert "set_circuit" not in queue.calls
+
+
+# A database that cannot be asked
+
+
+def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() -> None:
+    """Somebody must mend it; until then no text loses anything, and nothing is sent."""
+    queue = FakeQueue(
+        claims=[claim_with(id=UUID(int=n)) for n in range(40)],
+        trouble={"begin": QueueMismatch("The database has no function begin_sms_attempt")},
+    )
+    sender = FakeSender()
+    items, summary = run_once(run_over(queue, sender), limit=50)
+    assert {item.fate for item in items if isinstance(item, ItemResult)} == {"GivenBack"}
+    assert (summary.given_back, summary.errors, summary.failed, sender.texts) == (40, 0, 0, [])
+    assert (summary.database_broken, summary.needs_somebody, summary.circuit_open) == (True, True, False)
+    assert summary.stopped_because == "The database has no function begin_sms_attempt"
+    assert {type(told) for call, told in queue.told if call == "put_off"} == {GiveBack}
+
+
+def test_a_customer_that_is_locked_makes_one_text_wait_and_no_other() -> None:
+    """Somebody's long transaction costs a minute of this text, and the gate stays open."""
+
+    class BusyForOne(FakeQueue):
+        def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
+            if claim.id == UUID(int=12):
+                raise QueueBusy("begin_sms_attempt waited too long for a lock")
+            return super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send)
+
+    queue = BusyForOne(claims=[claim_with(id=UUID(int=number)) for number in (11, 12, 13)])
+    results = results_of(run_over(queue, FakeSender()))
+    assert [each.fate for each in results] == ["Sent", "Deferred", "Sent"]
+    assert results[1].next_at == NOON + timedelta(minutes=1)
+
+
+# Rows under suspicion
+
+
+def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone() -> None:
+    """What kills its worker takes nothing with it."""
+    queue = FakeQueue(
+        claims=[claim_with(id=UUID(int=n)) for n in (1, 2)],
+        suspects=[claim_with(id=UUID(int=n)) for n in (21, 22)],
+    )
+    left: list[int] = []
+
+    class Watching(FakeSender):
+        def send(self, text: Text) -> Outcome:
+            left.append(len(queue.suspects))
+            return super().send(text)
+
+    results = results_of(run_over(queue, Watching()))
+    assert [each.retry_id.int for each in results] == [1, 2, 21, 22]
+    assert left == [2, 2, 1, 0]
+
+
+def test_no_more_suspects_are_claimed_once_the_gate_is_shut() -> None:
+    """They would only be given back."""
+    queue = FakeQueue(suspects=[claim_with(id=UUID(int=n)) for n in (21, 22)])
+    assert fates_of(run_over(queue, FakeSender(refused(20003, 401)))) == ["RetryScheduled"]
+    assert len(queue.suspects) == 1
+
+
+def test_where_nobody_is_under_suspicion_one_question_is_asked() -> None:
+    """An idle minute costs next to nothing."""
+    queue = FakeQueue()
+    assert results_of(run_over(queue, FakeSender())) == []
+    assert queue.suspicions == 1
+
+
+def test_one_run_takes_so_many_suspects_and_no_more() -> None:
+    """A heap of them keeps no later run waiting."""
+    queue = FakeQueue(suspects=[claim_with(id=UUID(int=n)) for n in range(MAX_SUSPECTS + 5)])
+    assert len(results_of(run_over(queue, FakeSender()))) == MAX_SUSPECTS
+    assert len(queue.suspects) == 5

@@ -1,13 +1,15 @@
 """What a request to Twilio carries besides number and body, and how a body reads that Twilio lists."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.twilio.sender import _as_sent, _validity_period, _with_attempt
-from smsretry.retry.evidence import matching_sids
-from tests.builders import BODY, NOON, PHONE, SID, sighting
+from smsretry.adapters.twilio.sender import _sighting, _validity_period, _with_attempt
+from smsretry.retry.evidence import find
+from smsretry.retry.models import Look
+from tests.builders import BODY, NOON, PHONE, SID
 
 HOUR = timedelta(hours=1)
 PERIODS = [
@@ -49,11 +51,13 @@ LISTED = [
     # what we sent, what Twilio shows, whether it is the same text
     pytest.param(BODY, f"{PREFIX}{BODY}", True, id="with the prefix"),
     pytest.param(f"  {BODY}", f"{PREFIX}{BODY}", True, id="trimmed behind the prefix"),
+    pytest.param("Hi Ann", f"{PREFIX}Hi Ann", True, id="with the prefix, and short"),
     pytest.param(BODY, BODY, True, id="without the prefix"),
-    pytest.param(BODY, f"Dear customer: {BODY}", False, id="with some other prefix"),
-    pytest.param(BODY, f"{BODY} {PREFIX}", False, id="with the prefix at the end"),
+    pytest.param("Hi Ann", "Dear customer: Hi Ann", False, id="short, with some other prefix"),
+    pytest.param("Hi Ann", f"Hi Ann {PREFIX}", False, id="short, with the prefix at the end"),
     pytest.param(BODY, "", False, id="redacted"),
     pytest.param(BODY, None, False, id="without a body"),
+    pytest.param(BODY, PREFIX, False, id="redacted behind the prefix"),
 ]
 
 
@@ -61,7 +65,8 @@ LISTED = [
 def test_a_trial_accounts_text_is_read_without_the_words_that_twilio_puts_before_it(
     ours: str, shown: str | None, same: bool
 ) -> None:
-    """The text is ours then, and found; at any other place the words are somebody's text."""
-    listed = [sighting(body=_as_sent(shown))]
-    found = matching_sids(listed, phone=PHONE, body=ours, begun_at=NOON, in_doubt_since=NOON)
-    assert found == ([SID] if same else [])
+    """The text is ours then, and found; at any other place the words are somebody's text, and it is ambiguous."""
+    message = SimpleNamespace(sid=SID, to=PHONE, body=shown, date_created=NOON)
+    look = Look(sightings=(_sighting(message),))
+    found = find(look, phone=PHONE, body=ours, begun_at=NOON, in_doubt_since=NOON)
+    assert (found.ours, found.ambiguous) == (((SID,), ()) if same else ((), (SID,)))

@@ -1,0 +1,139 @@
+"""Rows whose values no worker can read: each ends with that reason, and costs the other rows of its claim nothing."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import pytest
+
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.errors import QueueMismatch
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenDrop
+from smsretry.ports import Services
+from smsretry.retry.profile import DEFAULT
+from smsretry.run import Run, run_once
+from tests.conftest import Business
+
+UNREADABLE: Final = ("-infinity", "0044-03-15 12:00+00 BC")
+
+
+@pytest.fixture
+def unbounded(stack: Stack) -> Iterator[None]:
+    """A database without the bounds on instants, such as one of an earlier version."""
+    with stack.connect() as connection:
+        row = connection.execute(
+            "select pg_get_constraintdef(oid) as bounds from pg_constraint where conname = 'sms_retry_queue_instants'"
+        ).fetchone()
+        assert row is not None
+        connection.execute("alter table sms_retry_queue drop constraint sms_retry_queue_instants")
+        yield
+        connection.execute("truncate sms_retry_queue cascade")
+        bounds = row["bounds"]
+        connection.execute(f"alter table sms_retry_queue add constraint sms_retry_queue_instants {bounds}".encode())
+
+
+def _readable(business: Business, row_id: UUID) -> dict[str, Any]:
+    """Of a row, what psycopg can read, too."""
+    query = "select status, last_error, why, held_since from sms_retry_queue where id = %s"
+    row = business.connection.execute(query, [row_id]).fetchone()
+    assert row is not None
+    return row
+
+
+@pytest.fixture
+def run(queue: SupabaseQueue, sender: TwilioSender) -> Run:
+    """One run with the production adapters."""
+    return Run(Services(queue, sender, DEFAULT))
+
+
+@pytest.mark.usefixtures("unbounded")
+@pytest.mark.parametrize("instant", UNREADABLE)
+def test_a_row_that_cannot_be_read_ends_with_that_reason_and_the_others_are_sent(
+    business: Business, run: Run, stack: Stack, instant: str
+) -> None:
+    """The reason names the column, and quotes no value of it."""
+    bad = business.due_text(phone="+12125550100")
+    good = [business.due_text(phone=f"+1212555010{n}", body=f"Text {n}") for n in range(1, 6)]
+    business.connection.execute("update sms_retry_queue set scheduled_for = %s where id = %s", [instant, bad])
+
+    items, _ = run_once(run, limit=50)
+
+    assert [item.retry_id for item in items] == good
+    assert {business.row(row_id)["status"] for row_id in good} == {"completed"}
+    assert len(stack.twilio.ledger.entries()) == len(good)
+    row = _readable(business, bad)
+    assert (row["status"], row["last_error"]) == ("failed", "Row cannot be read: columns scheduled_for")
+    assert business.log_of(bad)["error_message"] == "Row cannot be read: columns scheduled_for"
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_a_row_in_doubt_that_cannot_be_read_is_held_and_not_called_failed(
+    business: Business, queue: SupabaseQueue, run: Run, stack: Stack
+) -> None:
+    """It may have gone out."""
+    row_id = business.due_text()
+    stack.twilio.fail(AcceptThenDrop())
+    run_once(run, limit=50)
+    assert business.row(row_id)["in_doubt_since"] is not None
+    stack.move_clock(timedelta(minutes=2))
+    business.connection.execute("update sms_retry_queue set expires_at = 'infinity' where id = %s", [row_id])
+
+    assert queue.claim_doubtful(50) == []
+
+    row = _readable(business, row_id)
+    assert row["status"] == "pending"
+    assert row["held_since"] is not None
+    assert "Row cannot be read: columns expires_at" in row["why"]
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_what_recovery_took_back_is_told_of_as_far_as_it_can_be_read(
+    business: Business, queue: SupabaseQueue, stack: Stack
+) -> None:
+    """A row that cannot be read must not stop the run before it has claimed anything."""
+    good, bad = business.due_text(), business.due_text(phone="+12125550199")
+    queue.claim_due(50)
+    stack.move_clock(timedelta(minutes=11))
+    business.connection.execute(
+        "update sms_retry_queue set in_doubt_since = 'infinity', attempt_id = gen_random_uuid() where id = %s", [bad]
+    )
+
+    assert [row.id for row in queue.recover(10)] == [good]
+    assert _readable(business, bad)["status"] == "pending"
+
+
+def test_when_columns_are_missing_all_claims_are_given_back(
+    business: Business, queue: SupabaseQueue, stack: Stack
+) -> None:
+    """Code and database are of different versions: no row's fault, so no row pays."""
+    rows = [business.due_text(phone=f"+1212555010{n}") for n in range(3)]
+    before = [business.row(row_id) for row_id in rows]
+    with stack.connect() as connection:
+        made = connection.execute(
+            "select pg_get_functiondef('claim_due_sms_retries'::regproc) as sql, pg_get_functiondef("
+            "'smsretry.take'::regproc) as take"
+        ).fetchone()
+        assert made is not None
+        older = made["sql"].replace("claim_due_sms_retries", "older_claim", 1)
+        older = older.replace("SETOF smsretry.claimed_retry", "SETOF jsonb")
+        older = older.replace("select * from smsretry.take", "select to_jsonb(t) - 'decided_by' from smsretry.take")
+        older = older.replace("not begins);", "not begins) t;")
+        connection.execute("alter function claim_due_sms_retries rename to newer_claim")
+        connection.execute(older.replace("older_claim", "claim_due_sms_retries", 1).encode())
+        connection.execute("revoke all on function claim_due_sms_retries from public")
+        connection.execute("grant execute on function claim_due_sms_retries to service_role")
+        try:
+            with pytest.raises(QueueMismatch, match="unusable columns: decided_by"):
+                queue.claim_due(50)
+        finally:
+            connection.execute("drop function claim_due_sms_retries")
+            connection.execute("alter function newer_claim rename to claim_due_sms_retries")
+
+    after = [business.row(row_id) for row_id in rows]
+    assert {row["status"] for row in after} == {"pending"}
+    assert [row["scheduled_for"] for row in after] == [row["scheduled_for"] for row in before]
+    assert {row["recover_count"] for row in after} == {0}
+    assert len(queue.claim_due(50)) == len(rows)

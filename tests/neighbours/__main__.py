@@ -1,0 +1,52 @@
+"""`python -m tests.neighbours --texts 300 --minutes 120 --seed 1`: the long run, and one table."""
+
+import argparse
+import logging
+import signal
+import sys
+from datetime import timedelta
+
+from tests.neighbours.evidence import evidence
+from tests.neighbours.report import Report, everybody, run
+from tests.neighbours.stacks import running_stack
+from tests.neighbours.switches import SWITCHES, without
+
+
+def main() -> int:
+    """0 when every promise was kept."""
+    parser = argparse.ArgumentParser(prog="python -m tests.neighbours", description=__doc__)
+    parser.add_argument("--texts", type=int, default=300, help="of the well-behaved businesses")
+    parser.add_argument("--minutes", type=int, default=120)
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--stale-minutes", type=int, default=10)
+    parser.add_argument("--without", choices=SWITCHES, help="take this away, in a short run; exit 0 when it is noticed")
+    parser.add_argument("--evidence", action="store_true", help="instead: texts in doubt, of each case so many")
+    parser.add_argument("--clock-ahead", type=float, default=0, metavar="MINUTES", help="of Twilio's, for --evidence")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as after Ctrl-C
+    logging.disable(logging.CRITICAL)  # a connection that Twilio drops is news to urllib3, and not to us
+    report = _run(options)
+    sys.stdout.write(f"{report}\n")
+    for kind, lines in report.verdict.found.items():
+        for line in lines[:8]:
+            sys.stdout.write(f"{kind}: {line[:300]}\n")
+    if options.without:
+        return 0 if report.verdict[SWITCHES[options.without].sees] else 1
+    return 0 if report.verdict.clean else 1
+
+
+def _run(options: argparse.Namespace) -> Report:
+    with running_stack() as stack:
+        if options.evidence:
+            ahead = timedelta(minutes=options.clock_ahead)
+            return evidence(stack, texts=options.texts, seed=options.seed, clock_ahead=ahead)
+        if options.without:
+            switch = SWITCHES[options.without]
+            with without(stack, switch):
+                return run(stack, switch.neighbours(), minutes=switch.minutes, seed=options.seed, stale=switch.stale)
+        neighbours = everybody(options.texts)
+        return run(stack, neighbours, minutes=options.minutes, seed=options.seed, stale=options.stale_minutes)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,68 @@
+"""The whole street, and one table."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smsretry.local.stack import Stack
+from tests.neighbours.checks import KINDS, End, Verdict, judge
+from tests.neighbours.midflight import Changer, Editor, Twin
+from tests.neighbours.odd import Odd
+from tests.neighbours.street import Neighbour, Street, live
+from tests.neighbours.tenants import Flood, Refused, Settings, TwoRows, WellBehaved
+from tests.neighbours.texts import WELL_BEHAVED
+from tests.neighbours.troubles import Grants, Killer, Locker, LostAnswers, OldProcessor, Poison
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done, how it ended for whom, and what the checks say."""
+
+    numbers: dict[str, object]
+    ends: list[End]
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        rule = "─" * 60
+        lines = [f"{name:<44}{value!s:>16}" for name, value in self.numbers.items()]
+        found = [f"{kind:<44}{self.verdict[kind]:>16}" for kind in KINDS]
+        return "\n".join([rule, *lines, rule, *self._owners(), rule, *found, rule])
+
+    def _owners(self) -> list[str]:
+        owners: dict[str, Counter[str]] = {}
+        for end in self.ends:
+            owners.setdefault(end.text.owner, Counter())[end.state.partition(":")[0]] += 1
+        return [
+            f"{owner:<32}" + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+            for owner, states in owners.items()
+        ]
+
+
+def everybody(texts: int) -> list[Neighbour]:
+    """All the neighbours there are."""
+    return [
+        WellBehaved(texts), Odd(), Flood(texts // 2), Refused(), Changer(), Settings(), TwoRows(), Twin(), Editor(),
+        Locker(minutes=2), Grants(minutes=4), LostAnswers(), Killer(), Poison(), OldProcessor(),
+    ]  # fmt: skip
+
+
+def run(stack: Stack, neighbours: Sequence[Neighbour], *, minutes: int, seed: str, stale: int = 10) -> Report:
+    """On an empty stack: let the time go by, then judge."""
+    street = live(stack, neighbours, minutes=minutes, seed=seed, stale=stale)
+    verdict, ends = judge(street)
+    street.connection.close()
+    return Report(_numbers(street), ends, verdict)
+
+
+def _numbers(street: Street) -> dict[str, object]:
+    good = sum(text.owner == WELL_BEHAVED for text in street.texts)
+    return {
+        "well-behaved texts": good,
+        "other texts": len(street.texts) - good,
+        "simulated minutes": street.minutes,
+        "minutes in which nobody could be sent to": sum((b - a).seconds // 60 for a, b in street.outages),
+        "well-behaved texts that met a lost claim": sum(t.good and t.retry_id in street.excused for t in street.texts),
+        **dict(sorted(street.counts.items())),
+        "Twilio messages": len(street.stack.twilio.ledger.entries()),
+        "took, s": round(street.seconds),
+    }

@@ -1,0 +1,169 @@
+"""Each mending, taken away: to see that the checks notice its absence, and with which neighbours they do."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from unittest.mock import patch
+
+from smsretry.adapters.supabase.claims import SupabaseClaims
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.gate import Gate
+from smsretry.local.stack import Stack
+from smsretry.retry.decision import End, GiveBack, Hold, PutOff
+from smsretry.retry.models import Claim
+from tests.neighbours.midflight import Editor, Twin
+from tests.neighbours.odd import Odd
+from tests.neighbours.street import Neighbour
+from tests.neighbours.tenants import Refused, Settings, TwoRows, WellBehaved
+from tests.neighbours.troubles import Grants, Killer, Locker, Poison
+
+_TRIGGER: Final = """
+    create function smsretry.spoilt() returns trigger language plpgsql as $$ begin {body} return new; end $$;
+    create trigger spoilt before update on public.sms_retry_queue for each row execute function smsretry.spoilt();
+"""
+_NO_TRIGGER: Final = (
+    "drop trigger if exists spoilt on public.sms_retry_queue; drop function if exists smsretry.spoilt()"
+)
+_BEGIN: Final = "public.begin_sms_attempt"
+Patch = tuple[type, str, Callable[..., Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """One mending that can be taken away."""
+
+    sees: str
+    """What the checks find then."""
+    neighbours: Callable[[], Sequence[Neighbour]]
+    """Whom it takes to see it, in a short run."""
+    sql: str = ""
+    replaces: str = ""
+    """A function that `sql` replaces."""
+    patches: tuple[Patch, ...] = ()
+    minutes: int = 20
+    stale: int = 1
+
+
+def _all_or_nothing(self: SupabaseClaims, function: str, values: dict[str, object]) -> list[Claim]:
+    return self.rows(Claim, function, values)
+
+
+_claim_doubtful, _put_off = SupabaseQueue.claim_doubtful, SupabaseQueue.put_off
+
+
+def _as_the_rows_say_now(self: SupabaseQueue, limit: int) -> list[Claim]:
+    found = _claim_doubtful(self, limit)
+    return [claim.model_copy(update={"sent_to": claim.phone, "sent_body": claim.body}) for claim in found]
+
+
+def _keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
+    return isinstance(decision, GiveBack) or _put_off(self, claim, decision)
+
+
+def _fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
+    return _put_off(self, claim, End("failed", decision.why) if isinstance(decision, Hold) else decision)
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+def _always(*_: object) -> bool:
+    return True
+
+
+SWITCHES: Final = {
+    "suspects": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(20), Poison()],
+        sql=_TRIGGER.format(body="new.recover_count := 0;"),
+    ),
+    "unlimited recovery": Switch(
+        sees="failed",
+        neighbours=lambda: [WellBehaved(6), Killer(every=True)],
+        sql=_TRIGGER.format(
+            body="""if new.status = 'pending' and new.recover_count >= 3 then
+                        new.status := 'failed'; new.last_error := 'Its worker died 3 times'; new.why := null;
+                    end if;"""
+        ),
+        minutes=30,
+    ),
+    "row by row": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(12), Odd()],
+        patches=((SupabaseClaims, "claims", _all_or_nothing),),
+    ),
+    "giving back": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(12), Grants(minutes=2)],
+        patches=((SupabaseQueue, "put_off", _keep), (Gate, "distrust", _nothing)),
+        minutes=24,
+        stale=8,
+    ),
+    "lock timeout": Switch(
+        sees="slow runs",
+        neighbours=lambda: [WellBehaved(12), Locker(minutes=1)],
+        minutes=8,
+        sql="alter function public.begin_sms_attempt reset lock_timeout",
+        replaces=_BEGIN,
+    ),
+    "several businesses": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(12), Refused()],
+        patches=((Gate, "_proves", _always),),
+    ),
+    "what was sent": Switch(
+        sees="doubled",
+        neighbours=lambda: [WellBehaved(4), Editor()],
+        patches=((SupabaseQueue, "claim_doubtful", _as_the_rows_say_now),),
+        minutes=28,
+    ),
+    "the log's SID": Switch(
+        sees="lost",
+        neighbours=lambda: [WellBehaved(4), Twin()],
+        sql="""create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
+               returns boolean language sql stable as $$
+                   select exists (select 1 from public.sms_send_attempts a
+                                  where a.twilio_sid = is_anothers.sid and a.id is distinct from is_anothers.attempt_id)
+               $$""",
+        replaces="smsretry.is_anothers",
+        minutes=20,
+    ),
+    "suppression": Switch(
+        sees="unwanted",
+        neighbours=lambda: [WellBehaved(4), TwoRows()],
+        sql="""create or replace function smsretry.keep_suppression()
+               returns trigger language plpgsql as 'begin return new; end'""",
+        replaces="smsretry.keep_suppression",
+    ),
+    "holding": Switch(
+        sees="untrue end",
+        neighbours=lambda: [WellBehaved(4), Settings()],
+        patches=((SupabaseQueue, "put_off", _fail),),
+        minutes=40,
+    ),
+}
+
+
+@contextmanager
+def without(stack: Stack, switch: Switch) -> Iterator[None]:
+    """The stack and the package with this taken away; afterwards both are as they were."""
+    with stack.connect() as connection:
+        original = None
+        if switch.replaces:
+            query = "select pg_get_functiondef(%s::regproc) as sql"
+            original = connection.execute(query, [switch.replaces]).fetchone()
+        patches = [patch.object(owner, name, new) for owner, name, new in switch.patches]
+        try:
+            if switch.sql:
+                connection.execute(switch.sql.encode())
+            for one in patches:
+                one.start()
+            yield
+        finally:
+            for one in patches:
+                one.stop()
+            connection.execute(_NO_TRIGGER)
+            if original:
+                connection.execute(original["sql"].encode())

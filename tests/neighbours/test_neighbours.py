@@ -1,0 +1,43 @@
+"""The proof in short: `python -m tests.neighbours --texts 300 --minutes 120` is the long one."""
+
+from datetime import timedelta
+from unittest.mock import patch
+
+import pytest
+
+from smsretry.adapters.twilio import http
+from smsretry.local.stack import Stack
+from tests.neighbours.evidence import evidence
+from tests.neighbours.report import everybody, run
+from tests.neighbours.switches import SWITCHES, without
+
+
+def test_well_behaved_businesses_notice_nothing_of_their_neighbours(stack: Stack) -> None:
+    """Odd values, floods, refusals, changes, locks, grants, lost answers, deaths, and applications that send."""
+    report = run(stack, everybody(60), minutes=60, seed="1", stale=2)
+    assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
+    for what in ("changes in mid-flight", "workers killed by a row", "held before the mending", "edited in doubt"):
+        assert report.numbers[what], f"nothing of it happened: {what}\n{report}"
+
+
+@pytest.mark.parametrize("mending", SWITCHES)
+def test_without_a_mending_the_checks_see_its_defect(stack: Stack, mending: str) -> None:
+    """A proof that cannot fail proves nothing."""
+    switch = SWITCHES[mending]
+    with without(stack, switch):
+        report = run(stack, switch.neighbours(), minutes=switch.minutes, seed="1", stale=switch.stale)
+    assert report.verdict[switch.sees], f"\n{report}\n{report.verdict.found}"
+
+
+@pytest.mark.parametrize("minutes", [-2, 2])
+def test_a_text_in_doubt_is_neither_lost_nor_doubled_however_twilio_tells_of_it(stack: Stack, minutes: int) -> None:
+    """Encoded, redacted, trimmed, with a footer, in any order, by another clock, and beside an application's texts."""
+    report = evidence(stack, texts=2, seed="1", clock_ahead=timedelta(minutes=minutes))
+    assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
+
+
+def test_without_twilios_own_clock_the_checks_see_doubled_texts(stack: Stack) -> None:
+    """A message that Twilio dates two minutes back seems older than its own send."""
+    with patch.object(http, "_clock", return_value=None):
+        report = evidence(stack, texts=2, seed="1", clock_ahead=timedelta(minutes=-2))
+    assert report.verdict["doubled"], f"\n{report}\n{report.verdict.found}"

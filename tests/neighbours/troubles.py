@@ -1,0 +1,157 @@
+"""Trouble that is no tenant's: locks, grants, lost answers, dying workers, and the application's own processor."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.retry.models import Claim
+from smsretry.retry.models import Text as Message
+from tests.faults.orders import dice
+from tests.neighbours.street import MINUTE, Neighbour, Street
+from tests.neighbours.texts import Connection, Text, new_id
+
+QUARANTINE: Final = timedelta(minutes=26)
+"""Until a text in doubt of which there is no trace is sent again: looks after 1, 5 and 15 minutes, and the runs."""
+
+
+class Locker(Neighbour):
+    """Leaves a transaction idle that holds a customer's row."""
+
+    name = "idle transaction"
+
+    def __init__(self, minutes: int) -> None:
+        self._minutes = minutes
+        self._holding: Connection | None = None
+        self._text: Text | None = None
+
+    def move_in(self, street: Street) -> None:
+        self._text = street.text(self.name, 0, street.busy // 3)
+        street.move_in(self.name, [self._text])
+
+    def minute(self, street: Street, n: int) -> None:
+        if n == street.busy // 3 and self._text:
+            self._holding = street.stack.connect()
+            self._holding.autocommit = False
+            self._holding.execute("select 1 from customers where id = %s for update", [self._text.customer_id])
+        if n == street.busy // 3 + self._minutes:
+            self.move_out(street)
+
+    def move_out(self, street: Street) -> None:
+        if self._holding:
+            self._holding.close()
+            self._holding = None
+
+
+class Grants(Neighbour):
+    """An operator takes the worker's right to begin away, and gives it back some minutes later."""
+
+    name = "revoked grant"
+
+    def __init__(self, minutes: int) -> None:
+        self._minutes = minutes
+        self._revoked = False
+
+    def minute(self, street: Street, n: int) -> None:
+        if n == street.busy // 2:
+            street.connection.execute("revoke execute on function begin_sms_attempt from service_role")
+            self._revoked = True
+            street.outages.append((street.now, street.now + self._minutes * MINUTE))
+        if n == street.busy // 2 + self._minutes:
+            self.move_out(street)
+
+    def move_out(self, street: Street) -> None:
+        if self._revoked:
+            street.connection.execute("grant execute on function begin_sms_attempt to service_role")
+            self._revoked = False
+
+
+class LostAnswers(Neighbour):
+    """The network drops the answer to a claim that the database has committed."""
+
+    name = "lost answers"
+
+    def __init__(self, share: float = 0.05) -> None:
+        self._share = share
+
+    def minute(self, street: Street, n: int) -> None:
+        street.stack.rpc_faults.clear()
+        if n <= street.busy and dice(street.seed, self.name, n) < self._share:
+            street.stack.rpc_faults.drop_after_commit("claim_due_sms_retries")
+            street.counts["claims whose answer was lost"] += 1
+
+    def move_out(self, street: Street) -> None:
+        street.stack.rpc_faults.clear()
+
+
+class Killer(Neighbour):
+    """Workers that die right after their claim, by bad luck."""
+
+    name = "killed workers"
+
+    def __init__(self, share: float = 0.05, *, every: bool = False) -> None:
+        self._share = share
+        self._every = every
+
+    def kills(self, street: Street, claims: Sequence[Claim], n: int) -> str | None:
+        unlucky = self._every or dice(street.seed, self.name, n) < self._share
+        return "bad luck" if claims and n <= street.busy and unlucky else None
+
+
+class Poison(Neighbour):
+    """A row that kills every worker that claims it: too much for its memory, say."""
+
+    name = "poison"
+    _bad_luck: Final = 2
+    """So many of its victims cannot know; from then on it must be alone."""
+
+    def __init__(self) -> None:
+        self._ids = frozenset[UUID]()
+        self._deaths = Counter[UUID]()
+
+    def move_in(self, street: Street) -> None:
+        texts = [
+            street.text(self.name, n, 3 + n, may_end=("(pending|processing): .*died", "in doubt: The worker died"))
+            for n in range(2)
+        ]
+        self._ids = frozenset(text.retry_id for text in texts)
+        street.move_in(self.name, texts)
+
+    def kills(self, street: Street, claims: Sequence[Claim], n: int) -> str | None:
+        deadly = self._ids & {claim.id for claim in claims}
+        if not deadly:
+            return None
+        self._deaths.update(deadly)
+        street.counts["workers killed by a row"] += 1
+        deaths = min(self._deaths[row] for row in deadly)
+        if deaths <= self._bad_luck:
+            return "bad luck"
+        return "its first time alone" if deaths == self._bad_luck + 1 and len(claims) == 1 else "a row"
+
+
+class OldProcessor(Neighbour):
+    """The application's own processor, still running: it claims, sends half of it, begins nothing, and dies."""
+
+    name = "old processor"
+
+    def move_in(self, street: Street) -> None:
+        street.move_in(self.name, [street.text(self.name, n, 1 + n * street.busy / 8) for n in range(8)])
+
+    def minute(self, street: Street, n: int) -> None:
+        if n % 7 != 3 or n > street.busy:
+            return
+        with street.stack.connect() as connection, TwilioSender(street.stack.settings()) as sender:
+            connection.execute("set role service_role")
+            claimed = connection.execute(
+                "select id, phone, body, sms_consent_status from claim_due_sms_retries(3)"
+            ).fetchall()
+            connection.execute("reset role")
+            for row in claimed[::2]:
+                if row["phone"] and row["sms_consent_status"] == "opted_in":
+                    words = {"to": row["phone"], "body": row["body"] or "", "valid_for": timedelta(hours=1)}
+                    sender.send(Message(attempt_id=new_id(row["id"]), **words))
+                    street.counts["texts the old processor sent"] += 1
+            street.counts["texts the old processor claimed"] += len(claimed)
+        street.excuse_the_claimed(more=QUARANTINE)
