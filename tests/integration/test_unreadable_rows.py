@@ -1,5 +1,6 @@
 """Rows whose values no worker can read: each ends with that reason, and costs the other rows of its claim nothing."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Final
@@ -119,8 +120,9 @@ def test_when_columns_are_missing_all_claims_are_given_back(
         assert made is not None
         older = made["sql"].replace("claim_due_sms_retries", "older_claim", 1)
         older = older.replace("SETOF smsretry.claimed_retry", "SETOF jsonb")
-        older = older.replace("select * from smsretry.take", "select to_jsonb(t) - 'decided_by' from smsretry.take")
-        older = older.replace("not begins);", "not begins) t;")
+        older = re.sub(
+            r"select \* from (smsretry\.take\(.*\));", r"select to_jsonb(t) - 'decided_by' from \1 t;", older
+        )
         connection.execute("alter function claim_due_sms_retries rename to newer_claim")
         connection.execute(older.replace("older_claim", "claim_due_sms_retries", 1).encode())
         connection.execute("revoke all on function claim_due_sms_retries from public")

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from smsretry import queue_sms_retry
-from smsretry.retry import backoff, evidence, policy
+from smsretry.retry import backoff, doubt, evidence, policy
 from smsretry.retry.decision import Doubt, Hold, LookAgain, Retry
 from smsretry.retry.doubt import after_look, look_failed
 from smsretry.retry.models import Look
@@ -90,7 +90,7 @@ def test_the_hold_delays_are_for_what_a_person_can_mend(monkeypatch: pytest.Monk
     """A text that is held, one in doubt that is held, and one whose customer is locked."""
     assert changed(monkeypatch, policy, "HELD_LOOK", SEVEN) == {"a text that is held"}
     monkeypatch.undo()
-    assert changed(monkeypatch, policy, "DOUBT_HELD_LOOK", SEVEN) == {"a doubt that is held"}
+    assert changed(monkeypatch, doubt, "DOUBT_HELD_LOOK", SEVEN) == {"a doubt that is held"}
     monkeypatch.undo()
     assert changed(monkeypatch, policy, "BUSY_DELAY", SEVEN) == {"a customer that is locked"}
 
