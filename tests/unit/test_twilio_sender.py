@@ -1,11 +1,14 @@
 """What a request to Twilio carries besides number and body, and how a body reads that Twilio lists."""
 
+import logging
 from datetime import timedelta
 from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
+from requests.exceptions import ConnectionError as NoConnection
 
+from smsretry.adapters.twilio.http import TwilioHttp
 from smsretry.adapters.twilio.sender import _sighting, _validity_period, _with_attempt
 from smsretry.retry.evidence import find
 from smsretry.retry.models import Look
@@ -70,3 +73,11 @@ def test_a_trial_accounts_text_is_read_without_the_words_that_twilio_puts_before
     look = Look(sightings=(_sighting(message),))
     found = find(look, phone=PHONE, body=ours, begun_at=NOON, in_doubt_since=NOON)
     assert (found.ours, found.ambiguous) == (((SID,), ()) if same else ((), (SID,)))
+
+
+def test_the_sdk_logs_no_number(caplog: pytest.LogCaptureFixture) -> None:
+    """At INFO it logs every request with its parameters, and a look for evidence is one for a number."""
+    http = TwilioHttp(connect_seconds=1, read_seconds=1, base_url="http://127.0.0.1:9")
+    with caplog.at_level(logging.INFO), pytest.raises(NoConnection):
+        http.request("GET", "https://api.twilio.com/Messages.json", params={"To": PHONE})
+    assert caplog.records == []

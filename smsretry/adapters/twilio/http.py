@@ -55,6 +55,12 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         )
         return response
 
+    def log_request(self, kwargs: dict[str, Any]) -> None:
+        """Log nothing: the SDK would log whom a list was asked for, with their number, at INFO."""
+
+    def log_response(self, status_code: int, response: Any) -> None:
+        """Likewise."""
+
     def answer(self) -> Answer | None:
         """The answer to this thread's last request, or None when none came."""
         answer: Answer | None = getattr(self._local, "answer", None)

@@ -301,6 +301,8 @@ create table if not exists smsretry.circuit (
     why text not null
 );
 
+-- Default privileges may be wide.
+revoke all on smsretry.circuit from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.circuit to service_role;
 
 -- ======== schemas/16_stopped_states.sql ========
@@ -311,6 +313,8 @@ create table if not exists smsretry.stopped_states (
     why text not null
 );
 
+-- Default privileges may be wide.
+revoke all on smsretry.stopped_states from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.stopped_states to service_role;
 
 -- ======== schemas/17_secret.sql ========

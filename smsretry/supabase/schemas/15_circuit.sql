@@ -6,4 +6,6 @@ create table if not exists smsretry.circuit (
     why text not null
 );
 
+-- Default privileges may be wide.
+revoke all on smsretry.circuit from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.circuit to service_role;

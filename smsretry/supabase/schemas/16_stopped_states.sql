@@ -5,4 +5,6 @@ create table if not exists smsretry.stopped_states (
     why text not null
 );
 
+-- Default privileges may be wide.
+revoke all on smsretry.stopped_states from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.stopped_states to service_role;
