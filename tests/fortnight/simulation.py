@@ -97,18 +97,19 @@ def _say_stop(
     """Write the opt-outs, while the worker runs."""
     for opt_out in opt_outs:
         customer = opt_out.customer
-        concerned = {customer.id}
         if opt_out.route == "table" or customer.phone is None:
+            business_id: UUID | None = customer.business.id
             with stack.connect() as connection:
                 connection.execute("update customers set sms_consent_status = 'opted_out' where id = %s", [customer.id])
         else:
             business_id = customer.business.id if opt_out.route == "function" else None
             operators.record_consent(customer.phone, consent="opted_out", source="telephone", business_id=business_id)
-            concerned |= {
-                other.id
-                for other in town.customers
-                if other.phone == customer.phone and business_id in (None, other.business.id)
-            }
+        # On whichever row it is recorded, an opt-out is of the number.
+        concerned = {customer.id} | {
+            other.id
+            for other in town.customers
+            if customer.phone and other.phone == customer.phone and business_id in (None, other.business.id)
+        }
         for customer_id in concerned:
             record.opted_out.setdefault(customer_id, stack.now())
 
