@@ -56,7 +56,7 @@ class Fate:
     def learn(self, claims: Sequence[Claim]) -> None:
         """Remember the claims by body, and those in doubt by number."""
         for claim in claims:
-            self._claims[claim.sent_to if claim.in_doubt_since else claim.body or ""] = claim  # type: ignore[index]
+            self._claims[(claim.sent_to if claim.in_doubt_since else claim.body) or ""] = claim
 
     def at(self, point: KillPoint, name: str) -> None:
         """The worker is at this point with the text of this body, or number when it looks."""

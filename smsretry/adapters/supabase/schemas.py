@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 Kind = Literal["table", "view", "function", "other"]
 
@@ -24,7 +24,7 @@ class SchemaFile:
     def kind(self) -> Kind:
         """What it creates; `other` if that is none of the three."""
         created = _CREATES.search(self.text)
-        return created[1] if created else "other"  # type: ignore[return-value] # the pattern has these three
+        return cast(Kind, created[1]) if created else "other"  # the pattern has these three
 
     @property
     def creates(self) -> str:
