@@ -36,6 +36,7 @@ def process_sms_retry_item(
     gate: Gate | None = None,
     profile: Profile = DEFAULT,
     first_send: bool = False,
+    run_id: UUID | None = None,
 ) -> ItemResult:
     """See one claimed row to its next state. A row in doubt is not sent: we look for evidence of it.
 
@@ -43,6 +44,7 @@ def process_sms_retry_item(
         gate: the run's gate. Without one, everything is let through.
         profile: the owner's decisions.
         first_send: whether it is the text's very first send, and not one of its retries.
+        run_id: the run that this is part of, kept with the attempt.
 
     Raises:
         QueueError: the database could not be asked. The row keeps its state until recovery takes it back.
@@ -52,7 +54,7 @@ def process_sms_retry_item(
     try:
         if claim.in_doubt_since is not None:
             return reconcile(claim, queue=queue, sender=sender, profile=profile)
-        return _Item(claim, queue, sender, gate, profile, first_send).process(claim.claimed_at)
+        return _Item(claim, queue, sender, gate, profile, first_send, run_id).process(claim.claimed_at)
     except QueueError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost other rows theirs
@@ -74,6 +76,7 @@ class _Item:
     gate: Gate
     profile: Profile
     first_send: bool
+    run_id: UUID | None
 
     def process(self, at: datetime) -> ItemResult:
         """Decide by the clock at `at`, and act on it."""
@@ -102,7 +105,12 @@ class _Item:
         attempt_id, asked = uuid4(), _stopwatch()
         try:
             begun = self.queue.begin(
-                self.claim, attempt_id, decision, sent_by=self.sender.sent_by, first_send=self.first_send
+                self.claim,
+                attempt_id,
+                decision,
+                sent_by=self.sender.sent_by,
+                first_send=self.first_send,
+                run_id=self.run_id,
             )
         except QueueBusy:
             self.gate.withdraw()

@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
-from smsretry.retry.models import Begun, Claim, Finished, Look, Queued, Recovered, Text
+from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, Look, Queued, Recovered, Text
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
 from smsretry.words import MessageClass, Reason, Reconciled
@@ -17,6 +17,12 @@ class RetryQueue(Protocol):
 
     Every call about a claimed row names its claim number. The answer says whether the claim still held.
     """
+
+    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
+        """A run begins. The answer: the earlier ones that fell silent and were not told of yet."""
+        ...
+
+    def finish_run(self, run_id: UUID, told: str, *, needs_somebody: bool) -> None: ...
 
     def recover(self, stale_minutes: int) -> list[Recovered]: ...
 
@@ -42,8 +48,17 @@ class RetryQueue(Protocol):
         """Take charge of one row whose claims have died more than once. It is claimed alone."""
         ...
 
-    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
-        """Ask whether the request may leave, and keep with the attempt what will be sent.
+    def begin(
+        self,
+        claim: Claim,
+        attempt_id: UUID,
+        decision: Send,
+        *,
+        sent_by: str,
+        first_send: bool,
+        run_id: UUID | None = None,
+    ) -> Begun:
+        """Ask whether the request may leave, and keep with the attempt what will be sent, and by which run.
 
         Raises:
             QueueBusy: another transaction holds the customer locked.

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from smsretry.gate import Gate
 from smsretry.pipeline import process_sms_retry_item
 from smsretry.ports import Services
-from smsretry.retry.models import Claim, ItemResult, Recovered
+from smsretry.retry.models import Claim, InterruptedRun, ItemResult, Recovered
 from smsretry.summary import RunSummary
 
 CONCURRENCY: Final = 10
@@ -34,15 +34,20 @@ class ItemFailed:
 class Run:
     """One run over the queue, with the gate that its rows share."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, run_id: UUID | None = None) -> None:
         self._services = services
+        self.id: Final = run_id or uuid4()
+        """Kept with each of its attempts. In Prefect: the flow run's."""
+        self.interrupted: list[InterruptedRun] = []
+        """Earlier runs that fell silent, and were not told of before."""
         self._started = monotonic()
         self._recovered: list[Recovered] = []
         self._circuit_was_open = False
         self.gate = Gate()
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
-        """Take back the rows whose worker has been silent for `stale_minutes`."""
+        """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""
+        self.interrupted = self._services.queue.start_run(self.id, stale_minutes)
         self._recovered = self._services.queue.recover(stale_minutes)
         return self._recovered
 
@@ -74,7 +79,9 @@ class Run:
     def process(self, claim: Claim) -> ItemResult:
         """See one row to its next state."""
         queue, sender, profile = self._services.queue, self._services.sender, self._services.profile
-        return process_sms_retry_item(claim, queue=queue, sender=sender, gate=self.gate, profile=profile)
+        return process_sms_retry_item(
+            claim, queue=queue, sender=sender, gate=self.gate, profile=profile, run_id=self.id
+        )
 
     def report(self, items: Sequence[ItemResult | ItemFailed]) -> RunSummary:
         """Remember for the next run whether sending works, and add up this one."""
@@ -83,7 +90,7 @@ class Run:
         elif self.gate.healthy and self._circuit_was_open:
             self._services.queue.set_circuit(None)
         results = [item for item in items if isinstance(item, ItemResult)]
-        return RunSummary.of(
+        summary = RunSummary.of(
             recovered=self._recovered,
             results=results,
             errors=len(items) - len(results),
@@ -92,6 +99,8 @@ class Run:
             circuit_open=self.gate.circuit is not None,
             database_broken=self.gate.broken is not None,
         )
+        self._services.queue.finish_run(self.id, str(summary), needs_somebody=summary.needs_somebody)
+        return summary
 
 
 def run_once(run: Run, *, limit: int, stale_minutes: int = 10) -> tuple[list[ItemResult | ItemFailed], RunSummary]:

@@ -35,7 +35,8 @@ _EMPTY = """
 do $$
 begin
     if pg_relation_size('sms_retry_queue') + pg_relation_size('send_logs') > 1000000 then
-        truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts, smsretry.suppressions;
+        truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts,
+                 smsretry.suppressions, smsretry.steps;
     else
         delete from sms_send_attempts;
         delete from sms_retry_queue;
@@ -46,6 +47,8 @@ begin
     delete from smsretry.circuit;
     delete from smsretry.stopped_states;
     delete from smsretry.suppressions;
+    delete from smsretry.runs;
+    delete from smsretry.steps;
 end
 $$
 """

@@ -19,6 +19,7 @@ class Claim(Value):
 
     id: UUID
     business_id: UUID
+    customer_id: UUID | None
     claim_no: int
     claimed_at: AwareDatetime = Field(description="The database's clock when the claim was taken.")
     scheduled_for: AwareDatetime
@@ -68,6 +69,20 @@ class ItemResult(Value):
 
     def __str__(self) -> str:
         return f"{self.detail} — next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC" if self.next_at else self.detail
+
+
+class InterruptedRun(Value):
+    """An earlier run that never finished, and what its sends came to. Told once."""
+
+    id: UUID
+    started_at: AwareDatetime
+    accepted: int
+    in_doubt: int
+    refused: int
+
+    def __str__(self) -> str:
+        told = f"accepted {self.accepted}, in doubt {self.in_doubt}, refused or not sent {self.refused}"
+        return f"the run of {self.started_at:%Y-%m-%d %H:%M} UTC was interrupted: {told}"
 
 
 class Recovered(Value):

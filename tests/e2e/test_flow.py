@@ -96,7 +96,7 @@ def test_a_run_that_cannot_reach_the_queue_fails_and_says_what_to_do(stack: Stac
     """Nothing is claimed, nothing is sent."""
     run, _ = flow.run(SUPABASE_URL="http://127.0.0.1:9")
     assert run["state"]["type"] == "FAILED"
-    assert "Supabase did not answer recover_stuck_sms_retries (ConnectError)" in run["state"]["message"]
+    assert "Supabase did not answer start_sms_run (ConnectError)" in run["state"]["message"]
     assert "Check SUPABASE_URL (http://127.0.0.1:9)" in run["state"]["message"]
 
 

@@ -106,9 +106,18 @@ class MortalQueue(SupabaseQueue):
         self._fate.learn(claims)
         return claims
 
-    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
+    def begin(
+        self,
+        claim: Claim,
+        attempt_id: UUID,
+        decision: Send,
+        *,
+        sent_by: str,
+        first_send: bool,
+        run_id: UUID | None = None,
+    ) -> Begun:
         self._fate.at("claimed", claim.body or "")
-        begun = super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send)
+        begun = super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send, run_id=run_id)
         if begun.answer == "go":
             self._fate.at("begun", claim.body or "")
         return begun

@@ -19,15 +19,26 @@ Role = Literal["anon", "authenticated", "service_role"]
 Arguments = dict[str, Any]
 
 FUNCTIONS = api_functions()
-CHECKS = {"check_sms_retry_setup", "describe_sms_tables", "try_sms_retry_queue", "count_sms_answer"}
-"""The doctor's: they change nothing."""
+CHECKS = {
+    "check_sms_retry_setup",
+    "describe_sms_tables",
+    "try_sms_retry_queue",
+    "count_sms_answer",
+    "explain_sms",
+    "preview_sms_retries",
+    "sms_status",
+    "check_sms_retries",
+}
+"""The doctor's, and what a person asks: they change nothing."""
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
 TABLES = ["businesses", "customers", "send_logs", *QUEUE_TABLES]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; a text."""
+    """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
+    one that failed long ago; a text; and two runs, of which one has finished.
+    """
 
     stack: Stack
     business: Business
@@ -42,6 +53,8 @@ class Scene:
     looked: UUID
     looked_no: int
     suspect: UUID
+    failed: UUID
+    old: UUID
 
     def arguments(self, function: str) -> Arguments:
         """Of a call that succeeds, and except for the check changes something."""
@@ -59,6 +72,7 @@ class Scene:
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
                 "first_send": False, "cap": 10, "cap_since": self.at(hours=-24), "phone": PHONE, "body": BODY,
                 "sent_by": SENDER, "decided_by": None, "life": "48 hours",
+                "run_id": str(UUID(int=7)),
             },
             "finish_sms_attempt": {
                 "retry_id": str(self.begun), "claim_no": self.begun_no, "attempt_id": str(self.attempt),
@@ -87,6 +101,21 @@ class Scene:
             "record_sms_consent": {
                 "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
             },
+            "start_sms_run": {"run_id": str(UUID(int=7)), "stale_minutes": 10},
+            "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},
+            "explain_sms": {"retry_id": str(self.due), "row_limit": 5},
+            "preview_sms_retries": {"until": self.at(hours=24), "row_limit": 10},
+            "sms_status": {},
+            "check_sms_retries": {"max_minutes": 60},
+            "requeue_failed_sms": {
+                "retry_ids": [str(self.failed)], "states": ["failed"], "dry_run": False, "who": "Ann",
+                "because": "Mended", "more_attempts": 3, "row_limit": 10,
+            },
+            "cancel_sms_retries": {
+                "retry_ids": [str(self.due)], "states": ["due"], "dry_run": False, "who": "Ann",
+                "because": "No longer wanted", "row_limit": 10,
+            },
+            "prune_sms_history": {"keep_days": 90, "batch": 100},
             "check_sms_retry_setup": {"functions": FUNCTIONS},
             "describe_sms_tables": {},
             "try_sms_retry_queue": {},
@@ -109,7 +138,8 @@ class Scene:
     def everything(self) -> str:
         """Every row of every table."""
         names = [sql.Identifier(table) for table in TABLES] + [
-            sql.Identifier("smsretry", table) for table in ("circuit", "stopped_states", "suppressions")
+            sql.Identifier("smsretry", table)
+            for table in ("circuit", "stopped_states", "suppressions", "runs", "steps")
         ]
         return json.dumps(
             [
@@ -154,7 +184,18 @@ def set_scene(stack: Stack, business: Business) -> Scene:
     doubtful, looked = doubt(), doubt()
     suspect = business.due_text()
     connection.execute("update sms_retry_queue set recover_count = 2 where id = %s", [suspect])
+    failed, old = business.due_text(), business.due_text()
+    connection.execute("update sms_retry_queue set status = 'failed', last_error = 'It failed' where id = %s", [failed])
+    connection.execute(
+        """update sms_retry_queue set status = 'failed', last_error = 'It failed',
+                                      updated_at = updated_at - interval '1 year'
+           where id = %s""",
+        [old],
+    )
+    connection.execute("select * from start_sms_run(%s)", [UUID(int=6)])
+    connection.execute("select * from start_sms_run(%s)", [UUID(int=5)])
     stack.move_clock(timedelta(minutes=15))
+    connection.execute("select finish_sms_run(%s, 'sent 1')", [UUID(int=5)])
     found = connection.execute(
         """update sms_retry_queue set status = 'processing', claim_no = claim_no + 1, claimed_at = %s
            where id = %s returning claim_no""",
@@ -175,4 +216,6 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         looked,
         found["claim_no"],
         suspect,
+        failed,
+        old,
     )

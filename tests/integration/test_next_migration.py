@@ -93,6 +93,7 @@ def test_the_next_migration_holds_what_changed_and_nothing_else() -> None:
         "drop public.begin_sms_attempt",
         "drop public.defer_sms_retry",
         "drop public.claim_doubtful_sms_retries",
+        "drop public.preview_sms_retries",
         "schemas/71_set_sms_state_stop.sql is removed",
         "by hand: public.sms_retry_queue",
         "schemas/13_sms_retry_queue.sql",
@@ -108,6 +109,7 @@ def test_the_next_migration_holds_what_changed_and_nothing_else() -> None:
         "schemas/55_end_sms_retry.sql",
         "schemas/60_claim_doubtful_sms_retries.sql",
         "schemas/72_sms_queue_length.sql",
+        "schemas/83_preview_sms_retries.sql",
         "PostgREST learns of the change at once",
     ]
 

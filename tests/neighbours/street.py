@@ -213,9 +213,18 @@ class _Queue(SupabaseQueue):
         super().__init__(settings)
         self._street = street
 
-    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
+    def begin(
+        self,
+        claim: Claim,
+        attempt_id: UUID,
+        decision: Send,
+        *,
+        sent_by: str,
+        first_send: bool,
+        run_id: UUID | None = None,
+    ) -> Begun:
         self._between(claim, "begin")
-        return super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send)
+        return super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send, run_id=run_id)
 
     def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
         self._between(claim, "finish")

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, AfterSend, Complete, Doubt, GiveUp, Hold, PutOff, Retry, Send, Settle
-from smsretry.retry.models import Begun, Claim, Finished, Look, Queued, Recovered, Sighting, Text
+from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, Look, Queued, Recovered, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.words import MessageClass, Reason, Reconciled
 from tests.builders import NOON, SENDER, SID, begun
@@ -49,11 +49,21 @@ class FakeQueue:
     """How long each text that was queued was to wait."""
     recoveries: list[int] = field(default_factory=list)
     """The minutes of silence after which rows were to be taken back."""
+    interrupted: list[InterruptedRun] = field(default_factory=list)
+    """Earlier runs that it tells of as interrupted."""
+    runs: dict[UUID, str] = field(default_factory=dict)
+    """What the runs that finished came to."""
 
     def _note(self, call: str, told: Told) -> None:
         self.told.append((call, told))
         if call in self.trouble:
             raise self.trouble[call]
+
+    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
+        return self.interrupted
+
+    def finish_run(self, run_id: UUID, told: str, *, needs_somebody: bool) -> None:
+        self.runs[run_id] = told
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         self.recoveries.append(stale_minutes)
@@ -86,7 +96,16 @@ class FakeQueue:
         self.waits.append(retry_in)
         return Queued(retry_id=UUID(int=1), result="queued", due_at=NOON)
 
-    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
+    def begin(
+        self,
+        claim: Claim,
+        attempt_id: UUID,
+        decision: Send,
+        *,
+        sent_by: str,
+        first_send: bool,
+        run_id: UUID | None = None,
+    ) -> Begun:
         self._note("begin", decision)
         self.first_sends.append(first_send)
         return self.answers.pop(0) if self.answers else begun()

@@ -36,10 +36,19 @@ def test_one_bad_row_does_not_stop_the_others() -> None:
     """Each row has its own result, in order; the bad one has its error."""
 
     class FailsForOne(FakeQueue):
-        def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
+        def begin(
+            self,
+            claim: Claim,
+            attempt_id: UUID,
+            decision: Send,
+            *,
+            sent_by: str,
+            first_send: bool,
+            run_id: UUID | None = None,
+        ) -> Begun:
             if claim.id == UUID(int=12):
                 raise ValueError("a bug")
-            return super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send)
+            return super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send, run_id=run_id)
 
     queue = FailsForOne(claims=[claim_with(id=UUID(int=number)) for number in (11, 12, 13)])
     items, summary = run_once(run_over(queue, FakeSender()), limit=10)
@@ -172,10 +181,19 @@ def test_a_customer_that_is_locked_makes_one_text_wait_and_no_other() -> None:
     """Somebody's long transaction costs a minute of this text, and the gate stays open."""
 
     class BusyForOne(FakeQueue):
-        def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
+        def begin(
+            self,
+            claim: Claim,
+            attempt_id: UUID,
+            decision: Send,
+            *,
+            sent_by: str,
+            first_send: bool,
+            run_id: UUID | None = None,
+        ) -> Begun:
             if claim.id == UUID(int=12):
                 raise QueueBusy("begin_sms_attempt waited too long for a lock")
-            return super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send)
+            return super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send, run_id=run_id)
 
     queue = BusyForOne(claims=[claim_with(id=UUID(int=number)) for number in (11, 12, 13)])
     results = results_of(run_over(queue, FakeSender()))

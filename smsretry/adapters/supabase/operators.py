@@ -1,5 +1,7 @@
 """The operators' calls: what a person records, stops and asks."""
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
@@ -8,8 +10,12 @@ from pydantic import BaseModel, Field
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.schemas import api_functions
 from smsretry.adapters.supabase.shapes import Part, misfits
-from smsretry.retry.models import Finding
+from smsretry.desk.asks import Ask, Cancel, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord
+from smsretry.retry.models import Claim, Finding
 
+_PAGE: Final = 500
+"""Rows of one page of a preview; PostgREST may cut off an answer at 1000."""
 LARGEST_CLAIM: Final = 500
 """What `claim_due_sms_retries` clamps its limit to."""
 
@@ -22,7 +28,50 @@ class ConsentRecorded(BaseModel):
 
 
 class SupabaseOperators(SupabaseCalls):
-    """What `smsretry consent`, `stop` and `doctor` ask of the database."""
+    """`desk.Records` over HTTP, and what `smsretry consent`, `stop` and `doctor` ask of the database."""
+
+    def explain(self, ask: WhichText | None, phone: str | None) -> list[TextRecord]:
+        values = _given(ask) if ask else {}
+        limit = values.pop("limit", 10)
+        return self.rows(TextRecord, "explain_sms", values | {"phone": phone, "row_limit": limit})
+
+    def waiting(self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None) -> Iterator[Claim]:
+        """Texts that wait, in order of their due times, page by page. None is claimed.
+
+        One that cannot be read is passed over: its own claim will say so.
+        """
+        page: dict[str, object] = {"until": until, "retry_ids": retry_ids, "row_limit": _PAGE}
+        while True:
+            rows = self.each_row(Claim, "preview_sms_retries", page)
+            if rows.foreign:
+                raise self.mismatch("preview_sms_retries", rows.foreign)
+            yield from rows.read
+            if len(rows.given) < _PAGE:
+                return
+            page |= {"after_due": rows.given[-1]["scheduled_for"], "after_id": rows.given[-1]["id"]}
+
+    def status(self) -> list[StatusLine]:
+        return self.rows(StatusLine, "sms_status", {})
+
+    def requeue(self, ask: Requeue) -> Change:
+        return self._change("requeue_failed_sms", ask)
+
+    def cancel(self, ask: Cancel) -> Change:
+        return self._change("cancel_sms_retries", ask)
+
+    def _change(self, function: str, ask: Ask) -> Change:
+        values = _given(ask)
+        values["row_limit"] = values.pop("limit")
+        changed = self.rows(Change, function, values)
+        if len(changed) != 1:
+            raise self.not_ours(function)
+        return changed[0]
+
+    def resolve(self, ask: Resolve) -> bool:
+        return self.resolve_doubt(ask.retry_id, ask.went_out_as) == "resolved"
+
+    def prune(self, ask: Prune) -> Pruned:
+        return self.row(Pruned, "prune_sms_history", {"keep_days": ask.keep_days})
 
     def record_consent(
         self, phone: str, *, consent: Literal["opted_in", "opted_out"], source: str, business_id: UUID | None
@@ -77,3 +126,8 @@ class SupabaseOperators(SupabaseCalls):
             f"limit of at most {len(answer)}"
         )
         return [Finding(subject="rows of an answer", ok=fits, advice=None if fits else advice)]
+
+
+def _given(ask: Ask) -> dict[str, object]:
+    """The fields that somebody filled in, as JSON has them."""
+    return ask.model_dump(mode="json", exclude_none=True)

@@ -24,7 +24,7 @@ from smsretry.retry.decision import (
     Settle,
 )
 from smsretry.retry.evidence import next_look_delay
-from smsretry.retry.models import Begun, Claim, Finished, Queued, Recovered
+from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, Queued, Recovered
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.retry.policy import LIFE
 from smsretry.words import MessageClass, OutcomeName, Reason, Reconciled
@@ -39,6 +39,12 @@ _OUTCOMES: Final[dict[type[Outcome], OutcomeName]] = {
 
 class SupabaseQueue(SupabaseClaims):
     """`ports.RetryQueue` over HTTP."""
+
+    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
+        return self.rows(InterruptedRun, "start_sms_run", {"run_id": run_id, "stale_minutes": stale_minutes})
+
+    def finish_run(self, run_id: UUID, told: str, *, needs_somebody: bool) -> None:
+        self.truth("finish_sms_run", {"run_id": run_id, "told": told, "needs_somebody": needs_somebody})
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         values = {
@@ -85,7 +91,16 @@ class SupabaseQueue(SupabaseClaims):
     def claim_suspect(self) -> list[Claim]:
         return self.claims("claim_suspect_sms_retry", {})
 
-    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, *, sent_by: str, first_send: bool) -> Begun:
+    def begin(
+        self,
+        claim: Claim,
+        attempt_id: UUID,
+        decision: Send,
+        *,
+        sent_by: str,
+        first_send: bool,
+        run_id: UUID | None = None,
+    ) -> Begun:
         values = {
             "attempt_id": attempt_id,
             "send_before": decision.send_before,
@@ -98,6 +113,7 @@ class SupabaseQueue(SupabaseClaims):
             "sent_by": sent_by,
             "decided_by": claim.decided_by,
             "life": interval(LIFE),
+            "run_id": run_id,
         }
         # Whatever holds the customer may hold it for long: the row waits for the next run, and not the worker.
         return self.row(Begun, "begin_sms_attempt", _fence(claim) | values, wait_if_busy=False)

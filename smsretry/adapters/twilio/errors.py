@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 from smsretry.data import table
+from smsretry.desk.story import CodeMeaning
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel
 
 
@@ -63,3 +64,20 @@ def is_retryable_error(code: int | None, http_status: int | None = None) -> bool
     text did not go out: see `answers`.
     """
     return twilio_refusal(code, http_status).retryable
+
+
+_TO_DO: Final[dict[RefusalLevel, str]] = {
+    "account": "Mend the account with the provider (`smsretry doctor`)",
+    "carrier": "The carrier did not take it: ask the customer for another number if it goes on",
+    "content": "Change the words of the text, and send it as a new one",
+    "provider": "Wait: the provider mends it",
+    "recipient": "Check the number with the customer, and correct it",
+    "request": "Look at the provider's page of this code",
+}
+
+
+def code_meaning(code: int) -> CodeMeaning:
+    """What a code means for a person, and what they can do about it. Twilio has a page for each of its codes."""
+    refusal = twilio_refusal(code)
+    link = f"https://www.twilio.com/docs/api/errors/{code}"
+    return CodeMeaning(meaning=refusal.text, to_do=_TO_DO[refusal.level], link=link)

@@ -194,6 +194,11 @@ create index if not exists sms_retry_queue_suspect
     where status = 'pending' and recover_count >= 2;
 -- The texts of a person, for the daily cap and for an opt-out.
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
+-- The texts of a send log, whatever became of them.
+create index if not exists sms_retry_queue_send_log on public.sms_retry_queue (send_log_id);
+-- What has ended, for the desk and for pruning. A row enters it once.
+create index if not exists sms_retry_queue_ended
+    on public.sms_retry_queue (updated_at) where status in ('completed', 'failed', 'cancelled');
 -- Recovery reads all claims. By id, because an index on the lease itself would cost every begin its HOT update.
 create index if not exists sms_retry_queue_claimed on public.sms_retry_queue (id) where status = 'processing';
 
@@ -250,6 +255,7 @@ create table if not exists public.sms_send_attempts (
     sent_body text,
     sent_by text,
     worker_died boolean not null default false,
+    run_id uuid,
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -270,12 +276,15 @@ comment on table public.sms_send_attempts is 'Every send that was begun and what
 comment on column public.sms_send_attempts.number_key is 'A keyed hash of business and number, by which texts to a person are counted: smsretry.number_key.';
 comment on column public.sms_send_attempts.sent_to is 'With sent_body and sent_by: what was sent, until it is known what became of it. Evidence is compared with this and never with what the rows say now.';
 comment on column public.sms_send_attempts.worker_died is 'It came into doubt because its worker died: nobody knows whether the request ever left.';
+comment on column public.sms_send_attempts.run_id is 'The run that made it: smsretry.runs, and in Prefect the flow run of this id.';
 comment on column public.sms_send_attempts.attempt_number is '1, 2, 3 … for retries; 0 for a text''s first send by send_sms.';
 comment on column public.sms_send_attempts.consent_status is 'With consent_at and consent_source: the customer''s consent as it was read when the send began.';
 
 -- The texts to a number since a moment, for the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
+-- What was sent lately. A BRIN, because attempts are only ever added.
+create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at) with (pages_per_range = 16);
 -- Whose message is this? Asked by every look for evidence. A hash, because what stands there may be of any length.
 create index if not exists send_logs_twilio_sid on public.send_logs using hash ((provider_message_id ->> 'twilio_sid'));
 
@@ -327,6 +336,46 @@ insert into smsretry.secret default values on conflict do nothing;
 
 revoke all on smsretry.secret from public, anon, authenticated;
 grant select on smsretry.secret to service_role;
+
+-- ======== schemas/18_runs.sql ========
+-- One row a run of a worker: when it began, and what it came to. A run that was killed never says so itself; the next one
+-- does, from the attempts that name it.
+create table if not exists smsretry.runs (
+    id uuid primary key,
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    told text,
+    needs_somebody boolean,
+    interrupted_at timestamptz,
+    constraint runs_told check (length(told) <= 2000 and (finished_at is null) = (told is null))
+);
+comment on column smsretry.runs.id is 'In Prefect: the flow run of this id.';
+comment on column smsretry.runs.told is 'What it came to, in numbers.';
+comment on column smsretry.runs.interrupted_at is 'When a later run noticed that it had never finished.';
+
+create index if not exists runs_started on smsretry.runs (started_at);
+create index if not exists runs_unfinished on smsretry.runs (started_at) where finished_at is null and interrupted_at is null;
+
+-- Default privileges may be wide.
+revoke all on smsretry.runs from public, anon, authenticated;
+grant select, insert, update on smsretry.runs to service_role;
+
+-- ======== schemas/18_steps.sql ========
+-- What a person did to a text, who it was and why: requeued, cancelled, resolved. Append-only.
+create table if not exists smsretry.steps (
+    retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
+    taken_at timestamptz not null,
+    step text not null,
+    who text not null,
+    because text not null,
+    constraint steps_step check (step in ('requeued', 'cancelled', 'went out', 'send again')),
+    constraint steps_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+create index if not exists steps_retry on smsretry.steps (retry_id, taken_at);
+
+-- Default privileges may be wide.
+revoke all on smsretry.steps from public, anon, authenticated;
+grant select, insert on smsretry.steps to service_role;
 
 -- ======== schemas/18_suppressions.sql ========
 -- Numbers that opted out of a business's texts. A suppression outlives the customer's row and is lifted only by an opt-in
@@ -989,6 +1038,41 @@ $$;
 revoke all on function public.claim_due_sms_retries from public, anon, authenticated;
 grant execute on function public.claim_due_sms_retries to service_role;
 
+-- ======== schemas/50_start_sms_run.sql ========
+-- A run begins. Returns the earlier runs that never finished and are told of now for the first time: what their sends came
+-- to. stale_minutes: after how long a silent run counts as interrupted. May be repeated; then it tells of none.
+create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default 10)
+returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    insert into smsretry.runs (id, started_at) values (start_sms_run.run_id, v_now) on conflict do nothing;
+    return query
+    with silent as (
+        update smsretry.runs r set interrupted_at = v_now
+        where r.id = any (array(
+            select u.id from smsretry.runs u
+            where u.finished_at is null and u.interrupted_at is null
+              and u.started_at < v_now - make_interval(mins => greatest(coalesce(start_sms_run.stale_minutes, 10), 1))
+            order by u.started_at limit 20 for update skip locked))
+        returning r.id, r.started_at
+    )
+    select s.id, s.started_at,
+           count(*) filter (where a.outcome = 'accepted'),
+           count(*) filter (where a.id is not null and coalesce(a.outcome, 'in_doubt') = 'in_doubt'),
+           count(*) filter (where a.outcome in ('rejected', 'not_sent'))
+    from silent s
+    left join public.sms_send_attempts a
+        on a.run_id = s.id and a.begun_at between s.started_at and s.started_at + interval '1 day'
+    group by s.id, s.started_at order by s.started_at;
+end
+$$;
+
+revoke all on function public.start_sms_run from public, anon, authenticated;
+grant execute on function public.start_sms_run to service_role;
+
 -- ======== schemas/51_claim_sms_retry.sql ========
 -- Claim one pending row by its id, due or not: for the caller who has just queued it and sends it at once. No row: it is
 -- not pending, or in doubt.
@@ -1046,7 +1130,7 @@ grant execute on function public.claim_suspect_sms_retry to service_role;
 --     | ended    the row is finished, and why says for what reason
 -- The cap's span is the caller's choice: a moment 24 hours ago, or the start of a calendar day. decided_at is the
 -- database's clock. What is sent (phone, body, sent_by) is kept until it is known what became of it. life: how long the
--- text is of use, if this is the first moment it might go out.
+-- text is of use, if this is the first moment it might go out. run_id: the run that asks.
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -1060,7 +1144,8 @@ create or replace function public.begin_sms_attempt(
     body text default null,
     sent_by text default null,
     decided_by text default null,
-    life interval default null
+    life interval default null,
+    run_id uuid default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -1146,12 +1231,13 @@ begin
 
     insert into public.sms_send_attempts (
         id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
-        number_key, sent_to, sent_body, sent_by)
+        number_key, sent_to, sent_body, sent_by, run_id)
     values (begin_sms_attempt.attempt_id, v_row.id,
             case when begin_sms_attempt.first_send then 0 else v_row.attempt_count + 1 end,
             v_row.claim_no, v_now, v_customer.sms_consent_status, v_customer.sms_consent_at,
             v_customer.sms_consent_source, begin_sms_attempt.quiet_hours_rule,
-            v_key, v_customer.phone, coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by);
+            v_key, v_customer.phone, coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by,
+            begin_sms_attempt.run_id);
     update public.sms_retry_queue q
     set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null,
         held_since = null, recover_count = 0, claimed_by_application = false,
@@ -1454,6 +1540,23 @@ $$;
 revoke all on function public.recover_stuck_sms_retries from public, anon, authenticated;
 grant execute on function public.recover_stuck_sms_retries to service_role;
 
+-- ======== schemas/59_finish_sms_run.sql ========
+-- A run is done: what it came to, in numbers. False: nobody knows the run. May be repeated.
+create or replace function public.finish_sms_run(run_id uuid, told text, needs_somebody boolean default false)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    update smsretry.runs r
+    set finished_at = smsretry.clock(), told = left(coalesce(finish_sms_run.told, ''), 2000),
+        needs_somebody = coalesce(finish_sms_run.needs_somebody, false)
+    where r.id = finish_sms_run.run_id;
+    return found;
+end
+$$;
+
+revoke all on function public.finish_sms_run from public, anon, authenticated;
+grant execute on function public.finish_sms_run to service_role;
+
 -- ======== schemas/60_claim_doubtful_sms_retries.sql ========
 -- Take up to limit_count rows in doubt whose next look has come (clamped to 500), to look for evidence of what became of
 -- their attempt. Rows under suspicion are not taken: claim_suspect_sms_retry.
@@ -1693,6 +1796,566 @@ $$;
 
 revoke all on function public.set_sms_state_stop from public, anon, authenticated;
 grant execute on function public.set_sms_state_stop to service_role;
+
+-- ======== schemas/80_check_told.sql ========
+-- Who takes a step, and why, are kept for good and shown to everybody: they must be given, and hold no phone number.
+create or replace function smsretry.check_told(who text, because text)
+returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if coalesce(btrim(check_told.who), '') = '' or coalesce(btrim(check_told.because), '') = ''
+        or length(check_told.who) > 200 or length(check_told.because) > 500 then
+        raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
+            using errcode = 'SR422';
+    end if;
+    if concat_ws(' ', check_told.who, check_told.because) ~ '[0-9]{9,}|[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}' then
+        raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
+            using errcode = 'SR422', hint = 'Name the customer by its id.';
+    end if;
+end
+$$;
+
+revoke all on function smsretry.check_told from public, anon, authenticated;
+grant execute on function smsretry.check_told to service_role;
+
+-- ======== schemas/80_chosen.sql ========
+-- The rows that a person means, newest first. A null says nothing about its column; containing looks into last_error and
+-- why; since and until are about the last change.
+create or replace function smsretry.chosen(
+    statuses text[], retry_ids uuid[], business_id uuid, customer_id uuid, code integer, reason text, containing text,
+    since timestamptz, until timestamptz
+)
+returns setof public.sms_retry_queue language plpgsql stable set search_path = pg_catalog, pg_temp
+-- Planned for what was asked: a generic plan would read the whole table.
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+begin
+    if num_nonnulls(chosen.retry_ids, chosen.business_id, chosen.customer_id, chosen.code, chosen.reason,
+                    nullif(btrim(chosen.containing), ''), chosen.since, chosen.until) = 0 then
+        raise exception 'Say which texts: by retry_ids, business_id, customer_id, code, reason, containing, since or until'
+            using errcode = 'SR422';
+    end if;
+    return query
+    select q.* from public.sms_retry_queue q
+    where q.status = any (chosen.statuses)
+      and (chosen.retry_ids is null or q.id = any (chosen.retry_ids))
+      and (chosen.business_id is null or q.business_id = chosen.business_id)
+      and (chosen.customer_id is null or q.customer_id = chosen.customer_id)
+      and (chosen.code is null or q.error_code = chosen.code)
+      and (chosen.reason is null or q.reason = chosen.reason)
+      and (chosen.containing is null
+           or strpos(lower(concat_ws(' ', q.last_error, q.why)), lower(chosen.containing)) > 0)
+      and (chosen.since is null or q.updated_at >= chosen.since)
+      and (chosen.until is null or q.updated_at < chosen.until)
+    order by q.updated_at desc, q.id;
+end
+$$;
+
+revoke all on function smsretry.chosen from public, anon, authenticated;
+grant execute on function smsretry.chosen to service_role;
+
+-- ======== schemas/80_is_unsettled.sql ========
+-- Whether one of a text's attempts may have gone out and nobody knows. Such a text is never simply sent again.
+create or replace function smsretry.is_unsettled(retry_id uuid)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select 1 from public.sms_send_attempts a
+                   where a.retry_id = is_unsettled.retry_id and coalesce(a.outcome, 'in_doubt') = 'in_doubt')
+$$;
+
+revoke all on function smsretry.is_unsettled from public, anon, authenticated;
+grant execute on function smsretry.is_unsettled to service_role;
+
+-- ======== schemas/80_masked.sql ========
+-- As much of a number as a person needs to recognize it: its last four digits.
+create or replace function smsretry.masked(phone text)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case when length(phone) >= 8 then '…' || right(phone, 4) when phone is not null then '…' end
+$$;
+
+revoke all on function smsretry.masked from public, anon, authenticated;
+grant execute on function smsretry.masked to service_role;
+
+-- ======== schemas/80_text_state.sql ========
+-- Where a text is, in a word for people. The one definition, for status, explain and filters.
+--   due | waiting (for its hour, or for its next try) | held (for something that a person can mend) | under_way
+--   | in_doubt | sent | failed | cancelled
+create or replace function smsretry.text_state(retry public.sms_retry_queue, at timestamptz)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when retry.status = 'completed' then 'sent'
+        when retry.status in ('failed', 'cancelled') then retry.status
+        when retry.in_doubt_since is not null then 'in_doubt'
+        when retry.status = 'processing' then 'under_way'
+        when retry.held_since is not null then 'held'
+        when retry.scheduled_for <= text_state.at then 'due'
+        else 'waiting'
+    end
+$$;
+
+revoke all on function smsretry.text_state from public, anon, authenticated;
+grant execute on function smsretry.text_state to service_role;
+
+-- ======== schemas/80_told_of_change.sql ========
+-- What a step came to, or would: counted by why a row is left alone (skipped) and by what a person should know (warned),
+-- with a sample of the rows. rows: one JSON object a row, with its retry_id, skipped and warned.
+create or replace function smsretry.told_of_change(
+    rows jsonb[], out matched integer, out changed integer, out skipped jsonb, out warned jsonb, out sample jsonb
+)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with told as (
+        select r.told, r.told ->> 'skipped' as skip, r.told ->> 'warned' as warn, r.place
+        from unnest(told_of_change.rows) with ordinality as r (told, place)
+    )
+    select count(*)::integer,
+           (count(*) filter (where t.skip is null))::integer,
+           coalesce((select jsonb_object_agg(s.skip, s.texts) from (
+                         select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
+           coalesce((select jsonb_object_agg(w.warn, w.texts) from (
+                         select u.warn, count(*) as texts from told u
+                         where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
+           coalesce((select jsonb_agg(f.told order by f.place) from (
+                         select u.told, u.place from told u order by u.place limit 20) f), '[]')
+    from told t
+$$;
+
+revoke all on function smsretry.told_of_change from public, anon, authenticated;
+grant execute on function smsretry.told_of_change to service_role;
+
+-- ======== schemas/81_cancel_sms_retries.sql ========
+-- For a person: end texts that wait, as no longer wanted. One that is under way or in doubt is left alone: it may be with
+-- the customer already. Without dry_run => false nothing is changed. row_limit and the answer: as for requeue_failed_sms.
+create or replace function public.cancel_sms_retries(
+    retry_ids uuid[] default null,
+    business_id uuid default null,
+    customer_id uuid default null,
+    code integer default null,
+    reason text default null,
+    containing text default null,
+    since timestamptz default null,
+    until timestamptz default null,
+    states text[] default null,
+    dry_run boolean default true,
+    who text default null,
+    because text default null,
+    row_limit integer default 1000
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_row public.sms_retry_queue;
+    v_skip text;
+    v_told jsonb[] := '{}';
+begin
+    if (cancel_sms_retries.dry_run is not null and cancel_sms_retries.row_limit between 1 and 10000
+        and coalesce(cancel_sms_retries.states, '{}') <@ array['due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
+        raise exception 'states are due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
+    end if;
+    if not cancel_sms_retries.dry_run then
+        perform smsretry.check_told(cancel_sms_retries.who, cancel_sms_retries.because);
+    end if;
+    for v_row in
+        select c.* from smsretry.chosen(
+            array['pending', 'processing'], cancel_sms_retries.retry_ids, cancel_sms_retries.business_id,
+            cancel_sms_retries.customer_id, cancel_sms_retries.code, cancel_sms_retries.reason,
+            cancel_sms_retries.containing, cancel_sms_retries.since, cancel_sms_retries.until) c
+        where cancel_sms_retries.states is null or smsretry.text_state(c, v_now) = any (cancel_sms_retries.states)
+        limit cancel_sms_retries.row_limit
+    loop
+        select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
+        v_skip := case
+            when v_row.status not in ('pending', 'processing') then 'It has changed meanwhile'
+            when v_row.in_doubt_since is not null then 'It is unknown whether it went out: evidence is looked for'
+            when v_row.status = 'processing' then 'A worker has it at this moment'
+        end;
+        v_told := v_told || (
+            select jsonb_build_object(
+                'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
+                'number', smsretry.masked((select c.phone from public.customers c where c.id = v_row.customer_id)),
+                'message_class', v_row.message_class, 'attempts', v_row.attempt_count,
+                'was', coalesce(v_row.why, v_row.last_error), 'skipped', v_skip, 'warned', null));
+        if cancel_sms_retries.dry_run or v_skip is not null then
+            continue;
+        end if;
+        perform smsretry.close_row(
+            v_row, 'cancelled', 'Cancelled by ' || cancel_sms_retries.who || ': ' || cancel_sms_retries.because, null, v_now);
+        insert into smsretry.steps (retry_id, taken_at, step, who, because)
+        values (v_row.id, v_now, 'cancelled', cancel_sms_retries.who, cancel_sms_retries.because);
+    end loop;
+    return query select * from smsretry.told_of_change(v_told);
+end
+$$;
+
+revoke all on function public.cancel_sms_retries from public, anon, authenticated;
+grant execute on function public.cancel_sms_retries to service_role;
+
+-- ======== schemas/81_requeue_failed_sms.sql ========
+-- For a person: put texts that failed back into the queue, due at once. Every check is made again when they are claimed.
+-- What is known is kept: message class, attempts so far, errors; each gets more_attempts further ones, and its life counts
+-- anew. Its send log says what is true meanwhile: it waits.
+-- Without dry_run => false nothing is changed. states: failed, or cancelled as well. row_limit: at most so many, the
+-- newest first; call again for the rest.
+--   matched: rows that fit · changed: requeued, or what would be · skipped: left alone, by why · warned: requeued though
+create or replace function public.requeue_failed_sms(
+    retry_ids uuid[] default null,
+    business_id uuid default null,
+    customer_id uuid default null,
+    code integer default null,
+    reason text default null,
+    containing text default null,
+    since timestamptz default null,
+    until timestamptz default null,
+    states text[] default '{failed}',
+    dry_run boolean default true,
+    who text default null,
+    because text default null,
+    more_attempts integer default 3,
+    row_limit integer default 1000
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_row public.sms_retry_queue;
+    v_log public.send_logs;
+    v_customer public.customers;
+    v_skip text;
+    v_warn text;
+    v_told jsonb[] := '{}';
+begin
+    if (requeue_failed_sms.states <@ array['failed', 'cancelled'] and requeue_failed_sms.dry_run is not null
+        and requeue_failed_sms.more_attempts between 1 and 100 and requeue_failed_sms.row_limit between 1 and 10000) is not true then
+        raise exception 'states are failed or cancelled, more_attempts 1 to 100, row_limit 1 to 10000' using errcode = 'SR422';
+    end if;
+    if not requeue_failed_sms.dry_run then
+        perform smsretry.check_told(requeue_failed_sms.who, requeue_failed_sms.because);
+    end if;
+    for v_row in
+        select c.* from smsretry.chosen(
+            requeue_failed_sms.states, requeue_failed_sms.retry_ids, requeue_failed_sms.business_id,
+            requeue_failed_sms.customer_id, requeue_failed_sms.code, requeue_failed_sms.reason,
+            requeue_failed_sms.containing, requeue_failed_sms.since, requeue_failed_sms.until) c
+        limit requeue_failed_sms.row_limit
+    loop
+        -- The send log first: whoever queues a text locks it, so that no second live row can appear meanwhile.
+        select * into v_log from public.send_logs l where l.id = v_row.send_log_id for update;
+        select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
+        select * into v_customer from public.customers c where c.id = v_row.customer_id;
+        v_skip := case
+            when v_row.status <> all (requeue_failed_sms.states) then 'It has changed meanwhile'
+            when v_log.id is null then 'Its send log is gone'
+            when v_customer.id is null then 'Its customer is gone'
+            when smsretry.is_sent(v_log) then 'Its send log says that it was sent'
+            when exists (select 1 from public.sms_retry_queue q
+                         where q.send_log_id = v_row.send_log_id and q.id <> v_row.id
+                           and (q.created_at, q.id) > (v_row.created_at, v_row.id))
+                then 'A newer row is of the same text'
+            when exists (select 1 from public.sms_retry_queue q
+                         where q.send_log_id = v_row.send_log_id and q.id <> v_row.id and q.status in ('pending', 'processing'))
+                then 'Another row of the same text waits'
+            when smsretry.is_unsettled(v_row.id)
+                then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt'
+        end;
+        v_warn := case
+            when v_customer.sms_consent_status::text is distinct from 'opted_in'
+                or exists (select 1 from smsretry.suppressions s
+                           where s.number_key = smsretry.number_key(v_row.business_id, v_customer.phone))
+                then 'The customer has not opted in: it will be cancelled'
+            when v_customer.phone_status in ('invalid', 'not_mobile')
+                then 'The number is known to take no texts (' || v_customer.phone_status || ')'
+        end;
+        v_told := v_told || jsonb_build_object(
+            'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
+            'number', smsretry.masked(v_customer.phone), 'message_class', v_row.message_class,
+            'attempts', v_row.attempt_count, 'was', v_row.last_error, 'skipped', v_skip, 'warned', v_warn);
+        if requeue_failed_sms.dry_run or v_skip is not null then
+            continue;
+        end if;
+        v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + requeue_failed_sms.more_attempts), 1000);
+        update public.sms_retry_queue q set max_attempts = v_row.max_attempts where q.id = v_row.id;
+        v_row.expires_at := null;
+        v_row.rate_limit_count := 0;
+        v_row.recover_count := 0;
+        v_row.account_refusal_count := 0;
+        v_row.reconcile_count := 0;
+        v_row.reason := null;
+        v_row.why := 'Requeued by ' || requeue_failed_sms.who || ': ' || requeue_failed_sms.because;
+        perform smsretry.put_back(v_row, v_now, v_now);
+        update public.send_logs l set status = default, error_message = null, updated_at = v_now where l.id = v_log.id;
+        insert into smsretry.steps (retry_id, taken_at, step, who, because)
+        values (v_row.id, v_now, 'requeued', requeue_failed_sms.who, requeue_failed_sms.because);
+    end loop;
+    return query select * from smsretry.told_of_change(v_told);
+end
+$$;
+
+revoke all on function public.requeue_failed_sms from public, anon, authenticated;
+grant execute on function public.requeue_failed_sms to service_role;
+
+-- ======== schemas/81_text_on_record.sql ========
+-- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits.
+-- security_invoker, so that row level security is the reader's.
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts ·
+--   steps: what people did to it · can: the calls that would change something now · asked_at: the database's clock
+create or replace view smsretry.text_on_record with (security_invoker = true) as
+select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.send_log_id,
+       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
+       coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
+       left(case when q.status in ('pending', 'processing') then coalesce(q.why, q.last_error) else q.last_error end, 2000) as why,
+       q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
+       q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
+       left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
+       left(c.sms_consent_source, 200) as consent_source, s.since as suppressed_since,
+       left(c.phone_status::text, 40) as phone_status, left(l.status::text, 40) as send_log_status,
+       left(l.provider_message_id ->> 'twilio_sid', 40) as sid,
+       coalesce((select jsonb_agg(jsonb_build_object(
+                     'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
+                     'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
+                     'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
+                     'consent_at', a.consent_at, 'consent_source', left(a.consent_source, 200),
+                     'worker_died', a.worker_died, 'run_id', a.run_id) order by a.begun_at)
+                 from public.sms_send_attempts a where a.retry_id = q.id), '[]') as history,
+       coalesce((select jsonb_agg(jsonb_build_object(
+                     'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
+                 from smsretry.steps t where t.retry_id = q.id), '[]') as steps,
+       case
+           when q.status = 'completed' or l.id is null or c.id is null then '{}'
+           when q.status in ('failed', 'cancelled') then
+               case when smsretry.is_sent(l) then '{}'
+                    when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
+                    else array['requeue_failed_sms'] end
+           when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']
+           when q.status = 'pending' then array['cancel_sms_retries']
+           else '{}'
+       end::text[] as can,
+       smsretry.clock() as asked_at
+from public.sms_retry_queue q
+left join public.businesses b on b.id = q.business_id
+left join public.customers c on c.id = q.customer_id
+left join public.send_logs l on l.id = q.send_log_id
+left join smsretry.suppressions s on s.number_key = smsretry.number_key(q.business_id, c.phone);
+
+grant select on smsretry.text_on_record to service_role;
+
+-- ======== schemas/82_explain_sms.sql ========
+-- For a person: what happened to a text, why, and what comes next; newest first. Found by one of row, send log, customer or
+-- number; a business and the last digits of the number (three at least) find it, too. A number finds the texts of everybody
+-- who has it.
+-- Columns: smsretry.text_on_record.
+create or replace function public.explain_sms(
+    retry_id uuid default null,
+    send_log_id uuid default null,
+    customer_id uuid default null,
+    phone text default null,
+    business_id uuid default null,
+    last_digits text default null,
+    row_limit integer default 20
+)
+returns setof smsretry.text_on_record
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+-- Planned for what was asked: a generic plan would read the whole table.
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    v_people uuid[];
+    v_ids uuid[];
+begin
+    if num_nonnulls(explain_sms.retry_id, explain_sms.send_log_id, explain_sms.customer_id, explain_sms.phone,
+                    explain_sms.last_digits) <> 1
+        or explain_sms.last_digits is not null
+            and (explain_sms.business_id is null or explain_sms.last_digits !~ '^[0-9]{3,15}$')
+        or (explain_sms.row_limit between 1 and 200) is not true then
+        raise exception 'Say which text, in one way: retry_id, send_log_id, customer_id, phone, or business_id with last_digits (3 digits or more)'
+            using errcode = 'SR422';
+    end if;
+    v_people := case
+        when explain_sms.customer_id is not null then array[explain_sms.customer_id]
+        when explain_sms.phone is not null then array(select c.id from public.customers c where c.phone = explain_sms.phone)
+        when explain_sms.last_digits is not null then array(
+            select c.id from public.customers c
+            where c.business_id = explain_sms.business_id and c.phone like '%' || explain_sms.last_digits)
+    end;
+    v_ids := array(
+        select q.id from public.sms_retry_queue q
+        where (explain_sms.retry_id is null or q.id = explain_sms.retry_id)
+          and (explain_sms.send_log_id is null or q.send_log_id = explain_sms.send_log_id)
+          and (v_people is null or q.customer_id = any (v_people))
+          and (explain_sms.business_id is null or q.business_id = explain_sms.business_id)
+        order by q.created_at desc, q.id
+        limit explain_sms.row_limit);
+    return query
+    select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids) order by r.queued_at desc, r.retry_id;
+end
+$$;
+
+revoke all on function public.explain_sms from public, anon, authenticated;
+grant execute on function public.explain_sms to service_role;
+
+-- ======== schemas/83_preview_sms_retries.sql ========
+-- Waiting texts with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
+-- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
+create or replace function public.preview_sms_retries(
+    until timestamptz default null,
+    after_due timestamptz default null,
+    after_id uuid default null,
+    retry_ids uuid[] default null,
+    row_limit integer default 500
+)
+returns setof smsretry.claimed_retry
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_ids uuid[];
+    v_claim smsretry.claimed_retry;
+begin
+    if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
+        raise exception 'until or retry_ids must be given: which texts are to be foreseen' using errcode = 'SR422';
+    end if;
+    v_ids := array(
+        select q.id from public.sms_retry_queue q
+        where q.status = 'pending' and q.in_doubt_since is null
+          and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
+          and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
+          and (preview_sms_retries.after_due is null
+               or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+        order by q.scheduled_for, q.id
+        limit least(greatest(preview_sms_retries.row_limit, 1), 500));
+    for v_claim in select r.* from smsretry.claimed_retry r where r.id = any (v_ids) order by r.scheduled_for, r.id loop
+        v_claim.claimed_at := smsretry.clock();
+        return next v_claim;
+    end loop;
+end
+$$;
+
+revoke all on function public.preview_sms_retries from public, anon, authenticated;
+grant execute on function public.preview_sms_retries to service_role;
+
+-- ======== schemas/84_sms_status.sql ========
+-- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
+--   part: clock (oldest: what the database's clock says) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
+--   last hour · ended, failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
+-- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
+create or replace function public.sms_status()
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    return query
+    with live as materialized (
+        select smsretry.text_state(q, v_now) as state, q.business_id, q.scheduled_for, q.held_since, q.why,
+               coalesce(q.reason, case when q.attempt_count > 0 then 'twilio_error' else 'none' end) as category
+        from public.sms_retry_queue q where q.status in ('pending', 'processing')
+    )
+    (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
+    union all
+    (select 'queue', l.state, null::uuid, count(*), min(l.scheduled_for), min(l.scheduled_for) filter (where l.scheduled_for > v_now), null::text
+     from live l group by l.state order by l.state)
+    union all
+    (select 'waiting', l.category, null::uuid, count(*), min(l.scheduled_for), min(l.scheduled_for), null::text
+     from live l where l.state = 'waiting' group by l.category order by l.category)
+    union all
+    (select 'held', left(l.why, 200), l.business_id, count(*), min(l.held_since), min(l.scheduled_for), b.name
+     from live l left join public.businesses b on b.id = l.business_id
+     where l.held_since is not null group by left(l.why, 200), l.business_id, b.name order by count(*) desc limit 50)
+    union all
+    (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
+     from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)
+    union all
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz, left(e.last_error, 200)
+     from public.sms_retry_queue e
+     where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
+     group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)
+    union all
+    (select 'stopped', 'sending', null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why from smsretry.circuit c)
+    union all
+    (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why
+     from smsretry.stopped_states s order by s.state)
+    union all
+    (select 'run', r.id::text, null::uuid, null::bigint, r.started_at, r.finished_at,
+            coalesce(r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end)
+     from smsretry.runs r order by r.started_at desc limit 5);
+end
+$$;
+
+revoke all on function public.sms_status from public, anon, authenticated;
+grant execute on function public.sms_status to service_role;
+
+-- ======== schemas/85_check_sms_retries.sql ========
+-- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503 and that says what is wrong. Asks whether
+-- texts are overdue, sending is stopped, or no run has finished lately; each within max_minutes.
+-- security definer, so that an owner may let a role call it that may do nothing else. It tells numbers only.
+create or replace function public.check_sms_retries(max_minutes integer default 10)
+returns text language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_since constant timestamptz := v_now - make_interval(mins => greatest(coalesce(max_minutes, 10), 1));
+    v_overdue bigint;
+    v_oldest timestamptz;
+    v_circuit text;
+    v_run timestamptz;
+    v_wrong text;
+begin
+    select count(*), min(q.scheduled_for) into v_overdue, v_oldest
+    from public.sms_retry_queue q
+    where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_since;
+    select c.why into v_circuit from smsretry.circuit c;
+    select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
+    v_wrong := concat_ws(' · ',
+        case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
+            || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
+        'sending is stopped: ' || v_circuit,
+        case when v_run is null then 'no run has finished in 7 days'
+             when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);
+    if v_wrong <> '' then
+        raise exception '%', v_wrong using errcode = 'PT503', hint = 'Run `smsretry status`, then `smsretry doctor`.';
+    end if;
+    return 'ok, last run finished ' || to_char(v_run at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
+end
+$$;
+
+revoke all on function public.check_sms_retries from public, anon, authenticated;
+grant execute on function public.check_sms_retries to service_role;
+
+-- ======== schemas/86_prune_sms_history.sql ========
+-- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and the record of runs.
+-- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
+-- application's. A text whose fate is unknown is kept.
+-- security definer: nobody else may delete history.
+create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
+returns table (texts integer, attempts integer, runs integer)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_before timestamptz;
+    v_ids uuid[];
+begin
+    if (prune_sms_history.keep_days between 7 and 36500 and prune_sms_history.batch between 1 and 10000) is not true then
+        raise exception 'keep_days is 7 or more, batch 1 to 10000' using errcode = 'SR422',
+            hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
+    end if;
+    v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
+    v_ids := array(
+        select q.id from public.sms_retry_queue q
+        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at < v_before
+          and not smsretry.is_unsettled(q.id)
+        order by q.updated_at limit prune_sms_history.batch
+        for update skip locked);
+    select count(*) into attempts from public.sms_send_attempts a where a.retry_id = any (v_ids);
+    delete from public.sms_retry_queue q where q.id = any (v_ids);
+    get diagnostics texts = row_count;
+    delete from smsretry.runs r where r.id = any (array(
+        select o.id from smsretry.runs o where o.started_at < v_before order by o.started_at limit prune_sms_history.batch));
+    get diagnostics runs = row_count;
+    return next;
+end
+$$;
+
+revoke all on function public.prune_sms_history from public, anon, authenticated;
+grant execute on function public.prune_sms_history to service_role;
 
 -- ======== schemas/90_check_sms_retry_setup.sql ========
 -- What is right, what is not and what to do about it: for `smsretry doctor`. Reads only.

@@ -94,6 +94,11 @@ create index if not exists sms_retry_queue_suspect
     where status = 'pending' and recover_count >= 2;
 -- The texts of a person, for the daily cap and for an opt-out.
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
+-- The texts of a send log, whatever became of them.
+create index if not exists sms_retry_queue_send_log on public.sms_retry_queue (send_log_id);
+-- What has ended, for the desk and for pruning. A row enters it once.
+create index if not exists sms_retry_queue_ended
+    on public.sms_retry_queue (updated_at) where status in ('completed', 'failed', 'cancelled');
 -- Recovery reads all claims. By id, because an index on the lease itself would cost every begin its HOT update.
 create index if not exists sms_retry_queue_claimed on public.sms_retry_queue (id) where status = 'processing';
 

@@ -9,7 +9,7 @@
 --     | ended    the row is finished, and why says for what reason
 -- The cap's span is the caller's choice: a moment 24 hours ago, or the start of a calendar day. decided_at is the
 -- database's clock. What is sent (phone, body, sent_by) is kept until it is known what became of it. life: how long the
--- text is of use, if this is the first moment it might go out.
+-- text is of use, if this is the first moment it might go out. run_id: the run that asks.
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -23,7 +23,8 @@ create or replace function public.begin_sms_attempt(
     body text default null,
     sent_by text default null,
     decided_by text default null,
-    life interval default null
+    life interval default null,
+    run_id uuid default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -109,12 +110,13 @@ begin
 
     insert into public.sms_send_attempts (
         id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
-        number_key, sent_to, sent_body, sent_by)
+        number_key, sent_to, sent_body, sent_by, run_id)
     values (begin_sms_attempt.attempt_id, v_row.id,
             case when begin_sms_attempt.first_send then 0 else v_row.attempt_count + 1 end,
             v_row.claim_no, v_now, v_customer.sms_consent_status, v_customer.sms_consent_at,
             v_customer.sms_consent_source, begin_sms_attempt.quiet_hours_rule,
-            v_key, v_customer.phone, coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by);
+            v_key, v_customer.phone, coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by,
+            begin_sms_attempt.run_id);
     update public.sms_retry_queue q
     set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null,
         held_since = null, recover_count = 0, claimed_by_application = false,

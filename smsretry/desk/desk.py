@@ -1,0 +1,99 @@
+"""The desk: where a person asks and acts. Prefect's forms, the command line and SQL are doors to the same answers."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final, Protocol
+from uuid import UUID
+
+from smsretry.desk.asks import Cancel, Preview, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.foresight import Forecast, forecast, foresee
+from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord
+from smsretry.desk.standing import Standing
+from smsretry.desk.story import CodeMeaning, Story, story
+from smsretry.retry.models import Claim
+from smsretry.retry.profile import Profile
+
+PREVIEW_ROWS: Final = 20_000
+"""Waiting texts that one preview looks at."""
+
+
+class Records(Protocol):
+    """What the desk asks of the database."""
+
+    def explain(self, ask: WhichText | None, phone: str | None) -> list[TextRecord]: ...
+
+    def waiting(self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None) -> Iterator[Claim]: ...
+
+    def status(self) -> list[StatusLine]: ...
+
+    def requeue(self, ask: Requeue) -> Change: ...
+
+    def cancel(self, ask: Cancel) -> Change: ...
+
+    def resolve(self, ask: Resolve) -> bool: ...
+
+    def prune(self, ask: Prune) -> Pruned:
+        """One batch."""
+        ...
+
+
+class Desk:
+    """Answers a person. Nothing it tells holds a phone number or a body."""
+
+    def __init__(self, records: Records, *, profile: Profile, meaning: Callable[[int], CodeMeaning]) -> None:
+        self._records = records
+        self._profile = profile
+        self._meaning = meaning
+
+    def explain(self, ask: WhichText | None, *, phone: str | None = None) -> list[Story]:
+        """Tell the story of a text, or of all texts of a customer, newest first.
+
+        Args:
+            ask: which; None only with `phone`.
+            phone: the number to look for, E.164; for a terminal, where it is read from standard input.
+        """
+        texts = self._records.explain(ask, phone)
+        live = [text.retry_id for text in texts if text.state in ("due", "waiting", "held")]
+        claims = {claim.id: claim for claim in self._records.waiting(retry_ids=live)} if live else {}
+
+        def told(text: TextRecord) -> Story:
+            claim = claims.get(text.retry_id)
+            foreseen = foresee(claim, now=text.asked_at, profile=self._profile) if claim else None
+            return story(text, now=text.asked_at, foreseen=foreseen, meaning=self._meaning)
+
+        return [told(text) for text in texts]
+
+    def status(self) -> Standing:
+        """How things stand."""
+        return Standing.of(self._records.status())
+
+    def preview(self, ask: Preview) -> Forecast:
+        """What goes out in the next hours, what is held, and why. Nothing is claimed or written."""
+        now = self.status().at
+        waiting = self._records.waiting(until=now + timedelta(hours=ask.hours))
+        looked_at = list(islice(waiting, PREVIEW_ROWS + 1))
+        claims = [claim for claim in looked_at[:PREVIEW_ROWS] if ask.business_id in (None, claim.business_id)]
+        complete = len(looked_at) <= PREVIEW_ROWS
+        return forecast(claims, now=now, hours=ask.hours, profile=self._profile, complete=complete)
+
+    def requeue(self, ask: Requeue) -> Change:
+        """Put texts that failed back into the queue, or tell what would be."""
+        return self._records.requeue(ask)
+
+    def cancel(self, ask: Cancel) -> Change:
+        """End texts that wait, or tell what would be."""
+        return self._records.cancel(ask)
+
+    def resolve(self, ask: Resolve) -> bool:
+        """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment."""
+        return self._records.resolve(ask)
+
+    def prune(self, ask: Prune) -> Pruned:
+        """Delete history that is old enough, batch by batch until there is none."""
+        texts = attempts = runs = 0
+        while True:
+            batch = self._records.prune(ask)
+            texts, attempts, runs = texts + batch.texts, attempts + batch.attempts, runs + batch.runs
+            if not (batch.texts or batch.runs):
+                return Pruned(texts=texts, attempts=attempts, runs=runs)

@@ -1,0 +1,115 @@
+"""What will become of waiting texts, by the decisions that their claim will make. Nothing is claimed or written.
+
+A daily cap is counted only when a send begins, so it is not foreseen; nor is an opt-out that has not been said yet.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+from uuid import UUID
+
+from smsretry.retry import policy
+from smsretry.retry.decision import Defer, End, Hold, Send
+from smsretry.retry.models import Claim, Value
+from smsretry.retry.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What the next claim of a text will come to."""
+
+    claim: Claim
+    will: str
+    """goes out | waits | is held | ends"""
+    at: datetime
+    """When: the send, or what it waits for."""
+    why: str
+    """The rule it goes out under, or why not."""
+
+
+def foresee(claim: Claim, *, now: datetime, profile: Profile) -> Foreseen:
+    """Decide about a waiting text as its claim will, at the time it will be claimed."""
+    at = max(now, claim.scheduled_for)
+    decision = policy.before_send(claim, at=at, profile=profile)
+    match decision:
+        case Send():
+            return Foreseen(claim, "goes out", at, decision.rule)
+        case Defer(until, _, why):
+            return Foreseen(claim, "waits", until, why)
+        case Hold(why, _):
+            return Foreseen(claim, "is held", at, why)
+        case End(_, why):
+            return Foreseen(claim, "ends", at, why)
+        case _:
+            assert_never(decision)
+
+
+class HourAhead(Value):
+    """One hour to come, and how many texts go out in it."""
+
+    starts_at: datetime
+    texts: int
+
+
+class BusinessAhead(Value):
+    """One business's texts within the hours asked about."""
+
+    business_id: UUID
+    go_out: int
+    wait_longer: int
+    held: int
+    end: int
+    why: dict[str, int]
+    """Why those that do not go out do not."""
+
+
+class Forecast(Value):
+    """The hours to come."""
+
+    made_at: datetime
+    hours: tuple[HourAhead, ...]
+    businesses: tuple[BusinessAhead, ...]
+    complete: bool
+    """Whether every waiting text was looked at."""
+
+    @property
+    def go_out(self) -> int:
+        """How many texts go out."""
+        return sum(hour.texts for hour in self.hours)
+
+
+def forecast(
+    claims: Iterable[Claim], *, now: datetime, hours: int, profile: Profile, complete: bool = True
+) -> Forecast:
+    """Add up what will become of these texts within so many hours."""
+    until = now + timedelta(hours=hours)
+    by_hour, whys = Counter[int](), dict[UUID, Counter[str]]()
+    tallies = dict[UUID, Counter[str]]()
+    for claim in claims:
+        foreseen = foresee(claim, now=now, profile=profile)
+        business = claim.business_id
+        tally = tallies.setdefault(business, Counter())
+        if foreseen.will in ("goes out", "waits") and foreseen.at < until:
+            tally["go_out"] += 1
+            by_hour[int((foreseen.at - now).total_seconds() // 3600)] += 1
+            continue
+        tally["wait_longer" if foreseen.will == "waits" else "held" if foreseen.will == "is held" else "end"] += 1
+        whys.setdefault(business, Counter())[foreseen.why] += 1
+    return Forecast(
+        made_at=now,
+        hours=tuple(HourAhead(starts_at=now + timedelta(hours=n), texts=by_hour[n]) for n in range(hours)),
+        businesses=tuple(
+            BusinessAhead(
+                business_id=business,
+                go_out=tally["go_out"],
+                wait_longer=tally["wait_longer"],
+                held=tally["held"],
+                end=tally["end"],
+                why=dict(whys.get(business, Counter()).most_common()),
+            )
+            for business, tally in sorted(tallies.items(), key=lambda entry: -entry[1].total())
+        ),
+        complete=complete,
+    )

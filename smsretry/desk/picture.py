@@ -1,0 +1,34 @@
+"""A bar chart as an SVG in a data URI: Prefect's UI shows such an image, and strips inline SVG."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from html import escape
+from typing import Final
+
+_BAR: Final = 26
+_GAP: Final = 4
+_HEIGHT: Final = 120
+_FOOT: Final = 34
+
+
+def bars(values: Sequence[tuple[str, int]], *, title: str) -> str:
+    """A picture of (label, count) pairs as a data URI. A label is drawn under its bar where there is room."""
+    width = max(len(values) * (_BAR + _GAP) + _GAP, 240)
+    top = max((count for _, count in values), default=0) or 1
+    every = max(len(values) // 24 + (len(values) % 24 > 0), 1)
+    drawn = []
+    for place, (label, count) in enumerate(values):
+        left, height = _GAP + place * (_BAR + _GAP), round(count / top * (_HEIGHT - 16))
+        middle = left + _BAR / 2
+        drawn.append(f'<rect x="{left}" y="{20 + _HEIGHT - height}" width="{_BAR}" height="{height}" fill="#3b82f6"/>')
+        if count:
+            drawn.append(f'<text x="{middle}" y="{16 + _HEIGHT - height}">{count}</text>')
+        if place % every == 0:
+            drawn.append(f'<text x="{middle}" y="{34 + _HEIGHT}">{escape(label)}</text>')
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{20 + _HEIGHT + _FOOT}" '
+        f'font-family="sans-serif" font-size="10" text-anchor="middle" fill="#64748b">'
+        f'<text x="{width / 2}" y="12" font-size="12">{escape(title)}</text>{"".join(drawn)}'
+        f'<line x1="0" x2="{width}" y1="{20 + _HEIGHT}" y2="{20 + _HEIGHT}" stroke="#94a3b8"/></svg>'
+    )
+    return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"

@@ -1,0 +1,117 @@
+"""What the database answers a person, read into values. No number is in them but its last four digits."""
+
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from smsretry.retry.models import Value
+from smsretry.words import MessageClass
+
+TextState: TypeAlias = Literal["due", "waiting", "held", "under_way", "in_doubt", "sent", "failed", "cancelled"]
+"""Where a text is, in a word: `smsretry.text_state`."""
+
+
+class AttemptRecord(Value):
+    """One send that was begun."""
+
+    begun_at: AwareDatetime
+    finished_at: AwareDatetime | None
+    number: int
+    outcome: str
+    settled_by: str | None
+    code: int | None
+    sid: str | None
+    rule: str | None
+    consent: str | None
+    consent_at: AwareDatetime | None
+    consent_source: str | None
+    worker_died: bool
+    run_id: UUID | None
+
+
+class StepRecord(Value):
+    """What a person did to a text."""
+
+    taken_at: AwareDatetime
+    step: str
+    who: str
+    because: str
+
+
+class TextRecord(Value):
+    """A line of `explain_sms`: a text, and all that is known of it."""
+
+    retry_id: UUID
+    business_id: UUID
+    business: str | None
+    customer_id: UUID | None
+    send_log_id: UUID | None
+    number: str | None
+    timezone: str | None
+    business_timezone: str | None
+    message_class: MessageClass
+    state: TextState
+    since: AwareDatetime
+    why: str | None
+    code: int | None
+    next_at: AwareDatetime | None
+    expires_at: AwareDatetime | None
+    attempts: int
+    max_attempts: int
+    queued_at: AwareDatetime
+    consent: str | None
+    consent_at: AwareDatetime | None
+    consent_source: str | None
+    suppressed_since: AwareDatetime | None
+    phone_status: str | None
+    send_log_status: str | None
+    sid: str | None
+    history: tuple[AttemptRecord, ...]
+    steps: tuple[StepRecord, ...]
+    can: tuple[str, ...]
+    asked_at: AwareDatetime
+
+
+class ChangedRow(Value):
+    """One row of a change's sample."""
+
+    retry_id: UUID
+    business_id: UUID
+    customer_id: UUID | None
+    number: str | None
+    message_class: MessageClass
+    attempts: int
+    was: str | None
+    skipped: str | None
+    warned: str | None
+
+
+class Change(Value):
+    """Answer of `requeue_failed_sms` and `cancel_sms_retries`: what was changed, or would be."""
+
+    matched: int
+    changed: int
+    skipped: dict[str, int] = Field(description="Left alone, by why.")
+    warned: dict[str, int] = Field(description="Changed though, by what one should know.")
+    sample: tuple[ChangedRow, ...]
+
+
+class StatusLine(Value):
+    """A line of `sms_status`."""
+
+    part: Literal["clock", "queue", "waiting", "held", "sent", "ended", "stopped", "run"]
+    name: str
+    business_id: UUID | None
+    texts: int | None
+    oldest: AwareDatetime | None
+    next_at: AwareDatetime | None
+    told: str | None
+
+
+class Pruned(Value):
+    """What `prune_sms_history` deleted."""
+
+    texts: int
+    attempts: int
+    runs: int

@@ -1,0 +1,91 @@
+"""How things stand: the lines of `sms_status`, sorted into what a person asks about."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Self
+
+from smsretry.desk.clock import span
+from smsretry.desk.records import StatusLine
+from smsretry.retry.models import Value
+
+_ORDER = ("due", "waiting", "held", "under_way", "in_doubt")
+
+
+class Standing(Value):
+    """The queue now."""
+
+    at: datetime
+    queue: dict[str, int]
+    """Texts in each state, as `TextState`."""
+    overdue_seconds: float
+    """By how much the oldest due text is late; 0 if none is."""
+    waiting: tuple[StatusLine, ...]
+    held: tuple[StatusLine, ...]
+    sent: dict[str, int]
+    """Sends begun in the last hour, by outcome."""
+    ended: tuple[StatusLine, ...]
+    """What failed or was cancelled in the last day, by why."""
+    stopped: tuple[StatusLine, ...]
+    runs: tuple[StatusLine, ...]
+
+    @classmethod
+    def of(cls, lines: Sequence[StatusLine]) -> Self:
+        """Sort the lines.
+
+        Raises:
+            ValueError: none of them tells the database's clock.
+        """
+
+        def part(name: str) -> tuple[StatusLine, ...]:
+            return tuple(line for line in lines if line.part == name)
+
+        at = next((line.oldest for line in part("clock")), None)
+        if at is None:
+            raise ValueError("sms_status told no time")
+        due = next((line for line in part("queue") if line.name == "due"), None)
+        return cls(
+            at=at,
+            queue={line.name: line.texts or 0 for line in part("queue")},
+            overdue_seconds=max((at - due.oldest).total_seconds(), 0) if due and due.oldest else 0,
+            waiting=part("waiting"),
+            held=part("held"),
+            sent={line.name: line.texts or 0 for line in part("sent")},
+            ended=part("ended"),
+            stopped=part("stopped"),
+            runs=part("run"),
+        )
+
+    @property
+    def depth(self) -> int:
+        """Texts that are in the queue."""
+        return sum(self.queue.values())
+
+    def lines(self) -> Iterator[str]:
+        """How things stand, a line each; what needs a person comes first."""
+        for line in self.stopped:
+            yield f"STOPPED {line.name}: {line.told}{self._since(line)}"
+        numbers = ", ".join(f"{name.replace('_', ' ')} {self.queue[name]}" for name in _ORDER if name in self.queue)
+        late = f"; the oldest is due since {span(self.overdue_seconds)}" if self.overdue_seconds else ""
+        yield f"queue: {numbers or 'empty'}{late}"
+        for line in self.held:
+            yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{self._since(line)}"
+        for line in self.waiting:
+            next_one = f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
+            yield f"waiting for {_REASONS.get(line.name, line.name)}: {line.texts}{next_one}"
+        sent = ", ".join(f"{name.replace('_', ' ')} {texts}" for name, texts in self.sent.items())
+        yield f"sends in the last hour: {sent or 'none'}"
+        for line in self.ended:
+            yield f"{line.name} in the last day: {line.texts}: {line.told or 'no reason was kept'}"
+        for line in self.runs:
+            yield f"run {line.name}{self._since(line)}: {line.told}"
+
+    def _since(self, line: StatusLine) -> str:
+        return f" ({span((self.at - line.oldest).total_seconds())} ago)" if line.oldest else ""
+
+
+_REASONS = {
+    "quiet_hours": "permitted hours",
+    "twilio_error": "the next try",
+    "rate_limit": "a slower pace",
+    "none": "their time",
+}

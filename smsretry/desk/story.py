@@ -1,0 +1,154 @@
+"""One text's story, in lines that the command line and Prefect's artifacts show alike."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, tzinfo
+from typing import Final
+
+from smsretry.desk.clock import on_clock, span, zone_of
+from smsretry.desk.foresight import Foreseen
+from smsretry.desk.records import AttemptRecord, TextRecord, TextState
+from smsretry.retry.models import Value
+
+STATES: Final[dict[TextState, str]] = {
+    "due": "Due: the next run takes it",
+    "waiting": "Waiting",
+    "held": "Held: waits for something that a person can mend",
+    "under_way": "Under way: a worker has it at this moment",
+    "in_doubt": "In doubt: it may or may not have gone out",
+    "sent": "Sent: accepted by the provider",
+    "failed": "Failed: given up",
+    "cancelled": "Cancelled: no longer wanted",
+}
+"""What each state means, for people."""
+
+_LEVERS: Final = {
+    "requeue_failed_sms": "send it again, with every check (requeue)",
+    "cancel_sms_retries": "end it, if it is no longer wanted (cancel)",
+    "resolve_sms_doubt": "look in the provider's log for it, then say whether it went out (resolve)",
+}
+
+
+class CodeMeaning(Value):
+    """What a provider's error code means, in plain words."""
+
+    meaning: str
+    to_do: str
+    link: str
+
+
+class Story(Value):
+    """What is told of one text."""
+
+    text: TextRecord
+    headline: str
+    """Its state, and why, in one line."""
+    happened: tuple[str, ...]
+    """What was done and decided, oldest first."""
+    next: str
+    """What happens by itself."""
+    can_do: tuple[str, ...]
+    """What a person can do about it."""
+
+    def lines(self) -> Iterator[str]:
+        """The whole story, a line each."""
+        text = self.text
+        yield self.headline
+        yield f"row {text.retry_id}"
+        yield f"customer {text.customer_id}, {text.number or 'without a number'}"
+        yield f"business {text.business_id}, {text.business or 'its name is not known'}"
+        yield f"send log {text.send_log_id}: {text.send_log_status or 'it is gone'}"
+        yield from (f"  {line}" for line in self.happened)
+        yield f"Next: {self.next}"
+        yield from (f"You can: {line}" for line in self.can_do)
+
+
+def story(
+    text: TextRecord, *, now: datetime, foreseen: Foreseen | None, meaning: Callable[[int], CodeMeaning]
+) -> Story:
+    """Tell of a text.
+
+    Args:
+        foreseen: what its next claim will come to, if it waits.
+        meaning: what a provider's code means.
+    """
+    zone = zone_of(text.timezone, text.business_timezone)
+    why = f": {text.why}" if text.why else ""
+    since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago)"
+    code = meaning(text.code) if text.code and text.state != "sent" else None
+    can_do = [_LEVERS[lever] for lever in text.can]
+    if code:
+        can_do.append(f"{code.to_do}. {code.meaning}: {code.link}")
+    return Story(
+        text=text,
+        headline=f"{STATES[text.state]}{why}{since}",
+        happened=tuple(_happened(text, zone)),
+        next=_next(text, zone, foreseen),
+        can_do=tuple(can_do),
+    )
+
+
+def _happened(text: TextRecord, zone: tzinfo) -> Iterator[str]:
+    moments = [(text.queued_at, f"queued, {text.message_class}")]
+    for attempt in text.history:
+        moments.append((attempt.begun_at, _attempt(attempt)))
+        if attempt.finished_at and attempt.settled_by not in (None, "response"):
+            moments.append((attempt.finished_at, f"settled by {attempt.settled_by}: {attempt.outcome}"))
+    for step in text.steps:
+        moments.append((step.taken_at, f"{step.step} by {step.who}: {step.because}"))
+    yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments))
+    yield f"{text.attempts} of {text.max_attempts} attempts were counted"
+    yield _consent(text, zone)
+    if text.phone_status:
+        yield f"the number is marked {text.phone_status}"
+
+
+def _attempt(attempt: AttemptRecord) -> str:
+    outcome = attempt.outcome.replace("_", " ")
+    told = [
+        f"attempt {attempt.number}: {outcome}",
+        f"code {attempt.code}" if attempt.code else "",
+        f"as {attempt.sid}" if attempt.sid else "",
+        "its worker died" if attempt.worker_died else "",
+        f"under {attempt.rule}" if attempt.rule else "",
+        f"consent was {attempt.consent}" if attempt.consent else "",
+        f"run {attempt.run_id}" if attempt.run_id else "",
+    ]
+    return "; ".join(part for part in told if part)
+
+
+def _consent(text: TextRecord, zone: tzinfo) -> str:
+    since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
+    source = f" ({text.consent_source})" if text.consent_source else ""
+    suppressed = f"; the number opted out on {on_clock(text.suppressed_since, zone)}" if text.suppressed_since else ""
+    return f"consent is {text.consent or 'not known'}{since}{source}{suppressed}"
+
+
+def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:
+    at = on_clock(text.next_at, zone) if text.next_at else ""
+    match text.state:
+        case "sent":
+            return "nothing more; delivery to the phone is the carrier's"
+        case "failed" | "cancelled":
+            return "nothing happens by itself"
+        case "under_way":
+            return "its worker says what became of it, or it is taken back after 10 minutes of silence"
+        case "in_doubt":
+            return f"evidence is looked for at {at}" if at else "evidence is looked for at this moment"
+        case "held":
+            return f"it is looked at again at {at}, and goes on by itself once that is mended"
+        case _:
+            return f"it is tried at {at}{_foreseen(foreseen, zone)}"
+
+
+def _foreseen(foreseen: Foreseen | None, zone: tzinfo) -> str:
+    if foreseen is None:
+        return ""
+    match foreseen.will:
+        case "goes out":
+            return f" and then goes out ({foreseen.why})"
+        case "waits":
+            return f" and then waits until {on_clock(foreseen.at, zone)} ({foreseen.why})"
+        case "is held":
+            return f" and is then held ({foreseen.why})"
+        case _:
+            return f" and then ends ({foreseen.why})"

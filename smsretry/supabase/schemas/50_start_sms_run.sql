@@ -1,0 +1,33 @@
+-- A run begins. Returns the earlier runs that never finished and are told of now for the first time: what their sends came
+-- to. stale_minutes: after how long a silent run counts as interrupted. May be repeated; then it tells of none.
+create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default 10)
+returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    insert into smsretry.runs (id, started_at) values (start_sms_run.run_id, v_now) on conflict do nothing;
+    return query
+    with silent as (
+        update smsretry.runs r set interrupted_at = v_now
+        where r.id = any (array(
+            select u.id from smsretry.runs u
+            where u.finished_at is null and u.interrupted_at is null
+              and u.started_at < v_now - make_interval(mins => greatest(coalesce(start_sms_run.stale_minutes, 10), 1))
+            order by u.started_at limit 20 for update skip locked))
+        returning r.id, r.started_at
+    )
+    select s.id, s.started_at,
+           count(*) filter (where a.outcome = 'accepted'),
+           count(*) filter (where a.id is not null and coalesce(a.outcome, 'in_doubt') = 'in_doubt'),
+           count(*) filter (where a.outcome in ('rejected', 'not_sent'))
+    from silent s
+    left join public.sms_send_attempts a
+        on a.run_id = s.id and a.begun_at between s.started_at and s.started_at + interval '1 day'
+    group by s.id, s.started_at order by s.started_at;
+end
+$$;
+
+revoke all on function public.start_sms_run from public, anon, authenticated;
+grant execute on function public.start_sms_run to service_role;

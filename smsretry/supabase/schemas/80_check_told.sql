@@ -1,0 +1,18 @@
+-- Who takes a step, and why, are kept for good and shown to everybody: they must be given, and hold no phone number.
+create or replace function smsretry.check_told(who text, because text)
+returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if coalesce(btrim(check_told.who), '') = '' or coalesce(btrim(check_told.because), '') = ''
+        or length(check_told.who) > 200 or length(check_told.because) > 500 then
+        raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
+            using errcode = 'SR422';
+    end if;
+    if concat_ws(' ', check_told.who, check_told.because) ~ '[0-9]{9,}|[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}' then
+        raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
+            using errcode = 'SR422', hint = 'Name the customer by its id.';
+    end if;
+end
+$$;
+
+revoke all on function smsretry.check_told from public, anon, authenticated;
+grant execute on function smsretry.check_told to service_role;

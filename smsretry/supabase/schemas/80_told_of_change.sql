@@ -1,0 +1,24 @@
+-- What a step came to, or would: counted by why a row is left alone (skipped) and by what a person should know (warned),
+-- with a sample of the rows. rows: one JSON object a row, with its retry_id, skipped and warned.
+create or replace function smsretry.told_of_change(
+    rows jsonb[], out matched integer, out changed integer, out skipped jsonb, out warned jsonb, out sample jsonb
+)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with told as (
+        select r.told, r.told ->> 'skipped' as skip, r.told ->> 'warned' as warn, r.place
+        from unnest(told_of_change.rows) with ordinality as r (told, place)
+    )
+    select count(*)::integer,
+           (count(*) filter (where t.skip is null))::integer,
+           coalesce((select jsonb_object_agg(s.skip, s.texts) from (
+                         select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
+           coalesce((select jsonb_object_agg(w.warn, w.texts) from (
+                         select u.warn, count(*) as texts from told u
+                         where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
+           coalesce((select jsonb_agg(f.told order by f.place) from (
+                         select u.told, u.place from told u order by u.place limit 20) f), '[]')
+    from told t
+$$;
+
+revoke all on function smsretry.told_of_change from public, anon, authenticated;
+grant execute on function smsretry.told_of_change to service_role;

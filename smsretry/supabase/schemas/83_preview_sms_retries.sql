@@ -1,0 +1,37 @@
+-- Waiting texts with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
+-- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
+create or replace function public.preview_sms_retries(
+    until timestamptz default null,
+    after_due timestamptz default null,
+    after_id uuid default null,
+    retry_ids uuid[] default null,
+    row_limit integer default 500
+)
+returns setof smsretry.claimed_retry
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_ids uuid[];
+    v_claim smsretry.claimed_retry;
+begin
+    if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
+        raise exception 'until or retry_ids must be given: which texts are to be foreseen' using errcode = 'SR422';
+    end if;
+    v_ids := array(
+        select q.id from public.sms_retry_queue q
+        where q.status = 'pending' and q.in_doubt_since is null
+          and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
+          and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
+          and (preview_sms_retries.after_due is null
+               or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+        order by q.scheduled_for, q.id
+        limit least(greatest(preview_sms_retries.row_limit, 1), 500));
+    for v_claim in select r.* from smsretry.claimed_retry r where r.id = any (v_ids) order by r.scheduled_for, r.id loop
+        v_claim.claimed_at := smsretry.clock();
+        return next v_claim;
+    end loop;
+end
+$$;
+
+revoke all on function public.preview_sms_retries from public, anon, authenticated;
+grant execute on function public.preview_sms_retries to service_role;

@@ -1,0 +1,50 @@
+-- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
+--   part: clock (oldest: what the database's clock says) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
+--   last hour · ended, failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
+-- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
+create or replace function public.sms_status()
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    return query
+    with live as materialized (
+        select smsretry.text_state(q, v_now) as state, q.business_id, q.scheduled_for, q.held_since, q.why,
+               coalesce(q.reason, case when q.attempt_count > 0 then 'twilio_error' else 'none' end) as category
+        from public.sms_retry_queue q where q.status in ('pending', 'processing')
+    )
+    (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
+    union all
+    (select 'queue', l.state, null::uuid, count(*), min(l.scheduled_for), min(l.scheduled_for) filter (where l.scheduled_for > v_now), null::text
+     from live l group by l.state order by l.state)
+    union all
+    (select 'waiting', l.category, null::uuid, count(*), min(l.scheduled_for), min(l.scheduled_for), null::text
+     from live l where l.state = 'waiting' group by l.category order by l.category)
+    union all
+    (select 'held', left(l.why, 200), l.business_id, count(*), min(l.held_since), min(l.scheduled_for), b.name
+     from live l left join public.businesses b on b.id = l.business_id
+     where l.held_since is not null group by left(l.why, 200), l.business_id, b.name order by count(*) desc limit 50)
+    union all
+    (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
+     from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)
+    union all
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz, left(e.last_error, 200)
+     from public.sms_retry_queue e
+     where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
+     group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)
+    union all
+    (select 'stopped', 'sending', null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why from smsretry.circuit c)
+    union all
+    (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why
+     from smsretry.stopped_states s order by s.state)
+    union all
+    (select 'run', r.id::text, null::uuid, null::bigint, r.started_at, r.finished_at,
+            coalesce(r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end)
+     from smsretry.runs r order by r.started_at desc limit 5);
+end
+$$;
+
+revoke all on function public.sms_status from public, anon, authenticated;
+grant execute on function public.sms_status to service_role;

@@ -1,0 +1,35 @@
+-- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and the record of runs.
+-- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
+-- application's. A text whose fate is unknown is kept.
+-- security definer: nobody else may delete history.
+create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
+returns table (texts integer, attempts integer, runs integer)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_before timestamptz;
+    v_ids uuid[];
+begin
+    if (prune_sms_history.keep_days between 7 and 36500 and prune_sms_history.batch between 1 and 10000) is not true then
+        raise exception 'keep_days is 7 or more, batch 1 to 10000' using errcode = 'SR422',
+            hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
+    end if;
+    v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
+    v_ids := array(
+        select q.id from public.sms_retry_queue q
+        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at < v_before
+          and not smsretry.is_unsettled(q.id)
+        order by q.updated_at limit prune_sms_history.batch
+        for update skip locked);
+    select count(*) into attempts from public.sms_send_attempts a where a.retry_id = any (v_ids);
+    delete from public.sms_retry_queue q where q.id = any (v_ids);
+    get diagnostics texts = row_count;
+    delete from smsretry.runs r where r.id = any (array(
+        select o.id from smsretry.runs o where o.started_at < v_before order by o.started_at limit prune_sms_history.batch));
+    get diagnostics runs = row_count;
+    return next;
+end
+$$;
+
+revoke all on function public.prune_sms_history from public, anon, authenticated;
+grant execute on function public.prune_sms_history to service_role;
