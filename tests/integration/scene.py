@@ -84,6 +84,10 @@ class Scene:
                 "life": "48 hours",
             },
             "hold_sms_retry": claim | {"why": "No time zone is known", "look_in": "15 minutes", "life": "48 hours"},
+            "group_sms_calls": {"calls": [{
+                "function": "defer_sms_retry", "lock_order": "",
+                "values": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"},
+            }]},
             "end_sms_retry": claim | {"final_status": "failed", "error": "No phone number", "error_code": None},
             "recover_stuck_sms_retries": {"stale_minutes": 10, "look_in": "1 minute"},
             "claim_doubtful_sms_retries": {"limit_count": 10},

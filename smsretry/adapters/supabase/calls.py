@@ -6,7 +6,7 @@ value, because a database's messages quote rows.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Self, TypeVar
@@ -18,6 +18,7 @@ from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
 from smsretry.adapters.supabase.advice import MIGRATE, explain, is_of_another_role, refuse
+from smsretry.adapters.supabase.groups import Call, RepeatAlone, Told
 from smsretry.adapters.supabase.rows import Rows, read_rows
 from smsretry.errors import QueueBusy, QueueMismatch, QueueUnreachable, SmsRetryError
 from smsretry.settings import Settings
@@ -25,6 +26,16 @@ from smsretry.settings import Settings
 _Row = TypeVar("_Row", bound=BaseModel)
 _PAUSES: Final = (0.5, 2.0)
 """Seconds before the second and third try of a call that may be repeated."""
+
+
+class _Answered(BaseModel):
+    """What one call of a group came to."""
+
+    place: int
+    answer: Any
+    code: str | None
+    message: str | None
+    hint: str | None
 
 
 class SupabaseCalls:
@@ -48,18 +59,21 @@ class SupabaseCalls:
 
     def truth(self, function: str, values: Mapping[str, object]) -> bool:
         """Call a function that answers true or false. May be repeated."""
-        answer = self.repeated(function, values)
+        return self.true(function, self.repeated(function, values))
+
+    def true(self, function: str, answer: object) -> bool:
+        """An answer that is true or false."""
         if not isinstance(answer, bool):
             raise self.not_ours(function)
         return answer
 
-    def row(self, kind: type[_Row], function: str, values: Mapping[str, object], *, wait_if_busy: bool = True) -> _Row:
-        """Call a function that answers one row. May be repeated.
+    def row(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> _Row:
+        """Call a function that answers one row. May be repeated."""
+        return self.one(kind, function, self.repeated(function, values))
 
-        Args:
-            wait_if_busy: whether to repeat it while another transaction holds what it needs.
-        """
-        rows = self._parse(kind, function, self.repeated(function, values, wait_if_busy=wait_if_busy))
+    def one(self, kind: type[_Row], function: str, answer: object) -> _Row:
+        """The one row of an answer; of a group's, the row itself."""
+        rows = self._parse(kind, function, answer if isinstance(answer, list) else [answer])
         if len(rows) != 1:
             raise QueueMismatch(f"{function} answered with {len(rows)} rows instead of one. {MIGRATE}")
         return rows[0]
@@ -82,6 +96,33 @@ class SupabaseCalls:
                     raise
                 time.sleep(pause)
         return self._once(function, values)
+
+    def call(self, call: Call) -> object:
+        """Make a call by itself, and return its answer."""
+        return self.repeated(call.function, call.values, wait_if_busy=not call.leave_if_busy)
+
+    def together(self, calls: Sequence[Call]) -> list[Told]:
+        """Make several calls as one request and one transaction. Each has its own answer or error, in its place."""
+        if len(calls) == 1:
+            return [self.call(calls[0])]
+        given = [{"function": c.function, "values": dict(c.values), "lock_order": c.lock_order} for c in calls]
+        try:
+            answer = self.repeated("group_sms_calls", {"calls": given})
+        except QueueMismatch:  # it is not there, or may not be called: the calls themselves may be
+            return [RepeatAlone() for _ in calls]
+        told = self._parse(_Answered, "group_sms_calls", answer)
+        by_place = {answered.place: self._told(calls[answered.place - 1], answered) for answered in told}
+        if by_place.keys() != set(range(1, len(calls) + 1)):
+            raise self.not_ours("group_sms_calls")
+        return [by_place[place] for place in range(1, len(calls) + 1)]
+
+    def _told(self, call: Call, answered: _Answered) -> Told:
+        if not answered.code:
+            return answered.answer
+        error = APIError({"code": answered.code, "message": answered.message, "hint": answered.hint, "details": None})
+        trouble = explain(call.function, error, url=self._url)
+        passing = isinstance(trouble, QueueUnreachable) and not (call.leave_if_busy and isinstance(trouble, QueueBusy))
+        return RepeatAlone() if passing else trouble
 
     def mismatch(self, function: str, columns: Iterable[str]) -> QueueMismatch:
         """The error for rows of other columns than this version's. It quotes no value."""

@@ -1,11 +1,15 @@
 """The worker's calls, and how a decision becomes the values of columns. Here and nowhere else."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final, cast, get_args
+from typing import Final, TypeVar, cast, get_args
 from uuid import UUID
+
+from pydantic import BaseModel
 
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.claims import SupabaseClaims
+from smsretry.adapters.supabase.groups import Call, Groups, RepeatAlone
 from smsretry.retry.decision import (
     AfterLook,
     AfterSend,
@@ -27,8 +31,10 @@ from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, Queued, Recovered
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.retry.policy import LIFE
+from smsretry.settings import Settings
 from smsretry.words import MessageClass, OutcomeName, Reason, Reconciled
 
+_Row = TypeVar("_Row", bound=BaseModel)
 _OUTCOMES: Final[dict[type[Outcome], OutcomeName]] = {
     Accepted: "accepted",
     Rejected: "rejected",
@@ -38,7 +44,12 @@ _OUTCOMES: Final[dict[type[Outcome], OutcomeName]] = {
 
 
 class SupabaseQueue(SupabaseClaims):
-    """`ports.RetryQueue` over HTTP."""
+    """`ports.RetryQueue` over HTTP. What several threads ask about their rows at the same time travels together."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._begins = Groups(self.together)
+        self._others = Groups(self.together)
 
     def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
         return self.rows(InterruptedRun, "start_sms_run", {"run_id": run_id, "stale_minutes": stale_minutes})
@@ -116,24 +127,39 @@ class SupabaseQueue(SupabaseClaims):
             "run_id": run_id,
         }
         # Whatever holds the customer may hold it for long: the row waits for the next run, and not the worker.
-        return self.row(Begun, "begin_sms_attempt", _fence(claim) | values, wait_if_busy=False)
+        return self._one(Begun, self._begins, claim, "begin_sms_attempt", values)
 
     def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
         values = {"attempt_id": attempt_id, "outcome": _OUTCOMES[type(outcome)]}
-        return self.row(Finished, "finish_sms_attempt", _fence(claim) | values | _after_send(claim, decision))
+        return self._one(Finished, self._others, claim, "finish_sms_attempt", values | _after_send(claim, decision))
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         match decision:
             case Defer(until, reason, why):
-                return self.truth("defer_sms_retry", _fence(claim) | {"until": until, "reason": reason, "why": why})
+                return self._truth(claim, "defer_sms_retry", {"until": until, "reason": reason, "why": why})
             case Hold(why, look_in):
                 told = {"why": why, "look_in": interval(look_in), "life": interval(LIFE)}
-                return self.truth("hold_sms_retry", _fence(claim) | told)
+                return self._truth(claim, "hold_sms_retry", told)
             case GiveBack():
                 back: dict[str, object] = {"until": claim.scheduled_for, "life": interval(LIFE)}
-                return self.truth("defer_sms_retry", _fence(claim) | back)
+                return self._truth(claim, "defer_sms_retry", back)
             case End(status, why):
-                return self.truth("end_sms_retry", _fence(claim) | {"final_status": status, "error": why})
+                return self._truth(claim, "end_sms_retry", {"final_status": status, "error": why})
+
+    def _one(self, kind: type[_Row], groups: Groups, claim: Claim, function: str, values: Mapping[str, object]) -> _Row:
+        return self.one(kind, function, self._grouped(groups, claim, function, values))
+
+    def _truth(self, claim: Claim, function: str, values: Mapping[str, object]) -> bool:
+        return self.true(function, self._grouped(self._others, claim, function, values))
+
+    def _grouped(self, groups: Groups, claim: Claim, function: str, values: Mapping[str, object]) -> object:
+        """The answer of a call about a claimed row, made together with what other threads ask at this moment."""
+        busy = groups is self._begins
+        call = Call(function, _fence(claim) | dict(values), f"{claim.phone} {claim.business_id} {claim.id}", busy)
+        try:
+            return groups.call(call)
+        except RepeatAlone:
+            return self.call(call)
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
         answer = self.repeated("reconcile_sms_retry", _fence(claim) | _after_look(decision))

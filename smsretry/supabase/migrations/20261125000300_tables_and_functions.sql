@@ -1162,6 +1162,9 @@ declare
     v_refusal text;
     v_reached_at timestamptz;
 begin
+    if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
+        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
+    end if;
     if begin_sms_attempt.claim_no is null or begin_sms_attempt.attempt_id is null or begin_sms_attempt.send_before is null then
         raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
             using errcode = 'SR422';
@@ -1539,6 +1542,95 @@ $$;
 
 revoke all on function public.recover_stuck_sms_retries from public, anon, authenticated;
 grant execute on function public.recover_stuck_sms_retries to service_role;
+
+-- ======== schemas/57_answer_sms_call.sql ========
+-- One call of a worker's, given as JSON: its parameters by name, as PostgREST has them.
+create or replace function smsretry.answer_sms_call(function text, v jsonb)
+returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    case answer_sms_call.function
+        when 'begin_sms_attempt' then
+            return (select to_jsonb(b) from public.begin_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, send_before => (v ->> 'send_before')::timestamptz,
+                quiet_hours_rule => v ->> 'quiet_hours_rule', first_send => coalesce((v ->> 'first_send')::boolean, false),
+                cap => (v ->> 'cap')::integer, cap_since => (v ->> 'cap_since')::timestamptz, phone => v ->> 'phone',
+                body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
+                life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid) b);
+        when 'finish_sms_attempt' then
+            return (select to_jsonb(f) from public.finish_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, outcome => v ->> 'outcome', next_status => v ->> 'next_status',
+                error => v ->> 'error', error_code => (v ->> 'error_code')::integer, twilio_sid => v ->> 'twilio_sid',
+                retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
+                counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
+                opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
+                account_refused => coalesce((v ->> 'account_refused')::boolean, false)) f);
+        when 'defer_sms_retry' then
+            return to_jsonb(public.defer_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
+                life => (v ->> 'life')::interval));
+        when 'hold_sms_retry' then
+            return to_jsonb(public.hold_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
+                look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval));
+        when 'end_sms_retry' then
+            return to_jsonb(public.end_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer));
+        else
+            raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
+    end case;
+end
+$$;
+
+revoke all on function smsretry.answer_sms_call from public, anon, authenticated;
+grant execute on function smsretry.answer_sms_call to service_role;
+
+-- ======== schemas/58_group_sms_calls.sql ========
+-- Calls of a worker's that are under way together, as one transaction: begin, finish, defer, hold and end. Each answers for
+-- itself; one that fails is undone alone, and its answer is the error. calls: [{"function", "values", "lock_order"}].
+-- May be repeated, as each of them may.
+--   place: the call's place in the array, from 1 · answer: what the function answered · code, message, hint: its error
+-- Locks are taken in one order (lock_order), so that two groups do not deadlock. A row that somebody holds locked is
+-- waited for half a second once in a group, and then hardly at all: the others wait for it.
+create or replace function public.group_sms_calls(calls jsonb)
+returns table (place integer, answer jsonb, code text, message text, hint text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_call record;
+begin
+    if (jsonb_typeof(group_sms_calls.calls) = 'array' and jsonb_array_length(group_sms_calls.calls) between 1 and 100) is not true then
+        raise exception 'calls must be an array of 1 to 100 calls' using errcode = 'SR422';
+    end if;
+    perform set_config('smsretry.wait', '500ms', true);
+    for v_call in
+        select c.value, c.ordinality::integer as place
+        from jsonb_array_elements(group_sms_calls.calls) with ordinality c
+        order by c.value ->> 'lock_order', c.ordinality
+    loop
+        place := v_call.place;
+        answer := null;
+        code := null;
+        message := null;
+        hint := null;
+        begin
+            answer := smsretry.answer_sms_call(v_call.value ->> 'function', v_call.value -> 'values');
+        exception when others then
+            get stacked diagnostics code = returned_sqlstate, message = message_text, hint = pg_exception_hint;
+            if code = '55P03' then
+                perform set_config('smsretry.wait', '10ms', true);
+            end if;
+        end;
+        return next;
+    end loop;
+end
+$$;
+
+revoke all on function public.group_sms_calls from public, anon, authenticated;
+grant execute on function public.group_sms_calls to service_role;
 
 -- ======== schemas/59_finish_sms_run.sql ========
 -- A run is done: what it came to, in numbers. False: nobody knows the run. May be repeated.
