@@ -1,14 +1,18 @@
-"""Connections to Twilio on which a whole answer, and not each piece of it, has to come in time.
+"""Connections to Twilio: a whole answer, and not each piece of it, has to come in time, and no log tells of it.
 
 `requests` gives its read timeout to every read of the socket, so a server that sends a byte a second would keep a
 worker for ever. Here the same timeout is counted from the end of the request to the end of the answer.
 """
 
 import io
+import logging
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPResponse
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -68,3 +72,25 @@ class WholeAnswers(HTTPAdapter):
         pool = cast(HTTPConnectionPool, super().get_connection_with_tls_context(*args, **kwargs))
         pool.ConnectionCls = _Secure if pool.scheme == "https" else _Plain
         return pool
+
+
+_asking: Final = threading.local()
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Let urllib3 log nothing of what this thread asks meanwhile: its lines quote URLs, and a list's names a number.
+
+    By filters, which outlast a logging configuration; a level does not. They concern no other request of the process.
+    """
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "urllib3"]:
+        logging.getLogger(name).addFilter(_is_anothers)
+    _asking.now = True
+    try:
+        yield
+    finally:
+        _asking.now = False
+
+
+def _is_anothers(_record: logging.LogRecord) -> bool:
+    return not getattr(_asking, "now", False)

@@ -17,7 +17,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, ReadTimeoutError
 
-from smsretry.adapters.twilio.connection import WholeAnswers
+from smsretry.adapters.twilio.connection import WholeAnswers, unlogged
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 
 
@@ -50,7 +50,8 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         if self._base:
             url = urlunsplit(urlsplit(url)._replace(scheme=self._base.scheme, netloc=self._base.netloc))
         try:
-            response = super().request(method, url, *args, **kwargs)
+            with unlogged():
+                response = super().request(method, url, *args, **kwargs)
         finally:
             self._test_only_last_request = None  # it holds the credentials and the body
         headers = response.headers or {}
