@@ -24,7 +24,7 @@ from smsretry.retry.decision import (
     Settle,
 )
 from smsretry.retry.evidence import next_look_delay
-from smsretry.retry.models import Begun, Claim, Finished, Queued, Recovered
+from smsretry.retry.models import Begun, Claim, Finished, ItemResult, Queued, Recovered
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.retry.policy import LIFE
 from smsretry.words import MessageClass, OutcomeName, Reason, Reconciled
@@ -57,8 +57,10 @@ class SupabaseQueue(SupabaseClaims):
     def claim_doubtful(self, limit: int) -> list[Claim]:
         return self.claims("claim_doubtful_sms_retries", {"limit_count": limit})
 
-    def claim_one(self, retry_id: UUID) -> Claim | None:
-        return next(iter(self.claims("claim_sms_retry", {"retry_id": retry_id})), None)
+    def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
+        claims, others = self.claims_and_others("claim_sms_retry", {"retry_id": retry_id})
+        results: list[Claim | ItemResult] = [*claims, *others]
+        return results[0] if results else None
 
     def queue(
         self,
