@@ -3,6 +3,8 @@
 import pytest
 
 from smsretry.adapters.supabase.migrate import migrate, migrations
+from smsretry.adapters.supabase.wanted_shapes import VALUES
+from smsretry.data import table
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database
 from tests.integration.test_migrating_beside_readers import everything
@@ -69,6 +71,12 @@ MISFITS = [
            check (sms_consent_status = 'opted_in' or sms_consent_status = 'unknown')""",
         ["customers.sms_consent_status may not be opted_out, because of the constraint consent: "],
         id="a check by or",
+    ),
+    pytest.param(
+        """alter table customers alter phone_status type varchar, add constraint phone_known
+           check (phone_status is null or phone_status in ('valid', 'invalid', 'unknown'))""",
+        ["customers.phone_status may not be not_mobile, because of the constraint phone_known: "],
+        id="a check of what may be said of a number",
     ),
     pytest.param(
         "alter table sms_retry_queue add column tenant text not null",
@@ -146,6 +154,12 @@ def test_what_does_not_fit_is_named_before_anything_is_changed(
     assert len(lines) == len(said)
     for line, beginning in zip(lines, said, strict=True):
         assert line.strip().startswith(beginning)
+
+
+def test_whatever_a_refusal_says_of_a_number_is_looked_for_in_the_checks() -> None:
+    """A word that a new code brings must be allowed, too."""
+    said = {row["phone_status"] for row in table("twilio_errors")} - {""}
+    assert said == set(VALUES["customers", "phone_status"])
 
 
 def test_what_the_message_says_to_do_makes_the_migration_go_through(original: Database) -> None:
