@@ -1,9 +1,12 @@
 """Databases that do not fit: each misfit is named, with what to do, before anything is changed."""
 
+import re
+
+import psycopg
 import pytest
 
 from smsretry.adapters.supabase.migrate import migrate, migrations
-from smsretry.adapters.supabase.wanted_shapes import VALUES
+from smsretry.adapters.supabase.wanted_shapes import COLUMNS, LABEL, READ, VALUES
 from smsretry.data import table
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database
@@ -183,3 +186,32 @@ def test_other_types_of_text_fit_where_they_are_only_read(original: Database) ->
            alter table send_logs add constraint not_sending check (status <> 'sending')"""
     )
     assert len(migrate(original.url)) == len(migrations())
+
+
+@pytest.mark.parametrize(("change", "said"), MISFITS)
+def test_what_stops_half_way_has_changed_nothing_of_the_application_s(
+    original: Database, change: str, said: list[str]
+) -> None:
+    """File by file, as `supabase db push` applies them: only the first one's schema and clock may be left."""
+    original.run(change)
+    first, *others = migrations()
+    original.run(first.text)
+    before = everything(original)
+    try:
+        for migration in others:
+            with original.connection.transaction():
+                original.run(migration.text)
+    except psycopg.Error:
+        assert everything(original) == before
+
+
+def test_the_migration_asks_for_the_columns_that_smsretry_needs() -> None:
+    """The same ones as `smsretry migrate` and `smsretry doctor`."""
+    guard = migrations()[1].text.partition("from (values")[2].partition(") as w (")[0]
+    found = re.findall(r"\('(\w+)', '(\w+)', (?:null|'([\w ]+)')\)", guard)
+    needed = {
+        (relation, name, "" if wanted in (READ, LABEL) else wanted)
+        for relation, columns in COLUMNS.items()
+        for name, wanted in columns.items()
+    }
+    assert set(found) == needed
