@@ -28,7 +28,8 @@ class Deadline:
         """What httpx tells of an exchange: here, of a connection that was made for it, which later ones use too."""
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             stream = info["return_value"]
-            vars(stream)["read"] = partial(self._read, stream.read)
+            if hasattr(stream, "__dict__"):  # of another httpx, perhaps not: then each read is bounded, as httpx has it
+                vars(stream)["read"] = partial(self._read, stream.read)
 
     def _read(self, read: Callable[[int, float], bytes], max_bytes: int, timeout: float | None = None) -> bytes:
         left = self._ends_in()
