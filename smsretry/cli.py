@@ -216,7 +216,10 @@ def resolve(
     with SupabaseOperators(load_settings()) as operators:
         answer = operators.resolve_doubt(retry_id, went_out_as)
     if answer == "not_in_doubt":
-        _console.print("The row is not in doubt, or a worker is looking for it at this moment: try again in a minute.")
+        _console.print(
+            "The row is not in doubt, or a worker is looking for it at this moment: try again in a minute."
+            + (" A text that has ended is queued anew: queue_sms_retry." if send_again else "")
+        )
         raise typer.Exit(1)
     _console.print("It will be sent again, with every check." if send_again else f"Recorded as sent: {went_out_as}.")
 

@@ -67,9 +67,12 @@ def send_sms(
     queued = queue_sms_retry(send_log_id, None, queue=queue, message_class=message_class)
     if queued.retry_id is None:
         raise InputError(f"Send log {send_log_id} was already sent: insert a new send log for a new text")
-    claim = queue.claim_one(queued.retry_id) if queued.result == "queued" else None
+    row = queued.retry_id
+    if queued.result != "queued":
+        return ItemResult(retry_id=row, fate="Deferred", detail="Already in the queue", next_at=queued.due_at)
+    claim = queue.claim_one(row)
     if claim is None:
-        return ItemResult(
-            retry_id=queued.retry_id, fate="Deferred", detail="Already in the queue", next_at=queued.due_at
-        )
+        return ItemResult(retry_id=row, fate="Lost", detail="Another worker has taken it, or somebody cancelled it")
+    if isinstance(claim, ItemResult):
+        return claim
     return process_sms_retry_item(claim, queue=queue, sender=sender, profile=profile, first_send=True)

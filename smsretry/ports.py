@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
-from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, Look, Queued, Recovered, Text
+from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, ItemResult, Look, Queued, Recovered, Text
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
 from smsretry.words import MessageClass, Reason, Reconciled
@@ -30,7 +30,9 @@ class RetryQueue(Protocol):
 
     def claim_doubtful(self, limit: int) -> list[Claim]: ...
 
-    def claim_one(self, retry_id: UUID) -> Claim | None: ...
+    def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
+        """Take charge of this row. A result: it could not be read, and that came of it. None: it is not to be had."""
+        ...
 
     def queue(
         self,

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     supabase_service_role_key: SecretStr
     """The service_role (or secret) key; the functions answer to no other."""
     supabase_timeout_seconds: float = Field(15, gt=0, le=120)
+    """For a whole exchange, to the end of the answer. Three tries of a call are far below a claim's ten minutes."""
 
     twilio_account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
     twilio_api_key_sid: str | None = Field(None, pattern=r"^SK[0-9a-fA-F]{32}$")
@@ -53,7 +54,8 @@ class Settings(BaseSettings):
     """Another host instead of api.twilio.com: the stand-in of the embedded stack."""
     twilio_connect_timeout_seconds: float = Field(5, gt=0, le=60)
     twilio_read_timeout_seconds: float = Field(35, gt=0, le=120)
-    """Above Twilio's own limit of about 30 seconds, so that its answer arrives before our timeout."""
+    """For the whole answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives before our
+    timeout; even the largest value is far below the ten minutes after which a claim is taken back."""
 
     in_doubt: InDoubtPolicy = Field("resend", validation_alias="SMSRETRY_IN_DOUBT")
     """What becomes of a text in doubt for which no evidence is found: sent again, or held for a person."""

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from smsretry.cli import app
 from smsretry.errors import MigrationError, SettingsError
 from smsretry.local.stack import Stack
-from tests.builders import PHONE, forget_settings
+from tests.builders import PHONE, SID, forget_settings
 from tests.conftest import Business
 
 Command = Callable[..., Result]
@@ -189,3 +189,15 @@ def test_hours_that_cannot_be_read_are_refused_with_what_to_write(command: Comma
     result = command("quiet-hours", "+13055550123", "--business-hours", "9 to 5")
     assert result.exit_code == 2
     assert "write hours such as" in result.output
+
+
+def test_resolve_says_whether_an_ended_text_can_be_sent_again(business: Business, command: Command) -> None:
+    """It cannot by this command, and the answer says how else."""
+    row = business.due_text(phone=None)
+    command("process")
+    result = command("resolve", str(row), "--send-again")
+    assert result.exit_code == 1
+    assert "A text that has ended is queued anew: queue_sms_retry." in result.output
+    result = command("resolve", str(row), "--went-out-as", SID)
+    assert result.exit_code == 1
+    assert "queued anew" not in result.output

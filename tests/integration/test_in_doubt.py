@@ -5,6 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from smsretry import queue_sms_retry
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
@@ -257,6 +259,41 @@ def test_a_text_that_expires_while_no_look_succeeds_is_held_for_a_person(
         "In doubt: the provider's list could not be had. Look in its log, then `smsretry resolve`"
     )
     assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_text_that_expired_in_doubt_may_still_be_found_to_have_gone_out(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """As its last error asks for. The row has ended; its send log says what the customer knows, and nothing is sent."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(timedelta(hours=49))
+    assert run(queue, sender) == ["Failed"]
+    (entry,) = stack.twilio.ledger.entries()
+
+    assert operators.resolve_doubt(row, None) == "not_in_doubt", "it is of no more use"
+    assert operators.resolve_doubt(row, entry.sid) == "resolved"
+    assert operators.resolve_doubt(row, entry.sid) == "resolved", "the first answer may have been lost"
+    assert operators.resolve_doubt(row, SID) == "not_in_doubt"
+
+    log = business.log_of(row)
+    assert (log["status"], log["error_message"]) == ("sent", None)
+    assert log["provider_message_id"] == {"twilio_sid": entry.sid}
+    assert business.row(row)["status"] == "failed"
+    (attempt,) = business.attempts_of(row)
+    assert (attempt["outcome"], attempt["settled_by"], attempt["sent_to"]) == ("accepted", "operator", None)
+    assert queue_sms_retry(log["id"], None, queue=queue).result == "already_sent"
+
+
+def test_a_text_that_failed_without_a_doubt_is_not_resolved(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """Twilio refused it: no message can be this text."""
+    row = business.due_text()
+    stack.twilio.fail(JsonError(21211, http_status=400))
+    assert run(queue, sender) == ["Failed"]
+    assert operators.resolve_doubt(row, SID) == "not_in_doubt"
+    assert business.log_of(row)["status"] == "failed"
 
 
 def test_a_decision_whose_answer_is_lost_is_still_the_decision(

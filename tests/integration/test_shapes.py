@@ -1,8 +1,13 @@
 """Databases that do not fit: each misfit is named, with what to do, before anything is changed."""
 
+import re
+
+import psycopg
 import pytest
 
 from smsretry.adapters.supabase.migrate import migrate, migrations
+from smsretry.adapters.supabase.wanted_shapes import COLUMNS, LABEL, READ, VALUES
+from smsretry.data import table
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database
 from tests.integration.test_migrating_beside_readers import everything
@@ -69,6 +74,12 @@ MISFITS = [
            check (sms_consent_status = 'opted_in' or sms_consent_status = 'unknown')""",
         ["customers.sms_consent_status may not be opted_out, because of the constraint consent: "],
         id="a check by or",
+    ),
+    pytest.param(
+        """alter table customers alter phone_status type varchar, add constraint phone_known
+           check (phone_status is null or phone_status in ('valid', 'invalid', 'unknown'))""",
+        ["customers.phone_status may not be not_mobile, because of the constraint phone_known: "],
+        id="a check of what may be said of a number",
     ),
     pytest.param(
         "alter table sms_retry_queue add column tenant text not null",
@@ -148,6 +159,12 @@ def test_what_does_not_fit_is_named_before_anything_is_changed(
         assert line.strip().startswith(beginning)
 
 
+def test_whatever_a_refusal_says_of_a_number_is_looked_for_in_the_checks() -> None:
+    """A word that a new code brings must be allowed, too."""
+    said = {row["phone_status"] for row in table("twilio_errors")} - {""}
+    assert said == set(VALUES["customers", "phone_status"])
+
+
 def test_what_the_message_says_to_do_makes_the_migration_go_through(original: Database) -> None:
     """Each statement is one that can be run as it stands."""
     original.run("alter table send_logs alter provider_message_id type json, drop column error_message")
@@ -169,3 +186,32 @@ def test_other_types_of_text_fit_where_they_are_only_read(original: Database) ->
            alter table send_logs add constraint not_sending check (status <> 'sending')"""
     )
     assert len(migrate(original.url)) == len(migrations())
+
+
+@pytest.mark.parametrize(("change", "said"), MISFITS)
+def test_what_stops_half_way_has_changed_nothing_of_the_application_s(
+    original: Database, change: str, said: list[str]
+) -> None:
+    """File by file, as `supabase db push` applies them: only the first one's schema and clock may be left."""
+    original.run(change)
+    first, *others = migrations()
+    original.run(first.text)
+    before = everything(original)
+    try:
+        for migration in others:
+            with original.connection.transaction():
+                original.run(migration.text)
+    except psycopg.Error:
+        assert everything(original) == before
+
+
+def test_the_migration_asks_for_the_columns_that_smsretry_needs() -> None:
+    """The same ones as `smsretry migrate` and `smsretry doctor`."""
+    guard = migrations()[1].text.partition("from (values")[2].partition(") as w (")[0]
+    found = re.findall(r"\('(\w+)', '(\w+)', (?:null|'([\w ]+)')\)", guard)
+    needed = {
+        (relation, name, "" if wanted in (READ, LABEL) else wanted)
+        for relation, columns in COLUMNS.items()
+        for name, wanted in columns.items()
+    }
+    assert set(found) == needed

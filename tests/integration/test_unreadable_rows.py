@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import pytest
 
+from smsretry import send_sms
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueMismatch
@@ -34,6 +36,19 @@ def unbounded(stack: Stack) -> Iterator[None]:
         connection.execute("truncate sms_retry_queue cascade")
         bounds = row["bounds"]
         connection.execute(f"alter table sms_retry_queue add constraint sms_retry_queue_instants {bounds}".encode())
+
+
+@contextmanager
+def _every_new_row(business: Business, change: str) -> Iterator[None]:
+    """A trigger of somebody's that changes what is queued."""
+    business.connection.execute(
+        f"""create function public.meddle() returns trigger language plpgsql as $$ begin {change}; return new; end $$;
+            create trigger zz_meddle before insert on sms_retry_queue for each row execute function public.meddle()"""
+    )
+    try:
+        yield
+    finally:
+        business.connection.execute("drop function public.meddle() cascade")
 
 
 def _readable(business: Business, row_id: UUID) -> dict[str, Any]:
@@ -68,6 +83,29 @@ def test_a_row_that_cannot_be_read_ends_with_that_reason_and_the_others_are_sent
     row = _readable(business, bad)
     assert (row["status"], row["last_error"]) == ("failed", "Row cannot be read: columns scheduled_for")
     assert business.log_of(bad)["error_message"] == "Row cannot be read: columns scheduled_for"
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_a_first_send_whose_row_cannot_be_read_says_so(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """It has ended with that reason, and is not in the queue."""
+    with _every_new_row(business, "new.expires_at := 'infinity'"):
+        result = send_sms(business.send_log(business.customer()), queue=queue, sender=sender)
+    assert (result.fate, result.detail) == ("Failed", "Row cannot be read: columns expires_at")
+    assert _readable(business, result.retry_id)["status"] == "failed"
+    assert not stack.twilio.ledger.entries()
+
+
+def test_a_first_send_whose_row_is_gone_at_once_says_so(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """An opt-out, say, may be faster."""
+    with _every_new_row(business, "new.status := 'cancelled'"):
+        result = send_sms(business.send_log(business.customer()), queue=queue, sender=sender)
+    assert (result.fate, result.detail) == ("Lost", "Another worker has taken it, or somebody cancelled it")
+    assert business.row(result.retry_id)["status"] == "cancelled"
+    assert not stack.twilio.ledger.entries()
 
 
 @pytest.mark.usefixtures("unbounded")

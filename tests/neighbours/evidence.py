@@ -1,14 +1,17 @@
 """Texts in doubt under a Twilio that tells its messages otherwise than they were sent, and beside an application.
 
-Of each kind, half the texts were accepted and half were not, and no answer came. A case that nobody can decide is held.
+Of each kind, half the texts were accepted and half were not, and no answer came. A case that nobody can decide is held,
+until a person looks into Twilio's own log and says what it was.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Literal
 from uuid import UUID
 
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted
 from smsretry.local.twilio.ledger import Entry
@@ -22,7 +25,7 @@ _WORDS: Final = " \u201cHi\u00a0Ann\u201d \u2013 it\u2019s time\u2026 \n"
 _PLAIN: Final = str.maketrans(
     {"\u201c": '"', "\u201d": '"', "\u00a0": " ", "\u2013": "-", "\u2019": "'", "\u2026": "..."}
 )
-_HELD: Final = "held: In doubt: .*smsretry resolve"
+_WHY_HELD: Final = "In doubt: .*smsretry resolve"
 Application = Literal["silent", "own words", "same words", "own words, unrecorded"]
 
 
@@ -37,8 +40,8 @@ class Case:
     footer: str = ""
     application: Application = "silent"
     """What the application texts the same people at the same moment; unrecorded: it keeps no SID of it."""
-    accepted_end: str = "completed"
-    dropped_end: str = "completed"
+    held: Literal["", "accepted", "dropped"] = ""
+    """Which half of its texts nobody but a person can decide."""
 
     def body(self, entry: Entry) -> str:
         """As the list tells it."""
@@ -50,12 +53,12 @@ class Case:
 CASES: Final = (
     Case("as it was sent"),
     Case("smart encoding", encodes=True),
-    Case("redaction", redacts=True, accepted_end=_HELD),
+    Case("redaction", redacts=True, held="accepted"),
     Case("a footer", footer="\nReply STOP to unsubscribe"),
     Case("trimmed", trims=True, encodes=True, footer=" "),
     Case("the application's own words", application="own words"),
     Case("the application's same words", application="same words"),
-    Case("the application's words, unrecorded", application="own words, unrecorded", dropped_end=_HELD),
+    Case("the application's words, unrecorded", application="own words, unrecorded", held="dropped"),
 )
 
 
@@ -68,18 +71,21 @@ class InDoubt(Neighbour):
         self.case = case
         self._texts = texts
         self._open: dict[UUID, Text] = {}
+        self.undecided: dict[UUID, Text] = {}
+        """Texts that must come to be held."""
 
     def move_in(self, street: Street) -> None:
         texts = []
         for n in range(self._texts):
             accepted = n % 2 == 0
-            end = self.case.accepted_end if accepted else self.case.dropped_end
             # Two a minute: three answers missing in a row would rightly stop a run.
             due = 1 + (n * len(CASES) + self._place) / 2
-            text = street.text(self.name, n, due, may_end=(end,))
+            text = street.text(self.name, n, due)
             text.body = f"{_WORDS}{text.body}{_WORDS}"
             street.stack.twilio.fail(AcceptThenDrop() if accepted else DropUnaccepted(), to=text.phone)
             self._open[text.retry_id] = text
+            if self.case.held == ("accepted" if accepted else "dropped"):
+                self.undecided[text.retry_id] = text
             texts.append(text)
         street.move_in(self.name, texts)
 
@@ -119,8 +125,39 @@ class Twilio(Neighbour):
         street.stack.twilio.clock_ahead = timedelta(0)
 
 
+class Person(Neighbour):
+    """Comes when every look was made, and resolves what is held in doubt by Twilio's own log."""
+
+    name = "a person"
+
+    def __init__(self, cases: Sequence[InDoubt], comes: int) -> None:
+        self._cases = cases
+        self._comes = comes
+
+    def minute(self, street: Street, n: int) -> None:
+        if n != self._comes:
+            return
+        undecided = {row_id: text for case in self._cases for row_id, text in case.undecided.items()}
+        held = street.connection.execute(
+            "select id, why from sms_retry_queue where held_since is not null and in_doubt_since is not null"
+        ).fetchall()
+        if {row["id"] for row in held} != undecided.keys():
+            street.bugs.append(f"{len(held)} texts are held, and only a person can decide {len(undecided)}")
+        with SupabaseOperators(street.stack.settings()) as operators:
+            for row in held:
+                if not re.match(_WHY_HELD, row["why"]):
+                    street.bugs.append(f"{row['id']} is held, and its reason says not what to do: {row['why']}")
+                self._resolve(street, operators, row["id"], undecided.get(row["id"]))
+
+    def _resolve(self, street: Street, operators: SupabaseOperators, row_id: UUID, text: Text | None) -> None:
+        sids = [entry.sid for entry in street.stack.twilio.ledger.entries() if text and entry.body == text.body]
+        answer = operators.resolve_doubt(row_id, sids[0] if sids else None)
+        street.counts[f"{answer} by a person: {'went out' if sids else 'to be sent again'}"] += 1
+
+
 def evidence(stack: Stack, *, texts: int, seed: str, clock_ahead: timedelta) -> Report:
     """On an empty stack: every case, with so many texts each, and time enough to look for all of them."""
     cases = [InDoubt(case, texts) for case in CASES]
     minutes = texts * len(CASES) // 2 + 30
-    return run(stack, [*cases, Twilio(cases, clock_ahead)], minutes=minutes, seed=seed)
+    others = [Twilio(cases, clock_ahead), Person(cases, comes=minutes - 2)]
+    return run(stack, [*cases, *others], minutes=minutes, seed=seed)

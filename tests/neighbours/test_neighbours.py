@@ -31,9 +31,14 @@ def test_without_a_mending_the_checks_see_its_defect(stack: Stack, mending: str)
 
 @pytest.mark.parametrize("minutes", [-2, 2])
 def test_a_text_in_doubt_is_neither_lost_nor_doubled_however_twilio_tells_of_it(stack: Stack, minutes: int) -> None:
-    """Encoded, redacted, trimmed, with a footer, in any order, by another clock, and beside an application's texts."""
+    """Encoded, redacted, trimmed, with a footer, in any order, by another clock, and beside an application's texts.
+
+    What is held for a person ends rightly once a person has said what it was.
+    """
     report = evidence(stack, texts=2, seed="1", clock_ahead=timedelta(minutes=minutes))
     assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
+    for said in ("went out", "to be sent again"):
+        assert report.numbers[f"resolved by a person: {said}"] == 1, f"\n{report}"
 
 
 def test_without_twilios_own_clock_the_checks_see_doubled_texts(stack: Stack) -> None:

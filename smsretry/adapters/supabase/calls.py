@@ -18,6 +18,7 @@ from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
 from smsretry.adapters.supabase.advice import MIGRATE, explain, is_of_another_role, refuse
+from smsretry.adapters.supabase.deadline import Deadline
 from smsretry.adapters.supabase.groups import Call, RepeatAlone, Told
 from smsretry.adapters.supabase.rows import Rows, read_rows
 from smsretry.errors import QueueBusy, QueueMismatch, QueueUnreachable, SmsRetryError
@@ -46,7 +47,10 @@ class SupabaseCalls:
         key = settings.supabase_service_role_key.get_secret_value()
         self._http = httpx.Client(
             timeout=settings.supabase_timeout_seconds,
-            event_hooks={"response": [partial(refuse, others=is_of_another_role(key))]},
+            event_hooks={
+                "request": [Deadline(settings.supabase_timeout_seconds).start],
+                "response": [partial(refuse, others=is_of_another_role(key))],
+            },
         )
         options = SyncClientOptions(httpx_client=self._http, auto_refresh_token=False, persist_session=False)
         self._client = create_client(self._url, key, options)

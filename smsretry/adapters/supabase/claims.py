@@ -8,7 +8,7 @@ from smsretry.adapters.supabase.calls import SupabaseCalls, interval
 from smsretry.adapters.supabase.rows import Unreadable
 from smsretry.errors import QueueError
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
-from smsretry.retry.models import Claim
+from smsretry.retry.models import Claim, ItemResult
 
 _FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
 """Columns of a claim, and the parameters that name it."""
@@ -24,24 +24,32 @@ class SupabaseClaims(SupabaseCalls):
             QueueMismatch: columns are missing. Code and database are of different versions then, which is no row's
                 fault, so all claims are given back.
         """
+        return self.claims_and_others(function, values)[0]
+
+    def claims_and_others(self, function: str, values: Mapping[str, object]) -> tuple[list[Claim], list[ItemResult]]:
+        """The same, with what came of the rows that cannot be read."""
         rows = self.each_row(Claim, function, values)
         if rows.foreign:
             for row in rows.given:
                 self._give_back(row)
             raise self.mismatch(function, rows.foreign)
-        for unreadable in rows.unreadable:
-            self._put_aside(unreadable)
-        return rows.read
+        return rows.read, [self._put_aside(unreadable) for unreadable in rows.unreadable]
 
-    def _put_aside(self, unreadable: Unreadable) -> None:
-        fence = _fence(unreadable.row)
-        with suppress(QueueError):  # then recovery takes it back, and later on it is claimed alone
+    def _put_aside(self, unreadable: Unreadable) -> ItemResult:
+        row, fence = unreadable.row["id"], _fence(unreadable.row)
+        try:
             if unreadable.row["in_doubt_since"] is None:
                 self.truth("end_sms_retry", fence | {"final_status": "failed", "error": unreadable.why})
-            else:  # It may have gone out: nobody may call it failed but a person.
-                why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry resolve` whether it went out"
-                held = {"decision": "hold", "error": why, "look_in": interval(DOUBT_HELD_LOOK)}
-                self.repeated("reconcile_sms_retry", fence | held)
+                return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why)
+            # It may have gone out: nobody may call it failed but a person.
+            why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry resolve` whether it went out"
+            held = {"decision": "hold", "error": why, "look_in": interval(DOUBT_HELD_LOOK)}
+            self.repeated("reconcile_sms_retry", fence | held)
+            return ItemResult(retry_id=row, fate="Held", detail=why)
+        except QueueError:  # then recovery takes it back, and later on it is claimed alone
+            return ItemResult(
+                retry_id=row, fate="GivenBack", detail=f"{unreadable.why}. That could not be recorded yet"
+            )
 
     def _give_back(self, row: Mapping[str, Any]) -> None:
         until = row.get("scheduled_for") or row.get("claimed_at")

@@ -91,6 +91,8 @@ class SupabaseOperators(SupabaseCalls):
     def resolve_doubt(self, retry_id: UUID, sid: str | None) -> Literal["resolved", "not_in_doubt"]:
         """Say what became of a text in doubt: it went out as this message, or with None not at all (it is sent again).
 
+        Of a text that expired in doubt, only the first can be said.
+
         Raises:
             InputError: the message belongs to another text.
         """

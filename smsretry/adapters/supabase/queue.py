@@ -28,7 +28,7 @@ from smsretry.retry.decision import (
     Settle,
 )
 from smsretry.retry.evidence import next_look_delay
-from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, Queued, Recovered
+from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, ItemResult, Queued, Recovered
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.retry.policy import LIFE
 from smsretry.settings import Settings
@@ -74,8 +74,10 @@ class SupabaseQueue(SupabaseClaims):
     def claim_doubtful(self, limit: int) -> list[Claim]:
         return self.claims("claim_doubtful_sms_retries", {"limit_count": limit})
 
-    def claim_one(self, retry_id: UUID) -> Claim | None:
-        return next(iter(self.claims("claim_sms_retry", {"retry_id": retry_id})), None)
+    def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
+        claims, others = self.claims_and_others("claim_sms_retry", {"retry_id": retry_id})
+        results: list[Claim | ItemResult] = [*claims, *others]
+        return results[0] if results else None
 
     def queue(
         self,

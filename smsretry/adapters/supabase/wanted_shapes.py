@@ -75,6 +75,7 @@ INSERTED: Final = {
 }  # fmt: skip
 """What an insert into the queue always gives."""
 VALUES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
+    ("customers", "phone_status"): ("invalid", "not_mobile"),
     ("customers", "sms_consent_status"): ("opted_in", "opted_out"),
     ("send_logs", "status"): ("sent", "failed"),
     ("sms_retry_queue", "status"): ("pending", "processing", "completed", "failed", "cancelled"),

@@ -15,8 +15,9 @@ from requests import exceptions as http
 from twilio.base import exceptions as sdk
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, ReadTimeoutError
 
+from smsretry.adapters.twilio.connection import WholeAnswers, unlogged
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 
 
@@ -37,6 +38,9 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
     def __init__(self, *, connect_seconds: float, read_seconds: float, base_url: str | None) -> None:
         super().__init__()  # max_retries stays None: a replayed POST is a second text
         self.timeout: Any = (connect_seconds, read_seconds)  # its constructor takes no tuple
+        whole = WholeAnswers(pool_maxsize=32)
+        self.session.mount("https://", whole)
+        self.session.mount("http://", whole)
         self._base = urlsplit(base_url) if base_url else None
         self._local = threading.local()
 
@@ -46,7 +50,8 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         if self._base:
             url = urlunsplit(urlsplit(url)._replace(scheme=self._base.scheme, netloc=self._base.netloc))
         try:
-            response = super().request(method, url, *args, **kwargs)
+            with unlogged():
+                response = super().request(method, url, *args, **kwargs)
         finally:
             self._test_only_last_request = None  # it holds the credentials and the body
         headers = response.headers or {}
@@ -124,6 +129,8 @@ def outcome_of_exception(error: Exception) -> Outcome:
     """What a failed request means. Whatever is not known to have failed before it left is in doubt."""
     if isinstance(error, http.ConnectionError) and _never_connected(error):
         return _NEVER_LEFT
+    if isinstance(error, http.ConnectionError) and error.args and isinstance(error.args[0], ReadTimeoutError):
+        return _NO_ANSWER  # it had begun, and did not end in time
     known = MEANINGS.get(type(error))
     return known or InDoubt(f"Unforeseen {type(error).__name__} while asking Twilio")
 

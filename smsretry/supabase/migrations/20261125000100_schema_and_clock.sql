@@ -3,9 +3,9 @@
 create schema if not exists smsretry;
 comment on schema smsretry is 'Internals of the SMS retry queue. Not exposed by PostgREST; the API is the functions in public.';
 
-revoke all on schema smsretry from public;
--- authenticated: a tenant's insert reads the clock, because the default of sms_retry_queue.expires_at does.
-grant usage on schema smsretry to service_role, authenticated;
+-- A tenant's insert needs nothing in it: its trigger does what it does as the owner.
+revoke all on schema smsretry from public, anon, authenticated;
+grant usage on schema smsretry to service_role;
 
 -- ======== schemas/01_clock.sql ========
 -- The one clock: it decides what is due, stale and expired. Only the embedded stack replaces it, so that a demo or a
@@ -16,4 +16,4 @@ returns timestamptz language sql volatile set search_path = pg_catalog, pg_temp 
 $$;
 
 revoke all on function smsretry.clock from public, anon, authenticated;
-grant execute on function smsretry.clock to service_role, authenticated; -- authenticated: see the schema's grant
+grant execute on function smsretry.clock to service_role;

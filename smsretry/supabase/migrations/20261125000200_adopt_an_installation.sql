@@ -1,6 +1,49 @@
 -- Where the application has an sms_retry_queue already: bring the table and its rows to what schemas/13_sms_retry_queue.sql
 -- says. Written by hand, as `create table if not exists` changes nothing there. A new database has nothing to adopt.
 
+-- `supabase db push` keeps each file that went through. So what the next file cannot work with stops this one, before
+-- anything of the application's is changed: columns that are missing or of another type. A null: any type will do.
+do $$
+declare
+    v_misfits text;
+begin
+    select string_agg(distinct case when c.relkind in ('r', 'p') then w.relation || '.' || w.name else w.relation end, ', ')
+    into v_misfits
+    from (values
+        ('businesses', 'id', 'uuid'), ('businesses', 'user_id', 'uuid'), ('businesses', 'timezone', null),
+        ('customers', 'id', 'uuid'), ('customers', 'business_id', 'uuid'), ('customers', 'phone', null),
+        ('customers', 'phone_status', 'text'), ('customers', 'timezone', null),
+        ('customers', 'sms_consent_status', 'text'), ('customers', 'sms_consent_at', 'timestamp with time zone'),
+        ('customers', 'sms_consent_source', 'text'),
+        ('send_logs', 'id', 'uuid'), ('send_logs', 'business_id', 'uuid'), ('send_logs', 'customer_id', 'uuid'),
+        ('send_logs', 'channel', null), ('send_logs', 'subject', null), ('send_logs', 'status', 'text'),
+        ('send_logs', 'error_message', 'text'), ('send_logs', 'provider_message_id', 'jsonb'),
+        ('send_logs', 'created_at', 'timestamp with time zone'),
+        ('send_logs', 'updated_at', 'timestamp with time zone'),
+        ('sms_retry_queue', 'id', 'uuid'), ('sms_retry_queue', 'business_id', 'uuid'),
+        ('sms_retry_queue', 'send_log_id', 'uuid'), ('sms_retry_queue', 'customer_id', 'uuid'),
+        ('sms_retry_queue', 'status', 'text'), ('sms_retry_queue', 'attempt_count', 'integer'),
+        ('sms_retry_queue', 'max_attempts', 'integer'),
+        ('sms_retry_queue', 'scheduled_for', 'timestamp with time zone'),
+        ('sms_retry_queue', 'last_attempted_at', 'timestamp with time zone'),
+        ('sms_retry_queue', 'last_error', 'text'), ('sms_retry_queue', 'reason', 'text'),
+        ('sms_retry_queue', 'created_at', 'timestamp with time zone'),
+        ('sms_retry_queue', 'updated_at', 'timestamp with time zone')
+    ) as w (relation, name, type)
+    join pg_catalog.pg_class c on c.relname = w.relation and c.relnamespace = 'public'::regnamespace
+        and c.relkind in ('r', 'p', 'v', 'm', 'f')
+    left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = w.name and not a.attisdropped
+    where c.relkind not in ('r', 'p') or a.attname is null
+       or format_type(a.atttypid, null) <> w.type
+          and not (w.type = 'text' and w.relation <> 'sms_retry_queue'
+                   and format_type(a.atttypid, null) = 'character varying');
+    if v_misfits is not null then
+        raise exception 'Some of what is in this database does not fit: %', v_misfits
+            using hint = 'Nothing was changed. Run `smsretry migrate`, which says of each what to do.';
+    end if;
+end
+$$;
+
 do $$
 begin
     if to_regclass('public.sms_retry_queue') is null then

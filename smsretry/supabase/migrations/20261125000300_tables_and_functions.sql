@@ -1822,23 +1822,32 @@ grant execute on function public.settle_sms_attempt to service_role;
 
 -- ======== schemas/63_resolve_sms_doubt.sql ========
 -- For a person: what became of a text that is in doubt. With a SID it went out, as that message; without one it did not,
--- and is sent again. Answers resolved, or not_in_doubt.
+-- and is sent again. A text that expired in doubt has ended: it is not sent again, but may still be found to have gone
+-- out, and then its send log says so. Answers resolved, or not_in_doubt. With a SID it may be repeated.
 create or replace function public.resolve_sms_doubt(retry_id uuid, twilio_sid text default null)
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
+    v_attempt_id uuid;
 begin
-    select * into v_row from public.sms_retry_queue q
-    where q.id = resolve_sms_doubt.retry_id and q.status = 'pending' and q.in_doubt_since is not null
-    for update;
-    if not found then
-        return 'not_in_doubt'; -- or a worker is looking at it at this moment
+    select * into v_row from public.sms_retry_queue q where q.id = resolve_sms_doubt.retry_id for update;
+    if v_row.status = 'pending' and v_row.in_doubt_since is not null then
+        v_attempt_id := v_row.attempt_id;
+    elsif v_row.status in ('failed', 'cancelled') and resolve_sms_doubt.twilio_sid is not null then
+        select a.id into v_attempt_id from public.sms_send_attempts a
+        where a.retry_id = v_row.id and a.outcome = 'in_doubt'
+        order by a.begun_at desc limit 1;
+    end if;
+    if v_attempt_id is null then -- or a worker is looking at it at this moment
+        return case when exists (select 1 from public.sms_send_attempts a
+                                 where a.retry_id = v_row.id and a.twilio_sid = resolve_sms_doubt.twilio_sid)
+                    then 'resolved' else 'not_in_doubt' end;
     end if;
     if resolve_sms_doubt.twilio_sid is null then
         perform smsretry.resend(v_row, 'operator', smsretry.clock());
     else
-        perform public.settle_sms_attempt(v_row.attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
+        perform public.settle_sms_attempt(v_attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
     end if;
     return 'resolved';
 end

@@ -2,6 +2,6 @@
 create schema if not exists smsretry;
 comment on schema smsretry is 'Internals of the SMS retry queue. Not exposed by PostgREST; the API is the functions in public.';
 
-revoke all on schema smsretry from public;
--- authenticated: a tenant's insert reads the clock, because the default of sms_retry_queue.expires_at does.
-grant usage on schema smsretry to service_role, authenticated;
+-- A tenant's insert needs nothing in it: its trigger does what it does as the owner.
+revoke all on schema smsretry from public, anon, authenticated;
+grant usage on schema smsretry to service_role;

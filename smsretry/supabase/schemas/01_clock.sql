@@ -6,4 +6,4 @@ returns timestamptz language sql volatile set search_path = pg_catalog, pg_temp 
 $$;
 
 revoke all on function smsretry.clock from public, anon, authenticated;
-grant execute on function smsretry.clock to service_role, authenticated; -- authenticated: see the schema's grant
+grant execute on function smsretry.clock to service_role;

@@ -1,0 +1,96 @@
+"""Connections to Twilio: a whole answer, and not each piece of it, has to come in time, and no log tells of it.
+
+`requests` gives its read timeout to every read of the socket, so a server that sends a byte a second would keep a
+worker for ever. Here the same timeout is counted from the end of the request to the end of the answer.
+"""
+
+import io
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPResponse
+from typing import Any, Final, cast
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool
+
+
+class _InTime(io.RawIOBase):
+    """What comes from a socket, until the socket's timeout has passed for all of it."""
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._socket = sock
+        self._raw = raw
+        self._seconds = sock.gettimeout()
+        self._ends = None if self._seconds is None else time.monotonic() + self._seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._ends is None:
+            return self._raw.readinto(buffer)
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._socket.settimeout(left)
+        try:
+            return self._raw.readinto(buffer)
+        finally:
+            self._socket.settimeout(self._seconds)  # the next request on this connection sends with it
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(HTTPResponse):
+    """An answer, that of a proxy to CONNECT included."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_InTime(sock, self.fp.detach()))
+
+
+class _Plain(HTTPConnection):
+    response_class = _Answer
+
+
+class _Secure(HTTPSConnection):
+    response_class = _Answer
+
+
+class WholeAnswers(HTTPAdapter):
+    """To be mounted on a session of `requests`. It never sends a request twice."""
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
+        """The pool for a request, through a proxy or not; its connections are ours."""
+        pool = cast(HTTPConnectionPool, super().get_connection_with_tls_context(*args, **kwargs))
+        pool.ConnectionCls = _Secure if pool.scheme == "https" else _Plain
+        return pool
+
+
+_asking: Final = threading.local()
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Let urllib3 log nothing of what this thread asks meanwhile: its lines quote URLs, and a list's names a number.
+
+    By filters, which outlast a logging configuration; a level does not. They concern no other request of the process.
+    """
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "urllib3"]:
+        logging.getLogger(name).addFilter(_is_anothers)
+    _asking.now = True
+    try:
+        yield
+    finally:
+        _asking.now = False
+
+
+def _is_anothers(_record: logging.LogRecord) -> bool:
+    return not getattr(_asking, "now", False)
