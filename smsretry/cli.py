@@ -14,6 +14,7 @@ from rich.table import Table
 
 from smsretry.adapters.supabase.migrate import migrate as apply_migrations
 from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.desk.asks import Resolve
 from smsretry.doctor import examine
 from smsretry.errors import SmsRetryError
 from smsretry.gate import stopped_by
@@ -209,18 +210,20 @@ def resolve(
     retry_id: Annotated[UUID, typer.Argument(help="The row's id.")],
     went_out_as: Annotated[str | None, typer.Option(help="The SID of the message that was this text.")] = None,
     send_again: Annotated[bool, typer.Option("--send-again", help="It did not go out.")] = False,
+    who: Annotated[str, typer.Option(help="Your name; kept with the text.")] = "not said",
+    because: Annotated[str, typer.Option(help="How you know; kept with the text.")] = "not said",
 ) -> None:
     """Say what became of a text that is held in doubt: it went out as a message, or it is to be sent again."""
     if send_again is (went_out_as is not None):
         raise typer.BadParameter("Say --went-out-as SM…, or --send-again")
+    ask = Resolve(retry_id=retry_id, went_out_as=went_out_as, send_again=send_again, who=who, because=because)
     with SupabaseOperators(load_settings()) as operators:
-        answer = operators.resolve_doubt(retry_id, went_out_as)
-    if answer == "not_in_doubt":
-        _console.print(
-            "The row is not in doubt, or a worker is looking for it at this moment: try again in a minute."
-            + (" A text that has ended is queued anew: queue_sms_retry." if send_again else "")
-        )
-        raise typer.Exit(1)
+        if not operators.resolve(ask):
+            _console.print(
+                "The row is not in doubt, or a worker is looking for it at this moment: try again in a minute."
+                + (" A text that has ended is queued anew: queue_sms_retry." if send_again else "")
+            )
+            raise typer.Exit(1)
     _console.print("It will be sent again, with every check." if send_again else f"Recorded as sent: {went_out_as}.")
 
 

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from smsretry.adapters.twilio.errors import twilio_refusal
+from smsretry.desk.asks import Resolve
 from smsretry.ports import RetryQueue, Sender, Services
 from smsretry.retry.decision import Cap, Doubt, GiveUp, Retry, Send
 from smsretry.retry.models import Begun, Claim, ItemResult, Sighting
@@ -151,3 +152,10 @@ def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every setting out of the environment."""
     for name, field in Settings.model_fields.items():
         monkeypatch.delenv(str(field.validation_alias or name.upper()), raising=False)
+
+
+def resolution(retry_id: UUID, sid: str | None) -> Resolve:
+    """A person's word for a text in doubt: it went out as this message, or with None not at all."""
+    return Resolve(
+        retry_id=retry_id, went_out_as=sid, send_again=sid is None, who="Ann", because="The provider's log says so"
+    )

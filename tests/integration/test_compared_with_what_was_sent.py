@@ -11,7 +11,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted
-from tests.builders import BODY, PHONE, run
+from tests.builders import BODY, PHONE, resolution, run
 from tests.conftest import Business
 
 MEANWHILE: dict[str, Callable[[Business], object]] = {
@@ -111,7 +111,7 @@ def test_a_message_with_another_body_holds_the_text_until_a_person_says_which_it
     held = business.row(row)
     assert message.sid in held["why"]
     assert held["in_doubt_since"] is not None
-    assert operators.resolve_doubt(row, message.sid) == "resolved"
+    assert operators.resolve(resolution(row, message.sid))
     assert business.row(row)["status"] == "completed"
     assert business.log_of(row)["provider_message_id"] == {"twilio_sid": message.sid}
 
@@ -126,7 +126,7 @@ def test_a_person_may_say_that_none_of_them_was_it(
     sender._messages.create(to=PHONE, body="Something that somebody sent by hand", **sender._sender)
     stack.move_clock(timedelta(minutes=1, seconds=1))
     assert run(queue, sender) == ["Held"]
-    assert operators.resolve_doubt(row, None) == "resolved"
+    assert operators.resolve(resolution(row, None))
     assert run(queue, sender) == ["Sent"]
 
 

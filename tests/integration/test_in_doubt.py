@@ -9,6 +9,7 @@ from smsretry import queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.asks import Requeue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import (
     AcceptThenDrop,
@@ -24,7 +25,7 @@ from smsretry.retry import evidence
 from smsretry.retry.decision import Complete
 from smsretry.retry.outcome import Accepted, InDoubt
 from smsretry.retry.profile import DEFAULT, Profile
-from tests.builders import BODY, PHONE, SID, begin, doubt, run
+from tests.builders import BODY, PHONE, SID, begin, doubt, resolution, run
 from tests.conftest import Business
 
 HOLD = Profile(in_doubt="hold")
@@ -271,10 +272,9 @@ def test_a_text_that_expired_in_doubt_may_still_be_found_to_have_gone_out(
     assert run(queue, sender) == ["Failed"]
     (entry,) = stack.twilio.ledger.entries()
 
-    assert operators.resolve_doubt(row, None) == "not_in_doubt", "it is of no more use"
-    assert operators.resolve_doubt(row, entry.sid) == "resolved"
-    assert operators.resolve_doubt(row, entry.sid) == "resolved", "the first answer may have been lost"
-    assert operators.resolve_doubt(row, SID) == "not_in_doubt"
+    assert operators.resolve(resolution(row, entry.sid))
+    assert operators.resolve(resolution(row, entry.sid)), "the first answer may have been lost"
+    assert not operators.resolve(resolution(row, SID))
 
     log = business.log_of(row)
     assert (log["status"], log["error_message"]) == ("sent", None)
@@ -285,6 +285,22 @@ def test_a_text_that_expired_in_doubt_may_still_be_found_to_have_gone_out(
     assert queue_sms_retry(log["id"], None, queue=queue).result == "already_sent"
 
 
+def test_a_text_that_expired_in_doubt_and_did_not_go_out_may_be_requeued(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """Once a person has said so, and not before."""
+    row = doubtful(stack, business, queue, sender, DropUnaccepted())
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(timedelta(hours=49))
+    assert run(queue, sender) == ["Failed"]
+    requeue = Requeue(retry_ids=[row], dry_run=False, who="Ann", because="It never went out")
+    assert operators.requeue(requeue).changed == 0
+    assert operators.resolve(resolution(row, None))
+    assert business.row(row)["status"] == "failed"
+    assert operators.requeue(requeue).changed == 1
+    assert run(queue, sender) == ["Sent"]
+
+
 def test_a_text_that_failed_without_a_doubt_is_not_resolved(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
 ) -> None:
@@ -292,7 +308,7 @@ def test_a_text_that_failed_without_a_doubt_is_not_resolved(
     row = business.due_text()
     stack.twilio.fail(JsonError(21211, http_status=400))
     assert run(queue, sender) == ["Failed"]
-    assert operators.resolve_doubt(row, SID) == "not_in_doubt"
+    assert not operators.resolve(resolution(row, SID))
     assert business.log_of(row)["status"] == "failed"
 
 

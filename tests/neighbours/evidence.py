@@ -16,6 +16,7 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted
 from smsretry.local.twilio.ledger import Entry
 from smsretry.retry.models import Claim
+from tests.builders import resolution
 from tests.neighbours.midflight import send_as_application
 from tests.neighbours.report import Report, run
 from tests.neighbours.street import Neighbour, Street
@@ -151,7 +152,7 @@ class Person(Neighbour):
 
     def _resolve(self, street: Street, operators: SupabaseOperators, row_id: UUID, text: Text | None) -> None:
         sids = [entry.sid for entry in street.stack.twilio.ledger.entries() if text and entry.body == text.body]
-        answer = operators.resolve_doubt(row_id, sids[0] if sids else None)
+        answer = "resolved" if operators.resolve(resolution(row_id, sids[0] if sids else None)) else "not_in_doubt"
         street.counts[f"{answer} by a person: {'went out' if sids else 'to be sent again'}"] += 1
 
 

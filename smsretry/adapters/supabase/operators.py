@@ -67,9 +67,6 @@ class SupabaseOperators(SupabaseCalls):
             raise self.not_ours(function)
         return changed[0]
 
-    def resolve(self, ask: Resolve) -> bool:
-        return self.resolve_doubt(ask.retry_id, ask.went_out_as) == "resolved"
-
     def prune(self, ask: Prune) -> Pruned:
         return self.row(Pruned, "prune_sms_history", {"keep_days": ask.keep_days})
 
@@ -88,18 +85,17 @@ class SupabaseOperators(SupabaseCalls):
         """Let no marketing text go to a US state. With None, let them go again."""
         self.truth("set_sms_state_stop", {"state": state, "why": why})
 
-    def resolve_doubt(self, retry_id: UUID, sid: str | None) -> Literal["resolved", "not_in_doubt"]:
-        """Say what became of a text in doubt: it went out as this message, or with None not at all (it is sent again).
-
-        Of a text that expired in doubt, only the first can be said.
+    def resolve(self, ask: Resolve) -> bool:
+        """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.
 
         Raises:
             InputError: the message belongs to another text.
         """
-        answer = self.repeated("resolve_sms_doubt", {"retry_id": retry_id, "twilio_sid": sid})
+        values = {"retry_id": ask.retry_id, "twilio_sid": ask.went_out_as, "who": ask.who, "because": ask.because}
+        answer = self.repeated("resolve_sms_doubt", values)
         if answer not in ("resolved", "not_in_doubt"):
             raise self.not_ours("resolve_sms_doubt")
-        return "resolved" if answer == "resolved" else "not_in_doubt"
+        return answer == "resolved"
 
     def check(self) -> list[Finding]:
         """What the database says of its own set-up: functions, grants, row level security."""

@@ -368,7 +368,7 @@ create table if not exists smsretry.steps (
     step text not null,
     who text not null,
     because text not null,
-    constraint steps_step check (step in ('requeued', 'cancelled', 'went out', 'send again')),
+    constraint steps_step check (step in ('requeued', 'cancelled', 'went out', 'did not go out')),
     constraint steps_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
 );
 create index if not exists steps_retry on smsretry.steps (retry_id, taken_at);
@@ -1822,19 +1822,24 @@ grant execute on function public.settle_sms_attempt to service_role;
 
 -- ======== schemas/63_resolve_sms_doubt.sql ========
 -- For a person: what became of a text that is in doubt. With a SID it went out, as that message; without one it did not,
--- and is sent again. A text that expired in doubt has ended: it is not sent again, but may still be found to have gone
--- out, and then its send log says so. Answers resolved, or not_in_doubt. With a SID it may be repeated.
-create or replace function public.resolve_sms_doubt(retry_id uuid, twilio_sid text default null)
+-- and is sent again. A text that expired in doubt has ended: with a SID its send log says that it went out; without one
+-- it stays ended, and may be requeued. Answers resolved, or not_in_doubt. With a SID it may be repeated.
+create or replace function public.resolve_sms_doubt(
+    retry_id uuid, twilio_sid text default null, who text default null, because text default null
+)
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
     v_attempt_id uuid;
 begin
+    if num_nonnulls(resolve_sms_doubt.who, resolve_sms_doubt.because) > 0 then
+        perform smsretry.check_told(resolve_sms_doubt.who, resolve_sms_doubt.because);
+    end if;
     select * into v_row from public.sms_retry_queue q where q.id = resolve_sms_doubt.retry_id for update;
     if v_row.status = 'pending' and v_row.in_doubt_since is not null then
         v_attempt_id := v_row.attempt_id;
-    elsif v_row.status in ('failed', 'cancelled') and resolve_sms_doubt.twilio_sid is not null then
+    elsif v_row.status in ('failed', 'cancelled') then
         select a.id into v_attempt_id from public.sms_send_attempts a
         where a.retry_id = v_row.id and a.outcome = 'in_doubt'
         order by a.begun_at desc limit 1;
@@ -1844,11 +1849,18 @@ begin
                                  where a.retry_id = v_row.id and a.twilio_sid = resolve_sms_doubt.twilio_sid)
                     then 'resolved' else 'not_in_doubt' end;
     end if;
-    if resolve_sms_doubt.twilio_sid is null then
+    if resolve_sms_doubt.twilio_sid is null and v_row.status = 'pending' then
         perform smsretry.resend(v_row, 'operator', smsretry.clock());
+    elsif resolve_sms_doubt.twilio_sid is null then
+        update public.sms_send_attempts a
+        set outcome = 'not_sent', finished_at = smsretry.clock(), settled_by = 'operator', sent_to = null, sent_body = null
+        where a.id = v_attempt_id;
     else
         perform public.settle_sms_attempt(v_attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
     end if;
+    insert into smsretry.steps (retry_id, taken_at, step, who, because)
+    values (v_row.id, smsretry.clock(), case when resolve_sms_doubt.twilio_sid is null then 'did not go out' else 'went out' end,
+            coalesce(resolve_sms_doubt.who, 'not said'), coalesce(resolve_sms_doubt.because, 'not said'));
     return 'resolved';
 end
 $$;

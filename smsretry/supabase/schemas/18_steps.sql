@@ -5,7 +5,7 @@ create table if not exists smsretry.steps (
     step text not null,
     who text not null,
     because text not null,
-    constraint steps_step check (step in ('requeued', 'cancelled', 'went out', 'send again')),
+    constraint steps_step check (step in ('requeued', 'cancelled', 'went out', 'did not go out')),
     constraint steps_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
 );
 create index if not exists steps_retry on smsretry.steps (retry_id, taken_at);
