@@ -78,7 +78,7 @@ _CATALOG: Final = {
         select pg_get_indexdef(indexrelid) || ' valid=' || indisvalid as said
         from pg_index
         where indrelid in (select id from tables)
-           or indexrelid::regclass::text in ('customers_phone', 'send_logs_customer_id')""",
+           or indexrelid::regclass::text in ('customers_phone', 'send_logs_customer_changed')""",
     "policies": """
         select format('%s %s', tablename, p) as said from pg_policies p
         where format('%I.%I', schemaname, tablename)::regclass in (select id from tables)""",

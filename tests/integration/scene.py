@@ -28,6 +28,7 @@ CHECKS = {
     "preview_sms_retries",
     "sms_status",
     "check_sms_retries",
+    "next_sms_due",
 }
 """The doctor's, and what a person asks: they change nothing."""
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
@@ -67,6 +68,7 @@ class Scene:
             },
             "claim_due_sms_retries": {"limit_count": 10, "begins": True},
             "claim_suspect_sms_retry": {},
+            "next_sms_due": {},
             "claim_sms_retry": {"retry_id": str(self.due)},
             "begin_sms_attempt": claim | {
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",

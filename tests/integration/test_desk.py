@@ -18,6 +18,7 @@ from smsretry.local.twilio.faults import JsonError
 from smsretry.settings import Settings
 from tests.builders import AT_ONCE, BODY, PHONE, fates_of, run_over
 from tests.conftest import Business
+from tests.integration.scene import Scene
 
 
 @pytest.fixture
@@ -256,6 +257,16 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     told = "\n".join(standing.lines())
     assert "STOPPED sending: Twilio is down" in told
     assert "queue: due 1, held 1; the oldest is due since 20 min" in told
+
+
+def test_the_status_counts_each_text_in_the_state_that_its_story_tells(desk: Desk, scene: Scene) -> None:
+    """There are two places that say what a state is: one for a row, one that counts many."""
+    states = scene.business.connection.execute(
+        """select smsretry.text_state(q, smsretry.clock()) as state, count(*)::integer as texts from sms_retry_queue q
+           where status in ('pending', 'processing') group by 1"""
+    ).fetchall()
+    assert {row["state"] for row in states} == {"due", "under_way", "in_doubt"}
+    assert desk.status().queue == {row["state"]: row["texts"] for row in states}
 
 
 def test_a_monitor_is_answered_503_once_texts_are_overdue_or_no_run_finishes(

@@ -93,7 +93,8 @@ end
 $$;
 
 -- The daily cap counts the texts that the application sent to a customer itself.
-create index if not exists send_logs_customer_id on public.send_logs (customer_id);
+create index if not exists send_logs_customer_changed
+    on public.send_logs (customer_id, (coalesce(updated_at, created_at)));
 
 grant select, update on public.send_logs to service_role; -- update: what became of the text
 
@@ -183,9 +184,15 @@ comment on column public.sms_retry_queue.attempt_count is 'Sends made from the q
 -- One live row a text.
 create unique index if not exists sms_retry_queue_one_live_row
     on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
--- The claim walks it business by business, in order of due time, and never meets a row that is not due.
+-- What is due, oldest first: the claim looks here first, and on most minutes finds nothing.
+create index if not exists sms_retry_queue_next
+    on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is null;
+-- Where there is competition the claim walks these business by business, and never meets a row that is not due.
 create index if not exists sms_retry_queue_due
     on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is null;
+create index if not exists sms_retry_queue_due_transactional
+    on public.sms_retry_queue (business_id, scheduled_for, id)
+    where status = 'pending' and in_doubt_since is null and message_class = 'transactional';
 create index if not exists sms_retry_queue_in_doubt
     on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
 -- Rows under suspicion, which are claimed alone.
@@ -196,6 +203,8 @@ create index if not exists sms_retry_queue_suspect
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
 -- The texts of a send log, whatever became of them.
 create index if not exists sms_retry_queue_send_log on public.sms_retry_queue (send_log_id);
+-- What waits for a person, for the desk.
+create index if not exists sms_retry_queue_held on public.sms_retry_queue (held_since) where held_since is not null;
 -- What has ended, for the desk and for pruning. A row enters it once.
 create index if not exists sms_retry_queue_ended
     on public.sms_retry_queue (updated_at) where status in ('completed', 'failed', 'cancelled');
@@ -681,7 +690,8 @@ returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
         select coalesce(l.updated_at, l.created_at)
         from person p
         join public.send_logs l on l.customer_id = p.id
-        where l.channel = 'sms' and smsretry.is_sent(l)
+        where coalesce(l.updated_at, l.created_at) > cap_reached_at.since
+          and l.channel = 'sms' and smsretry.is_sent(l)
           and not exists (select 1 from public.sms_retry_queue q
                           join public.sms_send_attempts a on a.retry_id = q.id
                           where q.send_log_id = l.id and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt'))
@@ -975,11 +985,37 @@ where c.sms_consent_status::text = 'opted_out' and c.phone is not null
 order by 1, c.sms_consent_at desc nulls last
 on conflict do nothing;
 
+-- ======== schemas/50_businesses_from.sql ========
+-- Businesses that have a text due, by id, from one id up to another: at most so many of them, and at most 500 looked at.
+-- One index probe a business, instead of reading every row of the busiest one.
+create or replace function smsretry.businesses_from(first uuid, before uuid, at timestamptz, most integer)
+returns setof uuid language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive business (id, place) as (
+        (select q.business_id, 1 from public.sms_retry_queue q
+         where q.status = 'pending' and q.in_doubt_since is null and q.business_id >= businesses_from.first
+         order by q.business_id limit 1)
+        union all
+        select (select q.business_id from public.sms_retry_queue q
+                where q.status = 'pending' and q.in_doubt_since is null and q.business_id > b.id
+                order by q.business_id limit 1), b.place + 1
+        from business b where b.id is not null and b.place < 500
+    )
+    select b.id from business b
+    where b.id is not null and (businesses_from.before is null or b.id < businesses_from.before)
+      and exists (select 1 from public.sms_retry_queue q
+                  where q.status = 'pending' and q.in_doubt_since is null and q.business_id = b.id
+                    and q.scheduled_for <= businesses_from.at and q.recover_count < 2)
+    limit businesses_from.most
+$$;
+
+revoke all on function smsretry.businesses_from from public, anon, authenticated;
+grant execute on function smsretry.businesses_from to service_role;
+
 -- ======== schemas/50_claim_due_sms_retries.sql ========
--- Take up to limit_count due rows, business by business in turns: each one's first due row, then each one's second.
--- limit_count is clamped to 500, because PostgREST truncates answers at 1000. Rows in doubt are not taken: the caller
--- sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry. claimed_at in the answer is the database's
--- clock.
+-- Take up to limit_count due rows, business by business in turns: each one's first due row, then each one's second. Within
+-- a business, transactional texts come first. limit_count is clamped to 500, because PostgREST truncates answers at 1000.
+-- Rows in doubt are not taken: the caller sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry.
+-- claimed_at in the answer is the database's clock.
 -- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
 -- its is a send that may have been made, and comes into doubt when the processor dies.
 create or replace function public.claim_due_sms_retries(limit_count integer default 50, begins boolean default false)
@@ -991,35 +1027,51 @@ set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
+    -- Several times the limit, so that rows which other claimers hold locked can be passed over.
+    v_peek constant integer := greatest(4 * v_limit, 200);
+    v_candidates uuid[];
+    v_businesses uuid[];
+    v_start uuid;
     v_ids uuid[];
 begin
-    with recursive business (id) as (
-        -- One index probe a business, instead of reading every due row of the busiest one.
-        (select q.business_id from public.sms_retry_queue q
-         where q.status = 'pending' and q.in_doubt_since is null
-         order by q.business_id limit 1)
-        union all
-        select (select q.business_id from public.sms_retry_queue q
-                where q.status = 'pending' and q.in_doubt_since is null and q.business_id > b.id
-                order by q.business_id limit 1)
-        from business b where b.id is not null
-    ),
-    candidate as materialized (
-        -- Twice the limit, so that rows which another claimer holds locked can be passed over.
-        select d.id, d.scheduled_for,
-               row_number() over (partition by b.id order by d.scheduled_for, d.id) as turn
-        from business b
-        cross join lateral (
-            select q.id, q.scheduled_for from public.sms_retry_queue q
-            where q.status = 'pending' and q.in_doubt_since is null
-              and q.business_id = b.id and q.scheduled_for <= v_now and q.recover_count < 2
-            order by q.scheduled_for, q.id
-            limit 2 * v_limit
-        ) d
-        where b.id is not null
-    ),
+    v_candidates := array(
+        select q.id from public.sms_retry_queue q
+        where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_now and q.recover_count < 2
+        order by q.scheduled_for, q.id
+        limit v_peek);
+    if cardinality(v_candidates) = 0 then
+        return;
+    end if;
+    if cardinality(v_candidates) = v_peek then
+        -- There may be more, of businesses that are not among them. They are walked from a place that is another for each
+        -- claim, so that each has its turn where they are too many to walk.
+        v_start := md5(v_now::text)::uuid;
+        v_businesses := array(select b from smsretry.businesses_from(v_start, null, v_now, 2 * v_limit) b);
+        v_businesses := v_businesses || array(
+            select b from smsretry.businesses_from(
+                '00000000-0000-0000-0000-000000000000', v_start, v_now, 2 * v_limit - cardinality(v_businesses)) b);
+        v_candidates := v_candidates || array(
+            select d.id from unnest(v_businesses) as b (id)
+            cross join lateral (
+                (select q.id from public.sms_retry_queue q
+                 where q.status = 'pending' and q.in_doubt_since is null and q.message_class = 'transactional'
+                   and q.business_id = b.id and q.scheduled_for <= v_now and q.recover_count < 2
+                 order by q.scheduled_for, q.id limit 4 * v_limit / greatest(cardinality(v_businesses), 1) + 1)
+                union
+                (select q.id from public.sms_retry_queue q
+                 where q.status = 'pending' and q.in_doubt_since is null
+                   and q.business_id = b.id and q.scheduled_for <= v_now and q.recover_count < 2
+                 order by q.scheduled_for, q.id limit 4 * v_limit / greatest(cardinality(v_businesses), 1) + 1)
+            ) d);
+    end if;
     -- Materialized and apart from the update: `update … where id in (select … limit n for update skip locked)` may run its
     -- subquery once a row on a table without statistics, and then claims far more than n.
+    with candidate as materialized (
+        select q.id, q.scheduled_for, row_number() over (
+                   partition by q.business_id order by q.message_class desc, q.scheduled_for, q.id) as turn
+        from (select distinct c.id from unnest(v_candidates) as c (id)) c
+        join public.sms_retry_queue q on q.id = c.id
+    ),
     due as materialized (
         select q.id
         from candidate c
@@ -1117,6 +1169,23 @@ $$;
 
 revoke all on function public.claim_suspect_sms_retry from public, anon, authenticated;
 grant execute on function public.claim_suspect_sms_retry to service_role;
+
+-- ======== schemas/51_next_sms_due.sql ========
+-- How long until a text, or a look for evidence, is due: zero if one is, null if none waits.
+create or replace function public.next_sms_due()
+returns interval language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select case when next.due_at <= smsretry.clock() then interval '0' else next.due_at - smsretry.clock() end
+    from (select least(
+        (select q.scheduled_for from public.sms_retry_queue q
+         where q.status = 'pending' and q.in_doubt_since is null
+         order by q.scheduled_for limit 1),
+        (select q.scheduled_for from public.sms_retry_queue q
+         where q.status = 'pending' and q.in_doubt_since is not null
+         order by q.scheduled_for limit 1)) as due_at) next
+$$;
+
+revoke all on function public.next_sms_due from public, anon, authenticated;
+grant execute on function public.next_sms_due to service_role;
 
 -- ======== schemas/52_begin_sms_attempt.sql ========
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
@@ -2359,21 +2428,30 @@ declare
 begin
     return query
     with live as materialized (
-        select smsretry.text_state(q, v_now) as state, q.business_id, q.scheduled_for, q.held_since, q.why,
-               coalesce(q.reason, case when q.attempt_count > 0 then 'twilio_error' else 'none' end) as category
+        -- As smsretry.text_state has it, which is too dear for each of 200,000 rows.
+        select case when q.in_doubt_since is not null then 'in_doubt'
+                    when q.status = 'processing' then 'under_way'
+                    when q.held_since is not null then 'held'
+                    when q.scheduled_for <= v_now then 'due'
+                    else 'waiting' end as state,
+               coalesce(q.reason, case when q.attempt_count > 0 then 'twilio_error' else 'none' end) as category,
+               count(*) as texts, min(q.scheduled_for) as oldest,
+               min(q.scheduled_for) filter (where q.scheduled_for > v_now) as next_at
         from public.sms_retry_queue q where q.status in ('pending', 'processing')
+        group by 1, 2
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
     union all
-    (select 'queue', l.state, null::uuid, count(*), min(l.scheduled_for), min(l.scheduled_for) filter (where l.scheduled_for > v_now), null::text
+    (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
      from live l group by l.state order by l.state)
     union all
-    (select 'waiting', l.category, null::uuid, count(*), min(l.scheduled_for), min(l.scheduled_for), null::text
-     from live l where l.state = 'waiting' group by l.category order by l.category)
+    (select 'waiting', l.category, null::uuid, l.texts, l.oldest, l.next_at, null::text
+     from live l where l.state = 'waiting' order by l.category)
     union all
-    (select 'held', left(l.why, 200), l.business_id, count(*), min(l.held_since), min(l.scheduled_for), b.name
-     from live l left join public.businesses b on b.id = l.business_id
-     where l.held_since is not null group by left(l.why, 200), l.business_id, b.name order by count(*) desc limit 50)
+    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), b.name
+     from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
+     where q.held_since is not null and q.status in ('pending', 'processing')
+     group by left(q.why, 200), q.business_id, b.name order by count(*) desc limit 50)
     union all
     (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
      from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)

@@ -23,6 +23,7 @@ end
 $$;
 
 -- The daily cap counts the texts that the application sent to a customer itself.
-create index if not exists send_logs_customer_id on public.send_logs (customer_id);
+create index if not exists send_logs_customer_changed
+    on public.send_logs (customer_id, (coalesce(updated_at, created_at)));
 
 grant select, update on public.send_logs to service_role; -- update: what became of the text

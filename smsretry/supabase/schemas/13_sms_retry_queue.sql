@@ -83,9 +83,15 @@ comment on column public.sms_retry_queue.attempt_count is 'Sends made from the q
 -- One live row a text.
 create unique index if not exists sms_retry_queue_one_live_row
     on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
--- The claim walks it business by business, in order of due time, and never meets a row that is not due.
+-- What is due, oldest first: the claim looks here first, and on most minutes finds nothing.
+create index if not exists sms_retry_queue_next
+    on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is null;
+-- Where there is competition the claim walks these business by business, and never meets a row that is not due.
 create index if not exists sms_retry_queue_due
     on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is null;
+create index if not exists sms_retry_queue_due_transactional
+    on public.sms_retry_queue (business_id, scheduled_for, id)
+    where status = 'pending' and in_doubt_since is null and message_class = 'transactional';
 create index if not exists sms_retry_queue_in_doubt
     on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
 -- Rows under suspicion, which are claimed alone.
@@ -96,6 +102,8 @@ create index if not exists sms_retry_queue_suspect
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
 -- The texts of a send log, whatever became of them.
 create index if not exists sms_retry_queue_send_log on public.sms_retry_queue (send_log_id);
+-- What waits for a person, for the desk.
+create index if not exists sms_retry_queue_held on public.sms_retry_queue (held_since) where held_since is not null;
 -- What has ended, for the desk and for pruning. A row enters it once.
 create index if not exists sms_retry_queue_ended
     on public.sms_retry_queue (updated_at) where status in ('completed', 'failed', 'cancelled');
