@@ -146,7 +146,8 @@ def test_anon_sees_and_changes_nothing_of_the_application_s_tables(scene: Scene,
 
 
 @pytest.mark.parametrize(
-    "statement", ["select smsretry.clock()", "select * from smsretry.claimed_retry", "select smsretry.is_sent(null)"]
+    "statement",
+    ["select smsretry.clock()", "select * from smsretry.claimed_retry", "select smsretry.is_sent(null, null)"],
 )
 def test_anon_may_not_use_the_schema_of_the_internals(scene: Scene, statement: str) -> None:
     """Not even look into it."""
@@ -333,7 +334,7 @@ def test_a_tenant_writes_no_attempt(scene: Scene) -> None:
     ("statement", "denied"),
     [
         ("select smsretry.close_row(null, 'failed', 'x', 1, now())", "function close_row"),
-        ("select smsretry.is_sent(null)", "function is_sent"),
+        ("select smsretry.is_sent(null, null)", "function is_sent"),
         ("select smsretry.number_key(null, '')", "function number_key"),
         ("select * from smsretry.secret", "table secret"),
         ("select * from smsretry.suppressions", "table suppressions"),

@@ -22,7 +22,8 @@ create or replace function public.finish_sms_attempt(
     account_refused boolean default false
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 #variable_conflict use_column
 declare
     v_doubt constant boolean := finish_sms_attempt.outcome = 'in_doubt';
