@@ -1,22 +1,30 @@
 """Each mending, taken away: to see that the checks notice its absence, and with which neighbours they do."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from unittest.mock import patch
 
+import httpx
+from postgrest.exceptions import APIError
+
+from smsretry.adapters.supabase.advice import explain
+from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.errors import QueueUnreachable
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
 from smsretry.retry.decision import End, GiveBack, Hold, PutOff
 from smsretry.retry.models import Claim
-from tests.neighbours.midflight import Editor, Twin
+from tests.neighbours.midflight import Changer, Editor, Twin
 from tests.neighbours.odd import Odd
-from tests.neighbours.street import Neighbour
+from tests.neighbours.report import Report, run
+from tests.neighbours.street import SLOW_SECONDS, Neighbour
 from tests.neighbours.tenants import Refused, Settings, TwoRows, WellBehaved
-from tests.neighbours.troubles import Grants, Killer, Locker, Poison
+from tests.neighbours.troubles import Grants, Killer, Locker, Poison, PoisonInDoubt, Unreadable
 
 _TRIGGER: Final = """
     create function smsretry.spoilt() returns trigger language plpgsql as $$ begin {body} return new; end $$;
@@ -40,9 +48,20 @@ class Switch:
     sql: str = ""
     replaces: str = ""
     """A function that `sql` replaces."""
+    edits: tuple[tuple[str, str], ...] = ()
+    """What is replaced in the text of that function, when `sql` does not give a whole one."""
     patches: tuple[Patch, ...] = ()
     minutes: int = 20
     stale: int = 1
+    slow_seconds: float = SLOW_SECONDS
+
+    def run(self, stack: Stack, *, seed: str) -> Report:
+        """A short run without the mending."""
+        with without(stack, self):
+            neighbours = self.neighbours()
+            return run(
+                stack, neighbours, minutes=self.minutes, seed=seed, stale=self.stale, slow_seconds=self.slow_seconds
+            )
 
 
 def _all_or_nothing(self: SupabaseClaims, function: str, values: dict[str, object]) -> list[Claim]:
@@ -63,6 +82,15 @@ def _keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
 
 def _fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
     return _put_off(self, claim, End("failed", decision.why) if isinstance(decision, Hold) else decision)
+
+
+def _read_at_once(self: SupabaseCalls, function: str, values: dict[str, object]) -> object:
+    try:
+        return self._client.rpc(function, dict(values)).execute().data
+    except httpx.TransportError:
+        raise QueueUnreachable(f"Supabase did not answer {function}") from None
+    except APIError as error:
+        raise explain(function, error, url=self._url) from None
 
 
 def _nothing(*_: object) -> None:
@@ -103,15 +131,50 @@ SWITCHES: Final = {
     ),
     "lock timeout": Switch(
         sees="slow runs",
-        neighbours=lambda: [WellBehaved(12), Locker(minutes=1)],
-        minutes=8,
+        # The lock ends in the middle of the run: to wait for every timeout would take a quarter of a minute.
+        neighbours=lambda: [WellBehaved(6), Locker(minutes=1, real_seconds=5.5)],
+        minutes=6,
+        slow_seconds=5.0,
         sql="alter function public.begin_sms_attempt reset lock_timeout",
+        replaces=_BEGIN,
+    ),
+    "suspects in doubt": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(20), PoisonInDoubt()],
+        sql=_TRIGGER.format(body="if new.in_doubt_since is not null then new.recover_count := 0; end if;"),
+    ),
+    "undecodable answers": Switch(
+        sees="untrue end",
+        neighbours=lambda: [WellBehaved(4), Unreadable()],
+        patches=((SupabaseCalls, "_once", _read_at_once),),
+        minutes=12,
+    ),
+    "changed numbers": Switch(
+        sees="astray",
+        neighbours=lambda: [WellBehaved(4), Changer()],
+        edits=(
+            (r"v_customer\.phone is distinct from coalesce\(begin_sms_attempt\.phone, v_customer\.phone\)", "false"),
+            (r"<> begin_sms_attempt\.decided_by", "is null"),
+        ),
+        replaces=_BEGIN,
+    ),
+    "deleted in mid-flight": Switch(
+        sees="untrue end",
+        neighbours=lambda: [WellBehaved(4), Changer()],
+        edits=((r"v_customer\.id is null or v_log\.id is null or v_log\.channel::text <> 'sms'", "false"),),
         replaces=_BEGIN,
     ),
     "several businesses": Switch(
         sees="late",
         neighbours=lambda: [WellBehaved(12), Refused()],
         patches=((Gate, "_proves", _always),),
+        minutes=8,
+    ),
+    "every business": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(12), Refused()],
+        patches=((Gate, "expect", _nothing),),
+        minutes=8,
     ),
     "what was sent": Switch(
         sees="doubled",
@@ -146,6 +209,13 @@ SWITCHES: Final = {
 }
 
 
+def _edited(function: str, edits: Iterable[tuple[str, str]]) -> str:
+    for pattern, instead in edits:
+        function, count = re.subn(pattern, instead, function)
+        assert count == 1, f"{pattern} is not in the function: the switch takes nothing away"
+    return function
+
+
 @contextmanager
 def without(stack: Stack, switch: Switch) -> Iterator[None]:
     """The stack and the package with this taken away; afterwards both are as they were."""
@@ -156,6 +226,8 @@ def without(stack: Stack, switch: Switch) -> Iterator[None]:
             original = connection.execute(query, [switch.replaces]).fetchone()
         patches = [patch.object(owner, name, new) for owner, name, new in switch.patches]
         try:
+            if switch.edits and original:
+                connection.execute(_edited(original["sql"], switch.edits).encode())
             if switch.sql:
                 connection.execute(switch.sql.encode())
             for one in patches:
