@@ -40,6 +40,7 @@ class Gate:
         self._probe_is_out = False
         self._unfit = frozenset[UUID]()
         self._refused = dict[UUID, set[str]]()
+        self._unasked = set[UUID]()
         self._businesses = 0
         self.shut_because: str | None = None
         """Why no further send may begin."""
@@ -86,11 +87,23 @@ class Gate:
             self._probe_is_out = False
             self._lock.notify_all()
 
-    def distrust(self, why: str) -> None:
-        """Let no further send begin: the database cannot be asked, and somebody must mend that."""
-        self.stop(why)
+    def distrust(self, claim: Claim, why: str) -> None:
+        """The database could not be asked whether this text may go; somebody must mend that.
+
+        No further send begins once that is so for every business of the run, or for enough of them. Before that it may
+        be this row's trouble alone.
+        """
         with self._lock:
             self.broken = self.broken or why
+            self._unasked.add(claim.business_id)
+            everybody = len(self._unasked) >= min(self._businesses, ENOUGH_BUSINESSES)
+        if everybody:
+            self.stop(why)
+
+    def trust(self) -> None:
+        """The database could be asked: what failed before was a row's own trouble, or is over."""
+        with self._lock:
+            self._unasked.clear()
 
     def stop(self, why: str) -> None:
         """Let no further send begin. The reason ends with this run."""

@@ -6,21 +6,13 @@ from dataclasses import dataclass
 
 from smsretry.local.stack import Stack
 from tests.neighbours.checks import KINDS, End, Verdict, judge
+from tests.neighbours.deaths import Killer, Poison, PoisonInDoubt
 from tests.neighbours.midflight import Changer, Editor, Twin
 from tests.neighbours.odd import Odd
 from tests.neighbours.street import SLOW_SECONDS, Neighbour, Street, live
 from tests.neighbours.tenants import Flood, Refused, Settings, TwoRows, WellBehaved
 from tests.neighbours.texts import WELL_BEHAVED
-from tests.neighbours.troubles import (
-    Grants,
-    Killer,
-    Locker,
-    LostAnswers,
-    OldProcessor,
-    Poison,
-    PoisonInDoubt,
-    Unreadable,
-)
+from tests.neighbours.troubles import Grants, Locker, LostAnswers, OldProcessor, Unreadable
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,24 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 from unittest.mock import patch
 
-import httpx
-from postgrest.exceptions import APIError
-
-from smsretry.adapters.supabase.advice import explain
+from smsretry import gate
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.errors import QueueUnreachable
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.retry.decision import End, GiveBack, Hold, PutOff
-from smsretry.retry.models import Claim
+from tests.neighbours import earlier
+from tests.neighbours.deaths import Killer, Poison, PoisonInDoubt
 from tests.neighbours.midflight import Changer, Editor, Twin
 from tests.neighbours.odd import Odd
 from tests.neighbours.report import Report, run
 from tests.neighbours.street import SLOW_SECONDS, Neighbour
 from tests.neighbours.tenants import Refused, Settings, TwoRows, WellBehaved
-from tests.neighbours.troubles import Grants, Killer, Locker, Poison, PoisonInDoubt, Unreadable
+from tests.neighbours.troubles import Grants, Locker, Unreadable
 
 _TRIGGER: Final = """
     create function smsretry.spoilt() returns trigger language plpgsql as $$ begin {body} return new; end $$;
@@ -34,7 +30,7 @@ _NO_TRIGGER: Final = (
     "drop trigger if exists spoilt on public.sms_retry_queue; drop function if exists smsretry.spoilt()"
 )
 _BEGIN: Final = "public.begin_sms_attempt"
-Patch = tuple[type, str, Callable[..., Any]]
+Patch = tuple[object, str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,43 +60,6 @@ class Switch:
             )
 
 
-def _all_or_nothing(self: SupabaseClaims, function: str, values: dict[str, object]) -> list[Claim]:
-    return self.rows(Claim, function, values)
-
-
-_claim_doubtful, _put_off = SupabaseQueue.claim_doubtful, SupabaseQueue.put_off
-
-
-def _as_the_rows_say_now(self: SupabaseQueue, limit: int) -> list[Claim]:
-    found = _claim_doubtful(self, limit)
-    return [claim.model_copy(update={"sent_to": claim.phone, "sent_body": claim.body}) for claim in found]
-
-
-def _keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
-    return isinstance(decision, GiveBack) or _put_off(self, claim, decision)
-
-
-def _fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
-    return _put_off(self, claim, End("failed", decision.why) if isinstance(decision, Hold) else decision)
-
-
-def _read_at_once(self: SupabaseCalls, function: str, values: dict[str, object]) -> object:
-    try:
-        return self._client.rpc(function, dict(values)).execute().data
-    except httpx.TransportError:
-        raise QueueUnreachable(f"Supabase did not answer {function}") from None
-    except APIError as error:
-        raise explain(function, error, url=self._url) from None
-
-
-def _nothing(*_: object) -> None:
-    return None
-
-
-def _always(*_: object) -> bool:
-    return True
-
-
 SWITCHES: Final = {
     "suspects": Switch(
         sees="late",
@@ -120,12 +79,12 @@ SWITCHES: Final = {
     "row by row": Switch(
         sees="late",
         neighbours=lambda: [WellBehaved(12), Odd()],
-        patches=((SupabaseClaims, "claims", _all_or_nothing),),
+        patches=((SupabaseClaims, "claims", earlier.all_or_nothing),),
     ),
     "giving back": Switch(
         sees="late",
         neighbours=lambda: [WellBehaved(12), Grants(minutes=2)],
-        patches=((SupabaseQueue, "put_off", _keep), (Gate, "distrust", _nothing)),
+        patches=((SupabaseQueue, "put_off", earlier.keep), (Gate, "distrust", earlier.nothing)),
         minutes=24,
         stale=8,
     ),
@@ -140,13 +99,15 @@ SWITCHES: Final = {
     ),
     "suspects in doubt": Switch(
         sees="late",
-        neighbours=lambda: [WellBehaved(20), PoisonInDoubt()],
+        neighbours=lambda: [WellBehaved(40), PoisonInDoubt()],
         sql=_TRIGGER.format(body="if new.in_doubt_since is not null then new.recover_count := 0; end if;"),
+        minutes=40,
+        stale=3,
     ),
     "undecodable answers": Switch(
         sees="untrue end",
         neighbours=lambda: [WellBehaved(4), Unreadable()],
-        patches=((SupabaseCalls, "_once", _read_at_once),),
+        patches=((SupabaseCalls, "_once", earlier.read_at_once),),
         minutes=12,
     ),
     "changed numbers": Switch(
@@ -167,19 +128,19 @@ SWITCHES: Final = {
     "several businesses": Switch(
         sees="late",
         neighbours=lambda: [WellBehaved(12), Refused()],
-        patches=((Gate, "_proves", _always),),
+        patches=((Gate, "_proves", earlier.always),),
         minutes=8,
     ),
     "every business": Switch(
         sees="late",
         neighbours=lambda: [WellBehaved(12), Refused()],
-        patches=((Gate, "expect", _nothing),),
+        patches=((Gate, "_proves", earlier.two_businesses), (gate, "PROBE_SECONDS", 0.0)),
         minutes=8,
     ),
     "what was sent": Switch(
         sees="doubled",
         neighbours=lambda: [WellBehaved(4), Editor()],
-        patches=((SupabaseQueue, "claim_doubtful", _as_the_rows_say_now),),
+        patches=((SupabaseQueue, "claim_doubtful", earlier.as_the_rows_say_now),),
         minutes=28,
     ),
     "the log's SID": Switch(
@@ -203,7 +164,7 @@ SWITCHES: Final = {
     "holding": Switch(
         sees="untrue end",
         neighbours=lambda: [WellBehaved(4), Settings()],
-        patches=((SupabaseQueue, "put_off", _fail),),
+        patches=((SupabaseQueue, "put_off", earlier.fail),),
         minutes=40,
     ),
 }

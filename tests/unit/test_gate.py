@@ -368,18 +368,38 @@ def test_a_probe_that_did_not_begin_leaves_its_place_to_the_next_fit_text() -> N
 def test_a_database_that_cannot_be_asked_shuts_the_gate_and_opens_no_circuit() -> None:
     """Nothing is wrong with the provider; the first reason is kept."""
     gate = Gate()
-    gate.distrust("Run `smsretry migrate`")
-    gate.distrust("Something else")
+    gate.distrust(claim_with(), "Run `smsretry migrate`")
+    gate.distrust(claim_with(), "Something else")
     assert (gate.broken, gate.shut_because, gate.circuit) == ("Run `smsretry migrate`", "Run `smsretry migrate`", None)
     assert gate.admit(claim_with()) == "Run `smsretry migrate`"
     assert not gate.healthy
+
+
+@pytest.mark.parametrize(("businesses", "failing", "shut"), [(1, 1, True), (5, 4, False), (5, 5, True), (90, 10, True)])
+def test_what_cannot_be_asked_about_some_businesses_stops_no_others(businesses: int, failing: int, shut: bool) -> None:
+    """It may be the trouble of their rows."""
+    gate = Gate()
+    gate.expect(businesses)
+    for business in range(failing):
+        gate.distrust(text_of(business, 1), "It failed")
+    assert (gate.shut_because is not None, gate.broken) == (shut, "It failed")
+
+
+def test_a_database_that_answers_in_between_is_not_broken() -> None:
+    """Only what failed since then counts."""
+    gate = Gate()
+    gate.expect(3)
+    for business in range(3):
+        gate.distrust(text_of(business, 1), "It failed")
+        gate.trust()
+    assert gate.shut_because is None
 
 
 def test_a_gate_that_was_shut_before_still_remembers_that_the_database_is_broken() -> None:
     """The run's summary is to say so."""
     gate = Gate()
     gate.stop("Enough")
-    gate.distrust("Run `smsretry migrate`")
+    gate.distrust(claim_with(), "Run `smsretry migrate`")
     assert (gate.shut_because, gate.broken) == ("Enough", "Run `smsretry migrate`")
 
 

@@ -347,10 +347,12 @@ grant select, insert, update, delete on smsretry.suppressions to service_role;
 -- the send begins, the decision was about somebody else or somewhere else. Of each no more than the claim tells: a zone of megabytes would
 -- cost the other rows of the claim theirs.
 create or replace function smsretry.decided_by(phone text, timezone text, business_timezone text, business_hours text)
-returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select md5(concat_ws('|', left(coalesce(decided_by.phone, ''), 40), left(coalesce(decided_by.timezone, ''), 100),
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return md5(concat_ws('|', left(coalesce(decided_by.phone, ''), 40), left(coalesce(decided_by.timezone, ''), 100),
                          left(coalesce(decided_by.business_timezone, ''), 100),
-                         left(coalesce(decided_by.business_hours, ''), 1000)))
+                         left(coalesce(decided_by.business_hours, ''), 1000)));
+end
 $$;
 
 revoke all on function smsretry.decided_by from public, anon, authenticated;
@@ -358,8 +360,9 @@ grant execute on function smsretry.decided_by to service_role;
 
 -- ======== schemas/19_found_sid.sql ========
 -- The SID that a send log has of its text, or null. Empty is none: an application may write the key before it knows the SID.
--- What is stored on more than 10 kB is not opened: a claim would spend its time on a tenant's megabytes. In two steps,
--- because the planner may open within one what the other part of it rules out.
+-- What is stored on more than 10 kB is not opened: a claim would spend its time on a tenant's megabytes. Not in
+-- language sql, here and in what is called with a tenant's values: since PostgreSQL 18 such a function is planned with its
+-- arguments as constants, and they are opened for it.
 create or replace function smsretry.found_sid(provider_message_id jsonb)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -378,9 +381,11 @@ grant execute on function smsretry.found_sid to service_role;
 -- accepted the text. The one definition, for begin, for a look and for the webhook. By its columns and not by its row: the
 -- row would be read with whatever else a tenant keeps in it.
 create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
-returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select smsretry.found_sid(is_sent.provider_message_id) is not null
-        or coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false)
+returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return smsretry.found_sid(is_sent.provider_message_id) is not null
+        or coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false);
+end
 $$;
 
 revoke all on function smsretry.is_sent from public, anon, authenticated;
