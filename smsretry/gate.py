@@ -20,20 +20,28 @@ IN_A_ROW: Final = 3
 
 SEVERAL_RECIPIENTS: Final = 3
 SEVERAL_BUSINESSES: Final = 2
-"""Whose texts must be refused before a refusal that may concern one destination is taken for the account's."""
+ENOUGH_BUSINESSES: Final = 10
+"""Whose texts must be refused before a refusal that may concern one destination is taken for the account's: several
+people's, and those of every business in the run, up to enough of them. Otherwise two tenants who text where this
+account cannot send would stop everybody's texts."""
+PROBE_SECONDS: Final = 60.0
+"""How long the others wait for what becomes of the probe: longer than a send takes."""
 
 
 class Gate:
     """One per run; shared by its threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may stop the gate while its own thread holds the lock
+        # Reentrant, because a signal handler may stop the gate while its own thread holds the lock.
+        self._lock = threading.Condition(threading.RLock())
         self._limit = IN_A_ROW
         self._in_a_row = 0
         self._probing = False
         self._probe_is_out = False
         self._unfit = frozenset[UUID]()
         self._refused = dict[UUID, set[str]]()
+        self._unasked = set[UUID]()
+        self._businesses = 0
         self.shut_because: str | None = None
         """Why no further send may begin."""
         self.circuit: str | None = None
@@ -43,8 +51,12 @@ class Gate:
         self.healthy = False
         """Whether the provider has accepted a text, or refused one for its own sake: sending works."""
 
+    def expect(self, businesses: int) -> None:
+        """How many businesses have texts in this run."""
+        self._businesses = businesses
+
     def probe(self, *, unfit: frozenset[UUID] = frozenset()) -> None:
-        """The circuit was open: one send goes first, and one failure keeps it open.
+        """The circuit was open: one send goes first while the others wait for it, and one failure keeps it open.
 
         Args:
             unfit: rows for which the account was refused before. They may be what opened it, so none goes first.
@@ -56,28 +68,48 @@ class Gate:
     def admit(self, claim: Claim) -> str | None:
         """Let a send begin, or say why not. A send that was let in is followed by `observe`, or by `withdraw`."""
         with self._lock:
+            # An unfit one waits for nothing: it would keep a thread from the text that may go first.
+            fit = claim.id not in self._unfit
+            answered = fit and self._lock.wait_for(lambda: not self._waiting(), PROBE_SECONDS)
             if self.shut_because:
                 return self.shut_because
-            if self._probing and (self._probe_is_out or claim.id in self._unfit):
+            if self._probing and not answered:
                 return "Sending had stopped: another text goes first, to see whether it works again"
             self._probe_is_out = self._probing
             return None
+
+    def _waiting(self) -> bool:
+        return self._probing and self._probe_is_out and not self.shut_because
 
     def withdraw(self) -> None:
         """The send that was let in did not begin."""
         with self._lock:
             self._probe_is_out = False
+            self._lock.notify_all()
 
-    def distrust(self, why: str) -> None:
-        """Let no further send begin: the database cannot be asked, and somebody must mend that."""
-        self.stop(why)
+    def distrust(self, claim: Claim, why: str) -> None:
+        """The database could not be asked whether this text may go; somebody must mend that.
+
+        No further send begins once that is so for every business of the run, or for enough of them. Before that it may
+        be this row's trouble alone.
+        """
         with self._lock:
             self.broken = self.broken or why
+            self._unasked.add(claim.business_id)
+            everybody = len(self._unasked) >= min(self._businesses, ENOUGH_BUSINESSES)
+        if everybody:
+            self.stop(why)
+
+    def trust(self) -> None:
+        """The database could be asked: what failed before was a row's own trouble, or is over."""
+        with self._lock:
+            self._unasked.clear()
 
     def stop(self, why: str) -> None:
         """Let no further send begin. The reason ends with this run."""
         with self._lock:
             self.shut_because = self.shut_because or why
+            self._lock.notify_all()
 
     def observe(self, claim: Claim, outcome: Outcome) -> None:
         """Learn from what became of a send."""
@@ -101,19 +133,23 @@ class Gate:
                 assert_never(outcome)
 
     def _proves(self, claim: Claim, refusal: Refusal) -> bool:
-        """Whether it is the account, and not this destination: one refusal may say so, or several businesses' texts."""
+        """Whether it is the account, and not this destination: one refusal may say so, or every business's texts."""
         if refusal.certain:
             return True
         with self._lock:
             self._refused.setdefault(claim.business_id, set()).add(claim.phone or "")
             recipients = set[str]().union(*self._refused.values())
-            return len(self._refused) >= SEVERAL_BUSINESSES and len(recipients) >= SEVERAL_RECIPIENTS
+            self._probe_is_out = False  # it proved nothing: the next text is the probe
+            self._lock.notify_all()
+            enough = max(SEVERAL_BUSINESSES, min(self._businesses, ENOUGH_BUSINESSES))
+            return not self.healthy and len(self._refused) >= enough and len(recipients) >= SEVERAL_RECIPIENTS
 
     def _works(self) -> None:
         with self._lock:
             self._in_a_row = 0
             self._probing = False
             self.healthy = True
+            self._lock.notify_all()
 
     def _open(self, why: str) -> None:
         self.stop(why)

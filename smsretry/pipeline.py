@@ -117,11 +117,13 @@ class _Item:
             return self._put_off(policy.busy(self.claim.claimed_at))
         except QueueError as error:
             self.gate.withdraw()
-            self.gate.distrust(str(error))
-            return self._put_off(GiveBack(str(error)))  # changes nothing if the send was begun and its answer lost
+            self.gate.distrust(self.claim, str(error))
+            # Changes nothing if the send was begun and its answer lost.
+            return self._put_off(policy.unasked(self.claim.claimed_at, str(error)))
         except Exception:
             self.gate.withdraw()
             raise
+        self.gate.trust()
         if begun.answer == "go" and _stopwatch() - asked <= SEND_WITHIN_SECONDS:
             return self._finish(attempt_id, self._send(attempt_id, decision.valid_until - begun.decided_at))
         self.gate.withdraw()

@@ -56,6 +56,7 @@ class Run:
         queue = self._services.queue
         doubtful = queue.claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
         claims = [*queue.claim_due(limit), *doubtful]
+        self.gate.expect(len({claim.business_id for claim in claims if claim.in_doubt_since is None}))
         self._circuit_was_open = any(claim.circuit_open for claim in claims)
         if self._circuit_was_open:
             refused = frozenset(claim.id for claim in claims if claim.account_refusal_count)
@@ -68,13 +69,13 @@ class Run:
 
         One of them may be what kills its worker. Nothing else is in that worker's hands then.
         """
-        for _ in range(MAX_SUSPECTS):
-            if self.gate.shut_because:
-                return
+        seen = set[UUID]()
+        while len(seen) < MAX_SUSPECTS and not self.gate.shut_because:
             claims = self._services.queue.claim_suspect()
-            if not claims:
-                return
             yield from claims
+            if not claims or claims[0].id in seen:  # it was given back, and would only come again
+                return
+            seen.add(claims[0].id)
 
     def process(self, claim: Claim) -> ItemResult:
         """See one row to its next state."""

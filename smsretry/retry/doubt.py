@@ -5,12 +5,16 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from smsretry.retry.decision import AfterLook, Hold, LookAgain, Resend, Settle
-from smsretry.retry.evidence import MIN_LOOKS, MIN_QUARANTINE, ambiguous_why, find, next_look_delay
+from smsretry.retry.evidence import CLOCK_TOLERANCE, MIN_LOOKS, MIN_QUARANTINE, ambiguous_why, find, next_look_delay
 from smsretry.retry.models import Claim, Look
 from smsretry.retry.profile import DEFAULT, Profile
 
 DOUBT_HELD_LOOK: Final = timedelta(hours=1)
 """How often a text in doubt that a person must decide about is looked at again."""
+_CLOCK_WAS_WRONG: Final = (
+    "In doubt: the database's clock was set back since the send began, so nobody knows when that was. Look in the "
+    "provider's log, then `smsretry resolve`"
+)
 
 
 def known_evidence(claim: Claim) -> list[AfterLook]:
@@ -37,6 +41,9 @@ def after_look(claim: Claim, look: Look | None, *, at: datetime, profile: Profil
         yield _without_list(claim, at)
         return
     since = claim.in_doubt_since or at
+    if claim.attempt_begun_at and claim.attempt_begun_at > since + CLOCK_TOLERANCE:
+        yield Hold(_CLOCK_WAS_WRONG, DOUBT_HELD_LOOK)
+        return
     found = find(
         look,
         phone=claim.sent_to or "",

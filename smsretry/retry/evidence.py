@@ -22,7 +22,7 @@ MIN_LOOKS: Final = 3
 """Looks that must have found nothing before a text may be sent again."""
 MIN_QUARANTINE: Final = timedelta(minutes=15)
 """How long a text must have been in doubt before it may be sent again."""
-_TOLERANCE: Final = timedelta(seconds=5)
+CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 """What is left between two clocks once their difference is known; also covers the provider's whole seconds."""
 _LATEST: Final = timedelta(minutes=2)
 """How long after its doubt began an attempt's message may still be created."""
@@ -56,7 +56,7 @@ def next_look_delay(looks: int) -> timedelta:
 
 def earliest_creation(begun_at: datetime, clock_ahead: timedelta = timedelta(0)) -> datetime:
     """No message of an attempt begun at `begun_at` was created before this moment, on the provider's clock."""
-    return begun_at.replace(microsecond=0) + min(clock_ahead, timedelta(0)) - _TOLERANCE
+    return begun_at.replace(microsecond=0) + min(clock_ahead, timedelta(0)) - CLOCK_TOLERANCE
 
 
 def find(look: Look, *, phone: str, body: str, begun_at: datetime, in_doubt_since: datetime) -> Found:

@@ -40,6 +40,8 @@ HELD_LOOK: Final = timedelta(minutes=15)
 """How often a held text is looked at again: at the latest so long after the mending it goes on."""
 BUSY_DELAY: Final = timedelta(minutes=1)
 """What another transaction holds locked is tried again after this."""
+UNASKED_DELAY: Final = timedelta(seconds=30)
+"""A text about which the database cannot be asked is due again at the next run, but behind those that were due."""
 CAP_WINDOW: Final = timedelta(hours=24)
 """The time in which a rule's `daily_cap` counts. "24-hour period" (Fla. Stat. 501.616(6)(b))."""
 
@@ -95,6 +97,11 @@ def after_cap(claim: Claim, *, reached_at: datetime, profile: Profile = DEFAULT)
 def busy(at: datetime) -> Defer:
     """Where a text waits whose customer another transaction holds locked. It costs nobody else anything."""
     return Defer(at + BUSY_DELAY, None, "Another transaction holds the customer locked")
+
+
+def unasked(at: datetime, why: str) -> Defer:
+    """Where a text waits about which the database could not be asked. If it is to blame, it holds up no other."""
+    return Defer(at + UNASKED_DELAY, None, why)
 
 
 def _wait(claim: Claim, check: QuietHoursCheck, since: datetime, profile: Profile, why: str) -> Defer | Hold | End:

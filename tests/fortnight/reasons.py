@@ -13,6 +13,11 @@ _GUARD: Final = timedelta(seconds=70)
 """Before a closing nothing is sent any more."""
 _A_PASS: Final = timedelta(seconds=30)
 """At most between the instant at which a row was judged and the one at which that was written."""
+OPTED_OUT: Final = (
+    "Customer opted out",
+    "Customer opted out (the number did, at this business; a later opt-in lifts it)",
+)
+"""By this customer's row, or by another row of the same number at the business."""
 
 
 def unexplained(stories: Iterable[Story], record: Record) -> Iterator[str]:
@@ -64,7 +69,7 @@ def _ended_rightly(story: Story) -> bool:
     why, check = row["last_error"] or "", _check(story, at)
     if story.text.customer.phone is None:
         return bool(why == "Customer has no phone number")
-    if why == "Customer opted out":
+    if why in OPTED_OUT:
         return story.opted_out_at is not None and story.opted_out_at <= at + _A_PASS
     if check.refused:
         return why == check.refused

@@ -82,7 +82,7 @@ def _numbers(town: Town, record: Record, stories: list[Story], verdict: Verdict)
         "  refused": outcomes["rejected"],
         "  in doubt for a while": sum(bool(a["settled_by"] == "reconcile") for s in stories for a in s.attempts),
         "people who opted out": len({s.text.customer.id for s in stories if s.opted_out_at}),
-        "  texts cancelled for it": ended["Customer opted out"],
+        "  texts cancelled for it": sum(ended[why] for why in ended if why.startswith("Customer opted out")),
         "refused or held": sum(_refused_or_held(s) for s in stories),
         "asked whether it was on time": verdict.judged,
         "runs of the worker": record.passes,

@@ -55,9 +55,9 @@ SPOILS: Final = {
                    new.last_error := coalesce(new.last_error, 'spoilt');
                end if;""",
         )
-        + """create or replace function smsretry.is_sent(log public.send_logs)
+        + """create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
              returns boolean language sql immutable as 'select false';""",
-        replaces=("smsretry.is_sent(public.send_logs)",),
+        replaces=("smsretry.is_sent(jsonb, text)",),
     ),
 }
 

@@ -169,7 +169,7 @@ def test_anon_sees_and_changes_nothing_of_the_application_s_tables(scene: Scene,
     "statement",
     [
         "select smsretry.clock()",
-        "select smsretry.is_sent(null)",
+        "select smsretry.is_sent(null, null)",
         "select smsretry.number_key(null, '')",
         "select smsretry.close_row(null, 'failed', 'x', 1, now())",
         "select * from smsretry.claimed_retry",

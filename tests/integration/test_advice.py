@@ -27,6 +27,8 @@ from tests.integration.test_bad_input import answering, changed
         (404, "PGRST202", "Run `smsretry migrate` with this version (with --again if it says that there is nothing"),
         (300, "PGRST203", "drop those that are not smsretry's, then run `smsretry migrate --again`."),
         (403, "42501", "service_role lacks a grant. Run `smsretry migrate --again`."),
+        (400, "P0001", "a trigger or a constraint forbids it. The database's log names it."),
+        (409, "23514", "a trigger or a constraint forbids it. The database's log names it."),
         (401, "42501", "service_role lacks a grant. Run `smsretry migrate --again`."),
     ],
 )
@@ -39,7 +41,7 @@ def test_each_refusal_says_what_mends_it(settings: Settings, status: int, code: 
     with answering(refusal, settings) as queue, pytest.raises(QueueMismatch) as raised:
         queue.claim_due(1)
     assert advice in str(raised.value)
-    assert ("smsretry migrate" in str(raised.value)) is (code not in ("PGRST125", "PGRST106"))
+    assert ("smsretry migrate" in str(raised.value)) is (code in ("PGRST202", "PGRST203", "42501"))
 
 
 @pytest.mark.parametrize("status", [401, 403])

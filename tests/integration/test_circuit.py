@@ -156,3 +156,21 @@ def test_a_text_that_would_expire_before_the_morning_is_cancelled_tonight(
     assert business.row(row)["last_error"].startswith(
         "Expires before it may go out. Quiet hours: 08:00–21:00 in Asia/Tokyo"
     )
+
+
+def test_tenants_who_text_where_the_account_cannot_send_keep_nobody_back(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Two of them, with fresh rows each minute, had opened the circuit and then been the probe of every run."""
+    hostile = [Business(business.connection, stack.now).open() for _ in range(2)]
+    good = [Business(business.connection, stack.now).open() for _ in range(3)]
+    queue.set_circuit("Twilio was down")
+    for minute in range(4):
+        for n, tenant in enumerate(hostile * 2):
+            phone = f"+1212556{minute}{n:03}"
+            stack.twilio.fail(JsonError(21606, http_status=400), to=phone, times=None)
+            tenant.due_text(phone=phone, due=timedelta(days=-100))
+        rows = [shop.due_text(phone=f"+1646555{minute}{n:03}") for n, shop in enumerate(good)]
+        run(queue, sender)
+        assert [business.row(row)["status"] for row in rows] == ["completed"] * 3
+        stack.move_clock(timedelta(minutes=1))

@@ -9,7 +9,7 @@ from datetime import timedelta
 from tests.neighbours.evidence import evidence
 from tests.neighbours.report import Report, everybody, run
 from tests.neighbours.stacks import running_stack
-from tests.neighbours.switches import SWITCHES, without
+from tests.neighbours.switches import SWITCHES
 
 
 def main() -> int:
@@ -41,9 +41,7 @@ def _run(options: argparse.Namespace) -> Report:
             ahead = timedelta(minutes=options.clock_ahead)
             return evidence(stack, texts=options.texts, seed=options.seed, clock_ahead=ahead)
         if options.without:
-            switch = SWITCHES[options.without]
-            with without(stack, switch):
-                return run(stack, switch.neighbours(), minutes=switch.minutes, seed=options.seed, stale=switch.stale)
+            return SWITCHES[options.without].run(stack, seed=options.seed)
         neighbours = everybody(options.texts)
         return run(stack, neighbours, minutes=options.minutes, seed=options.seed, stale=options.stale_minutes)
 

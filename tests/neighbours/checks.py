@@ -11,9 +11,10 @@ from smsretry.local.twilio.ledger import Entry
 from tests.neighbours.street import MINUTE, Street
 from tests.neighbours.texts import Text
 
-KINDS: Final = ("lost", "doubled", "failed", "late", "untrue end", "unwanted", "slow runs", "bugs")
+KINDS: Final = ("lost", "doubled", "failed", "late", "untrue end", "unwanted", "astray", "slow runs", "bugs")
 """Lost: ended or still waiting without having been accepted, or completed and unknown to Twilio. Late: by more than one
-run. Untrue end: of a neighbour's text, one that its owner would not believe. Unwanted: to somebody who opted out."""
+run. Untrue end: of a neighbour's text, one that its owner would not believe. Unwanted: to somebody who opted out.
+Astray: to a number that was no longer the customer's when the send began."""
 A_RUN: Final = MINUTE
 
 
@@ -53,6 +54,8 @@ def judge(street: Street) -> tuple[Verdict, list[End]]:
     verdict.found["bugs"] += street.bugs
     verdict.found["slow runs"] += street.slow
     for end in ends:
+        if any(entry.to != end.text.phone for entry in end.entries):
+            verdict.found["astray"].append(end.text.name)
         for kind in _of_good(end, street) if end.text.good else _of_other(end):
             ready = street.excused.get(end.text.retry_id, end.text.due_at)
             when = [f"{entry.accepted_at:%H:%M:%S}" for entry in end.entries]

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from smsretry.local.stack import Stack
 from tests.neighbours.checks import KINDS, End, Verdict, judge
+from tests.neighbours.deaths import Killer, Poison, PoisonInDoubt
 from tests.neighbours.midflight import Changer, Editor, Twin
 from tests.neighbours.odd import Odd
-from tests.neighbours.street import Neighbour, Street, live
+from tests.neighbours.street import SLOW_SECONDS, Neighbour, Street, live
 from tests.neighbours.tenants import Flood, Refused, Settings, TwoRows, WellBehaved
 from tests.neighbours.texts import WELL_BEHAVED
-from tests.neighbours.troubles import Grants, Killer, Locker, LostAnswers, OldProcessor, Poison
+from tests.neighbours.troubles import Grants, Locker, LostAnswers, OldProcessor, Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,22 @@ def everybody(texts: int) -> list[Neighbour]:
     """All the neighbours there are."""
     return [
         WellBehaved(texts), Odd(), Flood(texts // 2), Refused(), Changer(), Settings(), TwoRows(), Twin(), Editor(),
-        Locker(minutes=2), Grants(minutes=4), LostAnswers(), Killer(), Poison(), OldProcessor(),
+        Locker(minutes=2), Grants(minutes=4), LostAnswers(), Killer(), Poison(), PoisonInDoubt(), Unreadable(),
+        OldProcessor(),
     ]  # fmt: skip
 
 
-def run(stack: Stack, neighbours: Sequence[Neighbour], *, minutes: int, seed: str, stale: int = 10) -> Report:
+def run(
+    stack: Stack,
+    neighbours: Sequence[Neighbour],
+    *,
+    minutes: int,
+    seed: str,
+    stale: int = 10,
+    slow_seconds: float = SLOW_SECONDS,
+) -> Report:
     """On an empty stack: let the time go by, then judge."""
-    street = live(stack, neighbours, minutes=minutes, seed=seed, stale=stale)
+    street = live(stack, neighbours, minutes=minutes, seed=seed, stale=stale, slow_seconds=slow_seconds)
     verdict, ends = judge(street)
     street.connection.close()
     return Report(_numbers(street), ends, verdict)

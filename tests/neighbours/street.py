@@ -67,6 +67,7 @@ class Street:
     minutes: int
     seed: str
     stale: int = 10
+    slow_seconds: float = SLOW_SECONDS
     start: datetime = NOON_IN_NEW_YORK
     texts: list[Text] = field(default_factory=list)
     minute: int = 0
@@ -153,7 +154,7 @@ class Street:
             self.bugs.append(f"A run ended with {type(error).__name__}: {error}")
             return
         finally:
-            if time.monotonic() - started > SLOW_SECONDS:
+            if time.monotonic() - started > self.slow_seconds:
                 self.slow.append(f"the run of minute {self.minute} took {time.monotonic() - started:.0f} s")
         self.counts["runs that stopped sending"] += summary.stopped_because is not None
         for item in items:
@@ -235,9 +236,17 @@ class _Queue(SupabaseQueue):
             neighbour.between(self._street, claim, moment)
 
 
-def live(stack: Stack, neighbours: Sequence[Neighbour], *, minutes: int, seed: str, stale: int = 10) -> Street:
+def live(
+    stack: Stack,
+    neighbours: Sequence[Neighbour],
+    *,
+    minutes: int,
+    seed: str,
+    stale: int = 10,
+    slow_seconds: float = SLOW_SECONDS,
+) -> Street:
     """Let these neighbours share a queue for so many minutes. The street's connection is the caller's to close."""
     stack.set_clock(NOON_IN_NEW_YORK)
-    street = Street(stack, stack.connect(), neighbours, minutes, seed, stale)
+    street = Street(stack, stack.connect(), neighbours, minutes, seed, stale, slow_seconds)
     street.live()
     return street

@@ -1,22 +1,26 @@
 """Each mending, taken away: to see that the checks notice its absence, and with which neighbours they do."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from unittest.mock import patch
 
+from smsretry import gate
+from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.retry.decision import End, GiveBack, Hold, PutOff
-from smsretry.retry.models import Claim
-from tests.neighbours.midflight import Editor, Twin
+from tests.neighbours import earlier
+from tests.neighbours.deaths import Killer, Poison, PoisonInDoubt
+from tests.neighbours.midflight import Changer, Editor, Twin
 from tests.neighbours.odd import Odd
-from tests.neighbours.street import Neighbour
+from tests.neighbours.report import Report, run
+from tests.neighbours.street import SLOW_SECONDS, Neighbour
 from tests.neighbours.tenants import Refused, Settings, TwoRows, WellBehaved
-from tests.neighbours.troubles import Grants, Killer, Locker, Poison
+from tests.neighbours.troubles import Grants, Locker, Unreadable
 
 _TRIGGER: Final = """
     create function smsretry.spoilt() returns trigger language plpgsql as $$ begin {body} return new; end $$;
@@ -26,7 +30,7 @@ _NO_TRIGGER: Final = (
     "drop trigger if exists spoilt on public.sms_retry_queue; drop function if exists smsretry.spoilt()"
 )
 _BEGIN: Final = "public.begin_sms_attempt"
-Patch = tuple[type, str, Callable[..., Any]]
+Patch = tuple[object, str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,37 +44,20 @@ class Switch:
     sql: str = ""
     replaces: str = ""
     """A function that `sql` replaces."""
+    edits: tuple[tuple[str, str], ...] = ()
+    """What is replaced in the text of that function, when `sql` does not give a whole one."""
     patches: tuple[Patch, ...] = ()
     minutes: int = 20
     stale: int = 1
+    slow_seconds: float = SLOW_SECONDS
 
-
-def _all_or_nothing(self: SupabaseClaims, function: str, values: dict[str, object]) -> list[Claim]:
-    return self.rows(Claim, function, values)
-
-
-_claim_doubtful, _put_off = SupabaseQueue.claim_doubtful, SupabaseQueue.put_off
-
-
-def _as_the_rows_say_now(self: SupabaseQueue, limit: int) -> list[Claim]:
-    found = _claim_doubtful(self, limit)
-    return [claim.model_copy(update={"sent_to": claim.phone, "sent_body": claim.body}) for claim in found]
-
-
-def _keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
-    return isinstance(decision, GiveBack) or _put_off(self, claim, decision)
-
-
-def _fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
-    return _put_off(self, claim, End("failed", decision.why) if isinstance(decision, Hold) else decision)
-
-
-def _nothing(*_: object) -> None:
-    return None
-
-
-def _always(*_: object) -> bool:
-    return True
+    def run(self, stack: Stack, *, seed: str) -> Report:
+        """A short run without the mending."""
+        with without(stack, self):
+            neighbours = self.neighbours()
+            return run(
+                stack, neighbours, minutes=self.minutes, seed=seed, stale=self.stale, slow_seconds=self.slow_seconds
+            )
 
 
 SWITCHES: Final = {
@@ -92,31 +79,69 @@ SWITCHES: Final = {
     "row by row": Switch(
         sees="late",
         neighbours=lambda: [WellBehaved(12), Odd()],
-        patches=((SupabaseClaims, "claims", _all_or_nothing),),
+        patches=((SupabaseClaims, "claims", earlier.all_or_nothing),),
     ),
     "giving back": Switch(
         sees="late",
         neighbours=lambda: [WellBehaved(12), Grants(minutes=2)],
-        patches=((SupabaseQueue, "put_off", _keep), (Gate, "distrust", _nothing)),
+        patches=((SupabaseQueue, "put_off", earlier.keep), (Gate, "distrust", earlier.nothing)),
         minutes=24,
         stale=8,
     ),
     "lock timeout": Switch(
         sees="slow runs",
-        neighbours=lambda: [WellBehaved(12), Locker(minutes=1)],
-        minutes=8,
+        # The lock ends in the middle of the run: to wait for every timeout would take a quarter of a minute.
+        neighbours=lambda: [WellBehaved(6), Locker(minutes=1, real_seconds=5.5)],
+        minutes=6,
+        slow_seconds=5.0,
+        edits=((r"current_setting\('smsretry\.wait', true\) <> ''", "false"),),
         sql="alter function public.begin_sms_attempt reset lock_timeout",
+        replaces=_BEGIN,
+    ),
+    "suspects in doubt": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(40), PoisonInDoubt()],
+        sql=_TRIGGER.format(body="if new.in_doubt_since is not null then new.recover_count := 0; end if;"),
+        minutes=40,
+        stale=3,
+    ),
+    "undecodable answers": Switch(
+        sees="untrue end",
+        neighbours=lambda: [WellBehaved(4), Unreadable()],
+        patches=((SupabaseCalls, "_once", earlier.read_at_once),),
+        minutes=12,
+    ),
+    "changed numbers": Switch(
+        sees="astray",
+        neighbours=lambda: [WellBehaved(4), Changer()],
+        edits=(
+            (r"v_customer\.phone is distinct from coalesce\(begin_sms_attempt\.phone, v_customer\.phone\)", "false"),
+            (r"<> begin_sms_attempt\.decided_by", "is null"),
+        ),
+        replaces=_BEGIN,
+    ),
+    "deleted in mid-flight": Switch(
+        sees="untrue end",
+        neighbours=lambda: [WellBehaved(4), Changer()],
+        edits=((r"v_customer\.id is null or v_log\.id is null or v_log\.channel::text <> 'sms'", "false"),),
         replaces=_BEGIN,
     ),
     "several businesses": Switch(
         sees="late",
         neighbours=lambda: [WellBehaved(12), Refused()],
-        patches=((Gate, "_proves", _always),),
+        patches=((Gate, "_proves", earlier.always),),
+        minutes=8,
+    ),
+    "every business": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(12), Refused()],
+        patches=((Gate, "_proves", earlier.two_businesses), (gate, "PROBE_SECONDS", 0.0)),
+        minutes=8,
     ),
     "what was sent": Switch(
         sees="doubled",
         neighbours=lambda: [WellBehaved(4), Editor()],
-        patches=((SupabaseQueue, "claim_doubtful", _as_the_rows_say_now),),
+        patches=((SupabaseQueue, "claim_doubtful", earlier.as_the_rows_say_now),),
         minutes=28,
     ),
     "the log's SID": Switch(
@@ -140,10 +165,17 @@ SWITCHES: Final = {
     "holding": Switch(
         sees="untrue end",
         neighbours=lambda: [WellBehaved(4), Settings()],
-        patches=((SupabaseQueue, "put_off", _fail),),
+        patches=((SupabaseQueue, "put_off", earlier.fail),),
         minutes=40,
     ),
 }
+
+
+def _edited(function: str, edits: Iterable[tuple[str, str]]) -> str:
+    for pattern, instead in edits:
+        function, count = re.subn(pattern, instead, function)
+        assert count == 1, f"{pattern} is not in the function: the switch takes nothing away"
+    return function
 
 
 @contextmanager
@@ -156,6 +188,8 @@ def without(stack: Stack, switch: Switch) -> Iterator[None]:
             original = connection.execute(query, [switch.replaces]).fetchone()
         patches = [patch.object(owner, name, new) for owner, name, new in switch.patches]
         try:
+            if switch.edits and original:
+                connection.execute(_edited(original["sql"], switch.edits).encode())
             if switch.sql:
                 connection.execute(switch.sql.encode())
             for one in patches:

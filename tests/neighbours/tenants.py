@@ -6,7 +6,7 @@ from typing import Final
 from smsretry.local.twilio.faults import JsonError
 from tests.faults.orders import dice
 from tests.neighbours.street import Neighbour, Street
-from tests.neighbours.texts import WELL_BEHAVED, new_id, open_business, write
+from tests.neighbours.texts import WELL_BEHAVED, Text, new_id, open_business, write
 
 
 class WellBehaved(Neighbour):
@@ -41,17 +41,28 @@ class Flood(Neighbour):
 
 
 class Refused(Neighbour):
-    """Texts people whom this account's sender cannot reach: Twilio's 21606, for ever."""
+    """Two businesses that text people whom this account's sender cannot reach: Twilio's 21606, and new ones all day."""
 
     name = "refused destinations"
-    _count: Final = 12
+    _at_first: Final = 6
+    _every_minute: Final = 2
 
     def move_in(self, street: Street) -> None:
-        ends = ("pending: Twilio 21606",)
-        texts = [street.text(self.name, n, -1, may_end=ends) for n in range(self._count)]
+        for owner in (self.name, f"{self.name} too"):
+            street.move_in(owner, self._texts(street, owner, -1, self._at_first))
+
+    def minute(self, street: Street, n: int) -> None:
+        if n < street.busy:
+            for owner in (self.name, f"{self.name} too"):
+                write(street.connection, self._texts(street, owner, n, self._every_minute))
+
+    def _texts(self, street: Street, owner: str, n: int, count: int) -> list[Text]:
+        texts = [
+            street.text(owner, len(street.texts), n - 60 * 24, may_end=("pending: Twilio 21606",)) for _ in range(count)
+        ]
         for text in texts:
             street.stack.twilio.fail(JsonError(21606, http_status=400), to=text.phone, times=None)
-        street.move_in(self.name, texts)
+        return texts
 
 
 class Settings(Neighbour):

@@ -9,7 +9,7 @@ from smsretry.adapters.twilio import http
 from smsretry.local.stack import Stack
 from tests.neighbours.evidence import evidence
 from tests.neighbours.report import everybody, run
-from tests.neighbours.switches import SWITCHES, without
+from tests.neighbours.switches import SWITCHES
 
 
 def test_well_behaved_businesses_notice_nothing_of_their_neighbours(stack: Stack) -> None:
@@ -24,8 +24,7 @@ def test_well_behaved_businesses_notice_nothing_of_their_neighbours(stack: Stack
 def test_without_a_mending_the_checks_see_its_defect(stack: Stack, mending: str) -> None:
     """A proof that cannot fail proves nothing."""
     switch = SWITCHES[mending]
-    with without(stack, switch):
-        report = run(stack, switch.neighbours(), minutes=switch.minutes, seed="1", stale=switch.stale)
+    report = switch.run(stack, seed="1")
     assert report.verdict[switch.sees], f"\n{report}\n{report.verdict.found}"
 
 

@@ -1,9 +1,8 @@
 """Trouble that is no tenant's: locks, grants, lost answers, dying workers, and the application's own processor."""
 
-from collections import Counter
-from collections.abc import Sequence
+import threading
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -18,24 +17,29 @@ QUARANTINE: Final = timedelta(minutes=26)
 
 
 class Locker(Neighbour):
-    """Leaves a transaction idle that holds a customer's row."""
+    """Leaves a transaction idle that holds a customer's row and another text's send log."""
 
     name = "idle transaction"
 
-    def __init__(self, minutes: int) -> None:
+    def __init__(self, minutes: int, *, real_seconds: float | None = None) -> None:
         self._minutes = minutes
+        self._real_seconds = real_seconds
         self._holding: Connection | None = None
-        self._text: Text | None = None
+        self._texts: list[Text] = []
 
     def move_in(self, street: Street) -> None:
-        self._text = street.text(self.name, 0, street.busy // 3)
-        street.move_in(self.name, [self._text])
+        self._texts = [street.text(self.name, n, street.busy // 3) for n in range(2)]
+        street.move_in(self.name, self._texts)
 
     def minute(self, street: Street, n: int) -> None:
-        if n == street.busy // 3 and self._text:
+        if n == street.busy // 3:
             self._holding = street.stack.connect()
             self._holding.autocommit = False
-            self._holding.execute("select 1 from customers where id = %s for update", [self._text.customer_id])
+            customer, log = self._texts[0].customer_id, self._texts[1].send_log_id
+            self._holding.execute("select 1 from customers where id = %s for update", [customer])
+            self._holding.execute("select 1 from send_logs where id = %s for update", [log])
+            if self._real_seconds:
+                threading.Timer(self._real_seconds, self._holding.close).start()
         if n == street.busy // 3 + self._minutes:
             self.move_out(street)
 
@@ -86,49 +90,24 @@ class LostAnswers(Neighbour):
         street.stack.rpc_faults.clear()
 
 
-class Killer(Neighbour):
-    """Workers that die right after their claim, by bad luck."""
+class Unreadable(Neighbour):
+    """Its calls are answered by something in between, in a way that no client can decode."""
 
-    name = "killed workers"
-
-    def __init__(self, share: float = 0.05, *, every: bool = False) -> None:
-        self._share = share
-        self._every = every
-
-    def kills(self, street: Street, claims: Sequence[Claim], n: int) -> str | None:
-        unlucky = self._every or dice(street.seed, self.name, n) < self._share
-        return "bad luck" if claims and n <= street.busy and unlucky else None
-
-
-class Poison(Neighbour):
-    """A row that kills every worker that claims it: too much for its memory, say."""
-
-    name = "poison"
-    _bad_luck: Final = 2
-    """So many of its victims cannot know; from then on it must be alone."""
+    name = "undecodable answers"
 
     def __init__(self) -> None:
-        self._ids = frozenset[UUID]()
-        self._deaths = Counter[UUID]()
+        self._had = set[UUID]()
 
     def move_in(self, street: Street) -> None:
-        texts = [
-            street.text(self.name, n, 3 + n, may_end=("(pending|processing): .*died", "in doubt: The worker died"))
-            for n in range(2)
-        ]
-        self._ids = frozenset(text.retry_id for text in texts)
+        texts = [street.text(self.name, n, 1 + n * street.busy / 4) for n in range(4)]
         street.move_in(self.name, texts)
 
-    def kills(self, street: Street, claims: Sequence[Claim], n: int) -> str | None:
-        deadly = self._ids & {claim.id for claim in claims}
-        if not deadly:
-            return None
-        self._deaths.update(deadly)
-        street.counts["workers killed by a row"] += 1
-        deaths = min(self._deaths[row] for row in deadly)
-        if deaths <= self._bad_luck:
-            return "bad luck"
-        return "its first time alone" if deaths == self._bad_luck + 1 and len(claims) == 1 else "a row"
+    def between(self, street: Street, claim: Claim, moment: str) -> None:
+        if claim.business_id == new_id(street.seed, "business", self.name) and claim.id not in self._had:
+            self._had.add(claim.id)
+            kind: Literal["broken_gzip", "nested"] = "nested" if len(self._had) % 2 else "broken_gzip"
+            street.stack.rpc_faults.unreadable("begin_sms_attempt", kind, about=str(claim.id))
+            street.counts["answers that nobody can decode"] += 1
 
 
 class OldProcessor(Neighbour):

@@ -247,6 +247,28 @@ def test_several_businesses_texts_to_several_people_prove_that_it_is_the_account
     assert (gate.circuit is not None, gate.shut_because is not None) == (proved, proved)
 
 
+@pytest.mark.parametrize(
+    ("businesses", "refused_ones", "proved"), [(5, 2, False), (5, 5, True), (90, 9, False), (90, 10, True)]
+)
+def test_a_few_tenants_prove_nothing_while_there_are_others(businesses: int, refused_ones: int, proved: bool) -> None:
+    """Two tenants that text where this account cannot send would have stopped everybody's texts."""
+    gate = Gate()
+    gate.expect(businesses)
+    for business in range(refused_ones):
+        for recipient in range(3):
+            gate.observe(text_of(business, recipient), refused(21606))
+    assert (gate.circuit is not None) is proved
+
+
+def test_refusals_prove_nothing_about_an_account_that_sends() -> None:
+    """In the same run it sent another text."""
+    gate = Gate()
+    gate.observe(text_of(9, 9), ACCEPTED)
+    for business in range(20):
+        gate.observe(text_of(business, business), refused(21606))
+    assert gate.circuit is None
+
+
 @pytest.mark.parametrize("uncertain", UNCERTAIN, ids=str)
 def test_a_refusal_that_proves_nothing_says_neither_that_sending_works_nor_that_it_does_not(
     uncertain: Rejected,
@@ -267,16 +289,67 @@ def test_one_certain_refusal_needs_no_other() -> None:
 # The probe
 
 
+def probing(*, unfit: Claim | None = None) -> Gate:
+    """The gate of a run that began with an open circuit."""
+    gate = Gate()
+    gate.probe(unfit=frozenset({unfit.id} if unfit else ()))
+    return gate
+
+
+WAITS = "Sending had stopped: another text goes first, to see whether it works again"
+
+
 def test_a_text_that_was_refused_before_is_never_the_probe() -> None:
     """It may be what opened the circuit; another text goes first, and once it was taken everything goes."""
-    gate, bad, good, next_one = Gate(), text_of(1, 1), text_of(2, 2), text_of(2, 3)
-    gate.probe(unfit=frozenset({bad.id}))
-    waits = "Sending had stopped: another text goes first, to see whether it works again"
-    assert gate.admit(bad) == waits
+    bad, good = text_of(1, 1), text_of(2, 2)
+    gate = probing(unfit=bad)
+    assert gate.admit(bad) == WAITS
     assert gate.admit(good) is None
-    assert [gate.admit(bad), gate.admit(next_one)] == [waits, waits]
+    assert gate.admit(bad) == WAITS
     gate.observe(good, ACCEPTED)
-    assert [gate.admit(bad), gate.admit(next_one)] == [None, None]
+    assert gate.admit(bad) is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "answer"),
+    [
+        (ACCEPTED, None),
+        (WRONG_NUMBER, None),
+        (UNREACHABLE, "Sending does not work"),
+        (refused(20003, 401), "The account"),
+    ],
+    ids=str,
+)
+def test_the_others_wait_for_the_probe_and_then_go_or_go_back(outcome: Outcome, answer: str | None) -> None:
+    """When sending works again, they need not wait for another run."""
+    gate, probe = probing(), text_of(1, 1)
+    assert gate.admit(probe) is None
+    with ThreadPoolExecutor() as pool:
+        others = [pool.submit(gate.admit, text_of(2, recipient)) for recipient in range(3)]
+        assert not any(other.done() for other in others)
+        gate.observe(probe, outcome)
+        answers = [other.result(timeout=5) for other in others]
+    assert [(told or "")[: len(answer or "")] or None for told in answers] == [answer] * 3
+
+
+@pytest.mark.parametrize("uncertain", UNCERTAIN, ids=str)
+def test_a_probe_that_may_have_had_a_bad_destination_makes_room_for_the_next(uncertain: Rejected) -> None:
+    """Or a tenant with a fresh one every minute would be the probe for ever, and keep everybody's texts back."""
+    gate = probing()
+    for recipient in range(5):
+        assert gate.admit(text_of(1, recipient)) is None
+        gate.observe(text_of(1, recipient), uncertain)
+    assert gate.admit(text_of(2, 1)) is None
+    gate.observe(text_of(2, 1), ACCEPTED)
+    assert gate.healthy
+
+
+def test_nobody_waits_for_ever_for_a_probe_that_is_not_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread may have died."""
+    monkeypatch.setattr("smsretry.gate.PROBE_SECONDS", 0.01)
+    gate = probing()
+    assert gate.admit(text_of(1, 1)) is None
+    assert gate.admit(text_of(2, 2)) == WAITS
 
 
 def test_a_probe_that_did_not_begin_leaves_its_place_to_the_next_fit_text() -> None:
@@ -295,18 +368,38 @@ def test_a_probe_that_did_not_begin_leaves_its_place_to_the_next_fit_text() -> N
 def test_a_database_that_cannot_be_asked_shuts_the_gate_and_opens_no_circuit() -> None:
     """Nothing is wrong with the provider; the first reason is kept."""
     gate = Gate()
-    gate.distrust("Run `smsretry migrate`")
-    gate.distrust("Something else")
+    gate.distrust(claim_with(), "Run `smsretry migrate`")
+    gate.distrust(claim_with(), "Something else")
     assert (gate.broken, gate.shut_because, gate.circuit) == ("Run `smsretry migrate`", "Run `smsretry migrate`", None)
     assert gate.admit(claim_with()) == "Run `smsretry migrate`"
     assert not gate.healthy
+
+
+@pytest.mark.parametrize(("businesses", "failing", "shut"), [(1, 1, True), (5, 4, False), (5, 5, True), (90, 10, True)])
+def test_what_cannot_be_asked_about_some_businesses_stops_no_others(businesses: int, failing: int, shut: bool) -> None:
+    """It may be the trouble of their rows."""
+    gate = Gate()
+    gate.expect(businesses)
+    for business in range(failing):
+        gate.distrust(text_of(business, 1), "It failed")
+    assert (gate.shut_because is not None, gate.broken) == (shut, "It failed")
+
+
+def test_a_database_that_answers_in_between_is_not_broken() -> None:
+    """Only what failed since then counts."""
+    gate = Gate()
+    gate.expect(3)
+    for business in range(3):
+        gate.distrust(text_of(business, 1), "It failed")
+        gate.trust()
+    assert gate.shut_because is None
 
 
 def test_a_gate_that_was_shut_before_still_remembers_that_the_database_is_broken() -> None:
     """The run's summary is to say so."""
     gate = Gate()
     gate.stop("Enough")
-    gate.distrust("Run `smsretry migrate`")
+    gate.distrust(claim_with(), "Run `smsretry migrate`")
     assert (gate.shut_because, gate.broken) == ("Enough", "Run `smsretry migrate`")
 
 

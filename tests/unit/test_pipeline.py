@@ -114,14 +114,14 @@ def test_an_error_of_the_queue_passes_through_as_it_is(call: str, at: datetime, 
     assert queue.calls == made
 
 
-def test_a_begin_that_cannot_be_asked_gives_the_claim_back_and_shuts_the_gate() -> None:
-    """The text is due again at once, and no other begins. If it had begun and the answer was lost, nothing changes."""
+def test_a_begin_that_cannot_be_asked_puts_its_text_behind_the_others_and_shuts_the_gate() -> None:
+    """It is due again at the next run, and no other begins. If it had begun and the answer was lost, that stays."""
     trouble = QueueUnreachable("Supabase did not answer")
     queue, sender, gate = FakeQueue(trouble={"begin": trouble}), FakeSender(), Gate()
     result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, gate=gate)
-    assert (result.fate, result.detail) == ("GivenBack", "Supabase did not answer")
+    assert (result.fate, result.detail) == ("Deferred", "Supabase did not answer")
     assert queue.calls == ["begin", "put_off"]
-    assert queue.decisions[-1] == GiveBack("Supabase did not answer")
+    assert queue.decisions[-1] == Defer(NOON + timedelta(seconds=30), None, "Supabase did not answer")
     assert (gate.broken, gate.shut_because, gate.circuit) == (result.detail, result.detail, None)
     assert sender.texts == []
 

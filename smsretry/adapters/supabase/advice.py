@@ -21,6 +21,11 @@ _DOUBLED: Final = "PGRST203"
 _WRONG_PATH: Final = "PGRST125"
 _NOT_EXPOSED: Final = "PGRST106"
 _NO_GRANT: Final = "42501"
+_RAISED: Final = "P0001"
+_VIOLATED: Final = "23"
+"""raise_exception, and the class of integrity_constraint_violation: ours raise SR codes."""
+_NO_DATA: Final = "P0002"
+"""no_data_found: raised by `smsretry.number_key`"""
 
 
 def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
@@ -54,6 +59,16 @@ def _what_to_do(function: str, code: str, url: str) -> str:
     if code == _NO_GRANT:
         return (
             f"The database refused {function} with {code}: service_role lacks a grant. Run `smsretry migrate --again`."
+        )
+    if code == _NO_DATA:
+        return (
+            f"The table smsretry.secret is empty ({code}, {function}): without its key nobody who opted out can be "
+            "recognized, so nothing is sent. Run `smsretry migrate --again`."
+        )
+    if code == _RAISED or code.startswith(_VIOLATED):
+        return (
+            f"The database refused what {function} writes ({code}): a trigger or a constraint forbids it. "
+            "The database's log names it."
         )
     if code == _WRONG_PATH:
         return (

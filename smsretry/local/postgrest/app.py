@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from smsretry.local.postgrest.errors import Refusal, from_database, unreachable
-from smsretry.local.postgrest.faults import RpcFaults, bad_gateway_response
+from smsretry.local.postgrest.faults import RpcFaults, instead_of_answer
 from smsretry.local.postgrest.functions import find_function
 from smsretry.local.postgrest.keys import claims_of
 from smsretry.local.postgrest.request import arguments_of, invalid_path
@@ -54,12 +54,13 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000) -> Starlette:
 
     async def rpc(request: Request) -> Response:
         function = request.path_params["function"]
-        fault = faults.take(function)
-        if fault is not None and fault.kind == "bad_gateway":
-            return bad_gateway_response()
+        sent = await request.body()
+        fault = faults.take(function, sent)
+        if instead := instead_of_answer(fault):
+            return instead
         try:
             claims = claims_of(request, jwt_secret=jwt_secret)
-            body, given = arguments_of(request, await request.body())
+            body, given = arguments_of(request, sent)
             call = _Call(function, request.url.path, claims, body, given, max_rows)
             response = await run_in_threadpool(call.answer, request.app.state.database)
         except Refusal as refused:

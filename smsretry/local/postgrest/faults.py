@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 from typing import Literal
 
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 # What Cloudflare, in front of Supabase, answers when it does not reach the project: HTML, and no JSON.
 BAD_GATEWAY_PAGE = (
@@ -17,9 +17,11 @@ class RpcFault:
     """What happens to one call of `function`."""
 
     function: str
-    kind: Literal["drop", "bad_gateway", "delay"]
+    kind: Literal["drop", "bad_gateway", "delay", "broken_gzip", "nested"]
     head: bytes | None = None
     seconds: float = 0.0
+    about: bytes = b""
+    """Only a call whose body holds this."""
 
 
 class RpcFaults:
@@ -41,15 +43,19 @@ class RpcFaults:
         """The call takes effect, and its answer comes this much later."""
         self._plan(RpcFault(function, "delay", seconds=seconds), times)
 
+    def unreadable(self, function: str, kind: Literal["broken_gzip", "nested"], *, about: str = "") -> None:
+        """The call does not reach the database; the answer is a 200 that no client can decode."""
+        self._plan(RpcFault(function, kind, about=about.encode()), 1)
+
     def clear(self) -> None:
         """Forget what is still due."""
         with self._lock:
             self._due.clear()
 
-    def take(self, function: str) -> RpcFault | None:
+    def take(self, function: str, body: bytes) -> RpcFault | None:
         """The fault this call of `function` gets, used up by asking."""
         with self._lock:
-            fault = next((fault for fault in self._due if fault.function == function), None)
+            fault = next((fault for fault in self._due if fault.function == function and fault.about in body), None)
             if fault is not None:
                 self._due.remove(fault)
             return fault
@@ -59,6 +65,14 @@ class RpcFaults:
             self._due.extend([fault] * times)
 
 
-def bad_gateway_response() -> HTMLResponse:
-    """The 502 page."""
-    return HTMLResponse(BAD_GATEWAY_PAGE, status_code=502)
+def instead_of_answer(fault: RpcFault | None) -> Response | None:
+    """What is answered by somebody between the client and the database; None if the call goes through."""
+    match fault and fault.kind:
+        case "bad_gateway":
+            return HTMLResponse(BAD_GATEWAY_PAGE, status_code=502)
+        case "broken_gzip":
+            return Response(b"no gzip", headers={"content-encoding": "gzip"})
+        case "nested":
+            return Response(b"[" * 100_000, media_type="application/json")
+        case _:
+            return None

@@ -402,23 +402,48 @@ grant select, insert, update, delete on smsretry.suppressions to service_role;
 
 -- ======== schemas/19_decided_by.sql ========
 -- What a decision to send was made from, as a fingerprint: number, zones and the business's hours. If it has changed when
--- the send begins, the decision was about somebody else or somewhere else.
-create or replace function smsretry.decided_by(customer public.customers, business public.businesses)
-returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select md5(concat_ws('|', coalesce(customer.phone, ''), coalesce(customer.timezone, ''),
-                         coalesce(business.timezone, ''), coalesce(business.sms_hours, '')))
+-- the send begins, the decision was about somebody else or somewhere else. Of each no more than the claim tells: a zone of megabytes would
+-- cost the other rows of the claim theirs.
+create or replace function smsretry.decided_by(phone text, timezone text, business_timezone text, business_hours text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return md5(concat_ws('|', left(coalesce(decided_by.phone, ''), 40), left(coalesce(decided_by.timezone, ''), 100),
+                         left(coalesce(decided_by.business_timezone, ''), 100),
+                         left(coalesce(decided_by.business_hours, ''), 1000)));
+end
 $$;
 
 revoke all on function smsretry.decided_by from public, anon, authenticated;
 grant execute on function smsretry.decided_by to service_role;
 
+-- ======== schemas/19_found_sid.sql ========
+-- The SID that a send log has of its text, or null. Empty is none: an application may write the key before it knows the SID.
+-- What is stored on more than 10 kB is not opened: a claim would spend its time on a tenant's megabytes. Not in
+-- language sql, here and in what is called with a tenant's values: since PostgreSQL 18 such a function is planned with its
+-- arguments as constants, and they are opened for it.
+create or replace function smsretry.found_sid(provider_message_id jsonb)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if pg_column_size(found_sid.provider_message_id) >= 10000 then
+        return null;
+    end if;
+    return left(nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''), 40);
+end
+$$;
+
+revoke all on function smsretry.found_sid from public, anon, authenticated;
+grant execute on function smsretry.found_sid to service_role;
+
 -- ======== schemas/19_is_sent.sql ========
 -- Whether a send log says that its text was sent: it has Twilio's SID, or a status that a webhook writes only after Twilio
--- accepted the text. The one definition, for begin, for a look and for the webhook.
-create or replace function smsretry.is_sent(log public.send_logs)
-returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(log.provider_message_id ? 'twilio_sid', false)
-        or coalesce(log.status::text in ('sent', 'delivered', 'undelivered'), false)
+-- accepted the text. The one definition, for begin, for a look and for the webhook. By its columns and not by its row: the
+-- row would be read with whatever else a tenant keeps in it.
+create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
+returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return smsretry.found_sid(is_sent.provider_message_id) is not null
+        or coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false);
+end
 $$;
 
 revoke all on function smsretry.is_sent from public, anon, authenticated;
@@ -438,10 +463,15 @@ grant execute on function smsretry.lock_number to service_role;
 
 -- ======== schemas/19_number_key.sql ========
 -- A number at a business, as a keyed hash (RFC 2104's nesting): it counts and suppresses without telling the number.
+-- Without the key nobody who opted out would be recognized, so that is an error (P0002, no data found).
 create or replace function smsretry.number_key(business_id uuid, phone text)
-returns bytea language sql stable set search_path = pg_catalog, pg_temp as $$
-    select sha256(s.key || sha256(s.key || convert_to(number_key.business_id::text || ' ' || number_key.phone, 'UTF8')))
-    from smsretry.secret s
+returns bytea language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_key bytea;
+begin
+    select s.key into strict v_key from smsretry.secret s;
+    return sha256(v_key || sha256(v_key || convert_to(number_key.business_id::text || ' ' || number_key.phone, 'UTF8')));
+end
 $$;
 
 revoke all on function smsretry.number_key from public, anon, authenticated;
@@ -460,16 +490,17 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
        -- No more of a value than it can be: a body of megabytes would cost the other rows of the claim theirs.
        l.id is not null as send_log_found, left(l.subject, 1601) as body, left(l.channel::text, 40) as channel,
-       coalesce(smsretry.is_sent(l), false) as log_says_sent,
-       left(l.provider_message_id ->> 'twilio_sid', 40) as known_sid,
+       smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
+       smsretry.found_sid(l.provider_message_id) as known_sid,
        c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
        left(c.sms_consent_status::text, 40) as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
-       smsretry.decided_by(c, b) as decided_by
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
-left join public.send_logs l on l.id = q.send_log_id
-left join public.customers c on c.id = q.customer_id
+-- Another business's are none of this text's: consent is given to one business.
+left join public.send_logs l on l.id = q.send_log_id and l.business_id = q.business_id
+left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
 left join public.businesses b on b.id = q.business_id;
 
 grant select on smsretry.claimed_retry to service_role;
@@ -557,7 +588,8 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
 
     update public.send_logs l
     set status = 'failed', error_message = left(close_row.error, 2000), updated_at = close_row.at
-    where l.id = close_row.retry.send_log_id and not smsretry.is_sent(l);
+    where l.id = close_row.retry.send_log_id and l.business_id = close_row.retry.business_id
+      and not smsretry.is_sent(l.provider_message_id, l.status::text);
 $$;
 
 revoke all on function smsretry.close_row from public, anon, authenticated;
@@ -691,7 +723,7 @@ returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
         from person p
         join public.send_logs l on l.customer_id = p.id
         where coalesce(l.updated_at, l.created_at) > cap_reached_at.since
-          and l.channel = 'sms' and smsretry.is_sent(l)
+          and l.channel = 'sms' and smsretry.is_sent(l.provider_message_id, l.status::text)
           and not exists (select 1 from public.sms_retry_queue q
                           join public.sms_send_attempts a on a.retry_id = q.id
                           where q.send_log_id = l.id and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt'))
@@ -781,7 +813,7 @@ create or replace function smsretry.supersede(send_log_id uuid, attempt_count in
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     update public.sms_retry_queue q
     set status = 'failed', last_error = coalesce(q.last_error, 'Its next try is another row'),
-        claimed_at = null, claimed_by_application = false, updated_at = smsretry.clock()
+        claimed_at = null, claimed_by_application = false, held_since = null, updated_at = smsretry.clock()
     where q.send_log_id = supersede.send_log_id and q.status = 'processing' and q.claimed_by_application
       and q.attempt_count < supersede.attempt_count
 $$;
@@ -841,7 +873,7 @@ begin
     if v_class not in ('marketing', 'transactional') then
         raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
     end if;
-    if smsretry.is_sent(v_log) then
+    if smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
         return query select null::uuid, 'already_sent', null::timestamptz;
         return;
     end if;
@@ -946,10 +978,16 @@ create or replace function smsretry.keep_suppression()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_key constant bytea := smsretry.number_key(new.business_id, new.phone);
+    v_since timestamptz := coalesce(new.sms_consent_at, smsretry.clock());
 begin
+    -- Only the status was changed: the time is still that of the consent which ends here.
+    if tg_op = 'UPDATE' and old.sms_consent_status is distinct from new.sms_consent_status
+        and old.sms_consent_at is not distinct from new.sms_consent_at then
+        v_since := smsretry.clock();
+    end if;
     if new.sms_consent_status::text = 'opted_out' then
         insert into smsretry.suppressions (number_key, business_id, since, source)
-        values (v_key, new.business_id, coalesce(new.sms_consent_at, smsretry.clock()), left(new.sms_consent_source, 200))
+        values (v_key, new.business_id, v_since, left(new.sms_consent_source, 200))
         on conflict (number_key) do update set since = excluded.since, source = excluded.source
         where suppressions.since < excluded.since;
     elsif new.sms_consent_status::text = 'opted_in' then
@@ -1218,7 +1256,7 @@ create or replace function public.begin_sms_attempt(
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- Somebody else's long transaction may hold the customer locked. Then this text waits, and not the worker.
+-- Somebody else's long transaction may hold the customer or the send log locked. Then this text waits, and not the worker.
 set lock_timeout = '2s' as $$
 #variable_conflict use_column
 declare
@@ -1257,7 +1295,8 @@ begin
     end if;
 
     -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
-    select * into v_customer from public.customers c where c.id = v_row.customer_id for share;
+    select * into v_customer from public.customers c
+    where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
     if begin_sms_attempt.phone is null then
         perform smsretry.lock_number(v_row.business_id, v_customer.phone);
     end if;
@@ -1267,14 +1306,16 @@ begin
         v_reached_at := smsretry.cap_reached_at(
             v_row.business_id, v_customer.phone, begin_sms_attempt.cap, begin_sms_attempt.cap_since);
     end if;
+    -- `for share` here, too: what finish could not write must not be sent.
+    select * into v_log from public.send_logs l
+    where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
     v_now := smsretry.clock(); -- after these locks, too
-    select * into v_log from public.send_logs l where l.id = v_row.send_log_id;
     if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
         return query select 'changed', null::text, v_now, null::timestamptz; -- deleted: the next decision says so
         return;
     end if;
     v_refusal := case
-        when smsretry.is_sent(v_log) then 'Already sent'
+        when smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then 'Already sent'
         when v_customer.sms_consent_status = 'opted_out' then 'Customer opted out'
         when v_customer.sms_consent_status is distinct from 'opted_in'
             then 'Customer opted out (consent is ' || coalesce(v_customer.sms_consent_status::text, 'missing') || ')'
@@ -1292,7 +1333,8 @@ begin
         return;
     end if;
     if v_customer.phone is distinct from coalesce(begin_sms_attempt.phone, v_customer.phone)
-        or smsretry.decided_by(v_customer, v_business) <> begin_sms_attempt.decided_by then
+        or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours)
+            <> begin_sms_attempt.decided_by then
         return query select 'changed', null::text, v_now, null::timestamptz;
         return;
     end if;
@@ -1347,7 +1389,8 @@ create or replace function public.finish_sms_attempt(
     account_refused boolean default false
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 #variable_conflict use_column
 declare
     v_doubt constant boolean := finish_sms_attempt.outcome = 'in_doubt';
@@ -1357,6 +1400,9 @@ declare
     v_number integer;
     v_applied boolean;
 begin
+    if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
+        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
+    end if;
     if ((finish_sms_attempt.outcome, finish_sms_attempt.next_status) in (
         ('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
         ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true then
@@ -1441,7 +1487,8 @@ create or replace function public.defer_sms_retry(
     retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
     life interval default null
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
@@ -1474,11 +1521,15 @@ grant execute on function public.defer_sms_retry to service_role;
 create or replace function public.end_sms_retry(
     retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
 begin
+    if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
+        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
+    end if;
     if (end_sms_retry.final_status in ('failed', 'cancelled')) is not true or end_sms_retry.error is null then
         raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
     end if;
@@ -1505,7 +1556,8 @@ grant execute on function public.end_sms_retry to service_role;
 create or replace function public.hold_sms_retry(
     retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
@@ -1561,7 +1613,9 @@ begin
     for v_stale in
         select * from public.sms_retry_queue q
         where q.status = 'processing'
-          and greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
+          and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
+               -- Claimed while the clock was ahead: its lease would last until then.
+               or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
         order by q.id
         limit 500
         for update skip locked
@@ -1768,7 +1822,8 @@ create or replace function public.reconcile_sms_retry(
     error text default null,
     ambiguous text[] default null
 )
-returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
@@ -1881,7 +1936,7 @@ begin
     update public.send_logs l
     set status = 'sent', error_message = null, updated_at = v_now,
         provider_message_id = jsonb_build_object('twilio_sid', settle_sms_attempt.twilio_sid)
-    where l.id = v_row.send_log_id and (l.provider_message_id ? 'twilio_sid') is not true;
+    where l.id = v_row.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
     return 'recorded';
 end
 $$;
@@ -2228,7 +2283,7 @@ begin
             when v_row.status <> all (requeue_failed_sms.states) then 'It has changed meanwhile'
             when v_log.id is null then 'Its send log is gone'
             when v_customer.id is null then 'Its customer is gone'
-            when smsretry.is_sent(v_log) then 'Its send log says that it was sent'
+            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then 'Its send log says that it was sent'
             when exists (select 1 from public.sms_retry_queue q
                          where q.send_log_id = v_row.send_log_id and q.id <> v_row.id
                            and (q.created_at, q.id) > (v_row.created_at, v_row.id))
@@ -2291,7 +2346,7 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
        left(c.sms_consent_source, 200) as consent_source, s.since as suppressed_since,
        left(c.phone_status::text, 40) as phone_status, left(l.status::text, 40) as send_log_status,
-       left(l.provider_message_id ->> 'twilio_sid', 40) as sid,
+       left(smsretry.found_sid(l.provider_message_id), 40) as sid,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
@@ -2305,7 +2360,7 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        case
            when q.status = 'completed' or l.id is null or c.id is null then '{}'
            when q.status in ('failed', 'cancelled') then
-               case when smsretry.is_sent(l) then '{}'
+               case when smsretry.is_sent(l.provider_message_id, l.status::text) then '{}'
                     when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
                     else array['requeue_failed_sms'] end
            when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']
@@ -2701,7 +2756,7 @@ exception when others then
     select l.id, c.id into v_log, v_customer
     from public.send_logs l
     join public.customers c on c.id = l.customer_id and c.business_id = l.business_id
-    where l.channel = 'sms' and not smsretry.is_sent(l)
+    where l.channel = 'sms' and not smsretry.is_sent(l.provider_message_id, l.status::text)
       and not exists (select 1 from public.sms_retry_queue q
                       where q.send_log_id = l.id and q.status in ('pending', 'processing'))
     limit 1 for update of l, c skip locked;

@@ -1,8 +1,13 @@
 -- A number at a business, as a keyed hash (RFC 2104's nesting): it counts and suppresses without telling the number.
+-- Without the key nobody who opted out would be recognized, so that is an error (P0002, no data found).
 create or replace function smsretry.number_key(business_id uuid, phone text)
-returns bytea language sql stable set search_path = pg_catalog, pg_temp as $$
-    select sha256(s.key || sha256(s.key || convert_to(number_key.business_id::text || ' ' || number_key.phone, 'UTF8')))
-    from smsretry.secret s
+returns bytea language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_key bytea;
+begin
+    select s.key into strict v_key from smsretry.secret s;
+    return sha256(v_key || sha256(v_key || convert_to(number_key.business_id::text || ' ' || number_key.phone, 'UTF8')));
+end
 $$;
 
 revoke all on function smsretry.number_key from public, anon, authenticated;

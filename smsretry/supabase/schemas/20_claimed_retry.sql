@@ -10,16 +10,17 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
        -- No more of a value than it can be: a body of megabytes would cost the other rows of the claim theirs.
        l.id is not null as send_log_found, left(l.subject, 1601) as body, left(l.channel::text, 40) as channel,
-       coalesce(smsretry.is_sent(l), false) as log_says_sent,
-       left(l.provider_message_id ->> 'twilio_sid', 40) as known_sid,
+       smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
+       smsretry.found_sid(l.provider_message_id) as known_sid,
        c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
        left(c.sms_consent_status::text, 40) as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
-       smsretry.decided_by(c, b) as decided_by
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
-left join public.send_logs l on l.id = q.send_log_id
-left join public.customers c on c.id = q.customer_id
+-- Another business's are none of this text's: consent is given to one business.
+left join public.send_logs l on l.id = q.send_log_id and l.business_id = q.business_id
+left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
 left join public.businesses b on b.id = q.business_id;
 
 grant select on smsretry.claimed_retry to service_role;

@@ -14,7 +14,8 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
 
     update public.send_logs l
     set status = 'failed', error_message = left(close_row.error, 2000), updated_at = close_row.at
-    where l.id = close_row.retry.send_log_id and not smsretry.is_sent(l);
+    where l.id = close_row.retry.send_log_id and l.business_id = close_row.retry.business_id
+      and not smsretry.is_sent(l.provider_message_id, l.status::text);
 $$;
 
 revoke all on function smsretry.close_row from public, anon, authenticated;

@@ -19,7 +19,7 @@ returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
         from person p
         join public.send_logs l on l.customer_id = p.id
         where coalesce(l.updated_at, l.created_at) > cap_reached_at.since
-          and l.channel = 'sms' and smsretry.is_sent(l)
+          and l.channel = 'sms' and smsretry.is_sent(l.provider_message_id, l.status::text)
           and not exists (select 1 from public.sms_retry_queue q
                           join public.sms_send_attempts a on a.retry_id = q.id
                           where q.send_log_id = l.id and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt'))

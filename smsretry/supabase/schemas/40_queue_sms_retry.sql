@@ -49,7 +49,7 @@ begin
     if v_class not in ('marketing', 'transactional') then
         raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
     end if;
-    if smsretry.is_sent(v_log) then
+    if smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
         return query select null::uuid, 'already_sent', null::timestamptz;
         return;
     end if;

@@ -28,7 +28,7 @@ create or replace function public.begin_sms_attempt(
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- Somebody else's long transaction may hold the customer locked. Then this text waits, and not the worker.
+-- Somebody else's long transaction may hold the customer or the send log locked. Then this text waits, and not the worker.
 set lock_timeout = '2s' as $$
 #variable_conflict use_column
 declare
@@ -67,7 +67,8 @@ begin
     end if;
 
     -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
-    select * into v_customer from public.customers c where c.id = v_row.customer_id for share;
+    select * into v_customer from public.customers c
+    where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
     if begin_sms_attempt.phone is null then
         perform smsretry.lock_number(v_row.business_id, v_customer.phone);
     end if;
@@ -77,14 +78,16 @@ begin
         v_reached_at := smsretry.cap_reached_at(
             v_row.business_id, v_customer.phone, begin_sms_attempt.cap, begin_sms_attempt.cap_since);
     end if;
+    -- `for share` here, too: what finish could not write must not be sent.
+    select * into v_log from public.send_logs l
+    where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
     v_now := smsretry.clock(); -- after these locks, too
-    select * into v_log from public.send_logs l where l.id = v_row.send_log_id;
     if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
         return query select 'changed', null::text, v_now, null::timestamptz; -- deleted: the next decision says so
         return;
     end if;
     v_refusal := case
-        when smsretry.is_sent(v_log) then 'Already sent'
+        when smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then 'Already sent'
         when v_customer.sms_consent_status = 'opted_out' then 'Customer opted out'
         when v_customer.sms_consent_status is distinct from 'opted_in'
             then 'Customer opted out (consent is ' || coalesce(v_customer.sms_consent_status::text, 'missing') || ')'
@@ -102,7 +105,8 @@ begin
         return;
     end if;
     if v_customer.phone is distinct from coalesce(begin_sms_attempt.phone, v_customer.phone)
-        or smsretry.decided_by(v_customer, v_business) <> begin_sms_attempt.decided_by then
+        or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours)
+            <> begin_sms_attempt.decided_by then
         return query select 'changed', null::text, v_now, null::timestamptz;
         return;
     end if;

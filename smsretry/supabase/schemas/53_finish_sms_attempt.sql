@@ -22,7 +22,8 @@ create or replace function public.finish_sms_attempt(
     account_refused boolean default false
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 #variable_conflict use_column
 declare
     v_doubt constant boolean := finish_sms_attempt.outcome = 'in_doubt';
@@ -32,6 +33,9 @@ declare
     v_number integer;
     v_applied boolean;
 begin
+    if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
+        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
+    end if;
     if ((finish_sms_attempt.outcome, finish_sms_attempt.next_status) in (
         ('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
         ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true then

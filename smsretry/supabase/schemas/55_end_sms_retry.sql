@@ -3,11 +3,15 @@
 create or replace function public.end_sms_retry(
     retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
 begin
+    if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
+        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
+    end if;
     if (end_sms_retry.final_status in ('failed', 'cancelled')) is not true or end_sms_retry.error is null then
         raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
     end if;

@@ -4,7 +4,8 @@
 create or replace function public.hold_sms_retry(
     retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;

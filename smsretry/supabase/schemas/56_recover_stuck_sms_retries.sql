@@ -25,7 +25,9 @@ begin
     for v_stale in
         select * from public.sms_retry_queue q
         where q.status = 'processing'
-          and greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
+          and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
+               -- Claimed while the clock was ahead: its lease would last until then.
+               or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
         order by q.id
         limit 500
         for update skip locked

@@ -20,7 +20,8 @@ create or replace function public.reconcile_sms_retry(
     error text default null,
     ambiguous text[] default null
 )
-returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;

@@ -41,7 +41,7 @@ begin
     update public.send_logs l
     set status = 'sent', error_message = null, updated_at = v_now,
         provider_message_id = jsonb_build_object('twilio_sid', settle_sms_attempt.twilio_sid)
-    where l.id = v_row.send_log_id and (l.provider_message_id ? 'twilio_sid') is not true;
+    where l.id = v_row.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
     return 'recorded';
 end
 $$;

@@ -54,7 +54,7 @@ begin
             when v_row.status <> all (requeue_failed_sms.states) then 'It has changed meanwhile'
             when v_log.id is null then 'Its send log is gone'
             when v_customer.id is null then 'Its customer is gone'
-            when smsretry.is_sent(v_log) then 'Its send log says that it was sent'
+            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then 'Its send log says that it was sent'
             when exists (select 1 from public.sms_retry_queue q
                          where q.send_log_id = v_row.send_log_id and q.id <> v_row.id
                            and (q.created_at, q.id) > (v_row.created_at, v_row.id))

@@ -13,7 +13,7 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
        left(c.sms_consent_source, 200) as consent_source, s.since as suppressed_since,
        left(c.phone_status::text, 40) as phone_status, left(l.status::text, 40) as send_log_status,
-       left(l.provider_message_id ->> 'twilio_sid', 40) as sid,
+       left(smsretry.found_sid(l.provider_message_id), 40) as sid,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
@@ -27,7 +27,7 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        case
            when q.status = 'completed' or l.id is null or c.id is null then '{}'
            when q.status in ('failed', 'cancelled') then
-               case when smsretry.is_sent(l) then '{}'
+               case when smsretry.is_sent(l.provider_message_id, l.status::text) then '{}'
                     when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
                     else array['requeue_failed_sms'] end
            when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']

@@ -24,7 +24,7 @@ exception when others then
     select l.id, c.id into v_log, v_customer
     from public.send_logs l
     join public.customers c on c.id = l.customer_id and c.business_id = l.business_id
-    where l.channel = 'sms' and not smsretry.is_sent(l)
+    where l.channel = 'sms' and not smsretry.is_sent(l.provider_message_id, l.status::text)
       and not exists (select 1 from public.sms_retry_queue q
                       where q.send_log_id = l.id and q.status in ('pending', 'processing'))
     limit 1 for update of l, c skip locked;

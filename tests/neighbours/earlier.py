@@ -1,0 +1,65 @@
+"""What the package did before a mending, or would do without it."""
+
+import httpx
+from postgrest.exceptions import APIError
+
+from smsretry.adapters.supabase.advice import explain
+from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.adapters.supabase.claims import SupabaseClaims
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.errors import QueueUnreachable
+from smsretry.gate import Gate
+from smsretry.retry.decision import Defer, End, GiveBack, Hold, PutOff
+from smsretry.retry.models import Claim
+from smsretry.retry.outcome import Refusal
+
+
+def all_or_nothing(self: SupabaseClaims, function: str, values: dict[str, object]) -> list[Claim]:
+    """An answer was read as a whole."""
+    return self.rows(Claim, function, values)
+
+
+_claim_doubtful, _put_off = SupabaseQueue.claim_doubtful, SupabaseQueue.put_off
+
+
+def as_the_rows_say_now(self: SupabaseQueue, limit: int) -> list[Claim]:
+    """Evidence was compared with the rows."""
+    found = _claim_doubtful(self, limit)
+    return [claim.model_copy(update={"sent_to": claim.phone, "sent_body": claim.body}) for claim in found]
+
+
+def keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
+    """What could not begin was kept."""
+    kept = isinstance(decision, GiveBack) or (isinstance(decision, Defer) and decision.reason is None)
+    return kept or _put_off(self, claim, decision)
+
+
+def fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
+    """What a person can mend failed."""
+    return _put_off(self, claim, End("failed", decision.why) if isinstance(decision, Hold) else decision)
+
+
+def read_at_once(self: SupabaseCalls, function: str, values: dict[str, object]) -> object:
+    """Two kinds of exception were known."""
+    try:
+        return self._client.rpc(function, dict(values)).execute().data
+    except httpx.TransportError:
+        raise QueueUnreachable(f"Supabase did not answer {function}") from None
+    except APIError as error:
+        raise explain(function, error, url=self._url) from None
+
+
+def two_businesses(self: Gate, claim: Claim, refusal: Refusal) -> bool:
+    """Two businesses' refusals were the account's, and the probe's place was not given to another."""
+    self._refused.setdefault(claim.business_id, set()).add(claim.phone or "")
+    return refusal.certain or (len(self._refused) >= 2 and sum(map(len, self._refused.values())) >= 3)
+
+
+def nothing(*_: object) -> None:
+    """No such step."""
+    return
+
+
+def always(*_: object) -> bool:
+    """No such question."""
+    return True
