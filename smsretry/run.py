@@ -41,15 +41,16 @@ class Run:
         self.interrupted: list[InterruptedRun] = []
         """Earlier runs that fell silent, and were not told of before."""
         self._started = monotonic()
-        self._recovered: list[Recovered] = []
-        self._circuit_was_open = False
+        self.recovered: list[Recovered] = []
+        self.circuit_was_open = False
+        """Whether sending had stopped before this run, so that one text went first."""
         self.gate = Gate()
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""
         self.interrupted = self._services.queue.start_run(self.id, stale_minutes)
-        self._recovered = self._services.queue.recover(stale_minutes)
-        return self._recovered
+        self.recovered = self._services.queue.recover(stale_minutes)
+        return self.recovered
 
     def claim(self, limit: int) -> list[Claim]:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
@@ -57,8 +58,8 @@ class Run:
         doubtful = queue.claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
         claims = [*queue.claim_due(limit), *doubtful]
         self.gate.expect(len({claim.business_id for claim in claims if claim.in_doubt_since is None}))
-        self._circuit_was_open = any(claim.circuit_open for claim in claims)
-        if self._circuit_was_open:
+        self.circuit_was_open = any(claim.circuit_open for claim in claims)
+        if self.circuit_was_open:
             refused = frozenset(claim.id for claim in claims if claim.account_refusal_count)
             fit = any(claim.in_doubt_since is None and claim.id not in refused for claim in claims)
             self.gate.probe(unfit=refused if fit else frozenset())
@@ -84,15 +85,20 @@ class Run:
             claim, queue=queue, sender=sender, gate=self.gate, profile=profile, run_id=self.id
         )
 
+    @property
+    def circuit_closed(self) -> bool:
+        """Whether this run found that sending works again."""
+        return self.circuit_was_open and self.gate.healthy and not self.gate.circuit
+
     def report(self, items: Sequence[ItemResult | ItemFailed]) -> RunSummary:
         """Remember for the next run whether sending works, and add up this one."""
         if self.gate.circuit:
             self._services.queue.set_circuit(self.gate.circuit)
-        elif self.gate.healthy and self._circuit_was_open:
+        elif self.circuit_closed:
             self._services.queue.set_circuit(None)
         results = [item for item in items if isinstance(item, ItemResult)]
         summary = RunSummary.of(
-            recovered=self._recovered,
+            recovered=self.recovered,
             results=results,
             errors=len(items) - len(results),
             duration_seconds=monotonic() - self._started,

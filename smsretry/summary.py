@@ -24,6 +24,9 @@ class RunSummary(Value):
     """The numbers of one run, and whether somebody must look at it."""
 
     recovered: int
+    """Rows taken back from silent workers. They are claimed like others once they are due."""
+    recovered_in_doubt: int
+    """How many of the recovered may have gone out: they are looked for first."""
     claimed: int
     sent: int
     deferred: int
@@ -56,17 +59,18 @@ class RunSummary(Value):
         circuit_open: bool,
         database_broken: bool,
     ) -> Self:
-        """Count what a run came to. A row recovered into doubt, or given up by recovery, counts there as well."""
+        """Count what a run came to. What follows `claimed` adds up to it."""
         fates = Counter(result.fate for result in results)
         return cls(
             recovered=len(recovered),
+            recovered_in_doubt=sum(row.in_doubt_since is not None for row in recovered),
             claimed=len(results) + errors,
             sent=fates["Sent"],
             deferred=fates["Deferred"],
             held=fates["Held"],
             retrying=fates["RetryScheduled"],
-            in_doubt=fates["InDoubt"] + sum(row.in_doubt_since is not None for row in recovered),
-            failed=fates["Failed"] + sum(row.status == "failed" for row in recovered),
+            in_doubt=fates["InDoubt"],
+            failed=fates["Failed"],
             cancelled=fates["Cancelled"],
             given_back=fates["GivenBack"],
             lost=fates["Lost"],
@@ -78,6 +82,11 @@ class RunSummary(Value):
         )
 
     @property
+    def idle(self) -> bool:
+        """There was nothing to do."""
+        return not (self.claimed or self.recovered or self.needs_somebody)
+
+    @property
     def needs_somebody(self) -> bool:
         """A row's processing itself went wrong, or sending stopped for a reason that somebody must mend."""
         return bool(self.errors) or self.circuit_open or self.database_broken
@@ -86,5 +95,6 @@ class RunSummary(Value):
         counts = [(name.replace("_", " "), getattr(self, name)) for name in _COUNTS]
         parts = ", ".join(f"{name} {count}" for name, count in counts if count)
         stopped = f"Stopped sending: {self.stopped_because}. " if self.stopped_because else ""
-        numbers = f"recovered {self.recovered}, claimed {self.claimed}{': ' + parts if parts else ''}"
+        doubtful = f" (in doubt {self.recovered_in_doubt})" if self.recovered_in_doubt else ""
+        numbers = f"recovered {self.recovered}{doubtful}, claimed {self.claimed}{': ' + parts if parts else ''}"
         return f"{stopped}{numbers} in {self.duration_seconds:.1f} s"

@@ -36,6 +36,7 @@ def claim_with(**changes: Any) -> Claim:
     row: dict[str, Any] = {
         "id": UUID(int=1),
         "business_id": UUID(int=9),
+        "send_log_id": UUID(int=7),
         "customer_id": UUID(int=8),
         "claim_no": 7,
         "claimed_at": NOON,

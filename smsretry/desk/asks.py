@@ -8,7 +8,7 @@ import re
 from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from smsretry.words import Reason
 
@@ -22,6 +22,24 @@ def _numberless(text: str) -> str:
     return text
 
 
+Id = Annotated[
+    UUID,
+    WithJsonSchema(
+        {"type": "string", "format": "uuid", "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"}
+    ),
+]
+"""An id. The pattern lets Prefect refuse anything else before it is kept: a number pasted into the wrong field, say."""
+Moment = Annotated[
+    AwareDatetime,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$",
+        }
+    ),
+]
+"""An instant, with its zone's offset."""
 Told = Annotated[str, AfterValidator(_numberless)]
 """Words that are kept and shown."""
 
@@ -35,10 +53,10 @@ class Ask(BaseModel):
 class WhichText(Ask):
     """Which text, in exactly one way."""
 
-    customer_id: UUID | None = Field(None, title="Customer", description="Id of the customer: all its texts.")
-    send_log_id: UUID | None = Field(None, title="Send log", description="Id of the application's send log.")
-    retry_id: UUID | None = Field(None, title="Row", description="Id of the row in sms_retry_queue.")
-    business_id: UUID | None = Field(None, title="Business", description="Narrows the others; needed with last digits.")
+    customer_id: Id | None = Field(None, title="Customer", description="Id of the customer: all its texts.")
+    send_log_id: Id | None = Field(None, title="Send log", description="Id of the application's send log.")
+    retry_id: Id | None = Field(None, title="Row", description="Id of the row in sms_retry_queue.")
+    business_id: Id | None = Field(None, title="Business", description="Narrows the others; needed with last digits.")
     last_digits: str | None = Field(
         None,
         title="Last digits",
@@ -60,9 +78,9 @@ class WhichText(Ask):
 class WhichTexts(Ask):
     """Which texts: all that fit everything that is given. At least one thing must be."""
 
-    retry_ids: list[UUID] | None = Field(None, title="Rows", description="Ids of rows.", max_length=500)
-    business_id: UUID | None = Field(None, title="Business", description="Id of the business.")
-    customer_id: UUID | None = Field(None, title="Customer", description="Id of the customer.")
+    retry_ids: list[Id] | None = Field(None, title="Rows", description="Ids of rows.", max_length=500)
+    business_id: Id | None = Field(None, title="Business", description="Id of the business.")
+    customer_id: Id | None = Field(None, title="Customer", description="Id of the customer.")
     code: int | None = Field(
         None, title="Code", description="The provider's error code, such as 30003.", ge=1, le=99999
     )
@@ -74,8 +92,8 @@ class WhichTexts(Ask):
         max_length=100,
         json_schema_extra={"pattern": _NUMBERLESS},
     )
-    since: AwareDatetime | None = Field(None, title="Changed since", description="Last changed at or after this.")
-    until: AwareDatetime | None = Field(None, title="Changed before", description="Last changed before this.")
+    since: Moment | None = Field(None, title="Changed since", description="Last changed at or after this.")
+    until: Moment | None = Field(None, title="Changed before", description="Last changed before this.")
     limit: int = Field(1000, title="At most", description="How many rows at once, the newest first.", ge=1, le=10_000)
     dry_run: bool = Field(True, title="Only try", description="Change nothing; tell what would be.")
     who: Told | None = Field(
@@ -123,7 +141,7 @@ class Cancel(WhichTexts):
 class Resolve(Ask):
     """Say what became of a text in doubt."""
 
-    retry_id: UUID = Field(title="Row", description="Id of the row.")
+    retry_id: Id = Field(title="Row", description="Id of the row.")
     went_out_as: str | None = Field(
         None,
         title="It went out as",
@@ -145,7 +163,7 @@ class Preview(Ask):
     """What goes out in the next hours."""
 
     hours: int = Field(24, title="Hours", description="How far ahead to look.", ge=1, le=168)
-    business_id: UUID | None = Field(None, title="Business", description="Only this one's texts.")
+    business_id: Id | None = Field(None, title="Business", description="Only this one's texts.")
 
 
 class Prune(Ask):

@@ -9,16 +9,21 @@ _BAR: Final = 26
 _GAP: Final = 4
 _HEIGHT: Final = 120
 _FOOT: Final = 34
+_FEW: Final = 12
+_LETTER: Final = 6
 
 
 def bars(values: Sequence[tuple[str, int]], *, title: str) -> str:
     """A picture of (label, count) pairs as a data URI. A label is drawn under its bar where there is room."""
-    width = max(len(values) * (_BAR + _GAP) + _GAP, 240)
+    step = _BAR + _GAP
+    if len(values) <= _FEW:  # then each label has room
+        step = max(step, max((len(label) for label, _ in values), default=0) * _LETTER + _GAP)
+    width = max(len(values) * step + _GAP, 240)
     top = max((count for _, count in values), default=0) or 1
     every = max(len(values) // 24 + (len(values) % 24 > 0), 1)
     drawn = []
     for place, (label, count) in enumerate(values):
-        left, height = _GAP + place * (_BAR + _GAP), round(count / top * (_HEIGHT - 16))
+        left, height = _GAP + place * step + (step - _GAP - _BAR) // 2, round(count / top * (_HEIGHT - 16))
         middle = left + _BAR / 2
         drawn.append(f'<rect x="{left}" y="{20 + _HEIGHT - height}" width="{_BAR}" height="{height}" fill="#3b82f6"/>')
         if count:

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 
 from smsretry.desk.clock import span
 from smsretry.desk.records import StatusLine
 from smsretry.retry.models import Value
 
-_ORDER = ("due", "waiting", "held", "under_way", "in_doubt")
-
 
 class Standing(Value):
     """The queue now."""
+
+    STATES: ClassVar = ("due", "waiting", "held", "under_way", "in_doubt")
+    """What a text in the queue may be, in the order in which it is told."""
 
     at: datetime
     queue: dict[str, int]
@@ -60,13 +61,18 @@ class Standing(Value):
         """Texts that are in the queue."""
         return sum(self.queue.values())
 
+    @property
+    def numbers(self) -> str:
+        """Texts in each state."""
+        told = ", ".join(f"{name.replace('_', ' ')} {self.queue[name]}" for name in self.STATES if name in self.queue)
+        return told or "empty"
+
     def lines(self) -> Iterator[str]:
         """How things stand, a line each; what needs a person comes first."""
         for line in self.stopped:
             yield f"STOPPED {line.name}: {line.told}{self._since(line)}"
-        numbers = ", ".join(f"{name.replace('_', ' ')} {self.queue[name]}" for name in _ORDER if name in self.queue)
         late = f"; the oldest is due since {span(self.overdue_seconds)}" if self.overdue_seconds else ""
-        yield f"queue: {numbers or 'empty'}{late}"
+        yield f"queue: {self.numbers}{late}"
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{self._since(line)}"
         for line in self.waiting:

@@ -19,6 +19,7 @@ class Claim(Value):
 
     id: UUID
     business_id: UUID
+    send_log_id: UUID | None
     customer_id: UUID | None
     claim_no: int
     claimed_at: AwareDatetime = Field(description="The database's clock when the claim was taken.")
@@ -53,6 +54,11 @@ class Claim(Value):
     business_timezone: str | None
     business_hours: str | None = Field(description="The business's own hours for texts: `hours.parse_week`.")
     message_class: MessageClass
+
+    @property
+    def masked(self) -> str:
+        """As much of the number as a person needs to recognize it, as `smsretry.masked` tells it."""
+        return f"…{self.phone[-4:]}" if len(self.phone or "") >= 8 and self.phone else "…"
 
 
 class ItemResult(Value):
@@ -91,6 +97,9 @@ class Recovered(Value):
     id: UUID
     status: str
     in_doubt_since: AwareDatetime | None
+    business_id: UUID | None = None
+    customer_id: UUID | None = None
+    send_log_id: UUID | None = None
 
 
 class Queued(Value):

@@ -34,6 +34,29 @@ class Prefect:
         runs: list[dict[str, Any]] = self.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
         return runs[0]
 
+    def events(self, resource: str) -> list[dict[str, Any]]:
+        """The event feed of one resource, oldest first, as `/events?resource=…` shows it."""
+        about = {"id": [resource]}
+        found: list[dict[str, Any]] = []
+        for which in ({"resource": about}, {"related": about}):
+            body = {"filter": {**which, "order": "ASC"}, "limit": 50}
+            found += self.post("events/filter", body)["events"]
+        return sorted(found, key=lambda event: str(event["occurred"]))
+
+    def artifacts(self, key: str) -> list[dict[str, Any]]:
+        """The history of an artifact, newest first."""
+        found: list[dict[str, Any]] = self.post(
+            "artifacts/filter", {"artifacts": {"key": {"any_": [key]}}, "sort": "UPDATED_DESC", "limit": 50}
+        )
+        return found
+
+    def logs(self, flow_run_id: str) -> list[dict[str, Any]]:
+        """The log lines of a run, as its first page shows them."""
+        found: list[dict[str, Any]] = self.post(
+            "logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run_id]}}, "limit": 200, "sort": "TIMESTAMP_ASC"}
+        )
+        return found
+
     def task_runs(self, flow_run_id: str) -> list[dict[str, Any]]:
         """Its task runs."""
         found: list[dict[str, Any]] = self.post(

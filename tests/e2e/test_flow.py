@@ -4,6 +4,8 @@ import signal
 import time
 from collections import Counter
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -15,43 +17,190 @@ from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 
 
-def states_by_name(prefect: Prefect, flow_run_id: str, expected: int) -> Counter[str]:
-    """State names of the process tasks, once the server has them all: it records them a second behind."""
+def texts(prefect: Prefect, flow_run_id: str, expected: int) -> list[dict[str, Any]]:
+    """The task runs of the texts, once the server has them all: it records them a second behind."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        tasks = [task for task in prefect.task_runs(flow_run_id) if task["name"].startswith("sms-")]
-        done = [task for task in tasks if task["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED")]
+        tasks = [task for task in prefect.task_runs(flow_run_id) if task["name"].startswith("sms ")]
+        done = [task for task in tasks if task["state"]["type"] not in ("PENDING", "RUNNING", "SCHEDULED")]
         if len(done) >= expected:
             break
         time.sleep(0.2)
-    return Counter(task["state"]["name"] for task in done)
+    return done
+
+
+def states_by_name(prefect: Prefect, flow_run_id: str, expected: int) -> Counter[str]:
+    """State names of the texts' task runs."""
+    return Counter(task["state"]["name"] for task in texts(prefect, flow_run_id, expected))
 
 
 def test_a_run_shows_what_became_of_each_text_and_its_numbers(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
 ) -> None:
-    """Task runs are named by row and end in a state named by the outcome; the flow run's message counts them."""
+    """A badge says why and its color what to do; a search by row, customer or last digits finds the text; the run's
+    name and message count them.
+    """
     rows = {
-        "Sent": [business.due_text(), business.due_text()],
-        "Deferred": [business.due_text(timezone="Pacific/Honolulu")],
-        "RetryScheduled": [business.due_text(phone="+12125550161")],
-        "InDoubt": [business.due_text(phone="+12125550162")],
-        "Failed": [business.due_text(phone="+15005550001"), business.due_text(phone=None)],
-        "Cancelled": [business.due_text(consent="opted_out", phone="+12125550163")],
+        ("Sent", "COMPLETED"): [business.due_text(), business.due_text()],
+        ("Deferred until 08:00 HST", "PAUSED"): [business.due_text(timezone="Pacific/Honolulu")],
+        ("Retry at 12:01 EST", "PAUSED"): [business.due_text(phone="+12125550161")],
+        ("In doubt", "CRASHED"): [business.due_text(phone="+12125550162")],
+        ("Failed 21211", "FAILED"): [business.due_text(phone="+12125550165")],
+        ("Failed", "FAILED"): [business.due_text(phone=None)],
+        ("Held", "FAILED"): [held_text(business)],
+        ("Opted out", "CANCELLED"): [business.due_text(consent="opted_out", phone="+12125550163")],
     }
     stack.twilio.fail(JsonError(14107, http_status=400), to="+12125550161")
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
+    stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550165")
 
-    run, _ = flow.run()
+    run, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")
 
-    expected = {name: len(ids) for name, ids in rows.items()}
-    assert states_by_name(prefect, run["id"], sum(expected.values())) == expected
-    names = {task["name"] for task in prefect.task_runs(run["id"])}
-    assert {f"sms-{row}" for ids in rows.values() for row in ids} <= names
+    ended = texts(prefect, run["id"], 9)
+    assert Counter((task["state"]["name"], task["state"]["type"]) for task in ended) == {
+        badge: len(ids) for badge, ids in rows.items()
+    }
+    names = {task["name"] for task in ended}
+    assert names == {
+        f"sms {row} customer {business.row(row)['customer_id']} {digits_of(business, row)}"
+        for ids in rows.values()
+        for row in ids
+    }
     assert run["state"]["type"] == "COMPLETED"
     assert run["state"]["message"].startswith(
-        "recovered 0, claimed 8: sent 2, deferred 1, retrying 1, in doubt 1, failed 2, cancelled 1 in "
+        "recovered 0, claimed 9: sent 2, deferred 1, held 1, retrying 1, in doubt 1, failed 2, cancelled 1 in "
     )
+    assert run["name"] == "sent 2 · failed 2 · held 1 · in doubt 1 · cancelled 1 · waiting 2"
+    assert "texts" in run["tags"]
+
+
+def held_text(business: Business) -> UUID:
+    """A text to Louisiana, to which an operator lets none go."""
+    business.connection.execute("select set_sms_state_stop('LA', 'A hurricane')")
+    return business.due_text(phone="+15045550164", timezone="America/Chicago")
+
+
+def digits_of(business: Business, row: UUID) -> str:
+    """What may be shown of the row's number."""
+    found = business.connection.execute(
+        "select phone from customers where id = %s", [business.row(row)["customer_id"]]
+    ).fetchone()
+    assert found is not None
+    return f"…{found['phone'][-4:] if found['phone'] else ''}"
+
+
+def test_only_a_text_that_failed_is_an_error_in_the_log_and_once(
+    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """Prefect by itself logs each of them as an error, and a failed one twice."""
+    business.due_text(timezone="Pacific/Honolulu")
+    business.due_text(consent="opted_out", phone="+12125550163")
+    business.due_text(phone="+12125550162")
+    business.due_text(phone="+12125550165")
+    stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
+    stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550165")
+    run, printed = flow.run()
+    texts(prefect, run["id"], 4)
+    errors = [line["message"] for line in prefect.logs(run["id"]) if line["level"] >= 40]
+    assert errors == ["Finished in state Failed 21211(\"Twilio 21211: Invalid 'To' Phone Number\", type=FAILED)"]
+    assert "NoneType" not in printed
+
+
+def test_each_text_has_one_event_that_its_customers_feed_tells(
+    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """Across runs: here it is refused for a moment, and then sent. The feed of the business has the same."""
+    row = business.due_text(phone="+12125550161")
+    other = business.due_text(phone="+15005550001")
+    stack.twilio.fail(JsonError(14107, http_status=400), to="+12125550161")
+    first, _ = flow.run()
+    stack.move_clock(timedelta(minutes=2))
+    second, _ = flow.run()
+
+    customer = business.row(row)["customer_id"]
+    told = wait_for_events(prefect, f"sms.customer.{customer}", 2)
+    assert [event["event"] for event in told] == ["sms.text.retry-scheduled", "sms.text.sent"]
+    assert {event["resource"]["prefect.resource.id"] for event in told} == {f"sms.text.{row}"}
+    runs = [related_to(event, "flow-run") for event in told]
+    assert runs == [f"prefect.flow-run.{first['id']}", f"prefect.flow-run.{second['id']}"]
+    assert related_to(told[0], "send-log") == f"sms.send-log.{business.row(row)['send_log_id']}"
+    assert told[0]["payload"] | {"next_at": None} == {
+        "outcome": "Retry at 12:01 EST", "why": "Twilio 14107: SMS send rate limit exceeded", "code": 14107,
+        "next_at": None, "attempts_before": 0, "max_attempts": 3, "number": "…0161",
+    }  # fmt: skip
+    of_business = wait_for_events(prefect, f"sms.business.{business.id}", 3)
+    assert {event["resource"]["prefect.resource.id"] for event in of_business} == {
+        f"sms.text.{row}",
+        f"sms.text.{other}",
+    }
+    queue = [event for event in prefect.events("sms.queue") if event["event"] == "sms.queue.dead-letters"]
+    assert [event["payload"] for event in queue if related_to(event, "flow-run") == runs[0]] == [{"texts": 1}]
+
+
+def related_to(event: dict[str, Any], role: str) -> str:
+    """The related resource of this role."""
+    return next(str(one["prefect.resource.id"]) for one in event["related"] if one["prefect.resource.role"] == role)
+
+
+def wait_for_events(prefect: Prefect, resource: str, count: int) -> list[dict[str, Any]]:
+    """Until the feed has so many: the server writes them a second behind."""
+    deadline = time.monotonic() + 30
+    while len(found := prefect.events(resource)) < count and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return found
+
+
+def test_what_the_whole_queue_came_to_is_announced_once(
+    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """Sending stops, stays stopped, works again; what is overdue and what is held is told as well."""
+    for _ in range(30):
+        business.due_text(due=timedelta(minutes=-25))
+    held_text(business)
+    runs = [flow.run(TWILIO_AUTH_TOKEN="wrong")[0], flow.run(TWILIO_AUTH_TOKEN="wrong")[0]]
+    stack.move_clock(timedelta(minutes=5))
+    runs.append(flow.run()[0])
+    ids = {f"prefect.flow-run.{run['id']}": number for number, run in enumerate(runs)}
+
+    def told() -> list[tuple[int, str]]:
+        found = [(ids.get(related_to(event, "flow-run")), event["event"]) for event in prefect.events("sms.queue")]
+        return sorted((number, name.removeprefix("sms.queue.")) for number, name in found if number is not None)
+
+    deadline = time.monotonic() + 30
+    while (2, "circuit-closed") not in told() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert [name for number, name in told() if number == 0] == ["backlog", "circuit-opened", "held"]
+    assert "circuit-opened" not in [name for number, name in told() if number == 1]
+    assert (2, "circuit-closed") in told()
+    assert runs[0]["name"].startswith("stopped: The account is refused, not the text: Twilio 20003")
+
+
+def test_a_run_leaves_one_page_with_what_needs_a_person_and_an_idle_one_leaves_none(
+    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """The page's history is kept; the standing one is replaced, and only when something has changed."""
+    pages = len(prefect.artifacts("sms-run"))
+    failed, held = business.due_text(phone="+12125550165"), held_text(business)
+    stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550165")
+    business.due_text()
+    flow.run()
+    (page, *_), (queue,) = prefect.artifacts("sms-run"), prefect.artifacts("sms-queue-now")
+    for row in (failed, held):
+        assert f"[{row}](/events?resource=sms.text.{row})" in page["data"]
+    for told in ("# sent 1 · failed 1 · held 1", "Maple Street Dental", "…0165", "https://www.twilio.com/docs/api/"):
+        assert told in page["data"]
+    assert "| all | 3 | 1 |" in page["data"]
+    assert "data:image/svg+xml;base64," in page["data"]
+    assert queue["description"] == "held 1"
+
+    idle, _ = flow.run()
+    assert (idle["name"], "texts" in idle["tags"]) == ("idle", False)
+    assert len(prefect.artifacts("sms-run")) == pages + 1
+    assert [one["id"] for one in prefect.artifacts("sms-queue-now")] == [queue["id"]]
+    business.due_text(due=timedelta(hours=1))
+    flow.run()
+    (queue,) = prefect.artifacts("sms-queue-now")
+    assert queue["description"] == "waiting 1, held 1"
 
 
 def test_an_empty_queue_is_a_completed_run(stack: Stack, flow: FlowProcess) -> None:
@@ -87,7 +236,7 @@ def test_a_row_whose_processing_goes_wrong_fails_the_run_and_stops_no_other(
     assert run["state"]["type"] == "FAILED"
     assert run["state"]["name"] == "Failed"
     assert run["state"]["message"].startswith("recovered 0, claimed 4: sent 3, errors 1 in ")
-    assert states_by_name(prefect, run["id"], 4) == {"Sent": 3, "Failed": 1}
+    assert states_by_name(prefect, run["id"], 4) == {"Sent": 3, "Error": 1}
     assert all(business.row(row)["status"] == "completed" for row in good)
     assert business.row(bad)["begun_at"] is not None
 
@@ -98,6 +247,7 @@ def test_a_run_that_cannot_reach_the_queue_fails_and_says_what_to_do(stack: Stac
     assert run["state"]["type"] == "FAILED"
     assert "Supabase did not answer start_sms_run (ConnectError)" in run["state"]["message"]
     assert "Check SUPABASE_URL (http://127.0.0.1:9)" in run["state"]["message"]
+    assert run["name"].startswith("failed: Supabase did not answer start_sms_run")
 
 
 def test_a_run_without_settings_fails_and_names_them(stack: Stack, flow: FlowProcess) -> None:
@@ -106,6 +256,7 @@ def test_a_run_without_settings_fails_and_names_them(stack: Stack, flow: FlowPro
     assert run["state"]["type"] == "FAILED"
     assert "SUPABASE_URL is not set" in run["state"]["message"]
     assert "TWILIO_ACCOUNT_SID: " in run["state"]["message"]
+    assert run["name"].startswith("failed: Settings are not complete: SUPABASE_URL is not set")
 
 
 def test_a_run_that_is_asked_to_stop_ends_what_it_began_and_gives_back_the_rest(

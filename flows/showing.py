@@ -1,0 +1,187 @@
+"""How a run shows itself in Prefect: names, states, events, artifacts. Its words come from `smsretry.desk`.
+
+Showing never fails a run: what became of the texts is in the database already.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final, cast
+from uuid import UUID
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+
+from smsretry.desk.asks import WhichText
+from smsretry.desk.desk import Desk
+from smsretry.desk.outcomes import Color, Seen, badge, event_of
+from smsretry.desk.pages import Page, standing
+from smsretry.desk.report import TOLD_IN_FULL, RunReport
+from smsretry.desk.standing import Standing
+from smsretry.desk.story import Story
+from smsretry.errors import SmsRetryError
+from smsretry.retry.models import Claim
+from smsretry.run import Run
+from smsretry.summary import RunSummary
+
+RUN_KEY: Final = "sms-run"
+QUEUE_KEY: Final = "sms-queue-now"
+DID_SOMETHING: Final = "texts"
+"""Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
+
+_TYPES: Final[dict[Color, StateType]] = {
+    "green": StateType.COMPLETED,
+    "red": StateType.FAILED,
+    "orange": StateType.CRASHED,
+    "violet": StateType.PAUSED,
+    "grey": StateType.CANCELLED,
+}
+"""The type of state that Prefect's UI shows in this color. The task itself has done its work in each."""
+
+
+def state_of(seen: Seen) -> State[Seen]:
+    """The state of a text's task run: the badge says why, the color what to do."""
+    name, color = badge(seen)
+    message = str(seen.result) if seen.result else seen.error
+    state = State(type=_TYPES[color], name=name, message=message, data=seen)
+    context = TaskRunContext.get()
+    if color == "violet" and context:
+        # Prefect takes a paused run for one that goes on, and its graph of the flow run would grow for good.
+        context.task_run.end_time = cast(Any, state.timestamp)
+    return state
+
+
+def seen_in(claims: Sequence[Claim], states: Sequence[State[Any]]) -> list[Seen]:
+    """What the task runs came to. `State.result` raises for paused ones, so the record itself is asked."""
+
+    def one(claim: Claim, state: State[Any]) -> Seen:
+        data = getattr(state.data, "result", state.data)
+        return data if isinstance(data, Seen) else Seen(claim, None, state.message or state.type.value)
+
+    return [one(claim, state) for claim, state in zip(claims, states, strict=True)]
+
+
+def this_run() -> UUID:
+    """The flow run's id."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("This is no flow run")
+    return context.flow_run.id
+
+
+def rename(name: str, *, tag: str | None = None) -> None:
+    """Give the flow run a name that tells its outcome on every list, and a tag."""
+    context = FlowRunContext.get()
+    if context and context.flow_run:
+        tags = [*context.flow_run.tags, tag] if tag else None
+        get_client(sync_client=True).update_flow_run(context.flow_run.id, name=name, tags=tags)
+
+
+def refused(why: str, *, word: str = "refused") -> State[Any]:
+    """A red run that says why on its first page, and by its name on the list."""
+    get_run_logger().error(why)
+    rename(f"{word}: {' '.join(why.split())[:100]}")
+    return Failed(name="Refused" if word == "refused" else "Failed", message=why)
+
+
+def answered(page: Page, *, key: str) -> State[Any]:
+    """A desk's answer: the run's name, its message, and an artifact with all of it."""
+    rename(page.name)
+    create_markdown_artifact(page.markdown, key=key, description=page.message)
+    return Completed(message=page.message)
+
+
+def queue_at(desk: Desk) -> Standing | None:
+    """How the queue stands, for showing only."""
+    try:
+        return desk.status()
+    except SmsRetryError as error:
+        get_run_logger().warning("How the queue stands cannot be shown: %s", error)
+        return None
+
+
+def show(run: Run, summary: RunSummary, seen: Sequence[Seen], *, before: Standing | None, desk: Desk) -> None:
+    """Name, events and artifacts of a run. An idle one has a name, and nothing else unless the queue has changed."""
+    try:
+        report = RunReport(
+            summary=summary,
+            seen=seen,
+            recovered=run.recovered,
+            interrupted=run.interrupted,
+            circuit_was_open=run.circuit_was_open,
+            circuit_closed=run.circuit_closed,
+            before=before,
+            after=before if summary.idle else queue_at(desk),
+        )
+        _announce(report)
+        rename(report.name, tag=None if report.idle else DID_SOMETHING)
+        if summary.stopped_because:
+            level = logging.ERROR if summary.needs_somebody else logging.WARNING
+            get_run_logger().log(level, "Stopped sending: %s", summary.stopped_because)
+        if not report.idle:
+            text = report.markdown(_stories(report, desk))
+            create_markdown_artifact(text, key=RUN_KEY, description=report.numbers)
+        if report.after:
+            _show_queue(report.after, only_if_changed=report.idle)
+    except Exception as error:  # noqa: BLE001 - the texts are seen to; a reader misses something
+        get_run_logger().warning("What the run came to could not be shown in full (%s)", type(error).__name__)
+
+
+def _announce(report: RunReport) -> None:
+    """One event a text, and what concerns the whole queue. Prefect adds the flow run to each."""
+    for seen in report.seen:
+        event = event_of(seen)
+        emit_event(event.name, event.resource, related=event.related, payload=event.payload)
+    for told in report.events():
+        emit_event(told.name, {"prefect.resource.id": "sms.queue"}, payload=dict(told.payload))
+
+
+def _stories(report: RunReport, desk: Desk) -> list[Story]:
+    """What the desk tells of the texts that need a person."""
+    needing = [seen.claim.id for seen in report.seen if seen.needs_person][:TOLD_IN_FULL]
+    return [story for row in needing for story in desk.explain(WhichText(retry_id=row))]
+
+
+def _show_queue(now: Standing, *, only_if_changed: bool) -> None:
+    """Replace the standing artifact: the new one first, so that there always is one."""
+    client = get_client(sync_client=True)
+    earlier = _artifacts(client)
+    page = standing(now)
+    told = f"{now.numbers}{', STOPPED' if now.stopped else ''}"
+    if only_if_changed and earlier and earlier[0].description == told:
+        return
+    create_markdown_artifact(page.markdown, key=QUEUE_KEY, description=told)
+    for old in earlier:
+        client.delete_artifact(old.id)
+
+
+def _artifacts(client: SyncPrefectClient) -> list[Any]:
+    key = ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY]))
+    return list(client.read_artifacts(artifact_filter=key, sort=ArtifactSort.UPDATED_DESC, limit=10))
+
+
+class _OneLineEach(logging.Filter):
+    """One error line for a text that failed, and none for one that did not: Prefect logs every state but a completed
+    one as an error, and a failed one twice.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if getattr(record, "task_name", None) != "process_retry":
+            return True
+        message = record.getMessage()
+        if message.startswith("Task run failed with state"):
+            return False
+        failed = "type=FAILED" in message or message.startswith("Finished in state Failed(")
+        if message.startswith("Finished in state") and not failed:
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            return logging.getLogger(record.name).isEnabledFor(logging.INFO)
+        return True
+
+
+logging.getLogger("prefect.task_runs").addFilter(_OneLineEach())

@@ -1,0 +1,155 @@
+"""The desk's forms in Prefect: what is asked is answered by the run's name, message and artifact; what cannot be asked
+is refused in words.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import JsonError
+from tests.conftest import Business
+from tests.e2e.conftest import FlowProcess, Prefect
+from tests.e2e.test_deployment import served
+
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def runner(running_stack: Stack, prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The deployments, served for all tests of this file, without their schedules."""
+    log = tmp_path_factory.mktemp("runner") / "runner.log"
+    with served(FlowProcess(running_stack, prefect), log):
+        for found in prefect.post("deployments/filter", {}):
+            for schedule in found["schedules"]:
+                httpx.patch(
+                    f"{prefect.server.url}/api/deployments/{found['id']}/schedules/{schedule['id']}",
+                    json={"active": False},
+                ).raise_for_status()
+        yield
+
+
+@pytest.fixture
+def ask(runner: None, stack: Stack, prefect: Prefect) -> Ask:
+    """Fill in a form and wait for the answer: the flow run as the API has it."""
+
+    def asked(form: str, parameters: dict[str, Any], **options: Any) -> dict[str, Any]:
+        found = prefect.get(f"deployments/name/{form}/{form}")
+        body = {"parameters": parameters, **options}
+        run = prefect.post(f"deployments/{found['id']}/create_flow_run", body)
+        deadline = time.monotonic() + 120
+        while run["state"]["type"] not in ("COMPLETED", "FAILED", "CRASHED"):
+            assert time.monotonic() < deadline, run["state"]
+            time.sleep(0.3)
+            run = prefect.get(f"flow_runs/{run['id']}")
+        return dict(run)
+
+    return asked
+
+
+@pytest.fixture
+def failed(stack: Stack, business: Business, flow: FlowProcess) -> UUID:
+    """A text whose number Twilio refused."""
+    row = business.due_text(phone="+12125550165")
+    stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550165")
+    flow.run()
+    return row
+
+
+def test_a_customer_is_asked_about_and_the_text_is_requeued(
+    business: Business, failed: UUID, ask: Ask, prefect: Prefect
+) -> None:
+    """From the customer's id to the reason, and to the lever: first only tried, then pulled."""
+    customer = str(business.row(failed)["customer_id"])
+    told = ask("explain-sms", {"ask": {"customer_id": customer}})
+    assert told["name"] == "…0165: failed 1"
+    assert told["state"]["message"].startswith(
+        "Failed: given up: Twilio 21211: Invalid 'To' Phone Number (since Tue 12"
+    )
+    page = prefect.artifacts("explain-sms")[0]
+    assert page["flow_run_id"] == told["id"]
+    assert "[what it means](https://www.twilio.com/docs/api/errors/21211)" in page["data"]
+
+    order = {"code": 21211, "business_id": str(business.id)}
+    assert ask("requeue-failed-sms", {"ask": order})["name"] == "would requeue 1"
+    assert business.row(failed)["status"] == "failed"
+    nameless = ask("requeue-failed-sms", {"ask": order | {"dry_run": False}})
+    assert (nameless["state"]["name"], business.row(failed)["status"]) == ("Refused", "failed")
+    signed = order | {"dry_run": False, "who": "Ann", "because": "The number was mended"}
+    done = ask("requeue-failed-sms", {"ask": signed})
+    assert (done["name"], business.row(failed)["status"]) == ("requeued 1", "pending")
+    assert ask("cancel-sms-retries", {"ask": signed})["name"] == "cancelled 0"  # no waiting text has this code now
+    cancelled = ask("cancel-sms-retries", {"ask": signed | {"code": None, "customer_id": customer}})
+    assert (cancelled["name"], business.row(failed)["status"]) == ("cancelled 1", "cancelled")
+
+
+def test_what_waits_is_told_and_what_comes_is_foreseen(business: Business, ask: Ask, prefect: Prefect) -> None:
+    """And pruning says what it deleted, and what Prefect keeps."""
+    business.due_text()
+    business.due_text(due=timedelta(hours=3))
+    assert ask("sms-status", {})["name"] == "due 1 · waiting 1 · oldest due since 1 min"
+    assert ask("preview-sms-retries", {"ask": {"hours": 2}})["name"] == "1 go out in the next 2 h, 0 do not"
+    assert "data:image/svg+xml;base64," in prefect.artifacts("preview-sms-retries")[0]["data"]
+    assert ask("prune-sms-history", {})["name"] == "pruned 0 texts, 0 attempts, 0 runs"
+    assert " flow runs, the oldest of " in prefect.artifacts("prune-sms-history")[0]["data"]
+    assert ask("resolve-sms-doubt", {"ask": doubt()})["name"] == "nothing to resolve"
+
+
+def doubt() -> dict[str, Any]:
+    """An answer about a text that nobody knows."""
+    return {"retry_id": str(uuid4()), "send_again": True, "who": "Ann", "because": "It is not in the log"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [
+        ({"ask": {"code": 21211}, "nonsense": 1}, "There is no parameter nonsense. There are: ask"),
+        ({"ask": {"code": 21211, "nonsense": 1}}, "ask.nonsense: Extra inputs are not permitted"),
+        ({"ask": {"code": 0}}, "ask.code: Input should be greater than or equal to 1"),
+        ({"ask": {}}, "ask: say which texts: by business_id, code, containing"),
+    ],
+)
+def test_what_a_form_lacks_is_refused_in_words(
+    parameters: dict[str, Any], why: str, ask: Ask, prefect: Prefect
+) -> None:
+    """Also when Prefect's own check is switched off: a red run with a message and one error line, and no traceback."""
+    run = ask("requeue-failed-sms", parameters, enforce_parameter_schema=False)
+    assert (run["state"]["type"], run["state"]["name"]) == ("FAILED", "Refused")
+    assert run["state"]["message"].startswith(why)
+    assert run["name"].startswith(f"refused: {why}"[:60])
+    logged = [line["message"] for line in prefect.logs(run["id"]) if line["level"] >= 40]
+    assert logged == [run["state"]["message"]]
+
+
+def test_the_schedules_own_form_refuses_in_the_same_words(ask: Ask) -> None:
+    """A name that it lacks, and a value out of bounds."""
+    run = ask("process-sms-retries", {"limit": 9999, "nonsense": 1}, enforce_parameter_schema=False)
+    assert run["state"]["message"] == "There is no parameter nonsense. There are: limit, stale_minutes"
+    run = ask("process-sms-retries", {"limit": 9999}, enforce_parameter_schema=False)
+    assert run["state"]["message"] == "limit: Input should be less than or equal to 500"
+
+
+@pytest.mark.parametrize(
+    ("form", "given"),
+    [
+        ("explain-sms", {"customer_id": "+12125550188"}),
+        ("explain-sms", {"last_digits": "2125550188", "business_id": str(UUID(int=1))}),
+        ("requeue-failed-sms", {"code": 21211, "because": "+1 (212) 555-0188 called"}),
+        ("requeue-failed-sms", {"since": "yesterday"}),
+        ("preview-sms-retries", {"hours": 1000}),
+    ],
+)
+def test_the_server_refuses_what_does_not_fit_before_it_keeps_it(
+    form: str, given: dict[str, Any], runner: None, prefect: Prefect
+) -> None:
+    """A number pasted into any field is refused by the form, so that Prefect never stores it."""
+    found = prefect.get(f"deployments/name/{form}/{form}")
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        prefect.post(f"deployments/{found['id']}/create_flow_run", {"parameters": {"ask": given}})
+    assert refused.value.response.status_code == 409
+    assert "Validation failed for field 'ask" in refused.value.response.text

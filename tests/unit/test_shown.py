@@ -1,0 +1,169 @@
+"""What a run shows of itself: badges and colors, the event of a text, the name of the run, and the page behind it."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from smsretry.desk.markdown import plain
+from smsretry.desk.outcomes import Color, Seen, badge, event_of
+from smsretry.desk.picture import bars
+from smsretry.desk.report import TOLD_IN_FULL, RunReport
+from smsretry.desk.standing import Standing
+from smsretry.retry.models import InterruptedRun, ItemResult, Recovered
+from smsretry.summary import RunSummary
+from smsretry.words import Fate
+from tests.builders import BODY, NOON, PHONE, claim_with
+
+CHICAGO: dict[str, Any] = {"timezone": "America/Chicago"}
+
+
+def seen(fate: Fate, detail: str = "", code: int | None = None, later: timedelta | None = None, **claim: Any) -> Seen:
+    """A text that came to this at noon in New York."""
+    next_at = NOON + later if later else None
+    row = claim_with(**claim)
+    return Seen(row, ItemResult(retry_id=row.id, fate=fate, detail=detail, code=code, next_at=next_at))
+
+
+@pytest.mark.parametrize(
+    ("what", "shown", "color"),
+    [
+        (seen("Sent"), "Sent", "green"),
+        (seen("Failed", code=21614), "Failed 21614", "red"),
+        (seen("Failed", "Customer not found"), "Failed", "red"),
+        (seen("Held"), "Held", "red"),
+        (Seen(claim_with(), None, "a bug"), "Error", "red"),
+        (seen("InDoubt"), "In doubt", "orange"),
+        (seen("Deferred", later=timedelta(hours=2, minutes=3), **CHICAGO), "Deferred until 13:03 CST", "violet"),
+        (seen("Deferred", later=timedelta(hours=20), **CHICAGO), "Deferred until Wed 07:00 CST", "violet"),
+        (seen("Deferred", later=timedelta(days=7), **CHICAGO), "Deferred until Tue 19 Jan 11:00 CST", "violet"),
+        (seen("RetryScheduled", later=timedelta(minutes=1)), "Retry at 12:01 EST", "violet"),
+        (seen("RetryScheduled", later=timedelta(minutes=1), timezone="nonsense"), "Retry at 12:01 EST", "violet"),
+        (seen("Cancelled", "Customer opted out (consent is unknown)"), "Opted out", "grey"),
+        (seen("Cancelled", "Expired before it could be sent"), "Expired", "grey"),
+        (seen("Cancelled", "Expires before it may go out. Quiet hours"), "Expired", "grey"),
+        (seen("Cancelled", "Already sent"), "Already sent", "grey"),
+        (seen("Cancelled", "No longer wanted"), "Cancelled", "grey"),
+        (seen("GivenBack"), "Given back", "grey"),
+        (seen("Lost"), "Lost", "grey"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_badge_says_why_and_its_color_what_to_do(what: Seen, shown: str, color: Color) -> None:
+    """Times are on the recipient's clock, or the business's where theirs is not known."""
+    assert badge(what) == (shown, color)
+
+
+def test_an_event_tells_of_a_text_by_ids_and_four_digits() -> None:
+    """Nothing personal is in it; a text without customer or send log has none of them related."""
+    event = event_of(seen("Failed", "Twilio 21614", 21614))
+    assert event.name == "sms.text.failed"
+    assert event.resource["prefect.resource.id"] == f"sms.text.{UUID(int=1)}"
+    assert {one["prefect.resource.role"]: one["prefect.resource.id"] for one in event.related} == {
+        "customer": f"sms.customer.{UUID(int=8)}",
+        "business": f"sms.business.{UUID(int=9)}",
+        "send-log": f"sms.send-log.{UUID(int=7)}",
+    }
+    assert event.payload["number"] == "…0123"
+    assert PHONE[2:] not in str(event)
+    assert BODY not in str(event)
+    bare = event_of(seen("Failed", customer_id=None, send_log_id=None))
+    assert [one["prefect.resource.role"] for one in bare.related] == ["business"]
+
+
+@pytest.mark.parametrize("phone", [None, "", "12345"])
+def test_a_number_too_short_to_be_masked_shows_nothing(phone: str | None) -> None:
+    """Four digits of five would be nearly all of it."""
+    assert claim_with(phone=phone).masked == "…"
+
+
+def report(*texts: Seen, stopped: str | None = None, **known: Any) -> RunReport:
+    """A run that came to this."""
+    summary = RunSummary.of(
+        recovered=known.get("recovered", ()),
+        results=[text.result for text in texts if text.result],
+        errors=sum(text.result is None for text in texts),
+        duration_seconds=1.5,
+        stopped_because=stopped,
+        circuit_open=stopped is not None,
+        database_broken=False,
+    )
+    facts: dict[str, Any] = {
+        "recovered": (),
+        "interrupted": (),
+        "circuit_was_open": False,
+        "circuit_closed": False,
+        "before": None,
+        "after": None,
+    }
+    return RunReport(summary=summary, seen=texts, **(facts | known))
+
+
+def test_a_run_is_named_by_its_numbers() -> None:
+    """What went out first, then what needs somebody; a reason for stopping before all; idle when there was nothing."""
+    waits = (seen("Deferred"), seen("RetryScheduled"), seen("GivenBack"))
+    assert report(seen("Sent"), seen("Failed"), *waits).name == "sent 1 · failed 1 · waiting 3"
+    assert report().name == "idle"
+    assert report(*waits, stopped="The account is refused").name == "stopped: The account is refused · waiting 3"
+    long = report(*waits, stopped="x" * 500).name
+    assert (len(long), long.endswith("… · waiting 3")) == (120, True)
+
+
+def test_what_was_recovered_into_doubt_adds_up() -> None:
+    """It is not among the claimed, so it is told beside the recovered."""
+    recovered = [Recovered(id=UUID(int=number), status="pending", in_doubt_since=NOON) for number in (1, 2)]
+    shown = report(recovered=recovered)
+    assert str(shown.summary) == "recovered 2 (in doubt 2), claimed 0 in 1.5 s"
+    assert (shown.name, shown.idle) == ("recovered 2", False)
+
+
+def test_a_run_announces_what_is_new() -> None:
+    """What was held before, and an open circuit that was open already, are not announced again."""
+    assert [event.name for event in report(stopped="It is down").events()] == ["sms.queue.circuit-opened"]
+    assert list(report(stopped="It is down", circuit_was_open=True).events()) == []
+    assert [event.name for event in report(circuit_was_open=True, circuit_closed=True).events()] == [
+        "sms.queue.circuit-closed"
+    ]
+    held = report(seen("Held"), seen("Held", held=True), seen("Failed"))
+    assert [(event.name, event.payload) for event in held.events()] == [
+        ("sms.queue.held", {"texts": 1}),
+        ("sms.queue.dead-letters", {"texts": 1}),
+    ]
+
+
+@pytest.mark.parametrize(("late", "told"), [(600, []), (1500, [("sms.queue.backlog", {"minutes": 25, "texts": 4})])])
+def test_a_backlog_is_what_is_more_than_ten_minutes_late(late: int, told: list[Any]) -> None:
+    """By the oldest due text, after the run if it did something."""
+    assert [(event.name, event.payload) for event in report(before=standing(late)).events()] == told
+    assert list(report(before=standing(late), after=standing(0)).events()) == []
+
+
+def standing(late: int) -> Standing:
+    """A queue of four due texts, the oldest so many seconds late."""
+    return Standing(
+        at=NOON, queue={"due": 4}, overdue_seconds=late, waiting=(), held=(), sent={}, ended=(), stopped=(), runs=()
+    )
+
+
+def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody() -> None:
+    """Only so many are told in full."""
+    killed = InterruptedRun(id=UUID(int=5), started_at=NOON, accepted=3, in_doubt=1, refused=0)
+    texts = [seen("Failed", "It | *failed*", id=UUID(int=number)) for number in range(1, TOLD_IN_FULL + 3)]
+    page = report(*texts, interrupted=(killed,)).markdown([])
+    assert "was interrupted: accepted 3, in doubt 1" in page
+    assert "And 2 more" in page
+    assert f"[{UUID(int=1)}](/events?resource=sms.text.{UUID(int=1)})" in page
+    assert r"It \| \*failed\*" in page
+
+
+def test_what_others_wrote_is_no_markup() -> None:
+    """A business may call itself a link, an image or a script."""
+    assert plain("[Ann's](http://x) | <script>\n![x](y)") == (r"\[Ann's\](http://x) \| &lt;script&gt; \!\[x\](y)")
+
+
+def test_few_bars_have_room_for_their_labels() -> None:
+    """And many, such as hours, stay narrow."""
+    assert bars([("cancelled", 1), ("given back", 2)], title="texts").startswith("data:image/svg+xml;base64,")
+    few, many = (bars([("in doubt", 1)] * count, title="") for count in (12, 13))
+    assert len(few) > len(many) * 0.8
