@@ -6,7 +6,7 @@ from uuid import UUID
 import typer
 
 from smsretry.cli.reading import Json, an_id, filled_in, whole_number_from
-from smsretry.cli.showing import complain, tell, tell_all, tell_json, width
+from smsretry.cli.showing import note, tell, tell_all, tell_json, width
 
 if TYPE_CHECKING:
     from smsretry.desk.foresight import BusinessAhead, Forecast
@@ -64,8 +64,10 @@ def explain(
         headline, *lines = story.lines()
         tell(f"\n{headline}" if place else headline, style="bold")
         tell_all(lines)
+    if len(stories) == limit and not as_json:
+        tell(f"\nThese are the newest {limit}; there may be more: --limit.", style="bold")
     if not stories:
-        complain("no text was found by that", word="Nothing")
+        note("No text was found by that.")
         raise typer.Exit(1)
 
 

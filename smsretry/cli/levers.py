@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from smsretry.cli.reading import Json, an_id, filled_in, instant
-from smsretry.cli.showing import complain, tell, tell_all, tell_json
+from smsretry.cli.showing import note, tell, tell_all, tell_json
 from smsretry.words import Reason
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def requeue(
         because=because,
     )
     with desk() as asked:
-        _tell_change(asked.requeue(ask), done="requeued", did=yes, as_json=as_json)
+        _tell_change(asked.requeue(ask), limit=limit, done="requeued", did=yes, as_json=as_json)
 
 
 def cancel(
@@ -132,7 +132,7 @@ def cancel(
         because=because,
     )
     with desk() as asked:
-        _tell_change(asked.cancel(ask), done="cancelled", did=yes, as_json=as_json)
+        _tell_change(asked.cancel(ask), limit=limit, done="cancelled", did=yes, as_json=as_json)
 
 
 def resolve(
@@ -158,13 +158,15 @@ def resolve(
         with desk() as asked:
             stories = asked.explain(WhichText(retry_id=retry_id))
         if not stories:
-            complain("no text was found by that", word="Nothing")
+            note("No text was found by that.")
             raise typer.Exit(1)
         if as_json:
             tell_json(stories[0])
         else:
             tell_all(stories[0].lines())
-            tell("To answer, add --went-out-as SM… or --send-again, and --because '…'.", style="bold")
+            doubtful = "resolve_sms_doubt" in stories[0].text.can
+            answer = "To answer, add --went-out-as SM… or --send-again, and --because '…'."
+            tell(answer if doubtful else "It is not in doubt: there is nothing to answer.", style="bold")
         return
     ask = filled_in(
         Resolve, retry_id=retry_id, went_out_as=went_out_as, send_again=send_again, who=_somebody(who), because=because
@@ -176,7 +178,7 @@ def resolve(
     elif resolved:
         tell("It will be sent again, with every check." if send_again else f"Recorded as sent: {went_out_as}.")
     if not resolved:
-        complain("The row is not in doubt, or a worker is looking for it at this moment: try again in a minute.")
+        note("The row is not in doubt, or a worker is looking for it at this moment: try again in a minute.")
         raise typer.Exit(1)
 
 
@@ -206,7 +208,7 @@ def _somebody(who: str | None) -> str:
         raise typer.BadParameter("this account has no login name: say --who") from None
 
 
-def _tell_change(change: "Change", *, done: str, did: bool, as_json: bool) -> None:
+def _tell_change(change: "Change", *, limit: int, done: str, did: bool, as_json: bool) -> None:
     if as_json:
         tell_json({"dry_run": not did, **change.model_dump(mode="json")})
     elif change.matched:
@@ -217,10 +219,12 @@ def _tell_change(change: "Change", *, done: str, did: bool, as_json: bool) -> No
             _tell_row(row)
         if len(change.sample) < change.matched:
             tell(f"… and {change.matched - len(change.sample)} more")
+        if change.matched == limit:
+            tell(f"These are the newest {limit}; there may be more: call again, or --limit.", style="bold")
         if not did:
             tell("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
     if not change.matched:
-        complain("no text fits", word="Nothing")
+        note("No text fits.")
         raise typer.Exit(1)
 
 

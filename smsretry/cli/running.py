@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from smsretry.cli.reading import Json
-from smsretry.cli.showing import complain, tell, tell_json, verdict
+from smsretry.cli.showing import note, tell, tell_json, verdict
 
 if TYPE_CHECKING:
     from smsretry.retry.models import ItemResult
@@ -61,7 +61,7 @@ def migrate(
 
     applied = [
         f"{migration.version}_{migration.name}"
-        for migration in apply_migrations(db_url, again=again, warn=lambda text: complain(text, word="warning"))
+        for migration in apply_migrations(db_url, again=again, warn=lambda text: note(text, word="warning:"))
     ]
     if as_json:
         tell_json({"applied": applied})

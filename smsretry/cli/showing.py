@@ -43,15 +43,19 @@ def tell_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, default=_as_json, ensure_ascii=False, indent=2) + "\n")
 
 
-def complain(text: str, *, word: str = "Error") -> None:
-    """Print to standard error, after a word that says what it is."""
+def complain(text: str) -> None:
+    """Say on standard error what went wrong."""
+    note(text, word="Error:")
+
+
+def note(text: str, *, word: str = "") -> None:
+    """Print to standard error, after a red word if there is one."""
     from rich.console import Console
     from rich.text import Text
 
-    first, *others = f"{word}: {_UNPRINTABLE.sub('�', text)}".splitlines()
-    lines = [fold(line, width=width(sys.stderr), hang=2) for line in (first, *others)]
-    shown = Text.assemble((f"{word}:", "red"), "\n".join(lines)[len(word) + 1 :])
-    Console(stderr=True).print(shown, soft_wrap=True, highlight=False)
+    lines = _UNPRINTABLE.sub("�", f"{word} {text}" if word else text).splitlines()
+    shown = "\n".join(fold(line, width=width(sys.stderr), hang=2) for line in lines)
+    Console(stderr=True).print(Text.assemble((word, "red"), shown[len(word) :]), soft_wrap=True, highlight=False)
 
 
 def width(stream: TextIO | None = None) -> int | None:
