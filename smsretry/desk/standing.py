@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from smsretry.desk.clock import span
 from smsretry.desk.records import StatusLine
 from smsretry.retry.models import Value
+
+LATE_SECONDS: Final = 600
+"""How late a text, or a run's end, may be before a person must look. As `check_sms_retries` has it."""
 
 
 class Standing(Value):
@@ -66,6 +69,21 @@ class Standing(Value):
         """Texts in each state."""
         told = ", ".join(f"{name.replace('_', ' ')} {self.queue[name]}" for name in self.STATES if name in self.queue)
         return told or "empty"
+
+    @property
+    def needs_somebody(self) -> tuple[str, ...]:
+        """What a person must look at: what a monitor is told of by `check_sms_retries`, and what is held."""
+        ends = [line.next_at for line in self.runs if line.next_at]
+        silent = (self.at - max(ends)).total_seconds() if ends else None
+        held = sum(line.texts or 0 for line in self.held)
+        told = [
+            "sending is stopped" if any(line.name == "sending" for line in self.stopped) else "",
+            f"a text is overdue by {span(self.overdue_seconds)}" if self.overdue_seconds >= LATE_SECONDS else "",
+            "no run has finished lately" if silent is None else "",
+            f"no run has finished for {span(silent)}" if silent and silent >= LATE_SECONDS else "",
+            f"held {held}" if held else "",
+        ]
+        return tuple(filter(None, told))
 
     def lines(self) -> Iterator[str]:
         """How things stand, a line each; what needs a person comes first."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import typer.main
 
-from smsretry.cli import app
+from smsretry.cli.command import app
 from smsretry.local.demo.run import ROOT
 
 CI: Final = (ROOT / ".ci" / "run").read_text(encoding="utf-8")

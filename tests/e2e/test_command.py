@@ -18,7 +18,7 @@ import pytest
 
 from tests.e2e.documents import FRONT_PAGE, demo_rows
 
-COMMAND = [sys.executable, "-m", "smsretry.cli"]
+COMMAND = [sys.executable, "-m", "smsretry"]
 
 
 class Descendants:

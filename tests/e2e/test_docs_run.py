@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.cli import app
+from smsretry.cli.command import app
+from smsretry.cli.rules import CLOSED
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
@@ -56,7 +57,8 @@ def test_every_smsretry_command_of_a_shell_block_runs_on_the_stack(block: Block,
     for words in block.commands():
         if words[0] == "smsretry" and words[1] not in NEVER_END:
             done = CliRunner().invoke(app, [environment.get(word, word) for word in words[1:]])
-            assert done.exit_code == 0, f"{words}: {done.output} {done.exception}"
+            answers = (0, CLOSED) if words[1] == "quiet-hours" else (0,)
+            assert done.exit_code in answers, f"{words}: {done.output} {done.exception}"
             printed += done.output.splitlines()
     if printed and block.output:
         rest = iter(printed)

@@ -11,12 +11,17 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from typer.testing import CliRunner, Result
 
 from smsretry.adapters.supabase.migrate import migrate
+from smsretry.cli.command import app
 from smsretry.local.stack import Stack
+from tests.builders import forget_settings
 from tests.conftest import Business
 from tests.integration.catalog import Database, Snapshot, snapshot
 from tests.integration.scene import Scene, set_scene
+
+Command = Callable[..., Result]
 
 _ROLES = files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes()
 _ORIGINAL = Path(__file__).with_name("original_schema.sql").read_bytes()
@@ -71,3 +76,18 @@ def fresh_schema(running_stack: Stack) -> Snapshot:
 def scene(stack: Stack, business: Business) -> Scene:
     """A text at each stage."""
     return set_scene(stack, business)
+
+
+@pytest.fixture
+def command(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command with the stack's settings, changed as told; None takes one away."""
+
+    def run(*arguments: object, stdin: str | None = None, columns: int = 250, **changes: str | None) -> Result:
+        forget_settings(monkeypatch)
+        for name, value in {**stack.environment(), **changes}.items():
+            if value is not None:
+                monkeypatch.setenv(name, value)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, prog_name="smsretry")
+
+    return run

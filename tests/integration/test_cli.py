@@ -1,34 +1,15 @@
 """The `smsretry` command against the stack, without Prefect."""
 
+import json
 import re
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from smsretry.cli import app
-from smsretry.errors import MigrationError, SettingsError
 from smsretry.local.stack import Stack
-from tests.builders import PHONE, SID, forget_settings
+from tests.builders import PHONE
 from tests.conftest import Business
-
-Command = Callable[..., Result]
-
-
-@pytest.fixture
-def command(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run a command with the stack's settings, changed as told; None takes one away."""
-
-    def run(*arguments: str, stdin: str | None = None, **changes: str | None) -> Result:
-        forget_settings(monkeypatch)
-        for name, value in {**stack.environment(), **changes}.items():
-            if value is not None:
-                monkeypatch.setenv(name, value)
-        monkeypatch.setenv("COLUMNS", "250")
-        return CliRunner().invoke(app, arguments, input=stdin)
-
-    return run
+from tests.integration.conftest import Command
 
 
 def test_process_makes_one_run_and_shows_what_became_of_each_text(business: Business, command: Command) -> None:
@@ -36,25 +17,33 @@ def test_process_makes_one_run_and_shows_what_became_of_each_text(business: Busi
     good, bad = business.due_text(), business.due_text(phone=None)
     result = command("process")
     assert result.exit_code == 0
-    assert re.search(rf"{good} │ Sent +│ Accepted as SM", result.output)
-    assert re.search(rf"{bad} │ Failed +│ Customer has no phone number", result.output)
+    assert re.search(rf"Sent +row {good}: Accepted as SM", result.output)
+    assert re.search(rf"Failed +row {bad}: Customer has no phone number", result.output)
     assert "recovered 0, claimed 2: sent 1, failed 1 in " in result.output
+
+
+def test_process_tells_programs_the_same_as_json(business: Business, command: Command) -> None:
+    """And nothing else."""
+    row = business.due_text()
+    told = json.loads(command("process", "--json").stdout)
+    assert [(item["retry_id"], item["fate"]) for item in told["items"]] == [(str(row), "Sent")]
+    assert (told["summary"]["claimed"], told["summary"]["sent"]) == (1, 1)
 
 
 @pytest.mark.parametrize("arguments", [["--limit", "0"], ["--limit", "501"], ["--stale-minutes", "0"]])
 def test_process_refuses_numbers_out_of_bounds(command: Command, arguments: list[str]) -> None:
     """Before it touches anything."""
-    assert command("process", *arguments).exit_code == 2
+    assert command("process", *arguments).exit_code == 64
 
 
 def test_process_without_settings_names_the_variables(command: Command) -> None:
     """All of them at once."""
     result = command("process", SUPABASE_URL=None, TWILIO_FROM_NUMBER=None)
-    assert isinstance(result.exception, SettingsError)
-    assert str(result.exception) == (
-        "Settings are not complete:\n"
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: Settings are not complete:\n"
         "  SUPABASE_URL is not set\n"
-        "  Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER"
+        "  Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER\n"
     )
 
 
@@ -92,6 +81,15 @@ def test_doctor_says_what_is_wrong_and_what_to_do(command: Command, changes: dic
     assert line in result.output
 
 
+def test_doctor_tells_programs_the_same_as_json(command: Command) -> None:
+    """With the exit code that it always has."""
+    good, bad = command("doctor", "--json"), command("doctor", "--json", TWILIO_AUTH_TOKEN="wrong")
+    assert (good.exit_code, json.loads(good.stdout)["bad"]) == (0, 0)
+    assert bad.exit_code == 1
+    told = json.loads(bad.stdout)
+    assert next(finding["subject"] for finding in told["findings"] if not finding["ok"]) == "Twilio credentials"
+
+
 def test_doctor_notices_a_function_that_anyone_may_call(stack: Stack, command: Command) -> None:
     """What the obvious design leaves open."""
     with stack.connect() as connection:
@@ -108,14 +106,15 @@ def test_migrate_has_nothing_to_do_on_a_migrated_database(stack: Stack, command:
     """It may be run with every deploy."""
     result = command("migrate", "--db-url", stack.database_url)
     assert result.output == "Nothing to do: the database has every migration.\n"
+    assert json.loads(command("migrate", "--db-url", stack.database_url, "--json").stdout) == {"applied": []}
 
 
 def test_migrate_says_which_database_it_could_not_reach(command: Command) -> None:
     """And names the option."""
     result = command("migrate", "--db-url", "postgresql://someone:secret@127.0.0.1:9/app")
-    assert isinstance(result.exception, MigrationError)
-    assert "--db-url" in str(result.exception)
-    assert "secret" not in str(result.exception)
+    assert result.exit_code == 1
+    assert "--db-url" in result.stderr
+    assert "secret" not in result.output
 
 
 def test_an_opt_out_by_telephone_is_recorded_by_number_and_cancels_what_waits(
@@ -123,6 +122,8 @@ def test_an_opt_out_by_telephone_is_recorded_by_number_and_cancels_what_waits(
 ) -> None:
     """The number may come from standard input, which no shell history keeps; it is not said again."""
     row = business.due_text()
+    malformed = command("consent", "-", "--opt-out", "--source", "telephone", stdin="212 555 0123\n")
+    assert (malformed.exit_code, "Phone number is not E.164" in malformed.stderr) == (64, True)
     result = command("consent", "-", "--opt-out", "--source", "telephone", stdin=f"{PHONE}\n")
     assert result.exit_code == 0
     assert "Customers with this number: 1; waiting texts cancelled: 1." in result.output
@@ -134,7 +135,7 @@ def test_consent_is_given_to_one_business(business: Business, command: Command) 
     """And Twilio may still block the number, which is said."""
     business.customer(consent="unknown")
     refused = command("consent", PHONE, "--opt-in", "--source", "letter")
-    assert str(refused.exception) == "business_id is missing: consent is given to one business"
+    assert refused.stderr == "Error: business_id is missing: consent is given to one business\n"
     given = command("consent", PHONE, "--opt-in", "--source", "letter", "--business", str(business.id))
     assert "Customers with this number: 1;" in given.output
     assert "they must text START" in given.output
@@ -165,17 +166,36 @@ def test_a_state_is_stopped_and_its_texts_held_until_the_stop_is_lifted(
 @pytest.mark.parametrize("arguments", [["XX", "--lift"], ["LA"], ["LA", "--lift", "--because", "Both"]])
 def test_a_stop_that_makes_no_sense_is_refused(command: Command, arguments: list[str]) -> None:
     """Before anything is asked of the database."""
-    assert command("stop", *arguments).exit_code == 2
+    assert command("stop", *arguments).exit_code == 64
 
 
 def test_quiet_hours_are_explained_without_any_setting(command: Command) -> None:
     """The line that a waiting row carries, then the week."""
     result = command("quiet-hours", "+13055550123", "--at", "2027-01-13T01:30", SUPABASE_URL=None)
-    assert result.exit_code == 0
+    assert result.exit_code == 2
     assert result.output.startswith(
         "Quiet hours: 08:00–20:00 (federal, us-fl-501.616) in America/New_York, area code 305\n"
     )
     assert "Wed 13 Jan ········████████████····" in result.output
+
+
+@pytest.mark.parametrize(
+    ("phone", "at", "code", "answer"),
+    [
+        ("+13055550123", "2027-01-12T17:00", 0, "open"),
+        ("+13055550123", "2027-01-12T03:00", 2, "closed"),
+        ("+18005550123", "2027-01-12T17:00", 3, "refused"),
+        ("3055550123", "2027-01-12T17:00", 3, "refused"),
+    ],
+)
+def test_quiet_hours_say_by_their_exit_code_whether_a_text_may_go_out(
+    command: Command, phone: str, at: str, code: int, answer: str
+) -> None:
+    """Now, later, or not at all; and the same in JSON, in which no number is."""
+    told = command("quiet-hours", phone, "--at", at, "--json")
+    assert (told.exit_code, json.loads(told.stdout)["answer"]) == (code, answer)
+    assert phone not in told.output
+    assert command("quiet-hours", "-", "--at", at, stdin=f"{phone}\n").exit_code == code
 
 
 @pytest.mark.parametrize("at", ["2027-01-12T20:30-05:00", "2027-01-13T01:30+0000", "2027-01-13 01:30"])
@@ -184,20 +204,24 @@ def test_an_instant_is_given_with_its_offset_or_in_utc(command: Command, at: str
     assert "asked about Tue 12 Jan 20:30 EST" in command("quiet-hours", "+13055550123", "--at", at).output
 
 
+def test_a_date_without_a_time_is_the_start_of_that_day_in_utc(command: Command) -> None:
+    """And what is no instant is refused with how to write one."""
+    assert "Wed 13 Jan 2027 00:00 UTC" in command("quiet-hours", "+13055550123", "--at", "2027-01-13").output
+    refused = command("quiet-hours", "+13055550123", "--at", "tomorrow")
+    assert refused.exit_code == 64
+    assert "'--at': 'tomorrow' is no instant: write 2026-11-24, 2026-11-24T08:15" in refused.stderr
+
+
+@pytest.mark.parametrize("arguments", [["consent", "-", "--opt-out", "--source", "letter"], ["quiet-hours", "-"]])
+def test_an_empty_standard_input_is_refused_with_what_it_must_hold(command: Command, arguments: list[str]) -> None:
+    """Before anything is asked of the database."""
+    refused = command(*arguments, stdin="")
+    assert (refused.exit_code, refused.stdout) == (64, "")
+    assert "no number came from standard input: it must have one line, such as +12125550100" in refused.stderr
+
+
 def test_hours_that_cannot_be_read_are_refused_with_what_to_write(command: Command) -> None:
     """As before_send would."""
     result = command("quiet-hours", "+13055550123", "--business-hours", "9 to 5")
-    assert result.exit_code == 2
+    assert result.exit_code == 64
     assert "write hours such as" in result.output
-
-
-def test_resolve_says_whether_an_ended_text_can_be_sent_again(business: Business, command: Command) -> None:
-    """It cannot by this command, and the answer says how else."""
-    row = business.due_text(phone=None)
-    command("process")
-    result = command("resolve", str(row), "--send-again")
-    assert result.exit_code == 1
-    assert "A text that has ended is queued anew: queue_sms_retry." in result.output
-    result = command("resolve", str(row), "--went-out-as", SID)
-    assert result.exit_code == 1
-    assert "queued anew" not in result.output

@@ -1,0 +1,139 @@
+"""Commands that run things: the demo, the stack, migrations, one run, the check of the set-up."""
+
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from smsretry.cli.reading import Json
+from smsretry.cli.showing import note, tell, tell_json, verdict
+
+if TYPE_CHECKING:
+    from smsretry.retry.models import ItemResult
+    from smsretry.run import ItemFailed
+
+_DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
+_HERE: Final = Path(".smsretry")
+
+
+def demo(data_dir: _DataDir = _HERE) -> None:
+    """Show the whole system at work: a business's texts through the real flow, every outcome, on real parts."""
+    from rich.console import Console
+
+    from smsretry.local.demo.run import run_demo
+
+    console, started = Console(highlight=False), monotonic()
+    run_demo(data_dir, console)
+    console.print(f"\nDone in {monotonic() - started:.0f} s. `smsretry up` shows these runs in Prefect's UI.")
+
+
+def up(
+    data_dir: _DataDir = _HERE,
+    port: Annotated[int | None, typer.Option(help="Port of the Prefect UI; 4200 or a free one by default.")] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="Do not put the demo's texts into an empty database.")] = False,
+) -> None:
+    """Run everything here until Ctrl-C: the stack, a Prefect server with its UI, the deployment on its schedule."""
+    from rich.console import Console
+
+    from smsretry.local.up import run_up
+
+    console = Console(highlight=False)
+    try:
+        run_up(data_dir, port=port, empty=empty, console=console)
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+
+
+def migrate(
+    db_url: Annotated[
+        str, typer.Option(help="postgresql://owner@host:5432/name", envvar="DATABASE_URL", metavar="URL")
+    ],
+    again: Annotated[
+        bool, typer.Option("--again", help="Re-apply every migration; restores what was dropped.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Create or update the tables and functions in a database. Safe to repeat; mixes with `supabase db push`."""
+    from smsretry.adapters.supabase.migrate import migrate as apply_migrations
+
+    applied = [
+        f"{migration.version}_{migration.name}"
+        for migration in apply_migrations(db_url, again=again, warn=lambda text: note(text, word="warning:"))
+    ]
+    if as_json:
+        tell_json({"applied": applied})
+        return
+    for name in applied:
+        tell(f"applied {name}")
+    if not applied:
+        tell("Nothing to do: the database has every migration.")
+
+
+def process(
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many due texts to take at most.")] = 50,
+    stale_minutes: Annotated[
+        int, typer.Option(min=1, max=1440, help="Minutes of silence before a worker's texts are taken back.")
+    ] = 10,
+    as_json: Json = False,
+) -> None:
+    """Recover, claim and process once against the configured services, without Prefect.
+
+    Ctrl-C lets no further send begin; those under way end, and the numbers are told.
+    """
+    from smsretry.gate import stopped_by
+    from smsretry.run import Run, run_once
+    from smsretry.wiring import services
+
+    with services() as connected:
+        run = Run(connected)
+        with stopped_by(run.gate, signal.SIGINT, signal.SIGTERM):
+            items, summary = run_once(run, limit=limit, stale_minutes=stale_minutes)
+    if as_json:
+        tell_json({"run_id": run.id, "items": [_as_json(item) for item in items], "summary": summary})
+    else:
+        for item in items:
+            _show(item)
+        tell(str(summary))
+    if summary.needs_somebody:
+        raise typer.Exit(1)
+
+
+def _show(item: "ItemResult | ItemFailed") -> None:
+    from smsretry.retry.models import ItemResult
+
+    came_to, why = (item.fate, str(item)) if isinstance(item, ItemResult) else ("Error", item.why)
+    style = "red" if came_to in ("Error", "Failed") else ""
+    verdict(came_to, f"row {item.retry_id}: {why}", style=style, columns=15)
+
+
+def _as_json(item: "ItemResult | ItemFailed") -> object:
+    from smsretry.retry.models import ItemResult
+
+    return item if isinstance(item, ItemResult) else {"retry_id": item.retry_id, "fate": "Error", "detail": item.why}
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check every setting, connection, function and grant, the zone data, and Twilio's account: ok, or what to do."""
+    from smsretry.doctor import examine
+
+    findings = []
+    for finding in examine(today=now().date()):
+        findings.append(finding)
+        if not as_json:
+            word, style = (
+                ("bad", "red") if not finding.ok else ("warn", "yellow") if finding.advice else ("ok", "green")
+            )
+            verdict(word, f"{finding.subject}{': ' + finding.advice if finding.advice else ''}", style=style)
+    bad = sum(not finding.ok for finding in findings)
+    if as_json:
+        tell_json({"bad": bad, "findings": findings})
+    if bad:
+        raise typer.Exit(1)
+
+
+def now() -> datetime:
+    """The operator's clock. Only questions that decide nothing are asked by it."""
+    return datetime.now(UTC)  # noqa: TID251 - no text is due, stale or expired by it

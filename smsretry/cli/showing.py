@@ -1,0 +1,86 @@
+"""How the terminal is written to: lines that fold between words and never inside an id, or JSON alone."""
+
+import json
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Iterable
+from typing import Final, TextIO
+
+_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What would steer a terminal. Names and errors come from the application's rows."""
+
+
+def tell(text: str, *, style: str = "", hang: int = 2) -> None:
+    """Print lines of text. On a terminal, one that is too long goes on in the next line, `hang` columns further in."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for line in text.splitlines() or [""]:
+        shown = Text(fold(_UNPRINTABLE.sub("�", line), width=width(), hang=hang), style=style)
+        console.print(shown, soft_wrap=True, highlight=False)
+
+
+def tell_all(lines: Iterable[str], *, hang: int = 2) -> None:
+    """Print lines."""
+    for line in lines:
+        tell(line, hang=hang)
+
+
+def verdict(word: str, text: str, *, style: str, columns: int = 5) -> None:
+    """Print a colored word and, beginning in a fixed column, what is said of it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    lines = fold(" " * columns + _UNPRINTABLE.sub("�", text), width=width(), hang=0)
+    Console().print(Text.assemble((word, style), lines[len(word) :]), soft_wrap=True, highlight=False)
+
+
+def tell_json(value: object) -> None:
+    """Print a value as JSON. Nothing else may be printed to standard output."""
+    sys.stdout.write(json.dumps(value, default=_as_json, ensure_ascii=False, indent=2) + "\n")
+
+
+def complain(text: str) -> None:
+    """Say on standard error what went wrong."""
+    note(text, word="Error:")
+
+
+def note(text: str, *, word: str = "") -> None:
+    """Print to standard error, after a red word if there is one."""
+    from rich.console import Console
+    from rich.text import Text
+
+    lines = _UNPRINTABLE.sub("�", f"{word} {text}" if word else text).splitlines()
+    shown = "\n".join(fold(line, width=width(sys.stderr), hang=2) for line in lines)
+    Console(stderr=True).print(Text.assemble((word, "red"), shown[len(word) :]), soft_wrap=True, highlight=False)
+
+
+def width(stream: TextIO | None = None) -> int | None:
+    """Columns to fold at. None where nobody looks, in a pipe or a file: a line stays a line."""
+    from rich.console import Console
+
+    console = Console(file=stream)
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else None
+
+
+def fold(line: str, *, width: int | None, hang: int) -> str:
+    """Break a line between words. A word that is longer than a line, such as an address, stays whole."""
+    if width is None or len(line) <= width:
+        return line
+    indent = len(line) - len(line.lstrip())
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * (indent + hang),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _as_json(value: object) -> object:
+    from pydantic import BaseModel
+
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)

@@ -1,0 +1,140 @@
+"""What the command `smsretry` says of itself, and how it refuses what it is told."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner, Result
+
+from smsretry.cli.command import app
+
+_COMMANDS: Any = typer.main.get_command(app)
+NAMES = sorted(_COMMANDS.commands)
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def ask(*arguments: str, columns: int = 80, stdin: str | None = None) -> Result:
+    """Run a command in a terminal of that width."""
+    return CliRunner(env={"COLUMNS": str(columns), "TERMINAL_WIDTH": str(columns)}).invoke(
+        app, arguments, input=stdin, prog_name="smsretry"
+    )
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_help_of_each_command_has_an_example_and_names_every_option(name: str, columns: int) -> None:
+    """Nothing is cut at either width, and no id is broken over two lines."""
+    told = ask(name, "--help", columns=columns)
+    assert told.exit_code == 0
+    assert re.search(rf"^ *smsretry {name}\b", told.output, re.MULTILINE), "an example"
+    assert max(map(len, told.output.splitlines())) <= columns
+    assert "…" not in told.output
+    for option in (option for param in _COMMANDS.commands[name].params for option in param.opts):
+        assert option.startswith("--") is False or option in told.output
+    shown = "".join(example for example in re.findall(r"^ *smsretry .*", told.output, re.MULTILINE))
+    assert len(re.findall(r"[0-9a-f]{8}-", shown)) == len(UUID.findall(shown))
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_help_of_the_whole_names_each_command_and_the_exit_codes(columns: int) -> None:
+    """In three groups."""
+    told = ask("--help", columns=columns).output
+    assert all(re.search(rf"^│ {name} ", told, re.MULTILINE) for name in NAMES)
+    for group in ("The desk: ask and act", "Rules and consent", "Set up and run"):
+        assert f"╭─ {group} " in told
+    assert "Exit codes: 0 done; 1 an error" in told
+
+
+def test_the_version_is_told() -> None:
+    """The package's."""
+    assert ask("--version").output == f"smsretry {version('smsretry')}\n"
+
+
+def test_asking_for_help_loads_nothing_that_acts() -> None:
+    """It would take seconds."""
+    heavy = {"httpx", "pydantic", "twilio", "supabase", "psycopg", "rich", "smsretry.settings"}
+    code = f"import sys, smsretry.cli.command; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["explian"], "No such command 'explian'. Did you mean 'explain'?"),
+        (["explain"], "say which text in one way: --customer, --send-log, --row, or --last-digits"),
+        (["explain", "--customer", "Zane"], "Invalid value for '--customer': 'Zane' is no id: ids have 36"),
+        (["explain", "+12125550123"], "stays in the shell's history: give - and the number on standard input"),
+        (["explain", "--last-digits", "0123"], "--last-digits need --business: digits alone find"),
+        (["explain", "--last-digits", "12a"], "--last-digits must be 3 to 6 digits"),
+        (["explain", "-"], "no number came from standard input"),
+        (["preview", "--hours", "169"], "--hours must be less than or equal to 168"),
+        (
+            ["requeue"],
+            "say which texts: by --business, --code, --containing, --customer, --reason, --row, --since, --until",
+        ),
+        (["requeue", "--code", "30003", "--yes"], "--who and --because must be given"),
+        (
+            ["requeue", "--code", "1", "--state", "sent"],
+            "Invalid value for '--state': 'sent' is not one of 'failed', 'cancelled'.",
+        ),
+        (["requeue", "--since", "Monday"], "Invalid value for '--since': 'Monday' is no instant: write 2026-11-24,"),
+        (["requeue", "--containing", "call 212 555 0123"], "--containing must hold no phone number"),
+        (["cancel", "--reason", "whim"], "'whim' is not one of 'quiet_hours', 'twilio_error', 'rate_limit'."),
+        (["cancel", "--code", "0"], "--code must be greater than or equal to 1"),
+        (["resolve", "12"], "Invalid value for 'ROW': '12' is no id"),
+        (["prune", "--keep-days", "1"], "--keep-days must be greater than or equal to 7"),
+        (["stop", "XX", "--lift"], "XX is no US state; give two letters such as LA"),
+        (["quiet-hours", "+13055550123", "--business-hours", "9 to 5"], "Invalid value for --business-hours"),
+    ],
+)
+@pytest.mark.parametrize("columns", [80, 160])
+def test_a_command_line_that_makes_no_sense_is_refused_in_words_of_its_options(
+    arguments: list[str], words: str, columns: int
+) -> None:
+    """On standard error, with an exit code that no answer has, and before anything is connected."""
+    refused = ask(*arguments, columns=columns, stdin="")
+    assert (refused.exit_code, refused.stdout) == (64, "")
+    told = re.sub(r"\s+", " ", refused.stderr)
+    assert words in told
+    assert all(len(line) <= columns for line in refused.stderr.splitlines())
+    assert told.endswith(f"Try: smsretry {arguments[0]} --help ") or arguments == ["explian"]
+
+
+@pytest.mark.parametrize("answer", [["--send-again", "--went-out-as", "SM" + "0" * 32], ["--went-out-as", "SM1"]])
+def test_a_doubt_is_resolved_in_one_way_and_with_a_reason(answer: list[str]) -> None:
+    """Everything that is wrong is said at once."""
+    refused = ask("resolve", "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11", *answer, columns=160)
+    assert refused.exit_code == 64
+    assert "--because must be given" in refused.stderr
+    both = ask("resolve", "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11", *answer, "--because", "x", columns=160)
+    assert re.search("say --went-out-as, or --send-again|--went-out-as must be the SID of a message", both.stderr)
+
+
+def test_bash_completes_commands_options_and_values() -> None:
+    """By what `smsretry --show-completion bash` installs."""
+
+    def complete(line: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "smsretry"],
+            env={
+                **os.environ,
+                "_SMSRETRY_COMPLETE": "complete_bash",
+                "COMP_WORDS": line,
+                "COMP_CWORD": str(line.count(" ")),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.split()
+
+    assert complete("smsretry re") == ["requeue", "resolve"]
+    assert complete("smsretry explain --la") == ["--last-digits"]
+    assert complete("smsretry cancel --reason ") == ["quiet_hours", "twilio_error", "rate_limit"]
+    assert complete("smsretry requeue --state ") == ["failed", "cancelled"]
