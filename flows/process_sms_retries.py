@@ -15,6 +15,8 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.ending import ends_soon
+from flows.orphans import crash_orphaned_task_runs
 from smsretry.gate import stopped_by
 from smsretry.retry.models import Claim, ItemResult, Recovered
 from smsretry.run import CONCURRENCY, ItemFailed, Run
@@ -54,7 +56,8 @@ def process_retry(claim: Claim, run: Run) -> State[ItemResult]:
 _runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=CONCURRENCY)
 
 
-@flow(name="process-sms-retries", task_runner=_runner, persist_result=False)
+@flow(name="process-sms-retries", task_runner=_runner, persist_result=False, on_running=[crash_orphaned_task_runs])
+@ends_soon
 def process_sms_retries(
     limit: Annotated[int, Field(ge=1, le=500)] = 50,
     stale_minutes: Annotated[int, Field(ge=1, le=1440)] = 10,

@@ -89,6 +89,19 @@ class Settings(BaseSettings):
         raise PydanticCustomError(_CHOICE, "Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER")
 
 
+class PrefectSettings(BaseSettings):
+    """Where Prefect's API is, by the variables that Prefect itself reads. smsretry runs without them, too."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
+
+    prefect_api_url: HttpUrl | None = None
+    """The API's address, `http://<host>:4200/api`."""
+    prefect_api_auth_string: SecretStr | None = None
+    """`user:password`; the server's is PREFECT_SERVER_API_AUTH_STRING."""
+    prefect_api_key: SecretStr | None = None
+    """Of Prefect Cloud."""
+
+
 def _given(field: str, info: ValidationInfo) -> bool:
     """Whether an earlier field has a value. A malformed one is missing from `info.data` and complained of already."""
     return field not in info.data or info.data[field] is not None
