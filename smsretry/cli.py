@@ -1,5 +1,6 @@
 """The `smsretry` command. What needs the embedded stack is imported when asked for: it is an extra."""
 
+import os
 import signal
 import sys
 from datetime import UTC, datetime
@@ -127,7 +128,7 @@ def _line(item: ItemResult | ItemFailed) -> tuple[str, str, str]:
 def doctor() -> None:
     """Check every setting, connection, function and grant, the zone data, and Twilio's account: ok, or what to do."""
     bad = 0
-    for finding in examine(today=_now().date()):
+    for finding in examine(today=_now().date(), environment=os.environ):
         bad += not finding.ok
         verdict = "[red]bad[/] " if not finding.ok else "[yellow]warn[/]" if finding.advice else "[green]ok[/]  "
         _console.print(verdict, finding.subject, end="")

@@ -64,11 +64,18 @@ def test_doctor_finds_everything_in_order(command: Command) -> None:
     assert result.exit_code == 0, result.output
     for subject in (
         "time zone data (IANA 20",
-        "settings",
+        "SUPABASE_URL",
+        "SMSRETRY_IN_DOUBT (not set: resend)",
         "Supabase connection and key",
         "function claim_due_sms_retries",
         "row level security of sms_retry_queue",
-        "one live row a text",
+        "functions of the schema smsretry",
+        "columns",
+        "constraints",
+        "indexes",
+        "triggers",
+        "policies",
+        "grants of service_role",
         "Twilio credentials",
         "Twilio number",
     ):
