@@ -53,7 +53,8 @@ def _like(name: str, known: Sequence[str]) -> list[str]:
         likeness = SequenceMatcher(None, rest, of_rest).ratio()
         if prefix == of_prefix and (likeness >= _NEAR or set(rest.split("_")) <= set(of_rest.split("_"))):
             near.append((likeness, variable))
-    return [variable for likeness, variable in sorted(near, reverse=True) if likeness >= _least(near)]
+    best_first = sorted(near, key=lambda one: -one[0])
+    return [variable for likeness, variable in best_first if likeness >= _least(near)]
 
 
 def _least(near: Sequence[tuple[float, str]]) -> float:

@@ -610,7 +610,7 @@ def test_a_migrated_database_passes_its_own_check(installation: str, request: py
             "alter table sms_retry_queue disable row level security",
             "row level security of sms_retry_queue", "alter table public.sms_retry_queue enable",
         ),
-        ("drop index sms_retry_queue_one_live_row", "indexes", "sms_retry_queue: sms_retry_queue_one_live_row"),
+        ("drop index sms_retry_queue_one_live_row", "indexes", "sms_retry_queue_one_live_row of sms_retry_queue"),
         pytest.param(
             "create policy everyone on sms_retry_queue for update to authenticated using (true);"
             "grant update on sms_retry_queue to authenticated",

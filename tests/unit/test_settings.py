@@ -20,6 +20,9 @@ WITH_SERVICE = {"TWILIO_MESSAGING_SERVICE_SID": "MG" + "0" * 32}
 WITH_KEY = {"TWILIO_API_KEY_SID": "SK" + "0" * 32, "TWILIO_API_KEY_SECRET": "secret"}
 NO_CREDENTIALS = "Set TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET, or TWILIO_AUTH_TOKEN"
 ONE_SENDER = "Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER"
+AC_SID, SK_SID, MG_SID = (
+    f"must be {prefix} and 32 digits from 0 to f, as the Twilio console shows it" for prefix in ("AC", "SK", "MG")
+)
 NO_URL = "SUPABASE_URL: must be a web address that begins with https://"
 
 
@@ -83,11 +86,11 @@ def test_an_empty_service_role_key_is_as_good_as_none(monkeypatch: pytest.Monkey
 
 
 MALFORMED = [
-    ("TWILIO_ACCOUNT_SID", "SK" + "0" * 32, "must be AC and 32 digits from 0 to f, as the Twilio console shows it"),
-    ("TWILIO_ACCOUNT_SID", "AC" + "0" * 31, "must be AC and 32 digits from 0 to f, as the Twilio console shows it"),
-    ("TWILIO_ACCOUNT_SID", "AC" + "0" * 32 + "\n", "must be AC and 32 digits from 0 to f, as the Twilio console shows it"),
-    ("TWILIO_API_KEY_SID", "AC" + "0" * 32, "must be SK and 32 digits from 0 to f, as the Twilio console shows it"),
-    ("TWILIO_MESSAGING_SERVICE_SID", "SK" + "0" * 32, "must be MG and 32 digits from 0 to f, as the Twilio console shows it"),
+    ("TWILIO_ACCOUNT_SID", "SK" + "0" * 32, AC_SID),
+    ("TWILIO_ACCOUNT_SID", "AC" + "0" * 31, AC_SID),
+    ("TWILIO_ACCOUNT_SID", "AC" + "0" * 32 + "\n", AC_SID),
+    ("TWILIO_API_KEY_SID", "AC" + "0" * 32, SK_SID),
+    ("TWILIO_MESSAGING_SERVICE_SID", "SK" + "0" * 32, MG_SID),
     ("SUPABASE_URL", "project.supabase.co", "must be a web address that begins with https://"),
     ("SUPABASE_URL", "postgresql://db.supabase.co", "must be a web address that begins with https://"),
     ("TWILIO_READ_TIMEOUT_SECONDS", "0", "must be greater than 0"),
@@ -159,7 +162,7 @@ def test_several_troubles_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     environment = COMPLETE | {"SUPABASE_URL": "nowhere", "TWILIO_ACCOUNT_SID": "AC"}
     assert complaints(monkeypatch, environment) == [
         NO_URL,
-        "TWILIO_ACCOUNT_SID: must be AC and 32 digits from 0 to f, as the Twilio console shows it",
+        f"TWILIO_ACCOUNT_SID: {AC_SID}",
     ]
 
 

@@ -11,15 +11,15 @@ from typing import Final
 
 from smsretry.adapters.supabase.schemas import SchemaFile, schema_files
 
-Wanted = dict[str, list[str]]
-"""By kind: `<schema>.<table> <name>`, and for functions `<schema>.<name> <md5 of the body>`."""
+Wanted = dict[str, list[list[str]]]
+"""By kind: the table, the name, and for a column or a constraint its definition, because `migrate` does not bring those
+back. For functions: the name, and the md5 of the body."""
 
 _FUNCTION: Final = re.compile(r"^create or replace function (\w+\.\w+)\(.*?\bas (\$\w*\$)(.*?)\2", re.S | re.M)
 _TABLE: Final = re.compile(r"^create table if not exists (\w+\.\w+) \(\n(.*?)^\)", re.S | re.M)
-_COLUMN: Final = re.compile(r"^    (?!constraint\b)(\w+) \w", re.M)
-_ADDED_COLUMN: Final = re.compile(r"^alter table (\w+\.\w+) add column if not exists (\w+)", re.M)
-_CONSTRAINT: Final = re.compile(r"^    constraint (\w+) ", re.M)
-_ADDED_CONSTRAINT: Final = re.compile(r"alter table (\w+\.\w+) add constraint (\w+)")
+_COLUMN: Final = re.compile(r"^    (?!constraint\b)(\w+) (\w[^\n]*?),?$", re.M)
+_ADDED_COLUMN: Final = re.compile(r"^alter table (\w+\.\w+) add column if not exists (\w+) ([^;]+);", re.M)
+_CONSTRAINT: Final = re.compile(r"^    constraint (\w+) (.*?),?(?=\n    constraint |\n    --|\Z)", re.S | re.M)
 _INDEX: Final = re.compile(r"^create (?:unique )?index if not exists (\w+)\s+on (\w+\.\w+)", re.M)
 _TRIGGER: Final = re.compile(r"^create trigger (\w+)\s.*?\bon (\w+\.\w+)", re.S | re.M)
 _POLICY: Final = re.compile(r'^create policy "([^"]+)" on (\w+\.\w+)', re.M)
@@ -34,37 +34,36 @@ def wanted_objects(schemas: Sequence[SchemaFile] | None = None) -> Wanted:
     return {kind: [name for file in files for name in names(file.text)] for kind, names in _KINDS.items()}
 
 
-def _functions(text: str) -> Iterator[str]:
+def _functions(text: str) -> Iterator[list[str]]:
     for name, _, body in _FUNCTION.findall(text):
         if name != _CLOCK:
-            yield f"{name} {hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()}"
+            yield [name, hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()]
 
 
-def _columns(text: str) -> Iterator[str]:
+def _columns(text: str) -> Iterator[list[str]]:
     for table, parts in _TABLE.findall(text):
-        yield from (f"{table} {column}" for column in _COLUMN.findall(parts))
-    yield from (f"{table} {column}" for table, column in _ADDED_COLUMN.findall(text))
+        yield from ([table, *column] for column in _COLUMN.findall(parts))
+    yield from map(list, _ADDED_COLUMN.findall(text))
 
 
-def _constraints(text: str) -> Iterator[str]:
+def _constraints(text: str) -> Iterator[list[str]]:
     for table, parts in _TABLE.findall(text):
-        yield from (f"{table} {name}" for name in _CONSTRAINT.findall(parts))
-    yield from (f"{table} {name}" for table, name in _ADDED_CONSTRAINT.findall(text))
+        yield from ([table, name, " ".join(rule.split())] for name, rule in _CONSTRAINT.findall(parts.rstrip()))
 
 
-def _named_first(pattern: re.Pattern[str]) -> Callable[[str], Iterator[str]]:
-    def find(text: str) -> Iterator[str]:
-        yield from (f"{table} {name}" for name, table in pattern.findall(text))
+def _named_first(pattern: re.Pattern[str]) -> Callable[[str], Iterator[list[str]]]:
+    def find(text: str) -> Iterator[list[str]]:
+        yield from ([table, name] for name, table in pattern.findall(text))
 
     return find
 
 
-def _grants(text: str) -> Iterator[str]:
+def _grants(text: str) -> Iterator[list[str]]:
     for privileges, table in _GRANT.findall(text):
-        yield from (f"{table} {privilege}" for privilege in privileges.split(", "))
+        yield from ([table, privilege] for privilege in privileges.split(", "))
 
 
-_KINDS: Final[dict[str, Callable[[str], Iterator[str]]]] = {
+_KINDS: Final[dict[str, Callable[[str], Iterator[list[str]]]]] = {
     "functions": _functions,
     "columns": _columns,
     "constraints": _constraints,

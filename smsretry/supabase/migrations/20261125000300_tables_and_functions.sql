@@ -1696,14 +1696,13 @@ grant execute on function public.set_sms_state_stop to service_role;
 
 -- ======== schemas/90_check_sms_retry_setup.sql ========
 -- What is right, what is not and what to do about it: for `smsretry doctor`. Reads only.
--- wanted: what the caller's version of the package makes, by kind: functions ('<schema>.<name> <md5 of the body>'),
--- and columns, constraints, indexes, triggers, policies and the grants of service_role ('<schema>.<table> <name>').
+-- wanted: what the caller's version of the package makes, by kind: functions ([name, md5 of the body]); columns and
+-- constraints ([table, name, definition]); indexes, triggers, policies and the grants of service_role ([table, name]).
 create or replace function public.check_sms_retry_setup(wanted jsonb)
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     with functions (name, body) as (
-        select split_part(f.value, ' ', 1), split_part(f.value, ' ', 2)
-        from jsonb_array_elements_text(check_sms_retry_setup.wanted -> 'functions') f
+        select f.value ->> 0, f.value ->> 1 from jsonb_array_elements(check_sms_retry_setup.wanted -> 'functions') f
     ),
     made as (
         select f.name, count(p.oid) as found, bool_and(md5(p.prosrc) = f.body) as ours,
@@ -1714,15 +1713,14 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
             on p.proname = split_part(f.name, '.', 2) and p.pronamespace = to_regnamespace(split_part(f.name, '.', 1))
         group by f.name
     ),
-    parts (kind, relation, name, table_name) as (
-        select k.key, to_regclass(split_part(e.value, ' ', 1)), substr(e.value, position(' ' in e.value) + 1),
-               split_part(split_part(e.value, ' ', 1), '.', 2)
+    parts (kind, in_table, relation, name, definition) as (
+        select k.key, e.value ->> 0, to_regclass(e.value ->> 0), e.value ->> 1, e.value ->> 2
         from jsonb_each(check_sms_retry_setup.wanted) k
-        cross join jsonb_array_elements_text(k.value) e
+        cross join jsonb_array_elements(k.value) e
         where k.key <> 'functions'
     ),
-    missing (kind, name) as (
-        select p.kind, p.table_name || ': ' || p.name
+    missing (kind, in_table, name, definition) as (
+        select p.kind, p.in_table, p.name, p.definition
         from parts p
         where not coalesce(case p.kind
             when 'columns' then exists (
@@ -1761,7 +1759,12 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
         having count(*) > 0
         union all
         select case k.kind when 'grants' then 'grants of service_role' else k.kind end, count(m.name) = 0,
-               'missing or switched off: ' || string_agg(m.name, ', ' order by m.name) || '. Run `smsretry migrate --again`'
+               'missing or switched off: '
+                   || string_agg(m.name || ' of ' || split_part(m.in_table, '.', 2), ', ' order by m.in_table, m.name)
+                   -- What stood in the statement that made the table is made with the table only.
+                   || case when min(m.definition) is null then '. Run `smsretry migrate --again`'
+                           else '. Run: ' || string_agg('alter table ' || m.in_table || ' add ' || rtrim(m.kind, 's') || ' '
+                                    || m.name || ' ' || m.definition, '; ' order by m.in_table, m.name) end
         from (select distinct p.kind from parts p) k
         left join missing m on m.kind = k.kind
         group by k.kind
