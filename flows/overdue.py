@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-_OVERDUE: Final = timedelta(minutes=1)
+OVERDUE: Final = timedelta(minutes=1)
 """Another runner that is alive would have started it by then."""
 _PAGE: Final = 200
 _CANCELLED: Final = {
@@ -17,15 +17,15 @@ _CANCELLED: Final = {
 }
 
 
-def cancel_overdue_runs(deployments: Sequence[str]) -> int:
-    """Cancel the scheduled runs of these deployments that are overdue by more than a minute; returns how many.
+def cancel_overdue_runs(deployments: Sequence[str], *, by: timedelta = OVERDUE) -> int:
+    """Cancel the scheduled runs of these deployments that are overdue by more than that; returns how many.
 
     One run claims whatever is due, so the others would find nothing, and 60 of them take minutes of a small machine.
     Runs that a person asked for are kept.
     """
     cancelled = 0
     with get_client(sync_client=True) as client:
-        due = parsedate_to_datetime(client.request("GET", "/health").headers["date"]) - _OVERDUE
+        due = parsedate_to_datetime(client.request("GET", "/health").headers["date"]) - by
         while found := _overdue(client, deployments, due):
             answers = [_cancel(client, run_id) for run_id in found]
             cancelled += answers.count("ACCEPT")

@@ -7,7 +7,9 @@ Stopping pauses nothing: a second runner that is stopped, or one that is restart
 piled up meanwhile is cancelled at the next start, because one run does what they all would have done.
 """
 
+from collections.abc import Sequence
 from contextlib import chdir
+from datetime import timedelta
 from typing import Any
 
 import yaml
@@ -16,7 +18,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
-from flows.overdue import cancel_overdue_runs
+from flows.overdue import OVERDUE, cancel_overdue_runs
 from smsretry.adapters.prefect.definition import ROOT, definition
 
 
@@ -42,8 +44,12 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
     return deployment
 
 
-if __name__ == "__main__":
+def serve_all(deployments: Sequence[RunnerDeployment], *, overdue: timedelta = OVERDUE) -> None:
+    """Register them, cancel what is overdue, and run them until a signal comes. Stopping pauses none of them."""
     with chdir(ROOT):  # each run loads its flow by an entrypoint relative to it
-        served = deployments()
-        cancel_overdue_runs([deployment.name for deployment in served])
-        serve(*served, query_seconds=2, pause_on_shutdown=False)
+        cancel_overdue_runs([deployment.name for deployment in deployments], by=overdue)
+        serve(*deployments, query_seconds=2, pause_on_shutdown=False)
+
+
+if __name__ == "__main__":
+    serve_all(deployments())

@@ -1,6 +1,7 @@
 """What a runner registers and reports, said to a Prefect server by hand, so that each of it can be wrong."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +51,10 @@ class Registry:
         body = {**wanted.model_dump(exclude={"schedules"}), "flow_id": flow["id"], "schedules": schedules, **changes}
         return str(self.prefect.post("deployments/", body)["id"])
 
-    def run(self, deployment: str, state: str, **more: str) -> str:
+    def run(self, deployment: str, state: str, *, tags: Sequence[str] = (), **more: str) -> str:
         """A run of it that is in this state; returns its id."""
         found = self.prefect.post("deployments/filter", {"deployments": {"name": {"any_": [deployment]}}})
-        run = self.prefect.post(f"deployments/{found[0]['id']}/create_flow_run", {})
+        run = self.prefect.post(f"deployments/{found[0]['id']}/create_flow_run", {"tags": list(tags)})
         for kind in ("RUNNING", state) if state != "SCHEDULED" else (state,):
             self.prefect.post(f"flow_runs/{run['id']}/set_state", {"state": {"type": kind, **more}, "force": True})
         return str(run["id"])
