@@ -17,6 +17,7 @@ from pydantic import Field
 
 from flows.ending import ends_soon
 from flows.orphans import crash_orphaned_task_runs
+from flows.telling import tell_completed, tell_failed
 from smsretry.gate import stopped_by
 from smsretry.retry.models import Claim, ItemResult, Recovered
 from smsretry.run import CONCURRENCY, ItemFailed, Run
@@ -56,7 +57,15 @@ def process_retry(claim: Claim, run: Run) -> State[ItemResult]:
 _runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=CONCURRENCY)
 
 
-@flow(name="process-sms-retries", task_runner=_runner, persist_result=False, on_running=[crash_orphaned_task_runs])
+@flow(
+    name="process-sms-retries",
+    task_runner=_runner,
+    persist_result=False,
+    on_running=[crash_orphaned_task_runs],
+    on_completion=[tell_completed],
+    on_failure=[tell_failed],
+    on_crashed=[tell_failed],
+)
 @ends_soon
 def process_sms_retries(
     limit: Annotated[int, Field(ge=1, le=500)] = 50,

@@ -48,7 +48,13 @@ class Registry:
             }
             for schedule in wanted.schedules
         ]
-        body = {**wanted.model_dump(exclude={"schedules"}), "flow_id": flow["id"], "schedules": schedules, **changes}
+        body = {
+            **wanted.model_dump(exclude={"schedules"}),
+            "flow_id": flow["id"],
+            "path": ".",
+            "schedules": schedules,
+            **changes,
+        }
         return str(self.prefect.post("deployments/", body)["id"])
 
     def run(self, deployment: str, state: str, *, tags: Sequence[str] = (), **more: str) -> str:
