@@ -14,8 +14,11 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.ending import ends_soon
 from flows.forms import form
+from flows.orphans import crash_orphaned_task_runs
 from flows.showing import queue_at, seen_in, show, state_of, this_run
+from flows.telling import tell_completed, tell_failed
 from smsretry.desk.outcomes import Seen
 from smsretry.errors import SmsRetryError
 from smsretry.gate import stopped_by
@@ -53,7 +56,17 @@ def process_retry(claim: Claim, run: Run) -> State[Seen]:
 _runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=CONCURRENCY)
 
 
-@flow(name="process-sms-retries", task_runner=_runner, persist_result=False, validate_parameters=False)
+@flow(
+    name="process-sms-retries",
+    task_runner=_runner,
+    persist_result=False,
+    validate_parameters=False,
+    on_running=[crash_orphaned_task_runs],
+    on_completion=[tell_completed],
+    on_failure=[tell_failed],
+    on_crashed=[tell_failed],
+)
+@ends_soon
 @form
 def process_sms_retries(
     limit: Annotated[int, Field(ge=1, le=500)] = 50,

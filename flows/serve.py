@@ -2,12 +2,15 @@
 
 `prefect deploy --all` with a worker registers the same deployments; that file is their one definition.
 The module-level `serve` is used because `flow.serve()` pickles the flow, and this one reads its file for each run.
+
+Stopping pauses nothing: a second runner that is stopped, or one that is restarted, leaves the schedule as it is. What
+piled up meanwhile is cancelled at the next start, because one run does what they all would have done.
 """
 
-import sysconfig
+from collections.abc import Sequence
 from contextlib import chdir
-from pathlib import Path
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any
 
 import yaml
 from prefect import Flow, serve
@@ -15,21 +18,14 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-"""The folder that holds `flows/`: the repository, or where the wheel is installed. Entrypoints are relative to it."""
+from flows.overdue import OVERDUE, cancel_overdue_runs
+from smsretry.adapters.prefect.definition import ROOT, definition
 
 
 def deployments() -> list[RunnerDeployment]:
     """Read the deployments of `prefect.yaml`, in any working directory."""
     with chdir(ROOT):
-        return [_deployment(entry) for entry in yaml.safe_load(_definition())["deployments"]]
-
-
-def _definition() -> str:
-    """`prefect.yaml`: the repository's, or the one that came with the wheel (`data-files` in pyproject.toml)."""
-    installed = [Path(prefix, "share", "smsretry") for prefix in (ROOT, sysconfig.get_path("data"))]
-    found = next(folder for folder in (ROOT, *installed) if (folder / "prefect.yaml").exists())
-    return (found / "prefect.yaml").read_text(encoding="utf-8")
+        return [_deployment(entry) for entry in yaml.safe_load(definition())["deployments"]]
 
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
@@ -48,6 +44,12 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
     return deployment
 
 
-if __name__ == "__main__":
+def serve_all(deployments: Sequence[RunnerDeployment], *, overdue: timedelta = OVERDUE) -> None:
+    """Register them, cancel what is overdue, and run them until a signal comes. Stopping pauses none of them."""
     with chdir(ROOT):  # each run loads its flow by an entrypoint relative to it
-        serve(*deployments(), query_seconds=2)
+        cancel_overdue_runs([deployment.name for deployment in deployments], by=overdue)
+        serve(*deployments, query_seconds=2, pause_on_shutdown=False)
+
+
+if __name__ == "__main__":
+    serve_all(deployments())

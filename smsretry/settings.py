@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
@@ -13,13 +13,33 @@ from smsretry.retry.profile import Profile
 from smsretry.words import InDoubtPolicy, RuleSet
 
 _CHOICE: Final = "choice"
-"""The kind of a complaint that names its variables itself: one of two settings will do."""
+_SET: Final = "Set "
+_MISSING: Final = "is not set"
+_SIDS: Final = {
+    variable: f"{prefix} and 32 digits from 0 to f, as the Twilio console shows it"
+    for variable, prefix in {
+        "TWILIO_ACCOUNT_SID": "AC",
+        "TWILIO_API_KEY_SID": "SK",
+        "TWILIO_MESSAGING_SERVICE_SID": "MG",
+    }.items()
+}
 
 
 def _e164(value: str) -> str:
     if problem := phone_problem(value):
         raise ValueError(problem)
     return value
+
+
+def _in_one_piece(value: SecretStr) -> SecretStr:
+    """A key that was copied with its line break would be refused as a header, in words that nobody understands."""
+    key = value.get_secret_value()
+    if not key.isascii() or any(character.isspace() or not character.isprintable() for character in key):
+        raise ValueError("has a line break, a space or another character that no key has: set it again without")
+    return value
+
+
+_Secret = Annotated[SecretStr, AfterValidator(_in_one_piece)]
 
 
 def _project_url(value: HttpUrl) -> HttpUrl:
@@ -37,15 +57,15 @@ class Settings(BaseSettings):
 
     supabase_url: Annotated[HttpUrl, AfterValidator(_project_url)]
     """Project URL, `https://<project>.supabase.co`."""
-    supabase_service_role_key: SecretStr
+    supabase_service_role_key: _Secret
     """The service_role (or secret) key; the functions answer to no other."""
     supabase_timeout_seconds: float = Field(15, gt=0, le=120)
     """For a whole exchange, to the end of the answer. Three tries of a call are far below a claim's ten minutes."""
 
     twilio_account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
     twilio_api_key_sid: str | None = Field(None, pattern=r"^SK[0-9a-fA-F]{32}$")
-    twilio_api_key_secret: SecretStr | None = None
-    twilio_auth_token: SecretStr | None = Field(None, validate_default=True)
+    twilio_api_key_secret: _Secret | None = None
+    twilio_auth_token: _Secret | None = Field(None, validate_default=True)
     twilio_messaging_service_sid: str | None = Field(None, pattern=r"^MG[0-9a-fA-F]{32}$")
     twilio_from_number: Annotated[str, AfterValidator(_e164)] | None = Field(None, validate_default=True)
     twilio_status_callback_url: HttpUrl | None = None
@@ -91,6 +111,19 @@ class Settings(BaseSettings):
         raise PydanticCustomError(_CHOICE, "Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER")
 
 
+class PrefectSettings(BaseSettings):
+    """Where Prefect's API is, by the variables that Prefect itself reads. smsretry runs without them, too."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
+
+    prefect_api_url: HttpUrl | None = None
+    """The API's address, `http://<host>:4200/api`."""
+    prefect_api_auth_string: SecretStr | None = None
+    """`user:password`; the server's is PREFECT_SERVER_API_AUTH_STRING."""
+    prefect_api_key: SecretStr | None = None
+    """Of Prefect Cloud."""
+
+
 def _given(field: str, info: ValidationInfo) -> bool:
     """Whether an earlier field has a value. A malformed one is missing from `info.data` and complained of already."""
     return field not in info.data or info.data[field] is not None
@@ -105,13 +138,49 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = error.errors(include_input=False, include_url=False, include_context=False)
+        problems = _problems(error)
     # Outside the handler: an exception raised inside would carry the original, which may quote a secret.
-    lines = [_complaint(str(problem["loc"][0]).upper(), problem["type"], problem["msg"]) for problem in problems]
-    raise SettingsError("Settings are not complete:\n" + "\n".join(f"  {line}" for line in lines))
+    lines = "".join(f"  {_line(variable, advice)}\n" for variable, advice in problems.items())
+    raise SettingsError("Settings are not complete:\n" + lines.rstrip("\n"))
 
 
-def _complaint(variable: str, kind: str, message: str) -> str:
+def setting_problems() -> dict[str, str]:
+    """What is wrong with the environment, by variable; empty if nothing is. Quotes no value."""
+    try:
+        Settings()
+    except ValidationError as error:
+        return _problems(error)
+    return {}
+
+
+def variables(settings: type[BaseSettings]) -> dict[str, object]:
+    """Each variable and its default; None where it has none."""
+    return {
+        str(field.validation_alias or name).upper(): None if field.is_required() else field.default
+        for name, field in settings.model_fields.items()
+    }
+
+
+def _line(variable: str, advice: str) -> str:
+    if advice.startswith(_SET):  # names its variables itself: one of two settings will do
+        return advice
+    return f"{variable} {advice}" if advice == _MISSING else f"{variable}: {advice}"
+
+
+def _problems(error: ValidationError) -> dict[str, str]:
+    found = error.errors(include_input=False, include_url=False)
+    return {str(one["loc"][0]).upper(): _advice(str(one["loc"][0]).upper(), one) for one in found}
+
+
+def _advice(variable: str, problem: ErrorDetails) -> str:
+    """In words: what it must be, not which pattern it fails."""
+    kind, message = problem["type"], problem["msg"]
     if kind == "missing":
-        return f"{variable} is not set"
-    return message if kind == _CHOICE else f"{variable}: {message.removeprefix('Value error, ')}"
+        return _MISSING
+    if kind == "string_pattern_mismatch":
+        return f"must be {_SIDS[variable]}"
+    if kind.startswith("url_"):
+        return "must be a web address that begins with https://"
+    if kind == "float_parsing":
+        return "must be a number"
+    return message.removeprefix("Value error, ").replace("Input should be", "must be")

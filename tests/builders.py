@@ -14,7 +14,7 @@ from smsretry.retry.models import Begun, Claim, ItemResult, Sighting
 from smsretry.retry.outcome import Rejected
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.run import Run, run_once
-from smsretry.settings import Settings
+from smsretry.settings import PrefectSettings, Settings, variables
 
 NOON: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 """Noon in New York, a Tuesday in winter: open everywhere in the contiguous states."""
@@ -151,8 +151,8 @@ def begin(
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every setting out of the environment."""
-    for name, field in Settings.model_fields.items():
-        monkeypatch.delenv(str(field.validation_alias or name.upper()), raising=False)
+    for variable in (*variables(Settings), *variables(PrefectSettings)):
+        monkeypatch.delenv(variable, raising=False)
 
 
 def resolution(retry_id: UUID, sid: str | None) -> Resolve:

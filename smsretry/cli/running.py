@@ -1,5 +1,6 @@
 """Commands that run things: the demo, the stack, migrations, one run, the check of the set-up."""
 
+import os
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,7 +121,7 @@ def doctor(as_json: Json = False) -> None:
     from smsretry.doctor import examine
 
     findings = []
-    for finding in examine(today=now().date()):
+    for finding in examine(today=now().date(), environment=os.environ):
         findings.append(finding)
         if not as_json:
             word, style = (

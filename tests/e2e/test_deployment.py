@@ -16,6 +16,7 @@ from smsretry.local.demo.run import ROOT
 from smsretry.local.process.guarded_process import GuardedProcess
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
+from tests.e2e.registry import SCHEDULED, Registry
 
 PATH = "deployments/name/process-sms-retries/process-sms-retries"
 
@@ -29,6 +30,13 @@ def served(flow: FlowProcess, log: Path) -> Iterator[None]:
         yield
     finally:
         runner.stop()
+        forget(flow.prefect)
+
+
+def forget(prefect: Prefect) -> None:
+    """Delete the deployments, and with them the runs that are scheduled: stopping a runner leaves both."""
+    for found in prefect.post("deployments/filter", {}):
+        httpx.delete(f"{prefect.server.url}/api/deployments/{found['id']}", timeout=30).raise_for_status()
 
 
 def deployment(prefect: Prefect) -> dict[str, Any]:
@@ -71,6 +79,7 @@ def test_serve_and_prefect_deploy_register_the_same_deployment(flow: FlowProcess
             timeout=120,
         )
     assert essence() == by_serve
+    forget(flow.prefect)
     assert by_serve["version"] == version("smsretry")
     assert by_serve["schedule"]["schedule"] == {"cron": "* * * * *", "timezone": "UTC"}
     assert by_serve["schedule"]["slug"] == "every-minute"
@@ -105,3 +114,45 @@ def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bo
         with pytest.raises(httpx.HTTPStatusError) as refused:
             flow.prefect.post(f"deployments/{found['id']}/create_flow_run", {"parameters": {"limit": 9999}})
         assert "9999 is greater than the maximum of 500" in refused.value.response.text
+
+
+def test_stopping_a_second_runner_leaves_the_schedule_on(flow: FlowProcess, tmp_path: Path) -> None:
+    """Prefect's own default pauses the deployment when any runner of it stops, and deletes the runs to come."""
+
+    def runs_to_come() -> int:
+        scheduled = {
+            "deployment_id": {"any_": [deployment(flow.prefect)["id"]]},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+        }
+        return int(flow.prefect.post("flow_runs/count", {"flow_runs": scheduled}))
+
+    with served(flow, tmp_path / "first.log"):
+        second = GuardedProcess(
+            [sys.executable, "-m", "flows.serve"], log=tmp_path / "second.log", env=flow.environment(), cwd=ROOT
+        )
+        wait_for(lambda: "Your deployments are being served" in second.log_tail(), second)
+        wait_for(runs_to_come, second)
+        second.stop()
+        found = deployment(flow.prefect)
+        assert not found["paused"]
+        assert [schedule["active"] for schedule in found["schedules"]] == [True]
+        assert runs_to_come() > 0
+
+
+def test_what_piled_up_is_cancelled_at_the_next_start_and_what_somebody_asked_for_runs(
+    flow: FlowProcess, business: Business, tmp_path: Path
+) -> None:
+    """One run claims whatever is due, so the others would find nothing."""
+    registry = Registry(flow.prefect, flow.stack)
+    registry.all_well()
+    late = [registry.run(SCHEDULED, "SCHEDULED", name="Late", tags=["auto-scheduled"]) for _ in range(3)]
+    asked_for = registry.run(SCHEDULED, "SCHEDULED", name="Late")
+    ids = ", ".join(f"'{run}'" for run in (*late, asked_for))
+    registry.say(f"update flow_run set next_scheduled_start_time = now() - interval '10 minutes' where id in ({ids})")
+    with served(flow, tmp_path / "runner.log"):
+        deadline = time.monotonic() + 120
+        while (found := flow.prefect.get(f"flow_runs/{asked_for}")["state"])["type"] != "COMPLETED":
+            assert time.monotonic() < deadline, (found, (tmp_path / "runner.log").read_text()[-3000:])
+            time.sleep(0.2)
+        states = {flow.prefect.get(f"flow_runs/{run}")["state"]["message"] for run in late}
+    assert states == {"Nobody ran it in its time; a later run does its work."}

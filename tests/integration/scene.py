@@ -11,6 +11,7 @@ import httpx
 from psycopg import sql
 
 from smsretry.adapters.supabase.schemas import api_functions
+from smsretry.adapters.supabase.wanted_objects import wanted_objects
 from smsretry.local.stack import Stack
 from tests.builders import BODY, PHONE, SENDER
 from tests.conftest import Business
@@ -122,7 +123,7 @@ class Scene:
                 "because": "No longer wanted", "row_limit": 10,
             },
             "prune_sms_history": {"keep_days": 90, "batch": 100},
-            "check_sms_retry_setup": {"functions": FUNCTIONS},
+            "check_sms_retry_setup": {"wanted": wanted_objects()},
             "describe_sms_tables": {},
             "try_sms_retry_queue": {},
             "count_sms_answer": {"row_count": 2},

@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from smsretry.adapters.supabase.calls import SupabaseCalls
-from smsretry.adapters.supabase.schemas import api_functions
 from smsretry.adapters.supabase.shapes import Part, misfits
+from smsretry.adapters.supabase.wanted_objects import wanted_objects
 from smsretry.desk.asks import Ask, Cancel, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord
 from smsretry.retry.models import Claim, Finding
@@ -98,8 +98,8 @@ class SupabaseOperators(SupabaseCalls):
         return answer == "resolved"
 
     def check(self) -> list[Finding]:
-        """What the database says of its own set-up: functions, grants, row level security."""
-        return self.rows(Finding, "check_sms_retry_setup", {"functions": api_functions()})
+        """What the database says of its own set-up: functions, constraints, policies, grants, row level security."""
+        return self.rows(Finding, "check_sms_retry_setup", {"wanted": wanted_objects()})
 
     def check_shapes(self) -> list[Finding]:
         """Whether the tables that the application and smsretry share are still as smsretry needs them."""

@@ -108,7 +108,7 @@ class TwilioSender:
         try:
             answer = question()
         except RequestException as error:
-            return Finding(subject=subject, ok=False, advice=f"not reachable ({type(error).__name__})")
+            return Finding(subject=subject, ok=False, advice=self._silence(error))
         except TwilioException:
             return Finding(subject=subject, ok=False, advice=self._refusal())
         if answer is None:
@@ -116,6 +116,10 @@ class TwilioSender:
         if isinstance(answer, str) and answer != "active":
             return Finding(subject=subject, ok=False, advice=f"the account is {answer}: see the Twilio console")
         return Finding(subject=subject, ok=True)
+
+    def _silence(self, error: RequestException) -> str:
+        host = urlsplit(error.request.url or "").netloc if error.request else "Twilio"
+        return f"{host} does not answer ({type(error).__name__}): check that it can be reached from here"
 
     def _refusal(self) -> str:
         answer = self._http.answer()

@@ -2605,31 +2605,78 @@ grant execute on function public.prune_sms_history to service_role;
 
 -- ======== schemas/90_check_sms_retry_setup.sql ========
 -- What is right, what is not and what to do about it: for `smsretry doctor`. Reads only.
--- functions: the names of the API functions that the caller's version of the package ships.
-create or replace function public.check_sms_retry_setup(functions text[])
+-- wanted: what the caller's version of the package makes, by kind: functions ([name, md5 of the body]); columns and
+-- constraints ([table, name, definition]); indexes, triggers, policies and the grants of service_role ([table, name]).
+create or replace function public.check_sms_retry_setup(wanted jsonb)
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    with api (name) as (
-        select unnest(check_sms_retry_setup.functions)
+    with functions (name, body) as (
+        select f.value ->> 0, f.value ->> 1 from jsonb_array_elements(check_sms_retry_setup.wanted -> 'functions') f
     ),
-    callable as (
-        select a.name, count(p.oid) as found,
+    made as (
+        select f.name, count(p.oid) as found, bool_and(md5(p.prosrc) = f.body) as ours,
                bool_and(has_function_privilege('service_role', p.oid, 'execute')) as by_service,
                bool_or(has_function_privilege('anon', p.oid, 'execute') or has_function_privilege('authenticated', p.oid, 'execute')) as by_others
-        from api a
-        left join pg_catalog.pg_proc p on p.proname = a.name and p.pronamespace = 'public'::regnamespace
-        group by a.name
+        from functions f
+        left join pg_catalog.pg_proc p
+            on p.proname = split_part(f.name, '.', 2) and p.pronamespace = to_regnamespace(split_part(f.name, '.', 1))
+        group by f.name
+    ),
+    parts (kind, in_table, relation, name, definition) as (
+        select k.key, e.value ->> 0, to_regclass(e.value ->> 0), e.value ->> 1, e.value ->> 2
+        from jsonb_each(check_sms_retry_setup.wanted) k
+        cross join jsonb_array_elements(k.value) e
+        where k.key <> 'functions'
+    ),
+    missing (kind, in_table, name, definition) as (
+        select p.kind, p.in_table, p.name, p.definition
+        from parts p
+        where not coalesce(case p.kind
+            when 'columns' then exists (
+                select 1 from pg_attribute a where a.attrelid = p.relation and a.attname = p.name and not a.attisdropped)
+            when 'constraints' then exists (
+                select 1 from pg_constraint k where k.conrelid = p.relation and k.conname = p.name)
+            when 'indexes' then exists (
+                select 1 from pg_index i join pg_class c on c.oid = i.indexrelid
+                where i.indrelid = p.relation and c.relname = p.name and i.indisvalid)
+            when 'triggers' then exists (
+                select 1 from pg_trigger t where t.tgrelid = p.relation and t.tgname = p.name and t.tgenabled <> 'D')
+            when 'policies' then exists (
+                select 1 from pg_policy y where y.polrelid = p.relation and y.polname = p.name)
+            when 'grants' then has_table_privilege('service_role', p.relation, p.name)
+        end, false)
     ),
     findings (subject, ok, advice) as (
-        select 'function ' || c.name, c.found = 1 and c.by_service and not c.by_others,
-               case when c.found = 0 then 'missing: run `smsretry migrate`, with --again if it was applied before'
-                    when c.found > 1 then 'exists ' || c.found || ' times: drop the versions that are not smsretry''s'
-                    when not c.by_service then 'service_role may not call it: run `smsretry migrate --again`'
-                    else 'anon or authenticated may call it: revoke execute, or run `smsretry migrate --again`' end
-        from callable c
-        union all
         select 'functions', false, 'no names were given, so no function was checked'
-        where not exists (select 1 from api)
+        where not exists (select 1 from functions)
+        union all
+        select 'function ' || split_part(m.name, '.', 2), m.found = 1 and m.by_service and not m.by_others and m.ours,
+               case when m.found = 0 then 'missing: run `smsretry migrate`, with --again if it was applied before'
+                    when m.found > 1 then 'exists ' || m.found || ' times: drop the versions that are not smsretry''s'
+                    when not m.by_service then 'service_role may not call it: run `smsretry migrate --again`'
+                    when m.by_others then 'anon or authenticated may call it: revoke execute, or run `smsretry migrate --again`'
+                    else 'is another version''s, or somebody changed it: run `smsretry migrate`, with --again if it was applied before' end
+        from made m
+        where m.name like 'public.%'
+        union all
+        select 'functions of the schema smsretry', count(*) filter (where m.found <> 1 or not m.ours) = 0,
+               'missing, double, changed or another version''s: '
+                   || string_agg(split_part(m.name, '.', 2), ', ' order by m.name) filter (where m.found <> 1 or not m.ours)
+                   || '. Run `smsretry migrate`, with --again if it was applied before'
+        from made m
+        where m.name like 'smsretry.%'
+        having count(*) > 0
+        union all
+        select case k.kind when 'grants' then 'grants of service_role' else k.kind end, count(m.name) = 0,
+               'missing or switched off: '
+                   || string_agg(m.name || ' of ' || split_part(m.in_table, '.', 2), ', ' order by m.in_table, m.name)
+                   -- What stood in the statement that made the table is made with the table only.
+                   || case when min(m.definition) is null then '. Run `smsretry migrate --again`'
+                           else '. Run: ' || string_agg('alter table ' || m.in_table || ' add ' || rtrim(m.kind, 's') || ' '
+                                    || m.name || ' ' || m.definition, '; ' order by m.in_table, m.name) end
+        from (select distinct p.kind from parts p) k
+        left join missing m on m.kind = k.kind
+        group by k.kind
         union all
         select 'row level security of ' || t.name, coalesce(r.relrowsecurity, false),
                case when r.oid is null then 'the table is missing: run `smsretry migrate`'
@@ -2645,11 +2692,6 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
                'anon or authenticated may update or delete: revoke it, or run `smsretry migrate --again`'
         from unnest(array['sms_retry_queue', 'sms_send_attempts']) as t (name)
         join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
-        union all
-        select 'one live row a text', exists (
-                   select 1 from pg_catalog.pg_indexes i
-                   where i.schemaname = 'public' and i.indexname = 'sms_retry_queue_one_live_row'),
-               'the unique index sms_retry_queue_one_live_row is missing: run `smsretry migrate --again`'
         union all
         select 'rules of the state machine', count(*) filter (where not k.convalidated) = 0,
                'some rows break ' || string_agg(k.conname, ', ') filter (where not k.convalidated)

@@ -1,0 +1,1 @@
+"""Prefect's API over plain HTTP. The package imports no Prefect."""

@@ -1,0 +1,72 @@
+"""Is everything in place? Each setting, connection, function, grant, the zone data, Twilio's account, and Prefect."""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+
+from pydantic import ValidationError
+
+from smsretry.adapters.prefect.api import PrefectApi
+from smsretry.adapters.prefect.definition import declared
+from smsretry.adapters.prefect.watch import watch
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.doctor.age import tables_age_finding, zone_data_finding
+from smsretry.doctor.variables import each_variable, misspelt, where_it_reaches
+from smsretry.errors import QueueError
+from smsretry.retry.models import Finding
+from smsretry.settings import PrefectSettings, Settings, load_settings, setting_problems
+
+
+def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Findings, in the order in which to mend them. Sends nothing, and keeps nothing of what it rehearses.
+
+    Args:
+        today: the time zone data's age is counted to it.
+        environment: all variables, to notice a misspelt one.
+    """
+    yield zone_data_finding(today)
+    yield tables_age_finding(today)
+    problems = setting_problems()
+    yield from each_variable(problems, environment)
+    yield from misspelt(environment)
+    if not problems:
+        yield from _of_a_run(load_settings())
+    yield from _prefect()
+
+
+def _of_a_run(settings: Settings) -> Iterator[Finding]:
+    yield from where_it_reaches(settings)
+    with SupabaseOperators(settings) as operators:
+        yield from _database(operators)
+    with TwilioSender(settings) as sender:
+        yield from sender.check()
+
+
+def _database(operators: SupabaseOperators) -> Iterator[Finding]:
+    try:
+        findings = operators.check()
+    except QueueError as error:
+        yield Finding(subject="Supabase", ok=False, advice=str(error))
+        return
+    yield Finding(subject="Supabase connection and key", ok=True)
+    yield from findings
+    for subject, ask in (
+        ("shapes of the application's tables", operators.check_shapes),
+        ("rehearsal of queue, claim, begin and finish", operators.rehearse),
+        ("rows of an answer", operators.check_longest_answer),
+    ):
+        try:
+            yield from ask()
+        except QueueError as error:
+            yield Finding(subject=subject, ok=False, advice=str(error))
+
+
+def _prefect() -> Iterator[Finding]:
+    try:
+        settings = PrefectSettings()
+    except ValidationError:
+        advice = "must be the address of Prefect's API: http://<host>:4200/api"
+        yield Finding(subject="PREFECT_API_URL", ok=False, advice=advice)
+        return
+    with PrefectApi(settings) as api:
+        yield from watch(api, declared())

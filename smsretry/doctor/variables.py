@@ -1,0 +1,82 @@
+"""The environment, variable by variable: is it right, is one misspelt, can what it names be reached from outside?"""
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Final
+from urllib.parse import urlsplit
+
+from smsretry.retry.models import Finding
+from smsretry.settings import PrefectSettings, Settings, variables
+
+_PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_")
+_PREFECTS: Final = ("PREFECT_API_", "PREFECT_AUTH_", "PREFECT_URL")
+"""Prefect has hundreds of settings; smsretry reads these few."""
+_NEAR: Final = 0.75
+
+
+def each_variable(problems: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[Finding]:
+    """A line a setting: ok, what it is when it is not set, or what to do."""
+    for variable, default in variables(Settings).items():
+        if variable in problems:
+            yield Finding(subject=variable, ok=False, advice=problems[variable])
+        elif environment.get(variable):
+            yield Finding(subject=variable, ok=True)
+        else:
+            yield Finding(subject=f"{variable} (not set{'' if default is None else f': {default}'})", ok=True)
+
+
+def misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Variables of our prefixes that nobody reads, with the setting that was probably meant.
+
+    A name that begins with SMSRETRY_ is always ours. One of the others may be the application's, so it is only told
+    where the setting that it resembles is not set.
+    """
+    known = [*variables(Settings), *variables(PrefectSettings)]
+    for name in sorted(environment):
+        if not name.upper().startswith(_PREFIXES + _PREFECTS) or name.upper() in known:
+            continue
+        meant = [variable for variable in _like(name.upper(), known) if not environment.get(variable)]
+        if meant:
+            advice = f"is no setting of smsretry: did you mean {' or '.join(meant)}?"
+            yield Finding(subject=name, ok=True, advice=advice)
+        elif name.upper().startswith("SMSRETRY_"):
+            yield Finding(subject=name, ok=True, advice="is no setting of smsretry, so nothing reads it")
+
+
+def _like(name: str, known: Sequence[str]) -> list[str]:
+    """Settings of the same prefix that are spelt nearly so, or whose words it leaves some out of; the nearest first."""
+    prefix, _, rest = name.partition("_")
+    near = []
+    for variable in known:
+        of_prefix, _, of_rest = variable.partition("_")
+        likeness = SequenceMatcher(None, rest, of_rest).ratio()
+        if prefix == of_prefix and (likeness >= _NEAR or set(rest.split("_")) <= set(of_rest.split("_"))):
+            near.append((likeness, variable))
+    best_first = sorted(near, key=lambda one: -one[0])
+    return [variable for likeness, variable in best_first if likeness >= _least(near)]
+
+
+def _least(near: Sequence[tuple[float, str]]) -> float:
+    """If one is spelt nearly so, those that only share words are not meant."""
+    best = max((likeness for likeness, _ in near), default=0.0)
+    return _NEAR if best >= _NEAR else 0.0
+
+
+def where_it_reaches(settings: Settings) -> Iterator[Finding]:
+    """A callback that Twilio cannot reach, and a host that is not Twilio."""
+    if settings.twilio_base_url:
+        advice = f"texts go to {settings.twilio_base_url.host}, and not to Twilio: right for a test, and only there"
+        yield Finding(subject="TWILIO_BASE_URL", ok=True, advice=advice)
+    callback = settings.twilio_status_callback_url
+    host = urlsplit(str(callback)).hostname or "" if callback else ""
+    if callback and not settings.twilio_base_url and _is_private(host):
+        advice = f"Twilio cannot reach {host} from the internet: give the address of a public endpoint, or unset it"
+        yield Finding(subject="TWILIO_STATUS_CALLBACK_URL", ok=False, advice=advice)
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".localhost", ".internal"))

@@ -1,0 +1,75 @@
+"""What a runner registers and reports, said to a Prefect server by hand, so that each of it can be wrong."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from smsretry.adapters.prefect.definition import declared
+from smsretry.local.prefect_server import DATABASE
+from smsretry.local.stack import Stack
+from tests.e2e.conftest import Prefect
+
+SCHEDULED = "process-sms-retries"
+
+
+@dataclass
+class Registry:
+    """The deployments of a Prefect server."""
+
+    prefect: Prefect
+    stack: Stack
+
+    @property
+    def api_url(self) -> str:
+        """What PREFECT_API_URL must be."""
+        return f"{self.prefect.server.url}/api"
+
+    def all_well(self) -> None:
+        """All registered, asked for by a runner, and the scheduled one has just completed a run."""
+        self.empty()
+        ids = [self.register(deployment.name) for deployment in declared()]
+        self.prefect.post("deployments/get_scheduled_flow_runs", {"deployment_ids": ids})
+        self.run(SCHEDULED, "COMPLETED")
+        while self.prefect.get(f"deployments/{ids[0]}")["last_polled"] is None:  # it is noted after the answer
+            time.sleep(0.02)
+
+    def register(self, name: str, **changes: Any) -> str:
+        """Register one of `prefect.yaml`, changed as told; returns its id."""
+        [wanted] = [deployment for deployment in declared() if deployment.name == name]
+        flow = self.prefect.post("flows/", {"name": name})
+        schedules = [
+            {
+                "schedule": {"cron": schedule.cron, "timezone": schedule.timezone},
+                "active": schedule.active,
+                "slug": schedule.slug,
+            }
+            for schedule in wanted.schedules
+        ]
+        body = {
+            **wanted.model_dump(exclude={"schedules"}),
+            "flow_id": flow["id"],
+            "path": ".",
+            "schedules": schedules,
+            **changes,
+        }
+        return str(self.prefect.post("deployments/", body)["id"])
+
+    def run(self, deployment: str, state: str, *, tags: Sequence[str] = (), **more: str) -> str:
+        """A run of it that is in this state; returns its id."""
+        found = self.prefect.post("deployments/filter", {"deployments": {"name": {"any_": [deployment]}}})
+        run = self.prefect.post(f"deployments/{found[0]['id']}/create_flow_run", {"tags": list(tags)})
+        for kind in ("RUNNING", state) if state != "SCHEDULED" else (state,):
+            self.prefect.post(f"flow_runs/{run['id']}/set_state", {"state": {"type": kind, **more}, "force": True})
+        return str(run["id"])
+
+    def say(self, statement: str) -> None:
+        """Change the server's own database: what only time would change."""
+        with psycopg.connect(self.stack.postgres.url(DATABASE), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def empty(self) -> None:
+        """As if nothing had ever been registered."""
+        self.say("delete from flow_run; delete from deployment")

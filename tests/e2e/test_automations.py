@@ -1,0 +1,161 @@
+"""The automations on a real Prefect server: each alert arrives at a local receiver, and the other two act."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from flows.automations import PREFIX, defined
+from smsretry.local.demo.run import ROOT
+from smsretry.local.stack import Stack
+from tests.e2e.conftest import Prefect
+from tests.e2e.registry import SCHEDULED, Registry
+from tests.receiver import Receiver, receiving
+
+
+@pytest.fixture(scope="module")
+def registry(running_stack: Stack, prefect: Prefect) -> Iterator[Registry]:
+    """The shared Prefect server, with the deployments registered."""
+    registry = Registry(prefect, running_stack)
+    registry.all_well()
+    yield registry
+    registry.empty()
+    registry.say("delete from automation")
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    """Where the alerts arrive."""
+    with receiving() as receiver:
+        yield receiver
+
+
+def command(registry: Registry, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """`python -m flows.automations`, against the server."""
+    return subprocess.run(
+        [sys.executable, "-m", "flows.automations", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **registry.prefect.server.environment()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def installed(registry: Registry) -> list[dict[str, Any]]:
+    """The automations that the server has."""
+    found: list[dict[str, Any]] = registry.prefect.post("automations/filter", {})
+    return sorted(found, key=lambda one: str(one["name"]))
+
+
+def essence(automation: dict[str, Any]) -> dict[str, Any]:
+    """What may be sent back."""
+    return {key: automation[key] for key in ("name", "description", "enabled", "trigger", "actions")}
+
+
+def test_a_block_that_is_not_there_is_named(registry: Registry) -> None:
+    """And nothing is installed."""
+    result = command(registry, "--notify", "slack-webhook/nobody")
+    assert result.returncode == 1
+    assert result.stderr.startswith("There is no block slack-webhook/nobody. Make a notification block in the UI")
+    assert installed(registry) == []
+
+
+def test_installing_twice_is_installing_once(registry: Registry, receiver: Receiver) -> None:
+    """What is there keeps its block; what somebody switched off stays off; what is no longer defined is removed."""
+    assert "left out   smsretry: a run failed (it needs --notify)" in command(registry).stdout
+    block = str(receiver.block(registry.api_url))
+    assert command(registry, "--notify", block).returncode == 0
+    first = installed(registry)
+    assert [one["name"] for one in first] == sorted(entry["name"] for entry in defined())
+    registry.prefect.post("automations/", {**essence(first[0]), "name": f"{PREFIX}of an older version"})
+    registry.say("update automation set enabled = false where name = 'smsretry: texts are held'")
+    result = command(registry)
+    assert "removed    smsretry: of an older version" in result.stdout
+    assert "updated    smsretry: texts are held (somebody switched it off)" in result.stdout
+    again = installed(registry)
+    assert [one["id"] for one in again] == [one["id"] for one in first]
+    assert {one["name"] for one in again if not one["enabled"]} == {"smsretry: texts are held"}
+    assert {action["block_document_id"] for one in again for action in one["actions"] if "subject" in action} == {block}
+    registry.say("update automation set enabled = true")
+
+
+def hurry(registry: Registry) -> None:
+    """Ten seconds instead of minutes, which is the least that Prefect takes where something does not happen."""
+    for one in installed(registry):
+        trigger = {**one["trigger"], "within": min(one["trigger"]["within"], 10)}
+        httpx.put(
+            f"{registry.api_url}/automations/{one['id']}", json={**essence(one), "trigger": trigger}, timeout=30
+        ).raise_for_status()
+
+
+def emit(registry: Registry, event: str, resource: str, *related: dict[str, str], **payload: object) -> None:
+    """An event, as the flow emits it."""
+    message = {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": event,
+        "resource": {"prefect.resource.id": resource},
+        "related": related,
+        "payload": payload,
+    }
+    httpx.post(f"{registry.api_url}/events", json=[message], timeout=30).raise_for_status()
+
+
+def becomes(registry: Registry, run: str, state: str, seconds: float = 40) -> dict[str, Any]:
+    """The run, once it is in this state."""
+    deadline = time.monotonic() + seconds
+    while (found := registry.prefect.get(f"flow_runs/{run}"))["state_name"] != state:
+        assert time.monotonic() < deadline, found["state"]
+        time.sleep(0.2)
+    return dict(found)
+
+
+def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: Receiver) -> None:
+    """A failed run, no run, an open circuit, a backlog, held texts, dead letters; the dead run and the late one end."""
+    hurry(registry)
+    dead = registry.run(SCHEDULED, "RUNNING")
+    deployment = {
+        "prefect.resource.id": "any",
+        "prefect.resource.role": "deployment",
+        "prefect.resource.name": SCHEDULED,
+    }
+    emit(registry, "prefect.flow-run.heartbeat", f"prefect.flow-run.{dead}", deployment)
+    late = registry.run(SCHEDULED, "SCHEDULED", name="Late", tags=["auto-scheduled"])
+    asked_for = registry.run(SCHEDULED, "SCHEDULED", name="Late")
+    message = "Stopped sending: the account is refused"
+    emit(registry, "sms.queue.run-failed", "sms.queue", run="teal-crane", state="Failed", message=message)
+    emit(registry, "sms.queue.circuit-opened", "sms.queue")
+    emit(registry, "sms.queue.circuit-closed", "sms.queue")
+    emit(registry, "sms.queue.held", "sms.queue", texts=3)
+    emit(registry, "sms.queue.dead-letters", "sms.queue", texts=2)
+    emit(registry, "sms.text.failed", "sms.text.1")
+    for _ in range(3):
+        emit(registry, "sms.queue.backlog", "sms.queue", minutes=12, texts=40)
+
+    assert receiver.wait_for("Texts: run teal-crane ended Failed", 20).body == message
+    assert receiver.wait_for("Texts: 40 are overdue", 20).body == "The oldest one has been due for 12 minutes."
+    for words in ("Texts: sending has stopped", "Texts: 3 are held", "Texts: 2 were given up"):
+        receiver.wait_for(words, 20)
+    receiver.wait_for("Texts: no run has completed for five minutes", 40)
+    assert becomes(registry, late, "Cancelled")["state_type"] == "CANCELLED"
+    assert becomes(registry, dead, "Crashed")["state"]["message"].startswith("It gave no sign of life")
+    assert becomes(registry, asked_for, "Late")["state_type"] == "SCHEDULED"
+
+    assert {alert.subject for alert in receiver.alerts} == {
+        "Texts: run teal-crane ended Failed",
+        "Texts: no run has completed for five minutes",
+        "Texts: sending has stopped",
+        "Texts: 40 are overdue",
+        "Texts: 3 are held",
+        "Texts: 2 were given up",
+    }
+    assert len(receiver.about("are overdue")) == 1, "one message, however often it happens"

@@ -1,0 +1,113 @@
+"""How a run ends where its end goes wrong: the Prefect server dies, or its own process does."""
+
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from smsretry.local.demo.run import ROOT
+from smsretry.local.prefect_server import DATABASE
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenWait
+from tests.conftest import Business
+from tests.e2e.conftest import FlowProcess, Prefect
+
+_HURRIED = """
+import runpy
+import flows.ending
+flows.ending.GRACE_SECONDS = 5
+runpy.run_module("flows.process_sms_retries", run_name="__main__")
+"""
+"""The flow with five seconds instead of a minute."""
+
+
+def until(condition: Any, seconds: float = 60) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_run_whose_prefect_server_was_killed_sends_all_and_its_process_ends(
+    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """Without the bound it would try the server for each of some 300 events in turn, for half an hour."""
+    rows = [business.due_text() for _ in range(50)]
+    stack.twilio.fail(AcceptThenWait(timedelta(seconds=0.3)), times=None)
+    environment = flow.environment(PREFECT__FLOW_RUN_ID="of a runner")
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HURRIED],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: stack.twilio.ledger.entries())
+        prefect.server.kill()
+        until(lambda: len(stack.twilio.ledger.entries()) == len(rows))
+        assert process.wait(20) == 1
+    finally:
+        process.kill()
+        process.wait()
+        prefect.server.start()
+    assert {business.row(row)["status"] for row in rows} == {"completed"}
+
+
+def test_a_process_of_somebody_elses_is_left_alone(stack: Stack, flow: FlowProcess) -> None:
+    """A test, a notebook or a shell that calls the flow goes on afterwards."""
+    code = _HURRIED.replace("= 5", "= 0.2") + "\nimport time\ntime.sleep(1)\nprint('still here')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=flow.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.endswith("still here\n")
+
+
+@pytest.mark.parametrize("minutes_ago", [1, 11])
+def test_task_runs_of_a_dead_run_are_ended_by_the_next_one(
+    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, minutes_ago: int
+) -> None:
+    """Ten minutes after its end, when no state of it can still be on its way."""
+    business.due_text()
+    stack.twilio.fail(AcceptThenWait(timedelta(seconds=5)), times=None)
+    process = flow.start()
+
+    def under_way() -> list[dict[str, Any]]:
+        runs: list[dict[str, Any]] = prefect.post(
+            "task_runs/filter", {"task_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+        )
+        return [run for run in runs if run["name"].startswith("sms-")]
+
+    try:
+        until(under_way)
+    finally:
+        process.kill()
+        process.wait()
+    [orphan] = under_way()
+    crashed = {"state": {"type": "CRASHED", "name": "Crashed"}, "force": True}
+    prefect.post(f"flow_runs/{orphan['flow_run_id']}/set_state", crashed)
+    with psycopg.connect(stack.postgres.url(DATABASE), autocommit=True) as connection:
+        connection.execute(
+            "update flow_run set end_time = end_time - %s where id = %s",
+            [timedelta(minutes=minutes_ago), orphan["flow_run_id"]],
+        )
+    stack.twilio.heal()
+    flow.run()
+    state = prefect.get(f"task_runs/{orphan['id']}")["state"]
+    if minutes_ago < 10:
+        assert state["type"] == "RUNNING"
+        prefect.post(f"task_runs/{orphan['id']}/set_state", crashed)
+    else:
+        assert state["type"] == "CRASHED"
+        assert state["message"] == "The run ended without it. The queue knows what became of its text."

@@ -1,0 +1,89 @@
+"""Where alerts arrive: a web hook on this machine, and the block that makes Prefect call it."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from uuid import UUID
+
+import httpx
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A message that somebody would have got."""
+
+    at: datetime
+    subject: str
+    body: str
+
+
+@dataclass
+class Receiver:
+    """The web hook."""
+
+    url: str
+    alerts: list[Alert] = field(default_factory=list)
+
+    def about(self, words: str) -> list[Alert]:
+        """The alerts whose subject has these words."""
+        return [alert for alert in self.alerts if words in alert.subject]
+
+    def wait_for(self, words: str, seconds: float) -> Alert:
+        """The first alert about it, within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not self.about(words):
+            assert time.monotonic() < deadline, (words, self.alerts)
+            time.sleep(0.1)
+        return self.about(words)[0]
+
+    def block(self, api_url: str) -> UUID:
+        """The id of a notification block that calls it, made on this Prefect server."""
+        kind = httpx.get(f"{api_url}/block_types/slug/custom-webhook", timeout=30).raise_for_status().json()
+        schemas = httpx.post(
+            f"{api_url}/block_schemas/filter",
+            json={"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}},
+            timeout=30,
+        ).json()
+        document = {
+            "name": f"alerts-{self.url.rpartition(':')[2]}",
+            "block_type_id": kind["id"],
+            "block_schema_id": schemas[0]["id"],
+            "data": {
+                "name": "alerts",
+                "url": self.url,
+                "json_data": {"subject": "{{subject}}", "body": "{{body}}"},
+            },
+        }
+        made = httpx.post(f"{api_url}/block_documents/", json=document, timeout=30).raise_for_status()
+        return UUID(made.json()["id"])
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """A receiver on a free port."""
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            message = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            receiver.alerts.append(Alert(datetime.now(UTC), message["subject"], message["body"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it overrides
+            """Nothing on the terminal."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    receiver = Receiver(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,142 @@
+"""Runners that are started, stopped and killed, and what Prefect and the receiver saw of it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import psutil
+
+from smsretry.local.demo.run import ROOT
+
+SCHEDULED: Final = "process-sms-retries"
+
+
+@dataclass
+class Crew:
+    """The runners of one schedule."""
+
+    api_url: str
+    environment: dict[str, str]
+    logs: Path
+    every_seconds: float = 4
+    alive: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    began: int = 0
+
+    def start(self) -> None:
+        """One more runner."""
+        self.began += 1
+        log = (self.logs / f"runner-{self.began}.log").open("wb")
+        with log:
+            self.alive.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.schedule.runner", str(self.every_seconds)],
+                    cwd=ROOT,
+                    env={**os.environ, **self.environment},
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
+
+    def stop(self, which: int = 0) -> None:
+        """SIGTERM, as a supervisor does."""
+        runner = self.alive.pop(which)
+        runner.terminate()
+        runner.wait(60)
+
+    def kill(self, which: int = 0, *, with_runs: bool = True) -> None:
+        """SIGKILL; with its runs, as a machine that loses power; or without, as the kernel picks one."""
+        runner = self.alive.pop(which)
+        victims = [psutil.Process(runner.pid)]
+        if with_runs:
+            victims += victims[0].children(recursive=True)
+        for victim in victims:
+            if victim.is_running():
+                victim.kill()
+        runner.wait(60)
+
+    def kill_a_run(self) -> bool:
+        """SIGKILL to one run's process; whether there was one."""
+        for runner in self.alive:
+            for run in psutil.Process(runner.pid).children():
+                run.kill()
+                return True
+        return False
+
+    def all_stop(self) -> None:
+        """At the end."""
+        while self.alive:
+            self.kill()
+
+    def deployment(self) -> dict[str, Any]:
+        """As Prefect has it."""
+        return dict(httpx.get(f"{self.api_url}/deployments/name/{SCHEDULED}/{SCHEDULED}", timeout=30).json())
+
+    def runs(self, **state: object) -> list[dict[str, Any]]:
+        """The newest 200 runs in such a state, the newest first."""
+        wanted = {"state": state, "deployment_id": {"is_null_": False}}
+        body = {"flow_runs": wanted, "sort": "END_TIME_DESC", "limit": 200}
+        found: list[dict[str, Any]] = httpx.post(f"{self.api_url}/flow_runs/filter", json=body, timeout=30).json()
+        return found
+
+    def completed(self) -> list[datetime]:
+        """When runs completed, the newest first."""
+        return [datetime.fromisoformat(run["end_time"]) for run in self.runs(type={"any_": ["COMPLETED"]})]
+
+    def completed_since(self, since: datetime) -> list[datetime]:
+        """The same, all of them."""
+        body = {
+            "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}, "end_time": {"after_": since.isoformat()}},
+            "sort": "END_TIME_DESC",
+            "limit": 200,
+        }
+        found: list[datetime] = []
+        while True:
+            page = httpx.post(
+                f"{self.api_url}/flow_runs/filter", json={**body, "offset": len(found)}, timeout=30
+            ).json()
+            found += [datetime.fromisoformat(run["end_time"]) for run in page]
+            if len(page) < 200:
+                return found
+
+    def waiting_long(self, longer_than: timedelta) -> int:
+        """How many scheduled runs have been due for longer than that."""
+        due = (datetime.now(UTC) - longer_than).isoformat()
+        wanted = {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": {"before_": due}}
+        return int(httpx.post(f"{self.api_url}/flow_runs/count", json={"flow_runs": wanted}, timeout=30).json())
+
+    def completes(self, within: timedelta) -> timedelta:
+        """Wait for a run that completes from now on; returns how long it took.
+
+        Raises:
+            AssertionError: none did in that time.
+        """
+        since = datetime.now(UTC)
+        while datetime.now(UTC) < since + within:
+            if self.alive and (done := self.completed()) and done[0] > since:
+                return datetime.now(UTC) - since
+            time.sleep(0.3)
+        raise AssertionError(f"no run completed in {within} with {len(self.alive)} runners; {self.last_words()}")
+
+    def last_words(self) -> str:
+        """The end of the newest runner's log."""
+        logs = sorted(self.logs.glob("runner-*.log"), key=lambda log: log.stat().st_mtime)
+        return logs[-1].read_text(errors="replace")[-2000:] if logs else ""
+
+
+@contextmanager
+def crew(api_url: str, environment: dict[str, str], logs: Path) -> Iterator[Crew]:
+    """A crew that leaves nobody behind."""
+    found = Crew(api_url, environment, logs)
+    try:
+        yield found
+    finally:
+        found.all_stop()
