@@ -10,6 +10,7 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from smsretry.adapters.supabase.migrate import migrate as apply_migrations
@@ -36,6 +37,7 @@ app = typer.Typer(
 _console: Final = Console(highlight=False)
 _DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
 _HERE: Final = Path(".smsretry")
+_DemoDir = Annotated[Path | None, typer.Option("--data-dir", help="Keep the data here; else they are deleted.")]
 _INSTANTS: Final = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
 
 
@@ -45,7 +47,7 @@ def main() -> None:
     try:
         app()
     except SmsRetryError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]Error:[/] {error}")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]Error:[/] {escape(str(error))}")
         sys.exit(1)
 
 
@@ -54,28 +56,35 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 @app.command()
-def demo(data_dir: _DataDir = _HERE) -> None:
+def demo(
+    data_dir: _DemoDir = None,
+    every_row: Annotated[bool, typer.Option("--all", help="Show every text, not one of each kind.")] = False,
+) -> None:
     """Show the whole system at work: a business's texts through the real flow, every outcome, on real parts."""
-    from smsretry.local.demo.run import run_demo
+    from smsretry.local import commands
 
     started = monotonic()
-    run_demo(data_dir, _console)
-    _console.print(f"\nDone in {monotonic() - started:.0f} s. `smsretry up` shows these runs in Prefect's UI.")
+    commands.demo(data_dir, every_row=every_row, console=_console)
+    _console.print(f"\nDone in {monotonic() - started:.0f} s. Try next:")
+    _console.print("  smsretry up --open                   the same, live, in Prefect's UI")
+    _console.print("  smsretry demo --all                  every text")
+    _console.print("  smsretry quiet-hours +12125550161    may a text go there now?")
 
 
 @app.command()
 def up(
     data_dir: _DataDir = _HERE,
-    port: Annotated[int | None, typer.Option(help="Port of the Prefect UI; 4200 or a free one by default.")] = None,
-    empty: Annotated[bool, typer.Option("--empty", help="Do not put the demo's texts into an empty database.")] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the Prefect UI; 4200 or a free one.")
+    ] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="Neither the demo's texts nor new ones.")] = False,
+    rate: Annotated[float, typer.Option(min=0, max=600, help="New texts a minute.")] = 6,
+    browse: Annotated[bool, typer.Option("--open", help="Open the UI in a browser.")] = False,
 ) -> None:
     """Run everything here until Ctrl-C: the stack, a Prefect server with its UI, the deployment on its schedule."""
-    from smsretry.local.up import run_up
+    from smsretry.local import commands
 
-    try:
-        run_up(data_dir, port=port, empty=empty, console=_console)
-    except KeyboardInterrupt:
-        _console.print("Stopped.")
+    commands.up(data_dir, port=port, empty=empty, rate=rate, browse=browse, console=_console)
 
 
 @app.command()
