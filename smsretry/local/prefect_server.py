@@ -32,6 +32,10 @@ SERVER_SETTINGS: Final = {
 """What flows/README.md recommends for production, too."""
 
 
+class PortTaken(LocalStackError):
+    """Nobody can listen on the port. The message says how to choose another."""
+
+
 class PrefectServer:
     """`prefect server start`, stopped with the block that started it.
 
@@ -76,8 +80,8 @@ class PrefectServer:
         """Start, and wait until it answers. An answer of another server on that port is not taken for its own.
 
         Raises:
-            LocalStackError: the port is taken (says which, and how to choose another), or the server ended or did not
-                answer within 90 seconds (names its log).
+            PortTaken: by another program.
+            LocalStackError: the server ended, or did not answer within 90 seconds; names its log.
         """
         refuse_taken(self.port)
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
@@ -99,6 +103,7 @@ class PrefectServer:
                 return
             pause(0.2)
         self._process.stop()
+        refuse_taken(self.port)  # somebody may have been faster
         raise LocalStackError(f"The Prefect server did not start on port {self.port}. Its log is {self.log}.")
 
     def _answers(self) -> bool:
@@ -120,12 +125,12 @@ class PrefectServer:
 
 
 def refuse_taken(port: int) -> None:
-    """Raise LocalStackError if nobody could listen on that port now."""
+    """Raise PortTaken if nobody could listen on that port now."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         what = "is taken by another program" if taken else f"cannot be opened ({error.strerror})"
-        raise LocalStackError(
+        raise PortTaken(
             f"Port {port} {what}: choose another with --port, or leave --port out for a free one."
         ) from error

@@ -1,12 +1,13 @@
 """`smsretry up`: the embedded stack, a Prefect server with its UI, and the deployments served on their schedule."""
 
+import contextlib
 import shlex
-import socket
 import sys
 import webbrowser
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
@@ -17,13 +18,13 @@ from smsretry.local.demo.run import ROOT, STARTING
 from smsretry.local.demo.seeding import seed
 from smsretry.local.demo.stream import Stream
 from smsretry.local.directory import StackDirectory
-from smsretry.local.prefect_server import PrefectServer, refuse_taken
+from smsretry.local.prefect_server import PortTaken, PrefectServer, refuse_taken
 from smsretry.local.process.environment import SETTINGS, inherited
 from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.process.interrupt import pause
 from smsretry.local.stack import Stack
 
-_UI_PORT = 4200
+_UI_PORT: Final = 4200
 
 
 def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse: bool, console: Console) -> None:
@@ -46,13 +47,12 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
         directory = running.enter_context(StackDirectory(data_dir, "up")).path
         with console.status(STARTING):
             stack = running.enter_context(Stack(directory))
-            home = directory / "prefect"
-            server = running.enter_context(PrefectServer(home, stack.postgres, port=port or _usual_port()))
+            server = _start_server(directory / "prefect", stack, port, running)
         if not empty:
             _enliven(stack, console)
         runner = GuardedProcess(
             [sys.executable, "-m", "flows.serve"],
-            log=home / "runner.log",
+            log=directory / "prefect" / "runner.log",
             env={**inherited(), **server.environment(), **stack.environment()},
             cwd=ROOT,
             grace_seconds=30,
@@ -67,6 +67,14 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
         if browse and not webbrowser.open(server.url):
             console.print("No browser could be opened here.")
         _stay(stack, server, runner, stream)
+
+
+def _start_server(home: Path, stack: Stack, port: int | None, running: ExitStack) -> PrefectServer:
+    """On that port; without one, on Prefect's usual one or, when another program has it or is faster, on a free one."""
+    if port is None:
+        with contextlib.suppress(PortTaken):
+            return running.enter_context(PrefectServer(home, stack.postgres, port=_UI_PORT))
+    return running.enter_context(PrefectServer(home, stack.postgres, port=port))
 
 
 def _enliven(stack: Stack, console: Console) -> None:
@@ -100,15 +108,6 @@ def _tell(stack: Stack, server: PrefectServer, runner: GuardedProcess, environme
         '              in another terminal; then `smsretry doctor`, `prefect flow-run ls`, `psql "$DATABASE_URL"` …',
     ):
         console.print(line, soft_wrap=True)
-
-
-def _usual_port() -> int | None:
-    """Prefect's own default where it is free."""
-    try:
-        socket.create_server(("127.0.0.1", _UI_PORT)).close()
-    except OSError:
-        return None
-    return _UI_PORT
 
 
 def _stay(stack: Stack, server: PrefectServer, runner: GuardedProcess, stream: Stream) -> None:

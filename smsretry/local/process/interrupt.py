@@ -43,6 +43,12 @@ def note() -> None:
     _handle(note_it)
 
 
+def ignore() -> None:
+    """Everything is stopped: one more Ctrl-C must not become the exit code of a process that is about to end."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def noted() -> int | None:
     """The signal that asked for the end, or None."""
     return _noted[0] if _noted else None
