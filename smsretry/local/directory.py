@@ -71,7 +71,7 @@ class StackDirectory:
                 else:
                     path.unlink(missing_ok=True)
             except OSError as error:
-                raise LocalStackError(f"{error.filename} cannot be deleted ({error.strerror}): delete it.") from error
+                raise LocalStackError(f"{path} cannot be deleted ({error.strerror}): delete it.") from error
 
     def remove(self) -> None:
         """Delete what the marker lists, then the marker and the lock; and the directory, if nothing else is in it."""

@@ -99,14 +99,15 @@ class PrefectServer:
         )
         deadline = time.monotonic() + 90
         while time.monotonic() < deadline and self._process.poll() is None:
-            if self._answers():
+            if self.answers():
                 return
             pause(0.2)
         self._process.stop()
-        refuse_taken(self.port)  # somebody may have been faster
+        if "already in use" in self._process.log_tail():  # somebody was faster, and may be gone again
+            raise PortTaken(_told(self.port, "is taken by another program"))
         raise LocalStackError(f"The Prefect server did not start on port {self.port}. Its log is {self.log}.")
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         """Whether what answers is this server: it is the only one that has our home directory."""
         try:
             answer = httpx.get(f"{self.url}/api/admin/settings", timeout=2)
@@ -131,6 +132,8 @@ def refuse_taken(port: int) -> None:
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         what = "is taken by another program" if taken else f"cannot be opened ({error.strerror})"
-        raise PortTaken(
-            f"Port {port} {what}: choose another with --port, or leave --port out for a free one."
-        ) from error
+        raise PortTaken(_told(port, what)) from error
+
+
+def _told(port: int, what: str) -> str:
+    return f"Port {port} {what}: choose another with --port, or leave --port out for a free one."

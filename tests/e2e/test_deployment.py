@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from smsretry.local.demo.run import ROOT
+from smsretry.local.prefect_server import PortTaken, PrefectServer
 from smsretry.local.process.guarded_process import GuardedProcess
+from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 
@@ -105,3 +107,13 @@ def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bo
         with pytest.raises(httpx.HTTPStatusError) as refused:
             flow.prefect.post(f"deployments/{found['id']}/create_flow_run", {"parameters": {"limit": 9999}})
         assert "9999 is greater than the maximum of 500" in refused.value.response.text
+
+
+def test_a_server_takes_only_its_own_answers_for_its_own(prefect: Prefect, tmp_path: Path, stack: Stack) -> None:
+    """Another stack's server on its port is a taken port, even if it came in the moment between."""
+    other = PrefectServer(tmp_path / "prefect", stack.postgres, port=prefect.server.port)
+    assert prefect.server.answers()
+    assert not other.answers()
+    with pytest.raises(PortTaken, match=f"Port {prefect.server.port} is taken by another program: choose another with"):
+        other.start()
+    assert prefect.server.answers()
