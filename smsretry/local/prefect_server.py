@@ -84,6 +84,7 @@ class PrefectServer:
             LocalStackError: the server ended, or did not answer within 90 seconds; names its log.
         """
         refuse_taken(self.port)
+        written = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
         database = self._postgres.url(DATABASE).replace("postgresql://", "postgresql+asyncpg://")
         self._process = GuardedProcess(
@@ -103,7 +104,7 @@ class PrefectServer:
                 return
             pause(0.2)
         self._process.stop()
-        if "already in use" in self._process.log_tail():  # somebody was faster, and may be gone again
+        if b"already in use" in self.log.read_bytes()[written:]:  # somebody was faster, and may be gone again
             raise PortTaken(_told(self.port, "is taken by another program"))
         raise LocalStackError(f"The Prefect server did not start on port {self.port}. Its log is {self.log}.")
 
