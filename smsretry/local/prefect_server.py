@@ -69,7 +69,11 @@ class PrefectServer:
     def __enter__(self) -> Self:
         (self._home / "tmp").mkdir(parents=True, exist_ok=True)
         self._postgres.create_database(DATABASE)
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # Ctrl-C above all: no `__exit__` follows an `__enter__` that failed
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -149,7 +149,11 @@ class EmbeddedPostgres:
             connection.execute(statement.format(sql.Identifier(role), sql.Literal(self._data.password())))
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:  # Ctrl-C above all: no `__exit__` follows an `__enter__` that failed
+            self.stop()
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
