@@ -1,6 +1,19 @@
-"""`python -m smsretry` is the command `smsretry`."""
+"""Where the command `smsretry` begins, and `python -m smsretry`: Ctrl-C during the imports ends it in one line."""
 
-from smsretry.cli import main
+
+def main() -> None:
+    """Run the command. Exit code 130 after Ctrl-C."""
+    try:
+        from smsretry.local.process.interrupt import end_at_once
+
+        put_back = end_at_once()
+        from smsretry.cli import main as command
+
+        put_back()
+        command()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
 
 if __name__ == "__main__":
     main()

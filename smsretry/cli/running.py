@@ -16,36 +16,43 @@ if TYPE_CHECKING:
     from smsretry.retry.models import ItemResult
     from smsretry.run import ItemFailed
 
-_DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
 _HERE: Final = Path(".smsretry")
 
 
-def demo(data_dir: _DataDir = _HERE) -> None:
+def demo(
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Keep the data here; else they are deleted.")
+    ] = None,
+    every_row: Annotated[bool, typer.Option("--all", help="Show every text, not one of each kind.")] = False,
+) -> None:
     """Show the whole system at work: a business's texts through the real flow, every outcome, on real parts."""
     from rich.console import Console
 
-    from smsretry.local.demo.run import run_demo
+    from smsretry.local import commands
 
     console, started = Console(highlight=False), monotonic()
-    run_demo(data_dir, console)
-    console.print(f"\nDone in {monotonic() - started:.0f} s. `smsretry up` shows these runs in Prefect's UI.")
+    commands.demo(data_dir, every_row=every_row, console=console)
+    console.print(f"\nDone in {monotonic() - started:.0f} s. Try next:")
+    console.print("  smsretry up --open                   the same, live, in Prefect's UI")
+    console.print("  smsretry demo --all                  every text")
+    console.print("  smsretry quiet-hours +12125550161    may a text go there now?")
 
 
 def up(
-    data_dir: _DataDir = _HERE,
-    port: Annotated[int | None, typer.Option(help="Port of the Prefect UI; 4200 or a free one by default.")] = None,
-    empty: Annotated[bool, typer.Option("--empty", help="Do not put the demo's texts into an empty database.")] = False,
+    data_dir: Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")] = _HERE,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the Prefect UI; 4200 or a free one.")
+    ] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="Neither the demo's texts nor new ones.")] = False,
+    rate: Annotated[float, typer.Option(min=0, max=600, help="New texts a minute.")] = 6,
+    browse: Annotated[bool, typer.Option("--open", help="Open the UI in a browser.")] = False,
 ) -> None:
-    """Run everything here until Ctrl-C: the stack, a Prefect server with its UI, the deployment on its schedule."""
+    """Run everything here until Ctrl-C: the stack, a Prefect server with its UI, the deployments on their schedules."""
     from rich.console import Console
 
-    from smsretry.local.up import run_up
+    from smsretry.local import commands
 
-    console = Console(highlight=False)
-    try:
-        run_up(data_dir, port=port, empty=empty, console=console)
-    except KeyboardInterrupt:
-        console.print("Stopped.")
+    commands.up(data_dir, port=port, empty=empty, rate=rate, browse=browse, console=Console(highlight=False))
 
 
 def migrate(

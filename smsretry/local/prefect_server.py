@@ -1,6 +1,7 @@
 """A Prefect server of its own: own home, data in the embedded PostgreSQL, nothing sent anywhere."""
 
-import os
+import errno
+import socket
 import sys
 import time
 from pathlib import Path
@@ -10,8 +11,10 @@ import httpx
 
 from smsretry.errors import LocalStackError
 from smsretry.local.postgres.server import EmbeddedPostgres
+from smsretry.local.process.environment import inherited
 from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.process.http import free_port
+from smsretry.local.process.interrupt import pause
 
 DATABASE: Final = "prefect"
 
@@ -29,6 +32,10 @@ SERVER_SETTINGS: Final = {
 """What flows/README.md recommends for production, too."""
 
 
+class PortTaken(LocalStackError):
+    """Nobody can listen on the port. The message says how to choose another."""
+
+
 class PrefectServer:
     """`prefect server start`, stopped with the block that started it.
 
@@ -38,10 +45,10 @@ class PrefectServer:
     """
 
     def __init__(self, home: Path, postgres: EmbeddedPostgres, *, port: int | None = None) -> None:
-        self._home = home
+        self._home = home.absolute()
         self._postgres = postgres
         self.port = port or free_port()
-        self.log = home / "server.log"
+        self.log = self._home / "server.log"
         self._process: GuardedProcess | None = None
 
     @property
@@ -62,7 +69,11 @@ class PrefectServer:
     def __enter__(self) -> Self:
         (self._home / "tmp").mkdir(parents=True, exist_ok=True)
         self._postgres.create_database(DATABASE)
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # Ctrl-C above all: no `__exit__` follows an `__enter__` that failed
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,18 +81,21 @@ class PrefectServer:
             self._process.stop()
 
     def start(self) -> None:
-        """Start, and wait until it answers.
+        """Start, and wait until it answers. An answer of another server on that port is not taken for its own.
 
         Raises:
-            LocalStackError: it ended or did not answer within 90 seconds; names its log.
+            PortTaken: by another program.
+            LocalStackError: the server ended, or did not answer within 90 seconds; names its log.
         """
+        refuse_taken(self.port)
+        written = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
         database = self._postgres.url(DATABASE).replace("postgresql://", "postgresql+asyncpg://")
         self._process = GuardedProcess(
             command,
             log=self.log,
             env={
-                **os.environ,
+                **inherited(),
                 **self.environment(),
                 **SERVER_SETTINGS,
                 "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
@@ -90,13 +104,21 @@ class PrefectServer:
         )
         deadline = time.monotonic() + 90
         while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/api/health", timeout=2).is_success:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.2)
+            if self.answers():
+                return
+            pause(0.2)
         self._process.stop()
+        if b"already in use" in self.log.read_bytes()[written:]:  # somebody was faster, and may be gone again
+            raise PortTaken(_told(self.port, "is taken by another program"))
         raise LocalStackError(f"The Prefect server did not start on port {self.port}. Its log is {self.log}.")
+
+    def answers(self) -> bool:
+        """Whether what answers is this server: it is the only one that has our home directory."""
+        try:
+            answer = httpx.get(f"{self.url}/api/admin/settings", timeout=2)
+            return answer.is_success and answer.json().get("home") == str(self._home)
+        except (httpx.HTTPError, ValueError, AttributeError):  # nothing, or something that is no Prefect server
+            return False
 
     def ended(self) -> bool:
         """Whether it is no longer running."""
@@ -106,3 +128,17 @@ class PrefectServer:
         """End it at once, as a crash would."""
         if self._process:
             self._process.kill()
+
+
+def refuse_taken(port: int) -> None:
+    """Raise PortTaken if nobody could listen on that port now."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        what = "is taken by another program" if taken else f"cannot be opened ({error.strerror})"
+        raise PortTaken(_told(port, what)) from error
+
+
+def _told(port: int, what: str) -> str:
+    return f"Port {port} {what}: choose another with --port, or leave --port out for a free one."

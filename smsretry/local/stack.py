@@ -20,6 +20,7 @@ from smsretry.local.postgrest.app import rpc_app
 from smsretry.local.postgrest.faults import RpcFaults
 from smsretry.local.postgrest.keys import Role, api_key
 from smsretry.local.process.http import LocalServer
+from smsretry.local.process.interrupt import look
 from smsretry.local.twilio.standin import TwilioStandin
 from smsretry.settings import Settings
 
@@ -56,6 +57,7 @@ class Stack:
             self.postgres.start()
             self.postgres.create_database(DATABASE)
             self._prepare()
+            look()
             rpc = rpc_app(self.postgres.url(DATABASE, user="authenticator"), jwt_secret=self._jwt_secret)
             self.rpc_faults: RpcFaults = rpc.state.faults
             self._supabase = starting.enter_context(LocalServer(rpc))
@@ -93,6 +95,11 @@ class Stack:
     def now(self) -> datetime:
         """The stack's time, which the database and the stand-in share."""
         return datetime.now(UTC) + self._shift
+
+    @property
+    def ahead(self) -> timedelta:
+        """By how much that is ahead of this machine's clock."""
+        return self._shift
 
     def settings(self) -> Settings:
         """`environment()` as settings."""

@@ -1,76 +1,123 @@
 """`smsretry up`: the embedded stack, a Prefect server with its UI, and the deployments served on their schedule."""
 
-import os
-import socket
+import contextlib
+import shlex
 import sys
-import time
+import webbrowser
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
 from smsretry.errors import LocalStackError
-from smsretry.local.demo.run import ROOT, links
+from smsretry.local.demo.clock import is_open, move_to_morning, told
+from smsretry.local.demo.people import BUSINESS
+from smsretry.local.demo.run import ROOT, STARTING
 from smsretry.local.demo.seeding import seed
-from smsretry.local.prefect_server import PrefectServer
+from smsretry.local.demo.stream import Stream
+from smsretry.local.directory import StackDirectory
+from smsretry.local.prefect_server import PortTaken, PrefectServer, refuse_taken
+from smsretry.local.process.environment import SETTINGS, inherited
 from smsretry.local.process.guarded_process import GuardedProcess
+from smsretry.local.process.interrupt import pause
 from smsretry.local.stack import Stack
 
-_UI_PORT = 4200
+_UI_PORT: Final = 4200
 
 
-def run_up(data_dir: Path, *, port: int | None, empty: bool, console: Console) -> None:
+def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse: bool, console: Console) -> None:
     """Start all, print where to look, and stay until interrupted.
 
+    Args:
+        data_dir: created if missing, kept afterwards.
+        port: of the Prefect UI; None for 4200, or a free one if that is taken.
+        empty: neither the demo's texts nor new ones.
+        rate: new texts a minute.
+        browse: open the UI in a browser.
+        console: where it is shown.
+
     Raises:
-        LocalStackError: something did not start, or ended by itself; names its log.
+        LocalStackError: the directory or the port is somebody else's, or something did not start, or ended by itself.
     """
+    if port is not None:
+        refuse_taken(port)  # before anything is started
     with ExitStack() as running:
-        with console.status("Starting PostgreSQL, the RPC endpoint, the Twilio stand-in and a Prefect server …"):
-            stack = running.enter_context(Stack(data_dir))
-            server = running.enter_context(
-                PrefectServer(data_dir / "prefect", stack.postgres, port=port or _usual_port())
-            )
-        if not empty and stack.is_empty():
-            seed(stack)
-            console.print("The database was empty: it now holds the demo's texts.")
+        directory = running.enter_context(StackDirectory(data_dir, "up")).path
+        with console.status(STARTING):
+            stack = running.enter_context(Stack(directory))
+            server = _start_server(directory / "prefect", stack, port, running)
+        if not empty:
+            _enliven(stack, console)
         runner = GuardedProcess(
             [sys.executable, "-m", "flows.serve"],
-            log=data_dir / "prefect" / "runner.log",
-            env={**os.environ, **server.environment(), **stack.environment()},
+            log=directory / "prefect" / "runner.log",
+            env={**inherited(), **server.environment(), **stack.environment()},
             cwd=ROOT,
             grace_seconds=30,
         )
         running.callback(runner.stop)
-        _print_addresses(stack, server, runner, console)
-        _stay(server, runner)
+        environment = directory / "env"
+        running.callback(environment.unlink, missing_ok=True)
+        _write(environment, {"PREFECT_API_URL": f"{server.url}/api", "DATABASE_URL": stack.database_url}, stack)
+        stream = Stream(stack, rate=0 if empty else rate)
+        _tell(stack, server, runner, environment, console)
+        console.print(f"New texts     {stream}\n\nCtrl-C stops everything.", soft_wrap=True)
+        if browse and not webbrowser.open(server.url):
+            console.print("No browser could be opened here.")
+        _stay(stack, server, runner, stream)
 
 
-def _print_addresses(stack: Stack, server: PrefectServer, runner: GuardedProcess, console: Console) -> None:
-    console.print(f"\nPrefect UI    [bold]{server.url}[/]   deployment process-sms-retries, every minute")
-    for link in links(server):
-        console.print(f"  earlier run {link}", soft_wrap=True)
-    console.print(f"Database      {stack.database_url}", soft_wrap=True)
-    console.print(f"Runner's log  {runner.log}", soft_wrap=True)
-    console.print("\nTo run smsretry against this stack from another terminal:")
-    for name, value in stack.environment().items():
-        console.print(f"  export {name}={value}", soft_wrap=True)
-    console.print("\nCtrl-C stops everything.")
+def _start_server(home: Path, stack: Stack, port: int | None, running: ExitStack) -> PrefectServer:
+    """On that port; without one, on Prefect's usual one or, when another program has it or is faster, on a free one."""
+    if port is None:
+        with contextlib.suppress(PortTaken):
+            return running.enter_context(PrefectServer(home, stack.postgres, port=_UI_PORT))
+    return running.enter_context(PrefectServer(home, stack.postgres, port=port))
 
 
-def _usual_port() -> int | None:
-    """Prefect's own default where it is free."""
-    try:
-        socket.create_server(("127.0.0.1", _UI_PORT)).close()
-    except OSError:
-        return None
-    return _UI_PORT
+def _enliven(stack: Stack, console: Console) -> None:
+    """The demo's texts in an empty database; and a time of day at which texts go out."""
+    if stack.is_empty():
+        seed(stack)
+        console.print("The database was empty: it now holds the demo's texts.")
+    elif not is_open(stack):
+        move_to_morning(stack)
+        console.print("It was night or a weekend by the stack's clock: it is moved on to the next weekday's morning.")
 
 
-def _stay(server: PrefectServer, runner: GuardedProcess) -> None:
+def _write(file: Path, addresses: Mapping[str, str], stack: Stack) -> None:
+    """What another terminal needs to reach this stack, for a shell. It holds keys: only this user may read it."""
+    settings = stack.environment()
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in {**addresses, **settings}.items()]
+    lines += [f"unset {name}" for name in sorted(SETTINGS - settings.keys())]  # another installation's
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600, exist_ok=False)
+    file.write_text("\n".join([*lines, ""]))
+
+
+def _tell(stack: Stack, server: PrefectServer, runner: GuardedProcess, environment: Path, console: Console) -> None:
+    for line in (
+        f"\nPrefect UI    [bold]{server.url}[/]   deployment process-sms-retries, every minute",
+        f"Its API       export PREFECT_API_URL={server.url}/api",
+        f"Clock         the stack's own: {told(stack)}, which Prefect shows",
+        f"Customers     by name in the table customers, such as Zane of {BUSINESS}, whose first text fails",
+        f"Runner's log  {runner.log}",
+        f"Settings      . {shlex.quote(str(environment))}",
+        '              in another terminal; then `smsretry doctor`, `prefect flow-run ls`, `psql "$DATABASE_URL"` …',
+    ):
+        console.print(line, soft_wrap=True)
+
+
+def _stay(stack: Stack, server: PrefectServer, runner: GuardedProcess, stream: Stream) -> None:
     while True:
-        if server.ended():
-            raise LocalStackError(f"The Prefect server ended by itself. Its log is {server.log}.")
-        if runner.poll() is not None:
-            raise LocalStackError(f"The runner ended by itself. Its log is {runner.log}.")
-        time.sleep(1)
+        for ended, what, log in (
+            (stack.postgres.ended(), "PostgreSQL", stack.postgres.log),
+            (server.ended(), "The Prefect server", server.log),
+            (runner.poll() is not None, "The runner", runner.log),
+        ):
+            if ended:
+                raise LocalStackError(f"{what} ended by itself. Its log is {log}.")
+        stream.tick()
+        pause(0.5)

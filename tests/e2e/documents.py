@@ -106,14 +106,18 @@ def file_names() -> frozenset[str]:
 
 def demo_rows(text: str) -> list[tuple[str, str, str]]:
     """The demo's table as printed, at any width: each customer, the number of sends, and why."""
+    lines = text.splitlines()
+    top = next(number for number, line in enumerate(lines) if line.startswith("Customer "))
+    run, sends, why = (lines[top].index(heading) for heading in (" Run", " Sends", " Why"))
     rows: list[tuple[str, str, str]] = []
-    for line in text.splitlines():
-        if line.startswith("│"):
-            customer, *_, sends, why = (cell.strip() for cell in line.strip("│").split("│"))
-            if customer:
-                rows.append((customer, sends, why))
-            else:
-                rows[-1] = (*rows[-1][:2], f"{rows[-1][2]} {why}")
+    for line in lines[top + 2 :]:
+        if not line.strip():
+            break
+        cells = line[:run].strip(), line[sends:why].strip(), line[why:].strip()
+        if cells[0]:
+            rows.append(cells)
+        else:
+            rows[-1] = (*rows[-1][:2], f"{rows[-1][2]} {cells[2]}")
     return rows
 
 

@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from smsretry.local.demo.run import ROOT
+from smsretry.local.prefect_server import PortTaken, PrefectServer
 from smsretry.local.process.guarded_process import GuardedProcess
+from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 from tests.e2e.registry import SCHEDULED, Registry
@@ -156,3 +158,13 @@ def test_what_piled_up_is_cancelled_at_the_next_start_and_what_somebody_asked_fo
             time.sleep(0.2)
         states = {flow.prefect.get(f"flow_runs/{run}")["state"]["message"] for run in late}
     assert states == {"Nobody ran it in its time; a later run does its work."}
+
+
+def test_a_server_takes_only_its_own_answers_for_its_own(prefect: Prefect, tmp_path: Path, stack: Stack) -> None:
+    """Another stack's server on its port is a taken port, even if it came in the moment between."""
+    other = PrefectServer(tmp_path / "prefect", stack.postgres, port=prefect.server.port)
+    assert prefect.server.answers()
+    assert not other.answers()
+    with pytest.raises(PortTaken, match=f"Port {prefect.server.port} is taken by another program: choose another with"):
+        other.start()
+    assert prefect.server.answers()

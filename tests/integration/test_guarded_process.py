@@ -1,5 +1,6 @@
 """A guarded command ends with whoever started it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -74,3 +75,28 @@ def test_a_guard_that_is_told_to_end_ends_its_command() -> None:
         assert program.stdout.readline() == b"started\n"
         program.terminate()
         assert program.wait(timeout=10) == 128 + signal.SIGHUP
+
+
+def test_the_command_ends_though_nobody_reads_its_process_id_any_more(tmp_path: Path) -> None:
+    """Whoever is interrupted while it waits for the id closes its end; the guard then dies of no broken pipe."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    told = tmp_path / "pid"
+    command = ["sh", "-c", f"echo $$ > {told}; exec sleep 60"]
+    arguments = [sys.executable, guard.__file__, "--pid-fd", str(writer), "--", *command]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[writer]) as program:
+        os.close(writer)
+        while not told.exists() or not (pid := told.read_text().strip()):
+            time.sleep(0.02)
+        assert is_alive(int(pid)), "the starter still lives"
+        _, errors = program.communicate(timeout=10)
+    assert ends(int(pid))
+    assert errors == b""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process that its parent died")
+def test_the_command_does_not_outlive_a_guard_that_is_killed(tmp_path: Path) -> None:
+    """By kill -9, or for want of memory, the guard ends without a word."""
+    process = GuardedProcess(["sleep", "60"], log=tmp_path / "log")
+    process._guard.kill()
+    assert ends(process.pid, within_seconds=2)

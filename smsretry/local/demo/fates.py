@@ -1,17 +1,17 @@
 """What became of each of the demo's texts, in a word and in a table."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from rich import box
 from rich.table import Table
 
 from smsretry.local.stack import Stack
 
 _ROWS: Final = """
     select q.id, q.status, q.reason, q.scheduled_for, q.in_doubt_since, q.attempt_count, q.why, q.last_error,
-           coalesce(c.timezone, 'unknown') as zone,
            exists (select 1 from sms_send_attempts a
                    where a.retry_id = q.id and a.outcome = 'accepted' and a.settled_by = 'reconcile') as found
     from sms_retry_queue q left join customers c on c.id = q.customer_id
@@ -37,9 +37,10 @@ def _fate(row: Mapping[str, Any], now: datetime) -> str:
     if row["in_doubt_since"]:
         return "[yellow]in doubt[/]"
     if row["scheduled_for"] <= now:
-        return "waits for the next run"
+        return "waits"
     kind = "[cyan]deferred[/]" if row["reason"] == "quiet_hours" else "[magenta]retry[/]"
-    return f"{kind} to {row['scheduled_for']:%a %H:%M}"
+    day = "%a " if row["scheduled_for"].date() != now.date() else ""
+    return f"{kind} to {row['scheduled_for'].astimezone(UTC):{day}%H:%M}"
 
 
 def _why(row: Mapping[str, Any]) -> str:
@@ -48,13 +49,31 @@ def _why(row: Mapping[str, Any]) -> str:
     return str(row["why"] or row["last_error"] or "")
 
 
-def table(stack: Stack, names: Mapping[UUID, str], moments: list[tuple[datetime, dict[UUID, str]]]) -> Table:
-    """A line for each text. `moments`: when each run was, and the fates after it."""
-    shown = Table(title="What became of each text (times in UTC)", title_justify="left")
-    for heading in ("Customer", "Zone", *(f"Run at {moment:%a %H:%M}" for moment, _ in moments), "Sends", "Why"):
-        shown.add_column(heading)
+def table(
+    stack: Stack,
+    names: Mapping[UUID, str],
+    moments: list[tuple[datetime, dict[UUID, str]]],
+    *,
+    only: Sequence[str] | None = None,
+) -> Table:
+    """A line for each text, or for those customers in that order. `moments`: when each run was, and the fates after it.
+
+    It fits 80 columns.
+    """
     with stack.connect() as connection:
-        for row in connection.execute(_ROWS):
-            after_runs = [after.get(row["id"], "") for _, after in moments]
-            shown.add_row(names[row["id"]], row["zone"], *after_runs, str(row["attempt_count"]), _why(row))
-    return shown
+        rows = connection.execute(_ROWS).fetchall()
+    if only is not None:
+        shown = [row for row in rows if names[row["id"]] in only]
+        shown.sort(key=lambda row: only.index(names[row["id"]]))
+        title = f"What became of {len(shown)} of the {len(rows)} texts (times in UTC)"
+    else:
+        shown, title = rows, f"What became of the {len(rows)} texts (times in UTC)"
+    told = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("Customer", *(f"Run at {moment:%a %H:%M}" for moment, _ in moments)):
+        told.add_column(heading)
+    told.add_column("Sends", justify="right")
+    told.add_column("Why")
+    for row in shown:
+        after_runs = [after.get(row["id"], "") for _, after in moments]
+        told.add_row(names[row["id"]], *after_runs, str(row["attempt_count"]), _why(row))
+    return told

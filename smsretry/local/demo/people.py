@@ -9,6 +9,7 @@ from typing import Final
 
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError, SendFault
 
+BUSINESS: Final = "Maple Street Dental"
 BUSINESS_ZONE: Final = "America/New_York"
 
 # name, zone, area code (fictional subscriber numbers are added) or a whole number
@@ -58,7 +59,8 @@ SPECIAL: Final = [
     Special("Walt", "+12125550167", consent="opted_out"),
     Special("Xavi", "+12125550168", consent="unknown"),
     Special("Yuki", "+12125550173", fault=JsonError(21211, http_status=400)),
-    Special("Zane", "+12125550174", fault=JsonError(21614, http_status=400)),
+    Special("Zane", "+12125550174", fault=JsonError(21612, http_status=400)),  # another sender can reach it; once only
+    Special("Wren", "+12125550166", fault=JsonError(21614, http_status=400)),
     Special("Amos", "+12125550176", fault=JsonError(21610, http_status=400)),
     Special("Bo", "+12125550177", fault=JsonError(21408, http_status=400)),
     Special("Zora", "+18005550178"),
@@ -68,17 +70,33 @@ SPECIAL: Final = [
     Special("Faye", "+12125550171", body="x" * 1601),
     Special("Gwen", "+12125550172", queued_ago=timedelta(hours=50)),
 ]
-DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN, DELETED = "Hugo", "Iris", "Jack"
+DEAD_BEFORE_BEGIN: Final = Special("Hugo", "+12125550180")
+DEAD_AFTER_BEGIN: Final = Special("Iris", "+12125550181")
+DELETED: Final = Special("Jack", "+12125550175")
+
+SHOWN: Final = (
+    "Ava", "Abe", "Liam", "Paul", "Rita", "Sven", "Ugo", "Hugo", "Iris", "Walt", "Zane", "Yuki", "Cyd", "Gwen",
+)  # fmt: skip
+"""One customer for each kind of story, in the order in which the demo tells them."""
+
+
+def area_codes() -> list[tuple[str, str, str]]:
+    """A name and a zone for each area code in North America, New York City's left out."""
+    places = {code: (name, zone, code) for name, zone, code in _PEOPLE if zone and "/" in zone and code.isdigit()}
+    return list(places.values())[1:]
 
 
 def people() -> list[tuple[Special, str | None]]:
-    """The customers to whom nothing happens but the hour of the day, with their zones."""
+    """The customers to whom nothing happens but the hour of the day, with their zones.
+
+    Each was queued a second after the one before, so that every demo's first run takes the same fifty.
+    """
     return [
         (
             Special(
                 name,
                 code if code.startswith("+") else f"+1{code}55501{number:02d}",
-                queued_ago=timedelta(minutes=5),
+                queued_ago=timedelta(minutes=5, seconds=-number),
             ),
             zone,
         )

@@ -1,9 +1,7 @@
 """The demo: a business's texts through the real flow, twice, with the clock moved on in between."""
 
-import os
-import shutil
-import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,74 +11,83 @@ from uuid import UUID
 import httpx
 from rich.console import Console
 
-from smsretry.errors import SmsRetryError
+from smsretry.errors import LocalStackError
+from smsretry.local.demo.clock import told
 from smsretry.local.demo.fates import fates, table
+from smsretry.local.demo.people import SHOWN
 from smsretry.local.demo.seeding import seed
+from smsretry.local.directory import StackDirectory
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.local.prefect_server import PrefectServer
+from smsretry.local.process.environment import inherited
+from smsretry.local.process.guarded_process import GuardedProcess
+from smsretry.local.process.interrupt import pause
 from smsretry.local.stack import Stack
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 """The project, where flows/ and prefect.yaml are."""
+STARTING: Final = "Starting PostgreSQL, the RPC endpoint, the Twilio stand-in and a Prefect server …"
+_BETWEEN: Final = timedelta(hours=4)
 
 
-def clear(data_dir: Path) -> None:
-    """Remove an earlier demo's data.
+def run_demo(data_dir: Path | None, *, every_row: bool, console: Console) -> None:
+    """Start everything, seed, run, move the clock four hours on, run again, and show what became of each text.
+
+    Args:
+        data_dir: kept afterwards, an earlier demo's data in it replaced; None for a temporary one.
+        every_row: show all texts, not one of each kind.
+        console: where it is shown.
 
     Raises:
-        SmsRetryError: the directory holds something that is not ours.
+        LocalStackError: the directory is not the demo's, or something did not start.
     """
-    ours = {"postgres", "prefect"}
-    if data_dir.exists() and not {path.name for path in data_dir.iterdir()} <= ours:
-        raise SmsRetryError(f"{data_dir} holds other things than a stack's data: give another --data-dir.")
-    EmbeddedPostgres(data_dir / "postgres").remove()
-    shutil.rmtree(data_dir, ignore_errors=True)
-
-
-def run_flow(stack: Stack, server: PrefectServer) -> None:
-    """One run of the real flow, in a process of its own, on the real Prefect server."""
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.process_sms_retries"],
-        cwd=ROOT,
-        env={**os.environ, **server.environment(), **stack.environment(), "PREFECT_LOGGING_LEVEL": "WARNING"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SmsRetryError(f"The flow run failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-
-
-def run_demo(data_dir: Path, console: Console) -> None:
-    """Start everything, seed, run, move the clock four hours on, run again, and show what became of each text."""
-    clear(data_dir)
     with ExitStack() as running:
-        with console.status("Starting PostgreSQL, the RPC endpoint, the Twilio stand-in and a Prefect server …"):
-            stack = running.enter_context(Stack(data_dir))
-            server = running.enter_context(PrefectServer(data_dir / "prefect", stack.postgres))
-        _show(stack, server, console)
+        path = data_dir or Path(tempfile.mkdtemp(prefix="smsretry-demo-"))
+        directory = running.enter_context(StackDirectory(path, "demo"))
+        if data_dir is None:
+            running.callback(directory.remove)
+        EmbeddedPostgres(directory.path / "postgres").remove()
+        directory.clear()
+        with console.status(STARTING):
+            stack = running.enter_context(Stack(directory.path))
+            server = running.enter_context(PrefectServer(directory.path / "prefect", stack.postgres))
+        _show(stack, server, console, every_row=every_row)
 
 
-def _show(stack: Stack, server: PrefectServer, console: Console) -> None:
+def _show(stack: Stack, server: PrefectServer, console: Console, *, every_row: bool) -> None:
     with console.status("Queueing texts …"):
         names = seed(stack)
+    console.print(f"The stack's own clock: {told(stack)}.")
     moments: list[tuple[datetime, dict[UUID, str]]] = []
-    for pause in (timedelta(0), timedelta(hours=4)):
-        stack.move_clock(pause)
+    for number, wait in enumerate((timedelta(0), _BETWEEN), start=1):
+        stack.move_clock(wait)
         moment = stack.now()
-        with console.status(f"Run {len(moments) + 1} of 2: {moment:%A %H:%M} UTC …"):
-            run_flow(stack, server)
+        with console.status(f"Run {number} of 2: {moment:%A %H:%M} UTC …"):
+            _run_flow(stack, server)
         moments.append((moment, fates(stack)))
-    console.print(table(stack, names, moments))
+    console.print(f"Between the two runs it is moved on by {_BETWEEN.seconds // 3600} hours.\n")
+    console.print(table(stack, names, moments, only=None if every_row else SHOWN), "", sep="\n")
     for number, run in enumerate(_flow_runs(server), start=1):
         console.print(f"Run {number}: {run['state']['message']}")
     accepted = stack.twilio.ledger.entries()
     console.print(f"Twilio's own ledger: {len(accepted)} texts to {len({text.to for text in accepted})} numbers")
 
 
-def links(server: PrefectServer) -> list[str]:
-    """Where the UI shows the runs so far."""
-    return [f"{server.url}/runs/flow-run/{run['id']}" for run in _flow_runs(server)]
+def _run_flow(stack: Stack, server: PrefectServer) -> None:
+    """One run of the real flow, in a process of its own, on the real Prefect server."""
+    process = GuardedProcess(
+        [sys.executable, "-m", "flows.process_sms_retries"],
+        log=server.log.with_name("runs.log"),
+        env={**inherited(), **server.environment(), **stack.environment(), "PREFECT_LOGGING_LEVEL": "WARNING"},
+        cwd=ROOT,
+    )
+    try:
+        while (code := process.poll()) is None:
+            pause(0.1)
+    finally:
+        process.stop()
+    if code:
+        raise LocalStackError(f"The flow run failed:\n{process.log_tail()}")
 
 
 def _flow_runs(server: PrefectServer) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from smsretry.errors import LocalStackError
 from smsretry.local.postgres.server_user import ServerUser
+from smsretry.local.process.interrupt import pause
 
 SCRAM_ITERATIONS: Final = "1"
 """Iterations slow down whoever guesses, and each login by 4 ms. The passwords are 24 random bytes: nobody guesses."""
@@ -53,7 +54,8 @@ class PostgresData:
             ) from error
 
     def remove(self) -> None:
-        """Delete all of it, and nothing that is not ours."""
+        """Delete all of it, and nothing that is not ours. Raises LocalStackError if PostgreSQL runs on it."""
+        _settle_left_over_pid(self.directory / "pgdata")
         for name in ("pgdata", _UNFINISHED):
             shutil.rmtree(self.directory / name, ignore_errors=True)
         for file in (self.log, self._password_file):
@@ -109,7 +111,7 @@ def _settle_left_over_pid(data: Path) -> None:
             raise LocalStackError(
                 f"PostgreSQL runs on {data} already, process {pid}: use that one, or end it (kill -INT {pid})"
             )
-        time.sleep(0.05)  # its owner may have died just now, and its guard may be ending it
+        pause(0.05)  # its owner may have died just now, and its guard may be ending it
 
 
 def _command_of(pid: str) -> str:

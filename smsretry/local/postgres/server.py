@@ -21,6 +21,7 @@ from smsretry.local.postgres.data import SCRAM_ITERATIONS, PostgresData, marked
 from smsretry.local.postgres.server_user import ServerUser
 from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.process.http import free_port
+from smsretry.local.process.interrupt import pause
 
 _HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 30.0
@@ -107,6 +108,10 @@ class EmbeddedPostgres:
         self._await_connections(self._process)
         return self
 
+    def ended(self) -> bool:
+        """Whether it is not running."""
+        return self._process is None or self._process.poll() is not None
+
     def stop(self, timeout: float | None = None) -> None:
         """Fast shutdown; SIGKILL after `timeout` seconds (default 10). Nothing happens if it is stopped already."""
         if self._process is not None:
@@ -122,7 +127,10 @@ class EmbeddedPostgres:
         return self.start()
 
     def remove(self) -> None:
-        """Stop, and delete the data, and nothing that is not ours."""
+        """Stop, and delete the data, and nothing that is not ours.
+
+        Raises LocalStackError: another process's server runs on it.
+        """
         self.stop()
         self._data.remove()
 
@@ -141,7 +149,11 @@ class EmbeddedPostgres:
             connection.execute(statement.format(sql.Identifier(role), sql.Literal(self._data.password())))
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:  # Ctrl-C above all: no `__exit__` follows an `__enter__` that failed
+            self.stop()
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
@@ -156,7 +168,7 @@ class EmbeddedPostgres:
         while process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url(), connect_timeout=2):
                 return
-            time.sleep(0.02)
+            pause(0.02)
         process.stop()
         raise LocalStackError(
             f"PostgreSQL in {self.data_dir} did not start; the end of {self.log}:\n{process.log_tail()}"

@@ -4,7 +4,8 @@
 
 The guard holds the read end of its starter's pipe as its stdin. When that reaches its end (the starter closed it, or
 died, even by kill -9), or on SIGTERM or SIGINT, it sends the command the signal, and after the grace SIGKILLs the
-command's process group and children. The exit code is the command's; 128 + n if signal n ended it.
+command's process group and children. The exit code is the command's; 128 + n if signal n ended it. On Linux the
+command dies even with a guard that is itself killed by kill -9.
 
 The command gets a session of its own, so that a terminal's Ctrl-C reaches only the starter, which then stops things
 in order. It reads /dev/null and writes where the guard writes. This file imports the standard library only, because
@@ -18,10 +19,11 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _NOT_FOUND = 127  # what a shell answers for a command it cannot run
+_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,10 +42,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"Cannot run {options.command[0]}: {error.strerror}\n")
         return _NOT_FOUND
-    if options.pid_fd is not None:
-        os.write(options.pid_fd, f"{child.pid}\n".encode())
-        os.close(options.pid_fd)
+    try:
+        if options.pid_fd is not None:
+            _report(child.pid, options.pid_fd)
+        _watch(child, wake, ends)
+    finally:  # whatever happens here, the command does not outlive it
+        code = _end(child, signal.Signals[options.signal], options.grace)
+    return code if code >= 0 else 128 - code
 
+
+def _report(pid: int, to: int) -> None:
+    """Tell the starter. One that is interrupted or dies at this moment reads no more; its stdin then ends, too."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(to, f"{pid}\n".encode())
+    os.close(to)
+
+
+def _watch(child: "subprocess.Popen[bytes]", wake: int, ends: list[int]) -> None:
     stdin = sys.stdin.fileno()
     while child.poll() is None and not ends:
         ready, _, _ = select.select([stdin, wake], [], [])
@@ -51,8 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.read(wake, 512)
         elif not os.read(stdin, 512):
             break
-    code = _end(child, signal.Signals[options.signal], options.grace)
-    return code if code >= 0 else 128 - code
 
 
 def kill_tree(pid: int) -> None:
@@ -80,15 +93,32 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _start(command: Sequence[str], user: str | None) -> "subprocess.Popen[bytes]":
+    dies_with_us = _dies_with(os.getpid())
     if user is None:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=dies_with_us)
     import pwd
 
     account = pwd.getpwnam(user)
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, start_new_session=True,
+        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=dies_with_us,
         user=account.pw_uid, group=account.pw_gid, extra_groups=[],
     )  # fmt: skip
+
+
+def _dies_with(guard: int) -> Callable[[], None] | None:
+    """For the command, before it is run: Linux kills it when the guard is killed by SIGKILL, which it cannot see."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != guard:  # it was killed before it could be asked for
+            os._exit(128 + signal.SIGKILL)
+
+    return ask
 
 
 def _end(child: "subprocess.Popen[bytes]", how: signal.Signals, grace: float) -> int:

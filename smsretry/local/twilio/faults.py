@@ -111,6 +111,7 @@ class FaultPlan:
         if times is not None and times < 1:
             raise ValueError(f"times is {times}: give a count of at least 1, or None for 'until healed'")
         with self._lock:
+            self._planned = [planned for planned in self._planned if planned.left != 0]
             self._planned.append(_Planned(fault, to, times))
 
     def clear(self) -> None:

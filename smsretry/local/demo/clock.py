@@ -1,0 +1,39 @@
+"""The stack's own clock: by it a text is due, or its recipient asleep. Prefect keeps this machine's time."""
+
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from smsretry.local.demo.people import BUSINESS_ZONE
+from smsretry.local.stack import Stack
+
+_OPENS, _CLOSES = 9, 17
+_FRIDAY: Final = 4
+
+
+def move_to_morning(stack: Stack, *, before: timedelta = timedelta(0)) -> None:
+    """Move the clock on to 9:30 on a weekday in New York, less `before`. It never goes back."""
+    local = _in_new_york(stack)
+    morning = local.replace(hour=9, minute=30, second=0, microsecond=0) - before
+    while morning < local or morning.weekday() > _FRIDAY:
+        morning += timedelta(days=1)
+    stack.set_clock(morning)
+
+
+def is_open(stack: Stack) -> bool:
+    """Whether it is a weekday between 9 and 17 in New York."""
+    local = _in_new_york(stack)
+    return local.weekday() <= _FRIDAY and _OPENS <= local.hour < _CLOSES
+
+
+def told(stack: Stack) -> str:
+    """What it shows, and by how much it is ahead of this machine's."""
+    minutes = round(stack.ahead / timedelta(minutes=1))
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    ahead = " ".join(f"{count} {unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if count)
+    shown = f"{stack.now():%a %d %b %Y %H:%M} UTC, {_in_new_york(stack):%H:%M} in New York"
+    return f"{shown}; {ahead} ahead of this machine's" if ahead else f"{shown}; the same as this machine's"
+
+
+def _in_new_york(stack: Stack) -> datetime:
+    return stack.now().astimezone(ZoneInfo(BUSINESS_ZONE))

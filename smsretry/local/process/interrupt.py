@@ -1,0 +1,80 @@
+"""Ctrl-C as a request: it is noted when it comes, and obeyed where the stack waits.
+
+A KeyboardInterrupt can come between any two instructions: in an import, after a process has started and before anybody
+holds its handle, in the cleanup. So `demo` and `up` know none. The signal is noted, each of their waits looks whether
+there is one, and what was started is then stopped in order, however often Ctrl-C is pressed.
+
+SIGTERM and SIGHUP (the terminal was closed) are treated alike. A signal that whoever started us ignores stays ignored.
+This file imports the standard library only, because it is there before anything else is imported.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SLICE_SECONDS: Final = 0.2
+_noted: list[int] = []
+
+
+def end_at_once() -> Callable[[], None]:
+    """While nothing is started, a signal just ends this process, with one line. Returns what puts the rest back."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        os.write(2, b"\nStopped.\n")
+        os._exit(128 + number)
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    _handle(end)
+    return lambda: _put_back(before)
+
+
+def note() -> None:
+    """From now on a signal is noted, and nothing else happens until somebody looks: for the rest of this process."""
+
+    def note_it(number: int, _frame: FrameType | None) -> None:
+        if not _noted:
+            os.write(2, b"\nStopping everything. This takes a few seconds.\n")
+        _noted.append(number)
+
+    _handle(note_it)
+
+
+def ignore() -> None:
+    """Everything is stopped: one more Ctrl-C must not become the exit code of a process that is about to end."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def noted() -> int | None:
+    """The signal that asked for the end, or None."""
+    return _noted[0] if _noted else None
+
+
+def look() -> None:
+    """Raise KeyboardInterrupt if the end was asked for."""
+    if _noted:
+        raise KeyboardInterrupt
+
+
+def pause(seconds: float) -> None:
+    """Sleep, and look. Raises KeyboardInterrupt."""
+    until = time.monotonic() + seconds
+    look()
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, _SLICE_SECONDS))
+        look()
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
+    for number in _SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _put_back(before: dict[signal.Signals, Any]) -> None:
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -1,0 +1,111 @@
+"""The texts of `demo` and `up`: each customer's outcome is its own, and new ones leave no more than a few hundred."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from psycopg.rows import tuple_row
+
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.demo import stream
+from smsretry.local.demo.clock import is_open, move_to_morning, told
+from smsretry.local.demo.people import DEAD_AFTER_BEGIN, DEAD_BEFORE_BEGIN, DELETED, SHOWN, SPECIAL, people
+from smsretry.local.demo.seeding import seed
+from smsretry.local.demo.stream import Stream
+from smsretry.local.stack import Stack
+from smsretry.pipeline import process_sms_retry_item
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(stack: Stack) -> Iterator[None]:
+    """The stack is the other tests', too."""
+    yield
+    with stack.connect() as connection:
+        connection.execute("alter table customers drop column if exists name")
+
+
+def test_no_two_customers_of_the_demo_share_a_number_or_a_name() -> None:
+    """What is planned for one number cannot meet another's text."""
+    everybody = [customer for customer, _ in people()] + [*SPECIAL, DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN, DELETED]
+    for known in ([c.phone for c in everybody if c.phone], [c.name for c in everybody]):
+        assert [value for value, times in Counter(known).items() if times > 1] == []
+    assert set(SHOWN) <= {customer.name for customer in everybody}
+
+
+def test_two_demos_take_the_same_fifty_texts_first(stack: Stack) -> None:
+    """All were queued at different moments, so that the order is not left to their ids."""
+    names = seed(stack)
+    with stack.connect() as connection:
+        rows = connection.execute("select id, scheduled_for from sms_retry_queue where status = 'pending'").fetchall()
+    waiting = Counter(row["scheduled_for"] for row in rows if names[row["id"]] in {c.name for c, _ in people()})
+    assert set(waiting.values()) == {1}
+
+
+def test_zanes_text_fails_once_and_is_sent_when_it_is_queued_again(
+    stack: Stack, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Code 21612 is one that a person can mend, with another sender; the next try then succeeds."""
+    row = next(row for row, name in seed(stack).items() if name == "Zane")
+    fates = []
+    with stack.connect() as connection:
+        for _ in range(2):
+            connection.execute(
+                "update sms_retry_queue set scheduled_for = smsretry.clock() + interval '1 day' where id <> %s", [row]
+            )
+            [claim] = [claim for claim in queue.claim_due(10) if claim.id == row]
+            fates.append(process_sms_retry_item(claim, queue=queue, sender=sender).fate)
+            connection.execute(
+                """update sms_retry_queue set status = 'pending', scheduled_for = smsretry.clock()
+                   where id = %s and status = 'failed'""",
+                [row],
+            )
+    assert fates == ["Failed", "Sent"]
+
+
+def test_new_texts_come_at_their_rate_and_each_has_its_own_number(stack: Stack) -> None:
+    """Sixty thousand a minute: every tick brings one."""
+    texts = Stream(stack, rate=60_000)
+    queued = [row for _ in range(120) if (row := texts.tick())]
+    with stack.connect() as connection:
+        found = connection.execute("select count(distinct phone) as numbers from customers").fetchone()
+    assert len(queued) > 100
+    assert found == {"numbers": len(queued)}
+
+
+def test_no_rate_brings_no_texts(stack: Stack) -> None:
+    """`--rate 0` only shows what is there."""
+    assert Stream(stack, rate=0).tick() is None
+
+
+def test_new_texts_leave_only_the_last_finished_ones(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With their customers and send logs; and nothing of another business."""
+    monkeypatch.setattr(stream, "_KEPT", 5)
+    seed(stack)
+    texts = Stream(stack, rate=60_000)
+    counts = """select (select count(*) from customers), (select count(*) from send_logs),
+                       (select count(*) from sms_retry_queue)"""
+    with stack.connect() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+        before = cursor.execute(counts).fetchall()[0]
+        for _ in range(40):
+            texts.tick()
+            cursor.execute("update sms_retry_queue set status = 'failed' where status = 'pending' and claim_no = 0")
+        after = cursor.execute(counts).fetchall()[0]
+    assert [now - then for then, now in zip(before, after, strict=True)] == [6, 6, 6]
+
+
+def test_no_new_text_comes_while_many_wait(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At night, say, when none may go out."""
+    monkeypatch.setattr(stream, "_WAITING", 10)
+    texts = Stream(stack, rate=60_000)
+    assert len([row for _ in range(40) if (row := texts.tick())]) == 10
+
+
+def test_the_clock_says_what_it_shows_and_how_far_it_is_ahead(stack: Stack) -> None:
+    """It is moved on to a weekday's morning, when texts go out."""
+    move_to_morning(stack)
+    assert is_open(stack)
+    assert "09:30 in New York; " in told(stack)
+    assert told(stack).endswith(
+        ("min ahead of this machine's", "d ahead of this machine's", "h ahead of this machine's")
+    )
