@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     """Texts that wait for an opening are spread over this many minutes after it."""
     closing_guard_seconds: float = Field(60, ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS")
     """No text may still be in Twilio's queue this long before closing. A request takes up to 55 s to get there."""
+    metrics_by_business: bool = Field(False, validation_alias="SMSRETRY_METRICS_BY_BUSINESS")
+    """Whether metrics tell businesses apart, by id: as many series as there are businesses, times ten or so."""
 
     @property
     def profile(self) -> Profile:
