@@ -1,4 +1,4 @@
-"""Is everything in place? Each setting, connection, function, grant, the zone data, Twilio's account, and Prefect."""
+"""Is everything in place? Settings, connections, functions, grants, zone data, Twilio's account, metrics, and Prefect."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -11,6 +11,7 @@ from smsretry.adapters.prefect.watch import watch
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
+from smsretry.doctor.metrics import metrics_finding
 from smsretry.doctor.variables import each_variable, misspelt, where_it_reaches
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding
@@ -29,6 +30,7 @@ def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]
     problems = setting_problems()
     yield from each_variable(problems, environment)
     yield from misspelt(environment)
+    yield metrics_finding(environment)
     if not problems:
         yield from _of_a_run(load_settings())
     yield from _prefect()
