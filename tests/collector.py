@@ -66,7 +66,7 @@ class Collector:
 
     def sum_of(self, name: str) -> float:
         """All observations of a histogram together."""
-        return sum(point.sum for metric in self.metrics(name) for point in metric.histogram.data_points)
+        return sum(float(point.sum) for metric in self.metrics(name) for point in metric.histogram.data_points)
 
     def last(self, name: str) -> dict[tuple[str, ...], float]:
         """A gauge's values in the last push that had it, by the values of their attributes."""

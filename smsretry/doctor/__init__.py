@@ -1,4 +1,4 @@
-"""Is everything in place? Settings, connections, functions, grants, zone data, Twilio's account, metrics, and Prefect."""
+"""Is everything in place? Settings, connections, functions, grants, zone data, Twilio's account, metrics, Prefect."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date

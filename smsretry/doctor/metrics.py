@@ -11,19 +11,14 @@ def metrics_finding(environment: Mapping[str, str]) -> Finding:
     endpoint = wanted(environment)
     if endpoint is None:
         return Finding(subject=f"metrics (off: {ENDPOINTS[-1]} is not set, or they are switched off)", ok=True)
-    why = trouble(environment) or _unreachable(endpoint)
-    return Finding(subject=f"metrics to {endpoint}", ok=True, advice=why)
+    return Finding(subject=f"metrics to {endpoint}", ok=True, advice=trouble(environment) or _undelivered())
 
 
-def _unreachable(endpoint: str) -> str | None:
+def _undelivered() -> str | None:
     from smsretry.adapters.telemetry.push import reach
 
     try:
         why = reach()
     except Exception as error:  # noqa: BLE001 - of somebody else's code, about somebody else's variables
         return str(error)
-    return (
-        f"{endpoint} takes no metrics ({why}): check the collector, its port for HTTP (4318) and its key"
-        if why
-        else None
-    )
+    return f"none arrives ({why}): check the collector, its port for HTTP (4318) and its key" if why else None
