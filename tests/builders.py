@@ -1,5 +1,6 @@
 """What the tests build: claims, answers, decisions and runs. Nothing is wrong with them unless a test says so."""
 
+import os
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID, uuid4
@@ -151,7 +152,8 @@ def begin(
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every setting out of the environment."""
-    for variable in (*variables(Settings), *variables(PrefectSettings)):
+    metrics = [name for name in os.environ if name.startswith("OTEL_")]
+    for variable in (*variables(Settings), *variables(PrefectSettings), *metrics):
         monkeypatch.delenv(variable, raising=False)
 
 

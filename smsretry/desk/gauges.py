@@ -49,4 +49,4 @@ def exposition(gauges: tuple[Gauge, ...]) -> Iterator[str]:
         yield f"# TYPE {name} gauge"
         for attributes, value in gauge.points:
             labels = ",".join(f'{key.replace(".", "_")}="{told}"' for key, told in attributes.items())
-            yield f"{name}{{{labels}}} {value:g}" if labels else f"{name} {value:g}"
+            yield f"{name}{{{labels}}} {value}" if labels else f"{name} {value}"
