@@ -73,6 +73,28 @@ class Collector:
         points = self.metrics(name)[-1].gauge.data_points
         return {tuple(attributes(point.attributes).values()): point.as_double or point.as_int for point in points}
 
+    def added_up(self, name: str) -> tuple[dict[str, int], int]:
+        """A counter's series as a receiver adds them up, and how many points it had to drop.
+
+        By the rules of the OpenTelemetry Collector's deltatocumulative processor, which Prometheus has, too: a series
+        is all that is equal in resource and attributes; a point must be later than the one before it, and must not
+        have begun before the series.
+        """
+        totals, began, seen, dropped = dict[str, int](), dict[str, int](), dict[str, int](), 0
+        for request in self.requests():
+            for resource in request.resource_metrics:
+                who = attributes(resource.resource.attributes)
+                metrics = [metric for scope in resource.scope_metrics for metric in scope.metrics]
+                for point in [point for one in metrics if one.name == name for point in one.sum.data_points]:
+                    series = f"{who} {attributes(point.attributes)}"
+                    began.setdefault(series, point.start_time_unix_nano)
+                    if point.start_time_unix_nano < began[series] or point.time_unix_nano <= seen.get(series, 0):
+                        dropped += 1
+                        continue
+                    seen[series] = point.time_unix_nano
+                    totals[series] = totals.get(series, 0) + point.as_int
+        return totals, dropped
+
     def resources(self) -> list[dict[str, str]]:
         """Who pushed, push by push."""
         return [

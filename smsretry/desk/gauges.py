@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from smsretry.desk.standing import Standing
+from smsretry.words import OutcomeName
 
 _REASONS: Final = ("none", "quiet_hours", "rate_limit", "twilio_error")
 """Why a text waits, as `sms_status` has it."""
@@ -24,11 +25,12 @@ class Gauge:
 
 
 def gauges(now: Standing) -> tuple[Gauge, ...]:
-    """Depth, by state and reason, and the lateness of the oldest text that is due."""
+    """Depth, by state and reason; the lateness of the oldest text that is due; the sends of the last hour."""
     late = "By how much the oldest due text is late"
     return (
         Gauge("smsretry.queue.depth", "{text}", "Texts in the queue", tuple(_depth(now))),
         Gauge("smsretry.queue.overdue", "s", late, (({}, now.overdue_seconds),)),
+        Gauge("smsretry.recent.sends", "{send}", "Sends begun in the last hour", tuple(_recent(now))),
     )
 
 
@@ -39,6 +41,11 @@ def _depth(now: Standing) -> Iterator[tuple[Mapping[str, str], float]]:
             yield {"smsretry.state": state}, now.queue.get(state, 0)
     for reason, texts in waiting.items():
         yield {"smsretry.state": "waiting", "smsretry.reason": reason}, texts
+
+
+def _recent(now: Standing) -> Iterator[tuple[Mapping[str, str], float]]:
+    for outcome in (*get_args(OutcomeName), "under_way"):
+        yield {"smsretry.outcome": outcome}, now.sent.get(outcome, 0)
 
 
 def exposition(gauges: tuple[Gauge, ...]) -> Iterator[str]:

@@ -5,6 +5,7 @@ tells what came since the last one (delta temporality), and whoever receives it 
 """
 
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.http import metric_exporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.environment_variables import OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE
 from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -69,7 +71,9 @@ class _Exporter(OTLPMetricExporter):
 
     def __init__(self) -> None:
         with _unsaid(headers.__name__) as said:  # it would quote the header, and so a key
-            super().__init__(timeout=PUSH_SECONDS, preferred_temporality=_DELTA)
+            # Somebody whose process lives long may prefer another temporality.
+            given = os.environ.get(OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE)
+            super().__init__(timeout=PUSH_SECONDS, preferred_temporality=None if given else _DELTA)
         if said:
             raise ValueError("OTEL_EXPORTER_OTLP_HEADERS must be name=value, several of them with commas between")
         self.trouble: str | None = None
