@@ -86,6 +86,11 @@ class Settings(BaseSettings):
     closing_guard_seconds: float = Field(60, ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS")
     """No text may still be in Twilio's queue this long before closing. A request takes up to 55 s to get there."""
 
+    concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
+    """Texts of one run that are sent at once."""
+    task_runs: int = Field(200, ge=0, le=2000, validation_alias="SMSRETRY_TASK_RUNS")
+    """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
+
     @property
     def profile(self) -> Profile:
         """The owner's decisions among the settings."""
@@ -142,6 +147,14 @@ def load_settings() -> Settings:
     # Outside the handler: an exception raised inside would carry the original, which may quote a secret.
     lines = "".join(f"  {_line(variable, advice)}\n" for variable, advice in problems.items())
     raise SettingsError("Settings are not complete:\n" + lines.rstrip("\n"))
+
+
+def sends_at_once() -> int:
+    """SMSRETRY_CONCURRENCY, for who must know it before a run begins; its default while settings are missing."""
+    try:
+        return Settings().concurrency
+    except ValidationError:
+        return int(Settings.model_fields["concurrency"].default)
 
 
 def setting_problems() -> dict[str, str]:

@@ -21,7 +21,7 @@ def services() -> Iterator[Services]:
     """
     settings = load_settings()
     with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
-        yield Services(queue, sender, settings.profile)
+        yield Services(queue, sender, settings.profile, settings.concurrency)
 
 
 @contextmanager
