@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     metrics_by_business: bool = Field(False, validation_alias="SMSRETRY_METRICS_BY_BUSINESS")
     """Whether metrics tell businesses apart, by id: as many series as there are businesses, times ten or so."""
 
+    concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
+    """Texts of one run that are sent at once."""
+    task_runs: int = Field(200, ge=0, le=2000, validation_alias="SMSRETRY_TASK_RUNS")
+    """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
+
     @property
     def profile(self) -> Profile:
         """The owner's decisions among the settings."""
@@ -144,6 +149,14 @@ def load_settings() -> Settings:
     # Outside the handler: an exception raised inside would carry the original, which may quote a secret.
     lines = "".join(f"  {_line(variable, advice)}\n" for variable, advice in problems.items())
     raise SettingsError("Settings are not complete:\n" + lines.rstrip("\n"))
+
+
+def sends_at_once() -> int:
+    """SMSRETRY_CONCURRENCY, for who must know it before a run begins; its default while settings are missing."""
+    try:
+        return Settings().concurrency
+    except ValidationError:
+        return int(Settings.model_fields["concurrency"].default)
 
 
 def setting_problems() -> dict[str, str]:

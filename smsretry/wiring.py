@@ -28,7 +28,7 @@ def services() -> Iterator[Services]:
         SupabaseQueue(settings) as queue,
         TwilioSender(settings) as sender,
         measured(
-            Services(queue, sender, settings.profile),
+            Services(queue, sender, settings.profile, settings.concurrency),
             environment=os.environ,
             by_business=settings.metrics_by_business,
             standing=partial(_standing, settings),

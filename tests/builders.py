@@ -118,9 +118,13 @@ def doubt(look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer") 
     return Doubt(why, look_in)
 
 
+CONCURRENCY = 10
+"""Of the runs of `run_over`."""
+
+
 def run_over(queue: RetryQueue, sender: Sender, profile: Profile = DEFAULT) -> Run:
     """A run over this queue, not yet begun."""
-    return Run(Services(queue, sender, profile))
+    return Run(Services(queue, sender, profile, CONCURRENCY))
 
 
 def results_of(run: Run, *, limit: int = 50) -> list[ItemResult]:

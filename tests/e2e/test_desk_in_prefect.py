@@ -128,10 +128,10 @@ def test_what_a_form_lacks_is_refused_in_words(
 
 def test_the_schedules_own_form_refuses_in_the_same_words(ask: Ask) -> None:
     """A name that it lacks, and a value out of bounds."""
-    run = ask("process-sms-retries", {"limit": 9999, "nonsense": 1}, enforce_parameter_schema=False)
-    assert run["state"]["message"] == "There is no parameter nonsense. There are: limit, stale_minutes"
-    run = ask("process-sms-retries", {"limit": 9999}, enforce_parameter_schema=False)
-    assert run["state"]["message"] == "limit: Input should be less than or equal to 500"
+    run = ask("process-sms-retries", {"limit": 999_999, "nonsense": 1}, enforce_parameter_schema=False)
+    assert run["state"]["message"] == "There is no parameter nonsense. There are: limit, stale_minutes, drain_seconds"
+    run = ask("process-sms-retries", {"limit": 999_999}, enforce_parameter_schema=False)
+    assert run["state"]["message"] == "limit: Input should be less than or equal to 100000"
 
 
 @pytest.mark.parametrize(

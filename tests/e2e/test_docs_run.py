@@ -92,15 +92,16 @@ def test_every_python_block_runs_and_prints_what_is_shown(
 def test_the_flow_that_contributing_adds_is_deployed_and_passes_its_test(
     flow: FlowProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a copy of the folder of flows, by the steps shown."""
+    """In a copy of the repository, by the steps shown."""
     contributing = Document(ROOT / ".github" / "CONTRIBUTING.md")
     source, test = contributing.blocks("python")
     [deployment] = contributing.blocks("yaml")
-    shutil.copytree(ROOT / "flows", tmp_path / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    for room in ("flows", "smsretry"):
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "flows" / "take_back_texts.py").write_text(source.text, encoding="utf-8")
     definition = (ROOT / "prefect.yaml").read_text(encoding="utf-8") + indent(deployment.text, "  ")
     (tmp_path / "prefect.yaml").write_text(definition, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the package; the flows are the working directory's
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     served = subprocess.run(
         [sys.executable, "-c", "from flows.serve import deployments; print([d.name for d in deployments()])"],
         cwd=tmp_path,

@@ -70,10 +70,15 @@ class FakeQueue:
         return []
 
     def claim_due(self, limit: int) -> list[Claim]:
-        return self.claims[:limit]
+        taken, self.claims = self.claims[:limit], self.claims[limit:]
+        return taken
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
-        return self.doubtful[:limit]
+        taken, self.doubtful = self.doubtful[:limit], self.doubtful[limit:]
+        return taken
+
+    def next_due(self) -> float | None:
+        return 0 if self.claims or self.doubtful else None
 
     def claim_suspect(self) -> list[Claim]:
         self.suspicions += 1

@@ -74,6 +74,12 @@ class SupabaseQueue(SupabaseClaims):
     def claim_doubtful(self, limit: int) -> list[Claim]:
         return self.claims("claim_doubtful_sms_retries", {"limit_count": limit})
 
+    def next_due(self) -> float | None:
+        answer = self.repeated("next_sms_due", {})
+        if answer is not None and not isinstance(answer, int | float):
+            raise self.not_ours("next_sms_due")
+        return answer
+
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
         claims, others = self.claims_and_others("claim_sms_retry", {"retry_id": retry_id})
         results: list[Claim | ItemResult] = [*claims, *others]

@@ -125,6 +125,9 @@ class MeasuredQueue:
 
     # What follows is not measured.
 
+    def next_due(self) -> float | None:
+        return self._queue.next_due()
+
     def claim_due(self, limit: int) -> list[Claim]:
         return self._queue.claim_due(limit)
 

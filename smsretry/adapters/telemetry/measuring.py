@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from smsretry.adapters.telemetry.switch import trouble, wanted
 from smsretry.desk.standing import Standing
-from smsretry.errors import SmsRetryError
 from smsretry.ports import Services
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def measured(
     instruments = push.instruments
     queue = MeasuredQueue(services.queue, instruments)
     try:
-        yield Services(queue, MeasuredSender(services.sender, instruments), services.profile)
+        yield replace(services, queue=queue, sender=MeasuredSender(services.sender, instruments))
     finally:
         queue.close()
         if queue.run_has_ended:
-            with suppress(SmsRetryError):
+            with suppress(Exception):  # whatever the database answers: the run is over, and its end is on record
                 instruments.standing(standing())
         if why := push.close():
             _logger.warning("Metrics were not delivered to %s: %s", wanted(environment), why)

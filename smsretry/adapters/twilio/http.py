@@ -35,10 +35,10 @@ class Answer:
 class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no types
     """One pooled session, usable from several threads; `answer()` is the calling thread's last."""
 
-    def __init__(self, *, connect_seconds: float, read_seconds: float, base_url: str | None) -> None:
+    def __init__(self, *, connect_seconds: float, read_seconds: float, base_url: str | None, connections: int) -> None:
         super().__init__()  # max_retries stays None: a replayed POST is a second text
         self.timeout: Any = (connect_seconds, read_seconds)  # its constructor takes no tuple
-        whole = WholeAnswers(pool_maxsize=32)
+        whole = WholeAnswers(pool_maxsize=connections)
         self.session.mount("https://", whole)
         self.session.mount("http://", whole)
         self._base = urlsplit(base_url) if base_url else None
