@@ -17,7 +17,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, ReadTimeoutError
 
-from smsretry.adapters.twilio.connection import WholeAnswers, unlogged
+from smsretry.adapters.twilio.connection import OneEnvironment, WholeAnswers, unlogged
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 
 
@@ -38,6 +38,7 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
     def __init__(self, *, connect_seconds: float, read_seconds: float, base_url: str | None, connections: int) -> None:
         super().__init__()  # max_retries stays None: a replayed POST is a second text
         self.timeout: Any = (connect_seconds, read_seconds)  # its constructor takes no tuple
+        self.session = OneEnvironment()
         whole = WholeAnswers(pool_maxsize=connections)
         self.session.mount("https://", whole)
         self.session.mount("http://", whole)
