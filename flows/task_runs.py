@@ -12,6 +12,7 @@ from prefect import task, unmapped
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
+from prefect.utilities.annotations import quote
 
 from flows.showing import announce, state_of, state_of_slice
 from smsretry.desk.outcomes import Seen
@@ -72,13 +73,13 @@ class TaskRuns:
             for first in range(0, len(claims), SLICE):
                 self._start_slice(claims[first : first + SLICE])
         else:
-            futures = process_retry.map(claims, unmapped(self._run))
+            futures = process_retry.map(map(_whole, claims), unmapped(_whole(self._run)))
             self._texts += [([claim], future) for claim, future in zip(claims, futures, strict=True)]
             self._taken += len(claims)
 
     def _start_slice(self, claims: Sequence[Claim]) -> None:
         named = process_slice.with_options(task_run_name=f"texts {self._taken + 1} to {self._taken + len(claims)}")
-        self._texts.append((claims, named.submit(claims, self._run, self._workers)))
+        self._texts.append((claims, named.submit(*map(_whole, (claims, self._run, self._workers)))))
         self._taken += len(claims)
 
     def wait(self) -> None:
@@ -89,6 +90,11 @@ class TaskRuns:
     def seen(self) -> list[Seen]:
         """What each text came to. Waits for them."""
         return [seen for claims, future in self._texts for seen in _seen_in(claims, future)]
+
+
+def _whole(value: Any) -> Any:
+    """As an argument of a task whose parts Prefect need not search for results of other tasks."""
+    return quote(value)
 
 
 def _seen_in(claims: Sequence[Claim], future: PrefectFuture[Any]) -> list[Seen]:

@@ -20,7 +20,12 @@ def test_the_environment_is_read_once_a_host(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     reads: list[str] = []
     read = sessions.get_environ_proxies
-    monkeypatch.setattr(sessions, "get_environ_proxies", lambda url, **kw: reads.append(url) or read(url, **kw))
+
+    def counted(url: str, **others: Any) -> Any:
+        reads.append(url)
+        return read(url, **others)
+
+    monkeypatch.setattr(sessions, "get_environ_proxies", counted)
     session = OneEnvironment()
     answers = [settings(session, f"https://api.twilio.com/{n}") for n in range(5)]
     assert reads == ["https://api.twilio.com/0"]
