@@ -80,7 +80,7 @@ def process_sms_retries(
             before = queue_at(at_desk)
             due = before.queue.get("due", 0) if before else 0
             task_runs, progress = TaskRuns(run, workers, most=load_settings().task_runs, due=due), Progress(due)
-            first = claim(run, min(limit, CLAIM_SIZE))
+            first = claim(run, min(limit, run.claim_size))
             for claims in run.drain(first, limit=limit, seconds=drain_seconds):
                 task_runs.start(claims)
                 progress.show(claims)

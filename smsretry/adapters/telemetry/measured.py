@@ -125,6 +125,9 @@ class MeasuredQueue:
 
     # What follows is not measured.
 
+    def lease(self, sender: str, segments: int, per_second: float) -> float:
+        return self._queue.lease(sender, segments, per_second)
+
     def next_due(self) -> float | None:
         return self._queue.next_due()
 
