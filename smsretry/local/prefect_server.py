@@ -4,6 +4,7 @@ import errno
 import socket
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -119,6 +120,15 @@ class PrefectServer:
             return answer.is_success and answer.json().get("home") == str(self._home)
         except (httpx.HTTPError, ValueError, AttributeError):  # nothing, or something that is no Prefect server
             return False
+
+    def serves(self, deployments: set[str], *, since: datetime) -> bool:
+        """Whether somebody has asked for runs of each of these deployments after that moment."""
+        try:
+            rows = httpx.post(f"{self.url}/api/deployments/filter", json={}, timeout=5).raise_for_status().json()
+        except (httpx.HTTPError, ValueError):  # it is busy: next time
+            return False
+        polled = {row["name"]: row["last_polled"] for row in rows}
+        return all((at := polled.get(name)) and datetime.fromisoformat(at) > since for name in deployments)
 
     def ended(self) -> bool:
         """Whether it is no longer running."""

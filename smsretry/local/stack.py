@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 import psycopg
 from psycopg.rows import dict_row
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from smsretry.adapters.supabase.migrate import migrate
 from smsretry.local.postgres.server import EmbeddedPostgres
@@ -102,8 +103,8 @@ class Stack:
         return self._shift
 
     def settings(self) -> Settings:
-        """`environment()` as settings."""
-        return Settings.model_validate({name.lower(): value for name, value in self.environment().items()})
+        """`environment()` as settings. Whatever else this process's environment holds has no part in them."""
+        return _StackSettings.model_validate({name.lower(): value for name, value in self.environment().items()})
 
     def set_clock(self, to: datetime) -> None:
         """Set the stack's time; it runs on from there."""
@@ -129,6 +130,18 @@ class Stack:
             connection.execute(ours)
             row = connection.execute("select shift from smsretry_local.clock").fetchone()
             self._shift = row["shift"] if row else timedelta(0)
+
+
+class _StackSettings(Settings):
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic calls it so
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def _sql(name: str) -> bytes:

@@ -19,10 +19,10 @@ from tests.e2e.conftest import FlowProcess, Prefect
 _HURRIED = """
 import runpy
 import flows.ending
-flows.ending.GRACE_SECONDS = 5
+flows.ending.GRACE_SECONDS = 2
 runpy.run_module("{module}", run_name="__main__")
 """
-"""A run with five seconds instead of a minute: of Prefect's engine, as a runner starts it, or of the flow itself."""
+"""A run with two seconds instead of a minute: of Prefect's engine, as a runner starts it, or of the flow itself."""
 
 
 def until(condition: Any, seconds: float = 60) -> None:
@@ -64,7 +64,10 @@ def test_a_run_whose_prefect_server_was_killed_sends_all_and_its_process_ends(
 
 def test_a_process_of_somebody_elses_is_left_alone(stack: Stack, flow: FlowProcess) -> None:
     """A test, a notebook or a shell that calls the flow goes on afterwards."""
-    code = _HURRIED.format(module="flows.process_sms_retries").replace("= 5", "= 0.2") + "\nimport time\ntime.sleep(1)\nprint('still here')"
+    code = (
+        _HURRIED.format(module="flows.process_sms_retries").replace("= 2", "= 0.2")
+        + "\nimport time\ntime.sleep(1)\nprint('still here')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
