@@ -1,6 +1,7 @@
 """Misconfigurations, each planted for real, and the line that `smsretry doctor` has for it."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from typer.testing import CliRunner
 from smsretry.adapters.supabase.migrate import migrate
 from smsretry.cli.command import app
 from smsretry.local.prefect_server import PrefectServer
-from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
 from tests.builders import forget_settings
+from tests.conftest import Business
 from tests.e2e.conftest import Prefect
 from tests.e2e.registry import SCHEDULED, Registry
 
@@ -44,8 +45,9 @@ def doctor(stack: Stack, registry: Registry, monkeypatch: pytest.MonkeyPatch) ->
     return ask
 
 
-def test_where_all_is_well_nothing_is_said(doctor: Doctor) -> None:
+def test_where_all_is_well_nothing_is_said(doctor: Doctor, stack: Stack) -> None:
     """But that texts go to the stand-in."""
+    _a_run_finished(stack, timedelta(0))
     lines = doctor().splitlines()
     assert [line for line in lines if not line.startswith("ok   ")] == [
         "warn TWILIO_BASE_URL: texts go to 127.0.0.1, and not to Twilio: right for a test, and only there"
@@ -106,6 +108,15 @@ def test_a_wrong_variable_has_its_line(doctor: Doctor, changes: dict[str, str | 
     assert line in doctor(PREFECT_API_URL=None, **changes)
 
 
+def _a_run_finished(stack: Stack, ago: timedelta) -> None:
+    with stack.connect() as connection:
+        connection.execute(
+            """insert into smsretry.runs (id, started_at, finished_at, told)
+               select gen_random_uuid(), smsretry.clock() - %(ago)s, smsretry.clock() - %(ago)s, 'idle'""",
+            {"ago": ago},
+        )
+
+
 MIGRATE = "Run `smsretry migrate --again`"
 HARM = [
     (
@@ -134,12 +145,31 @@ HARM = [
         f"bad  grants of service_role: missing or switched off: update of send_logs. {MIGRATE}",
     ),
     (
-        "alter table sms_send_attempts drop column quiet_hours_rule",
-        "bad  columns: missing or switched off: quiet_hours_rule of sms_send_attempts. Run: alter table "
-        "public.sms_send_attempts add column quiet_hours_rule text",
+        "alter table sms_send_attempts drop column sent_by cascade",
+        "bad  columns: missing or switched off: sent_by of sms_send_attempts. Run: alter table "
+        "public.sms_send_attempts add column sent_by text",
+    ),
+    ("drop table smsretry.runs", f"bad  tables and views: missing: smsretry.runs. {MIGRATE}"),
+    (
+        "drop view smsretry.text_on_record cascade",
+        f"bad  tables and views: missing: smsretry.text_on_record. {MIGRATE}",
     ),
     (
-        "alter table customers drop column phone_status",
+        "drop table smsretry.stopped_states cascade",
+        "bad  Supabase: A table, view or type that check_sms_retry_setup needs is gone from the database (42P01). "
+        f"{MIGRATE}",
+    ),
+    (
+        "alter role service_role nobypassrls",
+        "bad  service_role: is bound by row level security, so it sees no text. Run: alter role service_role bypassrls",
+    ),
+    ("delete from smsretry.secret", "bad  key of the hashed numbers: is gone (smsretry.secret is empty), so nobody "),
+    (
+        'alter policy "Owners read their retries" on sms_retry_queue using (true)',
+        'warn policy "Owners read their retries" of sms_retry_queue: lets every signed-in user read all rows: drop or ',
+    ),
+    (
+        "alter table customers drop column phone_status cascade",
         "bad  customers.phone_status: is missing: alter table public.customers add column phone_status text",
     ),
     (
@@ -170,7 +200,8 @@ _MENDED = """
 drop function if exists end_sms_retry(uuid);
 alter table send_logs enable row level security;
 alter table customers add column if not exists phone_status text;
-alter table sms_send_attempts add column if not exists quiet_hours_rule text;
+alter table sms_send_attempts add column if not exists sent_by text;
+alter role service_role bypassrls;
 alter table sms_retry_queue drop constraint if exists sms_retry_queue_lease,
     add constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null);
 """
@@ -193,6 +224,36 @@ def harmed(stack: Stack, request: pytest.FixtureRequest) -> Iterator[None]:
 def test_a_database_that_was_changed_has_its_line(doctor: Doctor, harmed: None, line: str) -> None:
     """It names what is missing or changed. The advice is followed; at the end all is as it was."""
     assert line in doctor(PREFECT_API_URL=None)
+
+
+@pytest.mark.parametrize(
+    ("ago", "line"),
+    [
+        (None, "warn last finished run: there is none yet: start `python -m flows.serve` under a supervisor, or let "),
+        (timedelta(minutes=9), "ok   last finished run, 9 min ago"),
+        (timedelta(minutes=25), "bad  last finished run: was 25 min ago: start `python -m flows.serve` under a "),
+    ],
+)
+def test_runs_that_stopped_are_told_by_the_database_too(
+    doctor: Doctor, stack: Stack, ago: timedelta | None, line: str
+) -> None:
+    """It knows of every run, also where cron makes them."""
+    if ago is not None:
+        _a_run_finished(stack, ago)
+    assert line in doctor(PREFECT_API_URL=None)
+
+
+def test_texts_that_are_late_or_held_have_their_lines(doctor: Doctor, business: Business) -> None:
+    """As `smsretry status` and a monitor tell it."""
+    assert "ok   oldest due text: none" in doctor(PREFECT_API_URL=None)
+    business.due_text(due=timedelta(minutes=-25))
+    held = business.due_text()
+    business.connection.execute(
+        "update sms_retry_queue set held_since = smsretry.clock(), why = 'The account is refused' where id = %s", [held]
+    )
+    told = doctor(PREFECT_API_URL=None)
+    assert "bad  oldest due text: has been due for 25 min: runs do not take it, or sending is stopped: " in told
+    assert "warn held texts: 1 wait for something that a person can mend: `smsretry status` says for what" in told
 
 
 HOUR = "interval '3700 seconds'"
@@ -289,12 +350,10 @@ def test_an_open_api_is_told_where_others_reach_it(doctor: Doctor, registry: Reg
 
 
 def test_an_auth_string_that_is_missing_or_refused_has_its_line(
-    doctor: Doctor, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    doctor: Doctor, registry: Registry, tmp_path: Path
 ) -> None:
     """A second server on the same database, which wants one."""
-    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "ops:secret")
-    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "ops:secret")
-    server = PrefectServer(tmp_path / "home", registry.stack.postgres, port=free_port())
+    server = PrefectServer(tmp_path / "home", registry.stack.postgres, auth_string="ops:secret")
     with server:
         url = f"{server.url}/api"
         assert "asks for an auth string: set PREFECT_API_AUTH_STRING" in doctor(PREFECT_API_URL=url)
