@@ -6,7 +6,7 @@ from uuid import UUID
 import typer
 
 from smsretry.cli.reading import Json, an_id, filled_in, whole_number_from
-from smsretry.cli.showing import note, tell, tell_all, tell_json, width
+from smsretry.cli.showing import NOT_FOUND, note, tell, tell_all, tell_json, width
 
 if TYPE_CHECKING:
     from smsretry.desk.foresight import BusinessAhead, Forecast
@@ -36,7 +36,7 @@ def explain(
 ) -> None:
     """Tell the story of a text: what happened, by which rule, what comes next, and what you can do.
 
-    Say which text in one way. Exit code 1: no text was found.
+    Say which text in one way.
     """
     from smsretry.desk.asks import WhichText
     from smsretry.wiring import desk
@@ -67,15 +67,12 @@ def explain(
     if len(stories) == limit and not as_json:
         tell(f"\nThese are the newest {limit}; there may be more: --limit.", style="bold")
     if not stories:
-        note("No text was found by that.")
+        note(NOT_FOUND)
         raise typer.Exit(1)
 
 
 def status(as_json: Json = False) -> None:
-    """Tell how things stand: what is queued and how late, held and for whom, in doubt, stopped; sends and runs.
-
-    Exit code 1: something needs a person.
-    """
+    """Tell how things stand: what is queued and how late, held and for whom, in doubt, stopped; sends and runs."""
     from smsretry.wiring import desk
 
     with desk() as asked:

@@ -98,7 +98,7 @@ class Standing(Value):
         """How things stand, a line each; what needs a person comes first."""
         for line in self.stopped:
             yield f"STOPPED {line.name}: {line.told}{self._since(line)}"
-        late = f"; the oldest is due since {span(self.overdue_seconds)}" if self.overdue_seconds else ""
+        late = f"; the oldest has been due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
         yield f"queue: {self.numbers}{late}"
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{self._since(line)}"

@@ -36,6 +36,10 @@ def test_the_help_of_each_command_has_an_example_and_names_every_option(name: st
     assert "…" not in told.output
     for option in (option for param in _COMMANDS.commands[name].params for option in param.opts):
         assert option.startswith("--") is False or option in told.output
+    _, *examples, _ = _COMMANDS.commands[name].epilog.replace("\\[", "[").split("\n\n")
+    assert {example.strip() for example in examples} <= {line.strip() for line in told.output.splitlines()}
+    assert "<bool>" not in told.output
+    assert "Exit codes: 0 " in told.output
     shown = "".join(example for example in re.findall(r"^ *smsretry .*", told.output, re.MULTILINE))
     assert len(re.findall(r"[0-9a-f]{8}-", shown)) == len(UUID.findall(shown))
 
