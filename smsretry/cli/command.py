@@ -136,7 +136,10 @@ _add(_DESK, desk.status, "status", "status --json | jq .queue")
 _add(_DESK, desk.preview, "preview --hours 12")
 _add(_DESK, levers.requeue, "requeue --code 30003 --since 2026-11-24", "requeue --code 30003 --yes --because 'Mended'")
 _add(
-    _DESK, levers.cancel, f"cancel --business {_UUID} --state waiting", "cancel --row $ROW --yes --because 'Moved away'"
+    _DESK,
+    levers.cancel,
+    "cancel --business $BUSINESS --state waiting",
+    "cancel --row $ROW --yes --because 'Moved away'",
 )
 _add(_DESK, levers.resolve, f"resolve {_UUID}", "resolve $ROW --send-again --because 'Not in the log'")
 _add(_DESK, levers.prune, "prune --keep-days 180")
