@@ -39,7 +39,8 @@ class Stack:
 
     def __init__(self, data_dir: Path) -> None:
         self.postgres = EmbeddedPostgres(data_dir / "postgres")
-        self._jwt_secret = secrets.token_urlsafe(32)
+        self.jwt_secret = secrets.token_urlsafe(32)
+        """Signs the keys and tokens, as a project's JWT secret does."""
         self._account_sid = "AC" + secrets.token_hex(16)
         self._auth_token = secrets.token_hex(16)
         self._shift = timedelta(0)
@@ -59,7 +60,7 @@ class Stack:
             self.postgres.create_database(DATABASE)
             self._prepare()
             look()
-            rpc = rpc_app(self.postgres.url(DATABASE, user="authenticator"), jwt_secret=self._jwt_secret)
+            rpc = rpc_app(self.postgres.url(DATABASE, user="authenticator"), jwt_secret=self.jwt_secret)
             self.rpc_faults: RpcFaults = rpc.state.faults
             self._supabase = starting.enter_context(LocalServer(rpc))
             self._twilio = starting.enter_context(LocalServer(self.twilio.app))
@@ -80,7 +81,7 @@ class Stack:
 
     def key(self, role: Role, *, sub: str | None = None) -> str:
         """An API key for `anon`, `authenticated` or `service_role`, as Supabase issues them."""
-        return api_key(role, jwt_secret=self._jwt_secret, sub=sub)
+        return api_key(role, jwt_secret=self.jwt_secret, sub=sub)
 
     def environment(self) -> dict[str, str]:
         """The settings that point smsretry at this stack."""
