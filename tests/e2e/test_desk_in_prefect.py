@@ -92,7 +92,7 @@ def test_what_waits_is_told_and_what_comes_is_foreseen(business: Business, ask: 
     """And pruning says what it deleted, and what Prefect keeps."""
     business.due_text()
     business.due_text(due=timedelta(hours=3))
-    assert ask("sms-status", {})["name"] == "due 1 · waiting 1 · oldest due since 1 min"
+    assert ask("sms-status", {})["name"] == "due 1 · waiting 1 · oldest due for 1 min"
     assert ask("preview-sms-retries", {"ask": {"hours": 2}})["name"] == "1 go out in the next 2 h, 0 do not"
     assert "data:image/svg+xml;base64," in prefect.artifacts("preview-sms-retries")[0]["data"]
     assert ask("prune-sms-history", {})["name"] == "pruned 0 texts, 0 attempts, 0 runs"
