@@ -7,21 +7,19 @@ from prefect.exceptions import FailedRun
 
 
 class _OneLineATask(logging.Filter):
-    """One error line for a text that failed, and none for one that did not: Prefect logs every state but a completed
-    one as an error, and a failed one twice.
+    """One error line for a text that failed, and none for any other: its state says all that is to be said.
+
+    Prefect logs every state but a completed one as an error, and a failed one twice. A line costs half of what a task
+    run costs.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if getattr(record, "task_name", None) != "process_retry":
+        if getattr(record, "task_name", None) not in ("process_retry", "process_slice"):
             return True
         message = record.getMessage()
         if message.startswith("Task run failed with state"):
             return False
-        failed = "type=FAILED" in message or message.startswith("Finished in state Failed(")
-        if message.startswith("Finished in state") and not failed:
-            record.levelno, record.levelname = logging.INFO, "INFO"
-            return logging.getLogger(record.name).isEnabledFor(logging.INFO)
-        return True
+        return not message.startswith("Finished in state") or "type=FAILED" in message or "state Failed(" in message
 
 
 class _NoTraceback(logging.Filter):

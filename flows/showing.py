@@ -5,10 +5,11 @@ Showing never fails a run: what became of the texts is in the database already.
 
 import logging
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any, Final, cast
 from uuid import UUID
 
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State, StateType
@@ -25,7 +26,7 @@ from smsretry.desk.desk import Desk
 from smsretry.desk.levers import no_forms
 from smsretry.desk.outcomes import Color, Seen, badge, event_of
 from smsretry.desk.pages import Page, standing
-from smsretry.desk.report import TOLD_IN_FULL, RunReport
+from smsretry.desk.report import TOLD_IN_FULL, RunReport, badge_of_many
 from smsretry.desk.standing import Standing
 from smsretry.desk.story import Story
 from smsretry.errors import SmsRetryError
@@ -35,6 +36,7 @@ from smsretry.summary import RunSummary
 
 RUN_KEY: Final = "sms-run"
 QUEUE_KEY: Final = "sms-queue-now"
+_TELL_SECONDS: Final = 5.0
 DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
 
@@ -60,14 +62,41 @@ def state_of(seen: Seen) -> State[Seen]:
     return state
 
 
-def seen_in(claims: Sequence[Claim], states: Sequence[State[Any]]) -> list[Seen]:
-    """What the task runs came to. `State.result` raises for paused ones, so the record itself is asked."""
+def state_of_slice(seen: Sequence[Seen]) -> State[list[Seen]]:
+    """The state of a task run that had many texts: the badge says what they came to, the color what to do."""
+    name, color = badge_of_many(seen)
+    return State(type=_TYPES[color], name=name, data=list(seen))
 
-    def one(claim: Claim, state: State[Any]) -> Seen:
-        data = getattr(state.data, "result", state.data)
-        return data if isinstance(data, Seen) else Seen(claim, None, state.message or state.type.value)
 
-    return [one(claim, state) for claim, state in zip(claims, states, strict=True)]
+def announce(seen: Seen) -> None:
+    """One event of one text. Prefect adds the flow run and the task run to it."""
+    event = event_of(seen)
+    emit_event(event.name, event.resource, related=event.related, payload=event.payload)
+
+
+class Progress:
+    """How far a run has come with what was due at its start, as an artifact. A run of a few seconds has none."""
+
+    def __init__(self, due: int) -> None:
+        self._due = due
+        self._taken = 0
+        self._told_at = monotonic()
+        self._artifact: UUID | None = None
+
+    def show(self, claims: Sequence[Claim]) -> None:
+        """Count these, and tell every few seconds."""
+        self._taken += len(claims)
+        if monotonic() - self._told_at < _TELL_SECONDS:
+            return
+        self._told_at = monotonic()
+        percent, told = min(100.0, 100 * self._taken / max(self._due, 1)), f"{self._taken} of {self._due} texts taken"
+        try:
+            if self._artifact:
+                update_progress_artifact(self._artifact, percent, told)
+            else:
+                self._artifact = cast(UUID, create_progress_artifact(percent, "sms-run-progress", told))
+        except Exception as error:  # noqa: BLE001 - the texts go out all the same
+            get_run_logger().warning("How far this run is could not be shown (%s)", type(error).__name__)
 
 
 def this_run() -> UUID:
@@ -111,7 +140,7 @@ def queue_at(desk: Desk) -> Standing | None:
 
 
 def show(run: Run, summary: RunSummary, seen: Sequence[Seen], *, before: Standing | None, desk: Desk) -> None:
-    """Name, events and artifacts of a run. An idle one has a name, and nothing else unless the queue has changed."""
+    """Name and artifacts of a run, and events of the whole queue. An idle one has a name, and little else."""
     try:
         report = RunReport(
             summary=summary,
@@ -123,7 +152,8 @@ def show(run: Run, summary: RunSummary, seen: Sequence[Seen], *, before: Standin
             before=before,
             after=before if summary.idle else queue_at(desk),
         )
-        _announce(report)
+        for told in report.events():
+            emit_event(told.name, {"prefect.resource.id": "sms.queue"}, payload=dict(told.payload))
         rename(report.name, tag=None if report.idle else DID_SOMETHING)
         if summary.stopped_because:
             level = logging.ERROR if summary.needs_somebody else logging.WARNING
@@ -136,15 +166,6 @@ def show(run: Run, summary: RunSummary, seen: Sequence[Seen], *, before: Standin
             _show_queue(report.after, only_if_changed=report.idle)
     except Exception as error:  # noqa: BLE001 - the texts are seen to; a reader misses something
         get_run_logger().warning("What the run came to could not be shown in full (%s)", type(error).__name__)
-
-
-def _announce(report: RunReport) -> None:
-    """One event a text, and what concerns the whole queue. Prefect adds the flow run to each."""
-    for seen in report.seen:
-        event = event_of(seen)
-        emit_event(event.name, event.resource, related=event.related, payload=event.payload)
-    for told in report.events():
-        emit_event(told.name, {"prefect.resource.id": "sms.queue"}, payload=dict(told.payload))
 
 
 def _stories(report: RunReport, desk: Desk) -> list[Story]:

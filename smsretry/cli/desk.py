@@ -1,12 +1,13 @@
 """Commands that ask the desk: one text's story, how things stand, what goes out next."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 import typer
 
 from smsretry.cli.reading import Json, an_id, filled_in, whole_number_from
-from smsretry.cli.showing import note, tell, tell_all, tell_json, width
+from smsretry.cli.showing import NOT_FOUND, note, tell, tell_all, tell_json, width
 
 if TYPE_CHECKING:
     from smsretry.desk.foresight import BusinessAhead, Forecast
@@ -36,7 +37,7 @@ def explain(
 ) -> None:
     """Tell the story of a text: what happened, by which rule, what comes next, and what you can do.
 
-    Say which text in one way. Exit code 1: no text was found.
+    Say which text in one way.
     """
     from smsretry.desk.asks import WhichText
     from smsretry.wiring import desk
@@ -67,19 +68,27 @@ def explain(
     if len(stories) == limit and not as_json:
         tell(f"\nThese are the newest {limit}; there may be more: --limit.", style="bold")
     if not stories:
-        note("No text was found by that.")
+        note(NOT_FOUND)
         raise typer.Exit(1)
 
 
-def status(as_json: Json = False) -> None:
-    """Tell how things stand: what is queued and how late, held and for whom, in doubt, stopped; sends and runs.
-
-    Exit code 1: something needs a person.
-    """
+def status(
+    as_json: Json = False,
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print gauges in Prometheus' text format; exit code 0.")
+    ] = False,
+) -> None:
+    """Tell how things stand: what is queued and how late, held and for whom, in doubt, stopped; sends and runs."""
+    from smsretry.desk.gauges import exposition, gauges
     from smsretry.wiring import desk
 
+    if as_json and prometheus:
+        raise typer.BadParameter("give one of --json and --prometheus")
     with desk() as asked:
         standing = asked.status()
+    if prometheus:
+        sys.stdout.writelines(f"{line}\n" for line in exposition(gauges(standing)))
+        return
     needs = standing.needs_somebody
     if as_json:
         tell_json({"needs_somebody": needs, "depth": standing.depth, **standing.model_dump(mode="json")})

@@ -21,7 +21,7 @@ _HERE: Final = Path(".smsretry")
 
 def demo(
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Keep the data here; else they are deleted.")
+        Path | None, typer.Option("--data-dir", metavar="DIR", help="Keep the data here; else they are deleted.")
     ] = None,
     every_row: Annotated[bool, typer.Option("--all", help="Show every text, not one of each kind.")] = False,
 ) -> None:
@@ -39,12 +39,12 @@ def demo(
 
 
 def up(
-    data_dir: Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")] = _HERE,
+    data_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where the embedded stack keeps its data.")] = _HERE,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port of the Prefect UI; 4200 or a free one.")
+        int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of the Prefect UI; 4200 or a free one.")
     ] = None,
     empty: Annotated[bool, typer.Option("--empty", help="Neither the demo's texts nor new ones.")] = False,
-    rate: Annotated[float, typer.Option(min=0, max=600, help="New texts a minute.")] = 6,
+    rate: Annotated[float, typer.Option(metavar="N", min=0, max=600, help="New texts a minute.")] = 6,
     browse: Annotated[bool, typer.Option("--open", help="Open the UI in a browser.")] = False,
 ) -> None:
     """Run everything here until Ctrl-C: the stack, a Prefect server with its UI, the deployments on their schedules."""
@@ -81,13 +81,20 @@ def migrate(
 
 
 def process(
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many due texts to take at most.")] = 50,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100_000, help="How many due texts to take at most.")
+    ] = 100_000,
+    drain_seconds: Annotated[
+        int,
+        typer.Option(metavar="SECONDS", min=0, max=3600, help="How long to wait for what comes due; 0: not at all."),
+    ] = 0,
     stale_minutes: Annotated[
-        int, typer.Option(min=1, max=1440, help="Minutes of silence before a worker's texts are taken back.")
+        int,
+        typer.Option(metavar="N", min=1, max=1440, help="Minutes of silence before a worker's texts are taken back."),
     ] = 10,
     as_json: Json = False,
 ) -> None:
-    """Recover, claim and process once against the configured services, without Prefect.
+    """Recover, claim and process against the configured services until nothing is due, without Prefect.
 
     Ctrl-C lets no further send begin; those under way end, and the numbers are told.
     """
@@ -98,7 +105,7 @@ def process(
     with services() as connected:
         run = Run(connected)
         with stopped_by(run.gate, signal.SIGINT, signal.SIGTERM):
-            items, summary = run_once(run, limit=limit, stale_minutes=stale_minutes)
+            items, summary = run_once(run, limit=limit, seconds=drain_seconds, stale_minutes=stale_minutes)
     if as_json:
         tell_json({"run_id": run.id, "items": [_as_json(item) for item in items], "summary": summary})
     else:
@@ -124,7 +131,7 @@ def _as_json(item: "ItemResult | ItemFailed") -> object:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check every setting, connection, function and grant, the zone data, and Twilio's account: ok, or what to do."""
+    """Check settings, database, queue, zone data, Twilio and Prefect: ok, or what to do. Changes and sends nothing."""
     from smsretry.doctor import examine
 
     findings = []

@@ -7,7 +7,7 @@ from typing import Final
 
 from smsretry.desk.levers import Forms, levers
 from smsretry.desk.markdown import feed, listed, page, plain, run_page, table
-from smsretry.desk.outcomes import Seen, badge
+from smsretry.desk.outcomes import Color, Seen, badge
 from smsretry.desk.picture import bars
 from smsretry.desk.standing import Standing
 from smsretry.desk.story import Story
@@ -19,6 +19,7 @@ TOLD_IN_FULL: Final = 20
 OVERDUE: Final = timedelta(minutes=10)
 """From here on the oldest due text says that runs do not keep up."""
 _NAME_LENGTH: Final = 120
+_FIRST: Final[tuple[Color, ...]] = ("red", "orange", "green", "violet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,22 @@ class RunEvent:
 
     name: str
     payload: dict[str, str | int]
+
+
+def badge_of_many(seen: Sequence[Seen]) -> tuple[str, Color]:
+    """What a list shows of several texts: their numbers, and the color of what needs somebody most."""
+    results = [one.result for one in seen if one.result]
+    run = RunSummary.of(results=results, errors=len(seen) - len(results))
+    colors = {badge(one)[1] for one in seen}
+    return _counts(run) or "nothing", next((color for color in _FIRST if color in colors), "grey")
+
+
+def _counts(run: RunSummary) -> str:
+    counts = {
+        "sent": run.sent, "failed": run.failed, "held": run.held, "errors": run.errors, "in doubt": run.in_doubt,
+        "cancelled": run.cancelled, "lost": run.lost, "waiting": run.deferred + run.retrying + run.given_back,
+    }  # fmt: skip
+    return " · ".join(f"{name} {count}" for name, count in counts.items() if count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +68,8 @@ class RunReport:
     def numbers(self) -> str:
         """`sent 24 · failed 2 · waiting 11`, or `idle`."""
         run = self.summary
-        waiting = run.deferred + run.retrying + run.given_back
-        counts = {
-            "sent": run.sent, "failed": run.failed, "held": run.held, "errors": run.errors, "in doubt": run.in_doubt,
-            "cancelled": run.cancelled, "lost": run.lost, "waiting": waiting,
-            "recovered": 0 if run.claimed else run.recovered,
-        }  # fmt: skip
-        told = " · ".join(f"{name} {count}" for name, count in counts.items() if count)
-        return told or ("idle" if self.idle else "nothing to send")
+        recovered = "" if run.claimed or not run.recovered else f"recovered {run.recovered}"
+        return _counts(run) or recovered or ("idle" if self.idle else "nothing to send")
 
     @property
     def name(self) -> str:

@@ -71,17 +71,26 @@ class Standing(Value):
         return told or "empty"
 
     @property
+    def silent_seconds(self) -> float | None:
+        """How long ago a run last finished; None: none has lately."""
+        ends = [line.next_at for line in self.runs if line.next_at]
+        return max((self.at - max(ends)).total_seconds(), 0) if ends else None
+
+    @property
+    def held_texts(self) -> int:
+        """Texts that wait for something that a person can mend."""
+        return sum(line.texts or 0 for line in self.held)
+
+    @property
     def needs_somebody(self) -> tuple[str, ...]:
         """What a person must look at: what a monitor is told of by `check_sms_retries`, and what is held."""
-        ends = [line.next_at for line in self.runs if line.next_at]
-        silent = (self.at - max(ends)).total_seconds() if ends else None
-        held = sum(line.texts or 0 for line in self.held)
+        silent = self.silent_seconds
         told = [
             "sending is stopped" if any(line.name == "sending" for line in self.stopped) else "",
             f"a text is overdue by {span(self.overdue_seconds)}" if self.overdue_seconds >= LATE_SECONDS else "",
             "no run has finished lately" if silent is None else "",
             f"no run has finished for {span(silent)}" if silent and silent >= LATE_SECONDS else "",
-            f"held {held}" if held else "",
+            f"held {self.held_texts}" if self.held else "",
         ]
         return tuple(filter(None, told))
 
@@ -89,7 +98,7 @@ class Standing(Value):
         """How things stand, a line each; what needs a person comes first."""
         for line in self.stopped:
             yield f"STOPPED {line.name}: {line.told}{self._since(line)}"
-        late = f"; the oldest is due since {span(self.overdue_seconds)}" if self.overdue_seconds else ""
+        late = f"; the oldest has been due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
         yield f"queue: {self.numbers}{late}"
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{self._since(line)}"

@@ -82,7 +82,9 @@ def _ci(_: list[str]) -> None:
 
 
 def _of_others(_: list[str]) -> None:
-    """Programs that are not installed with the package; the Supabase CLI is tried in test_migrations.py."""
+    """Programs that are not installed with the package. The Supabase CLI is tried in test_migrations.py, and curl in
+    test_docs_run.py.
+    """
 
 
 _PROGRAMS: Final[dict[str, Callable[[list[str]], None]]] = {
@@ -97,6 +99,8 @@ _PROGRAMS: Final[dict[str, Callable[[list[str]], None]]] = {
     "lint-imports": _linter("lint-imports"),
     ".ci/run": _ci,
     "supabase": _of_others,
+    "curl": _of_others,
+    "export": _of_others,
     "git": _of_others,
     "source": _of_others,
     "pre-commit": _of_others,

@@ -82,6 +82,7 @@ def running_up(directory: Path, *options: str, **changes: str) -> Iterator[Up]:
             stderr=output,
             env={**started.environment, **changes},
             start_new_session=True,
+            # Whoever runs it in the background has SIGINT ignored, and so would this process.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
@@ -94,3 +95,4 @@ def running_up(directory: Path, *options: str, **changes: str) -> Iterator[Up]:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(120)
+    assert process.returncode == 130

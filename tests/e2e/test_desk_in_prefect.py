@@ -92,7 +92,7 @@ def test_what_waits_is_told_and_what_comes_is_foreseen(business: Business, ask: 
     """And pruning says what it deleted, and what Prefect keeps."""
     business.due_text()
     business.due_text(due=timedelta(hours=3))
-    assert ask("sms-status", {})["name"] == "due 1 · waiting 1 · oldest due since 1 min"
+    assert ask("sms-status", {})["name"] == "due 1 · waiting 1 · oldest due for 1 min"
     assert ask("preview-sms-retries", {"ask": {"hours": 2}})["name"] == "1 go out in the next 2 h, 0 do not"
     assert "data:image/svg+xml;base64," in prefect.artifacts("preview-sms-retries")[0]["data"]
     assert ask("prune-sms-history", {})["name"] == "pruned 0 texts, 0 attempts, 0 runs"
@@ -138,10 +138,10 @@ def errors_of(run: dict[str, Any], prefect: Prefect) -> list[str]:
 
 def test_the_schedules_own_form_refuses_in_the_same_words(ask: Ask) -> None:
     """A name that it lacks, and a value out of bounds."""
-    run = ask("process-sms-retries", {"limit": 9999, "nonsense": 1}, enforce_parameter_schema=False)
-    assert run["state"]["message"] == "There is no parameter nonsense. There are: limit, stale_minutes"
-    run = ask("process-sms-retries", {"limit": 9999}, enforce_parameter_schema=False)
-    assert run["state"]["message"] == "limit: Input should be less than or equal to 500"
+    run = ask("process-sms-retries", {"limit": 999_999, "nonsense": 1}, enforce_parameter_schema=False)
+    assert run["state"]["message"] == "There is no parameter nonsense. There are: limit, stale_minutes, drain_seconds"
+    run = ask("process-sms-retries", {"limit": 999_999}, enforce_parameter_schema=False)
+    assert run["state"]["message"] == "limit: Input should be less than or equal to 100000"
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     assert standing.runs[0].name == str(run.id)
     told = "\n".join(standing.lines())
     assert "STOPPED sending: Twilio is down" in told
-    assert "queue: due 1, held 1; the oldest is due since 20 min" in told
+    assert "queue: due 1, held 1; the oldest has been due for 20 min" in told
 
 
 def test_the_status_counts_each_text_in_the_state_that_its_story_tells(desk: Desk, scene: Scene) -> None:

@@ -12,8 +12,8 @@ from smsretry.ports import RetryQueue, Sender
 from smsretry.retry.decision import Defer, GiveBack, Send
 from smsretry.retry.models import Begun, Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
-from smsretry.run import CONCURRENCY, MAX_SUSPECTS, ItemFailed, run_once
-from tests.builders import CLOSING, NOON, SID, claim_with, fates_of, refused, results_of, run_over
+from smsretry.run import MAX_SUSPECTS, ItemFailed, run_once
+from tests.builders import CLOSING, CONCURRENCY, NOON, SID, claim_with, fates_of, refused, results_of, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
 
@@ -163,7 +163,7 @@ def test_a_refusal_that_may_be_one_destinations_costs_no_neighbour() -> None:
 
 
 def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() -> None:
-    """Somebody must mend it; until then no text loses anything, and nothing is sent. Those that met it wait a moment."""
+    """Somebody must mend it; until then no text loses anything, and nothing is sent. Who met it waits a moment."""
     queue = FakeQueue(
         claims=[claim_with(id=UUID(int=n)) for n in range(40)],
         trouble={"begin": QueueMismatch("The database has no function begin_sms_attempt")},

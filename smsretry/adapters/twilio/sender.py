@@ -18,6 +18,9 @@ from smsretry.settings import Settings
 
 _PAST_THE_START: Final = timedelta(hours=1)
 """How far a list is read beyond the earliest message that matters."""
+_NOT_OWNED: Final = (
+    "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
+)
 _TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 
 
@@ -30,6 +33,7 @@ class TwilioSender:
             connect_seconds=settings.twilio_connect_timeout_seconds,
             read_seconds=settings.twilio_read_timeout_seconds,
             base_url=str(settings.twilio_base_url) if settings.twilio_base_url else None,
+            connections=settings.concurrency,
         )
         if settings.twilio_api_key_sid and settings.twilio_api_key_secret:
             user, password = settings.twilio_api_key_sid, settings.twilio_api_key_secret.get_secret_value()
@@ -112,7 +116,7 @@ class TwilioSender:
         except TwilioException:
             return Finding(subject=subject, ok=False, advice=self._refusal())
         if answer is None:
-            return Finding(subject=subject, ok=False, advice="the account does not own TWILIO_FROM_NUMBER")
+            return Finding(subject=subject, ok=False, advice=_NOT_OWNED)
         if isinstance(answer, str) and answer != "active":
             return Finding(subject=subject, ok=False, advice=f"the account is {answer}: see the Twilio console")
         return Finding(subject=subject, ok=True)
