@@ -179,7 +179,7 @@ def _show_queue(now: Standing, *, only_if_changed: bool) -> None:
     client = get_client(sync_client=True)
     earlier = _artifacts(client)
     page = standing(now)
-    told = f"{now.numbers}{', STOPPED' if now.stopped else ''}"
+    told = f"{now.numbers}{', STOPPED' if now.sending_stopped else ''}"
     if only_if_changed and earlier and earlier[0].description == told:
         return
     create_markdown_artifact(page.markdown, key=QUEUE_KEY, description=told)

@@ -156,7 +156,7 @@ def pruned(gone: Pruned, *, keep_days: int, prefect: Sequence[str]) -> Page:
 def standing(now: Standing) -> Page:
     """How things stand. A held line and a stop come first, because they need a person."""
     late = f" · oldest due for {span(now.overdue_seconds)}" if now.overdue_seconds else ""
-    stopped = "STOPPED · " if now.stopped else ""
+    stopped = "STOPPED · " if now.sending_stopped else ""
     name = f"{stopped}{now.numbers.replace(', ', ' · ')}{late}"
     bars_of = [(state.replace("_", " "), now.queue[state]) for state in now.STATES if state in now.queue]
     return Page(
