@@ -121,9 +121,8 @@ def _changed_row(row: ChangedRow) -> str:
         plain(row.was or ""),
         plain(f"left alone: {row.skipped}" if row.skipped else f"beware: {row.warned}" if row.warned else ""),
     ]
-    return "\n".join(
-        [f"- {feed('text', row.retry_id, f'row {row.retry_id}')}", *(f"    - {one}" for one in told if one)]
-    )
+    text = feed("text", row.retry_id, f"row {row.retry_id}")
+    return "\n".join([f"- {text}", *(f"    - {one}" for one in told if one)])
 
 
 def _what_now(change: Change, ask: Requeue | Cancel, forms: Forms) -> str:
