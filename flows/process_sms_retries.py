@@ -4,10 +4,11 @@ Overlapping runs are safe because a claimed row belongs to one worker; that does
 Prefect retries, caches and persists nothing here: the queue alone retries, and the database alone keeps the record.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from signal import SIGTERM
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from prefect import flow, task, unmapped
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
@@ -17,15 +18,20 @@ from pydantic import Field
 from flows.ending import end_soon, ends_soon
 from flows.forms import form
 from flows.orphans import crash_orphaned_task_runs
-from flows.showing import queue_at, seen_in, show, state_of, this_run
+from flows.showing import Progress, queue_at, show, this_run
+from flows.task_runs import TaskRuns
 from flows.telling import tell_completed, tell_failed
-from smsretry.desk.outcomes import Seen
-from smsretry.errors import SmsRetryError
 from smsretry.gate import stopped_by
 from smsretry.retry.models import Claim, Recovered
-from smsretry.run import CONCURRENCY, ItemFailed, Run
+from smsretry.run import CLAIM_SIZE, ItemFailed, Run
+from smsretry.settings import load_settings, sends_at_once
 from smsretry.summary import RunSummary
 from smsretry.wiring import desk, services
+
+MOST: Final = 100_000
+"""Due texts of one run. The claims stay at 50."""
+DRAIN_SECONDS: Final = 50
+"""How long a run goes on claiming: then the next minute's run takes over."""
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -40,20 +46,7 @@ def claim(run: Run, limit: int) -> list[Claim]:
     return run.claim(limit)
 
 
-@task(
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    task_run_name="sms {claim.id} customer {claim.customer_id} {claim.masked}",
-)
-def process_retry(claim: Claim, run: Run) -> State[Seen]:
-    """See one row to its next state. The name of the task run's state says what became of the text, and why."""
-    try:
-        return state_of(Seen(claim, run.process(claim)))
-    except SmsRetryError as error:
-        return state_of(Seen(claim, None, str(error)))
-
-
-_runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=CONCURRENCY)
+_runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=sends_at_once())
 
 
 @flow(
@@ -69,26 +62,33 @@ _runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=CONCURRENCY)
 @ends_soon
 @form
 def process_sms_retries(
-    limit: Annotated[int, Field(ge=1, le=500)] = 50,
+    limit: Annotated[int, Field(ge=1, le=MOST)] = MOST,
     stale_minutes: Annotated[int, Field(ge=1, le=1440)] = 10,
+    drain_seconds: Annotated[int, Field(ge=0, le=3600)] = DRAIN_SECONDS,
 ) -> State[RunSummary]:
-    """Recover stuck texts, claim the due ones and process each one.
+    """Recover stuck texts, claim the due ones and process each one, until nothing is due and nothing soon will be.
 
     Args:
-        limit: How many due texts to take at most (1 to 500).
+        limit: How many due texts to take at most (1 to 100,000).
         stale_minutes: After how many minutes a silent worker's texts are taken back (1 to 1440).
+        drain_seconds: How long the run goes on claiming and waits for what comes due (0 to 3600; 0: it does not wait).
     """
     with services() as connected, desk() as at_desk:
         run = Run(connected, this_run())
-        with stopped_by(run.gate, SIGTERM):
+        with stopped_by(run.gate, SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
             recover(run, stale_minutes)
             before = queue_at(at_desk)
-            claims = claim(run, limit)
-            states = process_retry.map(claims, unmapped(run), return_state=True)
+            due = before.queue.get("due", 0) if before else 0
+            task_runs, progress = TaskRuns(run, workers, most=load_settings().task_runs, due=due), Progress(due)
+            first = claim(run, min(limit, run.claim_size))
+            for claims in run.drain(first, limit=limit, seconds=drain_seconds):
+                task_runs.start(claims)
+                progress.show(claims)
+            task_runs.wait()
             for suspect in run.suspects():
-                claims.append(suspect)
-                states.append(process_retry(suspect, run, return_state=True))
-            seen = seen_in(claims, states)
+                task_runs.start([suspect])
+                task_runs.wait()
+            seen = task_runs.seen()
             summary = run.report([one.result or ItemFailed(one.claim.id, one.error) for one in seen])
         end_soon()
         show(run, summary, seen, before=before, desk=at_desk)
@@ -98,4 +98,4 @@ def process_sms_retries(
 
 
 if __name__ == "__main__":
-    process_sms_retries()
+    process_sms_retries(limit=CLAIM_SIZE, drain_seconds=0)

@@ -5,10 +5,11 @@ Showing never fails a run: what became of the texts is in the database already.
 
 import logging
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any, Final, cast
 from uuid import UUID
 
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State, StateType
@@ -18,11 +19,14 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
+from flows.form_pages import form_pages
+from flows.log_lines import keep_short
 from smsretry.desk.asks import WhichText
 from smsretry.desk.desk import Desk
+from smsretry.desk.levers import no_forms
 from smsretry.desk.outcomes import Color, Seen, badge, event_of
 from smsretry.desk.pages import Page, standing
-from smsretry.desk.report import TOLD_IN_FULL, RunReport
+from smsretry.desk.report import TOLD_IN_FULL, RunReport, badge_of_many
 from smsretry.desk.standing import Standing
 from smsretry.desk.story import Story
 from smsretry.errors import SmsRetryError
@@ -32,6 +36,7 @@ from smsretry.summary import RunSummary
 
 RUN_KEY: Final = "sms-run"
 QUEUE_KEY: Final = "sms-queue-now"
+_TELL_SECONDS: Final = 5.0
 DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
 
@@ -57,14 +62,41 @@ def state_of(seen: Seen) -> State[Seen]:
     return state
 
 
-def seen_in(claims: Sequence[Claim], states: Sequence[State[Any]]) -> list[Seen]:
-    """What the task runs came to. `State.result` raises for paused ones, so the record itself is asked."""
+def state_of_slice(seen: Sequence[Seen]) -> State[list[Seen]]:
+    """The state of a task run that had many texts: the badge says what they came to, the color what to do."""
+    name, color = badge_of_many(seen)
+    return State(type=_TYPES[color], name=name, data=list(seen))
 
-    def one(claim: Claim, state: State[Any]) -> Seen:
-        data = getattr(state.data, "result", state.data)
-        return data if isinstance(data, Seen) else Seen(claim, None, state.message or state.type.value)
 
-    return [one(claim, state) for claim, state in zip(claims, states, strict=True)]
+def announce(seen: Seen) -> None:
+    """One event of one text. Prefect adds the flow run and the task run to it."""
+    event = event_of(seen)
+    emit_event(event.name, event.resource, related=event.related, payload=event.payload)
+
+
+class Progress:
+    """How far a run has come with what was due at its start, as an artifact. A run of a few seconds has none."""
+
+    def __init__(self, due: int) -> None:
+        self._due = due
+        self._taken = 0
+        self._told_at = monotonic()
+        self._artifact: UUID | None = None
+
+    def show(self, claims: Sequence[Claim]) -> None:
+        """Count these, and tell every few seconds."""
+        self._taken += len(claims)
+        if monotonic() - self._told_at < _TELL_SECONDS:
+            return
+        self._told_at = monotonic()
+        percent, told = min(100.0, 100 * self._taken / max(self._due, 1)), f"{self._taken} of {self._due} texts taken"
+        try:
+            if self._artifact:
+                update_progress_artifact(self._artifact, percent, told)
+            else:
+                self._artifact = cast(UUID, create_progress_artifact(percent, "sms-run-progress", told))
+        except Exception as error:  # noqa: BLE001 - the texts go out all the same
+            get_run_logger().warning("How far this run is could not be shown (%s)", type(error).__name__)
 
 
 def this_run() -> UUID:
@@ -91,8 +123,9 @@ def refused(why: str, *, word: str = "refused") -> State[Any]:
 
 
 def answered(page: Page, *, key: str) -> State[Any]:
-    """A desk's answer: the run's name, its message, and an artifact with all of it."""
+    """A desk's answer: the run's name, its message, its log, which is what its page opens with, and an artifact."""
     rename(page.name)
+    get_run_logger().info("\n".join(page.lines or [page.message]))
     create_markdown_artifact(page.markdown, key=key, description=page.message)
     return Completed(message=page.message)
 
@@ -107,7 +140,7 @@ def queue_at(desk: Desk) -> Standing | None:
 
 
 def show(run: Run, summary: RunSummary, seen: Sequence[Seen], *, before: Standing | None, desk: Desk) -> None:
-    """Name, events and artifacts of a run. An idle one has a name, and nothing else unless the queue has changed."""
+    """Name and artifacts of a run, and events of the whole queue. An idle one has a name, and little else."""
     try:
         report = RunReport(
             summary=summary,
@@ -119,27 +152,20 @@ def show(run: Run, summary: RunSummary, seen: Sequence[Seen], *, before: Standin
             before=before,
             after=before if summary.idle else queue_at(desk),
         )
-        _announce(report)
+        for told in report.events():
+            emit_event(told.name, {"prefect.resource.id": "sms.queue"}, payload=dict(told.payload))
         rename(report.name, tag=None if report.idle else DID_SOMETHING)
         if summary.stopped_because:
             level = logging.ERROR if summary.needs_somebody else logging.WARNING
             get_run_logger().log(level, "Stopped sending: %s", summary.stopped_because)
         if not report.idle:
-            text = report.markdown(_stories(report, desk))
+            stories = _stories(report, desk)
+            text = report.markdown(stories, form_pages() if stories else no_forms)
             create_markdown_artifact(text, key=RUN_KEY, description=report.numbers)
         if report.after:
             _show_queue(report.after, only_if_changed=report.idle)
     except Exception as error:  # noqa: BLE001 - the texts are seen to; a reader misses something
         get_run_logger().warning("What the run came to could not be shown in full (%s)", type(error).__name__)
-
-
-def _announce(report: RunReport) -> None:
-    """One event a text, and what concerns the whole queue. Prefect adds the flow run to each."""
-    for seen in report.seen:
-        event = event_of(seen)
-        emit_event(event.name, event.resource, related=event.related, payload=event.payload)
-    for told in report.events():
-        emit_event(told.name, {"prefect.resource.id": "sms.queue"}, payload=dict(told.payload))
 
 
 def _stories(report: RunReport, desk: Desk) -> list[Story]:
@@ -153,7 +179,7 @@ def _show_queue(now: Standing, *, only_if_changed: bool) -> None:
     client = get_client(sync_client=True)
     earlier = _artifacts(client)
     page = standing(now)
-    told = f"{now.numbers}{', STOPPED' if now.stopped else ''}"
+    told = f"{now.numbers}{', STOPPED' if now.sending_stopped else ''}"
     if only_if_changed and earlier and earlier[0].description == told:
         return
     create_markdown_artifact(page.markdown, key=QUEUE_KEY, description=told)
@@ -166,22 +192,4 @@ def _artifacts(client: SyncPrefectClient) -> list[Any]:
     return list(client.read_artifacts(artifact_filter=key, sort=ArtifactSort.UPDATED_DESC, limit=10))
 
 
-class _OneLineEach(logging.Filter):
-    """One error line for a text that failed, and none for one that did not: Prefect logs every state but a completed
-    one as an error, and a failed one twice.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if getattr(record, "task_name", None) != "process_retry":
-            return True
-        message = record.getMessage()
-        if message.startswith("Task run failed with state"):
-            return False
-        failed = "type=FAILED" in message or message.startswith("Finished in state Failed(")
-        if message.startswith("Finished in state") and not failed:
-            record.levelno, record.levelname = logging.INFO, "INFO"
-            return logging.getLogger(record.name).isEnabledFor(logging.INFO)
-        return True
-
-
-logging.getLogger("prefect.task_runs").addFilter(_OneLineEach())
+keep_short()

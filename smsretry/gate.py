@@ -1,17 +1,22 @@
 """May another send of this run begin? The circuit breaker of a run, and its brake.
 
 It shuts when the trouble is not the text's: the account is refused, the provider cannot be reached or fails several
-times in a row, it asks to go slower, or the process is asked to stop. What would be sent then goes back untouched.
+times in a row, or the process is asked to stop. What would be sent then goes back untouched. A provider that asks to go
+slower is obeyed: the sends wait, and then fewer of them are under way at once.
 """
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from time import monotonic
 from types import FrameType
 from typing import Final, assert_never
 from uuid import UUID
 
+from smsretry.pace import Pace
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
 
@@ -26,15 +31,23 @@ people's, and those of every business in the run, up to enough of them. Otherwis
 account cannot send would stop everybody's texts."""
 PROBE_SECONDS: Final = 60.0
 """How long the others wait for what becomes of the probe: longer than a send takes."""
+SLOWER_SECONDS: Final = 1.0
+"""How long the sends wait when the provider asks to go slower and does not say how long. Its limits are per second."""
 
 
 class Gate:
     """One per run; shared by its threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
+        self._pace = pace
         # Reentrant, because a signal handler may stop the gate while its own thread holds the lock.
         self._lock = threading.Condition(threading.RLock())
         self._limit = IN_A_ROW
+        self._under_way = 0
+        self._at_once = math.inf
+        self._waits_until = 0.0
+        self.patient_until = 0.0
+        """By `time.monotonic`: how long the run may wait when the provider asks to go slower, instead of stopping."""
         self._in_a_row = 0
         self._probing = False
         self._probe_is_out = False
@@ -66,26 +79,42 @@ class Gate:
         self._unfit = unfit
 
     def admit(self, claim: Claim) -> str | None:
-        """Let a send begin, or say why not. A send that was let in is followed by `observe`, or by `withdraw`."""
+        """Let a send begin, or say why not. A send that was let in is followed by `observe`, or by `withdraw`.
+
+        Raises:
+            QueueError: the sender's time could not be leased.
+        """
+        if self._pace:
+            self.wait(self._pace.turn(claim.body or ""))
         with self._lock:
             # An unfit one waits for nothing: it would keep a thread from the text that may go first.
             fit = claim.id not in self._unfit
             answered = fit and self._lock.wait_for(lambda: not self._waiting(), PROBE_SECONDS)
+            while self._braked() and not self.shut_because:
+                self._lock.wait(max(self._waits_until - monotonic(), 0) or None)
             if self.shut_because:
                 return self.shut_because
             if self._probing and not answered:
                 return "Sending had stopped: another text goes first, to see whether it works again"
             self._probe_is_out = self._probing
+            self._under_way += 1
             return None
 
     def _waiting(self) -> bool:
         return self._probing and self._probe_is_out and not self.shut_because
 
+    def _braked(self) -> bool:
+        return self._under_way >= self._at_once or monotonic() < self._waits_until
+
     def withdraw(self) -> None:
         """The send that was let in did not begin."""
         with self._lock:
             self._probe_is_out = False
-            self._lock.notify_all()
+            self._ended()
+
+    def _ended(self) -> None:
+        self._under_way = max(self._under_way - 1, 0)
+        self._lock.notify_all()
 
     def distrust(self, claim: Claim, why: str) -> None:
         """The database could not be asked whether this text may go; somebody must mend that.
@@ -105,6 +134,11 @@ class Gate:
         with self._lock:
             self._unasked.clear()
 
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until the gate is shut."""
+        with self._lock:
+            self._lock.wait_for(lambda: self.shut_because, seconds)
+
     def stop(self, why: str) -> None:
         """Let no further send begin. The reason ends with this run."""
         with self._lock:
@@ -113,14 +147,16 @@ class Gate:
 
     def observe(self, claim: Claim, outcome: Outcome) -> None:
         """Learn from what became of a send."""
+        with self._lock:
+            self._ended()
         match outcome:
             case Accepted():
                 self._works()
-            case Rejected(refusal):
+            case Rejected(refusal, retry_after):
                 if refusal.kind == "account" and self._proves(claim, refusal):
                     self._open(f"The account is refused, not the text: {refusal}. Run `smsretry doctor`")
                 elif refusal.kind == "rate_limit" and refusal.level != "recipient":
-                    self.stop(f"The provider asks to go slower ({refusal})")
+                    self._slow_down(refusal, retry_after)
                 elif refusal.kind != "account":
                     self._works()
             case NotSent(why) | InDoubt(why):
@@ -131,6 +167,17 @@ class Gate:
                     self._open(f"Sending does not work: {why}. The provider's status page and the network tell more")
             case _:
                 assert_never(outcome)
+
+    def _slow_down(self, refusal: Refusal, retry_after: timedelta | None) -> None:
+        """Wait as long as it says, and then send half as many at once; stop if the run may not wait that long."""
+        wait = max(retry_after.total_seconds() if retry_after else 0.0, SLOWER_SECONDS)
+        with self._lock:
+            if monotonic() >= self._waits_until:  # else it is of the same burst, which was answered by waiting
+                self._at_once = max(1, min(self._at_once, self._under_way + 1) / 2)
+            self._waits_until = max(self._waits_until, monotonic() + wait)
+            patient = self._waits_until < self.patient_until
+        if not patient:
+            self.stop(f"The provider asks to go slower ({refusal})")
 
     def _proves(self, claim: Claim, refusal: Refusal) -> bool:
         """Whether it is the account, and not this destination: one refusal may say so, or every business's texts."""
@@ -147,6 +194,7 @@ class Gate:
     def _works(self) -> None:
         with self._lock:
             self._in_a_row = 0
+            self._at_once += 1 / self._at_once  # one more at once, for as many that were taken
             self._probing = False
             self.healthy = True
             self._lock.notify_all()

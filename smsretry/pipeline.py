@@ -13,13 +13,12 @@ from smsretry.errors import QueueBusy, QueueError, UnforeseenError
 from smsretry.gate import Gate
 from smsretry.ports import RetryQueue, Sender
 from smsretry.privacy import describe_unforeseen
-from smsretry.reconciling import LOST, reconcile
-from smsretry.retry import policy
-from smsretry.retry.decision import Complete, Defer, Doubt, End, GiveBack, GiveUp, Hold, PutOff, Retry, Send
+from smsretry.reconciling import reconcile
+from smsretry.retry import policy, result
+from smsretry.retry.decision import End, GiveBack, PutOff, Send
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.words import Fate
 
 SEND_WITHIN_SECONDS: Final = 15.0
 """A request leaves within this time of asking to begin, or not at all. With the sender's timeouts it stays below the
@@ -83,23 +82,19 @@ class _Item:
         decision = policy.before_send(self.claim, at=at, profile=self.profile)
         if not isinstance(decision, Send):
             return self._put_off(decision)
-        if why := self.gate.admit(self.claim):
-            return self._put_off(GiveBack(why))
-        return self._attempt(decision)
+        try:
+            why = self.gate.admit(self.claim)
+        except QueueError as error:
+            return self._unasked(error)
+        return self._put_off(GiveBack(why)) if why else self._attempt(decision)
+
+    def _unasked(self, error: QueueError) -> ItemResult:
+        self.gate.distrust(self.claim, str(error))
+        # Changes nothing if a send was begun and the answer lost.
+        return self._put_off(policy.unasked(self.claim.claimed_at, str(error)))
 
     def _put_off(self, decision: PutOff) -> ItemResult:
-        held = self.queue.put_off(self.claim, decision)
-        match decision:
-            case Defer(until, _, why):
-                return self._result(held, "Deferred", why, next_at=until)
-            case Hold(why, look_in):
-                return self._result(held, "Held", why, next_at=self.claim.claimed_at + look_in)
-            case GiveBack(why):
-                return self._result(held, "GivenBack", why)
-            case End(status, why):
-                return self._result(held, "Failed" if status == "failed" else "Cancelled", why)
-            case _:
-                assert_never(decision)
+        return result.put_off(self.claim, decision, held=self.queue.put_off(self.claim, decision))
 
     def _attempt(self, decision: Send) -> ItemResult:
         attempt_id, asked = uuid4(), _stopwatch()
@@ -117,9 +112,7 @@ class _Item:
             return self._put_off(policy.busy(self.claim.claimed_at))
         except QueueError as error:
             self.gate.withdraw()
-            self.gate.distrust(self.claim, str(error))
-            # Changes nothing if the send was begun and its answer lost.
-            return self._put_off(policy.unasked(self.claim.claimed_at, str(error)))
+            return self._unasked(error)
         except Exception:
             self.gate.withdraw()
             raise
@@ -140,9 +133,9 @@ class _Item:
             case "changed":
                 return self._put_off(GiveBack(_CHANGED))
             case "ended":
-                return self._result(True, "Cancelled", begun.why or "")
+                return result.ended(self.claim, begun.why)
             case "lost":
-                return self._result(False, "Lost", LOST)
+                return result.lost(self.claim)
             case _:
                 assert_never(begun.answer)
 
@@ -158,27 +151,7 @@ class _Item:
 
     def _finish(self, attempt_id: UUID, outcome: Outcome) -> ItemResult:
         decision = policy.after_send(self.claim, outcome, first_send=self.first_send)
-        done = self.queue.finish(self.claim, attempt_id, outcome, decision)
-        match decision:
-            case Complete(sid):
-                return self._result(done.applied, "Sent", f"Accepted as {sid}")
-            case Retry(_, _, why, code):
-                return self._result(done.applied, "RetryScheduled", why, code, done.scheduled_for)
-            case GiveUp(why, code):
-                return self._result(done.applied, "Failed", why, code)
-            case Doubt() if done.status == "completed":  # the provider's report came before its answer was given up
-                return self._result(done.applied, "Sent", "Reported to the status callback")
-            case Doubt(why):
-                return self._result(done.applied, "InDoubt", why, next_at=done.scheduled_for)
-            case _:
-                assert_never(decision)
-
-    def _result(
-        self, held: bool, fate: Fate, detail: str, code: int | None = None, next_at: datetime | None = None
-    ) -> ItemResult:
-        if not held:
-            return ItemResult(retry_id=self.claim.id, fate="Lost", detail=LOST)
-        return ItemResult(retry_id=self.claim.id, fate=fate, detail=detail, code=code, next_at=next_at)
+        return result.sent(self.claim, decision, self.queue.finish(self.claim, attempt_id, outcome, decision))
 
 
 def _stopwatch() -> float:

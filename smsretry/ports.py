@@ -46,6 +46,14 @@ class RetryQueue(Protocol):
         message_class: MessageClass = "marketing",
     ) -> Queued: ...
 
+    def next_due(self) -> float | None:
+        """In how many seconds a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""
+        ...
+
+    def lease(self, sender: str, segments: int, per_second: float) -> float:
+        """Take some of the sender's time, which all workers share. In how many seconds it begins."""
+        ...
+
     def claim_suspect(self) -> list[Claim]:
         """Take charge of one row whose claims have died more than once. It is claimed alone."""
         ...
@@ -110,3 +118,5 @@ class Services:
     queue: RetryQueue
     sender: Sender
     profile: Profile
+    concurrency: int = 50
+    """Rows of one run processed at once, and so requests to the provider under way."""

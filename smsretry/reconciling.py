@@ -1,18 +1,15 @@
 """What becomes of a text in doubt: we look for evidence, and never simply resend."""
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Final, assert_never
+from typing import Final
 
 from smsretry.ports import RetryQueue, Sender
-from smsretry.retry import doubt
-from smsretry.retry.decision import AfterLook, Hold, LookAgain, Resend, Settle
+from smsretry.retry import doubt, result
+from smsretry.retry.decision import AfterLook
 from smsretry.retry.evidence import earliest_creation
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import Profile
-from smsretry.words import Fate
 
-LOST: Final = "The claim was lost: another worker has the row, nothing was changed"
 _UNANSWERED: Final = "A send to the same number has no answer yet: what was found may be that one's"
 
 
@@ -25,7 +22,7 @@ def reconcile(claim: Claim, *, queue: RetryQueue, sender: Sender, profile: Profi
     if answer == "wait":
         decision = doubt.look_failed(claim, _UNANSWERED)
         answer = queue.reconcile(claim, decision)
-    return _result(claim, decision) if answer == "applied" else _item(claim, "Lost", LOST)
+    return result.looked(claim, decision) if answer == "applied" else result.lost(claim)
 
 
 def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[AfterLook]:
@@ -39,23 +36,3 @@ def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[After
         since = earliest_creation(claim.attempt_begun_at)
         look = sender.look_up(claim.sent_to, sent_by=claim.sent_by, since=since, at=claim.claimed_at)
     yield from doubt.after_look(claim, look, at=claim.claimed_at, profile=profile)
-
-
-def _result(claim: Claim, decision: AfterLook) -> ItemResult:
-    match decision:
-        case Settle(sid):
-            return _item(claim, "Sent", f"Found in the provider's records as {sid}" if sid else "Marked as sent")
-        case LookAgain(after, _, why):
-            return _item(claim, "InDoubt", why, next_at=claim.claimed_at + after)
-        case Resend():
-            return _item(claim, "RetryScheduled", "No evidence that it went out", next_at=claim.claimed_at)
-        case Hold(why) if claim.expires_at and claim.expires_at <= claim.claimed_at:
-            return _item(claim, "Failed", why)  # nobody decided in its lifetime
-        case Hold(why, look_in):
-            return _item(claim, "Held", why, next_at=claim.claimed_at + look_in)
-        case _:
-            assert_never(decision)
-
-
-def _item(claim: Claim, fate: Fate, detail: str, next_at: datetime | None = None) -> ItemResult:
-    return ItemResult(retry_id=claim.id, fate=fate, detail=detail, next_at=next_at)

@@ -1,23 +1,33 @@
-"""One run, as steps in order: recover, claim, process each row, report.
+"""One run: recover, then claim and process until nothing is due and nothing will be in the run's time, then report.
 
-The flow makes a Prefect task of each step; `run_once` calls the same steps bare.
+The flow makes Prefect tasks of the steps; `run_once` calls the same steps bare.
 """
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Final
 from uuid import UUID, uuid4
 
+from smsretry.errors import QueueError
 from smsretry.gate import Gate
+from smsretry.hand import Hand
+from smsretry.pace import Pace
 from smsretry.pipeline import process_sms_retry_item
 from smsretry.ports import Services
 from smsretry.retry.models import Claim, InterruptedRun, ItemResult, Recovered
 from smsretry.summary import RunSummary
 
-CONCURRENCY: Final = 10
-"""Rows of one run processed at once, and so requests to the provider under way."""
+CLAIM_SIZE: Final = 50
+"""Due rows that one claim takes, and as many in doubt."""
+POLL_SECONDS: Final = 1.0
+"""How often a run that waits for what comes due looks for what has come meanwhile."""
+LONGEST_SECONDS: Final = 600.0
+"""How long a run claims that waits for nothing and still finds something due."""
+LINGER_SECONDS: Final = 5.0
+"""How long a run that had something to do waits for more, although it knows of nothing that will be due."""
 
 MAX_SUSPECTS: Final = 50
 """Rows under suspicion that one run takes, one after the other."""
@@ -36,15 +46,23 @@ class Run:
 
     def __init__(self, services: Services, run_id: UUID | None = None) -> None:
         self._services = services
+        self.concurrency: Final = services.concurrency
         self.id: Final = run_id or uuid4()
         """Kept with each of its attempts. In Prefect: the flow run's."""
         self.interrupted: list[InterruptedRun] = []
         """Earlier runs that fell silent, and were not told of before."""
         self._started = monotonic()
+        self._hand = Hand()
+        self._claimed = set[UUID]()
+        self._businesses = set[UUID]()
+        self._ended_because: str | None = None
         self.recovered: list[Recovered] = []
         self.circuit_was_open = False
         """Whether sending had stopped before this run, so that one text went first."""
-        self.gate = Gate()
+        self._pace = Pace(partial(services.queue.lease, services.sender.sent_by), services.profile.segments_per_second)
+        self.claim_size: Final = self._pace.in_hand(CLAIM_SIZE)
+        """Due rows that one claim takes at most."""
+        self.gate = Gate(self._pace)
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""
@@ -52,18 +70,78 @@ class Run:
         self.recovered = self._services.queue.recover(stale_minutes)
         return self.recovered
 
-    def claim(self, limit: int) -> list[Claim]:
+    def claim(self, limit: int = CLAIM_SIZE) -> list[Claim]:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
         queue = self._services.queue
         doubtful = queue.claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
-        claims = [*queue.claim_due(limit), *doubtful]
-        self.gate.expect(len({claim.business_id for claim in claims if claim.in_doubt_since is None}))
-        self.circuit_was_open = any(claim.circuit_open for claim in claims)
-        if self.circuit_was_open:
-            refused = frozenset(claim.id for claim in claims if claim.account_refusal_count)
-            fit = any(claim.in_doubt_since is None and claim.id not in refused for claim in claims)
-            self.gate.probe(unfit=refused if fit else frozenset())
-        return claims
+        due = queue.claim_due(limit)
+        self._hand.take(len(due) + len(doubtful))
+        self._businesses |= {claim.business_id for claim in due}
+        self.gate.expect(len(self._businesses))
+        if any(claim.circuit_open for claim in (*due, *doubtful)) and not self.circuit_was_open:
+            self.circuit_was_open = True
+            refused = frozenset(claim.id for claim in due if claim.account_refusal_count)
+            self.gate.probe(unfit=refused if len(refused) < len(due) else frozenset())
+        return [*due, *doubtful]
+
+    def drain(self, first: Sequence[Claim], *, limit: int, seconds: float) -> Iterator[list[Claim]]:
+        """Claims to process: `first`, then, as workers get free, what is due and what comes due in the run's time.
+
+        The caller has them processed meanwhile; `process` tells when one is done.
+
+        Args:
+            limit: how many due rows the run takes at most.
+            seconds: the run's time, from its start on. 0: it takes what is due, and waits for nothing.
+        """
+        ends = self.gate.patient_until = self._started + seconds
+        until = ends if seconds else self._started + LONGEST_SECONDS
+        claims, left = list(first), limit
+        at_once = True
+        while True:
+            new = {claim.id for claim in claims} - self._claimed
+            self._claimed |= new
+            if claims:
+                yield claims
+            left -= sum(claim.in_doubt_since is None for claim in claims)
+            try:
+                if not (left and self._has_room(until) and self._comes_due(ends, until, at_once=at_once or bool(new))):
+                    return
+                claims, at_once = self.claim(min(self.claim_size, left)), False
+            except QueueError as error:  # what is in hand is seen to; the next run asks again
+                self._ended_because = str(error)
+                return
+
+    def _has_room(self, until: float) -> bool:
+        """Wait until the workers have little left; after an open circuit, until it is known whether sending works."""
+        while not self.gate.shut_because and monotonic() < until:
+            if self._hand.wait(at_most=self._pace.in_hand(self.concurrency) if self._works else 0):
+                return self._works
+        return False
+
+    @property
+    def _works(self) -> bool:
+        return self.gate.healthy or not self.circuit_was_open
+
+    def _comes_due(self, ends: float, until: float, *, at_once: bool) -> bool:
+        """Wait until something is due; false when nothing will be before `ends`, or nothing may be claimed any more.
+
+        Args:
+            at_once: whether it may be claimed at once: what was claimed last was new, and not given back to come again.
+        """
+        idle_from = now = monotonic()
+        until, pause = (until, 0.0) if at_once else (ends, POLL_SECONDS)
+        while now < until:
+            self.gate.wait(pause)
+            due_in, now = self._services.queue.next_due(), monotonic()
+            if self.gate.shut_because or now >= until:
+                return False
+            if due_in == 0:
+                return True
+            lingers = bool(self._claimed) and now < idle_from + LINGER_SECONDS
+            if now >= ends or (not lingers and (due_in is None or now + due_in >= ends)):
+                return False
+            pause = POLL_SECONDS if due_in is None else min(POLL_SECONDS, due_in)
+        return False
 
     def suspects(self) -> Iterator[Claim]:
         """Rows whose claims have died more than once, each claimed when the one before it is done.
@@ -73,6 +151,7 @@ class Run:
         seen = set[UUID]()
         while len(seen) < MAX_SUSPECTS and not self.gate.shut_because:
             claims = self._services.queue.claim_suspect()
+            self._hand.take(len(claims))
             yield from claims
             if not claims or claims[0].id in seen:  # it was given back, and would only come again
                 return
@@ -81,9 +160,12 @@ class Run:
     def process(self, claim: Claim) -> ItemResult:
         """See one row to its next state."""
         queue, sender, profile = self._services.queue, self._services.sender, self._services.profile
-        return process_sms_retry_item(
-            claim, queue=queue, sender=sender, gate=self.gate, profile=profile, run_id=self.id
-        )
+        try:
+            return process_sms_retry_item(
+                claim, queue=queue, sender=sender, gate=self.gate, profile=profile, run_id=self.id
+            )
+        finally:
+            self._hand.done()
 
     @property
     def circuit_closed(self) -> bool:
@@ -102,7 +184,7 @@ class Run:
             results=results,
             errors=len(items) - len(results),
             duration_seconds=monotonic() - self._started,
-            stopped_because=self.gate.shut_because,
+            stopped_because=self.gate.shut_because or self._ended_because,
             circuit_open=self.gate.circuit is not None,
             database_broken=self.gate.broken is not None,
         )
@@ -110,10 +192,11 @@ class Run:
         return summary
 
 
-def run_once(run: Run, *, limit: int, stale_minutes: int = 10) -> tuple[list[ItemResult | ItemFailed], RunSummary]:
-    """Make a whole run without Prefect: what each row came to, and the numbers."""
+def run_once(
+    run: Run, *, limit: int = CLAIM_SIZE, seconds: float = 0, stale_minutes: int = 10
+) -> tuple[list[ItemResult | ItemFailed], RunSummary]:
+    """Make a whole run without Prefect: what each row came to, and the numbers. `limit` and `seconds`: see `drain`."""
     run.recover(stale_minutes)
-    claims = run.claim(limit)
 
     def process(claim: Claim) -> ItemResult | ItemFailed:
         try:
@@ -121,7 +204,11 @@ def run_once(run: Run, *, limit: int, stale_minutes: int = 10) -> tuple[list[Ite
         except Exception as error:  # noqa: BLE001 - one bad row never stops the others
             return ItemFailed(claim.id, str(error))
 
-    with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
-        items = list(pool.map(process, claims))
+    with ThreadPoolExecutor(run.concurrency) as pool:
+        first = run.claim(min(limit, run.claim_size))
+        under_way = [
+            pool.submit(process, claim) for claims in run.drain(first, limit=limit, seconds=seconds) for claim in claims
+        ]
+    items = [each.result() for each in under_way]
     items += map(process, run.suspects())
     return items, run.report(items)

@@ -85,6 +85,15 @@ class Settings(BaseSettings):
     """Texts that wait for an opening are spread over this many minutes after it."""
     closing_guard_seconds: float = Field(60, ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS")
     """No text may still be in Twilio's queue this long before closing. A request takes up to 55 s to get there."""
+    metrics_by_business: bool = Field(False, validation_alias="SMSRETRY_METRICS_BY_BUSINESS")
+    """Whether metrics tell businesses apart, by id: as many series as there are businesses, times ten or so."""
+
+    segments_per_second: float | None = Field(None, gt=0, le=1000, validation_alias="SMSRETRY_SEGMENTS_PER_SECOND")
+    """What the sender sends, all workers together. Not set: as fast as Twilio takes them; it queues the rest."""
+    concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
+    """Texts of one run that are sent at once."""
+    task_runs: int = Field(200, ge=0, le=2000, validation_alias="SMSRETRY_TASK_RUNS")
+    """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
 
     @property
     def profile(self) -> Profile:
@@ -94,6 +103,7 @@ class Settings(BaseSettings):
             quiet_hours_rules=self.quiet_hours_rules,
             opening_spread=timedelta(minutes=self.opening_spread_minutes),
             closing_guard=timedelta(seconds=self.closing_guard_seconds),
+            segments_per_second=self.segments_per_second,
         )
 
     @field_validator("twilio_auth_token")
@@ -142,6 +152,14 @@ def load_settings() -> Settings:
     # Outside the handler: an exception raised inside would carry the original, which may quote a secret.
     lines = "".join(f"  {_line(variable, advice)}\n" for variable, advice in problems.items())
     raise SettingsError("Settings are not complete:\n" + lines.rstrip("\n"))
+
+
+def sends_at_once() -> int:
+    """SMSRETRY_CONCURRENCY, for who must know it before a run begins; its default while settings are missing."""
+    try:
+        return Settings().concurrency
+    except ValidationError:
+        return int(Settings.model_fields["concurrency"].default)
 
 
 def setting_problems() -> dict[str, str]:

@@ -51,13 +51,13 @@ class RunSummary(Value):
     def of(
         cls,
         *,
-        recovered: Sequence[Recovered],
         results: Sequence[ItemResult],
-        errors: int,
-        duration_seconds: float,
-        stopped_because: str | None,
-        circuit_open: bool,
-        database_broken: bool,
+        errors: int = 0,
+        recovered: Sequence[Recovered] = (),
+        duration_seconds: float = 0,
+        stopped_because: str | None = None,
+        circuit_open: bool = False,
+        database_broken: bool = False,
     ) -> Self:
         """Count what a run came to. What follows `claimed` adds up to it."""
         fates = Counter(result.fate for result in results)

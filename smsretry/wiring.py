@@ -1,15 +1,19 @@
 """The composition root: settings from the environment, and the adapters they make. Nothing else knows every adapter."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.telemetry.measuring import measured
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.desk import Desk
+from smsretry.desk.standing import Standing
 from smsretry.ports import Services
-from smsretry.settings import load_settings
+from smsretry.settings import Settings, load_settings
 
 
 @contextmanager
@@ -20,8 +24,22 @@ def services() -> Iterator[Services]:
         SettingsError: names the variables that are missing or malformed.
     """
     settings = load_settings()
-    with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
-        yield Services(queue, sender, settings.profile)
+    with (
+        SupabaseQueue(settings) as queue,
+        TwilioSender(settings) as sender,
+        measured(
+            Services(queue, sender, settings.profile, settings.concurrency),
+            environment=os.environ,
+            by_business=settings.metrics_by_business,
+            standing=partial(_standing, settings),
+        ) as connected,
+    ):
+        yield connected
+
+
+def _standing(settings: Settings) -> Standing:
+    with SupabaseOperators(settings) as operators:
+        return Standing.of(operators.status())
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What the tests build: claims, answers, decisions and runs. Nothing is wrong with them unless a test says so."""
 
+import os
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID, uuid4
@@ -117,9 +118,13 @@ def doubt(look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer") 
     return Doubt(why, look_in)
 
 
+CONCURRENCY = 10
+"""Of the runs of `run_over`."""
+
+
 def run_over(queue: RetryQueue, sender: Sender, profile: Profile = DEFAULT) -> Run:
     """A run over this queue, not yet begun."""
-    return Run(Services(queue, sender, profile))
+    return Run(Services(queue, sender, profile, CONCURRENCY))
 
 
 def results_of(run: Run, *, limit: int = 50) -> list[ItemResult]:
@@ -151,7 +156,8 @@ def begin(
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every setting out of the environment."""
-    for variable in (*variables(Settings), *variables(PrefectSettings)):
+    metrics = [name for name in os.environ if name.startswith("OTEL_")]
+    for variable in (*variables(Settings), *variables(PrefectSettings), *metrics):
         monkeypatch.delenv(variable, raising=False)
 
 

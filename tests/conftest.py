@@ -46,6 +46,7 @@ begin
     end if;
     delete from smsretry.circuit;
     delete from smsretry.stopped_states;
+    delete from smsretry.sender_time;
     delete from smsretry.suppressions;
     delete from smsretry.runs;
     delete from smsretry.steps;

@@ -132,7 +132,7 @@ def _add(panel: str, command: Callable[..., None], *examples: str) -> None:
 
 _DESK: Final = "The desk: ask and act"
 _add(_DESK, desk.explain, f"explain --customer {_UUID}", "explain - < number.txt")
-_add(_DESK, desk.status, "status", "status --json | jq .queue")
+_add(_DESK, desk.status, "status", "status --json | jq .queue", "status --prometheus > smsretry.prom")
 _add(_DESK, desk.preview, "preview --hours 12")
 _add(_DESK, levers.requeue, "requeue --code 30003 --since 2026-11-24", "requeue --code 30003 --yes --because 'Mended'")
 _add(

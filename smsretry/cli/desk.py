@@ -1,5 +1,6 @@
 """Commands that ask the desk: one text's story, how things stand, what goes out next."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
@@ -71,12 +72,23 @@ def explain(
         raise typer.Exit(1)
 
 
-def status(as_json: Json = False) -> None:
+def status(
+    as_json: Json = False,
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print gauges in Prometheus' text format; exit code 0.")
+    ] = False,
+) -> None:
     """Tell how things stand: what is queued and how late, held and for whom, in doubt, stopped; sends and runs."""
+    from smsretry.desk.gauges import exposition, gauges
     from smsretry.wiring import desk
 
+    if as_json and prometheus:
+        raise typer.BadParameter("give one of --json and --prometheus")
     with desk() as asked:
         standing = asked.status()
+    if prometheus:
+        sys.stdout.writelines(f"{line}\n" for line in exposition(gauges(standing)))
+        return
     needs = standing.needs_somebody
     if as_json:
         tell_json({"needs_somebody": needs, "depth": standing.depth, **standing.model_dump(mode="json")})

@@ -81,14 +81,20 @@ def migrate(
 
 
 def process(
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=500, help="How many due texts to take at most.")] = 50,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100_000, help="How many due texts to take at most.")
+    ] = 100_000,
+    drain_seconds: Annotated[
+        int,
+        typer.Option(metavar="SECONDS", min=0, max=3600, help="How long to wait for what comes due; 0: not at all."),
+    ] = 0,
     stale_minutes: Annotated[
         int,
         typer.Option(metavar="N", min=1, max=1440, help="Minutes of silence before a worker's texts are taken back."),
     ] = 10,
     as_json: Json = False,
 ) -> None:
-    """Recover, claim and process once against the configured services, without Prefect.
+    """Recover, claim and process against the configured services until nothing is due, without Prefect.
 
     Ctrl-C lets no further send begin; those under way end, and the numbers are told.
     """
@@ -99,7 +105,7 @@ def process(
     with services() as connected:
         run = Run(connected)
         with stopped_by(run.gate, signal.SIGINT, signal.SIGTERM):
-            items, summary = run_once(run, limit=limit, stale_minutes=stale_minutes)
+            items, summary = run_once(run, limit=limit, seconds=drain_seconds, stale_minutes=stale_minutes)
     if as_json:
         tell_json({"run_id": run.id, "items": [_as_json(item) for item in items], "summary": summary})
     else:

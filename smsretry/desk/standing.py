@@ -65,6 +65,11 @@ class Standing(Value):
         return sum(self.queue.values())
 
     @property
+    def sending_stopped(self) -> bool:
+        """Whether nothing goes out. A state that is stopped holds its own texts alone."""
+        return any(line.name == "sending" for line in self.stopped)
+
+    @property
     def numbers(self) -> str:
         """Texts in each state."""
         told = ", ".join(f"{name.replace('_', ' ')} {self.queue[name]}" for name in self.STATES if name in self.queue)
@@ -86,7 +91,7 @@ class Standing(Value):
         """What a person must look at: what a monitor is told of by `check_sms_retries`, and what is held."""
         silent = self.silent_seconds
         told = [
-            "sending is stopped" if any(line.name == "sending" for line in self.stopped) else "",
+            "sending is stopped" if self.sending_stopped else "",
             f"a text is overdue by {span(self.overdue_seconds)}" if self.overdue_seconds >= LATE_SECONDS else "",
             "no run has finished lately" if silent is None else "",
             f"no run has finished for {span(silent)}" if silent and silent >= LATE_SECONDS else "",

@@ -1,4 +1,4 @@
-"""Is everything in place? Each setting, connection, function, grant, the queue, the zone data, Twilio, Prefect."""
+"""Is everything in place? Settings, connections, functions, grants, the queue, zone data, Twilio, metrics, Prefect."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -12,6 +12,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.standing import Standing
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
+from smsretry.doctor.metrics import metrics_finding
 from smsretry.doctor.queue import queue_findings
 from smsretry.doctor.variables import each_variable, misspelt, where_it_reaches
 from smsretry.errors import QueueError
@@ -31,6 +32,7 @@ def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]
     problems = setting_problems()
     yield from each_variable(problems, environment)
     yield from misspelt(environment)
+    yield metrics_finding(environment)
     if not problems:
         yield from _of_a_run(load_settings())
     yield from _prefect()

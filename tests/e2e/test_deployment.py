@@ -99,11 +99,11 @@ def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bo
         assert properties["limit"] | {"title": ""} == {
             "title": "",
             "type": "integer",
-            "default": 50,
+            "default": 100_000,
             "minimum": 1,
-            "maximum": 500,
+            "maximum": 100_000,
             "position": 0,
-            "description": "How many due texts to take at most (1 to 500).",
+            "description": "How many due texts to take at most (1 to 100,000).",
         }
         assert "description" in properties["stale_minutes"]
         run = flow.prefect.post(f"deployments/{found['id']}/create_flow_run", {"parameters": {"limit": 2}})
@@ -114,8 +114,8 @@ def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bo
         state = flow.prefect.get(f"flow_runs/{run['id']}")["state"]
         assert state["message"].startswith("recovered 0, claimed 2: sent 2 in ")
         with pytest.raises(httpx.HTTPStatusError) as refused:
-            flow.prefect.post(f"deployments/{found['id']}/create_flow_run", {"parameters": {"limit": 9999}})
-        assert "9999 is greater than the maximum of 500" in refused.value.response.text
+            flow.prefect.post(f"deployments/{found['id']}/create_flow_run", {"parameters": {"limit": 999_999}})
+        assert "999999 is greater than the maximum of 100000" in refused.value.response.text
 
 
 def test_stopping_a_second_runner_leaves_the_schedule_on(flow: FlowProcess, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_pre_commit_runs_the_linters_of_ci_run() -> None:
 
 def _exists(name: str, document: Document) -> bool:
     if re.fullmatch(r"(smsretry|flows|tests)(\.\w+)+", name) and not name.endswith(SUFFIXES):
-        return _is_module(name) or name in _sql()
+        return _is_module(name) or name in _sql() or f'"{name}"' in _metrics()
     if not re.fullmatch(r"[\w.*-][\w./*-]*", name) or name in data.place_names() or name in ELSEWHERE:
         return True  # no path of the repository
     if "/" not in name:
@@ -102,3 +102,12 @@ def _is_module(name: str) -> bool:
 @cache
 def _sql() -> str:
     return "\n".join(migration.text for migration in migrations())
+
+
+@cache
+def _metrics() -> str:
+    """The code that names them, and their attributes."""
+    room = ROOT / "smsretry" / "adapters" / "telemetry"
+    return "\n".join(
+        path.read_text(encoding="utf-8") for path in [*room.glob("*.py"), ROOT / "smsretry/desk/gauges.py"]
+    )

@@ -189,8 +189,6 @@ def work(order: Order) -> None:
     """One run, as the flow does it: recover, claim, process."""
     fate = Fate(order)
     vars(calls).update(_PAUSES=(0.05, 0.2))
-    if order.one_by_one:
-        vars(run).update(CONCURRENCY=1)
     if order.send_within_seconds is not None:
         vars(pipeline).update(SEND_WITHIN_SECONDS=order.send_within_seconds)
     if order.without == "quarantine":
@@ -198,7 +196,7 @@ def work(order: Order) -> None:
     settings = Settings.model_validate(order.settings)
     try:
         with MortalQueue(settings, fate) as queue, MortalSender(settings, fate, order) as sender:
-            services = Services(queue, sender, settings.profile)
+            services = Services(queue, sender, settings.profile, concurrency=1 if order.one_by_one else 50)
             run.run_once(ReportingRun(services, order), limit=order.limit, stale_minutes=STALE_MINUTES)
     except Exception as error:  # noqa: BLE001 - whatever it is, the harness must hear of it
         _report_error(order, error)

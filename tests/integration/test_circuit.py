@@ -10,9 +10,8 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError, JsonError
-from smsretry.run import CONCURRENCY
 from smsretry.settings import Settings
-from tests.builders import PHONE, fates_of, run, run_over
+from tests.builders import CONCURRENCY, PHONE, fates_of, run, run_over
 from tests.conftest import Business
 
 

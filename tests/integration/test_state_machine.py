@@ -167,7 +167,8 @@ class Queue(RuleBasedStateMachine):
     def two_businesses_and_six_texts_that_have_come_this_far(self, stages: list[Stage]) -> None:
         """Everything else begins in the middle, or most runs would end before it gets interesting."""
         self.owner.execute(
-            "truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts, smsretry.suppressions"
+            "truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts,"
+            " smsretry.suppressions, smsretry.steps"
         )
         self.owner.execute("delete from smsretry.circuit")
         self.stack.set_clock(NOON_IN_NEW_YORK)

@@ -18,7 +18,7 @@ from smsretry.retry.decision import AfterSend, Send
 from smsretry.retry.models import Begun, Claim, Finished
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import DEFAULT
-from smsretry.run import ItemFailed, Run, run_once
+from smsretry.run import CLAIM_SIZE, ItemFailed, Run, run_once
 from smsretry.settings import Settings
 from tests.neighbours.texts import Connection, Text, new_id, open_business, write
 
@@ -191,7 +191,7 @@ class _Run(Run):
         super().__init__(services)
         self._street = street
 
-    def claim(self, limit: int) -> list[Claim]:
+    def claim(self, limit: int = CLAIM_SIZE) -> list[Claim]:
         claims = super().claim(limit)
         self._live_on(claims)
         return claims

@@ -9,11 +9,11 @@ import pytest
 
 from smsretry.errors import QueueBusy, QueueMismatch
 from smsretry.ports import RetryQueue, Sender
-from smsretry.retry.decision import GiveBack, Send
+from smsretry.retry.decision import Defer, GiveBack, Send
 from smsretry.retry.models import Begun, Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
-from smsretry.run import CONCURRENCY, MAX_SUSPECTS, ItemFailed, run_once
-from tests.builders import CLOSING, NOON, SID, claim_with, fates_of, refused, results_of, run_over
+from smsretry.run import MAX_SUSPECTS, ItemFailed, run_once
+from tests.builders import CLOSING, CONCURRENCY, NOON, SID, claim_with, fates_of, refused, results_of, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
 
@@ -163,18 +163,19 @@ def test_a_refusal_that_may_be_one_destinations_costs_no_neighbour() -> None:
 
 
 def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() -> None:
-    """Somebody must mend it; until then no text loses anything, and nothing is sent."""
+    """Somebody must mend it; until then no text loses anything, and nothing is sent. Who met it waits a moment."""
     queue = FakeQueue(
         claims=[claim_with(id=UUID(int=n)) for n in range(40)],
         trouble={"begin": QueueMismatch("The database has no function begin_sms_attempt")},
     )
     sender = FakeSender()
     items, summary = run_once(run_over(queue, sender), limit=50)
-    assert {item.fate for item in items if isinstance(item, ItemResult)} == {"GivenBack"}
-    assert (summary.given_back, summary.errors, summary.failed, sender.texts) == (40, 0, 0, [])
+    assert {item.fate for item in items if isinstance(item, ItemResult)} == {"Deferred", "GivenBack"}
+    assert (summary.given_back + summary.deferred, summary.errors, sender.texts) == (40, 0, [])
+    assert 1 <= summary.deferred <= CONCURRENCY
     assert (summary.database_broken, summary.needs_somebody, summary.circuit_open) == (True, True, False)
     assert summary.stopped_because == "The database has no function begin_sms_attempt"
-    assert {type(told) for call, told in queue.told if call == "put_off"} == {GiveBack}
+    assert {type(told) for call, told in queue.told if call == "put_off"} == {Defer, GiveBack}
 
 
 def test_a_customer_that_is_locked_makes_one_text_wait_and_no_other() -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from smsretry.desk.levers import no_forms
 from smsretry.desk.markdown import plain
 from smsretry.desk.outcomes import Color, Seen, badge, event_of
 from smsretry.desk.picture import bars
@@ -150,7 +151,7 @@ def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody()
     """Only so many are told in full."""
     killed = InterruptedRun(id=UUID(int=5), started_at=NOON, accepted=3, in_doubt=1, refused=0)
     texts = [seen("Failed", "It | *failed*", id=UUID(int=number)) for number in range(1, TOLD_IN_FULL + 3)]
-    page = report(*texts, interrupted=(killed,)).markdown([])
+    page = report(*texts, interrupted=(killed,)).markdown([], no_forms)
     assert "was interrupted: accepted 3, in doubt 1" in page
     assert "And 2 more" in page
     assert f"[{UUID(int=1)}](/events?resource=sms.text.{UUID(int=1)})" in page

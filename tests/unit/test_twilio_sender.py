@@ -77,7 +77,7 @@ def test_a_trial_accounts_text_is_read_without_the_words_that_twilio_puts_before
 
 def test_the_sdk_logs_no_number(caplog: pytest.LogCaptureFixture) -> None:
     """At INFO it logs every request with its parameters, and a look for evidence is one for a number."""
-    http = TwilioHttp(connect_seconds=1, read_seconds=1, base_url="http://127.0.0.1:9")
+    http = TwilioHttp(connect_seconds=1, read_seconds=1, base_url="http://127.0.0.1:9", connections=1)
     with caplog.at_level(logging.INFO), pytest.raises(NoConnection):
         http.request("GET", "https://api.twilio.com/Messages.json", params={"To": PHONE})
     assert caplog.records == []

@@ -47,6 +47,7 @@ class SupabaseCalls:
         key = settings.supabase_service_role_key.get_secret_value()
         self._http = httpx.Client(
             timeout=settings.supabase_timeout_seconds,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),
             event_hooks={
                 "request": [Deadline(settings.supabase_timeout_seconds).start],
                 "response": [partial(refuse, others=is_of_another_role(key))],
@@ -68,6 +69,12 @@ class SupabaseCalls:
     def true(self, function: str, answer: object) -> bool:
         """An answer that is true or false."""
         if not isinstance(answer, bool):
+            raise self.not_ours(function)
+        return answer
+
+    def number(self, function: str, answer: object) -> float:
+        """An answer that is a number."""
+        if isinstance(answer, bool) or not isinstance(answer, int | float):
             raise self.not_ours(function)
         return answer
 

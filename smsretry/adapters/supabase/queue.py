@@ -74,6 +74,14 @@ class SupabaseQueue(SupabaseClaims):
     def claim_doubtful(self, limit: int) -> list[Claim]:
         return self.claims("claim_doubtful_sms_retries", {"limit_count": limit})
 
+    def next_due(self) -> float | None:
+        answer = self.repeated("next_sms_due", {})
+        return None if answer is None else self.number("next_sms_due", answer)
+
+    def lease(self, sender: str, segments: int, per_second: float) -> float:
+        values = {"sender": sender, "segments": segments, "per_second": per_second}
+        return self.number("lease_sms_sender", self.repeated("lease_sms_sender", values))
+
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
         claims, others = self.claims_and_others("claim_sms_retry", {"retry_id": retry_id})
         results: list[Claim | ItemResult] = [*claims, *others]

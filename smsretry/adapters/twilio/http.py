@@ -17,7 +17,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, ReadTimeoutError
 
-from smsretry.adapters.twilio.connection import WholeAnswers, unlogged
+from smsretry.adapters.twilio.connection import OneEnvironment, WholeAnswers, unlogged
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 
 
@@ -35,10 +35,11 @@ class Answer:
 class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no types
     """One pooled session, usable from several threads; `answer()` is the calling thread's last."""
 
-    def __init__(self, *, connect_seconds: float, read_seconds: float, base_url: str | None) -> None:
+    def __init__(self, *, connect_seconds: float, read_seconds: float, base_url: str | None, connections: int) -> None:
         super().__init__()  # max_retries stays None: a replayed POST is a second text
         self.timeout: Any = (connect_seconds, read_seconds)  # its constructor takes no tuple
-        whole = WholeAnswers(pool_maxsize=32)
+        self.session = OneEnvironment()
+        whole = WholeAnswers(pool_maxsize=connections)
         self.session.mount("https://", whole)
         self.session.mount("http://", whole)
         self._base = urlsplit(base_url) if base_url else None

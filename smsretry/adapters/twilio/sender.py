@@ -33,6 +33,7 @@ class TwilioSender:
             connect_seconds=settings.twilio_connect_timeout_seconds,
             read_seconds=settings.twilio_read_timeout_seconds,
             base_url=str(settings.twilio_base_url) if settings.twilio_base_url else None,
+            connections=settings.concurrency,
         )
         if settings.twilio_api_key_sid and settings.twilio_api_key_secret:
             user, password = settings.twilio_api_key_sid, settings.twilio_api_key_secret.get_secret_value()

@@ -8,6 +8,7 @@ What it accepted is in `standin.ledger`; `standin.fail(…)` makes it misbehave.
 behaviour is undocumented it takes the stricter reading, each time said beside the code.
 """
 
+import asyncio
 import base64
 import binascii
 import secrets
@@ -55,6 +56,8 @@ class TwilioStandin:
         """How many `POST Messages` arrived with valid credentials, whatever came of them."""
         self.clock_ahead = timedelta(0)
         """By how much Twilio's own clock, which its answers tell, is ahead of `clock`, by which the ledger is kept."""
+        self.seconds_each = 0.0
+        """How long it takes to accept one message."""
         self.retell: Callable[[Sequence[Entry]], Sequence[Entry]] = tuple
         """What lists make of the messages, newest first: other bodies, or another order."""
         self._account_sid = account_sid
@@ -128,6 +131,7 @@ class TwilioStandin:
             return await answers.faulty(fault, {})
         entry = self.ledger.accept(checked, at=self._clock(), trial=self._trial)
         created = resources.message(entry, self._account_sid)
+        await asyncio.sleep(self.seconds_each)
         return JSONResponse(created, 201) if fault is None else await answers.faulty(fault, created)
 
     async def _list_messages(self, request: Request) -> Response:

@@ -323,6 +323,17 @@ create table if not exists smsretry.circuit (
 revoke all on smsretry.circuit from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.circuit to service_role;
 
+-- ======== schemas/15_sender_time.sql ========
+-- Until when each sender's time is given away: what it sends next, it sends then. One row a sender; all workers share it.
+create table if not exists smsretry.sender_time (
+    sender text primary key,
+    free_at timestamptz not null
+);
+
+-- Default privileges may be wide.
+revoke all on smsretry.sender_time from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.sender_time to service_role;
+
 -- ======== schemas/16_stopped_states.sql ========
 -- US states to which no marketing text goes until somebody lifts the stop: some forbid it during a declared emergency.
 create table if not exists smsretry.stopped_states (
@@ -1128,6 +1139,32 @@ $$;
 revoke all on function public.claim_due_sms_retries from public, anon, authenticated;
 grant execute on function public.claim_due_sms_retries to service_role;
 
+-- ======== schemas/50_lease_sms_sender.sql ========
+-- Take some of a sender's time: so many segments, at so many a second. Returns in how many seconds they begin: 0 if the
+-- sender is free. What is not used is lost. More than an hour ahead nothing is given away: a rate was set wrong and is mended.
+create or replace function public.lease_sms_sender(sender text, segments integer, per_second double precision)
+returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_takes interval;
+    v_ends timestamptz;
+begin
+    if (lease_sms_sender.per_second > 0) is not true then
+        raise exception 'per_second must be above 0' using errcode = 'SR422';
+    end if;
+    v_takes := make_interval(secs => greatest(lease_sms_sender.segments, 1) / lease_sms_sender.per_second);
+    insert into smsretry.sender_time as s (sender, free_at) values (lease_sms_sender.sender, v_now + v_takes)
+    on conflict (sender) do update
+        set free_at = case when s.free_at > v_now + interval '1 hour' then v_now else greatest(s.free_at, v_now) end + v_takes
+    returning s.free_at into v_ends;
+    return extract(epoch from v_ends - v_takes - v_now);
+end
+$$;
+
+revoke all on function public.lease_sms_sender from public, anon, authenticated;
+grant execute on function public.lease_sms_sender to service_role;
+
 -- ======== schemas/50_start_sms_run.sql ========
 -- A run begins. Returns the earlier runs that never finished and are told of now for the first time: what their sends came
 -- to. stale_minutes: after how long a silent run counts as interrupted. May be repeated; then it tells of none.
@@ -1209,17 +1246,19 @@ revoke all on function public.claim_suspect_sms_retry from public, anon, authent
 grant execute on function public.claim_suspect_sms_retry to service_role;
 
 -- ======== schemas/51_next_sms_due.sql ========
--- How long until a text, or a look for evidence, is due: zero if one is, null if none waits.
+-- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Rows under suspicion do not
+-- count: they are claimed alone, when a run has done everything else.
 create or replace function public.next_sms_due()
-returns interval language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select case when next.due_at <= smsretry.clock() then interval '0' else next.due_at - smsretry.clock() end
+returns double precision language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select extract(epoch from greatest(next.due_at - smsretry.clock(), interval '0'))::double precision
     from (select least(
         (select q.scheduled_for from public.sms_retry_queue q
-         where q.status = 'pending' and q.in_doubt_since is null
+         where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
          order by q.scheduled_for limit 1),
         (select q.scheduled_for from public.sms_retry_queue q
-         where q.status = 'pending' and q.in_doubt_since is not null
+         where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < 2
          order by q.scheduled_for limit 1)) as due_at) next
+    where next.due_at is not null
 $$;
 
 revoke all on function public.next_sms_due from public, anon, authenticated;

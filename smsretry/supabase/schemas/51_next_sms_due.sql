@@ -1,14 +1,16 @@
--- How long until a text, or a look for evidence, is due: zero if one is, null if none waits.
+-- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Rows under suspicion do not
+-- count: they are claimed alone, when a run has done everything else.
 create or replace function public.next_sms_due()
-returns interval language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select case when next.due_at <= smsretry.clock() then interval '0' else next.due_at - smsretry.clock() end
+returns double precision language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select extract(epoch from greatest(next.due_at - smsretry.clock(), interval '0'))::double precision
     from (select least(
         (select q.scheduled_for from public.sms_retry_queue q
-         where q.status = 'pending' and q.in_doubt_since is null
+         where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
          order by q.scheduled_for limit 1),
         (select q.scheduled_for from public.sms_retry_queue q
-         where q.status = 'pending' and q.in_doubt_since is not null
+         where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < 2
          order by q.scheduled_for limit 1)) as due_at) next
+    where next.due_at is not null
 $$;
 
 revoke all on function public.next_sms_due from public, anon, authenticated;

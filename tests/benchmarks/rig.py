@@ -1,0 +1,116 @@
+"""What every benchmark of runs needs: the embedded stack by day, texts that are due, and workers as processes."""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from smsretry.local.prefect_server import PrefectServer
+from smsretry.local.stack import Stack
+
+DAY = datetime(2027, 1, 12, 17, tzinfo=UTC)
+"""Noon in New York, on a Tuesday."""
+_FILL = """
+with b as (
+    insert into businesses (user_id, name, timezone)
+    select gen_random_uuid(), 'Shop ' || n, 'America/New_York' from generate_series(1, %(businesses)s) n
+    returning id
+), c as (
+    insert into customers (business_id, phone, timezone, sms_consent_status)
+    select (array(select id from b))[1 + n %% %(businesses)s], '+1212' || (5550000 + n %% 9000000),
+           'America/New_York', 'opted_in'
+    from generate_series(1, %(texts)s) n
+    returning id, business_id
+), s as (
+    insert into send_logs (business_id, customer_id, channel, subject)
+    select business_id, id, 'sms', 'Thank you for your visit. Reply STOP to end.' from c
+    returning id, business_id, customer_id
+)
+insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, reason)
+select business_id, id, customer_id, smsretry.clock() - interval '1 second', 'twilio_error' from s
+"""
+_EMPTY = """
+truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts, smsretry.suppressions, smsretry.steps,
+    smsretry.runs
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a worker's process came to."""
+
+    seconds: float
+    cpu_seconds: float
+    sends: int
+    first_to_last: float
+    """Seconds from the first message that Twilio's stand-in took to the last."""
+
+    @property
+    def per_second(self) -> float:
+        """Texts a second, from the first to the last."""
+        return self.sends / max(self.first_to_last, 1e-9)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """The stack, and perhaps a Prefect server."""
+
+    stack: Stack
+    prefect: PrefectServer | None
+
+    def fill(self, texts: int, *, businesses: int = 20) -> None:
+        """So many texts are due, and nothing else is there."""
+        self.stack.set_clock(DAY)
+        self.stack.twilio.ledger.clear()
+        with self.stack.connect() as connection:
+            connection.execute(_EMPTY)
+            connection.execute(_FILL, {"texts": texts, "businesses": businesses})
+            connection.execute("analyze")
+
+    def run(self, command: Sequence[str], **environment: str) -> Done:
+        """Run one worker's process to its end."""
+        return self.run_all([command], **environment)
+
+    def run_all(self, commands: Sequence[Sequence[str]], **environment: str) -> Done:
+        """Run several workers' processes at once, each to its end."""
+        prefect = self.prefect.environment() if self.prefect else {}
+        environ: Mapping[str, str] = {**os.environ, **self.stack.environment(), **prefect, **environment}
+        began, cpu = time.monotonic(), _children()
+        workers = [
+            subprocess.Popen([sys.executable, *command], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            for command in commands
+        ]
+        for worker in workers:
+            _, complaint = worker.communicate()
+            if worker.returncode:
+                raise RuntimeError(complaint.decode()[-2000:])
+        seconds = time.monotonic() - began
+        accepted = sorted(entry.accepted_at for entry in self.stack.twilio.ledger.entries())
+        span = accepted[-1] - accepted[0] if accepted else timedelta(0)
+        return Done(seconds, _children() - cpu, len(accepted), span.total_seconds())
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@contextmanager
+def rig(*, prefect: bool) -> Iterator[Rig]:
+    """Start it, and stop it at the end."""
+    with TemporaryDirectory(prefix="smsretry-benchmark-") as directory, Stack(Path(directory)) as stack:
+        try:
+            if prefect:
+                with PrefectServer(Path(directory) / "prefect", stack.postgres) as server:
+                    yield Rig(stack, server)
+            else:
+                yield Rig(stack, None)
+        finally:
+            stack.postgres.remove()
