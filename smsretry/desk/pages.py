@@ -51,7 +51,7 @@ def _story(story: Story, forms: Forms) -> str:
         feed("text", text.retry_id, f"row {text.retry_id}"),
         f"{feed('customer', text.customer_id, f'customer {text.customer_id}')}, {text.number or 'without a number'}",
         f"{feed('business', text.business_id, plain(text.business or 'business'))} {text.business_id}",
-        f"send log {text.send_log_id}: {plain(text.send_log_status or 'it is gone')}",
+        f"send log {text.send_log_id}: {plain(story.log_status)}",
     ]
     return page(
         f"## {plain(story.headline)}",

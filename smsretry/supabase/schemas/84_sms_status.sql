@@ -39,7 +39,8 @@ begin
     (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
      from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)
     union all
-    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz, left(e.last_error, 200)
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
+            smsretry.numberless(left(e.last_error, 200))
      from public.sms_retry_queue e
      where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
      group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)
