@@ -75,7 +75,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
         select 'row level security of ' || t.name, coalesce(r.relrowsecurity, false),
                case when r.oid is null then 'the table is missing: run `smsretry migrate`'
                     else 'is off: anyone with the anon key may read it. Run: alter table public.' || t.name || ' enable row level security' end
-        from unnest(array['businesses', 'customers', 'send_logs', 'sms_retry_queue', 'sms_send_attempts']) as t (name)
+        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts']) as t (name)
         left join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
         union all
         select 'only service_role changes ' || t.name,
