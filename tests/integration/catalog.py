@@ -40,7 +40,8 @@ _OURS: Final = """
 with tables (id) as (
     select oid from pg_class
     where oid::regclass::text in (
-        'sms_retry_queue', 'sms_send_attempts', 'smsretry.circuit', 'smsretry.stopped_states', 'smsretry.secret',
+        'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts', 'smsretry.circuit', 'smsretry.stopped_states',
+        'smsretry.secret',
         'smsretry.suppressions')
 ),
 relations (id) as (
