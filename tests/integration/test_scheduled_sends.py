@@ -376,7 +376,7 @@ def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(
     assert "Next: it goes into the queue shortly before Tue 12 Jan 13:00 EST and then goes out (" in told
     assert "and then waits until Tue 12 Jan 08:" in command("explain", "--row", night).output
     assert "scheduled, waiting: 2; the next in 30 min" in command("status").output
-    assert "2 go out in the next 24 h" in command("preview").output
+    assert "In the next 24 hours 2 texts go out" in command("preview").output
     stack.move_clock(HOUR)
     process(queue)
     assert "Due: the next run takes it" in command("explain", "--send-log", scheduled).output
@@ -398,7 +398,7 @@ def test_a_filter_of_cancel_reaches_scheduled_sends(business: Business, queue: S
     assert "Would be cancelled: 2 of 2" in command(*asked).output
     assert business.scheduled_send(scheduled)["status"] == "scheduled"
     assert "Would be cancelled: 1 of 1" in command(*asked, "--state", "scheduled").output
-    assert "Cancelled: 2 of 2" in command(*asked, "--yes", "--who", "Ann", "--because", "Closed for good").output
+    assert "Were cancelled: 2 of 2" in command(*asked, "--yes", "--who", "Ann", "--because", "Closed for good").output
     row = business.scheduled_send(scheduled)
     assert (row["status"], row["why"]) == ("cancelled", "Cancelled by Ann: Closed for good")
     assert business.row(text)["status"] == "cancelled"
