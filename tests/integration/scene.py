@@ -70,9 +70,9 @@ class Scene:
             },
             "claim_due_sms_retries": {"limit_count": 10, "begins": True},
             "schedule_sms": {
-                "business_id": str(self.business.id), "body": BODY,
-                "customer_id": str(self.business.row(self.due)["customer_id"]), "scheduled_for": self.at(hours=1), "not_after": self.at(hours=2), "message_class": "transactional",
-                "created_by": str(UUID(int=3)), "id": str(UUID(int=4)),
+                "business_id": str(self.business.id), "body": BODY, "scheduled_for": self.at(hours=1),
+                "customer_id": str(self.business.row(self.due)["customer_id"]), "not_after": self.at(hours=2),
+                "message_class": "transactional", "created_by": str(UUID(int=3)), "id": str(UUID(int=4)),
             },
             "queue_scheduled_sms": {"limit_count": 10, "ahead": "2 minutes", "life": "48 hours"},
             "claim_suspect_sms_retry": {},
