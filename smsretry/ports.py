@@ -79,6 +79,10 @@ class RetryQueue(Protocol):
         """In how many seconds a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""
         ...
 
+    def lease(self, sender: str, segments: int, per_second: float) -> float:
+        """Take some of the sender's time, which all workers share. In how many seconds it begins."""
+        ...
+
     def claim_suspect(self) -> list[Claim]:
         """Take charge of one row whose claims have died more than once. It is claimed alone."""
         ...

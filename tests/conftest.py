@@ -31,7 +31,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 # To delete a few rows takes half a millisecond, to truncate 17. What many tests left behind is truncated.
-_EMPTY = """
+EMPTY = """
 do $$
 begin
     if pg_relation_size('sms_retry_queue') + pg_relation_size('send_logs') > 1000000 then
@@ -47,6 +47,7 @@ begin
     end if;
     delete from smsretry.circuit;
     delete from smsretry.stopped_states;
+    delete from smsretry.sender_time;
     delete from smsretry.suppressions;
     delete from smsretry.runs;
     delete from smsretry.steps;
@@ -65,7 +66,7 @@ def sweeper(running_stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]
 @pytest.fixture
 def stack(running_stack: Stack, sweeper: psycopg.Connection[dict[str, Any]]) -> Stack:
     """The embedded stack with empty tables, a healthy Twilio and noon in New York."""
-    sweeper.execute(_EMPTY)
+    sweeper.execute(EMPTY)
     running_stack.twilio.heal()
     running_stack.rpc_faults.clear()
     running_stack.twilio.ledger.clear()

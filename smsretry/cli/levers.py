@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from smsretry.cli.reading import Json, an_id, filled_in, instant
-from smsretry.cli.showing import note, tell, tell_all, tell_json
+from smsretry.cli.showing import NOT_FOUND, note, tell, tell_all, tell_json
 from smsretry.words import Reason
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def requeue(
 ) -> None:
     """Put texts that failed back into the queue, due at once. Every check is made again.
 
-    Which texts: all that fit everything that is given. Exit code 1: none fits.
+    Which texts: all that fit everything that is given.
     """
     from smsretry.desk.asks import Requeue
     from smsretry.wiring import desk
@@ -110,7 +110,7 @@ def cancel(
 ) -> None:
     """End texts that wait. What may be with the customer already is left alone.
 
-    Which texts: all that fit everything that is given. Exit code 1: none fits.
+    Which texts: all that fit everything that is given.
     """
     from smsretry.desk.asks import Cancel
     from smsretry.wiring import desk
@@ -147,10 +147,7 @@ def resolve(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what became of a text in doubt. Without an answer, show what was found.
-
-    Exit code 1: it is not in doubt, or a worker has it at this moment.
-    """
+    """Say what became of a text in doubt. Without an answer, show what was found."""
     from smsretry.desk.asks import Resolve, WhichText
     from smsretry.wiring import desk
 
@@ -158,7 +155,7 @@ def resolve(
         with desk() as asked:
             stories = asked.explain(WhichText(retry_id=retry_id))
         if not stories:
-            note("No text was found by that.")
+            note(NOT_FOUND)
             raise typer.Exit(1)
         if as_json:
             tell_json(stories[0])
@@ -224,7 +221,7 @@ def _tell_change(change: "Change", *, limit: int, done: str, did: bool, as_json:
         if not did:
             tell("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
     if not change.matched:
-        note("No text fits.")
+        note("No text fits all that was given. `smsretry explain` tells of one text, `smsretry status` of all.")
         raise typer.Exit(1)
 
 

@@ -10,23 +10,24 @@ from smsretry.desk.records import AttemptRecord, TextRecord, TextState
 from smsretry.retry.models import Value
 
 STATES: Final[dict[TextState, str]] = {
-    "scheduled": "Scheduled: it is queued shortly before its time",
-    "due": "Due: the next run takes it",
+    "scheduled": "Scheduled, it is queued shortly before its time",
+    "due": "Due, the next run takes it",
     "waiting": "Waiting",
-    "held": "Held: waits for something that a person can mend",
-    "under_way": "Under way: a worker has it at this moment",
-    "in_doubt": "In doubt: it may or may not have gone out",
-    "sent": "Sent: accepted by the provider",
-    "failed": "Failed: given up",
-    "cancelled": "Cancelled: no longer wanted",
+    "held": "Held until somebody mends it",
+    "under_way": "Under way, a worker has it at this moment",
+    "in_doubt": "In doubt, it may or may not have gone out",
+    "sent": "Sent, accepted by the provider",
+    "failed": "Failed, given up",
+    "cancelled": "Cancelled, no longer wanted",
 }
 """What each state means, for people."""
 
-_LEVERS: Final = {
+LEVERS: Final = {
     "requeue_failed_sms": "send it again, with every check (requeue)",
     "cancel_sms_retries": "end it, if it is no longer wanted (cancel)",
     "resolve_sms_doubt": "look in the provider's log for it, then say whether it went out (resolve)",
 }
+"""What each of the calls in `TextRecord.can` does, for people."""
 
 
 class CodeMeaning(Value):
@@ -77,7 +78,7 @@ def story(
     why = f": {text.why}" if text.why else ""
     since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago)"
     code = meaning(text.code) if text.code and text.state != "sent" else None
-    can_do = [_LEVERS[lever] for lever in text.can]
+    can_do = [LEVERS[lever] for lever in text.can]
     if code:
         can_do.append(f"{code.to_do}. {code.meaning}: {code.link}")
     return Story(

@@ -77,6 +77,7 @@ class Scene:
             "queue_scheduled_sms": {"limit_count": 10, "ahead": "2 minutes", "life": "48 hours"},
             "claim_suspect_sms_retry": {},
             "next_sms_due": {},
+            "lease_sms_sender": {"sender": SENDER, "segments": 5, "per_second": 10},
             "claim_sms_retry": {"retry_id": str(self.due)},
             "begin_sms_attempt": claim | {
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
@@ -153,7 +154,7 @@ class Scene:
         """Every row of every table."""
         names = [sql.Identifier(table) for table in TABLES] + [
             sql.Identifier("smsretry", table)
-            for table in ("circuit", "stopped_states", "suppressions", "runs", "steps")
+            for table in ("circuit", "sender_time", "stopped_states", "suppressions", "runs", "steps")
         ]
         return json.dumps(
             [

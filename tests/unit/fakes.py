@@ -53,6 +53,8 @@ class FakeQueue:
     """What a call raises, by its name."""
     told: list[tuple[str, Told]] = field(default_factory=list)
     """The calls in order, each with its decision."""
+    leased: list[int] = field(default_factory=list)
+    """Segments of the sender's time that were leased."""
     first_sends: list[bool] = field(default_factory=list)
     """Whether each send that was begun was its text's first."""
     outcomes: list[Outcome] = field(default_factory=list)
@@ -114,6 +116,10 @@ class FakeQueue:
 
     def next_due(self) -> float | None:
         return 0 if self.claims or self.doubtful else None
+
+    def lease(self, sender: str, segments: int, per_second: float) -> float:
+        self.leased.append(segments)
+        return 0
 
     def claim_suspect(self) -> list[Claim]:
         self.suspicions += 1

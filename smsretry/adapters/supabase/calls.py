@@ -72,6 +72,12 @@ class SupabaseCalls:
             raise self.not_ours(function)
         return answer
 
+    def number(self, function: str, answer: object) -> float:
+        """An answer that is a number."""
+        if isinstance(answer, bool) or not isinstance(answer, int | float):
+            raise self.not_ours(function)
+        return answer
+
     def row(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> _Row:
         """Call a function that answers one row. May be repeated."""
         return self.one(kind, function, self.repeated(function, values))

@@ -86,9 +86,11 @@ class SupabaseQueue(SupabaseClaims):
 
     def next_due(self) -> float | None:
         answer = self.repeated("next_sms_due", {})
-        if answer is not None and not isinstance(answer, int | float):
-            raise self.not_ours("next_sms_due")
-        return answer
+        return None if answer is None else self.number("next_sms_due", answer)
+
+    def lease(self, sender: str, segments: int, per_second: float) -> float:
+        values = {"sender": sender, "segments": segments, "per_second": per_second}
+        return self.number("lease_sms_sender", self.repeated("lease_sms_sender", values))
 
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
         claims, others = self.claims_and_others("claim_sms_retry", {"retry_id": retry_id})

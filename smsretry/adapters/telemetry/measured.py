@@ -163,6 +163,9 @@ class MeasuredQueue:
     def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
         return self._queue.queue_scheduled(limit, ahead)
 
+    def lease(self, sender: str, segments: int, per_second: float) -> float:
+        return self._queue.lease(sender, segments, per_second)
+
     def next_due(self) -> float | None:
         return self._queue.next_due()
 
