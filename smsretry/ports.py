@@ -6,7 +6,19 @@ from typing import Protocol
 from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
-from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, ItemResult, Look, Queued, Recovered, Text
+from smsretry.retry.models import (
+    Begun,
+    Claim,
+    Finished,
+    InterruptedRun,
+    ItemResult,
+    Look,
+    Queued,
+    Recovered,
+    Scheduled,
+    ScheduledSend,
+    Text,
+)
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
 from smsretry.words import MessageClass, Reason, Reconciled
@@ -45,6 +57,23 @@ class RetryQueue(Protocol):
         error: str | None,
         message_class: MessageClass = "marketing",
     ) -> Queued: ...
+
+    def schedule(
+        self,
+        business_id: UUID,
+        customer_id: UUID,
+        body: str,
+        scheduled_for: datetime,
+        *,
+        not_after: datetime | None,
+        message_class: MessageClass,
+        created_by: UUID | None,
+        scheduled_id: UUID,
+    ) -> Scheduled: ...
+
+    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
+        """Make the texts of scheduled sends whose time comes within `ahead`. Fewer than `limit`: there are no more."""
+        ...
 
     def next_due(self) -> float | None:
         """In how many seconds a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""

@@ -10,6 +10,7 @@ from smsretry.desk.records import AttemptRecord, TextRecord, TextState
 from smsretry.retry.models import Value
 
 STATES: Final[dict[TextState, str]] = {
+    "scheduled": "Scheduled, it is queued shortly before its time",
     "due": "Due, the next run takes it",
     "waiting": "Waiting",
     "held": "Held until somebody mends it",
@@ -54,10 +55,11 @@ class Story(Value):
         """The whole story, a line each."""
         text = self.text
         yield self.headline
-        yield f"row {text.retry_id}"
+        yield f"{'row' if text.is_text else 'scheduled send'} {text.retry_id}"
         yield f"customer {text.customer_id}, {text.number or 'without a number'}"
         yield f"business {text.business_id}, {text.business or 'its name is not known'}"
-        yield f"send log {text.send_log_id}: {text.send_log_status or 'it is gone'}"
+        if text.is_text:
+            yield f"send log {text.send_log_id}: {text.send_log_status or 'it is gone'}"
         yield from (f"  {line}" for line in self.happened)
         yield f"Next: {self.next}"
         yield from (f"You can: {line}" for line in self.can_do)
@@ -89,7 +91,7 @@ def story(
 
 
 def _happened(text: TextRecord, zone: tzinfo) -> Iterator[str]:
-    moments = [(text.queued_at, f"queued, {text.message_class}")]
+    moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}")]
     for attempt in text.history:
         moments.append((attempt.begun_at, _attempt(attempt)))
         if attempt.finished_at and attempt.settled_by not in (None, "response"):
@@ -97,7 +99,8 @@ def _happened(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     for step in text.steps:
         moments.append((step.taken_at, f"{step.step} by {step.who}: {step.because}"))
     yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments))
-    yield f"{text.attempts} of {text.max_attempts} attempts were counted"
+    if text.is_text:
+        yield f"{text.attempts} of {text.max_attempts} attempts were counted"
     yield _consent(text, zone)
     if text.phone_status:
         yield f"the number is marked {text.phone_status}"
@@ -131,6 +134,8 @@ def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:
             return "nothing more; delivery to the phone is the carrier's"
         case "failed" | "cancelled":
             return "nothing happens by itself"
+        case "scheduled":
+            return f"it goes into the queue shortly before {at}{_foreseen(foreseen, zone)}"
         case "under_way":
             return "its worker says what became of it, or it is taken back after 10 minutes of silence"
         case "in_doubt":

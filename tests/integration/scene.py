@@ -33,13 +33,13 @@ CHECKS = {
 }
 """The doctor's, and what a person asks: they change nothing."""
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
-TABLES = ["businesses", "customers", "send_logs", *QUEUE_TABLES]
+TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABLES]
 
 
 @dataclass(frozen=True)
 class Scene:
     """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
-    one that failed long ago; a text; and two runs, of which one has finished.
+    one that failed long ago; a text; a scheduled send whose time has come; and two runs, of which one has finished.
     """
 
     stack: Stack
@@ -57,6 +57,7 @@ class Scene:
     suspect: UUID
     failed: UUID
     old: UUID
+    scheduled: UUID
 
     def arguments(self, function: str) -> Arguments:
         """Of a call that succeeds, and except for the check changes something."""
@@ -68,6 +69,12 @@ class Scene:
                 "max_attempts": 3, "message_class": "transactional",
             },
             "claim_due_sms_retries": {"limit_count": 10, "begins": True},
+            "schedule_sms": {
+                "business_id": str(self.business.id), "body": BODY, "scheduled_for": self.at(hours=1),
+                "customer_id": str(self.business.row(self.due)["customer_id"]), "not_after": self.at(hours=2),
+                "message_class": "transactional", "created_by": str(UUID(int=3)), "id": str(UUID(int=4)),
+            },
+            "queue_scheduled_sms": {"limit_count": 10, "ahead": "2 minutes", "life": "48 hours"},
             "claim_suspect_sms_retry": {},
             "next_sms_due": {},
             "lease_sms_sender": {"sender": SENDER, "segments": 5, "per_second": 10},
@@ -204,6 +211,7 @@ def set_scene(stack: Stack, business: Business) -> Scene:
     connection.execute("select * from start_sms_run(%s)", [UUID(int=5)])
     stack.move_clock(timedelta(minutes=15))
     connection.execute("select finish_sms_run(%s, 'sent 1')", [UUID(int=5)])
+    scheduled = business.scheduled()
     found = connection.execute(
         """update sms_retry_queue set status = 'processing', claim_no = claim_no + 1, claimed_at = %s
            where id = %s returning claim_no""",
@@ -226,4 +234,5 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         suspect,
         failed,
         old,
+        scheduled,
     )

@@ -42,7 +42,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     ),
     tables as (
         select r.oid, r.relname, r.relrowsecurity
-        from unnest(array['businesses', 'customers', 'send_logs', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
+        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
         join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
         order by t.place
     ),
