@@ -371,7 +371,7 @@ def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(
     customer = business.scheduled_send(scheduled)["customer_id"]
     night = business.scheduled(due=HOUR / 2, phone="+18085550123", timezone="Pacific/Honolulu")
     told = command("explain", "--customer", customer).output
-    assert "Scheduled: it is queued shortly before its time" in told
+    assert "Scheduled, it is queued shortly before its time" in told
     assert f"scheduled send {scheduled}" in told
     assert "Next: it goes into the queue shortly before Tue 12 Jan 13:00 EST and then goes out (" in told
     assert "and then waits until Tue 12 Jan 08:" in command("explain", "--row", night).output
@@ -403,5 +403,5 @@ def test_a_filter_of_cancel_reaches_scheduled_sends(business: Business, queue: S
     assert (row["status"], row["why"]) == ("cancelled", "Cancelled by Ann: Closed for good")
     assert business.row(text)["status"] == "cancelled"
     told = command("explain", "--row", scheduled).output
-    assert "Cancelled: no longer wanted: Cancelled by Ann: Closed for good" in told
+    assert "Cancelled, no longer wanted: Cancelled by Ann: Closed for good" in told
     assert process(queue) == []

@@ -116,7 +116,9 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
                'some rows break ' || string_agg(k.conname, ', ') filter (where not k.convalidated)
                    || ': mend or delete them, then run `smsretry migrate --again`'
         from pg_catalog.pg_constraint k
-        where k.conrelid = to_regclass('public.sms_retry_queue') and k.contype = 'c' and k.conname like 'sms\_retry\_queue\_%'
+        where k.contype = 'c'
+          and (k.conrelid = to_regclass('public.sms_retry_queue') and k.conname like 'sms\_retry\_queue\_%'
+               or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
     )
     select f.subject, f.ok, case when not f.ok then f.advice end from findings f
     union all -- warnings: set by somebody or passing, and easily forgotten
