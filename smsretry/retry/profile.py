@@ -19,5 +19,8 @@ class Profile:
     closing_guard: timedelta = timedelta(seconds=60)
     """No text may still be in the provider's queue this long before closing. A request takes up to 55 s to arrive."""
 
+    delivery_retries: int = 1
+    """How often a text that the provider accepted and a carrier lost is sent again. Each costs like a text."""
+
 
 DEFAULT: Final = Profile()

@@ -39,7 +39,7 @@ TABLES = ["businesses", "customers", "send_logs", *QUEUE_TABLES]
 @dataclass(frozen=True)
 class Scene:
     """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
-    one that failed long ago; a text; and two runs, of which one has finished.
+    one that failed long ago; one that Twilio accepted; a text; and two runs, of which one has finished.
     """
 
     stack: Stack
@@ -57,6 +57,9 @@ class Scene:
     suspect: UUID
     failed: UUID
     old: UUID
+    sent: UUID
+    accepted: UUID
+    """The attempt of the sent one."""
 
     def arguments(self, function: str) -> Arguments:
         """Of a call that succeeds, and except for the check changes something."""
@@ -101,6 +104,13 @@ class Scene:
             },
             "settle_sms_attempt": {
                 "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
+                "delivery_status": "undelivered", "error_code": 30003,
+            },
+            "claim_sms_deliveries": {"limit_count": 10, "first_look": "1 second", "lease": "10 minutes"},
+            "finish_sms_delivery": {
+                "attempt_id": str(self.accepted), "looks": 0, "decision": "give_up", "delivery_status": "undelivered",
+                "error_code": 30006, "look_in": None, "retry_in": None, "error": "Not delivered: a landline",
+                "opted_out": False, "phone_status": "not_mobile",
             },
             "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
             "set_sms_circuit": {"why": "Twilio is down"},
@@ -189,6 +199,16 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         [begun, begun_no, attempt, stack.now() + timedelta(hours=1)],
     )
     doubtful, looked = doubt(), doubt()
+    sent, accepted = business.due_text(), uuid4()
+    sent_no = claim(sent)
+    connection.execute(
+        "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')",
+        [sent, sent_no, accepted, stack.now() + timedelta(hours=1)],
+    )
+    connection.execute(
+        "select * from finish_sms_attempt(%s, %s, %s, 'accepted', 'completed', twilio_sid => %s)",
+        [sent, sent_no, accepted, "SM" + "d" * 32],
+    )
     suspect = business.due_text()
     connection.execute("update sms_retry_queue set recover_count = 2 where id = %s", [suspect])
     failed, old = business.due_text(), business.due_text()
@@ -225,4 +245,6 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         suspect,
         failed,
         old,
+        sent,
+        accepted,
     )

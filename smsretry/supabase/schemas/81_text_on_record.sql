@@ -19,7 +19,8 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
                      'consent_at', a.consent_at, 'consent_source', left(a.consent_source, 200),
-                     'worker_died', a.worker_died, 'run_id', a.run_id) order by a.begun_at)
+                     'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
+                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
