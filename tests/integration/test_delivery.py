@@ -10,7 +10,8 @@ import pytest
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.delivering import DeliverySummary, sync_deliveries
+from smsretry.delivering import sync_deliveries
+from smsretry.desk.deliveries import DeliverySummary
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, ListError
 from smsretry.ports import DeliveryServices
