@@ -93,10 +93,10 @@ class FlowProcess:
             stderr=subprocess.DEVNULL,
         )
 
-    def run(self, **changes: str) -> tuple[dict[str, Any], str]:
+    def run(self, module: str = "process_sms_retries", **changes: str) -> tuple[dict[str, Any], str]:
         """Run once; the flow run as the API has it, and what the process printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "flows.process_sms_retries"],
+            [sys.executable, "-m", f"flows.{module}"],
             cwd=ROOT,
             env=self.environment(**changes),
             capture_output=True,

@@ -202,7 +202,7 @@ def test_a_tenant_reads_its_own_rows_and_no_other_s(scene: Scene, neighbour: Bus
         own |= {scene.failed, scene.old, scene.sent}
         assert _ids(connection, "select id from sms_retry_queue") == own
         attempts = _ids(connection, "select retry_id as id from sms_send_attempts")
-        assert attempts == {scene.begun, scene.doubtful, scene.looked}
+        assert attempts == {scene.begun, scene.doubtful, scene.looked, scene.sent}
         assert _ids(connection, "select id from businesses") == {scene.business.id}
         assert _ids(connection, "select business_id as id from customers") == {scene.business.id}
         assert _ids(connection, "select business_id as id from send_logs") == {scene.business.id}

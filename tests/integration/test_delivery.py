@@ -8,9 +8,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.delivering import sync_deliveries
+from smsretry.desk.asks import Requeue, WhichText
 from smsretry.desk.deliveries import DeliverySummary
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, ListError
@@ -328,3 +330,26 @@ def test_an_application_whose_statuses_know_no_delivery_keeps_sent(
         ]
     finally:
         business.connection.execute("alter table send_logs drop constraint known")
+
+
+def test_a_person_may_have_an_undelivered_text_sent_again_once_the_cause_is_mended(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    operators: SupabaseOperators,
+) -> None:
+    """Here a number that was not registered. A text that is on its phone is left alone."""
+    row, other = accepted(business, queue, sender), accepted(business, queue, sender, phone="+12125550124")
+    stack.twilio.report(sid_of(business, row), "undelivered", 30034)
+    stack.twilio.report(sid_of(business, other), "undelivered", 30034)
+    assert sync(stack, services) == "undelivered 2"
+    settle(business, sid_of(business, other), "delivered")
+    [record] = operators.explain(WhichText(retry_id=row), None)
+    assert (record.state, record.can) == ("failed", ("requeue_failed_sms",))
+    assert [(attempt.delivery, attempt.delivery_code) for attempt in record.history] == [("undelivered", 30034)]
+    change = operators.requeue(Requeue(code=30034, dry_run=False, who="Ann", because="The number is registered now"))
+    assert (change.matched, change.changed) == (1, 1)
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 3

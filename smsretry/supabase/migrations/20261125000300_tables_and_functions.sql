@@ -2436,6 +2436,20 @@ $$;
 revoke all on function smsretry.chosen from public, anon, authenticated;
 grant execute on function smsretry.chosen to service_role;
 
+-- ======== schemas/80_is_undelivered.sql ========
+-- Whether a text's send log shows a message that did not arrive, and no other message of the text is, or may get, on the
+-- phone. Such a text may be sent again, although its send log has a SID.
+create or replace function smsretry.is_undelivered(send_log_id uuid, provider_message_id jsonb)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select 1 from public.sms_send_attempts a
+                   where a.twilio_sid = smsretry.found_sid(is_undelivered.provider_message_id)
+                     and smsretry.delivery_rank(a.delivery_status) = 6)
+       and not smsretry.may_have_arrived(is_undelivered.send_log_id, null)
+$$;
+
+revoke all on function smsretry.is_undelivered from public, anon, authenticated;
+grant execute on function smsretry.is_undelivered to service_role;
+
 -- ======== schemas/80_is_unsettled.sql ========
 -- Whether one of a text's attempts may have gone out and nobody knows. Such a text is never simply sent again.
 create or replace function smsretry.is_unsettled(retry_id uuid)
@@ -2629,7 +2643,9 @@ begin
             when v_row.status <> all (requeue_failed_sms.states) then 'It has changed meanwhile'
             when v_log.id is null then 'Its send log is gone'
             when v_customer.id is null then 'Its customer is gone'
-            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then 'Its send log says that it was sent'
+            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text)
+                and not smsretry.is_undelivered(v_log.id, v_log.provider_message_id)
+                then 'Its send log says that it was sent'
             when exists (select 1 from public.sms_retry_queue q
                          where q.send_log_id = v_row.send_log_id and q.id <> v_row.id
                            and (q.created_at, q.id) > (v_row.created_at, v_row.id))
@@ -2665,7 +2681,9 @@ begin
         v_row.reason := null;
         v_row.why := 'Requeued by ' || requeue_failed_sms.who || ': ' || requeue_failed_sms.because;
         perform smsretry.put_back(v_row, v_now, v_now);
-        update public.send_logs l set status = default, error_message = null, updated_at = v_now where l.id = v_log.id;
+        update public.send_logs l
+        set status = default, error_message = null, provider_message_id = null, updated_at = v_now
+        where l.id = v_log.id; -- the SID of a message that did not arrive is kept with its attempt
         insert into smsretry.steps (retry_id, taken_at, step, who, because)
         values (v_row.id, v_now, 'requeued', requeue_failed_sms.who, requeue_failed_sms.because);
     end loop;
@@ -2707,7 +2725,8 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        case
            when q.status = 'completed' or l.id is null or c.id is null then '{}'
            when q.status in ('failed', 'cancelled') then
-               case when smsretry.is_sent(l.provider_message_id, l.status::text) then '{}'
+               case when smsretry.is_sent(l.provider_message_id, l.status::text)
+                         and not smsretry.is_undelivered(l.id, l.provider_message_id) then '{}'
                     when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
                     else array['requeue_failed_sms'] end
            when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']

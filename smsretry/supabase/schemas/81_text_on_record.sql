@@ -28,7 +28,8 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        case
            when q.status = 'completed' or l.id is null or c.id is null then '{}'
            when q.status in ('failed', 'cancelled') then
-               case when smsretry.is_sent(l.provider_message_id, l.status::text) then '{}'
+               case when smsretry.is_sent(l.provider_message_id, l.status::text)
+                         and not smsretry.is_undelivered(l.id, l.provider_message_id) then '{}'
                     when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
                     else array['requeue_failed_sms'] end
            when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']
