@@ -41,7 +41,7 @@ with tables (id) as (
     select oid from pg_class
     where oid::regclass::text in (
         'sms_retry_queue', 'sms_send_attempts', 'smsretry.circuit', 'smsretry.stopped_states', 'smsretry.secret',
-        'smsretry.suppressions')
+        'smsretry.suppressions', 'smsretry.inbound_texts')
 ),
 relations (id) as (
     select id from tables union all select oid from pg_class where oid::regclass::text = 'smsretry.claimed_retry'

@@ -118,6 +118,9 @@ class Scene:
             "record_sms_consent": {
                 "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
             },
+            "record_inbound_sms": {
+                "phone": PHONE, "twilio_sid": "SM" + "e" * 32, "opt_out_type": "STOP", "body": "stop",
+            },
             "start_sms_run": {"run_id": str(UUID(int=7)), "stale_minutes": 10},
             "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},
             "explain_sms": {"retry_id": str(self.due), "row_limit": 5},
@@ -156,7 +159,7 @@ class Scene:
         """Every row of every table."""
         names = [sql.Identifier(table) for table in TABLES] + [
             sql.Identifier("smsretry", table)
-            for table in ("circuit", "stopped_states", "suppressions", "runs", "steps")
+            for table in ("circuit", "stopped_states", "suppressions", "runs", "steps", "inbound_texts")
         ]
         return json.dumps(
             [
