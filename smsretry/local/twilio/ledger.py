@@ -79,6 +79,11 @@ class Ledger:
             self._entries[entry.sid] = entry
         return entry
 
+    def put(self, entry: Entry) -> None:
+        """Record a message as it is, such as one that somebody else sent."""
+        with self._lock:
+            self._entries[entry.sid] = entry
+
     def mark_sent(self, *, at: datetime, pool_sender: str | None) -> None:
         """Every waiting message leaves Twilio's queue; one that named no number gets `pool_sender`."""
         with self._lock:
