@@ -30,6 +30,9 @@ class AttemptRecord(Value):
     consent_source: str | None
     worker_died: bool
     run_id: UUID | None
+    delivery: str | None
+    delivery_code: int | None
+    delivery_at: AwareDatetime | None
 
 
 class StepRecord(Value):

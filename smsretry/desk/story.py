@@ -96,6 +96,9 @@ def _happened(text: TextRecord, zone: tzinfo) -> Iterator[str]:
         moments.append((attempt.begun_at, _attempt(attempt)))
         if attempt.finished_at and attempt.settled_by not in (None, "response"):
             moments.append((attempt.finished_at, f"settled by {attempt.settled_by}: {attempt.outcome}"))
+        if attempt.delivery and attempt.delivery_at:
+            code = f", code {attempt.delivery_code}" if attempt.delivery_code else ""
+            moments.append((attempt.delivery_at, f"attempt {attempt.number}: {attempt.delivery}{code}, as reported"))
     for step in text.steps:
         moments.append((step.taken_at, f"{step.step} by {step.who}: {step.because}"))
     yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments))
@@ -120,6 +123,20 @@ def _attempt(attempt: AttemptRecord) -> str:
     return "; ".join(part for part in told if part)
 
 
+def _delivery(text: TextRecord) -> str:
+    """What follows once Twilio has the text."""
+    reported = text.history[-1].delivery if text.history else None
+    match reported:
+        case "delivered" | "read":
+            return "nothing more; it was delivered"
+        case "undelivered" | "failed" | "canceled":
+            return "it did not arrive; the next run of sync-delivery-status decides whether it is sent again"
+        case "unknown":
+            return "nothing more; whether it arrived is not known, because the carrier never said"
+        case _:
+            return "nothing more; delivery to the phone is the carrier's, and its report is waited for"
+
+
 def _consent(text: TextRecord, zone: tzinfo) -> str:
     since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
     source = f" ({text.consent_source})" if text.consent_source else ""
@@ -131,7 +148,7 @@ def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:
     at = on_clock(text.next_at, zone) if text.next_at else ""
     match text.state:
         case "sent":
-            return "nothing more; delivery to the phone is the carrier's"
+            return _delivery(text)
         case "failed" | "cancelled":
             return "nothing happens by itself"
         case "scheduled":
