@@ -67,7 +67,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
             [*_COMMAND, "up", "--data-dir", str(data), "--port", str(port), "--rate", "60", "--open"],
             stdout=output,
             stderr=output,
-            env={**started.environment, "BROWSER": f"sh -c 'echo %s > {opened}' &"},
+            # A browser that ends at once counts as none.
+            env={**started.environment, "BROWSER": f"sh -c 'echo %s > {opened}; sleep 3' &"},
             start_new_session=True,
             # Whoever runs the tests in the background has SIGINT ignored, and so would this process.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
