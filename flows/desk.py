@@ -11,6 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import FlowRunSort
 
+from flows.form_pages import form_pages
 from flows.forms import form
 from flows.showing import answered
 from smsretry.desk import pages
@@ -36,7 +37,7 @@ def explain_sms(ask: WhichText) -> State[None]:
     Args:
         ask: Which text: by customer, send log or row, or by its last digits within a business.
     """
-    return _answer("explain-sms", lambda at: pages.explained(at.explain(ask)))
+    return _answer("explain-sms", lambda at: pages.explained(at.explain(ask), form_pages()))
 
 
 @flow(name="sms-status", **_PLAIN)
@@ -65,10 +66,7 @@ def requeue_failed_sms(ask: Requeue) -> State[None]:
     Args:
         ask: Which texts, and who asks why.
     """
-    return _answer(
-        "requeue-failed-sms",
-        lambda at: pages.changed(at.requeue(ask), ask, verb="requeued", would="would requeue"),
-    )
+    return _answer("requeue-failed-sms", lambda at: pages.changed(at.requeue(ask), ask, form_pages()))
 
 
 @flow(name="cancel-sms-retries", **_PLAIN)
@@ -79,10 +77,7 @@ def cancel_sms_retries(ask: Cancel) -> State[None]:
     Args:
         ask: Which texts, and who asks why.
     """
-    return _answer(
-        "cancel-sms-retries",
-        lambda at: pages.changed(at.cancel(ask), ask, verb="cancelled", would="would cancel"),
-    )
+    return _answer("cancel-sms-retries", lambda at: pages.changed(at.cancel(ask), ask, form_pages()))
 
 
 @flow(name="resolve-sms-doubt", **_PLAIN)

@@ -17,6 +17,8 @@ from flows.showing import refused
 from smsretry.errors import SmsRetryError
 
 _Flow = TypeVar("_Flow", bound=Callable[..., State[Any]])
+FORM: Final = "ask"
+"""The parameter that is a form; any other is a field."""
 _QUIET: Final = ConfigDict(hide_input_in_errors=True)
 
 
@@ -73,7 +75,10 @@ def _config(annotation: Any) -> ConfigDict | None:
 def _told(parameter: str, error: ValidationError) -> list[str]:
     """What does not fit, place by place. No value is quoted: it may be a customer's number."""
     problems = error.errors(include_input=False, include_url=False, include_context=False)
-    return [
-        f"{'.'.join(map(str, (parameter, *problem['loc'])))}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in problems
-    ]
+    return [_place(parameter, problem["loc"]) + problem["msg"].removeprefix("Value error, ") for problem in problems]
+
+
+def _place(parameter: str, place: tuple[int | str, ...]) -> str:
+    """Where in the form it is. The form as a whole needs no name."""
+    path = ".".join(map(str, place if parameter == FORM else (parameter, *place)))
+    return f"{path}: " if path else ""

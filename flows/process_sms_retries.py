@@ -15,7 +15,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.ending import ends_soon
+from flows.ending import end_soon, ends_soon
 from flows.forms import form
 from flows.orphans import crash_orphaned_task_runs
 from flows.showing import Progress, queue_at, show, this_run
@@ -80,7 +80,7 @@ def process_sms_retries(
             before = queue_at(at_desk)
             due = before.queue.get("due", 0) if before else 0
             task_runs, progress = TaskRuns(run, workers, most=load_settings().task_runs, due=due), Progress(due)
-            first = claim(run, min(limit, CLAIM_SIZE))
+            first = claim(run, min(limit, run.claim_size))
             for claims in run.drain(first, limit=limit, seconds=drain_seconds):
                 task_runs.start(claims)
                 progress.show(claims)
@@ -90,6 +90,7 @@ def process_sms_retries(
                 task_runs.wait()
             seen = task_runs.seen()
             summary = run.report([one.result or ItemFailed(one.claim.id, one.error) for one in seen])
+        end_soon()
         show(run, summary, seen, before=before, desk=at_desk)
     if summary.needs_somebody:
         return Failed(message=str(summary))

@@ -19,6 +19,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
 from flows.overdue import OVERDUE, cancel_overdue_runs
+from flows.reaching import check_reach
 from smsretry.adapters.prefect.definition import ROOT, definition
 
 
@@ -52,4 +53,5 @@ def serve_all(deployments: Sequence[RunnerDeployment], *, overdue: timedelta = O
 
 
 if __name__ == "__main__":
+    check_reach()
     serve_all(deployments())

@@ -19,8 +19,11 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
+from flows.form_pages import form_pages
+from flows.log_lines import keep_short
 from smsretry.desk.asks import WhichText
 from smsretry.desk.desk import Desk
+from smsretry.desk.levers import no_forms
 from smsretry.desk.outcomes import Color, Seen, badge, event_of
 from smsretry.desk.pages import Page, standing
 from smsretry.desk.report import TOLD_IN_FULL, RunReport, badge_of_many
@@ -120,8 +123,9 @@ def refused(why: str, *, word: str = "refused") -> State[Any]:
 
 
 def answered(page: Page, *, key: str) -> State[Any]:
-    """A desk's answer: the run's name, its message, and an artifact with all of it."""
+    """A desk's answer: the run's name, its message, its log, which is what its page opens with, and an artifact."""
     rename(page.name)
+    get_run_logger().info("\n".join(page.lines or [page.message]))
     create_markdown_artifact(page.markdown, key=key, description=page.message)
     return Completed(message=page.message)
 
@@ -155,7 +159,8 @@ def show(run: Run, summary: RunSummary, seen: Sequence[Seen], *, before: Standin
             level = logging.ERROR if summary.needs_somebody else logging.WARNING
             get_run_logger().log(level, "Stopped sending: %s", summary.stopped_because)
         if not report.idle:
-            text = report.markdown(_stories(report, desk))
+            stories = _stories(report, desk)
+            text = report.markdown(stories, form_pages() if stories else no_forms)
             create_markdown_artifact(text, key=RUN_KEY, description=report.numbers)
         if report.after:
             _show_queue(report.after, only_if_changed=report.idle)
@@ -174,7 +179,7 @@ def _show_queue(now: Standing, *, only_if_changed: bool) -> None:
     client = get_client(sync_client=True)
     earlier = _artifacts(client)
     page = standing(now)
-    told = f"{now.numbers}{', STOPPED' if now.stopped else ''}"
+    told = f"{now.numbers}{', STOPPED' if now.sending_stopped else ''}"
     if only_if_changed and earlier and earlier[0].description == told:
         return
     create_markdown_artifact(page.markdown, key=QUEUE_KEY, description=told)
@@ -187,20 +192,4 @@ def _artifacts(client: SyncPrefectClient) -> list[Any]:
     return list(client.read_artifacts(artifact_filter=key, sort=ArtifactSort.UPDATED_DESC, limit=10))
 
 
-class _OneLineEach(logging.Filter):
-    """One error line for a text that failed, and none for any other: its state says all that is to be said.
-
-    Prefect logs every state but a completed one as an error, and a failed one twice. A line costs half of what a task
-    run costs.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if getattr(record, "task_name", None) not in ("process_retry", "process_slice"):
-            return True
-        message = record.getMessage()
-        if message.startswith("Task run failed with state"):
-            return False
-        return not message.startswith("Finished in state") or "type=FAILED" in message or "state Failed(" in message
-
-
-logging.getLogger("prefect.task_runs").addFilter(_OneLineEach())
+keep_short()

@@ -4,13 +4,16 @@ Prefect's own event of a state waits for the one before it, and the first state 
 minutes after a start of `flows.serve`, which schedules anew, automations would see a run's end 15 minutes late.
 """
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
 
-RESOURCE = {"prefect.resource.id": "sms.queue"}
+RESOURCE: Final = {"prefect.resource.id": "sms.queue"}
+_ASKED_TO_END: Final = re.compile(r"status code: (-15|143)\b|termination signal")
+"""How Prefect words the crash of a process that got SIGTERM: from a runner that stops, above all."""
 
 
 def tell_completed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
@@ -18,7 +21,18 @@ def tell_completed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> Non
     emit_event("sms.queue.run-completed", resource=RESOURCE)
 
 
+def tell_scheduled(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
+    """For `on_completion` of the run that queues scheduled sends: a sign of life of its own."""
+    emit_event("sms.queue.scheduled-run-completed", resource=RESOURCE)
+
+
 def tell_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
-    """For `on_failure`, and for `on_crashed`, which a runner calls where the run's process is gone."""
+    """For `on_failure`, and for `on_crashed`, which a runner calls where the run's process is gone.
+
+    One that was asked to end has given its claims back, so nobody needs to know; a moment later Prefect shows it as
+    Cancelled.
+    """
+    if state.is_crashed() and _ASKED_TO_END.search(state.message or ""):
+        return
     payload = {"run": flow_run.name, "state": state.name or state.type.value, "message": state.message or ""}
     emit_event("sms.queue.run-failed", resource=RESOURCE, payload=payload)

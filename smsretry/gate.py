@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Final, assert_never
 from uuid import UUID
 
+from smsretry.pace import Pace
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
 
@@ -37,7 +38,8 @@ SLOWER_SECONDS: Final = 1.0
 class Gate:
     """One per run; shared by its threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
+        self._pace = pace
         # Reentrant, because a signal handler may stop the gate while its own thread holds the lock.
         self._lock = threading.Condition(threading.RLock())
         self._limit = IN_A_ROW
@@ -77,7 +79,13 @@ class Gate:
         self._unfit = unfit
 
     def admit(self, claim: Claim) -> str | None:
-        """Let a send begin, or say why not. A send that was let in is followed by `observe`, or by `withdraw`."""
+        """Let a send begin, or say why not. A send that was let in is followed by `observe`, or by `withdraw`.
+
+        Raises:
+            QueueError: the sender's time could not be leased.
+        """
+        if self._pace:
+            self.wait(self._pace.turn(claim.body or ""))
         with self._lock:
             # An unfit one waits for nothing: it would keep a thread from the text that may go first.
             fit = claim.id not in self._unfit

@@ -82,9 +82,16 @@ class _Item:
         decision = policy.before_send(self.claim, at=at, profile=self.profile)
         if not isinstance(decision, Send):
             return self._put_off(decision)
-        if why := self.gate.admit(self.claim):
-            return self._put_off(GiveBack(why))
-        return self._attempt(decision)
+        try:
+            why = self.gate.admit(self.claim)
+        except QueueError as error:
+            return self._unasked(error)
+        return self._put_off(GiveBack(why)) if why else self._attempt(decision)
+
+    def _unasked(self, error: QueueError) -> ItemResult:
+        self.gate.distrust(self.claim, str(error))
+        # Changes nothing if a send was begun and the answer lost.
+        return self._put_off(policy.unasked(self.claim.claimed_at, str(error)))
 
     def _put_off(self, decision: PutOff) -> ItemResult:
         return result.put_off(self.claim, decision, held=self.queue.put_off(self.claim, decision))
@@ -105,9 +112,7 @@ class _Item:
             return self._put_off(policy.busy(self.claim.claimed_at))
         except QueueError as error:
             self.gate.withdraw()
-            self.gate.distrust(self.claim, str(error))
-            # Changes nothing if the send was begun and its answer lost.
-            return self._put_off(policy.unasked(self.claim.claimed_at, str(error)))
+            return self._unasked(error)
         except Exception:
             self.gate.withdraw()
             raise

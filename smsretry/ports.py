@@ -7,7 +7,19 @@ from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
-from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, ItemResult, Look, Queued, Recovered, Text
+from smsretry.retry.models import (
+    Begun,
+    Claim,
+    Finished,
+    InterruptedRun,
+    ItemResult,
+    Look,
+    Queued,
+    Recovered,
+    Scheduled,
+    ScheduledSend,
+    Text,
+)
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
 from smsretry.words import Followed, MessageClass, Reason, Reconciled
@@ -47,8 +59,29 @@ class RetryQueue(Protocol):
         message_class: MessageClass = "marketing",
     ) -> Queued: ...
 
+    def schedule(
+        self,
+        business_id: UUID,
+        customer_id: UUID,
+        body: str,
+        scheduled_for: datetime,
+        *,
+        not_after: datetime | None,
+        message_class: MessageClass,
+        created_by: UUID | None,
+        scheduled_id: UUID,
+    ) -> Scheduled: ...
+
+    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
+        """Make the texts of scheduled sends whose time comes within `ahead`. Fewer than `limit`: there are no more."""
+        ...
+
     def next_due(self) -> float | None:
         """In how many seconds a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""
+        ...
+
+    def lease(self, sender: str, segments: int, per_second: float) -> float:
+        """Take some of the sender's time, which all workers share. In how many seconds it begins."""
         ...
 
     def claim_suspect(self) -> list[Claim]:

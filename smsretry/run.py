@@ -6,6 +6,7 @@ The flow makes Prefect tasks of the steps; `run_once` calls the same steps bare.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Final
 from uuid import UUID, uuid4
@@ -13,6 +14,7 @@ from uuid import UUID, uuid4
 from smsretry.errors import QueueError
 from smsretry.gate import Gate
 from smsretry.hand import Hand
+from smsretry.pace import Pace
 from smsretry.pipeline import process_sms_retry_item
 from smsretry.ports import Services
 from smsretry.retry.models import Claim, InterruptedRun, ItemResult, Recovered
@@ -57,7 +59,10 @@ class Run:
         self.recovered: list[Recovered] = []
         self.circuit_was_open = False
         """Whether sending had stopped before this run, so that one text went first."""
-        self.gate = Gate()
+        self._pace = Pace(partial(services.queue.lease, services.sender.sent_by), services.profile.segments_per_second)
+        self.claim_size: Final = self._pace.in_hand(CLAIM_SIZE)
+        """Due rows that one claim takes at most."""
+        self.gate = Gate(self._pace)
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""
@@ -101,7 +106,7 @@ class Run:
             try:
                 if not (left and self._has_room(until) and self._comes_due(ends, until, at_once=at_once or bool(new))):
                     return
-                claims, at_once = self.claim(min(CLAIM_SIZE, left)), False
+                claims, at_once = self.claim(min(self.claim_size, left)), False
             except QueueError as error:  # what is in hand is seen to; the next run asks again
                 self._ended_because = str(error)
                 return
@@ -109,7 +114,7 @@ class Run:
     def _has_room(self, until: float) -> bool:
         """Wait until the workers have little left; after an open circuit, until it is known whether sending works."""
         while not self.gate.shut_because and monotonic() < until:
-            if self._hand.wait(at_most=self.concurrency if self._works else 0):
+            if self._hand.wait(at_most=self._pace.in_hand(self.concurrency) if self._works else 0):
                 return self._works
         return False
 
@@ -200,7 +205,7 @@ def run_once(
             return ItemFailed(claim.id, str(error))
 
     with ThreadPoolExecutor(run.concurrency) as pool:
-        first = run.claim(min(limit, CLAIM_SIZE))
+        first = run.claim(min(limit, run.claim_size))
         under_way = [
             pool.submit(process, claim) for claims in run.drain(first, limit=limit, seconds=seconds) for claim in claims
         ]

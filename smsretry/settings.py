@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     metrics_by_business: bool = Field(False, validation_alias="SMSRETRY_METRICS_BY_BUSINESS")
     """Whether metrics tell businesses apart, by id: as many series as there are businesses, times ten or so."""
 
+    segments_per_second: float | None = Field(None, gt=0, le=1000, validation_alias="SMSRETRY_SEGMENTS_PER_SECOND")
+    """What the sender sends, all workers together. Not set: as fast as Twilio takes them; it queues the rest."""
     concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
     """Texts of one run that are sent at once."""
     task_runs: int = Field(200, ge=0, le=2000, validation_alias="SMSRETRY_TASK_RUNS")
@@ -103,6 +105,7 @@ class Settings(BaseSettings):
             quiet_hours_rules=self.quiet_hours_rules,
             opening_spread=timedelta(minutes=self.opening_spread_minutes),
             closing_guard=timedelta(seconds=self.closing_guard_seconds),
+            segments_per_second=self.segments_per_second,
             delivery_retries=self.delivery_retries,
         )
 

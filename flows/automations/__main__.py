@@ -6,6 +6,7 @@ import sys
 from prefect.client.orchestration import get_client
 
 from flows.automations import install, notification_block
+from flows.reaching import check_reach
 
 
 def main() -> int:
@@ -20,6 +21,7 @@ def main() -> int:
         "they have, or are left out",
     )
     block = parser.parse_args().notify
+    check_reach()
     with get_client(sync_client=True) as client:
         try:
             lines = install(client, notification_block(client, block) if block else None)

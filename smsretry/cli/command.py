@@ -1,16 +1,16 @@
 """The command `smsretry` put together: which commands there are, an example of each, and how any of them ends.
 
-Exit codes: 0 done; 1 an error, nothing found, or something that a person must look at; 2 and 3 only `quiet-hours` has;
-64 the command line makes no sense; 130 stopped.
+Exit codes: 0 done; 1 an error, or what the command's help says; 2 and 3 only `quiet-hours` has; 64 the command line
+makes no sense; 130 stopped.
 """
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, NoReturn, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from smsretry.cli import STOPPED, desk, levers, rules, running
 from smsretry.cli.showing import complain
@@ -24,8 +24,26 @@ _UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__bases
 _UUID: Final = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 
 
+def _plain(params: Sequence[Any]) -> list[Any]:
+    """A flag is shown without a type: there is nothing to fill in."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return list(params)
+
+
+class _Command(TyperCommand):
+    """One command."""
+
+    def get_params(self, *args: Any, **kwargs: Any) -> list[Any]:
+        return _plain(super().get_params(*args, **kwargs))
+
+
 class _Commands(TyperGroup):
     """All commands. Each ends here."""
+
+    def get_params(self, *args: Any, **kwargs: Any) -> list[Any]:
+        return _plain(super().get_params(*args, **kwargs))
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run one command and exit. What goes wrong is told in a line, without a traceback."""
@@ -41,7 +59,8 @@ class _Commands(TyperGroup):
         try:
             code = super().main(*args, **kwargs | {"standalone_mode": False})
         except _UsageError as error:
-            told = error.format_message().replace("Value error, ", "").removeprefix("Invalid value: ")
+            told = error.format_message().replace("Value error, ", "").replace("Input should", "must")
+            told = told.removeprefix("Invalid value: ")
             path = error.ctx.command_path if error.ctx else "smsretry"
             complain(f"{told}\nTry: {path} --help")
             return USAGE
@@ -58,8 +77,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     help="See every text through, exactly once.",
-    epilog="Exit codes: 0 done; 1 an error, nothing found, or something that a person must look at; "
-    "64 a command line that makes no sense; 130 stopped. [cyan]quiet-hours[/] has 2 and 3, too.",
+    epilog="Example:\n\n  smsretry demo\n\n  smsretry COMMAND --help\n\n"
+    "Exit codes: 0 done; 1 an error, nothing found, or something that a person must look at; 64 the command line makes "
+    "no sense; 130 stopped. quiet-hours has 2 and 3, too.",
     rich_markup_mode="rich",
 )
 
@@ -81,10 +101,33 @@ def _options(
     pass
 
 
+_ENDS: Final = "64 the command line makes no sense; 130 stopped."
+_ONES: Final = {
+    desk.explain: "no text was found",
+    desk.status: "something needs a person",
+    levers.requeue: "no text fits",
+    levers.cancel: "no text fits",
+    levers.resolve: "it is not in doubt, or a worker has it",
+    running.process: "a row's processing went wrong, or sending stopped",
+    running.doctor: "something is bad",
+}
+"""What exit code 1 means apart from an error."""
+_OTHERS: Final = {
+    rules.quiet_hours: "0 it may go out now; 1 an error; 2 quiet hours; 3 refused or held",
+    running.up: "0 ended by SIGTERM; 1 an error",
+}
+
+
+def _codes(command: Callable[..., None]) -> str:
+    one = f"{_ONES[command]}, or an error" if command in _ONES else "an error"
+    return f"{_OTHERS.get(command, f'0 done; 1 {one}')}; {_ENDS}"
+
+
 def _add(panel: str, command: Callable[..., None], *examples: str) -> None:
     name = command.__name__.replace("_", "-")
     shown = "\n\n".join(f"  smsretry {example}".replace("[", r"\[") for example in examples)
-    app.command(name, rich_help_panel=panel, epilog=f"Example:\n\n{shown}")(command)
+    epilog = f"Example:\n\n{shown}\n\nExit codes: {_codes(command)}"
+    app.command(name, cls=_Command, rich_help_panel=panel, epilog=epilog)(command)
 
 
 _DESK: Final = "The desk: ask and act"
@@ -92,8 +135,13 @@ _add(_DESK, desk.explain, f"explain --customer {_UUID}", "explain - < number.txt
 _add(_DESK, desk.status, "status", "status --json | jq .queue", "status --prometheus > smsretry.prom")
 _add(_DESK, desk.preview, "preview --hours 12")
 _add(_DESK, levers.requeue, "requeue --code 30003 --since 2026-11-24", "requeue --code 30003 --yes --because 'Mended'")
-_add(_DESK, levers.cancel, f"cancel --business {_UUID} --state waiting")
-_add(_DESK, levers.resolve, f"resolve {_UUID}", f"resolve {_UUID} --send-again --because 'Not in the log'")
+_add(
+    _DESK,
+    levers.cancel,
+    "cancel --business $BUSINESS --state waiting",
+    "cancel --row $ROW --yes --because 'Moved away'",
+)
+_add(_DESK, levers.resolve, f"resolve {_UUID}", "resolve $ROW --send-again --because 'Not in the log'")
 _add(_DESK, levers.prune, "prune --keep-days 180")
 
 _RULES: Final = "Rules and consent"
@@ -102,8 +150,8 @@ _add(_RULES, rules.stop, "stop LA --because 'A hurricane'", "stop LA --lift")
 _add(_RULES, rules.consent, "consent - --opt-out --source 'telephone, 24 November' < number.txt")
 
 _RUNNING: Final = "Set up and run"
-_add(_RUNNING, running.demo, "demo")
-_add(_RUNNING, running.up, "up --port 4300")
+_add(_RUNNING, running.demo, "demo", "demo --all --data-dir ./demo")
+_add(_RUNNING, running.up, "up --open", "up --port 4300 --rate 60")
 _add(_RUNNING, running.migrate, "migrate --db-url postgresql://postgres@127.0.0.1:5432/app")
-_add(_RUNNING, running.doctor, "doctor")
-_add(_RUNNING, running.process, "process --limit 200")
+_add(_RUNNING, running.doctor, "doctor", "doctor --json | jq '.findings[] | select(.ok | not)'")
+_add(_RUNNING, running.process, "process --limit 200", "process --json | jq .summary")

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from smsretry.cli.reading import Json, an_id, filled_in, whole_number_from
-from smsretry.cli.showing import note, tell, tell_all, tell_json, width
+from smsretry.cli.showing import NOT_FOUND, note, tell, tell_all, tell_json, width
 
 if TYPE_CHECKING:
     from smsretry.desk.foresight import BusinessAhead, Forecast
@@ -37,7 +37,7 @@ def explain(
 ) -> None:
     """Tell the story of a text: what happened, by which rule, what comes next, and what you can do.
 
-    Say which text in one way. Exit code 1: no text was found.
+    Say which text in one way.
     """
     from smsretry.desk.asks import WhichText
     from smsretry.wiring import desk
@@ -68,7 +68,7 @@ def explain(
     if len(stories) == limit and not as_json:
         tell(f"\nThese are the newest {limit}; there may be more: --limit.", style="bold")
     if not stories:
-        note("No text was found by that.")
+        note(NOT_FOUND)
         raise typer.Exit(1)
 
 
@@ -78,10 +78,7 @@ def status(
         bool, typer.Option("--prometheus", help="Print gauges in Prometheus' text format; exit code 0.")
     ] = False,
 ) -> None:
-    """Tell how things stand: what is queued and how late, held and for whom, in doubt, stopped; sends and runs.
-
-    Exit code 1: something needs a person.
-    """
+    """Tell how things stand: what is queued and how late, held and for whom, in doubt, stopped; sends and runs."""
     from smsretry.desk.gauges import exposition, gauges
     from smsretry.wiring import desk
 

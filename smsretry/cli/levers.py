@@ -9,14 +9,14 @@ from uuid import UUID
 import typer
 
 from smsretry.cli.reading import Json, an_id, filled_in, instant
-from smsretry.cli.showing import note, tell, tell_all, tell_json
+from smsretry.cli.showing import NOT_FOUND, note, tell, tell_all, tell_json
 from smsretry.words import Reason
 
 if TYPE_CHECKING:
     from smsretry.desk.records import Change, ChangedRow
 
 Ended = StrEnum("Ended", ["failed", "cancelled"])
-Live = StrEnum("Live", ["due", "waiting", "held"])
+Live = StrEnum("Live", ["scheduled", "due", "waiting", "held"])
 
 _Rows = Annotated[list[UUID] | None, typer.Option("--row", metavar="ID", parser=an_id, help="A row; may be repeated.")]
 _Business = Annotated[UUID | None, typer.Option(metavar="ID", parser=an_id, help="Texts of this business.")]
@@ -63,7 +63,7 @@ def requeue(
 ) -> None:
     """Put texts that failed back into the queue, due at once. Every check is made again.
 
-    Which texts: all that fit everything that is given. Exit code 1: none fits.
+    Which texts: all that fit everything that is given.
     """
     from smsretry.desk.asks import Requeue
     from smsretry.wiring import desk
@@ -100,7 +100,7 @@ def cancel(
     until: _Until = None,
     state: Annotated[
         list[Live] | None,
-        typer.Option(metavar="STATE", help="due, waiting or held; may be repeated. All three by default."),
+        typer.Option(metavar="STATE", help="scheduled, due, waiting or held; may be repeated. All four by default."),
     ] = None,
     limit: _Limit = 1000,
     yes: _Yes = False,
@@ -110,7 +110,7 @@ def cancel(
 ) -> None:
     """End texts that wait. What may be with the customer already is left alone.
 
-    Which texts: all that fit everything that is given. Exit code 1: none fits.
+    Which texts: all that fit everything that is given.
     """
     from smsretry.desk.asks import Cancel
     from smsretry.wiring import desk
@@ -147,10 +147,7 @@ def resolve(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what became of a text in doubt. Without an answer, show what was found.
-
-    Exit code 1: it is not in doubt, or a worker has it at this moment.
-    """
+    """Say what became of a text in doubt. Without an answer, show what was found."""
     from smsretry.desk.asks import Resolve, WhichText
     from smsretry.wiring import desk
 
@@ -158,7 +155,7 @@ def resolve(
         with desk() as asked:
             stories = asked.explain(WhichText(retry_id=retry_id))
         if not stories:
-            note("No text was found by that.")
+            note(NOT_FOUND)
             raise typer.Exit(1)
         if as_json:
             tell_json(stories[0])
@@ -224,7 +221,7 @@ def _tell_change(change: "Change", *, limit: int, done: str, did: bool, as_json:
         if not did:
             tell("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
     if not change.matched:
-        note("No text fits.")
+        note("No text fits all that was given. `smsretry explain` tells of one text, `smsretry status` of all.")
         raise typer.Exit(1)
 
 

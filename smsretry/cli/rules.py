@@ -21,10 +21,12 @@ NEVER: Final = 3
 
 
 def quiet_hours(
-    phone: Annotated[str, typer.Argument(help="The recipient's number, E.164; - reads it from standard input.")],
-    zone: Annotated[str | None, typer.Option(help="The customer's time zone, as stored.")] = None,
-    business_zone: Annotated[str | None, typer.Option(help="The business's time zone.")] = None,
-    business_hours: Annotated[str | None, typer.Option(help="The business's sms_hours.")] = None,
+    phone: Annotated[
+        str, typer.Argument(metavar="NUMBER", help="The recipient's number, E.164; - reads it from standard input.")
+    ],
+    zone: Annotated[str | None, typer.Option(metavar="ZONE", help="The customer's time zone, as stored.")] = None,
+    business_zone: Annotated[str | None, typer.Option(metavar="ZONE", help="The business's time zone.")] = None,
+    business_hours: Annotated[str | None, typer.Option(metavar="HOURS", help="The business's sms_hours.")] = None,
     at: Annotated[
         datetime | None,
         typer.Option(parser=instant, metavar="WHEN", help="A date or a date and time, UTC unless it says; now."),
@@ -35,10 +37,7 @@ def quiet_hours(
     ] = "us_states",
     as_json: Json = False,
 ) -> None:
-    """Explain whether a text may go out, by which rules, and when next; and draw the recipient's week.
-
-    Exit code: 0 it may go out now, 2 quiet hours, 3 refused or held.
-    """
+    """Explain whether a text may go out, by which rules, and when next; and draw the recipient's week."""
     from smsretry.quiet_hours.check import check_quiet_hours
     from smsretry.quiet_hours.explain import explain
     from smsretry.quiet_hours.hours import parse_week
@@ -85,8 +84,8 @@ def _answer(check: "QuietHoursCheck", *, at: datetime) -> dict[str, Any]:
 
 
 def stop(
-    state: Annotated[str, typer.Argument(help="Two letters, such as LA.")],
-    because: Annotated[str | None, typer.Option(help="The declared emergency.")] = None,
+    state: Annotated[str, typer.Argument(metavar="STATE", help="Two letters, such as LA.")],
+    because: Annotated[str | None, typer.Option(metavar="WORDS", help="The declared emergency.")] = None,
     lift: Annotated[bool, typer.Option("--lift", help="Let texts go there again.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -109,9 +108,11 @@ def stop(
 
 
 def consent(
-    phone: Annotated[str, typer.Argument(help="The number, E.164; - reads it from standard input.")],
+    phone: Annotated[str, typer.Argument(metavar="NUMBER", help="The number, E.164; - reads it from standard input.")],
     opt_out: Annotated[bool, typer.Option("--opt-out/--opt-in", help="They said stop, or they said yes.")],
-    source: Annotated[str, typer.Option(help="Where that is known from, such as 'telephone 2026-11-24'.")],
+    source: Annotated[
+        str, typer.Option(metavar="WORDS", help="Where that is known from, such as 'telephone 2026-11-24'.")
+    ],
     business: Annotated[
         UUID | None, typer.Option(metavar="ID", parser=an_id, help="Its id; without one, an opt-out is from all.")
     ] = None,
@@ -122,6 +123,8 @@ def consent(
     from smsretry.settings import load_settings
 
     number = whole_number_from(phone)
+    if not (opt_out or business):
+        raise typer.BadParameter("--opt-in needs --business: consent is given to one business")
     with SupabaseOperators(load_settings()) as operators:
         recorded = operators.record_consent(
             number, consent="opted_out" if opt_out else "opted_in", source=source, business_id=business

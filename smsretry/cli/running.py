@@ -21,7 +21,7 @@ _HERE: Final = Path(".smsretry")
 
 def demo(
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Keep the data here; else they are deleted.")
+        Path | None, typer.Option("--data-dir", metavar="DIR", help="Keep the data here; else they are deleted.")
     ] = None,
     every_row: Annotated[bool, typer.Option("--all", help="Show every text, not one of each kind.")] = False,
 ) -> None:
@@ -39,12 +39,12 @@ def demo(
 
 
 def up(
-    data_dir: Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")] = _HERE,
+    data_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where the embedded stack keeps its data.")] = _HERE,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port of the Prefect UI; 4200 or a free one.")
+        int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of the Prefect UI; 4200 or a free one.")
     ] = None,
     empty: Annotated[bool, typer.Option("--empty", help="Neither the demo's texts nor new ones.")] = False,
-    rate: Annotated[float, typer.Option(min=0, max=600, help="New texts a minute.")] = 6,
+    rate: Annotated[float, typer.Option(metavar="N", min=0, max=600, help="New texts a minute.")] = 6,
     browse: Annotated[bool, typer.Option("--open", help="Open the UI in a browser.")] = False,
 ) -> None:
     """Run everything here until Ctrl-C: the stack, a Prefect server with its UI, the deployments on their schedules."""
@@ -81,12 +81,16 @@ def migrate(
 
 
 def process(
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many due texts to take at most.")] = 100_000,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100_000, help="How many due texts to take at most.")
+    ] = 100_000,
     drain_seconds: Annotated[
-        int, typer.Option(min=0, max=3600, help="How long to wait for what comes due; 0: not at all.")
+        int,
+        typer.Option(metavar="SECONDS", min=0, max=3600, help="How long to wait for what comes due; 0: not at all."),
     ] = 0,
     stale_minutes: Annotated[
-        int, typer.Option(min=1, max=1440, help="Minutes of silence before a worker's texts are taken back.")
+        int,
+        typer.Option(metavar="N", min=1, max=1440, help="Minutes of silence before a worker's texts are taken back."),
     ] = 10,
     as_json: Json = False,
 ) -> None:
@@ -127,7 +131,7 @@ def _as_json(item: "ItemResult | ItemFailed") -> object:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check every setting, connection, function and grant, the zone data, and Twilio's account: ok, or what to do."""
+    """Check settings, database, queue, zone data, Twilio and Prefect: ok, or what to do. Changes and sends nothing."""
     from smsretry.doctor import examine
 
     findings = []

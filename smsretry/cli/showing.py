@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Final, TextIO
 
+NOT_FOUND: Final = "No text was found by that. Check the id or number; only texts that were queued are known here."
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What would steer a terminal. Names and errors come from the application's rows."""
 

@@ -5,10 +5,20 @@ parameters in clear.
 """
 
 import re
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from smsretry.words import Reason
 
@@ -42,12 +52,32 @@ Moment = Annotated[
 """An instant, with its zone's offset."""
 Told = Annotated[str, AfterValidator(_numberless)]
 """Words that are kept and shown."""
+_AT_THE_FOOT: Final = frozenset({"limit", "dry_run", "who", "because"})
+"""Fields that a form ends with."""
 
 
 class Ask(BaseModel):
     """One question or order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """As Prefect's UI draws it well: fields in their order here, and one that may be left out is simply empty.
+
+        Prefect keeps the schema in a column that forgets the order, and draws `X | None` as a choice of two types.
+        """
+        reference = handler(core)
+        fields = handler.resolve_ref_schema(reference)["properties"]
+        for position, name in enumerate(sorted(fields, key=lambda name: name in _AT_THE_FOOT)):
+            field = fields[name]
+            field["position"] = position
+            kinds = [kind for kind in field.pop("anyOf", []) if kind != {"type": "null"}]
+            for kind in kinds:
+                field |= {**kind, **field}
+            if field.get("default", ...) is None:
+                del field["default"]
+        return reference
 
 
 class WhichText(Ask):
@@ -99,14 +129,14 @@ class WhichTexts(Ask):
     who: Told | None = Field(
         None,
         title="Who",
-        description="Your name. Kept with each text.",
+        description="Your name; needed unless it is only tried. Kept with each text.",
         max_length=200,
         json_schema_extra={"pattern": _NUMBERLESS},
     )
     because: Told | None = Field(
         None,
         title="Because",
-        description="Why. Kept with each text.",
+        description="Why; needed unless it is only tried. Kept with each text.",
         max_length=500,
         json_schema_extra={"pattern": _NUMBERLESS},
     )
@@ -131,9 +161,9 @@ class Requeue(WhichTexts):
 
 
 class Cancel(WhichTexts):
-    """End texts that wait. What may be with the customer already is left alone."""
+    """End texts that wait, and scheduled sends. What may be with the customer already is left alone."""
 
-    states: list[Literal["due", "waiting", "held"]] | None = Field(
+    states: list[Literal["scheduled", "due", "waiting", "held"]] | None = Field(
         None, title="States", description="Only those in these states."
     )
 

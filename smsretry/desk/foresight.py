@@ -4,16 +4,20 @@ A daily cap is counted only when a send begins, so it is not foreseen; nor is an
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, assert_never
 from uuid import UUID
 
 from smsretry.retry import policy
 from smsretry.retry.decision import Defer, End, Hold, Send
 from smsretry.retry.models import Claim, Value
 from smsretry.retry.profile import Profile
+from smsretry.retry.segments import segments
+
+TOO_SLOW: Final = "The sender's rate does not reach it before its window closes or it expires"
+_SOON: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,26 @@ class Forecast(Value):
         return sum(hour.texts for hour in self.hours)
 
 
+def _in_turn(claims: Iterable[Claim], *, now: datetime, profile: Profile) -> Iterator[Foreseen]:
+    """What each text comes to, one after the other at the sender's rate."""
+    free_at = now
+    for foreseen in sorted((foresee(claim, now=now, profile=profile) for claim in claims), key=lambda each: each.at):
+        if profile.segments_per_second is None or foreseen.will not in ("goes out", "waits"):
+            yield foreseen
+            continue
+        turn = max(foreseen.at, free_at)
+        late = turn - foreseen.at > _SOON
+        decision = policy.before_send(foreseen.claim, at=turn, profile=profile) if late else None
+        if decision is None or isinstance(decision, Send):
+            size = segments(foreseen.claim.body or "")
+            free_at = turn + timedelta(seconds=size / profile.segments_per_second)
+            yield replace(foreseen, at=turn)
+        elif isinstance(decision, Defer):
+            yield replace(foreseen, will="waits", at=decision.until, why=TOO_SLOW)
+        else:
+            yield replace(foreseen, will="ends", at=turn, why=TOO_SLOW)
+
+
 def forecast(
     claims: Iterable[Claim], *, now: datetime, hours: int, profile: Profile, complete: bool = True
 ) -> Forecast:
@@ -87,9 +111,8 @@ def forecast(
     until = now + timedelta(hours=hours)
     by_hour, whys = Counter[int](), dict[UUID, Counter[str]]()
     tallies = dict[UUID, Counter[str]]()
-    for claim in claims:
-        foreseen = foresee(claim, now=now, profile=profile)
-        business = claim.business_id
+    for foreseen in _in_turn(claims, now=now, profile=profile):
+        business = foreseen.claim.business_id
         tally = tallies.setdefault(business, Counter())
         if foreseen.will in ("goes out", "waits") and foreseen.at < until:
             tally["go_out"] += 1

@@ -23,6 +23,11 @@ def linked(text: object) -> str:
     return _RUN.sub(lambda found: f"[run {found[1][:8]}]({run_page(found[1])})", told)
 
 
+def link(label: object, address: str | None) -> str:
+    """A link on one line; the label alone where no address is known."""
+    return f"[{plain(label)}]({address})" if address else plain(label)
+
+
 def run_page(run_id: UUID | str) -> str:
     """Where the UI shows a run."""
     return f"/runs/flow-run/{run_id}"

@@ -29,6 +29,7 @@ EVENTS: Final[dict[Fate, str]] = {
 """One event for each fate. Automations and links name them."""
 ERROR_EVENT: Final = "sms.text.error"
 """The processing of the row itself went wrong."""
+_TAG_LENGTH: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,11 @@ class TextEvent:
 
 
 def event_of(seen: Seen) -> TextEvent:
-    """What is announced of a text: ids, and why; nothing personal."""
+    """What is announced of a text: ids, and why; nothing personal. The feed shows tags, not the payload."""
     claim, result = seen.claim, seen.result
     next_at = result.next_at.isoformat() if result and result.next_at else None
     people = {"customer": claim.customer_id, "business": claim.business_id, "send-log": claim.send_log_id}
+    told = dict.fromkeys(filter(None, (badge(seen)[0], seen.why[:_TAG_LENGTH])))
     return TextEvent(
         name=EVENTS[result.fate] if result else ERROR_EVENT,
         resource={
@@ -119,7 +121,8 @@ def event_of(seen: Seen) -> TextEvent:
             {"prefect.resource.id": f"sms.{role}.{who}", "prefect.resource.role": role}
             for role, who in people.items()
             if who
-        ],
+        ]
+        + [{"prefect.resource.id": f"prefect.tag.{words}", "prefect.resource.role": "tag"} for words in told],
         payload={
             "outcome": badge(seen)[0],
             "why": seen.why,

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smsretry.desk.asks import Resolve, WhichTexts
+from smsretry.desk.asks import Cancel, Requeue, Resolve
 from smsretry.desk.clock import on_clock, span, zone_of
 from smsretry.desk.foresight import Forecast
-from smsretry.desk.markdown import feed, linked, listed, page, plain, table
+from smsretry.desk.levers import CANCEL, REQUEUE, RUN, Forms, levers
+from smsretry.desk.markdown import feed, link, linked, listed, page, plain, table
 from smsretry.desk.picture import bars
-from smsretry.desk.records import Change, Pruned
+from smsretry.desk.records import Change, ChangedRow, Pruned
 from smsretry.desk.standing import Standing
 from smsretry.desk.story import Story
 
@@ -24,9 +25,11 @@ class Page:
     """The answer in a line."""
     markdown: str
     """All of it."""
+    lines: tuple[str, ...] = ()
+    """All of it as lines for the log, where the message is not all of it."""
 
 
-def explained(stories: Sequence[Story]) -> Page:
+def explained(stories: Sequence[Story], forms: Forms) -> Page:
     """What became of a text, or of a customer's texts."""
     if not stories:
         nothing = "No text is known under that. Check the id; texts that ended long ago are pruned"
@@ -34,17 +37,25 @@ def explained(stories: Sequence[Story]) -> Page:
     states = Counter(story.text.state.replace("_", " ") for story in stories)
     told = " · ".join(f"{state} {count}" for state, count in states.items())
     number = stories[0].text.number or "no number"
-    return Page(f"{number}: {told}", stories[0].headline, page(*map(_story, stories)))
+    return Page(
+        f"{number}: {told}",
+        stories[0].headline,
+        page(*(_story(story, forms) for story in stories)),
+        tuple(line for story in stories for line in story.lines()),
+    )
 
 
-def _story(story: Story) -> str:
+def _story(story: Story, forms: Forms) -> str:
     text = story.text
     where = [
-        feed("text", text.retry_id, f"row {text.retry_id}"),
+        feed("text", text.retry_id, f"row {text.retry_id}")
+        if text.is_text
+        else feed("send-log", text.retry_id, f"scheduled send {text.retry_id}"),
         f"{feed('customer', text.customer_id, f'customer {text.customer_id}')}, {text.number or 'without a number'}",
         f"{feed('business', text.business_id, plain(text.business or 'business'))} {text.business_id}",
-        f"send log {text.send_log_id}: {plain(text.send_log_status or 'it is gone')}",
     ]
+    if text.is_text:
+        where.append(f"send log {text.send_log_id}: {plain(text.send_log_status or 'it is gone')}")
     return page(
         f"## {plain(story.headline)}",
         listed(where),
@@ -52,7 +63,7 @@ def _story(story: Story) -> str:
         listed(map(linked, story.happened)),
         f"**Next:** {plain(story.next)}",
         "**You can**" if story.can_do else "",
-        listed(map(linked, story.can_do)),
+        listed(levers(story, forms)),
     )
 
 
@@ -82,36 +93,49 @@ def previewed(forecast: Forecast) -> Page:
     )
 
 
-def changed(change: Change, ask: WhichTexts, *, verb: str, would: str) -> Page:
-    """What a requeue or a cancellation did, or would do."""
-    done = f"{would} {change.changed}" if ask.dry_run else f"{verb} {change.changed}"
+def changed(change: Change, ask: Requeue | Cancel, forms: Forms) -> Page:
+    """What a requeue or a cancellation did, or would do; from there it is a step to doing it, and to the next run."""
+    would, verb = ("would requeue", "requeued") if isinstance(ask, Requeue) else ("would cancel", "cancelled")
+    done = f"{would if ask.dry_run else verb} {change.changed}"
     skipped = sum(change.skipped.values())
     told = f"{done} of {change.matched} that fit" + (f"; {skipped} were left alone" if skipped else "")
-    rows = [
-        [
-            feed("text", row.retry_id, str(row.retry_id)),
-            feed("customer", row.customer_id, str(row.customer_id)),
-            row.number or "none",
-            row.message_class,
-            str(row.attempts),
-            plain(row.was or ""),
-            plain(row.skipped or row.warned or ""),
-        ]
-        for row in change.sample
-    ]
-    headings = ["text", "customer", "number", "class", "attempts", "was", "note"]
+    more = change.matched - len(change.sample)
     return Page(
         done,
         told,
         page(
             f"# {told}",
-            "**Nothing was changed: it was only tried.** Run it again with *Only try* off." if ask.dry_run else "",
+            _what_now(change, ask, forms),
             listed(f"left alone: {count} × {plain(why)}" for why, count in change.skipped.items()),
             listed(f"beware: {count} × {plain(why)}" for why, count in change.warned.items()),
             f"By {plain(ask.who)}: {plain(ask.because)}" if ask.who and ask.because else "",
-            table(headings, rows) if rows else "",
+            "\n".join(map(_changed_row, change.sample)),
+            f"And {more} more." if more else "",
         ),
     )
+
+
+def _changed_row(row: ChangedRow) -> str:
+    """As a list within a list, which fits any window."""
+    attempts = "1 attempt was counted" if row.attempts == 1 else f"{row.attempts} attempts were counted"
+    told = [
+        f"{feed('customer', row.customer_id, f'customer {row.customer_id}')}, {row.number or 'without a number'}",
+        f"{row.message_class}, {attempts}",
+        plain(row.was or ""),
+        plain(f"left alone: {row.skipped}" if row.skipped else f"beware: {row.warned}" if row.warned else ""),
+    ]
+    text = feed("text", row.retry_id, f"row {row.retry_id}")
+    return "\n".join([f"- {text}", *(f"    - {one}" for one in told if one)])
+
+
+def _what_now(change: Change, ask: Requeue | Cancel, forms: Forms) -> str:
+    if ask.dry_run:
+        again = {"ask": ask.model_dump(mode="json", exclude_unset=True) | {"dry_run": False}}
+        form = forms(REQUEUE if isinstance(ask, Requeue) else CANCEL, again)
+        return f"**Nothing was changed: it was only tried.** {link('Do it', form)}: run it again with *Only try* off."
+    if isinstance(ask, Requeue) and change.changed:
+        return f"The next run takes what is due, within a minute. {link('Start one now', forms(RUN, {}))}."
+    return ""
 
 
 def resolved(done: bool, ask: Resolve) -> Page:
@@ -134,8 +158,8 @@ def pruned(gone: Pruned, *, keep_days: int, prefect: Sequence[str]) -> Page:
 
 def standing(now: Standing) -> Page:
     """How things stand. A held line and a stop come first, because they need a person."""
-    late = f" · oldest due since {span(now.overdue_seconds)}" if now.overdue_seconds else ""
-    stopped = "STOPPED · " if now.stopped else ""
+    late = f" · oldest due for {span(now.overdue_seconds)}" if now.overdue_seconds else ""
+    stopped = "STOPPED · " if now.sending_stopped else ""
     name = f"{stopped}{now.numbers.replace(', ', ' · ')}{late}"
     bars_of = [(state.replace("_", " "), now.queue[state]) for state in now.STATES if state in now.queue]
     return Page(
@@ -147,4 +171,5 @@ def standing(now: Standing) -> Page:
             listed(map(linked, now.lines())),
             f"As of {on_clock(now.at, zone_of())} on the database's clock.",
         ),
+        tuple(now.lines()),
     )

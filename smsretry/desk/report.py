@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from smsretry.desk.markdown import feed, linked, listed, page, plain, run_page, table
+from smsretry.desk.levers import Forms, levers
+from smsretry.desk.markdown import feed, listed, page, plain, run_page, table
 from smsretry.desk.outcomes import Color, Seen, badge
 from smsretry.desk.picture import bars
 from smsretry.desk.standing import Standing
@@ -92,7 +93,7 @@ class RunReport:
         if dead := sum(bool(s.result and s.result.fate == "Failed") for s in self.seen):
             yield RunEvent("sms.queue.dead-letters", {"texts": dead})
 
-    def markdown(self, stories: Sequence[Story]) -> str:
+    def markdown(self, stories: Sequence[Story], forms: Forms) -> str:
         """The page. `stories`: of texts that need a person, at most `TOLD_IN_FULL` of them."""
         needing = [seen for seen in self.seen if seen.needs_person]
         return page(
@@ -100,7 +101,7 @@ class RunReport:
             f"**{plain(self.summary)}**",
             listed(f"{plain(run)}: [its page]({run_page(run.id)})" for run in self.interrupted),
             self._picture(),
-            _needing(needing, stories),
+            _needing(needing, stories, forms),
             self._queue(),
         )
 
@@ -123,18 +124,18 @@ class RunReport:
         return page("## The queue", table(["texts", "before", "after"], [*rows, total]))
 
 
-def _needing(needing: Sequence[Seen], stories: Sequence[Story]) -> str:
+def _needing(needing: Sequence[Seen], stories: Sequence[Story], forms: Forms) -> str:
     """The texts that need a person: all that is known of the first ones, and the number of the others."""
     if not needing:
         return ""
     known = {story.text.retry_id: story for story in stories}
-    entries = [_entry(seen, known.get(seen.claim.id)) for seen in needing[:TOLD_IN_FULL]]
+    entries = [_entry(seen, known.get(seen.claim.id), forms) for seen in needing[:TOLD_IN_FULL]]
     more = len(needing) - len(entries)
     others = f"And {more} more: the red ones among this run's task runs." if more else ""
     return page("## These need a person", "\n".join(entries), others)
 
 
-def _entry(seen: Seen, story: Story | None) -> str:
+def _entry(seen: Seen, story: Story | None, forms: Forms) -> str:
     """One text as a list within a list, which fits any window; a table of ids does not."""
     claim = seen.claim
     business = plain(story.text.business) if story and story.text.business else str(claim.business_id)
@@ -146,5 +147,5 @@ def _entry(seen: Seen, story: Story | None) -> str:
         f"{attempts} of {claim.max_attempts} attempts were counted",
     ]
     if story:
-        told += [f"next: {plain(story.next)}", *(f"you can: {linked(line)}" for line in story.can_do)]
+        told += [f"next: {plain(story.next)}", *(f"you can: {line}" for line in levers(story, forms))]
     return "\n".join([f"- **{badge(seen)[0]}**: {plain(seen.why)}", *(f"    - {line}" for line in told)])

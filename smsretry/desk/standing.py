@@ -21,6 +21,8 @@ class Standing(Value):
     at: datetime
     queue: dict[str, int]
     """Texts in each state, as `TextState`."""
+    scheduled: tuple[StatusLine, ...] = ()
+    """Scheduled sends that are no texts yet: waiting, held, or late because nobody has queued them."""
     overdue_seconds: float
     """By how much the oldest due text is late; 0 if none is."""
     waiting: tuple[StatusLine, ...]
@@ -50,6 +52,7 @@ class Standing(Value):
         return cls(
             at=at,
             queue={line.name: line.texts or 0 for line in part("queue")},
+            scheduled=part("scheduled"),
             overdue_seconds=max((at - due.oldest).total_seconds(), 0) if due and due.oldest else 0,
             waiting=part("waiting"),
             held=part("held"),
@@ -65,32 +68,58 @@ class Standing(Value):
         return sum(self.queue.values())
 
     @property
+    def sending_stopped(self) -> bool:
+        """Whether nothing goes out. A state that is stopped holds its own texts alone."""
+        return any(line.name == "sending" for line in self.stopped)
+
+    @property
     def numbers(self) -> str:
         """Texts in each state."""
         told = ", ".join(f"{name.replace('_', ' ')} {self.queue[name]}" for name in self.STATES if name in self.queue)
         return told or "empty"
 
     @property
+    def silent_seconds(self) -> float | None:
+        """How long ago a run last finished; None: none has lately."""
+        ends = [line.next_at for line in self.runs if line.next_at]
+        return max((self.at - max(ends)).total_seconds(), 0) if ends else None
+
+    @property
+    def held_texts(self) -> int:
+        """Texts that wait for something that a person can mend."""
+        return sum(line.texts or 0 for line in self.held)
+
+    @property
     def needs_somebody(self) -> tuple[str, ...]:
         """What a person must look at: what a monitor is told of by `check_sms_retries`, and what is held."""
-        ends = [line.next_at for line in self.runs if line.next_at]
-        silent = (self.at - max(ends)).total_seconds() if ends else None
-        held = sum(line.texts or 0 for line in self.held)
+        silent = self.silent_seconds
         told = [
-            "sending is stopped" if any(line.name == "sending" for line in self.stopped) else "",
+            "sending is stopped" if self.sending_stopped else "",
             f"a text is overdue by {span(self.overdue_seconds)}" if self.overdue_seconds >= LATE_SECONDS else "",
             "no run has finished lately" if silent is None else "",
             f"no run has finished for {span(silent)}" if silent and silent >= LATE_SECONDS else "",
-            f"held {held}" if held else "",
+            f"held {self.held_texts}" if self.held else "",
+            *self._scheduled_needs(),
         ]
         return tuple(filter(None, told))
+
+    def _scheduled_needs(self) -> Iterator[str]:
+        for line in self.scheduled:
+            late = (self.at - line.oldest).total_seconds() if line.oldest else 0
+            if line.name == "held":
+                yield f"scheduled sends held {line.texts}"
+            elif line.name == "late" and late >= LATE_SECONDS:
+                yield f"a scheduled send is late by {span(late)} and not queued"
 
     def lines(self) -> Iterator[str]:
         """How things stand, a line each; what needs a person comes first."""
         for line in self.stopped:
             yield f"STOPPED {line.name}: {line.told}{self._since(line)}"
-        late = f"; the oldest is due since {span(self.overdue_seconds)}" if self.overdue_seconds else ""
+        late = f"; the oldest has been due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
         yield f"queue: {self.numbers}{late}"
+        for line in self.scheduled:
+            next_one = f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
+            yield f"scheduled, {line.name}: {line.texts}{next_one}"
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{self._since(line)}"
         for line in self.waiting:

@@ -10,22 +10,24 @@ from smsretry.desk.records import AttemptRecord, TextRecord, TextState
 from smsretry.retry.models import Value
 
 STATES: Final[dict[TextState, str]] = {
-    "due": "Due: the next run takes it",
+    "scheduled": "Scheduled, it is queued shortly before its time",
+    "due": "Due, the next run takes it",
     "waiting": "Waiting",
-    "held": "Held: waits for something that a person can mend",
-    "under_way": "Under way: a worker has it at this moment",
-    "in_doubt": "In doubt: it may or may not have gone out",
-    "sent": "Sent: accepted by the provider",
-    "failed": "Failed: given up",
-    "cancelled": "Cancelled: no longer wanted",
+    "held": "Held until somebody mends it",
+    "under_way": "Under way, a worker has it at this moment",
+    "in_doubt": "In doubt, it may or may not have gone out",
+    "sent": "Sent, accepted by the provider",
+    "failed": "Failed, given up",
+    "cancelled": "Cancelled, no longer wanted",
 }
 """What each state means, for people."""
 
-_LEVERS: Final = {
+LEVERS: Final = {
     "requeue_failed_sms": "send it again, with every check (requeue)",
     "cancel_sms_retries": "end it, if it is no longer wanted (cancel)",
     "resolve_sms_doubt": "look in the provider's log for it, then say whether it went out (resolve)",
 }
+"""What each of the calls in `TextRecord.can` does, for people."""
 
 
 class CodeMeaning(Value):
@@ -53,10 +55,11 @@ class Story(Value):
         """The whole story, a line each."""
         text = self.text
         yield self.headline
-        yield f"row {text.retry_id}"
+        yield f"{'row' if text.is_text else 'scheduled send'} {text.retry_id}"
         yield f"customer {text.customer_id}, {text.number or 'without a number'}"
         yield f"business {text.business_id}, {text.business or 'its name is not known'}"
-        yield f"send log {text.send_log_id}: {text.send_log_status or 'it is gone'}"
+        if text.is_text:
+            yield f"send log {text.send_log_id}: {text.send_log_status or 'it is gone'}"
         yield from (f"  {line}" for line in self.happened)
         yield f"Next: {self.next}"
         yield from (f"You can: {line}" for line in self.can_do)
@@ -75,7 +78,7 @@ def story(
     why = f": {text.why}" if text.why else ""
     since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago)"
     code = meaning(text.code) if text.code and text.state != "sent" else None
-    can_do = [_LEVERS[lever] for lever in text.can]
+    can_do = [LEVERS[lever] for lever in text.can]
     if code:
         can_do.append(f"{code.to_do}. {code.meaning}: {code.link}")
     return Story(
@@ -88,7 +91,7 @@ def story(
 
 
 def _happened(text: TextRecord, zone: tzinfo) -> Iterator[str]:
-    moments = [(text.queued_at, f"queued, {text.message_class}")]
+    moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}")]
     for attempt in text.history:
         moments.append((attempt.begun_at, _attempt(attempt)))
         if attempt.finished_at and attempt.settled_by not in (None, "response"):
@@ -99,7 +102,8 @@ def _happened(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     for step in text.steps:
         moments.append((step.taken_at, f"{step.step} by {step.who}: {step.because}"))
     yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments))
-    yield f"{text.attempts} of {text.max_attempts} attempts were counted"
+    if text.is_text:
+        yield f"{text.attempts} of {text.max_attempts} attempts were counted"
     yield _consent(text, zone)
     if text.phone_status:
         yield f"the number is marked {text.phone_status}"
@@ -147,6 +151,8 @@ def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:
             return _delivery(text)
         case "failed" | "cancelled":
             return "nothing happens by itself"
+        case "scheduled":
+            return f"it goes into the queue shortly before {at}{_foreseen(foreseen, zone)}"
         case "under_way":
             return "its worker says what became of it, or it is taken back after 10 minutes of silence"
         case "in_doubt":

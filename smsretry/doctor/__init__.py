@@ -1,4 +1,4 @@
-"""Is everything in place? Settings, connections, functions, grants, zone data, Twilio's account, metrics, Prefect."""
+"""Is everything in place? Settings, connections, functions, grants, the queue, zone data, Twilio, metrics, Prefect."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -10,8 +10,10 @@ from smsretry.adapters.prefect.definition import declared
 from smsretry.adapters.prefect.watch import watch
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.standing import Standing
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
 from smsretry.doctor.metrics import metrics_finding
+from smsretry.doctor.queue import queue_findings
 from smsretry.doctor.variables import each_variable, misspelt, where_it_reaches
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding
@@ -56,6 +58,7 @@ def _database(operators: SupabaseOperators) -> Iterator[Finding]:
         ("shapes of the application's tables", operators.check_shapes),
         ("rehearsal of queue, claim, begin and finish", operators.rehearse),
         ("rows of an answer", operators.check_longest_answer),
+        ("how the queue stands", lambda: queue_findings(Standing.of(operators.status()))),
     ):
         try:
             yield from ask()

@@ -4,6 +4,7 @@ import errno
 import socket
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -42,13 +43,17 @@ class PrefectServer:
     Args:
         home: PREFECT_HOME, its own.
         port: the UI's and API's port; None takes a free one.
+        auth_string: `user:password` that the API asks for; None asks for nothing.
     """
 
-    def __init__(self, home: Path, postgres: EmbeddedPostgres, *, port: int | None = None) -> None:
+    def __init__(
+        self, home: Path, postgres: EmbeddedPostgres, *, port: int | None = None, auth_string: str | None = None
+    ) -> None:
         self._home = home.absolute()
         self._postgres = postgres
         self.port = port or free_port()
         self.log = self._home / "server.log"
+        self._auth_string = auth_string
         self._process: GuardedProcess | None = None
 
     @property
@@ -64,6 +69,7 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "TMPDIR": str(self._home / "tmp"),  # Prefect's runner makes a directory there and leaves it
+            **({"PREFECT_API_AUTH_STRING": self._auth_string} if self._auth_string else {}),
         }
 
     def __enter__(self) -> Self:
@@ -100,6 +106,7 @@ class PrefectServer:
                 **SERVER_SETTINGS,
                 "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
                 "PREFECT_UI_URL": self.url,
+                **({"PREFECT_SERVER_API_AUTH_STRING": self._auth_string} if self._auth_string else {}),
             },
         )
         deadline = time.monotonic() + 90
@@ -115,10 +122,25 @@ class PrefectServer:
     def answers(self) -> bool:
         """Whether what answers is this server: it is the only one that has our home directory."""
         try:
-            answer = httpx.get(f"{self.url}/api/admin/settings", timeout=2)
+            answer = httpx.get(f"{self.url}/api/admin/settings", auth=self._auth, timeout=2)
             return answer.is_success and answer.json().get("home") == str(self._home)
         except (httpx.HTTPError, ValueError, AttributeError):  # nothing, or something that is no Prefect server
             return False
+
+    def serves(self, deployments: set[str], *, since: datetime) -> bool:
+        """Whether somebody has asked for runs of each of these deployments after that moment."""
+        try:
+            answer = httpx.post(f"{self.url}/api/deployments/filter", json={}, auth=self._auth, timeout=5)
+            rows = answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError):  # it is busy: next time
+            return False
+        polled = {row["name"]: row["last_polled"] for row in rows}
+        return all((at := polled.get(name)) and datetime.fromisoformat(at) > since for name in deployments)
+
+    @property
+    def _auth(self) -> tuple[str, str] | None:
+        user, _, password = (self._auth_string or "").partition(":")
+        return (user, password) if self._auth_string else None
 
     def ended(self) -> bool:
         """Whether it is no longer running."""

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 import psycopg
 from psycopg.rows import dict_row
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from smsretry.adapters.supabase.migrate import migrate
 from smsretry.local.postgres.server import EmbeddedPostgres
@@ -38,7 +39,8 @@ class Stack:
 
     def __init__(self, data_dir: Path) -> None:
         self.postgres = EmbeddedPostgres(data_dir / "postgres")
-        self._jwt_secret = secrets.token_urlsafe(32)
+        self.jwt_secret = secrets.token_urlsafe(32)
+        """Signs the keys and tokens, as a project's JWT secret does."""
         self._account_sid = "AC" + secrets.token_hex(16)
         self._auth_token = secrets.token_hex(16)
         self._shift = timedelta(0)
@@ -58,7 +60,7 @@ class Stack:
             self.postgres.create_database(DATABASE)
             self._prepare()
             look()
-            rpc = rpc_app(self.postgres.url(DATABASE, user="authenticator"), jwt_secret=self._jwt_secret)
+            rpc = rpc_app(self.postgres.url(DATABASE, user="authenticator"), jwt_secret=self.jwt_secret)
             self.rpc_faults: RpcFaults = rpc.state.faults
             self._supabase = starting.enter_context(LocalServer(rpc))
             self._twilio = starting.enter_context(LocalServer(self.twilio.app))
@@ -79,7 +81,7 @@ class Stack:
 
     def key(self, role: Role, *, sub: str | None = None) -> str:
         """An API key for `anon`, `authenticated` or `service_role`, as Supabase issues them."""
-        return api_key(role, jwt_secret=self._jwt_secret, sub=sub)
+        return api_key(role, jwt_secret=self.jwt_secret, sub=sub)
 
     def environment(self) -> dict[str, str]:
         """The settings that point smsretry at this stack."""
@@ -102,8 +104,8 @@ class Stack:
         return self._shift
 
     def settings(self) -> Settings:
-        """`environment()` as settings."""
-        return Settings.model_validate({name.lower(): value for name, value in self.environment().items()})
+        """`environment()` as settings. Whatever else this process's environment holds has no part in them."""
+        return _StackSettings.model_validate({name.lower(): value for name, value in self.environment().items()})
 
     def set_clock(self, to: datetime) -> None:
         """Set the stack's time; it runs on from there."""
@@ -129,6 +131,18 @@ class Stack:
             connection.execute(ours)
             row = connection.execute("select shift from smsretry_local.clock").fetchone()
             self._shift = row["shift"] if row else timedelta(0)
+
+
+class _StackSettings(Settings):
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic calls it so
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def _sql(name: str) -> bytes:

@@ -3,14 +3,17 @@
 import contextlib
 import shlex
 import sys
+import time
 import webbrowser
 from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
+from smsretry.adapters.prefect.definition import declared
 from smsretry.errors import LocalStackError
 from smsretry.local.demo.clock import is_open, move_to_morning, told
 from smsretry.local.demo.people import BUSINESS
@@ -25,6 +28,8 @@ from smsretry.local.process.interrupt import pause
 from smsretry.local.stack import Stack
 
 _UI_PORT: Final = 4200
+_SERVED_SECONDS: Final = 60
+"""A runner takes about five seconds. After so long `up` goes on without it."""
 
 
 def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse: bool, console: Console) -> None:
@@ -58,6 +63,8 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
             grace_seconds=30,
         )
         running.callback(runner.stop)
+        with console.status("Registering the deployments …"):
+            _until_served(server, runner)
         environment = directory / "env"
         running.callback(environment.unlink, missing_ok=True)
         _write(environment, {"PREFECT_API_URL": f"{server.url}/api", "DATABASE_URL": stack.database_url}, stack)
@@ -75,6 +82,14 @@ def _start_server(home: Path, stack: Stack, port: int | None, running: ExitStack
         with contextlib.suppress(PortTaken):
             return running.enter_context(PrefectServer(home, stack.postgres, port=_UI_PORT))
     return running.enter_context(PrefectServer(home, stack.postgres, port=port))
+
+
+def _until_served(server: PrefectServer, runner: GuardedProcess) -> None:
+    """Whoever looks from now on, in the UI or with `doctor`, finds all of them. A runner that ends is told later."""
+    names, since = {deployment.name for deployment in declared()}, datetime.now(UTC)
+    deadline = time.monotonic() + _SERVED_SECONDS
+    while runner.poll() is None and not server.serves(names, since=since) and time.monotonic() < deadline:
+        pause(0.2)
 
 
 def _enliven(stack: Stack, console: Console) -> None:

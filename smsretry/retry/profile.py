@@ -18,6 +18,8 @@ class Profile:
     """What waits for an opening is due over this time, not all at once."""
     closing_guard: timedelta = timedelta(seconds=60)
     """No text may still be in the provider's queue this long before closing. A request takes up to 55 s to arrive."""
+    segments_per_second: float | None = None
+    """What the sender makes. None: as fast as its provider takes them."""
 
     delivery_retries: int = 1
     """How often a text that the provider accepted and a carrier lost is sent again. Each costs like a text."""

@@ -25,6 +25,7 @@ create function public.shapes(u uuid, t timestamptz, j jsonb, l int[], s text, f
     select jsonb_build_object('u', u, 't', t, 'j', j, 'l', l, 's', s, 'f', f) $$;
 create function public.fail(state text, message text) returns void language plpgsql as $$
     begin raise exception using errcode = state, message = message, detail = 'the detail', hint = 'the hint'; end $$;
+create function public.in_words(n int) returns text language sql stable as $$select n || ' texts'$$;
 create function public.overloaded(a int) returns int language sql as 'select 1';
 create function public.overloaded(a text) returns int language sql as 'select 2';
 create function public.for_service() returns int language sql as 'select 1';

@@ -107,6 +107,14 @@ def test_a_write_by_get_is_405_and_writes_nothing(postgrest: Endpoint) -> None:
     assert postgrest.notes() == []
 
 
+def test_a_function_that_only_reads_may_be_called_by_get_with_its_arguments_in_the_address(postgrest: Endpoint) -> None:
+    """As an uptime monitor calls."""
+    response = postgrest.call("in_words", method="GET", params={"n": "3"}, content="")
+    assert (response.status_code, response.json()) == (200, "3 texts")
+    assert postgrest.call("in_words", method="HEAD", params={"n": "3"}, content="").status_code == 200
+    assert postgrest.call("in_words", method="GET", params={"m": "3"}, content="").status_code == 404
+
+
 def test_a_media_type_that_nobody_makes_is_406_and_nothing_is_called(postgrest: Endpoint) -> None:
     """PGRST107."""
     response = postgrest.call("note", {"id": 1, "word": "one"}, headers={"Accept": "application/x-unknown"})

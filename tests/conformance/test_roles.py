@@ -57,6 +57,23 @@ def test_a_role_that_does_not_exist_is_401(postgrest: Endpoint) -> None:
     assert response.json()["message"] == 'role "nobody at all" does not exist'
 
 
+def test_a_role_of_one_s_own_does_what_it_is_granted_and_nothing_else(postgrest: Endpoint) -> None:
+    """Once the login may become it; 403 before, and for what it may not."""
+    token = postgrest.token(role="conformance_monitor")
+    with psycopg.connect(postgrest.database_url, autocommit=True) as connection:
+        connection.execute("create role conformance_monitor nologin")
+        try:
+            assert postgrest.call("for_service", token=token).status_code == 403
+            connection.execute(
+                """grant conformance_monitor to authenticator; grant usage on schema public to conformance_monitor;
+                   grant execute on function public.for_service() to conformance_monitor"""
+            )
+            assert postgrest.call("for_service", token=token).json() == 1
+            assert postgrest.call("notes_all", token=token).status_code == 403
+        finally:
+            connection.execute("drop owned by conformance_monitor; drop role conformance_monitor")
+
+
 def test_a_function_one_may_not_call_is_401_for_anon_and_403_for_a_user(postgrest: Endpoint) -> None:
     """42501: a missing grant, not a wrong key; and service_role may."""
     refused = postgrest.call("for_service", key=postgrest.anon)

@@ -72,7 +72,7 @@ def _linter(program: str) -> Callable[[list[str]], None]:
     return check
 
 
-def _npm(words: list[str]) -> None:
+def _installer(words: list[str]) -> None:
     assert words[0] == "install"
     assert words[1] in CI, "another version than .ci/run has"
 
@@ -82,7 +82,9 @@ def _ci(_: list[str]) -> None:
 
 
 def _of_others(_: list[str]) -> None:
-    """Programs that are not installed with the package; the Supabase CLI is tried in test_migrations.py."""
+    """Programs that are not installed with the package. The Supabase CLI is tried in test_migrations.py, and curl in
+    test_docs_run.py.
+    """
 
 
 _PROGRAMS: Final[dict[str, Callable[[list[str]], None]]] = {
@@ -91,12 +93,15 @@ _PROGRAMS: Final[dict[str, Callable[[list[str]], None]]] = {
     "pip": _pip,
     "smsretry": _smsretry,
     "prefect": _prefect,
-    "npm": _npm,
+    "npm": _installer,
+    "apt-get": _installer,
     "ruff": _linter("ruff"),
     "mypy": _linter("mypy"),
     "lint-imports": _linter("lint-imports"),
     ".ci/run": _ci,
     "supabase": _of_others,
+    "curl": _of_others,
+    "export": _of_others,
     "git": _of_others,
     "source": _of_others,
     "pre-commit": _of_others,

@@ -29,6 +29,11 @@ class Prefect:
         """Ask the API."""
         return httpx.get(f"{self.server.url}/api/{path}", timeout=30).raise_for_status().json()
 
+    def new_run(self, flow: str) -> str:
+        """The id of a run of that flow that nobody has started yet."""
+        made = self.post("flows/", {"name": flow})
+        return str(self.post("flow_runs/", {"flow_id": made["id"], "state": {"type": "PENDING"}})["id"])
+
     def last_run(self) -> dict[str, Any]:
         """The flow run that was started last."""
         runs: list[dict[str, Any]] = self.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
@@ -78,6 +83,7 @@ class FlowProcess:
 
     stack: Stack
     prefect: Prefect
+    module: str = "flows.process_sms_retries"
 
     def environment(self, **changes: str) -> dict[str, str]:
         """The runner's environment."""
@@ -86,17 +92,17 @@ class FlowProcess:
     def start(self) -> "subprocess.Popen[bytes]":
         """Start a run, for whoever wants to interfere with it."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.process_sms_retries"],
+            [sys.executable, "-m", self.module],
             cwd=ROOT,
             env=self.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
-    def run(self, module: str = "process_sms_retries", **changes: str) -> tuple[dict[str, Any], str]:
+    def run(self, **changes: str) -> tuple[dict[str, Any], str]:
         """Run once; the flow run as the API has it, and what the process printed."""
         done = subprocess.run(
-            [sys.executable, "-m", f"flows.{module}"],
+            [sys.executable, "-m", self.module],
             cwd=ROOT,
             env=self.environment(**changes),
             capture_output=True,

@@ -1,14 +1,23 @@
 """What people see in Prefect of texts that arrived, and of texts that did not."""
 
+from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from smsretry.local.stack import Stack
 from tests.conftest import PHONE, Business
 from tests.e2e.conftest import FlowProcess, Prefect
 
 
+@pytest.fixture
+def sync(flow: FlowProcess) -> FlowProcess:
+    """The flow that asks what became of them."""
+    return replace(flow, module="flows.sync_delivery_status")
+
+
 def test_a_run_is_named_by_what_became_of_the_texts(
-    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
+    stack: Stack, business: Business, flow: FlowProcess, sync: FlowProcess, prefect: Prefect
 ) -> None:
     """With a page, an event for each text that did not arrive, and an alert when a carrier blames the sender."""
     rows = [business.due_text(phone=f"+1212555016{n}") for n in range(4)]
@@ -20,7 +29,7 @@ def test_a_run_is_named_by_what_became_of_the_texts(
         stack.twilio.report(of_row[row], status, code)
     stack.move_clock(timedelta(minutes=6))
 
-    run, printed = flow.run("sync_delivery_status")
+    run, printed = sync.run()
 
     assert run["name"] == "delivered 1 · undelivered 1 · retried 1 · on its way 1"
     assert (run["state"]["type"], run["tags"]) == ("COMPLETED", ["texts"])
@@ -34,12 +43,12 @@ def test_a_run_is_named_by_what_became_of_the_texts(
     assert [event["payload"] for event in blamed] == [{"texts": 1, "codes": "30007"}]
     assert PHONE[:8] not in printed + str(artifact) + str(run)
 
-    run, _ = flow.run("sync_delivery_status")
+    run, _ = sync.run()
     assert (run["name"], run["tags"]) == ("idle", [])
 
 
-def test_a_run_that_reaches_no_database_is_red_and_says_so(flow: FlowProcess) -> None:
+def test_a_run_that_reaches_no_database_is_red_and_says_so(sync: FlowProcess) -> None:
     """In words, on the list."""
-    run, _ = flow.run("sync_delivery_status", SUPABASE_URL="http://127.0.0.1:9")
+    run, _ = sync.run(SUPABASE_URL="http://127.0.0.1:9")
     assert run["name"].startswith("failed: Supabase did not answer claim_sms_deliveries")
     assert run["state"]["type"] == "FAILED"

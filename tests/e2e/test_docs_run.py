@@ -1,5 +1,7 @@
 """What the READMEs show runs: commands on the embedded stack, Python as it stands."""
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,6 +112,40 @@ def test_the_flow_that_contributing_adds_is_deployed_and_passes_its_test(
     names["ROOT"] = tmp_path
     [name] = [name for name in names if name.startswith("test_")]
     names[name](flow)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+def test_the_monitor_shown_is_told_how_it_stands_and_may_do_nothing_else(stack: Stack) -> None:
+    """A role of its own, its token, and curl: an alarm, and then none."""
+    readme = Document(ROOT / "flows" / "README.md")
+    [role] = [block for block in readme.blocks("sql") if "sms_monitor" in block.text]
+    [call] = [block for block in readme.blocks("sh") if "curl " in block.text]
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "SUPABASE_URL": stack.environment()["SUPABASE_URL"],
+        "ANON_KEY": stack.key("anon"),
+        "JWT_SECRET": stack.jwt_secret,
+    }
+
+    def ask(text: str = call.text) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(["sh", "-c", text], env=environment, capture_output=True, text=True, check=False)
+
+    with stack.connect() as connection:
+        connection.execute(role.text.encode())
+        try:
+            alarm = ask()
+            assert (alarm.returncode, "no run has finished in 7 days" in alarm.stdout) == (22, True), alarm
+            connection.execute(
+                """insert into smsretry.runs (id, started_at, finished_at, told)
+                   select gen_random_uuid(), smsretry.clock(), smsretry.clock(), 'idle'"""
+            )
+            well = ask()
+            assert re.sub(r"\d", "0", well.stdout.strip()) == re.sub(r"\d", "0", call.output.strip())
+            refused = ask(call.text.replace("check_sms_retries?max_minutes=10", "sms_status"))
+            assert '"code":"42501"' in refused.stdout
+        finally:
+            connection.execute("drop owned by sms_monitor; drop role sms_monitor")
 
 
 def _execute(block: Block, names: dict[str, Any]) -> None:

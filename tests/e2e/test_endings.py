@@ -19,10 +19,10 @@ from tests.e2e.conftest import FlowProcess, Prefect
 _HURRIED = """
 import runpy
 import flows.ending
-flows.ending.GRACE_SECONDS = 5
-runpy.run_module("flows.process_sms_retries", run_name="__main__")
+flows.ending.GRACE_SECONDS = 2
+runpy.run_module("{module}", run_name="__main__")
 """
-"""The flow with five seconds instead of a minute."""
+"""A run with two seconds instead of a minute: of Prefect's engine, as a runner starts it, or of the flow itself."""
 
 
 def until(condition: Any, seconds: float = 60) -> None:
@@ -39,9 +39,12 @@ def test_a_run_whose_prefect_server_was_killed_sends_all_and_its_process_ends(
     """Without the bound it would try the server for each of some 300 events in turn, for half an hour."""
     rows = [business.due_text() for _ in range(50)]
     stack.twilio.fail(AcceptThenWait(timedelta(seconds=0.3)), times=None)
-    environment = flow.environment(PREFECT__FLOW_RUN_ID="of a runner")
+    environment = flow.environment(
+        PREFECT__FLOW_RUN_ID=prefect.new_run("process-sms-retries"),
+        PREFECT__FLOW_ENTRYPOINT="flows/process_sms_retries.py:process_sms_retries",
+    )
     process = subprocess.Popen(
-        [sys.executable, "-c", _HURRIED],
+        [sys.executable, "-c", _HURRIED.format(module="prefect.engine")],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -61,7 +64,10 @@ def test_a_run_whose_prefect_server_was_killed_sends_all_and_its_process_ends(
 
 def test_a_process_of_somebody_elses_is_left_alone(stack: Stack, flow: FlowProcess) -> None:
     """A test, a notebook or a shell that calls the flow goes on afterwards."""
-    code = _HURRIED.replace("= 5", "= 0.2") + "\nimport time\ntime.sleep(1)\nprint('still here')"
+    code = (
+        _HURRIED.format(module="flows.process_sms_retries").replace("= 2", "= 0.2")
+        + "\nimport time\ntime.sleep(1)\nprint('still here')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -87,7 +93,7 @@ def test_task_runs_of_a_dead_run_are_ended_by_the_next_one(
         runs: list[dict[str, Any]] = prefect.post(
             "task_runs/filter", {"task_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
         )
-        return [run for run in runs if run["name"].startswith("sms-")]
+        return [run for run in runs if run["name"].startswith("sms ")]
 
     try:
         until(under_way)

@@ -169,7 +169,8 @@ def test_what_the_whole_queue_came_to_is_announced_once(
     deadline = time.monotonic() + 30
     while (2, "circuit-closed") not in told() and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert [name for number, name in told() if number == 0] == ["backlog", "circuit-opened", "held"]
+    of_the_first = [name for number, name in told() if number == 0 and name != "run-failed"]
+    assert of_the_first == ["backlog", "circuit-opened", "held"]
     assert "circuit-opened" not in [name for number, name in told() if number == 1]
     assert (2, "circuit-closed") in told()
     assert runs[0]["name"].startswith("stopped: The account is refused, not the text: Twilio 20003")

@@ -39,12 +39,12 @@ class Database(NamedTuple):
 _OURS: Final = """
 with tables (id) as (
     select oid from pg_class
-    where oid::regclass::text in (
-        'sms_retry_queue', 'sms_send_attempts', 'smsretry.circuit', 'smsretry.stopped_states', 'smsretry.secret',
-        'smsretry.suppressions', 'smsretry.inbound_texts')
+    where relkind = 'r' and (relnamespace = 'smsretry'::regnamespace
+          or oid::regclass::text in ('scheduled_sends', 'sms_retry_queue', 'sms_send_attempts'))
 ),
 relations (id) as (
-    select id from tables union all select oid from pg_class where oid::regclass::text = 'smsretry.claimed_retry'
+    select id from tables
+    union all select oid from pg_class where relkind = 'v' and relnamespace = 'smsretry'::regnamespace
 ),
 functions (id) as (
     select oid from pg_proc
@@ -86,7 +86,8 @@ _CATALOG: Final = {
         select format('%s kind=%s rls=%s,%s %s', oid::regclass, relkind, relrowsecurity, relforcerowsecurity,
                       (select array_agg(o order by o) from unnest(reloptions) o)) as said
         from pg_class where oid in (select id from relations)""",
-    "views": "select pg_get_viewdef('smsretry.claimed_retry'::regclass) as said",
+    "views": """
+        select pg_get_viewdef(oid) as said from pg_class where oid in (select id from relations) and relkind = 'v'""",
     "triggers": "select pg_get_triggerdef(oid) as said from pg_trigger where tgname like 'smsretry%'",
     "functions": "select pg_get_functiondef(id) as said from functions",
     "grants": """

@@ -33,13 +33,14 @@ CHECKS = {
 }
 """The doctor's, and what a person asks: they change nothing."""
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
-TABLES = ["businesses", "customers", "send_logs", *QUEUE_TABLES]
+TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABLES]
 
 
 @dataclass(frozen=True)
 class Scene:
     """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
-    one that failed long ago; one that Twilio accepted; a text; and two runs, of which one has finished.
+    one that failed long ago; one that Twilio accepted; a text; a scheduled send whose time has come; two runs, of which one
+    has finished.
     """
 
     stack: Stack
@@ -57,6 +58,7 @@ class Scene:
     suspect: UUID
     failed: UUID
     old: UUID
+    scheduled: UUID
     sent: UUID
     accepted: UUID
     """The attempt of the sent one."""
@@ -71,8 +73,15 @@ class Scene:
                 "max_attempts": 3, "message_class": "transactional",
             },
             "claim_due_sms_retries": {"limit_count": 10, "begins": True},
+            "schedule_sms": {
+                "business_id": str(self.business.id), "body": BODY, "scheduled_for": self.at(hours=1),
+                "customer_id": str(self.business.row(self.due)["customer_id"]), "not_after": self.at(hours=2),
+                "message_class": "transactional", "created_by": str(UUID(int=3)), "id": str(UUID(int=4)),
+            },
+            "queue_scheduled_sms": {"limit_count": 10, "ahead": "2 minutes", "life": "48 hours"},
             "claim_suspect_sms_retry": {},
             "next_sms_due": {},
+            "lease_sms_sender": {"sender": SENDER, "segments": 5, "per_second": 10},
             "claim_sms_retry": {"retry_id": str(self.due)},
             "begin_sms_attempt": claim | {
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
@@ -159,7 +168,7 @@ class Scene:
         """Every row of every table."""
         names = [sql.Identifier(table) for table in TABLES] + [
             sql.Identifier("smsretry", table)
-            for table in ("circuit", "stopped_states", "suppressions", "runs", "steps", "inbound_texts")
+            for table in ("circuit", "sender_time", "stopped_states", "suppressions", "runs", "steps", "inbound_texts")
         ]
         return json.dumps(
             [
@@ -226,6 +235,7 @@ def set_scene(stack: Stack, business: Business) -> Scene:
     connection.execute("select * from start_sms_run(%s)", [UUID(int=5)])
     stack.move_clock(timedelta(minutes=15))
     connection.execute("select finish_sms_run(%s, 'sent 1')", [UUID(int=5)])
+    scheduled = business.scheduled()
     found = connection.execute(
         """update sms_retry_queue set status = 'processing', claim_no = claim_no + 1, claimed_at = %s
            where id = %s returning claim_no""",
@@ -248,6 +258,7 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         suspect,
         failed,
         old,
+        scheduled,
         sent,
         accepted,
     )

@@ -29,6 +29,12 @@ from tests.integration.test_bad_input import answering, changed
         (403, "42501", "service_role lacks a grant. Run `smsretry migrate --again`."),
         (400, "P0001", "a trigger or a constraint forbids it. The database's log names it."),
         (409, "23514", "a trigger or a constraint forbids it. The database's log names it."),
+        (404, "42P01", "is gone from the database (42P01). Run `smsretry migrate --again`."),
+        (
+            400,
+            "42703",
+            "A column that claim_due_sms_retries needs is gone from the database (42703). `smsretry doctor` ",
+        ),
         (401, "42501", "service_role lacks a grant. Run `smsretry migrate --again`."),
     ],
 )
@@ -41,7 +47,7 @@ def test_each_refusal_says_what_mends_it(settings: Settings, status: int, code: 
     with answering(refusal, settings) as queue, pytest.raises(QueueMismatch) as raised:
         queue.claim_due(1)
     assert advice in str(raised.value)
-    assert ("smsretry migrate" in str(raised.value)) is (code in ("PGRST202", "PGRST203", "42501"))
+    assert ("smsretry migrate" in str(raised.value)) is (code in ("PGRST202", "PGRST203", "42501", "42P01"))
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -53,7 +53,7 @@ def test_a_text_that_failed_is_explained_with_its_attempt_its_code_and_what_to_d
     ):
         assert list(found[0].lines()) == list(by_customer[0].lines())
     told = "\n".join(by_customer[0].lines())
-    assert "Failed: given up: Twilio 21612" in told
+    assert "Failed, given up: Twilio 21612" in told
     assert "attempt 1: rejected; code 21612; under" in told
     assert "consent was opted_in" in told
     assert "https://www.twilio.com/docs/api/errors/21612" in told
@@ -158,7 +158,7 @@ def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(
     assert change.skipped == {"A worker has it at this moment": 1}
     assert business.row(waiting)["last_error"] == "Cancelled by Ann: The shop has closed"
     assert business.row(claimed)["status"] == "processing"
-    assert desk.explain(WhichText(retry_id=waiting))[0].headline.startswith("Cancelled: no longer wanted")
+    assert desk.explain(WhichText(retry_id=waiting))[0].headline.startswith("Cancelled, no longer wanted")
 
 
 def test_a_phone_number_in_what_is_kept_is_refused_by_the_form_and_by_the_database(
@@ -194,7 +194,7 @@ def test_a_waiting_text_says_when_it_is_tried_and_what_will_become_of_it(
     stack.set_clock(stack.now() + timedelta(hours=10))  # 22:00 in New York
     row = business.due_text()
     story = desk.explain(WhichText(retry_id=row))[0]
-    assert story.headline.startswith("Due: the next run takes it")
+    assert story.headline.startswith("Due, the next run takes it")
     assert "and then waits until Wed 13 Jan 08:00 EST (Quiet hours: 08:00–21:00" in story.next
     assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Deferred"]
     story = desk.explain(WhichText(retry_id=row))[0]
@@ -256,7 +256,7 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     assert standing.runs[0].name == str(run.id)
     told = "\n".join(standing.lines())
     assert "STOPPED sending: Twilio is down" in told
-    assert "queue: due 1, held 1; the oldest is due since 20 min" in told
+    assert "queue: due 1, held 1; the oldest has been due for 20 min" in told
 
 
 def test_the_status_counts_each_text_in_the_state_that_its_story_tells(desk: Desk, scene: Scene) -> None:

@@ -14,6 +14,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.cli.showing import NOT_FOUND
 from smsretry.desk.asks import Preview, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.local.stack import Stack
@@ -83,7 +84,7 @@ def _minutes_apart(told: str, wanted: str) -> bool:
 def test_who_finds_no_text_is_told_so(command: Command) -> None:
     """On standard error and by the exit code. A program still gets a list."""
     found = command("explain", "--row", uuid4(), "--json")
-    assert (found.exit_code, json.loads(found.stdout), found.stderr) == (1, [], "No text was found by that.\n")
+    assert (found.exit_code, json.loads(found.stdout), found.stderr) == (1, [], f"{NOT_FOUND}\n")
 
 
 def test_a_number_that_cannot_be_is_refused_in_one_line_and_not_repeated(command: Command) -> None:
@@ -164,7 +165,8 @@ def test_requeueing_changes_nothing_until_somebody_says_yes_and_why(
     [step] = desk.explain(WhichText(retry_id=failed))[0].text.steps
     assert (step.who, step.because) == (getpass.getuser(), "The sender was mended")
     none = command("requeue", "--row", failed)
-    assert (none.exit_code, none.stdout, none.stderr) == (1, "", "No text fits.\n")
+    assert (none.exit_code, none.stdout) == (1, "")
+    assert none.stderr.startswith("No text fits all that was given. ")
 
 
 def test_texts_changed_before_a_date_are_found_by_it(command: Command, failed: UUID) -> None:
@@ -188,7 +190,7 @@ def test_texts_that_wait_are_cancelled_by_what_fits_everything(business: Busines
 def test_a_doubt_is_shown_and_then_resolved(business: Business, command: Command, doubtful: UUID) -> None:
     """Once; afterwards there is no doubt to resolve."""
     shown = command("resolve", doubtful)
-    assert shown.stdout.startswith("In doubt: it may or may not have gone out")
+    assert shown.stdout.startswith("In doubt, it may or may not have gone out: ")
     assert "To answer, add --went-out-as SM… or --send-again, and --because" in shown.stdout
     answer = ("resolve", doubtful, "--send-again", "--because", "It is not in the log")
     assert command(*answer).stdout == "It will be sent again, with every check.\n"

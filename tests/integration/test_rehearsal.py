@@ -152,7 +152,7 @@ def test_nobody_but_the_service_may_rehearse(empty: Database, role: str) -> None
 @pytest.mark.parametrize(("max_rows", "ok"), [(1000, True), (500, True), (20, False)])
 def test_answers_that_are_cut_off_are_noticed(stack: Stack, settings: Settings, max_rows: int, ok: bool) -> None:
     """A project's max-rows below the largest claim."""
-    app = rpc_app(stack.postgres.url(DATABASE, user="authenticator"), jwt_secret=stack._jwt_secret, max_rows=max_rows)
+    app = rpc_app(stack.postgres.url(DATABASE, user="authenticator"), jwt_secret=stack.jwt_secret, max_rows=max_rows)
     with LocalServer(app) as server, SupabaseOperators(changed(settings, supabase_url=server.url)) as operators:
         [finding] = operators.check_longest_answer()
     assert finding.ok is ok

@@ -147,12 +147,6 @@ def test_what_is_not_supported_says_so_and_calls_nothing(
     assert notes(database) == []
 
 
-def test_a_get_is_refused(server: LocalServer) -> None:
-    """PostgREST would call a function that only reads."""
-    response = httpx.get(f"{server.url}/rest/v1/rpc/nothing", headers={"apikey": SERVICE})
-    assert (response.status_code, response.json()["code"]) == (405, "PGRST101")
-
-
 @pytest.mark.parametrize(("sqlstate", "status"), [("40001", 500), ("40P01", 500), ("57P01", 503), ("PTxyz", 500)])
 def test_an_error_that_postgrest_would_act_on_is_answered(sqlstate: str, status: int) -> None:
     """PostgREST repeats a call that failed by 40001 or 40P01, without end, and connects anew after 57P01."""

@@ -49,6 +49,7 @@ class Report:
             "left running": self.left_running,
             "deleted that was not theirs": sum(len(outcome.lost) for outcome in self.outcomes),
             "tracebacks": sum(outcome.traceback for outcome in self.outcomes),
+            "said more than once to have ended": sum(outcome.output.count("Stopped.") > 1 for outcome in self.outcomes),
             "left in the temporary directory": sum(bool(outcome.left_behind) for outcome in self.outcomes),
             "did not end": sum(outcome.code is None for outcome in self.outcomes),
             "wrong exit code": sum(not outcome.code_is_right for outcome in self.outcomes),

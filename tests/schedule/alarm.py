@@ -19,13 +19,17 @@ ENDED: Final = "ended"
 
 
 def install_in_a_hurry(api_url: str, block: UUID, silence: timedelta) -> None:
-    """All of them, with seconds where the file has minutes; `silence` instead of five minutes without a run."""
+    """All of them: `silence` instead of five minutes without a run, and three times that instead of 15."""
     with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
         install(client, block, [_hurried(entry, silence) for entry in defined()])
 
 
 def _hurried(entry: dict[str, Any], silence: timedelta) -> dict[str, Any]:
-    seconds = {"smsretry: no run completes": silence.total_seconds(), "smsretry: a run failed": 0}
+    seconds = {
+        "smsretry: no run completes": silence.total_seconds(),
+        "smsretry: still no run completes": 3 * silence.total_seconds(),
+        "smsretry: a run failed": 0,
+    }
     within = seconds.get(entry["name"], entry["trigger"]["within"])
     return {**entry, "trigger": {**entry["trigger"], "within": within}}
 
@@ -39,8 +43,9 @@ def unexplained(receiver: Receiver, completed: Sequence[datetime], crashed: int,
         and not _after_a_silence(alert.at, completed, silence)
     ]
     others = [alert.subject for alert in receiver.alerts if SILENT not in alert.subject and ENDED not in alert.subject]
-    if len(receiver.about(ENDED)) > crashed:
-        found.append(f"{len(receiver.about(ENDED))} alerts about runs that ended, and {crashed} did")
+    ended = [f"{alert.subject} ({alert.body})" for alert in receiver.about(ENDED)]
+    if len(ended) > crashed:
+        found.append(f"{len(ended)} alerts about runs that ended, and {crashed} did: {'; '.join(ended)}")
     return found + others
 
 
@@ -52,10 +57,10 @@ def _after_a_silence(at: datetime, completed: Sequence[datetime], silence: timed
 
 
 def unnoticed(receiver: Receiver, completed: Sequence[datetime], until: datetime, silence: timedelta) -> list[str]:
-    """Silences that nobody was told of: longer than two windows, because one may begin just after a run."""
+    """Silences that nobody was told of."""
     found = []
     for earlier, later in pairwise([*sorted(completed), until]):
-        if later - earlier > 2 * silence + LAG and not any(
+        if later - earlier > silence + LAG and not any(
             earlier < alert.at < later + LAG for alert in receiver.about(SILENT)
         ):
             found.append(f"{earlier:%X} to {later:%X}")

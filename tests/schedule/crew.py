@@ -64,12 +64,25 @@ class Crew:
         runner.wait(60)
 
     def kill_a_run(self) -> bool:
-        """SIGKILL to one run's process; whether there was one."""
-        for runner in self.alive:
-            for run in psutil.Process(runner.pid).children():
-                run.kill()
-                return True
+        """SIGKILL to the process of one run that is under way; whether there was one."""
+        for process in self.under_way():
+            process.kill()
+            return True
         return False
+
+    def under_way(self, which: int | None = None) -> Iterator[psutil.Process]:
+        """The processes of runs that are under way: of one runner, or of all."""
+        for runner in self.alive if which is None else [self.alive[which]]:
+            yield from filter(self._is_under_way, psutil.Process(runner.pid).children())
+
+    def _is_under_way(self, process: psutil.Process) -> bool:
+        """One that is just starting or ending has nothing to lose, and Prefect may not notice its death."""
+        try:
+            run = process.environ()["PREFECT__FLOW_RUN_ID"]
+        except (psutil.Error, KeyError):
+            return False
+        answer = httpx.get(f"{self.api_url}/flow_runs/{run}", timeout=30)
+        return answer.is_success and answer.json()["state_type"] == "RUNNING"
 
     def all_stop(self) -> None:
         """At the end."""

@@ -1,7 +1,7 @@
 """The schedule goes on whoever stops. The long proof, in which everybody stops: `python -m tests.schedule`."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from tests.receiver import receiving
 from tests.schedule.alarm import ENDED, install_in_a_hurry, unexplained
-from tests.schedule.crew import Crew, crew
+from tests.schedule.crew import crew
 
 _SILENCE = timedelta(seconds=30)
 
@@ -26,25 +26,30 @@ def server(running_stack: Stack, tmp_path: Path) -> Iterator[PrefectServer]:
 def test_no_stop_of_another_runner_stops_the_schedule_and_a_killed_run_is_told(
     stack: Stack, server: PrefectServer, tmp_path: Path
 ) -> None:
-    """Two runners, one is stopped; then a run is killed, and the alert receiver has that and nothing unexplained."""
+    """Two runners, one is stopped in mid-run, of which nobody is told; then a run is killed, of which somebody is.
+
+    The alert receiver has nothing else.
+    """
     api_url = f"{server.url}/api"
     with receiving() as receiver, crew(api_url, {**server.environment(), **stack.environment()}, tmp_path) as runners:
         runners.start()
         runners.start()
         runners.completes(timedelta(seconds=60))
         install_in_a_hurry(api_url, receiver.block(api_url), _SILENCE)
-        runners.stop()
+        until(lambda: any(runners.under_way(0)))
+        runners.stop(0)
         runners.completes(timedelta(seconds=60))
+        assert receiver.about(ENDED) == []
         assert not runners.deployment()["paused"]
-        kill_a_run(runners)
-        receiver.wait_for(ENDED, 60)
+        until(runners.kill_a_run)
+        receiver.wait_for(ENDED, 120)
         crashed = len(runners.runs(type={"any_": ["CRASHED", "FAILED"]}))
         assert unexplained(receiver, runners.completed(), crashed, _SILENCE) == []
 
 
-def kill_a_run(runners: Crew) -> None:
-    """As soon as there is one."""
-    deadline = time.monotonic() + 30
-    while not runners.kill_a_run():
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + 60
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -6,7 +6,19 @@ from typing import TypeAlias
 from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, AfterSend, Complete, Doubt, GiveUp, Hold, PutOff, Retry, Send, Settle
-from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, Look, Queued, Recovered, Sighting, Text
+from smsretry.retry.models import (
+    Begun,
+    Claim,
+    Finished,
+    InterruptedRun,
+    Look,
+    Queued,
+    Recovered,
+    Scheduled,
+    ScheduledSend,
+    Sighting,
+    Text,
+)
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.words import MessageClass, Reason, Reconciled
 from tests.builders import NOON, SENDER, SID, begun
@@ -41,6 +53,8 @@ class FakeQueue:
     """What a call raises, by its name."""
     told: list[tuple[str, Told]] = field(default_factory=list)
     """The calls in order, each with its decision."""
+    leased: list[int] = field(default_factory=list)
+    """Segments of the sender's time that were leased."""
     first_sends: list[bool] = field(default_factory=list)
     """Whether each send that was begun was its text's first."""
     outcomes: list[Outcome] = field(default_factory=list)
@@ -51,6 +65,10 @@ class FakeQueue:
     """The minutes of silence after which rows were to be taken back."""
     interrupted: list[InterruptedRun] = field(default_factory=list)
     """Earlier runs that it tells of as interrupted."""
+    scheduled: list[ScheduledSend] = field(default_factory=list)
+    """What becomes of scheduled sends whose time is near."""
+    aheads: list[timedelta] = field(default_factory=list)
+    """How far ahead it was asked to queue them."""
     runs: dict[UUID, str] = field(default_factory=dict)
     """What the runs that finished came to."""
 
@@ -77,8 +95,31 @@ class FakeQueue:
         taken, self.doubtful = self.doubtful[:limit], self.doubtful[limit:]
         return taken
 
+    def schedule(
+        self,
+        business_id: UUID,
+        customer_id: UUID,
+        body: str,
+        scheduled_for: datetime,
+        *,
+        not_after: datetime | None,
+        message_class: MessageClass,
+        created_by: UUID | None,
+        scheduled_id: UUID,
+    ) -> Scheduled:
+        return Scheduled(scheduled_id=scheduled_id, result="scheduled", due_at=scheduled_for)
+
+    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
+        self.aheads.append(ahead)
+        taken, self.scheduled = self.scheduled[:limit], self.scheduled[limit:]
+        return taken
+
     def next_due(self) -> float | None:
         return 0 if self.claims or self.doubtful else None
+
+    def lease(self, sender: str, segments: int, per_second: float) -> float:
+        self.leased.append(segments)
+        return 0
 
     def claim_suspect(self) -> list[Claim]:
         self.suspicions += 1

@@ -16,16 +16,50 @@ https://docs.postgrest.org/en/stable/references/errors.html"""
 _LOCKED: Final = "55P03"
 """lock_not_available"""
 MIGRATE: Final = "Run `smsretry migrate` with this version."
-_NO_FUNCTION: Final = ("PGRST202", "42883")
-_DOUBLED: Final = "PGRST203"
-_WRONG_PATH: Final = "PGRST125"
-_NOT_EXPOSED: Final = "PGRST106"
 _NO_GRANT: Final = "42501"
-_RAISED: Final = "P0001"
-_VIOLATED: Final = "23"
-"""raise_exception, and the class of integrity_constraint_violation: ours raise SR codes."""
-_NO_DATA: Final = "P0002"
-"""no_data_found: raised by `smsretry.number_key`"""
+_OTHER_VERSION: Final = (
+    "The database has no function {function} with these parameters: it is older or newer than this version, or "
+    "somebody dropped it. Run `smsretry migrate` with this version (with --again if it says that there is nothing to "
+    "do), or install the version it was migrated with."
+)
+_GONE: Final = (
+    "A table, view or type that {function} needs is gone from the database ({code}). Run `smsretry migrate --again`."
+)
+_FORBIDDEN: Final = (
+    "The database refused what {function} writes ({code}): a trigger or a constraint forbids it. The database's log "
+    "names it."
+)
+_WHAT_TO_DO: Final = {
+    "PGRST202": _OTHER_VERSION,
+    "42883": _OTHER_VERSION,  # undefined_function
+    "42P01": _GONE,  # undefined_table
+    "42704": _GONE,  # undefined_object
+    "42703": (  # undefined_column
+        "A column that {function} needs is gone from the database ({code}). `smsretry doctor` names it."
+    ),
+    "PGRST203": (
+        "The database has several functions {function}: drop those that are not smsretry's, then run "
+        "`smsretry migrate --again`."
+    ),
+    _NO_GRANT: (
+        "The database refused {function} with {code}: service_role lacks a grant. Run `smsretry migrate --again`."
+    ),
+    "P0002": (  # no_data_found: raised by `smsretry.number_key`
+        "The table smsretry.secret is empty ({code}, {function}): without its key nobody who opted out can be "
+        "recognized, so nothing is sent. Run `smsretry migrate --again`."
+    ),
+    "P0001": _FORBIDDEN,  # raise_exception: ours raise SR codes
+    "PGRST125": (
+        "SUPABASE_URL ({url}) has a path that is not the API's ({code}): it must be the project's URL alone, "
+        "https://<project>.supabase.co, without /rest/v1."
+    ),
+    "PGRST106": (
+        "The API does not expose the schema public ({code}): add it to the exposed schemas (Supabase: Project "
+        "Settings, Data API; PostgREST: db-schemas)."
+    ),
+}
+_INTEGRITY: Final = "23"
+"""The class of integrity_constraint_violation."""
 
 
 def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
@@ -45,42 +79,8 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
 
 
 def _what_to_do(function: str, code: str, url: str) -> str:
-    if code in _NO_FUNCTION:
-        return (
-            f"The database has no function {function} with these parameters: it is older or newer than this "
-            f"version, or somebody dropped it. {MIGRATE.removesuffix('.')} (with --again if it says that there is "
-            "nothing to do), or install the version it was migrated with."
-        )
-    if code == _DOUBLED:
-        return (
-            f"The database has several functions {function}: drop those that are not smsretry's, then run "
-            "`smsretry migrate --again`."
-        )
-    if code == _NO_GRANT:
-        return (
-            f"The database refused {function} with {code}: service_role lacks a grant. Run `smsretry migrate --again`."
-        )
-    if code == _NO_DATA:
-        return (
-            f"The table smsretry.secret is empty ({code}, {function}): without its key nobody who opted out can be "
-            "recognized, so nothing is sent. Run `smsretry migrate --again`."
-        )
-    if code == _RAISED or code.startswith(_VIOLATED):
-        return (
-            f"The database refused what {function} writes ({code}): a trigger or a constraint forbids it. "
-            "The database's log names it."
-        )
-    if code == _WRONG_PATH:
-        return (
-            f"SUPABASE_URL ({url}) has a path that is not the API's ({code}): it must be the project's URL "
-            "alone, https://<project>.supabase.co, without /rest/v1."
-        )
-    if code == _NOT_EXPOSED:
-        return (
-            f"The API does not expose the schema public ({code}): add it to the exposed schemas (Supabase: Project "
-            "Settings, Data API; PostgREST: db-schemas)."
-        )
-    return f"The database refused {function} with {code}. {MIGRATE}"
+    other = _FORBIDDEN if code.startswith(_INTEGRITY) else f"The database refused {{function}} with {{code}}. {MIGRATE}"
+    return _WHAT_TO_DO.get(code, other).format(function=function, code=code, url=url)
 
 
 def refuse(response: httpx.Response, *, others: bool) -> None:

@@ -72,6 +72,12 @@ class SupabaseCalls:
             raise self.not_ours(function)
         return answer
 
+    def number(self, function: str, answer: object) -> float:
+        """An answer that is a number."""
+        if isinstance(answer, bool) or not isinstance(answer, int | float):
+            raise self.not_ours(function)
+        return answer
+
     def row(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> _Row:
         """Call a function that answers one row. May be repeated."""
         return self.one(kind, function, self.repeated(function, values))
@@ -82,6 +88,10 @@ class SupabaseCalls:
         if len(rows) != 1:
             raise QueueMismatch(f"{function} answered with {len(rows)} rows instead of one. {MIGRATE}")
         return rows[0]
+
+    def many(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
+        """The rows of an answer."""
+        return self._parse(kind, function, answer)
 
     def rows(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> list[_Row]:
         """Call a function that answers rows. Called once."""

@@ -28,7 +28,17 @@ from smsretry.retry.decision import (
     Settle,
 )
 from smsretry.retry.evidence import next_look_delay
-from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, ItemResult, Queued, Recovered
+from smsretry.retry.models import (
+    Begun,
+    Claim,
+    Finished,
+    InterruptedRun,
+    ItemResult,
+    Queued,
+    Recovered,
+    Scheduled,
+    ScheduledSend,
+)
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.retry.policy import LIFE
 from smsretry.settings import Settings
@@ -76,9 +86,11 @@ class SupabaseQueue(SupabaseClaims):
 
     def next_due(self) -> float | None:
         answer = self.repeated("next_sms_due", {})
-        if answer is not None and not isinstance(answer, int | float):
-            raise self.not_ours("next_sms_due")
-        return answer
+        return None if answer is None else self.number("next_sms_due", answer)
+
+    def lease(self, sender: str, segments: int, per_second: float) -> float:
+        values = {"sender": sender, "segments": segments, "per_second": per_second}
+        return self.number("lease_sms_sender", self.repeated("lease_sms_sender", values))
 
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
         claims, others = self.claims_and_others("claim_sms_retry", {"retry_id": retry_id})
@@ -106,6 +118,35 @@ class SupabaseQueue(SupabaseClaims):
             "message_class": message_class,
         }
         return self.row(Queued, "queue_sms_retry", values)
+
+    def schedule(
+        self,
+        business_id: UUID,
+        customer_id: UUID,
+        body: str,
+        scheduled_for: datetime,
+        *,
+        not_after: datetime | None,
+        message_class: MessageClass,
+        created_by: UUID | None,
+        scheduled_id: UUID,
+    ) -> Scheduled:
+        values = {
+            "business_id": business_id,
+            "customer_id": customer_id,
+            "body": body,
+            "scheduled_for": scheduled_for,
+            "not_after": not_after,
+            "message_class": message_class,
+            "created_by": created_by,
+            "id": scheduled_id,
+        }
+        return self.row(Scheduled, "schedule_sms", values)
+
+    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
+        values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE)}
+        # Repeated where no answer came: what is queued already is not found again.
+        return self.many(ScheduledSend, "queue_scheduled_sms", self.repeated("queue_scheduled_sms", values))
 
     def claim_suspect(self) -> list[Claim]:
         return self.claims("claim_suspect_sms_retry", {})

@@ -1,5 +1,6 @@
 """Twilio: one `create` call a text, and a look at the account for `smsretry doctor`."""
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, get_args
@@ -21,6 +22,9 @@ from smsretry.words import DeliveryStatus
 
 _PAST_THE_START: Final = timedelta(hours=1)
 """How far a list is read beyond the earliest message that matters."""
+_NOT_OWNED: Final = (
+    "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
+)
 _TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 
 
@@ -41,12 +45,18 @@ class TwilioSender:
             token = settings.twilio_auth_token
             user, password = settings.twilio_account_sid, token.get_secret_value() if token else ""
         self._client = Client(user, password, settings.twilio_account_sid, http_client=self._http)
-        self._messages = self._client.messages  # built once, before threads share it
+        self._building = threading.Lock()
         self._sender = (
             {"messaging_service_sid": settings.twilio_messaging_service_sid}
             if settings.twilio_messaging_service_sid
             else {"from_": settings.twilio_from_number}
         )
+
+    @property
+    def _messages(self) -> Any:
+        """Built by the first who asks, one thread at a time: it imports most of the SDK, and most runs send nothing."""
+        with self._building:
+            return self._client.messages
 
     def __enter__(self) -> "TwilioSender":
         return self
@@ -127,7 +137,7 @@ class TwilioSender:
         except TwilioException:
             return Finding(subject=subject, ok=False, advice=self._refusal())
         if answer is None:
-            return Finding(subject=subject, ok=False, advice="the account does not own TWILIO_FROM_NUMBER")
+            return Finding(subject=subject, ok=False, advice=_NOT_OWNED)
         if isinstance(answer, str) and answer != "active":
             return Finding(subject=subject, ok=False, advice=f"the account is {answer}: see the Twilio console")
         return Finding(subject=subject, ok=True)

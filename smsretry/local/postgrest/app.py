@@ -1,4 +1,4 @@
-"""`POST /rest/v1/rpc/{function}` the way Supabase's gateway and PostgREST answer it, over a database of one's own.
+"""`/rest/v1/rpc/{function}` the way Supabase's gateway and PostgREST answer it, over a database of one's own.
 
 Each call is one transaction in the role that the key or token names. `request` says which calls are answered,
 `functions` which function is meant and how it is called, `errors` what an error looks like.
@@ -22,7 +22,7 @@ from starlette.routing import Route
 from smsretry.local.postgrest.errors import Refusal, from_database, unreachable
 from smsretry.local.postgrest.faults import RpcFaults, instead_of_answer
 from smsretry.local.postgrest.functions import find_function
-from smsretry.local.postgrest.keys import claims_of
+from smsretry.local.postgrest.keys import claims_of, no_role
 from smsretry.local.postgrest.request import arguments_of, invalid_path
 from smsretry.local.process.http import DropConnection
 
@@ -33,7 +33,7 @@ _JSON: Final = "application/json; charset=utf-8"
 # The order is PostgREST's; the settings end with the transaction.
 _PREPARE: Final = """
 select set_config('search_path', '"public", "extensions"', true), set_config('role', %(role)s, true),
-       set_config('request.jwt.claims', %(claims)s, true), set_config('request.method', 'POST', true),
+       set_config('request.jwt.claims', %(claims)s, true), set_config('request.method', %(method)s, true),
        set_config('request.path', %(path)s, true), set_config('transaction_read_only', %(read_only)s, true)
 """
 
@@ -61,7 +61,7 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000) -> Starlette:
         try:
             claims = claims_of(request, jwt_secret=jwt_secret)
             body, given = arguments_of(request, sent)
-            call = _Call(function, request.url.path, claims, body, given, max_rows)
+            call = _Call(function, request.method, request.url.path, claims, body, given, max_rows)
             response = await run_in_threadpool(call.answer, request.app.state.database)
         except Refusal as refused:
             response = refused.response()
@@ -85,9 +85,17 @@ class _Call:
     """One call of one function."""
 
     def __init__(
-        self, function: str, path: str, claims: Mapping[str, Any], body: str, given: set[str], max_rows: int
+        self,
+        function: str,
+        method: str,
+        path: str,
+        claims: Mapping[str, Any],
+        body: str,
+        given: set[str],
+        max_rows: int,
     ) -> None:
         self._function = function
+        self._method = method
         self._path = path
         self._claims = claims
         self._body = body
@@ -107,10 +115,14 @@ class _Call:
         settings = {
             "role": self._claims["role"],
             "claims": json.dumps(self._claims),
+            "method": self._method,
             "path": self._path,
-            "read_only": "on" if function.read_only else "off",
+            "read_only": "off" if self._method == "POST" and not function.read_only else "on",
         }
-        connection.execute(_PREPARE, settings, prepare=True)
+        try:
+            connection.execute(_PREPARE, settings, prepare=True)
+        except psycopg.errors.InvalidParameterValue as error:
+            raise no_role(error.diag.message_primary or "") from error
         statement = function.statement(self._given, max_rows=self._max_rows)
         result = connection.execute(statement, (self._body,) if self._given else (), prepare=False)
         if function.returns == "nothing":

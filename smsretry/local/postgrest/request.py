@@ -14,6 +14,7 @@ from starlette.requests import Request
 from smsretry.local.postgrest.errors import Refusal, refusal
 
 SCHEMA: Final = "public"
+_READS: Final = ("GET", "HEAD")
 _ANSWERED: Final = {"application/json", "application/*", "*/*"}
 _OF_POSTGREST: Final = ("text/csv", "application/vnd.pgrst", "application/geo+json", "application/openapi+json")
 _HARMLESS: Final = {"return", "handling", "resolution", "missing", "tx"}  # they change no answer of a function
@@ -23,18 +24,21 @@ _NOT_HERE: Final = {"count", "timezone", "max-affected"}
 def arguments_of(request: Request, raw: bytes) -> tuple[str, set[str]]:
     """The body, which the database reads itself, and the arguments' names in it.
 
-    A JSON value that is no object names no argument.
+    A JSON value that is no object names no argument. GET and HEAD have the arguments in the address instead.
 
     Raises:
         Refusal: the request is not one this endpoint answers, or its body is no JSON.
     """
-    if request.method != "POST":
+    if request.method not in ("POST", *_READS):
         raise refusal(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
-    if set(request.query_params) - {"apikey"}:
-        raise _not_here("it neither filters nor reshapes what a function returns")
-    _check_schema(request.headers.get("content-profile", SCHEMA))
+    asked = {name: value for name, value in request.query_params.items() if name != "apikey"}
+    _check_schema(request.headers.get("accept-profile" if request.method in _READS else "content-profile", SCHEMA))
     _check_media_types(request.headers.get("accept", "*/*"))
     _check_preferences(request.headers.get("prefer", ""))
+    if request.method in _READS:
+        return json.dumps(asked), set(asked)
+    if asked:
+        raise _not_here("it neither filters nor reshapes what a function returns")
     try:
         body = raw.decode() or "{}"
         arguments = json.loads(body, parse_constant=_refuse_constant)

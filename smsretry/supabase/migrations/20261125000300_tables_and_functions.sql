@@ -96,7 +96,123 @@ $$;
 create index if not exists send_logs_customer_changed
     on public.send_logs (customer_id, (coalesce(updated_at, created_at)));
 
-grant select, update on public.send_logs to service_role; -- update: what became of the text
+-- insert: of a scheduled send; update: what became of the text
+grant select, insert, update on public.send_logs to service_role;
+
+-- ======== schemas/13_scheduled_sends.sql ========
+-- Texts that are planned for a time. The application's table: it is made only where there is none, and its policies and
+-- grants with it; an existing one keeps its own. A row becomes a send log and a row of the queue shortly before its time
+-- (queue_scheduled_sms). What becomes of the text then is told by the send log, which has the row's own id.
+do $$
+begin
+    if to_regclass('public.scheduled_sends') is not null then
+        return;
+    end if;
+    create table public.scheduled_sends (
+        id uuid primary key default gen_random_uuid(),
+        -- As in the queue: no foreign key to customers. A row whose customer is gone ends with a reason.
+        business_id uuid not null references public.businesses (id) on delete cascade,
+        customer_id uuid,
+        body text,
+        scheduled_for timestamptz not null,
+        not_after timestamptz,
+        message_class text not null default 'marketing',
+        status text not null default 'scheduled' check (status in ('scheduled', 'queued', 'cancelled', 'failed')),
+        send_log_id uuid,
+        created_by uuid,
+        why text,
+        held_since timestamptz,
+        look_at timestamptz,
+        created_at timestamptz not null default now(),
+        updated_at timestamptz not null default now()
+    );
+    create index scheduled_sends_business on public.scheduled_sends (business_id, scheduled_for);
+    alter table public.scheduled_sends enable row level security;
+    create policy "Owners read their scheduled sends" on public.scheduled_sends for select to authenticated
+        using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    create policy "Owners schedule texts to their customers" on public.scheduled_sends for insert to authenticated
+        with check (
+            status = 'scheduled'
+            and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
+            and exists (select 1 from public.customers c where c.id = customer_id
+                        and c.business_id = scheduled_sends.business_id));
+    create policy "Owners move and cancel their scheduled sends" on public.scheduled_sends for update to authenticated
+        using (status in ('scheduled', 'queued')
+               and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))
+        with check (status in ('scheduled', 'queued', 'cancelled')
+                    and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    -- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back. The
+    -- message class is not a tenant's to choose: a transactional text keeps fewer rules.
+    revoke all on public.scheduled_sends from public, anon, authenticated;
+    grant select on public.scheduled_sends to authenticated;
+    grant insert (id, business_id, customer_id, body, scheduled_for, not_after, created_by)
+        on public.scheduled_sends to authenticated;
+    grant update (body, scheduled_for, not_after, status) on public.scheduled_sends to authenticated;
+    -- A text that is no longer wanted is cancelled, not deleted: deleting the row would not end the text.
+    revoke delete, truncate on public.scheduled_sends from service_role;
+end
+$$;
+
+-- Ours in it, whoever made it.
+alter table public.scheduled_sends add column if not exists customer_id uuid;
+alter table public.scheduled_sends add column if not exists body text;
+alter table public.scheduled_sends add column if not exists not_after timestamptz;
+alter table public.scheduled_sends add column if not exists message_class text not null default 'marketing';
+alter table public.scheduled_sends add column if not exists send_log_id uuid;
+alter table public.scheduled_sends add column if not exists created_by uuid;
+alter table public.scheduled_sends add column if not exists why text;
+alter table public.scheduled_sends add column if not exists held_since timestamptz;
+alter table public.scheduled_sends add column if not exists look_at timestamptz;
+alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
+alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
+comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
+comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue.';
+comment on column public.scheduled_sends.send_log_id is 'The send log of its text, once there is one. It is the row''s own id.';
+comment on column public.scheduled_sends.why is 'Why it was cancelled, has failed or is held.';
+comment on column public.scheduled_sends.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
+comment on column public.scheduled_sends.look_at is 'When it is looked at again, if not at its time.';
+
+-- Rules for the states that are ours; an application may have others. Added unvalidated, then validated: a row that broke a
+-- rule before there was one is reported.
+do $$
+declare
+    rule record;
+begin
+    for rule in
+        select * from (values
+            ('scheduled_sends_message_class', $c$message_class in ('marketing', 'transactional')$c$),
+            -- An instant that no calendar has (infinity, years BC) could be queued by nobody.
+            ('scheduled_sends_instants', $c$status not in ('scheduled', 'queued')
+                or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+                   and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
+            -- A text that is of no more use at its own time could only be cancelled.
+            ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
+            -- A body of megabytes would cost the other rows their turn. 1600 characters are the most that Twilio takes.
+            ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
+            ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
+            ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
+        ) as r (name, expression)
+    loop
+        execute format('alter table public.scheduled_sends drop constraint if exists %I', rule.name);
+        execute format('alter table public.scheduled_sends add constraint %I check (%s) not valid', rule.name, rule.expression);
+        begin
+            execute format('alter table public.scheduled_sends validate constraint %I', rule.name);
+        exception when check_violation then
+            raise warning 'scheduled_sends holds rows that break %: %', rule.name, rule.expression
+                using hint = 'Find them with: select id from scheduled_sends where not (' || rule.expression || ')';
+        end;
+    end loop;
+end
+$$;
+
+-- What is due, oldest first.
+create index if not exists scheduled_sends_due
+    on public.scheduled_sends ((coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
+-- A person's planned texts, and those that never became one, for the desk.
+create index if not exists scheduled_sends_customer
+    on public.scheduled_sends (customer_id) where send_log_id is null;
+
+grant select, insert, update on public.scheduled_sends to service_role;
 
 -- ======== schemas/13_sms_retry_queue.sql ========
 -- One row a text that is owed to one person. The first columns, down to updated_at, are the application's: their names,
@@ -346,6 +462,17 @@ create table if not exists smsretry.circuit (
 revoke all on smsretry.circuit from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.circuit to service_role;
 
+-- ======== schemas/15_sender_time.sql ========
+-- Until when each sender's time is given away: what it sends next, it sends then. One row a sender; all workers share it.
+create table if not exists smsretry.sender_time (
+    sender text primary key,
+    free_at timestamptz not null
+);
+
+-- Default privileges may be wide.
+revoke all on smsretry.sender_time from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.sender_time to service_role;
+
 -- ======== schemas/16_stopped_states.sql ========
 -- US states to which no marketing text goes until somebody lifts the stop: some forbid it during a declared emergency.
 create table if not exists smsretry.stopped_states (
@@ -561,6 +688,31 @@ left join public.customers c on c.id = q.customer_id and c.business_id = q.busin
 left join public.businesses b on b.id = q.business_id;
 
 grant select on smsretry.claimed_retry to service_role;
+
+-- ======== schemas/21_scheduled_claim.sql ========
+-- A scheduled send as its claim will be once it is queued, so that the same decisions can be told of it beforehand. Columns:
+-- smsretry.claimed_retry.
+create or replace view smsretry.scheduled_claim with (security_invoker = true) as
+select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text as status, 0 as attempt_count, 3 as max_attempts,
+       s.scheduled_for, null::timestamptz as last_attempted_at, null::text as last_error, null::text as reason,
+       s.created_at, s.updated_at, 0::bigint as claim_no, null::timestamptz as claimed_at, s.not_after as expires_at,
+       s.held_since is not null as held, s.why, null::uuid as attempt_id, null::timestamptz as in_doubt_since,
+       0 as reconcile_count, 0 as rate_limit_count, 0 as account_refusal_count, s.message_class,
+       null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by,
+       exists (select 1 from smsretry.circuit) as circuit_open,
+       array(select t.state from smsretry.stopped_states t order by t.state) as stopped_states,
+       true as send_log_found, left(s.body, 1601) as body, 'sms'::text as channel, false as log_says_sent,
+       null::text as known_sid,
+       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
+       left(c.sms_consent_status::text, 40) as sms_consent_status,
+       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by
+from public.scheduled_sends s
+left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
+left join public.businesses b on b.id = s.business_id
+where s.status = 'scheduled';
+
+grant select on smsretry.scheduled_claim to service_role;
 
 -- ======== schemas/31_held.sql ========
 -- The fence: the row, locked, if it is still held under this claim number; otherwise null. Every write that a worker makes
@@ -948,6 +1100,40 @@ $$;
 revoke all on function smsretry.is_anothers from public, anon, authenticated;
 grant execute on function smsretry.is_anothers to service_role;
 
+-- ======== schemas/39_keep_scheduled.sql ========
+-- A scheduled send that could not be queued, for a reason that is not its own, waits: held, if somebody must mend it. It is
+-- held for life at most, and not beyond its use. The caller holds the row locked.
+--   result: held | later | cancelled
+-- A trigger or a constraint of the application's may refuse even this. Then the row stays as it is, and the others go on.
+create or replace function smsretry.keep_scheduled(
+    send public.scheduled_sends, trouble text, life interval, look_at timestamptz, at timestamptz,
+    out result text, out why text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    why := keep_scheduled.trouble;
+    result := case when why is null then 'later' else 'held' end;
+    if result = 'held' and keep_scheduled.send.held_since + keep_scheduled.life <= keep_scheduled.at then
+        result := 'cancelled';
+        why := 'Expired before it could be sent. ' || why;
+    end if;
+    update public.scheduled_sends s
+    set status = case keep_scheduled.result when 'cancelled' then 'cancelled' else s.status end,
+        why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, 2000) end,
+        held_since = case keep_scheduled.result when 'held' then coalesce(s.held_since, keep_scheduled.at)
+                                                when 'later' then s.held_since end,
+        look_at = case when keep_scheduled.result <> 'cancelled' then keep_scheduled.look_at end
+    where s.id = keep_scheduled.send.id;
+exception when others then
+    raise warning 'Scheduled send % could not be changed: %', keep_scheduled.send.id, sqlstate;
+    result := 'held';
+end
+$$;
+
+revoke all on function smsretry.keep_scheduled from public, anon, authenticated;
+grant execute on function smsretry.keep_scheduled to service_role;
+
 -- ======== schemas/39_may_have_arrived.sql ========
 -- Whether a text may be on its phone, or may still get there, by another message than this attempt's: one that is under way
 -- or in doubt, or one that Twilio accepted and whose delivery did not fail. Such a text is never sent again.
@@ -963,6 +1149,54 @@ $$;
 
 revoke all on function smsretry.may_have_arrived from public, anon, authenticated;
 grant execute on function smsretry.may_have_arrived to service_role;
+
+-- ======== schemas/39_queue_scheduled.sql ========
+-- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
+-- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
+--   result: queued | cancelled | failed
+create or replace function smsretry.queue_scheduled(
+    send public.scheduled_sends, at timestamptz, out result text, out why text, out retry_id uuid
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    result := 'failed';
+    why := case
+        when not exists (select 1 from public.customers c where c.id = queue_scheduled.send.customer_id
+                         and c.business_id = queue_scheduled.send.business_id) then 'Customer not found'
+        when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'Text is empty: scheduled_sends.body holds none'
+        when queue_scheduled.send.not_after <= queue_scheduled.at then 'Expired before it could be sent'
+    end;
+    if why like 'Expired%' then
+        result := 'cancelled';
+    end if;
+    if why is null then
+        insert into public.send_logs (id, business_id, customer_id, channel, subject, created_at, updated_at)
+        select queue_scheduled.send.id, queue_scheduled.send.business_id, queue_scheduled.send.customer_id, 'sms',
+               queue_scheduled.send.body, queue_scheduled.at, queue_scheduled.at
+        where not exists (select 1 from public.send_logs l where l.id = queue_scheduled.send.id);
+        if exists (select 1 from public.send_logs l
+                   where l.id = queue_scheduled.send.id and l.business_id = queue_scheduled.send.business_id
+                     and l.customer_id = queue_scheduled.send.customer_id and l.subject = queue_scheduled.send.body) then
+            select q.retry_id into retry_id
+            from public.queue_sms_retry(
+                send_log_id => queue_scheduled.send.id, scheduled_for => queue_scheduled.send.scheduled_for,
+                expires_in => queue_scheduled.send.not_after - queue_scheduled.at,
+                message_class => queue_scheduled.send.message_class) q;
+            result := 'queued';
+        else
+            why := 'Its id is that of another send log: schedule the text anew';
+        end if;
+    end if;
+    update public.scheduled_sends s
+    set status = queue_scheduled.result, why = queue_scheduled.why, held_since = null, look_at = null,
+        send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
+    where s.id = queue_scheduled.send.id;
+end
+$$;
+
+revoke all on function smsretry.queue_scheduled from public, anon, authenticated;
+grant execute on function smsretry.queue_scheduled to service_role;
 
 -- ======== schemas/39_resend.sql ========
 -- An attempt in doubt is taken never to have reached Twilio, and its text is sent again. If its worker died, it costs no
@@ -1130,6 +1364,77 @@ $$;
 revoke all on function public.queue_sms_retry from public, anon, authenticated;
 grant execute on function public.queue_sms_retry to service_role;
 
+-- ======== schemas/40_schedule_sms.sql ========
+-- Plan a text for a time. It is checked like every text when its time comes: consent, permitted hours, caps. To move or to
+-- cancel it, update its row in scheduled_sends.
+--   result: scheduled | already_scheduled (there is one of this id already, and it stays as it is)
+-- id: the caller's own name for it, with which the call may be repeated. Without it each call plans another text.
+-- not_after: when the text is of no more use; null: as long after its time as any text in the queue. A time that has
+-- passed means at once. message_class null: marketing. created_by: who planned it, for the application.
+create or replace function public.schedule_sms(
+    business_id uuid,
+    customer_id uuid,
+    body text,
+    scheduled_for timestamptz,
+    not_after timestamptz default null,
+    message_class text default null,
+    created_by uuid default null,
+    id uuid default null
+)
+returns table (scheduled_id uuid, result text, due_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_id constant uuid := coalesce(schedule_sms.id, gen_random_uuid());
+    v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
+    v_problem text;
+    v_there public.scheduled_sends;
+begin
+    v_problem := case
+        when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
+        when (schedule_sms.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00') is not true
+            then 'scheduled_for must be a time in this century'
+        when schedule_sms.not_after not between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+            then 'not_after must be a time in this century'
+        when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
+            then 'not_after must come after scheduled_for, and after now'
+        when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = '' then 'body is empty'
+        when length(schedule_sms.body) > 1600 then 'body is longer than 1600 characters, the most that Twilio takes'
+        when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
+    end;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
+    end if;
+    if not exists (select 1 from public.customers c
+                   where c.id = schedule_sms.customer_id and c.business_id = schedule_sms.business_id) then
+        raise exception 'There is no customer % at business %', schedule_sms.customer_id, schedule_sms.business_id
+            using errcode = 'SR404', hint = 'Consent and phone number are read there: insert the customer first.';
+    end if;
+
+    insert into public.scheduled_sends (
+        id, business_id, customer_id, body, scheduled_for, not_after, message_class, status, created_by, created_at, updated_at)
+    values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body, schedule_sms.scheduled_for,
+            schedule_sms.not_after, v_class, 'scheduled', schedule_sms.created_by, v_now, v_now)
+    on conflict (id) do nothing
+    returning * into v_there;
+    if v_there.id is not null then
+        return query select v_there.id, 'scheduled', v_there.scheduled_for;
+        return;
+    end if;
+    select * into v_there from public.scheduled_sends s where s.id = v_id;
+    if (v_there.business_id, v_there.customer_id, v_there.body)
+        is distinct from (schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body) then
+        raise exception 'Scheduled send % is another text', v_id
+            using errcode = 'SR409', hint = 'Give each text an id of its own.';
+    end if;
+    return query select v_there.id, 'already_scheduled', v_there.scheduled_for;
+end
+$$;
+
+revoke all on function public.schedule_sms from public, anon, authenticated;
+grant execute on function public.schedule_sms to service_role;
+
 -- ======== schemas/41_record_inbound_sms.sql ========
 -- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
 -- number out at every business, because Twilio blocks it for the sender that they share. START takes back what STOP did, or
@@ -1246,6 +1551,67 @@ $$;
 
 revoke all on function smsretry.before_insert from public, anon, authenticated;
 
+-- ======== schemas/42_scheduled_send_changed.sql ========
+-- Somebody changes a scheduled send. While it waits, it may be moved, changed or cancelled at will. Once it is queued, to
+-- move or to cancel it does the same to its text, or is refused (SR409) if the text's send has begun or it has ended.
+-- security definer, because an owner may change its scheduled sends and not the queue.
+create or replace function smsretry.scheduled_send_changed()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_text public.sms_retry_queue;
+begin
+    new.updated_at := v_now;
+    if new.status = 'cancelled' and old.status <> 'cancelled' then
+        new.held_since := null;
+        new.why := case when new.why is distinct from old.why then new.why end;
+        new.why := left(coalesce(new.why, 'Cancelled by the application'), 2000);
+    end if;
+    if old.status <> 'queued' then
+        if new.status = 'scheduled' and old.status <> 'scheduled' then
+            new.why := null; -- wanted after all
+        end if;
+        if (new.body, new.customer_id, new.scheduled_for, new.not_after)
+            is distinct from (old.body, old.customer_id, old.scheduled_for, old.not_after) then
+            new.look_at := null; -- looked at anew
+        end if;
+        return new;
+    end if;
+    if (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+        is not distinct from
+       (old.status, old.scheduled_for, old.not_after, old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+        return new;
+    end if;
+    if new.status not in ('queued', 'cancelled')
+        or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+            is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+        raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else', old.id
+            using errcode = 'SR409', hint = 'Cancel it and schedule another.';
+    end if;
+    select q.* into v_text from public.sms_retry_queue q
+    where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
+    for update;
+    if v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null then
+        raise exception 'It is too late to change scheduled send %: its text %', old.id, case
+                when v_text.id is null then 'has ended'
+                when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
+                else 'is with a worker at this moment' end
+            using errcode = 'SR409', hint = 'explain_sms tells what became of it, by its send log.';
+    end if;
+    if new.status = 'cancelled' then
+        perform smsretry.close_row(v_text, 'cancelled', new.why, null, v_now);
+    else
+        update public.sms_retry_queue q
+        set scheduled_for = new.scheduled_for, expires_at = new.not_after, held_since = null, why = null, reason = null,
+            updated_at = v_now
+        where q.id = v_text.id;
+    end if;
+    return new;
+end
+$$;
+
+revoke all on function smsretry.scheduled_send_changed from public, anon, authenticated;
+
 -- ======== schemas/43_keep_suppression.sql ========
 -- An opt-out is of a number at a business, whoever records it on whichever of its customers' rows, and outlives the row.
 -- It is lifted by an opt-in that was recorded later (sms_consent_at), and by nothing else: a row imported after the
@@ -1285,6 +1651,10 @@ revoke all on function smsretry.keep_suppression from public, anon, authenticate
 drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
 create trigger smsretry_before_insert
     before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
+
+drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
+create trigger smsretry_scheduled_send_changed
+    before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
 
 drop trigger if exists smsretry_keep_suppression on public.customers;
 create trigger smsretry_keep_suppression
@@ -1405,6 +1775,32 @@ $$;
 revoke all on function public.claim_due_sms_retries from public, anon, authenticated;
 grant execute on function public.claim_due_sms_retries to service_role;
 
+-- ======== schemas/50_lease_sms_sender.sql ========
+-- Take some of a sender's time: so many segments, at so many a second. Returns in how many seconds they begin: 0 if the
+-- sender is free. What is not used is lost. More than an hour ahead nothing is given away: a rate was set wrong and is mended.
+create or replace function public.lease_sms_sender(sender text, segments integer, per_second double precision)
+returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_takes interval;
+    v_ends timestamptz;
+begin
+    if (lease_sms_sender.per_second > 0) is not true then
+        raise exception 'per_second must be above 0' using errcode = 'SR422';
+    end if;
+    v_takes := make_interval(secs => greatest(lease_sms_sender.segments, 1) / lease_sms_sender.per_second);
+    insert into smsretry.sender_time as s (sender, free_at) values (lease_sms_sender.sender, v_now + v_takes)
+    on conflict (sender) do update
+        set free_at = case when s.free_at > v_now + interval '1 hour' then v_now else greatest(s.free_at, v_now) end + v_takes
+    returning s.free_at into v_ends;
+    return extract(epoch from v_ends - v_takes - v_now);
+end
+$$;
+
+revoke all on function public.lease_sms_sender from public, anon, authenticated;
+grant execute on function public.lease_sms_sender to service_role;
+
 -- ======== schemas/50_start_sms_run.sql ========
 -- A run begins. Returns the earlier runs that never finished and are told of now for the first time: what their sends came
 -- to. stale_minutes: after how long a silent run counts as interrupted. May be repeated; then it tells of none.
@@ -1503,6 +1899,88 @@ $$;
 
 revoke all on function public.next_sms_due from public, anon, authenticated;
 grant execute on function public.next_sms_due to service_role;
+
+-- ======== schemas/51_queue_scheduled_sms.sql ========
+-- Make the texts of scheduled sends whose time comes within `ahead`, so that they wait in the queue when it comes. At most
+-- limit_count of them (500 at the most), the oldest first, and business by business in turns. Each is one transaction's
+-- work and a subtransaction of its own: send log, queue row and status, or none of them. May be repeated.
+-- Turns are taken among the oldest 4 × limit_count: callers go on until fewer come back, so a flood of one business's
+-- delays another's by seconds, and they are queued ahead by more.
+--   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
+--     | later (something of its business is locked at this moment)
+-- life: how long a text may be held.
+create or replace function public.queue_scheduled_sms(
+    limit_count integer default 200,
+    ahead interval default interval '2 minutes',
+    life interval default interval '48 hours'
+)
+returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- Somebody else's long transaction may hold the business locked. Then its texts wait, and not the others.
+set lock_timeout = '1s' as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := least(greatest(coalesce(limit_count, 200), 0), 500);
+    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '2 minutes'), interval '0'), interval '1 hour');
+    v_send public.scheduled_sends;
+    v_busy uuid[] := '{}';
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+begin
+    for v_send in
+        with oldest as materialized (
+            select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due
+            from public.scheduled_sends s
+            where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
+            order by coalesce(s.look_at, s.scheduled_for), s.id
+            limit 4 * v_limit
+        ),
+        candidate as materialized (
+            select o.id, o.due, row_number() over (partition by o.business_id order by o.due, o.id) as turn from oldest o
+        )
+        select s.* from candidate c
+        join public.scheduled_sends s on s.id = c.id
+        where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
+        order by c.turn, c.due, c.id
+        limit v_limit
+        for update of s skip locked
+    loop
+        scheduled_id := v_send.id;
+        business_id := v_send.business_id;
+        customer_id := v_send.customer_id;
+        retry_id := null;
+        v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
+        if v_state is null then
+            begin
+                select q.result, q.why, q.retry_id into result, why, retry_id
+                from smsretry.queue_scheduled(v_send, v_now) q;
+            exception when others then
+                get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                    v_rule = constraint_name;
+            end;
+        end if;
+        if v_state in ('55P03', '40P01', '40001') then
+            v_busy := v_busy || v_send.business_id;
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
+        elsif v_state is not null then
+            -- No message of the database's: it may quote the row.
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(
+                v_send, 'Its text cannot be made: ' || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''),
+                nullif(v_rule, '')) || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns',
+                life, v_until + interval '13 minutes', v_now) k;
+        end if;
+        return next;
+    end loop;
+end
+$$;
+
+revoke all on function public.queue_scheduled_sms from public, anon, authenticated;
+grant execute on function public.queue_scheduled_sms to service_role;
 
 -- ======== schemas/52_begin_sms_attempt.sql ========
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
@@ -2463,6 +2941,53 @@ $$;
 revoke all on function public.set_sms_state_stop from public, anon, authenticated;
 grant execute on function public.set_sms_state_stop to service_role;
 
+-- ======== schemas/80_cancel_scheduled.sql ========
+-- For cancel_sms_retries: end scheduled sends that are no texts yet, the newest first. What was done, or would be, a JSON
+-- object a row, as told_of_change has it. The filter: as smsretry.chosen; a code or a reason fits none of them.
+create or replace function smsretry.cancel_scheduled(
+    ids uuid[], business_id uuid, customer_id uuid, containing text, since timestamptz, until timestamptz, row_limit integer,
+    dry_run boolean, why text
+)
+returns jsonb[] language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    v_send public.scheduled_sends;
+    v_skip text;
+    v_told jsonb[] := '{}';
+begin
+    for v_send in
+        select s.* from public.scheduled_sends s
+        where s.status = 'scheduled'
+          and (cancel_scheduled.ids is null or s.id = any (cancel_scheduled.ids))
+          and (cancel_scheduled.business_id is null or s.business_id = cancel_scheduled.business_id)
+          and (cancel_scheduled.customer_id is null or s.customer_id = cancel_scheduled.customer_id)
+          and (cancel_scheduled.containing is null or strpos(lower(s.why), lower(cancel_scheduled.containing)) > 0)
+          and (cancel_scheduled.since is null or s.updated_at >= cancel_scheduled.since)
+          and (cancel_scheduled.until is null or s.updated_at < cancel_scheduled.until)
+        order by s.updated_at desc, s.id
+        limit cancel_scheduled.row_limit
+    loop
+        v_skip := null;
+        if not cancel_scheduled.dry_run then
+            update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why
+            where s.id = v_send.id and s.status = 'scheduled';
+            v_skip := case when not found then 'It has changed meanwhile' end;
+        end if;
+        v_told := v_told || jsonb_build_object(
+            'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
+            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
+            'message_class', v_send.message_class, 'attempts', 0,
+            'was', coalesce(v_send.why, 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
+            'skipped', v_skip, 'warned', null);
+    end loop;
+    return v_told;
+end
+$$;
+
+revoke all on function smsretry.cancel_scheduled from public, anon, authenticated;
+grant execute on function smsretry.cancel_scheduled to service_role;
+
 -- ======== schemas/80_check_told.sql ========
 -- Who takes a step, and why, are kept for good and shown to everybody: they must be given, and hold no phone number.
 create or replace function smsretry.check_told(who text, because text)
@@ -2601,8 +3126,8 @@ revoke all on function smsretry.told_of_change from public, anon, authenticated;
 grant execute on function smsretry.told_of_change to service_role;
 
 -- ======== schemas/81_cancel_sms_retries.sql ========
--- For a person: end texts that wait, as no longer wanted. One that is under way or in doubt is left alone: it may be with
--- the customer already. Without dry_run => false nothing is changed. row_limit and the answer: as for requeue_failed_sms.
+-- For a person: end texts that wait, as no longer wanted, and scheduled sends that are no texts yet. One that is under way or
+-- in doubt is left alone: it may be with the customer already. states: scheduled, or as smsretry.text_state; null: all. Without dry_run => false nothing is changed. row_limit and the answer: as for requeue_failed_sms.
 create or replace function public.cancel_sms_retries(
     retry_ids uuid[] default null,
     business_id uuid default null,
@@ -2628,8 +3153,8 @@ declare
     v_told jsonb[] := '{}';
 begin
     if (cancel_sms_retries.dry_run is not null and cancel_sms_retries.row_limit between 1 and 10000
-        and coalesce(cancel_sms_retries.states, '{}') <@ array['due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
-        raise exception 'states are due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
+        and coalesce(cancel_sms_retries.states, '{}') <@ array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
+        raise exception 'states are scheduled, due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
     end if;
     if not cancel_sms_retries.dry_run then
         perform smsretry.check_told(cancel_sms_retries.who, cancel_sms_retries.because);
@@ -2662,6 +3187,14 @@ begin
         insert into smsretry.steps (retry_id, taken_at, step, who, because)
         values (v_row.id, v_now, 'cancelled', cancel_sms_retries.who, cancel_sms_retries.because);
     end loop;
+    if coalesce('scheduled' = any (cancel_sms_retries.states), true)
+        and num_nonnulls(cancel_sms_retries.code, cancel_sms_retries.reason) = 0 then
+        v_told := v_told || smsretry.cancel_scheduled(
+            cancel_sms_retries.retry_ids, cancel_sms_retries.business_id, cancel_sms_retries.customer_id,
+            nullif(btrim(cancel_sms_retries.containing), ''), cancel_sms_retries.since, cancel_sms_retries.until,
+            cancel_sms_retries.row_limit - cardinality(v_told), cancel_sms_retries.dry_run,
+            'Cancelled by ' || cancel_sms_retries.who || ': ' || cancel_sms_retries.because);
+    end if;
     return query select * from smsretry.told_of_change(v_told);
 end
 $$;
@@ -2777,6 +3310,31 @@ $$;
 revoke all on function public.requeue_failed_sms from public, anon, authenticated;
 grant execute on function public.requeue_failed_sms to service_role;
 
+-- ======== schemas/81_scheduled_on_record.sql ========
+-- A scheduled send that is no text yet, or never became one, for people: what explain_sms tells. retry_id is its own id,
+-- which its send log will have, too. Columns: smsretry.text_on_record.
+create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
+select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null::uuid as send_log_id,
+       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       s.message_class,
+       case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end as state,
+       coalesce(s.held_since, s.updated_at) as since, left(s.why, 2000) as why, null::integer as code,
+       case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end as next_at, s.not_after as expires_at,
+       0 as attempts, 3 as max_attempts, s.created_at as queued_at,
+       left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
+       left(c.sms_consent_source, 200) as consent_source, x.since as suppressed_since,
+       left(c.phone_status::text, 40) as phone_status, null::text as send_log_status, null::text as sid,
+       '[]'::jsonb as history, '[]'::jsonb as steps,
+       case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
+       smsretry.clock() as asked_at
+from public.scheduled_sends s
+left join public.businesses b on b.id = s.business_id
+left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
+left join smsretry.suppressions x on x.number_key = smsretry.number_key(s.business_id, c.phone)
+where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
+
+grant select on smsretry.scheduled_on_record to service_role;
+
 -- ======== schemas/81_text_on_record.sql ========
 -- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits.
 -- security_invoker, so that row level security is the reader's.
@@ -2828,7 +3386,8 @@ grant select on smsretry.text_on_record to service_role;
 -- ======== schemas/82_explain_sms.sql ========
 -- For a person: what happened to a text, why, and what comes next; newest first. Found by one of row, send log, customer or
 -- number; a business and the last digits of the number (three at least) find it, too. A number finds the texts of everybody
--- who has it.
+-- who has it. A scheduled send that is no text yet, or never became one, is found by its id (as row or send log), and by its
+-- customer.
 -- Columns: smsretry.text_on_record.
 create or replace function public.explain_sms(
     retry_id uuid default null,
@@ -2847,6 +3406,7 @@ set plan_cache_mode = force_custom_plan as $$
 declare
     v_people uuid[];
     v_ids uuid[];
+    v_scheduled uuid[];
 begin
     if num_nonnulls(explain_sms.retry_id, explain_sms.send_log_id, explain_sms.customer_id, explain_sms.phone,
                     explain_sms.last_digits) <> 1
@@ -2871,8 +3431,23 @@ begin
           and (explain_sms.business_id is null or q.business_id = explain_sms.business_id)
         order by q.created_at desc, q.id
         limit explain_sms.row_limit);
+    v_scheduled := array(
+        select s.id from public.scheduled_sends s
+        where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
+          and (explain_sms.retry_id is null or s.id = explain_sms.retry_id)
+          and (explain_sms.send_log_id is null or s.id = explain_sms.send_log_id)
+          and (v_people is null or s.customer_id = any (v_people))
+          and (explain_sms.business_id is null or s.business_id = explain_sms.business_id)
+        order by s.created_at desc, s.id
+        limit explain_sms.row_limit);
     return query
-    select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids) order by r.queued_at desc, r.retry_id;
+    select e.* from (
+        select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids)
+        union all
+        select p.* from smsretry.scheduled_on_record p where p.retry_id = any (v_scheduled)
+    ) e
+    order by e.queued_at desc, e.retry_id
+    limit explain_sms.row_limit;
 end
 $$;
 
@@ -2880,7 +3455,7 @@ revoke all on function public.explain_sms from public, anon, authenticated;
 grant execute on function public.explain_sms to service_role;
 
 -- ======== schemas/83_preview_sms_retries.sql ========
--- Waiting texts with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
+-- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
 -- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
 create or replace function public.preview_sms_retries(
     until timestamptz default null,
@@ -2893,6 +3468,7 @@ returns setof smsretry.claimed_retry
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
+    v_limit constant integer := least(greatest(coalesce(preview_sms_retries.row_limit, 500), 1), 500);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
 begin
@@ -2900,15 +3476,31 @@ begin
         raise exception 'until or retry_ids must be given: which texts are to be foreseen' using errcode = 'SR422';
     end if;
     v_ids := array(
-        select q.id from public.sms_retry_queue q
-        where q.status = 'pending' and q.in_doubt_since is null
-          and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
-          and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
-          and (preview_sms_retries.after_due is null
-               or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
-        order by q.scheduled_for, q.id
-        limit least(greatest(preview_sms_retries.row_limit, 1), 500));
-    for v_claim in select r.* from smsretry.claimed_retry r where r.id = any (v_ids) order by r.scheduled_for, r.id loop
+        select w.id from (
+            (select q.id, q.scheduled_for from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null
+               and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by q.scheduled_for, q.id limit v_limit)
+            union all
+            (select s.id, s.scheduled_for from public.scheduled_sends s
+             where s.status = 'scheduled'
+               and (preview_sms_retries.retry_ids is null or s.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or s.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (s.scheduled_for, s.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by s.scheduled_for, s.id limit v_limit)
+        ) w
+        order by w.scheduled_for, w.id
+        limit v_limit);
+    for v_claim in
+        select r.* from smsretry.claimed_retry r where r.id = any (v_ids)
+        union all
+        select s.* from smsretry.scheduled_claim s where s.id = any (v_ids)
+        order by scheduled_for, id
+    loop
         v_claim.claimed_at := smsretry.clock();
         return next v_claim;
     end loop;
@@ -2920,7 +3512,7 @@ grant execute on function public.preview_sms_retries to service_role;
 
 -- ======== schemas/84_sms_status.sql ========
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
+--   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
 --   last hour · ended, failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status()
@@ -2945,6 +3537,10 @@ begin
         group by 1, 2
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
+    union all
+    (select 'scheduled', case when s.held_since is not null then 'held' when s.scheduled_for <= v_now then 'late' else 'waiting' end,
+            null::uuid, count(*), min(s.scheduled_for), min(s.scheduled_for) filter (where s.scheduled_for > v_now), null::text
+     from public.scheduled_sends s where s.status = 'scheduled' group by 2 order by 2)
     union all
     (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
      from live l group by l.state order by l.state)
@@ -2981,7 +3577,7 @@ grant execute on function public.sms_status to service_role;
 
 -- ======== schemas/85_check_sms_retries.sql ========
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503 and that says what is wrong. Asks whether
--- texts are overdue, sending is stopped, or no run has finished lately; each within max_minutes.
+-- texts are overdue, queued or not, sending is stopped, or no run has finished lately; each within max_minutes.
 -- security definer, so that an owner may let a role call it that may do nothing else. It tells numbers only.
 create or replace function public.check_sms_retries(max_minutes integer default 10)
 returns text language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -2990,6 +3586,7 @@ declare
     v_since constant timestamptz := v_now - make_interval(mins => greatest(coalesce(max_minutes, 10), 1));
     v_overdue bigint;
     v_oldest timestamptz;
+    v_unqueued bigint;
     v_circuit text;
     v_run timestamptz;
     v_wrong text;
@@ -2997,11 +3594,14 @@ begin
     select count(*), min(q.scheduled_for) into v_overdue, v_oldest
     from public.sms_retry_queue q
     where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_since;
+    select count(*) into v_unqueued
+    from public.scheduled_sends s where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since;
     select c.why into v_circuit from smsretry.circuit c;
     select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
     v_wrong := concat_ws(' · ',
         case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
             || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
+        case when v_unqueued > 0 then v_unqueued || ' scheduled sends are overdue and not queued' end,
         'sending is stopped: ' || v_circuit,
         case when v_run is null then 'no run has finished in 7 days'
              when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);
@@ -3080,7 +3680,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     missing (kind, in_table, name, definition) as (
         select p.kind, p.in_table, p.name, p.definition
         from parts p
-        where not coalesce(case p.kind
+        where p.relation is not null and not coalesce(case p.kind
             when 'columns' then exists (
                 select 1 from pg_attribute a where a.attrelid = p.relation and a.attname = p.name and not a.attisdropped)
             when 'constraints' then exists (
@@ -3095,18 +3695,30 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
             when 'grants' then has_table_privilege('service_role', p.relation, p.name)
         end, false)
     ),
+    tables as (
+        select r.oid, r.relname, r.relrowsecurity
+        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
+        join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
+        order by t.place
+    ),
     findings (subject, ok, advice) as (
         select 'functions', false, 'no names were given, so no function was checked'
         where not exists (select 1 from functions)
         union all
-        select 'function ' || split_part(m.name, '.', 2), m.found = 1 and m.by_service and not m.by_others and m.ours,
-               case when m.found = 0 then 'missing: run `smsretry migrate`, with --again if it was applied before'
-                    when m.found > 1 then 'exists ' || m.found || ' times: drop the versions that are not smsretry''s'
-                    when not m.by_service then 'service_role may not call it: run `smsretry migrate --again`'
-                    when m.by_others then 'anon or authenticated may call it: revoke execute, or run `smsretry migrate --again`'
-                    else 'is another version''s, or somebody changed it: run `smsretry migrate`, with --again if it was applied before' end
+        select 'functions (' || count(*) || ')', true, null
         from made m
         where m.name like 'public.%'
+        having count(*) > 0 and bool_and(m.found = 1 and m.by_service and not m.by_others and m.ours)
+        union all
+        (select 'function ' || split_part(m.name, '.', 2), false,
+                case when m.found = 0 then 'missing: run `smsretry migrate`, with --again if it was applied before'
+                     when m.found > 1 then 'exists ' || m.found || ' times: drop the versions that are not smsretry''s'
+                     when not m.by_service then 'service_role may not call it: run `smsretry migrate --again`'
+                     when m.by_others then 'anon or authenticated may call it: revoke execute, or run `smsretry migrate --again`'
+                     else 'is another version''s, or somebody changed it: run `smsretry migrate`, with --again if it was applied before' end
+         from made m
+         where m.name like 'public.%' and not coalesce(m.found = 1 and m.by_service and not m.by_others and m.ours, false)
+         order by m.name)
         union all
         select 'functions of the schema smsretry', count(*) filter (where m.found <> 1 or not m.ours) = 0,
                'missing, double, changed or another version''s: '
@@ -3114,6 +3726,12 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
                    || '. Run `smsretry migrate`, with --again if it was applied before'
         from made m
         where m.name like 'smsretry.%'
+        having count(*) > 0
+        union all
+        select 'tables and views', count(*) filter (where p.relation is null) = 0,
+               'missing: ' || string_agg(distinct replace(p.in_table, 'public.', ''), ', ') filter (where p.relation is null)
+                   || '. Run `smsretry migrate --again`'
+        from parts p
         having count(*) > 0
         union all
         select case k.kind when 'grants' then 'grants of service_role' else k.kind end, count(m.name) = 0,
@@ -3127,29 +3745,47 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
         left join missing m on m.kind = k.kind
         group by k.kind
         union all
-        select 'row level security of ' || t.name, coalesce(r.relrowsecurity, false),
-               case when r.oid is null then 'the table is missing: run `smsretry migrate`'
-                    else 'is off: anyone with the anon key may read it. Run: alter table public.' || t.name || ' enable row level security' end
-        from unnest(array['businesses', 'customers', 'send_logs', 'sms_retry_queue', 'sms_send_attempts']) as t (name)
-        left join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
+        select 'row level security of ' || r.relname, r.relrowsecurity,
+               'is off: anyone with the anon key may read it. Run: alter table public.' || r.relname || ' enable row level security'
+        from tables r
         union all
-        select 'only service_role changes ' || t.name,
+        select 'service_role', not row_security_active(r.oid),
+               'is bound by row level security, so it sees no text. Run: alter role service_role bypassrls'
+        from tables r
+        where r.relname = 'sms_retry_queue'
+        union all
+        select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
+               'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
+                   || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
+        union all
+        select 'only service_role changes ' || r.relname,
                not exists (
                    select 1 from unnest(array['anon', 'authenticated']) as g (role)
                    where has_table_privilege(g.role, r.oid, 'update, delete, truncate')
                       or has_any_column_privilege(g.role, r.oid, 'update')),
                'anon or authenticated may update or delete: revoke it, or run `smsretry migrate --again`'
-        from unnest(array['sms_retry_queue', 'sms_send_attempts']) as t (name)
-        join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
+        from tables r
+        where r.relname in ('sms_retry_queue', 'sms_send_attempts')
         union all
         select 'rules of the state machine', count(*) filter (where not k.convalidated) = 0,
                'some rows break ' || string_agg(k.conname, ', ') filter (where not k.convalidated)
                    || ': mend or delete them, then run `smsretry migrate --again`'
         from pg_catalog.pg_constraint k
-        where k.conrelid = 'public.sms_retry_queue'::regclass and k.contype = 'c' and k.conname like 'sms\_retry\_queue\_%'
+        where k.contype = 'c'
+          and (k.conrelid = to_regclass('public.sms_retry_queue') and k.conname like 'sms\_retry\_queue\_%'
+               or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
     )
     select f.subject, f.ok, case when not f.ok then f.advice end from findings f
     union all -- warnings: set by somebody or passing, and easily forgotten
+    select 'policy "' || y.polname || '" of ' || r.relname, true,
+           'lets ' || string_agg(case g.rolname when 'anon' then 'anyone with the anon key' else 'every signed-in user' end, ' and '
+                                 order by g.rolname) || ' read all rows: drop or narrow it, unless that is meant'
+    from tables r
+    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
+    join pg_roles g on g.rolname in ('anon', 'authenticated') and (y.polroles @> array[0::oid] or g.oid = any(y.polroles))
+    where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
+    group by y.polname, r.relname
+    union all
     select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
     union all
     select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
@@ -3161,7 +3797,7 @@ revoke all on function public.check_sms_retry_setup from public, anon, authentic
 grant execute on function public.check_sms_retry_setup to service_role;
 
 -- ======== schemas/91_describe_sms_tables.sql ========
--- What the catalog says of the four tables that smsretry shares with the application, for `smsretry migrate` before it
+-- What the catalog says of the five tables that smsretry shares with the application, for `smsretry migrate` before it
 -- changes anything and for `smsretry doctor`. What must be so is in smsretry/adapters/supabase/shapes.py. Reads only.
 --   kind: table (type: its relkind)
 --     | column (filled: it has a default, or writes itself; definition: an enum's labels)
@@ -3175,7 +3811,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
         select c.oid as id, c.relname::text as relation, c.relkind
         from pg_class c
         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
-          and c.relname in ('businesses', 'customers', 'send_logs', 'sms_retry_queue')
+          and c.relname in ('businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue')
     )
     select s.relation, 'table', s.relation, s.relkind::text, null::boolean, null::boolean, null::text from shared s
     union all

@@ -25,7 +25,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     missing (kind, in_table, name, definition) as (
         select p.kind, p.in_table, p.name, p.definition
         from parts p
-        where not coalesce(case p.kind
+        where p.relation is not null and not coalesce(case p.kind
             when 'columns' then exists (
                 select 1 from pg_attribute a where a.attrelid = p.relation and a.attname = p.name and not a.attisdropped)
             when 'constraints' then exists (
@@ -40,18 +40,30 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
             when 'grants' then has_table_privilege('service_role', p.relation, p.name)
         end, false)
     ),
+    tables as (
+        select r.oid, r.relname, r.relrowsecurity
+        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
+        join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
+        order by t.place
+    ),
     findings (subject, ok, advice) as (
         select 'functions', false, 'no names were given, so no function was checked'
         where not exists (select 1 from functions)
         union all
-        select 'function ' || split_part(m.name, '.', 2), m.found = 1 and m.by_service and not m.by_others and m.ours,
-               case when m.found = 0 then 'missing: run `smsretry migrate`, with --again if it was applied before'
-                    when m.found > 1 then 'exists ' || m.found || ' times: drop the versions that are not smsretry''s'
-                    when not m.by_service then 'service_role may not call it: run `smsretry migrate --again`'
-                    when m.by_others then 'anon or authenticated may call it: revoke execute, or run `smsretry migrate --again`'
-                    else 'is another version''s, or somebody changed it: run `smsretry migrate`, with --again if it was applied before' end
+        select 'functions (' || count(*) || ')', true, null
         from made m
         where m.name like 'public.%'
+        having count(*) > 0 and bool_and(m.found = 1 and m.by_service and not m.by_others and m.ours)
+        union all
+        (select 'function ' || split_part(m.name, '.', 2), false,
+                case when m.found = 0 then 'missing: run `smsretry migrate`, with --again if it was applied before'
+                     when m.found > 1 then 'exists ' || m.found || ' times: drop the versions that are not smsretry''s'
+                     when not m.by_service then 'service_role may not call it: run `smsretry migrate --again`'
+                     when m.by_others then 'anon or authenticated may call it: revoke execute, or run `smsretry migrate --again`'
+                     else 'is another version''s, or somebody changed it: run `smsretry migrate`, with --again if it was applied before' end
+         from made m
+         where m.name like 'public.%' and not coalesce(m.found = 1 and m.by_service and not m.by_others and m.ours, false)
+         order by m.name)
         union all
         select 'functions of the schema smsretry', count(*) filter (where m.found <> 1 or not m.ours) = 0,
                'missing, double, changed or another version''s: '
@@ -59,6 +71,12 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
                    || '. Run `smsretry migrate`, with --again if it was applied before'
         from made m
         where m.name like 'smsretry.%'
+        having count(*) > 0
+        union all
+        select 'tables and views', count(*) filter (where p.relation is null) = 0,
+               'missing: ' || string_agg(distinct replace(p.in_table, 'public.', ''), ', ') filter (where p.relation is null)
+                   || '. Run `smsretry migrate --again`'
+        from parts p
         having count(*) > 0
         union all
         select case k.kind when 'grants' then 'grants of service_role' else k.kind end, count(m.name) = 0,
@@ -72,29 +90,47 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
         left join missing m on m.kind = k.kind
         group by k.kind
         union all
-        select 'row level security of ' || t.name, coalesce(r.relrowsecurity, false),
-               case when r.oid is null then 'the table is missing: run `smsretry migrate`'
-                    else 'is off: anyone with the anon key may read it. Run: alter table public.' || t.name || ' enable row level security' end
-        from unnest(array['businesses', 'customers', 'send_logs', 'sms_retry_queue', 'sms_send_attempts']) as t (name)
-        left join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
+        select 'row level security of ' || r.relname, r.relrowsecurity,
+               'is off: anyone with the anon key may read it. Run: alter table public.' || r.relname || ' enable row level security'
+        from tables r
         union all
-        select 'only service_role changes ' || t.name,
+        select 'service_role', not row_security_active(r.oid),
+               'is bound by row level security, so it sees no text. Run: alter role service_role bypassrls'
+        from tables r
+        where r.relname = 'sms_retry_queue'
+        union all
+        select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
+               'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
+                   || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
+        union all
+        select 'only service_role changes ' || r.relname,
                not exists (
                    select 1 from unnest(array['anon', 'authenticated']) as g (role)
                    where has_table_privilege(g.role, r.oid, 'update, delete, truncate')
                       or has_any_column_privilege(g.role, r.oid, 'update')),
                'anon or authenticated may update or delete: revoke it, or run `smsretry migrate --again`'
-        from unnest(array['sms_retry_queue', 'sms_send_attempts']) as t (name)
-        join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
+        from tables r
+        where r.relname in ('sms_retry_queue', 'sms_send_attempts')
         union all
         select 'rules of the state machine', count(*) filter (where not k.convalidated) = 0,
                'some rows break ' || string_agg(k.conname, ', ') filter (where not k.convalidated)
                    || ': mend or delete them, then run `smsretry migrate --again`'
         from pg_catalog.pg_constraint k
-        where k.conrelid = 'public.sms_retry_queue'::regclass and k.contype = 'c' and k.conname like 'sms\_retry\_queue\_%'
+        where k.contype = 'c'
+          and (k.conrelid = to_regclass('public.sms_retry_queue') and k.conname like 'sms\_retry\_queue\_%'
+               or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
     )
     select f.subject, f.ok, case when not f.ok then f.advice end from findings f
     union all -- warnings: set by somebody or passing, and easily forgotten
+    select 'policy "' || y.polname || '" of ' || r.relname, true,
+           'lets ' || string_agg(case g.rolname when 'anon' then 'anyone with the anon key' else 'every signed-in user' end, ' and '
+                                 order by g.rolname) || ' read all rows: drop or narrow it, unless that is meant'
+    from tables r
+    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
+    join pg_roles g on g.rolname in ('anon', 'authenticated') and (y.polroles @> array[0::oid] or g.oid = any(y.polroles))
+    where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
+    group by y.polname, r.relname
+    union all
     select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
     union all
     select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')

@@ -1,0 +1,27 @@
+"""Can Prefect's API be used? For the commands of this folder, which say in one sentence what to do if it cannot."""
+
+from prefect.settings import get_current_settings
+
+from smsretry.adapters.prefect.api import PrefectApi, PrefectError
+from smsretry.settings import PrefectSettings
+
+
+def check_reach() -> None:
+    """Ask the API something, as the settings say: the environment's, or those of Prefect's profile.
+
+    Raises:
+        SystemExit: it cannot be used, or there is none. Prefect would start a temporary one, which nobody sees.
+    """
+    api = get_current_settings().api
+    if not api.url:
+        raise SystemExit(
+            "PREFECT_API_URL is not set: set it to the address of the Prefect server's API, http://<host>:4200/api "
+            "(`prefect server start` starts one)."
+        )
+    given = {"prefect_api_url": api.url, "prefect_api_auth_string": api.auth_string, "prefect_api_key": api.key}
+    try:
+        with PrefectApi(PrefectSettings.model_validate(given)) as asked:
+            asked.get("health")
+            asked.post("deployments/filter", {"limit": 1})
+    except PrefectError as error:
+        raise SystemExit(f"Prefect's API at {error}.") from None

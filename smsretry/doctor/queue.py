@@ -1,0 +1,36 @@
+"""How the queue stands, as far as a person must look: what is overdue or held, and when a run last finished."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from smsretry.desk.clock import span
+from smsretry.desk.standing import LATE_SECONDS, Standing
+from smsretry.retry.models import Finding
+
+_START: Final = "start `python -m flows.serve` under a supervisor, or let cron run `smsretry process`"
+
+
+def queue_findings(standing: Standing) -> Iterator[Finding]:
+    """Findings by the database's clock and books, which know of every run, whoever started it."""
+    yield _oldest(standing.overdue_seconds)
+    yield _last_run(standing.silent_seconds)
+    if standing.held:
+        advice = f"{standing.held_texts} wait for something that a person can mend: `smsretry status` says for what"
+        yield Finding(subject="held texts", ok=True, advice=advice)
+
+
+def _oldest(late_seconds: float) -> Finding:
+    if late_seconds < LATE_SECONDS:
+        told = f", due for {span(late_seconds)}" if late_seconds else ": none"
+        return Finding(subject=f"oldest due text{told}", ok=True)
+    advice = f"has been due for {span(late_seconds)}: runs do not take it, or sending is stopped: `smsretry status`"
+    return Finding(subject="oldest due text", ok=False, advice=advice)
+
+
+def _last_run(silent_seconds: float | None) -> Finding:
+    if silent_seconds is None:
+        return Finding(subject="last finished run", ok=True, advice=f"there is none yet: {_START}")
+    if silent_seconds < LATE_SECONDS:
+        return Finding(subject=f"last finished run, {span(silent_seconds)} ago", ok=True)
+    advice = f"was {span(silent_seconds)} ago: {_START}"
+    return Finding(subject="last finished run", ok=False, advice=advice)

@@ -1,0 +1,37 @@
+"""How many segments a text is: what a sender's rate counts, and what is paid for.
+
+GSM 03.38 packs 160 characters of its alphabet into one SMS, or 153 into each of several; those of its extension table
+take two places. One character outside both makes the whole text UCS-2: 70 UTF-16 units, or 67 of each of several.
+(3GPP TS 23.038; Twilio's help says the same, "What the Heck is a Segment?".)
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+_BASIC: Final = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+    "abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_EXTENSION: Final = frozenset("\f^{}\\[~]|€")
+
+
+def segments(body: str) -> int:
+    """The segments of this text, at least one.
+
+    Smart Encoding, which replaces typographic characters by plain ones at Twilio, can only make it fewer.
+    """
+    if all(character in _BASIC or character in _EXTENSION for character in body):
+        return _pieces([1 + (character in _EXTENSION) for character in body], whole=160, part=153)
+    return _pieces([1 + (ord(character) > 0xFFFF) for character in body], whole=70, part=67)
+
+
+def _pieces(sizes: Sequence[int], *, whole: int, part: int) -> int:
+    """How many messages characters of these sizes fill. A character stands whole in one of them."""
+    if sum(sizes) <= whole:
+        return 1
+    pieces, room = 1, part
+    for size in sizes:
+        if size > room:
+            pieces, room = pieces + 1, part
+        room -= size
+    return pieces

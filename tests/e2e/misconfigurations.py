@@ -1,0 +1,526 @@
+"""Misconfigurations, each planted for real, and how the line begins that `smsretry doctor` has for it.
+
+    python -m tests.e2e.misconfigurations
+
+plants one after the other on a stack of its own and prints what the doctor says, as a table.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import pytest
+from typer.testing import CliRunner
+
+from smsretry.adapters.supabase.migrate import migrate
+from smsretry.cli.command import app
+from smsretry.local.prefect_server import PrefectServer
+from smsretry.local.stack import Stack
+from tests.builders import forget_settings
+from tests.conftest import EMPTY
+from tests.e2e.conftest import Prefect
+from tests.e2e.registry import SCHEDULED, Registry
+
+NOWHERE: Final = "http://127.0.0.1:9"
+_OPEN: Final = "{open}"
+_CLOSED: Final = "{closed}"
+"""Addresses of two Prefect servers: one that answers anyone, and one that wants an auth string."""
+AUTH_STRING: Final = "ops:secret"
+_MIGRATE: Final = "Run `smsretry migrate --again`"
+
+
+@dataclass(frozen=True)
+class Misconfiguration:
+    """One thing that is not as it should be."""
+
+    what: str
+    line: str
+    """How the doctor's line begins."""
+    variables: Mapping[str, str | None] = field(default_factory=dict)
+    """Of the environment; None takes one away."""
+    database: str = ""
+    """Done to the application's database."""
+    prefect: Callable[[Registry], object] | None = None
+    """Done to the Prefect server."""
+
+    @property
+    def environment(self) -> dict[str, str | None]:
+        """What it needs of the environment: of database and Prefect only the one that it is about is asked."""
+        if self.prefect:
+            return {"SUPABASE_URL": None}
+        return {"PREFECT_API_URL": None, **self.variables}
+
+
+def _registered(**changes: object) -> Callable[[Registry], object]:
+    return lambda registry: registry.register(SCHEDULED, **changes)
+
+
+def _said(statement: str) -> Callable[[Registry], object]:
+    return lambda registry: registry.say(statement)
+
+
+_HOUR: Final = "interval '3700 seconds'"
+_OF_OURS: Final = f"where deployment_id = (select id from deployment where name = '{SCHEDULED}')"
+
+
+def _late(registry: Registry) -> None:
+    for _ in range(2):
+        registry.run(SCHEDULED, "SCHEDULED", name="Late")
+
+
+def _zombie(registry: Registry) -> None:
+    run = registry.run(SCHEDULED, "RUNNING")
+    registry.say(f"update flow_run set start_time = start_time - {_HOUR} where id = '{run}'")
+
+
+def _long_ago(registry: Registry) -> None:
+    registry.say(f"update flow_run set end_time = end_time - {_HOUR} {_OF_OURS}")
+    registry.run(SCHEDULED, "FAILED", name="Failed", message="Stopped sending: the account is refused")
+
+
+_A_TEXT: Final = """
+    with b as (insert into businesses (id, user_id, name, timezone)
+               values (gen_random_uuid(), gen_random_uuid(), 'Maple Street', 'America/New_York') returning id),
+         c as (insert into customers (id, business_id, phone, sms_consent_status)
+               select gen_random_uuid(), id, '+12125550123', 'opted_in' from b returning id, business_id),
+         l as (insert into send_logs (id, business_id, customer_id, channel, subject)
+               select gen_random_uuid(), business_id, id, 'sms', 'Hi Ann' from c returning id, business_id, customer_id)
+    insert into sms_retry_queue (id, business_id, send_log_id, customer_id, scheduled_for)
+    select gen_random_uuid(), business_id, id, customer_id, smsretry.clock() - interval '25 minutes' from l;
+"""
+
+MISCONFIGURATIONS: Final = (
+    Misconfiguration(
+        "SUPABASE_URL is not set", "bad  SUPABASE_URL: is not set", {"SUPABASE_URL": None},
+    ),
+    Misconfiguration(
+        "SUPABASE_URL has no https://",
+        "bad  SUPABASE_URL: must be a web address that begins with https://",
+        {"SUPABASE_URL": "project.supabase.co"},
+    ),
+    Misconfiguration(
+        "SUPABASE_URL ends in /rest/v1",
+        "bad  SUPABASE_URL: must be the project's URL alone, https://<project>.supabase.co, without /rest/v1",
+        {"SUPABASE_URL": "https://x.supabase.co/rest/v1"},
+    ),
+    Misconfiguration(
+        "nobody answers at SUPABASE_URL",
+        "bad  Supabase: Supabase did not answer check_sms_retry_setup (ConnectError). Check SUPABASE_URL (http://127",
+        {"SUPABASE_URL": NOWHERE},
+    ),
+    Misconfiguration(
+        "the key was copied with a line break",
+        "bad  SUPABASE_SERVICE_ROLE_KEY: has a line break, a space or another character that no key has: set it again",
+        {"SUPABASE_SERVICE_ROLE_KEY": "eyJhbGciOi\nJIUzI1NiJ9"},
+    ),
+    Misconfiguration(
+        "the key is another project's",
+        "bad  Supabase: Supabase refused the key",
+        {"SUPABASE_SERVICE_ROLE_KEY": "wrong"},
+    ),
+    Misconfiguration(
+        "SUPABASE_SERVICE_ROLE_KEY is misspelt",
+        "warn SUPABASE_SERVICE_KEY: is no setting of smsretry: did you mean SUPABASE_SERVICE_ROLE_KEY?",
+        {"SUPABASE_SERVICE_ROLE_KEY": None, "SUPABASE_SERVICE_KEY": "x"},
+    ),
+    Misconfiguration(
+        "TWILIO_ACCOUNT_SID is misspelt",
+        "warn TWILIO_SID: is no setting of smsretry: did you mean TWILIO_ACCOUNT_SID or ",
+        {"TWILIO_ACCOUNT_SID": None, "TWILIO_SID": "AC0"},
+    ),
+    Misconfiguration(
+        "SMSRETRY_IN_DOUBT is misspelt",
+        "warn SMSRETRY_INDOUBT: is no setting of smsretry: did you mean SMSRETRY_IN_DOUBT?",
+        {"SMSRETRY_INDOUBT": "hold"},
+    ),
+    Misconfiguration(
+        "SMSRETRY_IN_DOUBT has a value that does not exist",
+        "bad  SMSRETRY_IN_DOUBT: must be 'resend' or 'hold'",
+        {"SMSRETRY_IN_DOUBT": "keep"},
+    ),
+    Misconfiguration(
+        "TWILIO_ACCOUNT_SID is an API key's SID",
+        "bad  TWILIO_ACCOUNT_SID: must be AC and 32 digits from 0 to f, as the Twilio console shows it",
+        {"TWILIO_ACCOUNT_SID": "SK" + "0" * 32},
+    ),
+    Misconfiguration(
+        "a timeout is a word",
+        "bad  TWILIO_READ_TIMEOUT_SECONDS: must be a number",
+        {"TWILIO_READ_TIMEOUT_SECONDS": "soon"},
+    ),
+    Misconfiguration(
+        "the sender's number is not E.164",
+        "bad  TWILIO_FROM_NUMBER: Phone number is not E.164",
+        {"TWILIO_FROM_NUMBER": "(212) 555-0100"},
+    ),
+    Misconfiguration(
+        "the sender's number is not the account's",
+        "bad  Twilio number: the account does not own TWILIO_FROM_NUMBER",
+        {"TWILIO_FROM_NUMBER": "+12125550100"},
+    ),
+    Misconfiguration(
+        "number and messaging service are both set",
+        "bad  TWILIO_FROM_NUMBER: Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER",
+        {"TWILIO_MESSAGING_SERVICE_SID": "MG" + "0" * 32},
+    ),
+    Misconfiguration(
+        "the auth token is wrong",
+        "bad  Twilio credentials: refused (Twilio 20003: Permission Denied): check ",
+        {"TWILIO_AUTH_TOKEN": "wrong"},
+    ),
+    Misconfiguration(
+        "neither auth token nor API key is set",
+        "bad  TWILIO_AUTH_TOKEN: Set TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET, or ",
+        {"TWILIO_AUTH_TOKEN": None},
+    ),
+    Misconfiguration(
+        "Twilio's host does not answer",
+        "bad  Twilio credentials: 127.0.0.1:9 does not answer (ConnectionError): check ",
+        {"TWILIO_BASE_URL": NOWHERE},
+    ),
+    Misconfiguration(
+        "the status callback is on localhost",
+        "bad  TWILIO_STATUS_CALLBACK_URL: Twilio cannot reach localhost from the internet: give the address of a ",
+        # The closed proxy keeps this away from the real Twilio.
+        {"TWILIO_BASE_URL": None, "HTTPS_PROXY": NOWHERE, "TWILIO_STATUS_CALLBACK_URL": "http://localhost:8000/status"},
+    ),
+    Misconfiguration(
+        "a function has another body",
+        "bad  function set_sms_state_stop: is another version's, or somebody changed it: run `smsretry migrate`",
+        database="create or replace function public.set_sms_state_stop(state text, why text) returns boolean "
+        "language sql as 'select true'",
+    ),
+    Misconfiguration(
+        "a function has an older version's parameters",
+        "bad  function end_sms_retry: is another version's, or somebody changed it",
+        database="drop function end_sms_retry; "
+        "create function end_sms_retry(id uuid) returns boolean language sql as 'select true'; "
+        "revoke all on function end_sms_retry from public, anon, authenticated",
+    ),
+    Misconfiguration(
+        "a function is missing",
+        "bad  function hold_sms_retry: missing: run `smsretry migrate`",
+        database="drop function hold_sms_retry",
+    ),
+    Misconfiguration(
+        "an internal function has another body",
+        "bad  functions of the schema smsretry: missing, double, changed or another version's: before_insert. Run ",
+        database="create or replace function smsretry.before_insert() returns trigger "
+        "language plpgsql as 'begin return new; end'",
+    ),
+    Misconfiguration(
+        "anon may call a function",
+        "bad  function claim_due_sms_retries: anon or authenticated may call it: revoke execute, or run ",
+        database="grant execute on function claim_due_sms_retries to anon",
+    ),
+    Misconfiguration(
+        "service_role may not update a table",
+        f"bad  grants of service_role: missing or switched off: update of send_logs. {_MIGRATE}",
+        database="revoke update on send_logs from service_role",
+    ),
+    Misconfiguration(
+        "service_role may not use the schema",
+        "bad  Supabase: The database refused check_sms_retry_setup with 42501: service_role lacks a grant. Run `sms",
+        database="revoke usage on schema smsretry from service_role",
+    ),
+    Misconfiguration(
+        "service_role is bound by row level security",
+        "bad  service_role: is bound by row level security, so it sees no text. Run: alter role service_role bypassrls",
+        database="alter role service_role nobypassrls",
+    ),
+    Misconfiguration(
+        "a column of ours is missing",
+        "bad  columns: missing or switched off: sent_by of sms_send_attempts. Run: alter table "
+        "public.sms_send_attempts add column sent_by text",
+        database="alter table sms_send_attempts drop column sent_by cascade",
+    ),
+    Misconfiguration(
+        "a column of the application's is missing",
+        "bad  customers.phone_status: is missing: alter table public.customers add column phone_status text",
+        database="alter table customers drop column phone_status cascade",
+    ),
+    Misconfiguration(
+        "a table is missing",
+        f"bad  tables and views: missing: smsretry.runs. {_MIGRATE}",
+        database="drop table smsretry.runs",
+    ),
+    Misconfiguration(
+        "a view is missing",
+        f"bad  tables and views: missing: smsretry.text_on_record. {_MIGRATE}",
+        database="drop view smsretry.text_on_record cascade",
+    ),
+    Misconfiguration(
+        "a table is missing that the check itself reads",
+        "bad  Supabase: A table, view or type that check_sms_retry_setup needs is gone from the database (42P01). "
+        f"{_MIGRATE}",
+        database="drop table smsretry.stopped_states cascade",
+    ),
+    Misconfiguration(
+        "the key of the hashed numbers is gone",
+        "bad  key of the hashed numbers: is gone (smsretry.secret is empty), so nobody ",
+        database="delete from smsretry.secret",
+    ),
+    Misconfiguration(
+        "a constraint is missing",
+        "bad  constraints: missing or switched off: sms_retry_queue_lease of sms_retry_queue. Run: alter table "
+        "public.sms_retry_queue add constraint sms_retry_queue_lease check (status <> 'processing' or ",
+        database="alter table sms_retry_queue drop constraint sms_retry_queue_lease",
+    ),
+    Misconfiguration(
+        "a policy is missing",
+        f"bad  policies: missing or switched off: Owners read their retries of sms_retry_queue. {_MIGRATE}",
+        database='drop policy "Owners read their retries" on sms_retry_queue',
+    ),
+    Misconfiguration(
+        "a policy lets everybody read",
+        'warn policy "Owners read their retries" of sms_retry_queue: lets every signed-in user read all rows: drop or ',
+        database='alter policy "Owners read their retries" on sms_retry_queue using (true)',
+    ),
+    Misconfiguration(
+        "a trigger is missing",
+        f"bad  triggers: missing or switched off: smsretry_keep_suppression of customers. {_MIGRATE}",
+        database="drop trigger smsretry_keep_suppression on customers",
+    ),
+    Misconfiguration(
+        "a trigger is switched off",
+        f"bad  triggers: missing or switched off: smsretry_before_insert of sms_retry_queue. {_MIGRATE}",
+        database="alter table sms_retry_queue disable trigger smsretry_before_insert",
+    ),
+    Misconfiguration(
+        "a trigger of the application's refuses our rows",
+        "bad  rehearsal of queue, claim, begin and finish: fails: queue_sms_retry (P0001): not like that",
+        database="create function public.refuse() returns trigger language plpgsql as "
+        "$$begin raise exception 'not like that'; end$$; "
+        "create trigger refuse before insert on sms_retry_queue for each row execute function refuse()",
+    ),
+    Misconfiguration(
+        "an index is missing",
+        f"bad  indexes: missing or switched off: sms_retry_queue_one_live_row of sms_retry_queue. {_MIGRATE}",
+        database="drop index sms_retry_queue_one_live_row",
+    ),
+    Misconfiguration(
+        "row level security is off",
+        "bad  row level security of send_logs: is off: anyone with the anon key may read it. Run: alter table ",
+        database="alter table send_logs disable row level security",
+    ),
+    Misconfiguration(
+        "a text has been due for long",
+        "bad  oldest due text: has been due for 25 min: runs do not take it, or sending is stopped: ",
+        database=_A_TEXT,
+    ),
+    Misconfiguration(
+        "a text is held",
+        "warn held texts: 1 wait for something that a person can mend: `smsretry status` says for what",
+        database=_A_TEXT + "update sms_retry_queue set held_since = smsretry.clock(), why = 'The account is refused'",
+    ),
+    Misconfiguration(
+        "no run has ever been made",
+        "warn last finished run: there is none yet: start `python -m flows.serve` under a supervisor, or let ",
+        database="delete from smsretry.runs",
+    ),
+    Misconfiguration(
+        "no run has finished for 25 minutes",
+        "bad  last finished run: was 25 min ago: start `python -m flows.serve` under a ",
+        database="update smsretry.runs set finished_at = finished_at - interval '25 minutes'",
+    ),
+    Misconfiguration(
+        "sending is stopped",
+        "warn sending: had stopped: The account is refused",
+        database="insert into smsretry.circuit (opened_at, why) values (smsretry.clock(), 'The account is refused')",
+    ),
+    Misconfiguration(
+        "a state's stop was forgotten",
+        "warn texts to LA: are stopped since ",
+        database="insert into smsretry.stopped_states (state, stopped_at, why) "
+        "values ('LA', smsretry.clock() - interval '90 days', 'A hurricane')",
+    ),
+    Misconfiguration(
+        "nobody answers at PREFECT_API_URL",
+        "bad  Prefect's API: 127.0.0.1:9 does not answer (ConnectError): check PREFECT_API_URL, ",
+        {"PREFECT_API_URL": f"{NOWHERE}/api"},
+    ),
+    Misconfiguration(
+        "PREFECT_API_URL is the UI's address",
+        "which is not Prefect's API: PREFECT_API_URL must be the API's address, http://<host>:4200/api",
+        {"PREFECT_API_URL": _OPEN},
+    ),
+    Misconfiguration(
+        "PREFECT_API_URL is no address",
+        "bad  PREFECT_API_URL: must be the address of Prefect's API: http://<host>:4200/api",
+        {"PREFECT_API_URL": "prefect"},
+    ),
+    Misconfiguration(
+        "PREFECT_API_URL is not set",
+        "warn Prefect: PREFECT_API_URL is not set, so whether anything runs on a schedule is unknown.",
+        {"PREFECT_API_URL": None},
+    ),
+    Misconfiguration(
+        "PREFECT_API_URL is misspelt",
+        "warn PREFECT_API_ULR: is no setting of smsretry: did you mean PREFECT_API_URL?",
+        {"PREFECT_API_ULR": f"{_OPEN}/api"},
+    ),
+    Misconfiguration(
+        "Prefect's API answers anyone from elsewhere",
+        "warn Prefect's auth string: 0.0.0.0:",
+        {"PREFECT_API_URL": "{open at 0.0.0.0}/api"},
+    ),
+    Misconfiguration(
+        "Prefect's auth string is not set",
+        "asks for an auth string: set PREFECT_API_AUTH_STRING",
+        {"PREFECT_API_URL": f"{_CLOSED}/api"},
+    ),
+    Misconfiguration(
+        "Prefect's auth string is wrong",
+        "refuses PREFECT_API_AUTH_STRING: it must be the server's PREFECT_SERVER_API_AUTH_STRING",
+        {"PREFECT_API_URL": f"{_CLOSED}/api", "PREFECT_API_AUTH_STRING": "ops:guess"},
+    ),
+    Misconfiguration(
+        "no deployment is registered",
+        f"bad  deployment {SCHEDULED}: is not registered: restart ",
+        prefect=_said("delete from deployment"),
+    ),
+    Misconfiguration(
+        "the deployment is an older version's",
+        f"bad  deployment {SCHEDULED}: is not this version's: version is 0.0.9 there and ",
+        prefect=_registered(version="0.0.9"),
+    ),
+    Misconfiguration(
+        "the deployment has other parameters",
+        "parameters is {'limit': 2} there and {} here",
+        prefect=_registered(parameters={"limit": 2}),
+    ),
+    Misconfiguration(
+        "the deployment has another schedule",
+        "schedule is hourly: 0 * * * * UTC there and every-minute: * * * * * UTC here. Restart ",
+        prefect=_registered(schedules=[{"schedule": {"cron": "0 * * * *", "timezone": "UTC"}, "slug": "hourly"}]),
+    ),
+    Misconfiguration(
+        "the deployment is paused",
+        f"bad  schedule of {SCHEDULED}: the deployment is paused, so nothing runs: switch it on ",
+        prefect=_registered(paused=True),
+    ),
+    Misconfiguration(
+        "the schedule is switched off",
+        f"bad  schedule of {SCHEDULED}: every-minute is switched off: switch it on in the UI, or ",
+        prefect=_said("update deployment_schedule set active = false"),
+    ),
+    Misconfiguration(
+        "no runner was ever started",
+        f"bad  runner of {SCHEDULED}: none has ever asked for its runs: start `python -m flows.serve`, or a worker",
+        prefect=_said("update deployment set last_polled = null"),
+    ),
+    Misconfiguration(
+        "the runner is gone",
+        f"bad  runner of {SCHEDULED}: none has asked for its runs for 61 min: start ",
+        prefect=_said(f"update deployment set last_polled = last_polled - {_HOUR}"),
+    ),
+    Misconfiguration(
+        "no run completes any more",
+        f"bad  last completed run of {SCHEDULED}: was 61 min ago; the newest one ended Failed: Stopped sending: the ",
+        prefect=_long_ago,
+    ),
+    Misconfiguration(
+        "late runs pile up",
+        f"bad  late runs of {SCHEDULED}: 2 wait for a runner: is one alive, and are its five processes busy?",
+        prefect=_late,
+    ),
+    Misconfiguration(
+        "a run that died is still Running",
+        f"bad  runs of {SCHEDULED} that do not end: 1 have been Running for more than 15 min",
+        prefect=_zombie,
+    ),
+)  # fmt: skip
+
+_MENDED: Final = """
+drop function if exists public.end_sms_retry(uuid);
+drop function if exists public.refuse cascade;
+alter table send_logs enable row level security;
+alter table sms_retry_queue enable trigger smsretry_before_insert;
+alter table customers add column if not exists phone_status text;
+alter table sms_send_attempts add column if not exists sent_by text;
+alter role service_role bypassrls;
+alter table sms_retry_queue drop constraint if exists sms_retry_queue_lease,
+    add constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null);
+"""
+"""What `smsretry migrate --again` does not bring back, as the lines say it."""
+
+
+@dataclass(frozen=True)
+class Ward:
+    """An installation that is in order, and the doctor who looks at it."""
+
+    stack: Stack
+    registry: Registry
+    closed: PrefectServer
+    """A second Prefect server on the same database, which asks for AUTH_STRING."""
+
+    def doctor(self, variables: Mapping[str, str | None], *options: str) -> str:
+        """What it says, with settings that are right but for these; None takes one away."""
+        right = {**self.stack.environment(), "PREFECT_API_URL": self.registry.api_url}
+        with pytest.MonkeyPatch.context() as environment:
+            forget_settings(environment)
+            environment.delenv("COLUMNS", raising=False)
+            for name, value in {**right, **variables}.items():
+                if value is not None:
+                    environment.setenv(name, self._placed(value))
+            return CliRunner().invoke(app, ["doctor", *options]).output
+
+    def _placed(self, value: str) -> str:
+        opened = self.registry.prefect.server.url
+        for place, url in (
+            (_OPEN, opened),
+            (_CLOSED, self.closed.url),
+            ("{open at 0.0.0.0}", opened.replace("127.0.0.1", "0.0.0.0")),
+        ):
+            value = value.replace(place, url)
+        return value
+
+    @contextmanager
+    def planted(self, one: Misconfiguration) -> Iterator[None]:
+        """Something is not as it should be; then the advice is followed, and all is as it was."""
+        with self.stack.connect() as connection:
+            connection.execute(
+                """insert into smsretry.runs (id, started_at, finished_at, told)
+                   select gen_random_uuid(), smsretry.clock(), smsretry.clock(), 'idle'"""
+            )
+            connection.execute(one.database.encode())
+            if one.prefect:
+                one.prefect(self.registry)
+            yield
+            if one.database:
+                connection.execute(_MENDED)
+                migrate(self.stack.database_url, again=True)
+                connection.execute(files("smsretry.local.postgres").joinpath("movable_clock.sql").read_bytes())
+                connection.execute("notify pgrst, 'reload schema'")
+            if one.prefect:
+                self.registry.all_well()
+            connection.execute(EMPTY)
+
+
+def main() -> int:
+    """Print the table. 1: one was not named."""
+    silent = 0
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as running:
+        home = Path(directory)
+        home.chmod(0o755)  # PostgreSQL runs as somebody else where this is root
+        stack = running.enter_context(Stack(home))
+        server = running.enter_context(PrefectServer(home / "open", stack.postgres))
+        closed = running.enter_context(PrefectServer(home / "closed", stack.postgres, auth_string=AUTH_STRING))
+        ward = Ward(stack, Registry(Prefect(server), stack), closed)
+        ward.registry.all_well()
+        for one in MISCONFIGURATIONS:
+            with ward.planted(one):
+                said = [line for line in ward.doctor(one.environment).splitlines() if one.line in line]
+            silent += not said
+            sys.stdout.write(f"| {one.what} | {' '.join(said[0].split()) if said else 'NOTHING'} |\n")
+    sys.stdout.write(f"{len(MISCONFIGURATIONS)} planted, {len(MISCONFIGURATIONS) - silent} named\n")
+    return 1 if silent else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
