@@ -21,7 +21,7 @@ from smsretry.local.twilio.faults import AcceptThenDrop, ListError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.profile import Profile
 from tests.builders import NOON, run
-from tests.conftest import _EMPTY, Business
+from tests.conftest import EMPTY, Business
 
 RETRIES: Final = 2
 CODES: Final = [30003, 30005, 30006, 30007, 30008, 30034, 30410, 30630, None]
@@ -157,7 +157,7 @@ def world(stack: Stack, fates: list[Fate]) -> Iterator[World]:
     """Empty tables, noon in New York, and one text that is due."""
     with ExitStack() as opened:
         connection = opened.enter_context(stack.connect())
-        connection.execute(_EMPTY)
+        connection.execute(EMPTY)
         stack.twilio.heal()
         stack.twilio.ledger.clear()
         stack.set_clock(NOON)
