@@ -15,7 +15,7 @@ from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Requeue, WhichText
 from smsretry.desk.deliveries import DeliverySummary
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, ListError
+from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.profile import DEFAULT
 from tests.builders import SID, run
@@ -319,7 +319,7 @@ def test_a_fetch_that_fails_proves_nothing(
     """Not even of a text whose failure a callback reported."""
     row = accepted(business, queue, sender)
     settle(business, sid_of(business, row), "undelivered", 30008)
-    stack.twilio.fail(ListError())
+    stack.twilio.fail(FetchError())
     summary: DeliverySummary = sync_deliveries(services, limit=10)
     assert (str(summary), summary.needs_somebody) == ("not asked 1", True)
     assert business.row(row)["status"] == "completed"

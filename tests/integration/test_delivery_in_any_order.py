@@ -17,7 +17,7 @@ from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.delivering import sync_deliveries
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, ListError
+from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.profile import Profile
 from tests.builders import NOON, run
@@ -103,7 +103,7 @@ class World:
             case "callback" if messages:
                 self.call_back(*messages[number % len(messages)], number)
             case "blind look":
-                self.stack.twilio.fail(ListError(), times=None)
+                self.stack.twilio.fail(FetchError(), times=None)
                 sync_deliveries(self.services, limit=10)
                 self.stack.twilio.heal()
             case "look":
