@@ -15,7 +15,7 @@ from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Requeue, WhichText
 from smsretry.desk.deliveries import DeliverySummary
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, ListError
+from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.profile import DEFAULT
 from tests.builders import SID, run
@@ -158,7 +158,8 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(
     assert (log["status"], log["provider_message_id"]) == ("pending", None)
     assert log["error_message"] == "Not delivered: Twilio 30003: Unreachable destination handset"
     assert sync(stack, services) == "no delivery is open"
-    stack.move_clock(timedelta(minutes=30))
+    assert sync(stack, services, after=timedelta(minutes=19)) == "settled elsewhere 1"
+    stack.move_clock(timedelta(minutes=5))
     assert run(queue, sender) == ["Sent"]
     second = sid_of(business, row)
     assert len(stack.twilio.ledger.entries()) == 2
@@ -183,6 +184,20 @@ def test_a_delivery_after_all_stops_the_next_message(
     stack.move_clock(timedelta(hours=1))
     assert run(queue, sender) == []
     assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_twilio_is_asked_once_more_before_the_next_message_leaves(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It was delivered after all, and no callback said so."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30008)
+    assert sync(stack, services) == "retried 1"
+    stack.twilio.report(sid_of(business, row), "delivered")
+    assert sync(stack, services, after=timedelta(minutes=25)) == "delivered 1"
+    stack.move_clock(timedelta(hours=1))
+    assert run(queue, sender) == []
+    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
 
 
 def test_a_delivery_after_all_is_kept_while_the_next_message_is_under_way(
@@ -304,7 +319,7 @@ def test_a_fetch_that_fails_proves_nothing(
     """Not even of a text whose failure a callback reported."""
     row = accepted(business, queue, sender)
     settle(business, sid_of(business, row), "undelivered", 30008)
-    stack.twilio.fail(ListError())
+    stack.twilio.fail(FetchError())
     summary: DeliverySummary = sync_deliveries(services, limit=10)
     assert (str(summary), summary.needs_somebody) == ("not asked 1", True)
     assert business.row(row)["status"] == "completed"
