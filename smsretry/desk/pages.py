@@ -48,11 +48,14 @@ def explained(stories: Sequence[Story], forms: Forms) -> Page:
 def _story(story: Story, forms: Forms) -> str:
     text = story.text
     where = [
-        feed("text", text.retry_id, f"row {text.retry_id}"),
+        feed("text", text.retry_id, f"row {text.retry_id}")
+        if text.is_text
+        else feed("send-log", text.retry_id, f"scheduled send {text.retry_id}"),
         f"{feed('customer', text.customer_id, f'customer {text.customer_id}')}, {text.number or 'without a number'}",
         f"{feed('business', text.business_id, plain(text.business or 'business'))} {text.business_id}",
-        f"send log {text.send_log_id}: {plain(story.log_status)}",
     ]
+    if text.is_text:
+        where.append(f"send log {text.send_log_id}: {plain(story.log_status)}")
     return page(
         f"## {plain(story.headline)}",
         listed(where),

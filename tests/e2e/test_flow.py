@@ -19,7 +19,7 @@ def texts(prefect: Prefect, flow_run_id: str, expected: int) -> list[dict[str, A
     """The task runs of the texts, once the server has them all: it records them a second behind."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        tasks = [task for task in prefect.task_runs(flow_run_id) if task["name"].startswith("sms ")]
+        tasks = [task for task in prefect.task_runs(flow_run_id) if task["name"].startswith(("sms ", "texts "))]
         done = [task for task in tasks if task["state"]["type"] not in ("PENDING", "RUNNING", "SCHEDULED")]
         if len(done) >= expected:
             break
@@ -133,6 +133,28 @@ def test_each_text_has_one_event_that_its_customers_feed_tells(
     }
     queue = [event for event in prefect.events("sms.queue") if event["event"] == "sms.queue.dead-letters"]
     assert [event["payload"] for event in queue if related_to(event, "flow-run") == runs[0]] == [{"texts": 1}]
+
+
+def test_when_very_many_are_due_one_task_run_has_many_texts_and_each_text_still_its_event(
+    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """Its badge has the numbers, its color is that of the text that needs somebody; the page names that text."""
+    rows = [business.due_text(phone=f"+1212555{1000 + n}") for n in range(40)]
+    stack.twilio.fail(JsonError(21211, http_status=400), to="+12125551003")
+    run, _ = flow.run(SMSRETRY_TASK_RUNS="30")
+    assert run["name"] == "sent 39 · failed 1"
+    slices = {task["name"]: task["state"]["name"] for task in texts(prefect, run["id"], 2)}
+    assert sorted(slices) == ["texts 1 to 25", "texts 26 to 40"]
+    assert Counter(slices.values()) in (
+        Counter({"sent 24 · failed 1": 1, "sent 15": 1}),
+        Counter({"sent 25": 1, "sent 14 · failed 1": 1}),
+    )
+    for row in rows:
+        (told,) = wait_for_events(prefect, f"sms.text.{row}", 1)
+        wanted = "sms.text.failed" if row == rows[3] else "sms.text.sent"
+        assert (told["event"], related_to(told, "flow-run")) == (wanted, f"prefect.flow-run.{run['id']}")
+        assert related_to(told, "task-run")
+    assert str(rows[3]) in prefect.artifacts("sms-run")[0]["data"]
 
 
 def related_to(event: dict[str, Any], role: str) -> str:
