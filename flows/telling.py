@@ -21,6 +21,11 @@ def tell_completed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> Non
     emit_event("sms.queue.run-completed", resource=RESOURCE)
 
 
+def tell_scheduled(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
+    """For `on_completion` of the run that queues scheduled sends: a sign of life of its own."""
+    emit_event("sms.queue.scheduled-run-completed", resource=RESOURCE)
+
+
 def tell_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
     """For `on_failure`, and for `on_crashed`, which a runner calls where the run's process is gone.
 

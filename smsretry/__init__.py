@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.errors import is_retryable_error
-    from smsretry.entry import queue_sms_retry, send_sms
+    from smsretry.entry import queue_sms_retry, schedule_sms, send_sms
     from smsretry.pipeline import process_sms_retry_item
     from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours
     from smsretry.retry.backoff import next_retry_delay
-    from smsretry.retry.models import Claim, ItemResult, Queued
+    from smsretry.retry.models import Claim, ItemResult, Queued, Scheduled
 
 __all__ = [
     "Claim",
     "ItemResult",
     "Queued",
     "QuietHoursCheck",
+    "Scheduled",
     "check_quiet_hours",
     "is_retryable_error",
     "next_retry_delay",
     "process_sms_retry_item",
     "queue_sms_retry",
+    "schedule_sms",
     "send_sms",
 ]
 
@@ -34,12 +36,14 @@ _MODULES: Final = {
     "Claim": "retry.models",
     "ItemResult": "retry.models",
     "Queued": "retry.models",
+    "Scheduled": "retry.models",
     "QuietHoursCheck": "quiet_hours.check",
     "check_quiet_hours": "quiet_hours.check",
     "is_retryable_error": "adapters.twilio.errors",
     "next_retry_delay": "retry.backoff",
     "process_sms_retry_item": "pipeline",
     "queue_sms_retry": "entry",
+    "schedule_sms": "entry",
     "send_sms": "entry",
 }
 

@@ -1,13 +1,13 @@
-"""How a text enters: queued for a retry, or sent for the first time and seen through."""
+"""How a text enters: planned for a time, queued for a retry, or sent for the first time and seen through."""
 
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from smsretry.errors import InputError
 from smsretry.pipeline import process_sms_retry_item
 from smsretry.ports import RetryQueue, Sender
 from smsretry.retry.backoff import next_retry_delay
-from smsretry.retry.models import ItemResult, Queued
+from smsretry.retry.models import ItemResult, Queued, Scheduled
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.words import MessageClass, Reason
 
@@ -43,6 +43,45 @@ def queue_sms_retry(
         retry_in=next_retry_delay(attempt_count),
         error=error,
         message_class=message_class,
+    )
+
+
+def schedule_sms(
+    business_id: UUID,
+    customer_id: UUID,
+    body: str,
+    scheduled_for: datetime,
+    *,
+    queue: RetryQueue,
+    not_after: datetime | None = None,
+    message_class: MessageClass = "marketing",
+    created_by: UUID | None = None,
+    scheduled_id: UUID | None = None,
+) -> Scheduled:
+    """Plan a text for a time. When it comes, the text has every check that each text has, and may wait for an opening.
+
+    It becomes one text at most, whose send log has the id that is returned. Until its send begins it is moved or
+    cancelled by an update of its row in `scheduled_sends`.
+
+    Args:
+        scheduled_for: when it is to go out; a time that has passed means at once.
+        not_after: when it is of no more use, and is cancelled. None: 48 hours after it might first have gone out.
+        created_by: who planned it; kept for the application.
+        scheduled_id: a name of the caller's, with which the call may be repeated (`already_scheduled`).
+
+    Raises:
+        InputError: there is no such customer at the business; no body; times that cannot be; or an id that is taken.
+        QueueError: the database could not be asked.
+    """
+    return queue.schedule(
+        business_id,
+        customer_id,
+        body,
+        scheduled_for,
+        not_after=not_after,
+        message_class=message_class,
+        created_by=created_by,
+        scheduled_id=scheduled_id or uuid4(),
     )
 
 

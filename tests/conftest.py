@@ -35,11 +35,12 @@ EMPTY = """
 do $$
 begin
     if pg_relation_size('sms_retry_queue') + pg_relation_size('send_logs') > 1000000 then
-        truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts,
+        truncate businesses, customers, send_logs, scheduled_sends, sms_retry_queue, sms_send_attempts,
                  smsretry.suppressions, smsretry.steps;
     else
         delete from sms_send_attempts;
         delete from sms_retry_queue;
+        delete from scheduled_sends;
         delete from send_logs;
         delete from customers;
         delete from businesses;
@@ -50,6 +51,7 @@ begin
     delete from smsretry.suppressions;
     delete from smsretry.runs;
     delete from smsretry.steps;
+    delete from smsretry.inbound_texts;
 end
 $$
 """
@@ -155,6 +157,24 @@ class Business:
             [row_id, self.id, log_id, customer_id, attempts, self.now() + due],
         )
         return row_id
+
+    def scheduled(self, *, due: timedelta = timedelta(minutes=1), body: str | None = BODY, **customer: Any) -> UUID:
+        """Insert a customer and a scheduled send to it, as the application does; returns its id."""
+        scheduled_id = uuid4()
+        self.connection.execute(
+            """insert into scheduled_sends (id, business_id, customer_id, body, scheduled_for)
+               values (%s, %s, %s, %s, %s)""",
+            [scheduled_id, self.id, self.customer(**customer), body, self.now() + due],
+        )
+        return scheduled_id
+
+    def scheduled_send(self, scheduled_id: UUID) -> dict[str, Any]:
+        """The scheduled send."""
+        return self._one("select * from scheduled_sends where id = %s", scheduled_id)
+
+    def text_of(self, scheduled_id: UUID) -> dict[str, Any]:
+        """The queue row of a scheduled send."""
+        return self._one("select * from sms_retry_queue where send_log_id = %s", scheduled_id)
 
     def row(self, row_id: UUID) -> dict[str, Any]:
         """The queue row."""

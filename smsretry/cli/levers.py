@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from smsretry.desk.records import Change, ChangedRow
 
 Ended = StrEnum("Ended", ["failed", "cancelled"])
-Live = StrEnum("Live", ["due", "waiting", "held"])
+Live = StrEnum("Live", ["scheduled", "due", "waiting", "held"])
 
 _Rows = Annotated[list[UUID] | None, typer.Option("--row", metavar="ID", parser=an_id, help="A row; may be repeated.")]
 _Business = Annotated[UUID | None, typer.Option(metavar="ID", parser=an_id, help="Texts of this business.")]
@@ -100,7 +100,7 @@ def cancel(
     until: _Until = None,
     state: Annotated[
         list[Live] | None,
-        typer.Option(metavar="STATE", help="due, waiting or held; may be repeated. All three by default."),
+        typer.Option(metavar="STATE", help="scheduled, due, waiting or held; may be repeated. All four by default."),
     ] = None,
     limit: _Limit = 1000,
     yes: _Yes = False,

@@ -161,9 +161,9 @@ class Requeue(WhichTexts):
 
 
 class Cancel(WhichTexts):
-    """End texts that wait. What may be with the customer already is left alone."""
+    """End texts that wait, and scheduled sends. What may be with the customer already is left alone."""
 
-    states: list[Literal["due", "waiting", "held"]] | None = Field(
+    states: list[Literal["scheduled", "due", "waiting", "held"]] | None = Field(
         None, title="States", description="Only those in these states."
     )
 

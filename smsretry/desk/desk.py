@@ -54,7 +54,7 @@ class Desk:
             phone: the number to look for, E.164; for a terminal, where it is read from standard input.
         """
         texts = self._records.explain(ask, phone)
-        live = [text.retry_id for text in texts if text.state in ("due", "waiting", "held")]
+        live = [text.retry_id for text in texts if text.state in ("scheduled", "due", "waiting", "held")]
         claims = {claim.id: claim for claim in self._records.waiting(retry_ids=live)} if live else {}
 
         def told(text: TextRecord) -> Story:

@@ -48,11 +48,14 @@ def explained(stories: Sequence[Story], forms: Forms) -> Page:
 def _story(story: Story, forms: Forms) -> str:
     text = story.text
     where = [
-        feed("text", text.retry_id, f"row {text.retry_id}"),
+        feed("text", text.retry_id, f"row {text.retry_id}")
+        if text.is_text
+        else feed("send-log", text.retry_id, f"scheduled send {text.retry_id}"),
         f"{feed('customer', text.customer_id, f'customer {text.customer_id}')}, {text.number or 'without a number'}",
         f"{feed('business', text.business_id, plain(text.business or 'business'))} {text.business_id}",
-        f"send log {text.send_log_id}: {plain(text.send_log_status or 'it is gone')}",
     ]
+    if text.is_text:
+        where.append(f"send log {text.send_log_id}: {plain(text.send_log_status or 'it is gone')}")
     return page(
         f"## {plain(story.headline)}",
         listed(where),
@@ -121,9 +124,8 @@ def _changed_row(row: ChangedRow) -> str:
         plain(row.was or ""),
         plain(f"left alone: {row.skipped}" if row.skipped else f"beware: {row.warned}" if row.warned else ""),
     ]
-    return "\n".join(
-        [f"- {feed('text', row.retry_id, f'row {row.retry_id}')}", *(f"    - {one}" for one in told if one)]
-    )
+    text = feed("text", row.retry_id, f"row {row.retry_id}")
+    return "\n".join([f"- {text}", *(f"    - {one}" for one in told if one)])
 
 
 def _what_now(change: Change, ask: Requeue | Cancel, forms: Forms) -> str:

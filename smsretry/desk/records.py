@@ -8,8 +8,10 @@ from pydantic import AwareDatetime, Field
 from smsretry.retry.models import Value
 from smsretry.words import MessageClass
 
-TextState: TypeAlias = Literal["due", "waiting", "held", "under_way", "in_doubt", "sent", "failed", "cancelled"]
-"""Where a text is, in a word: `smsretry.text_state`."""
+TextState: TypeAlias = Literal[
+    "scheduled", "due", "waiting", "held", "under_way", "in_doubt", "sent", "failed", "cancelled"
+]
+"""Where a text is, in a word: `smsretry.text_state`. scheduled: it is no text yet."""
 
 
 class AttemptRecord(Value):
@@ -28,6 +30,9 @@ class AttemptRecord(Value):
     consent_source: str | None
     worker_died: bool
     run_id: UUID | None
+    delivery: str | None
+    delivery_code: int | None
+    delivery_at: AwareDatetime | None
 
 
 class StepRecord(Value):
@@ -72,6 +77,11 @@ class TextRecord(Value):
     can: tuple[str, ...]
     asked_at: AwareDatetime
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is in the queue, or was. A scheduled send is no text yet, and none if it was cancelled in time."""
+        return self.send_log_id is not None
+
 
 class ChangedRow(Value):
     """One row of a change's sample."""
@@ -100,7 +110,7 @@ class Change(Value):
 class StatusLine(Value):
     """A line of `sms_status`."""
 
-    part: Literal["clock", "queue", "waiting", "held", "sent", "ended", "stopped", "run"]
+    part: Literal["clock", "scheduled", "queue", "waiting", "held", "sent", "ended", "stopped", "run"]
     name: str
     business_id: UUID | None
     texts: int | None

@@ -21,6 +21,8 @@ class Standing(Value):
     at: datetime
     queue: dict[str, int]
     """Texts in each state, as `TextState`."""
+    scheduled: tuple[StatusLine, ...] = ()
+    """Scheduled sends that are no texts yet: waiting, held, or late because nobody has queued them."""
     overdue_seconds: float
     """By how much the oldest due text is late; 0 if none is."""
     waiting: tuple[StatusLine, ...]
@@ -50,6 +52,7 @@ class Standing(Value):
         return cls(
             at=at,
             queue={line.name: line.texts or 0 for line in part("queue")},
+            scheduled=part("scheduled"),
             overdue_seconds=max((at - due.oldest).total_seconds(), 0) if due and due.oldest else 0,
             waiting=part("waiting"),
             held=part("held"),
@@ -96,8 +99,17 @@ class Standing(Value):
             "no run has finished lately" if silent is None else "",
             f"no run has finished for {span(silent)}" if silent and silent >= LATE_SECONDS else "",
             f"held {self.held_texts}" if self.held else "",
+            *self._scheduled_needs(),
         ]
         return tuple(filter(None, told))
+
+    def _scheduled_needs(self) -> Iterator[str]:
+        for line in self.scheduled:
+            late = (self.at - line.oldest).total_seconds() if line.oldest else 0
+            if line.name == "held":
+                yield f"scheduled sends held {line.texts}"
+            elif line.name == "late" and late >= LATE_SECONDS:
+                yield f"a scheduled send is late by {span(late)} and not queued"
 
     def lines(self) -> Iterator[str]:
         """How things stand, a line each; what needs a person comes first."""
@@ -105,6 +117,9 @@ class Standing(Value):
             yield f"STOPPED {line.name}: {line.told}{self._since(line)}"
         late = f"; the oldest has been due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
         yield f"queue: {self.numbers}{late}"
+        for line in self.scheduled:
+            next_one = f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
+            yield f"scheduled, {line.name}: {line.texts}{next_one}"
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{self._since(line)}"
         for line in self.waiting:

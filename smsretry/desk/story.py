@@ -10,6 +10,7 @@ from smsretry.desk.records import AttemptRecord, TextRecord, TextState
 from smsretry.retry.models import Value
 
 STATES: Final[dict[TextState, str]] = {
+    "scheduled": "Scheduled, it is queued shortly before its time",
     "due": "Due, the next run takes it",
     "waiting": "Waiting",
     "held": "Held until somebody mends it",
@@ -54,10 +55,11 @@ class Story(Value):
         """The whole story, a line each."""
         text = self.text
         yield self.headline
-        yield f"row {text.retry_id}"
+        yield f"{'row' if text.is_text else 'scheduled send'} {text.retry_id}"
         yield f"customer {text.customer_id}, {text.number or 'without a number'}"
         yield f"business {text.business_id}, {text.business or 'its name is not known'}"
-        yield f"send log {text.send_log_id}: {text.send_log_status or 'it is gone'}"
+        if text.is_text:
+            yield f"send log {text.send_log_id}: {text.send_log_status or 'it is gone'}"
         yield from (f"  {line}" for line in self.happened)
         yield f"Next: {self.next}"
         yield from (f"You can: {line}" for line in self.can_do)
@@ -89,15 +91,19 @@ def story(
 
 
 def _happened(text: TextRecord, zone: tzinfo) -> Iterator[str]:
-    moments = [(text.queued_at, f"queued, {text.message_class}")]
+    moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}")]
     for attempt in text.history:
         moments.append((attempt.begun_at, _attempt(attempt)))
         if attempt.finished_at and attempt.settled_by not in (None, "response"):
             moments.append((attempt.finished_at, f"settled by {attempt.settled_by}: {attempt.outcome}"))
+        if attempt.delivery and attempt.delivery_at:
+            code = f", code {attempt.delivery_code}" if attempt.delivery_code else ""
+            moments.append((attempt.delivery_at, f"attempt {attempt.number}: {attempt.delivery}{code}, as reported"))
     for step in text.steps:
         moments.append((step.taken_at, f"{step.step} by {step.who}: {step.because}"))
     yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments))
-    yield f"{text.attempts} of {text.max_attempts} attempts were counted"
+    if text.is_text:
+        yield f"{text.attempts} of {text.max_attempts} attempts were counted"
     yield _consent(text, zone)
     if text.phone_status:
         yield f"the number is marked {text.phone_status}"
@@ -117,6 +123,20 @@ def _attempt(attempt: AttemptRecord) -> str:
     return "; ".join(part for part in told if part)
 
 
+def _delivery(text: TextRecord) -> str:
+    """What follows once Twilio has the text."""
+    reported = text.history[-1].delivery if text.history else None
+    match reported:
+        case "delivered" | "read":
+            return "nothing more; it was delivered"
+        case "undelivered" | "failed" | "canceled":
+            return "it did not arrive; the next run of sync-delivery-status decides whether it is sent again"
+        case "unknown":
+            return "nothing more; whether it arrived is not known, because the carrier never said"
+        case _:
+            return "nothing more; delivery to the phone is the carrier's, and its report is waited for"
+
+
 def _consent(text: TextRecord, zone: tzinfo) -> str:
     since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
     source = f" ({text.consent_source})" if text.consent_source else ""
@@ -128,9 +148,11 @@ def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:
     at = on_clock(text.next_at, zone) if text.next_at else ""
     match text.state:
         case "sent":
-            return "nothing more; delivery to the phone is the carrier's"
+            return _delivery(text)
         case "failed" | "cancelled":
             return "nothing happens by itself"
+        case "scheduled":
+            return f"it goes into the queue shortly before {at}{_foreseen(foreseen, zone)}"
         case "under_way":
             return "its worker says what became of it, or it is taken back after 10 minutes of silence"
         case "in_doubt":

@@ -110,6 +110,27 @@ class Queued(Value):
     due_at: AwareDatetime | None
 
 
+class Scheduled(Value):
+    """Answer of `schedule_sms`. `scheduled_id` names the scheduled send, and will name its send log."""
+
+    scheduled_id: UUID
+    result: Literal["scheduled", "already_scheduled"]
+    due_at: AwareDatetime
+
+
+class ScheduledSend(Value):
+    """What became of one scheduled send whose time was near: a line of `queue_scheduled_sms`."""
+
+    scheduled_id: UUID
+    business_id: UUID
+    customer_id: UUID | None
+    result: Literal["queued", "cancelled", "failed", "held", "later"]
+    """queued: its text waits in the queue. held: something must be mended first. later: its business is locked now."""
+    why: str | None
+    retry_id: UUID | None
+    """The row of its text in the queue."""
+
+
 class Begun(Value):
     """Answer of `begin_sms_attempt`: may the request leave?
 

@@ -22,6 +22,8 @@ _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS: Final = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1360,1040")
 _LOOK_EVERY_SECONDS: Final = 0.05
 _PATIENCE_SECONDS: Final = 20.0
+_STILL: Final = 4
+"""Looks at which an element was in the same place."""
 
 # What a person sees: the innermost elements with these words, of those that the selector names.
 _SAYING: Final = """
@@ -37,7 +39,9 @@ _MIDDLE: Final = """
         if (!e) return null;
         e.scrollIntoView({block: 'center', behavior: 'instant'});
         const box = e.getBoundingClientRect();
-        return [box.x + box.width / 2, box.y + box.height / 2];
+        const middle = [box.x + box.width / 2, box.y + box.height / 2];
+        const there = document.elementFromPoint(...middle);
+        return there && (e.contains(there) || there.contains(e)) ? middle : null;
     })
 """
 
@@ -130,11 +134,11 @@ class Browser:
         Raises:
             NotSeen: there is none.
         """
-        places: list[Any] = [None]
+        places: list[Any] = []
 
         def stands() -> bool:
             places.append(self.run(f"{_MIDDLE}({element})"))
-            return places[-1] is not None and places[-1] == places[-2]
+            return len(places) > _STILL and places[-1] is not None and len({str(p) for p in places[-_STILL:]}) == 1
 
         _until(stands, lambda: f"There is no {called!r} to click:\n{self.text}")
         x, y = places[-1]
@@ -163,8 +167,13 @@ class Browser:
     def picture(self, file: Path) -> None:
         """Keep what it looks like, as a PNG, once it has stopped moving."""
         shots = [self._shot()]
+
+        def stands() -> bool:
+            shots.append(self._shot())
+            return shots[-1] == shots[-2]
+
         with suppress(NotSeen):
-            _until(lambda: shots.append(self._shot()) or shots[-1] == shots[-2], lambda: "It moves on", seconds=2)
+            _until(stands, lambda: "It moves on", seconds=2)
         file.write_bytes(base64.b64decode(shots[-1]))
 
     def _shot(self) -> str:

@@ -72,7 +72,7 @@ def _linter(program: str) -> Callable[[list[str]], None]:
     return check
 
 
-def _npm(words: list[str]) -> None:
+def _installer(words: list[str]) -> None:
     assert words[0] == "install"
     assert words[1] in CI, "another version than .ci/run has"
 
@@ -93,7 +93,8 @@ _PROGRAMS: Final[dict[str, Callable[[list[str]], None]]] = {
     "pip": _pip,
     "smsretry": _smsretry,
     "prefect": _prefect,
-    "npm": _npm,
+    "npm": _installer,
+    "apt-get": _installer,
     "ruff": _linter("ruff"),
     "mypy": _linter("mypy"),
     "lint-imports": _linter("lint-imports"),

@@ -83,6 +83,7 @@ class FlowProcess:
 
     stack: Stack
     prefect: Prefect
+    module: str = "flows.process_sms_retries"
 
     def environment(self, **changes: str) -> dict[str, str]:
         """The runner's environment."""
@@ -91,7 +92,7 @@ class FlowProcess:
     def start(self) -> "subprocess.Popen[bytes]":
         """Start a run, for whoever wants to interfere with it."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.process_sms_retries"],
+            [sys.executable, "-m", self.module],
             cwd=ROOT,
             env=self.environment(),
             stdout=subprocess.DEVNULL,
@@ -101,7 +102,7 @@ class FlowProcess:
     def run(self, **changes: str) -> tuple[dict[str, Any], str]:
         """Run once; the flow run as the API has it, and what the process printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "flows.process_sms_retries"],
+            [sys.executable, "-m", self.module],
             cwd=ROOT,
             env=self.environment(**changes),
             capture_output=True,

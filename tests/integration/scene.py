@@ -33,13 +33,14 @@ CHECKS = {
 }
 """The doctor's, and what a person asks: they change nothing."""
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
-TABLES = ["businesses", "customers", "send_logs", *QUEUE_TABLES]
+TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABLES]
 
 
 @dataclass(frozen=True)
 class Scene:
     """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
-    one that failed long ago; a text; and two runs, of which one has finished.
+    one that failed long ago; one that Twilio accepted; a text; a scheduled send whose time has come; two runs, of which
+    one has finished.
     """
 
     stack: Stack
@@ -57,6 +58,10 @@ class Scene:
     suspect: UUID
     failed: UUID
     old: UUID
+    scheduled: UUID
+    sent: UUID
+    accepted: UUID
+    """The attempt of the sent one."""
 
     def arguments(self, function: str) -> Arguments:
         """Of a call that succeeds, and except for the check changes something."""
@@ -68,6 +73,12 @@ class Scene:
                 "max_attempts": 3, "message_class": "transactional",
             },
             "claim_due_sms_retries": {"limit_count": 10, "begins": True},
+            "schedule_sms": {
+                "business_id": str(self.business.id), "body": BODY, "scheduled_for": self.at(hours=1),
+                "customer_id": str(self.business.row(self.due)["customer_id"]), "not_after": self.at(hours=2),
+                "message_class": "transactional", "created_by": str(UUID(int=3)), "id": str(UUID(int=4)),
+            },
+            "queue_scheduled_sms": {"limit_count": 10, "ahead": "2 minutes", "life": "48 hours"},
             "claim_suspect_sms_retry": {},
             "next_sms_due": {},
             "lease_sms_sender": {"sender": SENDER, "segments": 5, "per_second": 10},
@@ -102,12 +113,22 @@ class Scene:
             },
             "settle_sms_attempt": {
                 "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
+                "delivery_status": "undelivered", "error_code": 30003,
+            },
+            "claim_sms_deliveries": {"limit_count": 10, "first_look": "1 second", "lease": "10 minutes"},
+            "finish_sms_delivery": {
+                "attempt_id": str(self.accepted), "looks": 0, "decision": "give_up", "delivery_status": "undelivered",
+                "error_code": 30006, "look_in": None, "retry_in": None, "error": "Not delivered: a landline",
+                "opted_out": False, "phone_status": "not_mobile",
             },
             "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
             "set_sms_circuit": {"why": "Twilio is down"},
             "set_sms_state_stop": {"state": "LA", "why": "A hurricane"},
             "record_sms_consent": {
                 "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
+            },
+            "record_inbound_sms": {
+                "phone": PHONE, "twilio_sid": "SM" + "e" * 32, "opt_out_type": "STOP", "body": "stop",
             },
             "start_sms_run": {"run_id": str(UUID(int=7)), "stale_minutes": 10},
             "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},
@@ -147,7 +168,7 @@ class Scene:
         """Every row of every table."""
         names = [sql.Identifier(table) for table in TABLES] + [
             sql.Identifier("smsretry", table)
-            for table in ("circuit", "sender_time", "stopped_states", "suppressions", "runs", "steps")
+            for table in ("circuit", "sender_time", "stopped_states", "suppressions", "runs", "steps", "inbound_texts")
         ]
         return json.dumps(
             [
@@ -190,6 +211,16 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         [begun, begun_no, attempt, stack.now() + timedelta(hours=1)],
     )
     doubtful, looked = doubt(), doubt()
+    sent, accepted = business.due_text(), uuid4()
+    sent_no = claim(sent)
+    connection.execute(
+        "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')",
+        [sent, sent_no, accepted, stack.now() + timedelta(hours=1)],
+    )
+    connection.execute(
+        "select * from finish_sms_attempt(%s, %s, %s, 'accepted', 'completed', twilio_sid => %s)",
+        [sent, sent_no, accepted, "SM" + "d" * 32],
+    )
     suspect = business.due_text()
     connection.execute("update sms_retry_queue set recover_count = 2 where id = %s", [suspect])
     failed, old = business.due_text(), business.due_text()
@@ -204,6 +235,7 @@ def set_scene(stack: Stack, business: Business) -> Scene:
     connection.execute("select * from start_sms_run(%s)", [UUID(int=5)])
     stack.move_clock(timedelta(minutes=15))
     connection.execute("select finish_sms_run(%s, 'sent 1')", [UUID(int=5)])
+    scheduled = business.scheduled()
     found = connection.execute(
         """update sms_retry_queue set status = 'processing', claim_no = claim_no + 1, claimed_at = %s
            where id = %s returning claim_no""",
@@ -226,4 +258,7 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         suspect,
         failed,
         old,
+        scheduled,
+        sent,
+        accepted,
     )

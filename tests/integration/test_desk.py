@@ -158,7 +158,7 @@ def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(
     assert change.skipped == {"A worker has it at this moment": 1}
     assert business.row(waiting)["last_error"] == "Cancelled by Ann: The shop has closed"
     assert business.row(claimed)["status"] == "processing"
-    assert desk.explain(WhichText(retry_id=waiting))[0].headline.startswith("Cancelled: no longer wanted")
+    assert desk.explain(WhichText(retry_id=waiting))[0].headline.startswith("Cancelled, no longer wanted")
 
 
 def test_a_phone_number_in_what_is_kept_is_refused_by_the_form_and_by_the_database(
@@ -194,7 +194,7 @@ def test_a_waiting_text_says_when_it_is_tried_and_what_will_become_of_it(
     stack.set_clock(stack.now() + timedelta(hours=10))  # 22:00 in New York
     row = business.due_text()
     story = desk.explain(WhichText(retry_id=row))[0]
-    assert story.headline.startswith("Due: the next run takes it")
+    assert story.headline.startswith("Due, the next run takes it")
     assert "and then waits until Wed 13 Jan 08:00 EST (Quiet hours: 08:00–21:00" in story.next
     assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Deferred"]
     story = desk.explain(WhichText(retry_id=row))[0]

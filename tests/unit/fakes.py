@@ -6,7 +6,19 @@ from typing import TypeAlias
 from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, AfterSend, Complete, Doubt, GiveUp, Hold, PutOff, Retry, Send, Settle
-from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, Look, Queued, Recovered, Sighting, Text
+from smsretry.retry.models import (
+    Begun,
+    Claim,
+    Finished,
+    InterruptedRun,
+    Look,
+    Queued,
+    Recovered,
+    Scheduled,
+    ScheduledSend,
+    Sighting,
+    Text,
+)
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.words import MessageClass, Reason, Reconciled
 from tests.builders import NOON, SENDER, SID, begun
@@ -53,6 +65,10 @@ class FakeQueue:
     """The minutes of silence after which rows were to be taken back."""
     interrupted: list[InterruptedRun] = field(default_factory=list)
     """Earlier runs that it tells of as interrupted."""
+    scheduled: list[ScheduledSend] = field(default_factory=list)
+    """What becomes of scheduled sends whose time is near."""
+    aheads: list[timedelta] = field(default_factory=list)
+    """How far ahead it was asked to queue them."""
     runs: dict[UUID, str] = field(default_factory=dict)
     """What the runs that finished came to."""
 
@@ -77,6 +93,25 @@ class FakeQueue:
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
         taken, self.doubtful = self.doubtful[:limit], self.doubtful[limit:]
+        return taken
+
+    def schedule(
+        self,
+        business_id: UUID,
+        customer_id: UUID,
+        body: str,
+        scheduled_for: datetime,
+        *,
+        not_after: datetime | None,
+        message_class: MessageClass,
+        created_by: UUID | None,
+        scheduled_id: UUID,
+    ) -> Scheduled:
+        return Scheduled(scheduled_id=scheduled_id, result="scheduled", due_at=scheduled_for)
+
+    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
+        self.aheads.append(ahead)
+        taken, self.scheduled = self.scheduled[:limit], self.scheduled[limit:]
         return taken
 
     def next_due(self) -> float | None:

@@ -57,20 +57,22 @@ def test_a_badge_says_why_and_its_color_what_to_do(what: Seen, shown: str, color
 
 
 def test_an_event_tells_of_a_text_by_ids_and_four_digits() -> None:
-    """Nothing personal is in it; a text without customer or send log has none of them related."""
+    """Nothing personal is in it; a text without customer or send log has none of them related. The feed shows tags."""
     event = event_of(seen("Failed", "Twilio 21614", 21614))
     assert event.name == "sms.text.failed"
     assert event.resource["prefect.resource.id"] == f"sms.text.{UUID(int=1)}"
-    assert {one["prefect.resource.role"]: one["prefect.resource.id"] for one in event.related} == {
-        "customer": f"sms.customer.{UUID(int=8)}",
-        "business": f"sms.business.{UUID(int=9)}",
-        "send-log": f"sms.send-log.{UUID(int=7)}",
-    }
+    assert [(one["prefect.resource.role"], one["prefect.resource.id"]) for one in event.related] == [
+        ("customer", f"sms.customer.{UUID(int=8)}"),
+        ("business", f"sms.business.{UUID(int=9)}"),
+        ("send-log", f"sms.send-log.{UUID(int=7)}"),
+        ("tag", "prefect.tag.Failed 21614"),
+        ("tag", "prefect.tag.Twilio 21614"),
+    ]
     assert event.payload["number"] == "…0123"
     assert PHONE[2:] not in str(event)
     assert BODY not in str(event)
     bare = event_of(seen("Failed", customer_id=None, send_log_id=None))
-    assert [one["prefect.resource.role"] for one in bare.related] == ["business"]
+    assert [one["prefect.resource.role"] for one in bare.related] == ["business", "tag"]
 
 
 @pytest.mark.parametrize("phone", [None, "", "12345"])

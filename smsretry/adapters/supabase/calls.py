@@ -89,6 +89,10 @@ class SupabaseCalls:
             raise QueueMismatch(f"{function} answered with {len(rows)} rows instead of one. {MIGRATE}")
         return rows[0]
 
+    def many(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
+        """The rows of an answer."""
+        return self._parse(kind, function, answer)
+
     def rows(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> list[_Row]:
         """Call a function that answers rows. Called once."""
         return self._parse(kind, function, self._once(function, values))

@@ -5,7 +5,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-TABLES: Final = ("sms_retry_queue", "sms_send_attempts", "customers", "businesses", "send_logs")
+TABLES: Final = ("scheduled_sends", "sms_retry_queue", "sms_send_attempts", "customers", "businesses", "send_logs")
 """In the order in which a claim and a begin lock them."""
 _SECONDS: Final = 3
 _Connection = psycopg.Connection[tuple[Any, ...]]

@@ -28,7 +28,17 @@ from smsretry.retry.decision import (
     Settle,
 )
 from smsretry.retry.evidence import next_look_delay
-from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, ItemResult, Queued, Recovered
+from smsretry.retry.models import (
+    Begun,
+    Claim,
+    Finished,
+    InterruptedRun,
+    ItemResult,
+    Queued,
+    Recovered,
+    Scheduled,
+    ScheduledSend,
+)
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.retry.policy import LIFE
 from smsretry.settings import Settings
@@ -108,6 +118,35 @@ class SupabaseQueue(SupabaseClaims):
             "message_class": message_class,
         }
         return self.row(Queued, "queue_sms_retry", values)
+
+    def schedule(
+        self,
+        business_id: UUID,
+        customer_id: UUID,
+        body: str,
+        scheduled_for: datetime,
+        *,
+        not_after: datetime | None,
+        message_class: MessageClass,
+        created_by: UUID | None,
+        scheduled_id: UUID,
+    ) -> Scheduled:
+        values = {
+            "business_id": business_id,
+            "customer_id": customer_id,
+            "body": body,
+            "scheduled_for": scheduled_for,
+            "not_after": not_after,
+            "message_class": message_class,
+            "created_by": created_by,
+            "id": scheduled_id,
+        }
+        return self.row(Scheduled, "schedule_sms", values)
+
+    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
+        values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE)}
+        # Repeated where no answer came: what is queued already is not found again.
+        return self.many(ScheduledSend, "queue_scheduled_sms", self.repeated("queue_scheduled_sms", values))
 
     def claim_suspect(self) -> list[Claim]:
         return self.claims("claim_suspect_sms_retry", {})

@@ -69,7 +69,8 @@ def _of_table(table: str, parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
     for name, wanted in OURS.get(table, {}).items():
         if name in columns:
             yield from _of_column(table, name, wanted, columns[name])
-    if table in ("businesses", "sms_retry_queue") and not any(p.kind == "unique" and p.name == "id" for p in parts):
+    unique = {part.name for part in parts if part.kind == "unique"}
+    if table in ("businesses", "scheduled_sends", "sms_retry_queue") and "id" not in unique:
         yield f"{table}.id", f"is not unique: alter table public.{table} add primary key (id)"
     if table == "sms_retry_queue":
         yield from _required(columns.values())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-TABLES: Final = ("businesses", "customers", "send_logs", "sms_retry_queue")
+TABLES: Final = ("businesses", "customers", "send_logs", "scheduled_sends", "sms_retry_queue")
 
 READ: Final = "text, only read"
 """A text that smsretry only reads: any type of text will do."""
@@ -32,6 +32,12 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "created_at": "timestamp with time zone",
         "updated_at": "timestamp with time zone",
     },
+    "scheduled_sends": {
+        "id": "uuid",
+        "business_id": "uuid",
+        "scheduled_for": "timestamp with time zone",
+        "status": "text",
+    },
     "sms_retry_queue": {
         "id": "uuid",
         "business_id": "uuid",
@@ -50,6 +56,19 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 OURS: Final[Mapping[str, Mapping[str, str]]] = {
     "businesses": {"sms_hours": "text"},
+    "scheduled_sends": {
+        "customer_id": "uuid",
+        "body": "text",
+        "not_after": "timestamp with time zone",
+        "message_class": "text",
+        "send_log_id": "uuid",
+        "created_by": "uuid",
+        "why": "text",
+        "held_since": "timestamp with time zone",
+        "look_at": "timestamp with time zone",
+        "created_at": "timestamp with time zone",
+        "updated_at": "timestamp with time zone",
+    },
     "sms_retry_queue": {
         "claim_no": "bigint",
         "claimed_at": "timestamp with time zone",
@@ -66,7 +85,9 @@ OURS: Final[Mapping[str, Mapping[str, str]]] = {
 """What the migration adds. An application may have had a column of that name for something else."""
 NULLABLE: Final = {
     ("send_logs", "error_message"), ("sms_retry_queue", "reason"), ("sms_retry_queue", "last_error"),
-    ("sms_retry_queue", "last_attempted_at"),
+    ("sms_retry_queue", "last_attempted_at"), ("scheduled_sends", "not_after"), ("scheduled_sends", "send_log_id"),
+    ("scheduled_sends", "created_by"), ("scheduled_sends", "why"), ("scheduled_sends", "held_since"),
+    ("scheduled_sends", "look_at"),
 }  # fmt: skip
 """Columns that are set to null."""
 INSERTED: Final = {
@@ -78,6 +99,7 @@ VALUES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
     ("customers", "phone_status"): ("invalid", "not_mobile"),
     ("customers", "sms_consent_status"): ("opted_in", "opted_out"),
     ("send_logs", "status"): ("sent", "failed"),
+    ("scheduled_sends", "status"): ("scheduled", "queued", "cancelled", "failed"),
     ("sms_retry_queue", "status"): ("pending", "processing", "completed", "failed", "cancelled"),
     ("sms_retry_queue", "reason"): ("quiet_hours", "twilio_error", "rate_limit"),
 }

@@ -11,7 +11,19 @@ from smsretry.errors import QueueError
 from smsretry.ports import RetryQueue, Sender
 from smsretry.retry import result
 from smsretry.retry.decision import AfterLook, AfterSend, Defer, PutOff, Retry, Send
-from smsretry.retry.models import Begun, Claim, Finished, InterruptedRun, ItemResult, Look, Queued, Recovered, Text
+from smsretry.retry.models import (
+    Begun,
+    Claim,
+    Finished,
+    InterruptedRun,
+    ItemResult,
+    Look,
+    Queued,
+    Recovered,
+    Scheduled,
+    ScheduledSend,
+    Text,
+)
 from smsretry.retry.outcome import Outcome
 from smsretry.words import MessageClass, Reason, Reconciled
 
@@ -124,6 +136,32 @@ class MeasuredQueue:
             raise
 
     # What follows is not measured.
+
+    def schedule(
+        self,
+        business_id: UUID,
+        customer_id: UUID,
+        body: str,
+        scheduled_for: datetime,
+        *,
+        not_after: datetime | None,
+        message_class: MessageClass,
+        created_by: UUID | None,
+        scheduled_id: UUID,
+    ) -> Scheduled:
+        return self._queue.schedule(
+            business_id,
+            customer_id,
+            body,
+            scheduled_for,
+            not_after=not_after,
+            message_class=message_class,
+            created_by=created_by,
+            scheduled_id=scheduled_id,
+        )
+
+    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
+        return self._queue.queue_scheduled(limit, ahead)
 
     def lease(self, sender: str, segments: int, per_second: float) -> float:
         return self._queue.lease(sender, segments, per_second)

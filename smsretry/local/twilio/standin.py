@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from smsretry.local.twilio import answers, resources
+from smsretry.local.twilio.callbacks import Callback, inbound_message, status_callback
 from smsretry.local.twilio.faults import Fault, FaultPlan
 from smsretry.local.twilio.ledger import Entry, Ledger
 from smsretry.local.twilio.listing import page, select
@@ -54,6 +55,8 @@ class TwilioStandin:
         self.ledger = Ledger()
         self.posts = 0
         """How many `POST Messages` arrived with valid credentials, whatever came of them."""
+        self.fetches = 0
+        """How many `GET Messages/{sid}` arrived with valid credentials."""
         self.clock_ahead = timedelta(0)
         """By how much Twilio's own clock, which its answers tell, is ahead of `clock`, by which the ledger is kept."""
         self.seconds_each = 0.0
@@ -86,6 +89,34 @@ class TwilioStandin:
         numbers = sorted(self._senders.numbers)
         self.ledger.mark_sent(at=self._clock(), pool_sender=numbers[0] if numbers else None)
 
+    def report(self, sid: str, status: str, error_code: int | None = None, *, arrived: bool | None = None) -> None:
+        """A message becomes this, as a fetch then says. Its callback is the caller's to send, or not: `callbacks`.
+
+        Args:
+            arrived: whether the phone got it; left out, as the status says.
+        """
+        got = status in ("delivered", "read") if arrived is None else arrived
+        self.ledger.report(sid, status, error_code, at=self._clock(), arrived=got)
+
+    def callback(self, sid: str, status: str, error_code: int | None = None) -> Callback:
+        """What Twilio posts to the message's StatusCallback when it becomes this, signed with the account's auth token.
+
+        Raises KeyError for a SID that is not here, and ValueError if the message was sent without a StatusCallback.
+        """
+        entry = self.ledger.find(sid)
+        if entry is None:
+            raise KeyError(sid)
+        return status_callback(
+            entry, status, error_code, account_sid=self._account_sid, auth_token=self._secrets[self._account_sid]
+        )
+
+    def inbound(self, url: str, *, phone: str, body: str, to: str, opt_out_type: str | None = None) -> Callback:
+        """What Twilio posts to a number's webhook when somebody texts it; OptOutType comes with Advanced Opt-Out."""
+        return inbound_message(
+            url, phone=phone, body=body, to=to, opt_out_type=opt_out_type,
+            account_sid=self._account_sid, auth_token=self._secrets[self._account_sid],
+        )  # fmt: skip
+
     def _build_app(self) -> Starlette:
         account = f"/{resources.API}/Accounts/{{account_sid}}"
         return Starlette(
@@ -94,6 +125,7 @@ class TwilioStandin:
                 Route(f"{account}/Messages.json", self._guard(self._list_messages), methods=["GET"]),
                 Route(f"{account}/IncomingPhoneNumbers.json", self._guard(self._list_numbers), methods=["GET"]),
                 Route(f"{account}.json", self._guard(self._fetch_account), methods=["GET"]),
+                Route(f"{account}/Messages/{{sid}}.json", self._guard(self._fetch_message), methods=["GET"]),
                 Route("/v1/Services/{sid}", self._guard(self._fetch_service), methods=["GET"]),
             ],
             exception_handlers={404: answers.not_found},
@@ -146,6 +178,16 @@ class TwilioStandin:
             return answers.error(20001, 400, "Invalid date value")
         told = self.retell([self._dated(entry) for entry in found])
         return _paged(request, "messages", (resources.message(entry, self._account_sid) for entry in told))
+
+    async def _fetch_message(self, request: Request) -> Response:
+        self.fetches += 1
+        error, _ = self._faults.next_list(None)
+        if error is not None:
+            return answers.error(error.code, error.http_status, "The stand-in was told to fail this fetch")
+        entry = self.ledger.find(request.path_params["sid"])
+        if entry is None:
+            return answers.not_found(request)
+        return JSONResponse(resources.message(self._dated(entry), self._account_sid))
 
     def _dated(self, entry: Entry) -> Entry:
         """The entry with Twilio's own time of it."""

@@ -20,6 +20,8 @@ begin
         ('send_logs', 'error_message', 'text'), ('send_logs', 'provider_message_id', 'jsonb'),
         ('send_logs', 'created_at', 'timestamp with time zone'),
         ('send_logs', 'updated_at', 'timestamp with time zone'),
+        ('scheduled_sends', 'id', 'uuid'), ('scheduled_sends', 'business_id', 'uuid'),
+        ('scheduled_sends', 'scheduled_for', 'timestamp with time zone'), ('scheduled_sends', 'status', 'text'),
         ('sms_retry_queue', 'id', 'uuid'), ('sms_retry_queue', 'business_id', 'uuid'),
         ('sms_retry_queue', 'send_log_id', 'uuid'), ('sms_retry_queue', 'customer_id', 'uuid'),
         ('sms_retry_queue', 'status', 'text'), ('sms_retry_queue', 'attempt_count', 'integer'),

@@ -96,7 +96,123 @@ $$;
 create index if not exists send_logs_customer_changed
     on public.send_logs (customer_id, (coalesce(updated_at, created_at)));
 
-grant select, update on public.send_logs to service_role; -- update: what became of the text
+-- insert: of a scheduled send; update: what became of the text
+grant select, insert, update on public.send_logs to service_role;
+
+-- ======== schemas/13_scheduled_sends.sql ========
+-- Texts that are planned for a time. The application's table: it is made only where there is none, and its policies and
+-- grants with it; an existing one keeps its own. A row becomes a send log and a row of the queue shortly before its time
+-- (queue_scheduled_sms). What becomes of the text then is told by the send log, which has the row's own id.
+do $$
+begin
+    if to_regclass('public.scheduled_sends') is not null then
+        return;
+    end if;
+    create table public.scheduled_sends (
+        id uuid primary key default gen_random_uuid(),
+        -- As in the queue: no foreign key to customers. A row whose customer is gone ends with a reason.
+        business_id uuid not null references public.businesses (id) on delete cascade,
+        customer_id uuid,
+        body text,
+        scheduled_for timestamptz not null,
+        not_after timestamptz,
+        message_class text not null default 'marketing',
+        status text not null default 'scheduled' check (status in ('scheduled', 'queued', 'cancelled', 'failed')),
+        send_log_id uuid,
+        created_by uuid,
+        why text,
+        held_since timestamptz,
+        look_at timestamptz,
+        created_at timestamptz not null default now(),
+        updated_at timestamptz not null default now()
+    );
+    create index scheduled_sends_business on public.scheduled_sends (business_id, scheduled_for);
+    alter table public.scheduled_sends enable row level security;
+    create policy "Owners read their scheduled sends" on public.scheduled_sends for select to authenticated
+        using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    create policy "Owners schedule texts to their customers" on public.scheduled_sends for insert to authenticated
+        with check (
+            status = 'scheduled'
+            and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
+            and exists (select 1 from public.customers c where c.id = customer_id
+                        and c.business_id = scheduled_sends.business_id));
+    create policy "Owners move and cancel their scheduled sends" on public.scheduled_sends for update to authenticated
+        using (status in ('scheduled', 'queued')
+               and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))
+        with check (status in ('scheduled', 'queued', 'cancelled')
+                    and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    -- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back. The
+    -- message class is not a tenant's to choose: a transactional text keeps fewer rules.
+    revoke all on public.scheduled_sends from public, anon, authenticated;
+    grant select on public.scheduled_sends to authenticated;
+    grant insert (id, business_id, customer_id, body, scheduled_for, not_after, created_by)
+        on public.scheduled_sends to authenticated;
+    grant update (body, scheduled_for, not_after, status) on public.scheduled_sends to authenticated;
+    -- A text that is no longer wanted is cancelled, not deleted: deleting the row would not end the text.
+    revoke delete, truncate on public.scheduled_sends from service_role;
+end
+$$;
+
+-- Ours in it, whoever made it.
+alter table public.scheduled_sends add column if not exists customer_id uuid;
+alter table public.scheduled_sends add column if not exists body text;
+alter table public.scheduled_sends add column if not exists not_after timestamptz;
+alter table public.scheduled_sends add column if not exists message_class text not null default 'marketing';
+alter table public.scheduled_sends add column if not exists send_log_id uuid;
+alter table public.scheduled_sends add column if not exists created_by uuid;
+alter table public.scheduled_sends add column if not exists why text;
+alter table public.scheduled_sends add column if not exists held_since timestamptz;
+alter table public.scheduled_sends add column if not exists look_at timestamptz;
+alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
+alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
+comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
+comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue.';
+comment on column public.scheduled_sends.send_log_id is 'The send log of its text, once there is one. It is the row''s own id.';
+comment on column public.scheduled_sends.why is 'Why it was cancelled, has failed or is held.';
+comment on column public.scheduled_sends.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
+comment on column public.scheduled_sends.look_at is 'When it is looked at again, if not at its time.';
+
+-- Rules for the states that are ours; an application may have others. Added unvalidated, then validated: a row that broke a
+-- rule before there was one is reported.
+do $$
+declare
+    rule record;
+begin
+    for rule in
+        select * from (values
+            ('scheduled_sends_message_class', $c$message_class in ('marketing', 'transactional')$c$),
+            -- An instant that no calendar has (infinity, years BC) could be queued by nobody.
+            ('scheduled_sends_instants', $c$status not in ('scheduled', 'queued')
+                or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+                   and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
+            -- A text that is of no more use at its own time could only be cancelled.
+            ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
+            -- A body of megabytes would cost the other rows their turn. 1600 characters are the most that Twilio takes.
+            ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
+            ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
+            ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
+        ) as r (name, expression)
+    loop
+        execute format('alter table public.scheduled_sends drop constraint if exists %I', rule.name);
+        execute format('alter table public.scheduled_sends add constraint %I check (%s) not valid', rule.name, rule.expression);
+        begin
+            execute format('alter table public.scheduled_sends validate constraint %I', rule.name);
+        exception when check_violation then
+            raise warning 'scheduled_sends holds rows that break %: %', rule.name, rule.expression
+                using hint = 'Find them with: select id from scheduled_sends where not (' || rule.expression || ')';
+        end;
+    end loop;
+end
+$$;
+
+-- What is due, oldest first.
+create index if not exists scheduled_sends_due
+    on public.scheduled_sends ((coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
+-- A person's planned texts, and those that never became one, for the desk.
+create index if not exists scheduled_sends_customer
+    on public.scheduled_sends (customer_id) where send_log_id is null;
+
+grant select, insert, update on public.scheduled_sends to service_role;
 
 -- ======== schemas/13_sms_retry_queue.sql ========
 -- One row a text that is owed to one person. The first columns, down to updated_at, are the application's: their names,
@@ -243,7 +359,8 @@ revoke delete, truncate on public.sms_retry_queue from service_role;
 grant select, insert, update on public.sms_retry_queue to service_role;
 
 -- ======== schemas/14_sms_send_attempts.sql ========
--- One row a send that was begun. Append-only: begin inserts it, it is settled once, and no function deletes it.
+-- One row a send that was begun. Append-only: begin inserts it, it is settled once, and no function deletes it. What Twilio
+-- reports of an accepted one afterwards is kept in delivery_….
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -265,6 +382,11 @@ create table if not exists public.sms_send_attempts (
     sent_by text,
     worker_died boolean not null default false,
     run_id uuid,
+    delivery_status text,
+    delivery_code integer,
+    delivery_at timestamptz,
+    delivery_look_at timestamptz,
+    delivery_looks integer not null default 0,
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -279,7 +401,16 @@ create table if not exists public.sms_send_attempts (
     constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
     -- Number and body are kept for as long as evidence may be compared with them, and no longer.
     constraint sms_send_attempts_private check (
-        outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null))
+        outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null)),
+    -- Twilio's own words for a message's progress, in order of their rank; unknown is ours, for one that was looked after
+    -- for long enough.
+    constraint sms_send_attempts_delivery check (delivery_status in (
+        'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read')),
+    -- Only of a message that has a name is anything reported, and only a failure has a code.
+    constraint sms_send_attempts_reported check (
+        (twilio_sid is not null or (delivery_status is null and delivery_look_at is null))
+        and (delivery_status is null) = (delivery_at is null)
+        and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))
 );
 comment on table public.sms_send_attempts is 'Every send that was begun and what became of it.';
 comment on column public.sms_send_attempts.number_key is 'A keyed hash of business and number, by which texts to a person are counted: smsretry.number_key.';
@@ -288,10 +419,18 @@ comment on column public.sms_send_attempts.worker_died is 'It came into doubt be
 comment on column public.sms_send_attempts.run_id is 'The run that made it: smsretry.runs, and in Prefect the flow run of this id.';
 comment on column public.sms_send_attempts.attempt_number is '1, 2, 3 … for retries; 0 for a text''s first send by send_sms.';
 comment on column public.sms_send_attempts.consent_status is 'With consent_at and consent_source: the customer''s consent as it was read when the send began.';
+comment on column public.sms_send_attempts.delivery_status is 'What Twilio last reported of the message: smsretry.delivery_rank has the order. Null: nothing yet.';
+comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
+comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
+comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
+comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
 -- The texts to a number since a moment, for the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
+-- Whose delivery is open.
+create index if not exists sms_send_attempts_open
+    on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
 -- What was sent lately. A BRIN, because attempts are only ever added.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at) with (pages_per_range = 16);
 -- Whose message is this? Asked by every look for evidence. A hash, because what stands there may be of any length.
@@ -356,6 +495,20 @@ insert into smsretry.secret default values on conflict do nothing;
 
 revoke all on smsretry.secret from public, anon, authenticated;
 grant select on smsretry.secret to service_role;
+
+-- ======== schemas/18_inbound_texts.sql ========
+-- Texts by which somebody said STOP or START, by Twilio's name of each. One is recorded once: whoever sends an old webhook
+-- again, which is still signed rightly, changes nobody's consent.
+create table if not exists smsretry.inbound_texts (
+    twilio_sid text primary key,
+    heard_at timestamptz not null,
+    said text not null,
+    constraint inbound_texts_said check (said in ('STOP', 'START'))
+);
+
+-- Default privileges may be wide.
+revoke all on smsretry.inbound_texts from public, anon, authenticated;
+grant select, insert on smsretry.inbound_texts to service_role;
 
 -- ======== schemas/18_runs.sql ========
 -- One row a run of a worker: when it began, and what it came to. A run that was killed never says so itself; the next one
@@ -426,6 +579,26 @@ $$;
 
 revoke all on function smsretry.decided_by from public, anon, authenticated;
 grant execute on function smsretry.decided_by to service_role;
+
+-- ======== schemas/19_delivery_rank.sql ========
+-- Which of two reports of a message is the later one: Twilio's callbacks come in any order. A delivery outranks a failure,
+-- because a carrier may call a message lost and deliver it all the same. Null: not a status of an outgoing text that we know.
+create or replace function smsretry.delivery_rank(status text)
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when delivery_rank.status in ('accepted', 'scheduled') then 1
+        when delivery_rank.status = 'queued' then 2
+        when delivery_rank.status = 'sending' then 3
+        when delivery_rank.status = 'sent' then 4
+        when delivery_rank.status = 'unknown' then 5
+        when delivery_rank.status in ('undelivered', 'failed', 'canceled') then 6
+        when delivery_rank.status = 'delivered' then 7
+        when delivery_rank.status = 'read' then 8
+    end
+$$;
+
+revoke all on function smsretry.delivery_rank from public, anon, authenticated;
+grant execute on function smsretry.delivery_rank to service_role;
 
 -- ======== schemas/19_found_sid.sql ========
 -- The SID that a send log has of its text, or null. Empty is none: an application may write the key before it knows the SID.
@@ -515,6 +688,31 @@ left join public.customers c on c.id = q.customer_id and c.business_id = q.busin
 left join public.businesses b on b.id = q.business_id;
 
 grant select on smsretry.claimed_retry to service_role;
+
+-- ======== schemas/21_scheduled_claim.sql ========
+-- A scheduled send as its claim will be once it is queued, so that the same decisions can be told of it beforehand. Columns:
+-- smsretry.claimed_retry.
+create or replace view smsretry.scheduled_claim with (security_invoker = true) as
+select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text as status, 0 as attempt_count, 3 as max_attempts,
+       s.scheduled_for, null::timestamptz as last_attempted_at, null::text as last_error, null::text as reason,
+       s.created_at, s.updated_at, 0::bigint as claim_no, null::timestamptz as claimed_at, s.not_after as expires_at,
+       s.held_since is not null as held, s.why, null::uuid as attempt_id, null::timestamptz as in_doubt_since,
+       0 as reconcile_count, 0 as rate_limit_count, 0 as account_refusal_count, s.message_class,
+       null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by,
+       exists (select 1 from smsretry.circuit) as circuit_open,
+       array(select t.state from smsretry.stopped_states t order by t.state) as stopped_states,
+       true as send_log_found, left(s.body, 1601) as body, 'sms'::text as channel, false as log_says_sent,
+       null::text as known_sid,
+       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
+       left(c.sms_consent_status::text, 40) as sms_consent_status,
+       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by
+from public.scheduled_sends s
+left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
+left join public.businesses b on b.id = s.business_id
+where s.status = 'scheduled';
+
+grant select on smsretry.scheduled_claim to service_role;
 
 -- ======== schemas/31_held.sql ========
 -- The fence: the row, locked, if it is still held under this claim number; otherwise null. Every write that a worker makes
@@ -608,7 +806,8 @@ grant execute on function smsretry.close_row to service_role;
 
 -- ======== schemas/35_complete_row.sql ========
 -- End a row whose text Twilio accepted, and tell its send log. The caller holds it locked and has set its counts and
--- reason. Without a SID it is the send log that says so, and it keeps what it says.
+-- reason. Without a SID it is the send log that says so, and it keeps what it says; so does one whose text was delivered by
+-- an earlier message.
 create or replace function smsretry.complete_row(retry public.sms_retry_queue, sid text, at timestamptz)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     update public.sms_retry_queue q
@@ -624,11 +823,124 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
         provider_message_id = case when complete_row.sid is null then l.provider_message_id
                                    else jsonb_build_object('twilio_sid', complete_row.sid) end,
         error_message = null, updated_at = complete_row.at
-    where l.id = complete_row.retry.send_log_id;
+    where l.id = complete_row.retry.send_log_id
+      and not (l.status::text = 'delivered' and smsretry.found_sid(l.provider_message_id) is not null);
 $$;
 
 revoke all on function smsretry.complete_row from public, anon, authenticated;
 grant execute on function smsretry.complete_row to service_role;
+
+-- ======== schemas/35_tell_delivery.sql ========
+-- Tell a send log what became of its message: delivered or undelivered, and of an undelivered one why. The column is the
+-- application's. Where it does not take these words the log goes on saying sent, and the attempt has the truth.
+create or replace function smsretry.tell_delivery(send_log_id uuid, status text, sid text, error text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    for v_try in 1 .. 2 loop
+        begin
+            update public.send_logs l
+            set status = case when v_try = 1 then tell_delivery.status
+                              when tell_delivery.status = 'delivered' then 'sent' else l.status end,
+                error_message = left(tell_delivery.error, 2000), updated_at = tell_delivery.at,
+                provider_message_id = case
+                    when smsretry.found_sid(l.provider_message_id) = tell_delivery.sid then l.provider_message_id
+                    else jsonb_build_object('twilio_sid', tell_delivery.sid) end
+            where l.id = tell_delivery.send_log_id;
+            return;
+        exception
+            when deadlock_detected or lock_not_available or serialization_failure then
+                raise; -- passing: the caller repeats the call
+            when others then
+                -- Its checks and triggers are the application's, too. They never undo what Twilio reported.
+                if v_try = 2 then
+                    raise warning 'Send log % could not be told that its text is %: %',
+                        tell_delivery.send_log_id, tell_delivery.status, sqlstate;
+                end if;
+        end;
+    end loop;
+end
+$$;
+
+revoke all on function smsretry.tell_delivery from public, anon, authenticated;
+grant execute on function smsretry.tell_delivery to service_role;
+
+-- ======== schemas/36_accept_attempt.sql ========
+-- Somebody knows that Twilio has the message of this attempt. If its row still waits for the answer, it is completed;
+-- otherwise the send log is told, unless it has another message. The caller holds the row locked.
+create or replace function smsretry.accept_attempt(
+    retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
+)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    update public.sms_send_attempts a
+    set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
+        twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
+        delivery_look_at = accept_attempt.at
+    where a.id = accept_attempt.attempt_id;
+    if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
+        perform smsretry.complete_row(retry, accept_attempt.sid, accept_attempt.at);
+        return 'settled';
+    end if;
+    update public.send_logs l
+    set status = 'sent', error_message = null, updated_at = accept_attempt.at,
+        provider_message_id = jsonb_build_object('twilio_sid', accept_attempt.sid)
+    where l.id = retry.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
+    return 'recorded';
+end
+$$;
+
+revoke all on function smsretry.accept_attempt from public, anon, authenticated;
+grant execute on function smsretry.accept_attempt to service_role;
+
+-- ======== schemas/36_record_delivery.sql ========
+-- Keep what Twilio reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
+-- failure is to be decided about at once; a delivery ends the matter, and takes a failure back. The caller holds the row
+-- locked. Answers whether it was news.
+create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_attempt public.sms_send_attempts;
+    v_row public.sms_retry_queue;
+    v_rank constant integer := smsretry.delivery_rank(record_delivery.status);
+    v_known integer;
+    v_shown text;
+begin
+    select * into v_attempt from public.sms_send_attempts a where a.id = record_delivery.attempt_id for update;
+    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
+    v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
+    if v_rank = v_known and v_rank = 6 and v_attempt.delivery_code is null then -- the report that said why came second
+        update public.sms_send_attempts a set delivery_code = record_delivery.code where a.id = v_attempt.id;
+        return record_delivery.code is not null;
+    end if;
+    if (v_rank > v_known) is not true then
+        return false;
+    end if;
+    update public.sms_send_attempts a
+    set delivery_status = record_delivery.status, delivery_at = record_delivery.at,
+        delivery_code = case when v_rank = 6 then record_delivery.code end,
+        delivery_look_at = case when v_rank < 5 then a.delivery_look_at when v_rank = 6 then record_delivery.at end
+    where a.id = v_attempt.id;
+
+    select smsretry.found_sid(l.provider_message_id) into v_shown from public.send_logs l where l.id = v_row.send_log_id;
+    if v_rank = 6 and v_shown = v_attempt.twilio_sid then
+        perform smsretry.tell_delivery(
+            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid,
+            coalesce('Not delivered: Twilio ' || record_delivery.code, 'Not delivered'), record_delivery.at);
+    elsif v_rank >= 7 and v_known < 7 then
+        -- It was called lost, and was to be sent again or given up. A send of it that is under way ends by itself.
+        if v_row.status = 'failed' or v_row.status = 'pending' and v_row.in_doubt_since is null then
+            perform smsretry.complete_row(v_row, v_attempt.twilio_sid, record_delivery.at);
+        end if;
+        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, record_delivery.at);
+    end if;
+    return true;
+end
+$$;
+
+revoke all on function smsretry.record_delivery from public, anon, authenticated;
+grant execute on function smsretry.record_delivery to service_role;
 
 -- ======== schemas/36_set_consent.sql ========
 -- Set or end consent for everyone at a business who has this number, and for one customer by id, whose number may have
@@ -788,6 +1100,104 @@ $$;
 revoke all on function smsretry.is_anothers from public, anon, authenticated;
 grant execute on function smsretry.is_anothers to service_role;
 
+-- ======== schemas/39_keep_scheduled.sql ========
+-- A scheduled send that could not be queued, for a reason that is not its own, waits: held, if somebody must mend it. It is
+-- held for life at most, and not beyond its use. The caller holds the row locked.
+--   result: held | later | cancelled
+-- A trigger or a constraint of the application's may refuse even this. Then the row stays as it is, and the others go on.
+create or replace function smsretry.keep_scheduled(
+    send public.scheduled_sends, trouble text, life interval, look_at timestamptz, at timestamptz,
+    out result text, out why text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    why := keep_scheduled.trouble;
+    result := case when why is null then 'later' else 'held' end;
+    if result = 'held' and keep_scheduled.send.held_since + keep_scheduled.life <= keep_scheduled.at then
+        result := 'cancelled';
+        why := 'Expired before it could be sent. ' || why;
+    end if;
+    update public.scheduled_sends s
+    set status = case keep_scheduled.result when 'cancelled' then 'cancelled' else s.status end,
+        why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, 2000) end,
+        held_since = case keep_scheduled.result when 'held' then coalesce(s.held_since, keep_scheduled.at)
+                                                when 'later' then s.held_since end,
+        look_at = case when keep_scheduled.result <> 'cancelled' then keep_scheduled.look_at end
+    where s.id = keep_scheduled.send.id;
+exception when others then
+    raise warning 'Scheduled send % could not be changed: %', keep_scheduled.send.id, sqlstate;
+    result := 'held';
+end
+$$;
+
+revoke all on function smsretry.keep_scheduled from public, anon, authenticated;
+grant execute on function smsretry.keep_scheduled to service_role;
+
+-- ======== schemas/39_may_have_arrived.sql ========
+-- Whether a text may be on its phone, or may still get there, by another message than this attempt's: one that is under way
+-- or in doubt, or one that Twilio accepted and whose delivery did not fail. Such a text is never sent again.
+create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1 from public.sms_retry_queue q
+        join public.sms_send_attempts a on a.retry_id = q.id
+        where q.send_log_id = may_have_arrived.send_log_id and a.id is distinct from may_have_arrived.but_for
+          and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+               or a.outcome = 'accepted' and smsretry.delivery_rank(a.delivery_status) is distinct from 6))
+$$;
+
+revoke all on function smsretry.may_have_arrived from public, anon, authenticated;
+grant execute on function smsretry.may_have_arrived to service_role;
+
+-- ======== schemas/39_queue_scheduled.sql ========
+-- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
+-- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
+--   result: queued | cancelled | failed
+create or replace function smsretry.queue_scheduled(
+    send public.scheduled_sends, at timestamptz, out result text, out why text, out retry_id uuid
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    result := 'failed';
+    why := case
+        when not exists (select 1 from public.customers c where c.id = queue_scheduled.send.customer_id
+                         and c.business_id = queue_scheduled.send.business_id) then 'Customer not found'
+        when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'Text is empty: scheduled_sends.body holds none'
+        when queue_scheduled.send.not_after <= queue_scheduled.at then 'Expired before it could be sent'
+    end;
+    if why like 'Expired%' then
+        result := 'cancelled';
+    end if;
+    if why is null then
+        insert into public.send_logs (id, business_id, customer_id, channel, subject, created_at, updated_at)
+        select queue_scheduled.send.id, queue_scheduled.send.business_id, queue_scheduled.send.customer_id, 'sms',
+               queue_scheduled.send.body, queue_scheduled.at, queue_scheduled.at
+        where not exists (select 1 from public.send_logs l where l.id = queue_scheduled.send.id);
+        if exists (select 1 from public.send_logs l
+                   where l.id = queue_scheduled.send.id and l.business_id = queue_scheduled.send.business_id
+                     and l.customer_id = queue_scheduled.send.customer_id and l.subject = queue_scheduled.send.body) then
+            select q.retry_id into retry_id
+            from public.queue_sms_retry(
+                send_log_id => queue_scheduled.send.id, scheduled_for => queue_scheduled.send.scheduled_for,
+                expires_in => queue_scheduled.send.not_after - queue_scheduled.at,
+                message_class => queue_scheduled.send.message_class) q;
+            result := 'queued';
+        else
+            why := 'Its id is that of another send log: schedule the text anew';
+        end if;
+    end if;
+    update public.scheduled_sends s
+    set status = queue_scheduled.result, why = queue_scheduled.why, held_since = null, look_at = null,
+        send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
+    where s.id = queue_scheduled.send.id;
+end
+$$;
+
+revoke all on function smsretry.queue_scheduled from public, anon, authenticated;
+grant execute on function smsretry.queue_scheduled to service_role;
+
 -- ======== schemas/39_resend.sql ========
 -- An attempt in doubt is taken never to have reached Twilio, and its text is sent again. If its worker died, it costs no
 -- attempt: nobody knows that the request ever left. The caller holds the row locked.
@@ -815,6 +1225,31 @@ $$;
 
 revoke all on function smsretry.resend from public, anon, authenticated;
 grant execute on function smsretry.resend to service_role;
+
+-- ======== schemas/39_send_again.sql ========
+-- Twilio accepted a text and it did not arrive: its row goes back into the queue. Its send log says what is true meanwhile: it
+-- waits, and has no message. The caller holds the row locked and has made sure that no other message of the text may arrive.
+create or replace function smsretry.send_again(
+    retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, due timestamptz, at timestamptz
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.attempt_count := greatest(retry.attempt_count, attempt.attempt_number);
+    retry.last_error := send_again.error;
+    retry.error_code := attempt.delivery_code;
+    retry.reason := 'twilio_error';
+    retry.why := null;
+    retry.recover_count := 0;
+    retry.reconcile_count := 0;
+    perform smsretry.put_back(retry, send_again.due, send_again.at);
+    update public.send_logs l
+    set status = default, provider_message_id = null, error_message = left(send_again.error, 2000), updated_at = send_again.at
+    where l.id = retry.send_log_id;
+end
+$$;
+
+revoke all on function smsretry.send_again from public, anon, authenticated;
+grant execute on function smsretry.send_again to service_role;
 
 -- ======== schemas/39_supersede.sql ========
 -- The application's own processor has claimed a text, and now queues its next try. Its claim ends here, so that the text
@@ -929,6 +1364,142 @@ $$;
 revoke all on function public.queue_sms_retry from public, anon, authenticated;
 grant execute on function public.queue_sms_retry to service_role;
 
+-- ======== schemas/40_schedule_sms.sql ========
+-- Plan a text for a time. It is checked like every text when its time comes: consent, permitted hours, caps. To move or to
+-- cancel it, update its row in scheduled_sends.
+--   result: scheduled | already_scheduled (there is one of this id already, and it stays as it is)
+-- id: the caller's own name for it, with which the call may be repeated. Without it each call plans another text.
+-- not_after: when the text is of no more use; null: as long after its time as any text in the queue. A time that has
+-- passed means at once. message_class null: marketing. created_by: who planned it, for the application.
+create or replace function public.schedule_sms(
+    business_id uuid,
+    customer_id uuid,
+    body text,
+    scheduled_for timestamptz,
+    not_after timestamptz default null,
+    message_class text default null,
+    created_by uuid default null,
+    id uuid default null
+)
+returns table (scheduled_id uuid, result text, due_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_id constant uuid := coalesce(schedule_sms.id, gen_random_uuid());
+    v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
+    v_problem text;
+    v_there public.scheduled_sends;
+begin
+    v_problem := case
+        when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
+        when (schedule_sms.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00') is not true
+            then 'scheduled_for must be a time in this century'
+        when schedule_sms.not_after not between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+            then 'not_after must be a time in this century'
+        when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
+            then 'not_after must come after scheduled_for, and after now'
+        when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = '' then 'body is empty'
+        when length(schedule_sms.body) > 1600 then 'body is longer than 1600 characters, the most that Twilio takes'
+        when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
+    end;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
+    end if;
+    if not exists (select 1 from public.customers c
+                   where c.id = schedule_sms.customer_id and c.business_id = schedule_sms.business_id) then
+        raise exception 'There is no customer % at business %', schedule_sms.customer_id, schedule_sms.business_id
+            using errcode = 'SR404', hint = 'Consent and phone number are read there: insert the customer first.';
+    end if;
+
+    insert into public.scheduled_sends (
+        id, business_id, customer_id, body, scheduled_for, not_after, message_class, status, created_by, created_at, updated_at)
+    values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body, schedule_sms.scheduled_for,
+            schedule_sms.not_after, v_class, 'scheduled', schedule_sms.created_by, v_now, v_now)
+    on conflict (id) do nothing
+    returning * into v_there;
+    if v_there.id is not null then
+        return query select v_there.id, 'scheduled', v_there.scheduled_for;
+        return;
+    end if;
+    select * into v_there from public.scheduled_sends s where s.id = v_id;
+    if (v_there.business_id, v_there.customer_id, v_there.body)
+        is distinct from (schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body) then
+        raise exception 'Scheduled send % is another text', v_id
+            using errcode = 'SR409', hint = 'Give each text an id of its own.';
+    end if;
+    return query select v_there.id, 'already_scheduled', v_there.scheduled_for;
+end
+$$;
+
+revoke all on function public.schedule_sms from public, anon, authenticated;
+grant execute on function public.schedule_sms to service_role;
+
+-- ======== schemas/41_record_inbound_sms.sql ========
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
+-- number out at every business, because Twilio blocks it for the sender that they share. START takes back what STOP did, or
+-- Twilio's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
+-- HELP, and what is no keyword, changes nothing. Without Advanced Opt-Out there is no OptOutType; then Twilio's default
+-- keywords count. Recorded once a message, so that an old webhook that is sent again changes nothing.
+--   answer: opted_out | opted_in | nothing | already_recorded · customers: how many it concerns · cancelled: texts that waited
+create or replace function public.record_inbound_sms(
+    phone text, twilio_sid text, opt_out_type text default null, body text default null
+)
+returns table (answer text, customers integer, cancelled integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_word constant text := upper(btrim(record_inbound_sms.body, E' \t\r\n'));
+    v_now constant timestamptz := smsretry.clock();
+    v_said text := upper(btrim(record_inbound_sms.opt_out_type));
+    v_business uuid;
+    v_count integer;
+begin
+    if (record_inbound_sms.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true or record_inbound_sms.phone is null then
+        raise exception 'phone must be given, and twilio_sid be a message SID (SM or MM and 32 hexadecimal digits)'
+            using errcode = 'SR422';
+    end if;
+    if coalesce(v_said, '') = '' then
+        v_said := case
+            when v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'CANCEL', 'REVOKE', 'OPTOUT') then 'STOP'
+            when v_word in ('START', 'UNSTOP', 'YES') then 'START' end;
+    end if;
+    answer := 'nothing';
+    customers := 0;
+    cancelled := 0;
+    if (v_said in ('STOP', 'START')) is not true then
+        return next;
+        return;
+    end if;
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said)
+    values (record_inbound_sms.twilio_sid, v_now, v_said) on conflict do nothing;
+    if not found then
+        answer := 'already_recorded';
+    elsif v_said = 'STOP' then
+        answer := 'opted_out';
+        select s.customers, s.cancelled into customers, cancelled
+        from smsretry.set_consent(null, null, record_inbound_sms.phone, 'opted_out', 'inbound_stop', v_now) s;
+    else
+        answer := 'opted_in';
+        for v_business in
+            select c.business_id from public.customers c
+            where c.phone = record_inbound_sms.phone and c.sms_consent_status::text = 'opted_out'
+            group by c.business_id
+            having bool_and(coalesce(c.sms_consent_source::text, '') ~ '^(inbound_stop|twilio_[0-9]+)$')
+            order by c.business_id
+        loop
+            select s.customers into v_count
+            from smsretry.set_consent(v_business, null, record_inbound_sms.phone, 'opted_in', 'inbound_start', v_now) s;
+            customers := customers + v_count;
+        end loop;
+    end if;
+    return next;
+end
+$$;
+
+revoke all on function public.record_inbound_sms from public, anon, authenticated;
+grant execute on function public.record_inbound_sms to service_role;
+
 -- ======== schemas/41_record_sms_consent.sql ========
 -- For people: a customer says stop, or yes, by telephone or letter. An opt-out without a business is from all of them;
 -- consent is given to one.
@@ -980,6 +1551,67 @@ $$;
 
 revoke all on function smsretry.before_insert from public, anon, authenticated;
 
+-- ======== schemas/42_scheduled_send_changed.sql ========
+-- Somebody changes a scheduled send. While it waits, it may be moved, changed or cancelled at will. Once it is queued, to
+-- move or to cancel it does the same to its text, or is refused (SR409) if the text's send has begun or it has ended.
+-- security definer, because an owner may change its scheduled sends and not the queue.
+create or replace function smsretry.scheduled_send_changed()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_text public.sms_retry_queue;
+begin
+    new.updated_at := v_now;
+    if new.status = 'cancelled' and old.status <> 'cancelled' then
+        new.held_since := null;
+        new.why := case when new.why is distinct from old.why then new.why end;
+        new.why := left(coalesce(new.why, 'Cancelled by the application'), 2000);
+    end if;
+    if old.status <> 'queued' then
+        if new.status = 'scheduled' and old.status <> 'scheduled' then
+            new.why := null; -- wanted after all
+        end if;
+        if (new.body, new.customer_id, new.scheduled_for, new.not_after)
+            is distinct from (old.body, old.customer_id, old.scheduled_for, old.not_after) then
+            new.look_at := null; -- looked at anew
+        end if;
+        return new;
+    end if;
+    if (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+        is not distinct from
+       (old.status, old.scheduled_for, old.not_after, old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+        return new;
+    end if;
+    if new.status not in ('queued', 'cancelled')
+        or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+            is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+        raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else', old.id
+            using errcode = 'SR409', hint = 'Cancel it and schedule another.';
+    end if;
+    select q.* into v_text from public.sms_retry_queue q
+    where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
+    for update;
+    if v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null then
+        raise exception 'It is too late to change scheduled send %: its text %', old.id, case
+                when v_text.id is null then 'has ended'
+                when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
+                else 'is with a worker at this moment' end
+            using errcode = 'SR409', hint = 'explain_sms tells what became of it, by its send log.';
+    end if;
+    if new.status = 'cancelled' then
+        perform smsretry.close_row(v_text, 'cancelled', new.why, null, v_now);
+    else
+        update public.sms_retry_queue q
+        set scheduled_for = new.scheduled_for, expires_at = new.not_after, held_since = null, why = null, reason = null,
+            updated_at = v_now
+        where q.id = v_text.id;
+    end if;
+    return new;
+end
+$$;
+
+revoke all on function smsretry.scheduled_send_changed from public, anon, authenticated;
+
 -- ======== schemas/43_keep_suppression.sql ========
 -- An opt-out is of a number at a business, whoever records it on whichever of its customers' rows, and outlives the row.
 -- It is lifted by an opt-in that was recorded later (sms_consent_at), and by nothing else: a row imported after the
@@ -1019,6 +1651,10 @@ revoke all on function smsretry.keep_suppression from public, anon, authenticate
 drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
 create trigger smsretry_before_insert
     before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
+
+drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
+create trigger smsretry_scheduled_send_changed
+    before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
 
 drop trigger if exists smsretry_keep_suppression on public.customers;
 create trigger smsretry_keep_suppression
@@ -1264,6 +1900,88 @@ $$;
 revoke all on function public.next_sms_due from public, anon, authenticated;
 grant execute on function public.next_sms_due to service_role;
 
+-- ======== schemas/51_queue_scheduled_sms.sql ========
+-- Make the texts of scheduled sends whose time comes within `ahead`, so that they wait in the queue when it comes. At most
+-- limit_count of them (500 at the most), the oldest first, and business by business in turns. Each is one transaction's
+-- work and a subtransaction of its own: send log, queue row and status, or none of them. May be repeated.
+-- Turns are taken among the oldest 4 × limit_count: callers go on until fewer come back, so a flood of one business's
+-- delays another's by seconds, and they are queued ahead by more.
+--   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
+--     | later (something of its business is locked at this moment)
+-- life: how long a text may be held.
+create or replace function public.queue_scheduled_sms(
+    limit_count integer default 200,
+    ahead interval default interval '2 minutes',
+    life interval default interval '48 hours'
+)
+returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- Somebody else's long transaction may hold the business locked. Then its texts wait, and not the others.
+set lock_timeout = '1s' as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := least(greatest(coalesce(limit_count, 200), 0), 500);
+    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '2 minutes'), interval '0'), interval '1 hour');
+    v_send public.scheduled_sends;
+    v_busy uuid[] := '{}';
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+begin
+    for v_send in
+        with oldest as materialized (
+            select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due
+            from public.scheduled_sends s
+            where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
+            order by coalesce(s.look_at, s.scheduled_for), s.id
+            limit 4 * v_limit
+        ),
+        candidate as materialized (
+            select o.id, o.due, row_number() over (partition by o.business_id order by o.due, o.id) as turn from oldest o
+        )
+        select s.* from candidate c
+        join public.scheduled_sends s on s.id = c.id
+        where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
+        order by c.turn, c.due, c.id
+        limit v_limit
+        for update of s skip locked
+    loop
+        scheduled_id := v_send.id;
+        business_id := v_send.business_id;
+        customer_id := v_send.customer_id;
+        retry_id := null;
+        v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
+        if v_state is null then
+            begin
+                select q.result, q.why, q.retry_id into result, why, retry_id
+                from smsretry.queue_scheduled(v_send, v_now) q;
+            exception when others then
+                get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                    v_rule = constraint_name;
+            end;
+        end if;
+        if v_state in ('55P03', '40P01', '40001') then
+            v_busy := v_busy || v_send.business_id;
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
+        elsif v_state is not null then
+            -- No message of the database's: it may quote the row.
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(
+                v_send, 'Its text cannot be made: ' || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''),
+                nullif(v_rule, '')) || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns',
+                life, v_until + interval '13 minutes', v_now) k;
+        end if;
+        return next;
+    end loop;
+end
+$$;
+
+revoke all on function public.queue_scheduled_sms from public, anon, authenticated;
+grant execute on function public.queue_scheduled_sms to service_role;
+
 -- ======== schemas/52_begin_sms_attempt.sql ========
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
 -- writes the attempt. May be repeated with the same attempt_id.
@@ -1467,6 +2185,7 @@ begin
         update public.sms_send_attempts a
         set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
             twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
+            delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now end,
             sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
         where a.id = finish_sms_attempt.attempt_id
         returning a.attempt_number into v_number;
@@ -1903,7 +2622,8 @@ begin
         when 'accepted' then
             update public.sms_send_attempts a
             set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
-                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null
+                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null,
+                delivery_look_at = case when reconcile_sms_retry.twilio_sid is not null then v_now end
             where a.id = v_row.attempt_id;
             perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
         when 'hold' then
@@ -1932,51 +2652,55 @@ revoke all on function public.reconcile_sms_retry from public, anon, authenticat
 grant execute on function public.reconcile_sms_retry to service_role;
 
 -- ======== schemas/62_settle_sms_attempt.sql ========
--- For the application's webhook: Twilio called the status callback URL that carries this attempt's id, so it has the
--- message. May be called any number of times, in any order, before or after the sender's own answer.
--- Answers settled (the row is completed), recorded (the row had moved on), already_settled, or unknown_attempt.
-create or replace function public.settle_sms_attempt(attempt_id uuid, twilio_sid text, settled_by text default 'callback')
+-- For the application's webhook: what Twilio's status callback says. That Twilio has the message, by the attempt whose id is in
+-- the URL, and how far it has come (delivery_status, error_code: Twilio's MessageStatus and ErrorCode). May be called any
+-- number of times, in any order, before or after the sender's own answer. Without attempt_id the attempt is found by its SID.
+-- A status that Twilio adds one day proves the message, and is not kept.
+-- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (nothing
+-- is news), or unknown_attempt (there is none, or Twilio has it under another SID).
+create or replace function public.settle_sms_attempt(
+    attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
+    delivery_status text default null, error_code integer default null
+)
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
     v_attempt public.sms_send_attempts;
     v_now timestamptz;
+    v_answer text := 'already_settled';
 begin
     if (settle_sms_attempt.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true
         or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true then
         raise exception 'twilio_sid must be a message SID (SM or MM and 32 hexadecimal digits), settled_by callback or operator'
             using errcode = 'SR422';
     end if;
+    if settle_sms_attempt.attempt_id is null then
+        select * into v_attempt from public.sms_send_attempts a where a.twilio_sid = settle_sms_attempt.twilio_sid;
+    else
+        select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
+    end if;
     -- Twilio holds no claim, so there is no fence here: what it accepted is true whoever has the row.
-    select q.* into v_row from public.sms_retry_queue q
-    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id)
-    for update;
+    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id for update;
     if not found then
         return 'unknown_attempt';
     end if;
-    select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
+    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
     v_now := smsretry.clock();
-    if v_attempt.outcome = 'accepted' and v_attempt.twilio_sid is not null then
-        return 'already_settled';
+    if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid then
+        return 'unknown_attempt';
     end if;
-    if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
-        raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+    if v_attempt.twilio_sid is null then
+        if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
+            raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+        end if;
+        v_answer := smsretry.accept_attempt(v_row, v_attempt.id, settle_sms_attempt.twilio_sid, settle_sms_attempt.settled_by, v_now);
     end if;
-    update public.sms_send_attempts a
-    set outcome = 'accepted', finished_at = v_now, settled_by = settle_sms_attempt.settled_by,
-        twilio_sid = settle_sms_attempt.twilio_sid, error_code = null, sent_to = null, sent_body = null
-    where a.id = v_attempt.id;
-
-    if v_row.status in ('pending', 'processing') and (v_row.begun_at is null or v_row.attempt_id = v_attempt.id) then
-        perform smsretry.complete_row(v_row, settle_sms_attempt.twilio_sid, v_now);
-        return 'settled';
+    if smsretry.record_delivery(v_attempt.id, settle_sms_attempt.delivery_status, settle_sms_attempt.error_code, v_now)
+        and v_answer = 'already_settled' then
+        return 'recorded';
     end if;
-    update public.send_logs l
-    set status = 'sent', error_message = null, updated_at = v_now,
-        provider_message_id = jsonb_build_object('twilio_sid', settle_sms_attempt.twilio_sid)
-    where l.id = v_row.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
-    return 'recorded';
+    return v_answer;
 end
 $$;
 
@@ -2031,6 +2755,146 @@ $$;
 revoke all on function public.resolve_sms_doubt from public, anon, authenticated;
 grant execute on function public.resolve_sms_doubt to service_role;
 
+-- ======== schemas/64_claim_sms_deliveries.sql ========
+-- Messages whose delivery is open: Twilio accepted them and said nothing final, or they did not arrive and nobody has
+-- decided yet what follows. Longest waiting first, none younger than first_look, which leaves time for Twilio's callback.
+-- A failure is decided about at once. Taken for as long as lease, so that runs side by side ask for each message once.
+--   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
+--   its row has not ended with this message · may_have_arrived: another message of the text is, or may get, on the phone
+create or replace function public.claim_sms_deliveries(
+    limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
+)
+returns table (
+    attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
+    accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
+    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    if (claim_sms_deliveries.limit_count between 1 and 10000 and claim_sms_deliveries.first_look >= interval '0'
+        and claim_sms_deliveries.lease >= interval '0') is not true then
+        raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
+    end if;
+    return query
+    with taken as (
+        update public.sms_send_attempts a
+        set delivery_look_at = v_now + claim_sms_deliveries.lease, delivery_looks = a.delivery_looks + 1
+        where a.id = any (array(
+            select o.id from public.sms_send_attempts o
+            where o.delivery_look_at <= v_now
+              and (o.finished_at <= v_now - claim_sms_deliveries.first_look or smsretry.delivery_rank(o.delivery_status) = 6)
+            order by o.delivery_look_at limit claim_sms_deliveries.limit_count
+            for update skip locked))
+        returning a.*
+    )
+    select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
+           t.finished_at, t.delivery_status, t.delivery_code,
+           (select count(*) from public.sms_retry_queue o join public.sms_send_attempts a on a.retry_id = o.id
+            where o.send_log_id = q.send_log_id and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
+           greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
+           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid,
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now
+    from taken t
+    join public.sms_retry_queue q on q.id = t.retry_id
+    left join public.send_logs l on l.id = q.send_log_id
+    order by t.finished_at;
+end
+$$;
+
+revoke all on function public.claim_sms_deliveries from public, anon, authenticated;
+grant execute on function public.claim_sms_deliveries to service_role;
+
+-- ======== schemas/65_finish_sms_delivery.sql ========
+-- What a look after a message came to: what Twilio reports (delivery_status, error_code), and what follows. May be repeated.
+--   decision: look_again   nothing final yet; the next look is look_in from now
+--           | close        nothing follows: it was delivered, or another message of the text counts
+--           | unknown      Twilio said nothing final for long enough
+--           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made anew
+--           | give_up      it did not arrive and is not sent again: the row has failed with error. What the failure says of the
+--                          number is kept: opted_out, phone_status
+--   answer: applied
+--         | lost     somebody else looks after it, or it has been settled by a callback
+--         | changed  what was decided about is no longer so: it is looked after again
+create or replace function public.finish_sms_delivery(
+    attempt_id uuid,
+    looks integer,
+    decision text,
+    delivery_status text default null,
+    error_code integer default null,
+    look_in interval default null,
+    retry_in interval default null,
+    error text default null,
+    opted_out boolean default false,
+    phone_status text default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_attempt public.sms_send_attempts;
+    v_now timestamptz;
+    v_failed boolean;
+    v_fails constant boolean := finish_sms_delivery.decision in ('send_again', 'give_up');
+begin
+    if (finish_sms_delivery.decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')) is not true
+        or finish_sms_delivery.decision = 'look_again' and finish_sms_delivery.look_in is null
+        or finish_sms_delivery.decision = 'send_again' and finish_sms_delivery.retry_in is null
+        or v_fails and finish_sms_delivery.error is null then
+        raise exception 'decision must be look_again (with look_in), close, unknown, send_again (with retry_in and error) or give_up (with error)'
+            using errcode = 'SR422';
+    end if;
+    select * into v_row from public.sms_retry_queue q
+    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = finish_sms_delivery.attempt_id)
+    for update;
+    v_now := smsretry.clock();
+    select * into v_attempt from public.sms_send_attempts a where a.id = finish_sms_delivery.attempt_id for update;
+    if (v_attempt.delivery_looks = finish_sms_delivery.looks) is not true then
+        return 'lost';
+    end if;
+    if v_attempt.delivery_look_at is null then -- the answer to the same call was lost on its way, or a callback was faster
+        return 'applied';
+    end if;
+    perform smsretry.record_delivery(
+        v_attempt.id, case finish_sms_delivery.decision when 'unknown' then 'unknown' else finish_sms_delivery.delivery_status end,
+        finish_sms_delivery.error_code, v_now);
+    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
+    if v_attempt.delivery_look_at is null then
+        return case when v_fails then 'changed' else 'applied' end; -- delivered
+    end if;
+    v_failed := smsretry.delivery_rank(v_attempt.delivery_status) is not distinct from 6;
+    if v_fails and (not v_failed or v_row.status <> 'completed' or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id))
+        or v_failed and finish_sms_delivery.decision in ('look_again', 'unknown') and v_attempt.delivery_look_at <= v_now
+            and smsretry.delivery_rank(finish_sms_delivery.delivery_status) is distinct from 6 then
+        return 'changed'; -- a callback has reported a failure since it was taken
+    end if;
+    update public.sms_send_attempts a
+    set delivery_look_at = case finish_sms_delivery.decision when 'look_again' then v_now + finish_sms_delivery.look_in end
+    where a.id = v_attempt.id;
+    if finish_sms_delivery.decision = 'send_again' then
+        perform smsretry.send_again(v_row, v_attempt, finish_sms_delivery.error, v_now + finish_sms_delivery.retry_in, v_now);
+    elsif finish_sms_delivery.decision = 'give_up' then
+        perform smsretry.close_row(v_row, 'failed', finish_sms_delivery.error, v_attempt.delivery_code, v_now);
+        perform smsretry.tell_delivery(
+            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, finish_sms_delivery.error, v_now);
+    end if;
+    if finish_sms_delivery.opted_out or finish_sms_delivery.phone_status is not null then
+        perform smsretry.mark_customer(
+            v_row, c.phone, finish_sms_delivery.opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
+        from public.customers c -- whose number is still the one that the text was sent to
+        where c.id = v_row.customer_id and c.business_id = v_row.business_id
+          and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;
+    end if;
+    return 'applied';
+end
+$$;
+
+revoke all on function public.finish_sms_delivery from public, anon, authenticated;
+grant execute on function public.finish_sms_delivery to service_role;
+
 -- ======== schemas/70_set_sms_circuit.sql ========
 -- Open the circuit breaker, or close it. why: what is wrong and what to do; null closes it. Returns whether it is open.
 create or replace function public.set_sms_circuit(why text)
@@ -2072,6 +2936,53 @@ $$;
 
 revoke all on function public.set_sms_state_stop from public, anon, authenticated;
 grant execute on function public.set_sms_state_stop to service_role;
+
+-- ======== schemas/80_cancel_scheduled.sql ========
+-- For cancel_sms_retries: end scheduled sends that are no texts yet, the newest first. What was done, or would be, a JSON
+-- object a row, as told_of_change has it. The filter: as smsretry.chosen; a code or a reason fits none of them.
+create or replace function smsretry.cancel_scheduled(
+    ids uuid[], business_id uuid, customer_id uuid, containing text, since timestamptz, until timestamptz, row_limit integer,
+    dry_run boolean, why text
+)
+returns jsonb[] language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    v_send public.scheduled_sends;
+    v_skip text;
+    v_told jsonb[] := '{}';
+begin
+    for v_send in
+        select s.* from public.scheduled_sends s
+        where s.status = 'scheduled'
+          and (cancel_scheduled.ids is null or s.id = any (cancel_scheduled.ids))
+          and (cancel_scheduled.business_id is null or s.business_id = cancel_scheduled.business_id)
+          and (cancel_scheduled.customer_id is null or s.customer_id = cancel_scheduled.customer_id)
+          and (cancel_scheduled.containing is null or strpos(lower(s.why), lower(cancel_scheduled.containing)) > 0)
+          and (cancel_scheduled.since is null or s.updated_at >= cancel_scheduled.since)
+          and (cancel_scheduled.until is null or s.updated_at < cancel_scheduled.until)
+        order by s.updated_at desc, s.id
+        limit cancel_scheduled.row_limit
+    loop
+        v_skip := null;
+        if not cancel_scheduled.dry_run then
+            update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why
+            where s.id = v_send.id and s.status = 'scheduled';
+            v_skip := case when not found then 'It has changed meanwhile' end;
+        end if;
+        v_told := v_told || jsonb_build_object(
+            'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
+            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
+            'message_class', v_send.message_class, 'attempts', 0,
+            'was', coalesce(v_send.why, 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
+            'skipped', v_skip, 'warned', null);
+    end loop;
+    return v_told;
+end
+$$;
+
+revoke all on function smsretry.cancel_scheduled from public, anon, authenticated;
+grant execute on function smsretry.cancel_scheduled to service_role;
 
 -- ======== schemas/80_check_told.sql ========
 -- Who takes a step, and why, are kept for good and shown to everybody: they must be given, and hold no phone number.
@@ -2128,6 +3039,20 @@ $$;
 
 revoke all on function smsretry.chosen from public, anon, authenticated;
 grant execute on function smsretry.chosen to service_role;
+
+-- ======== schemas/80_is_undelivered.sql ========
+-- Whether a text's send log shows a message that did not arrive, and no other message of the text is, or may get, on the
+-- phone. Such a text may be sent again, although its send log has a SID.
+create or replace function smsretry.is_undelivered(send_log_id uuid, provider_message_id jsonb)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select 1 from public.sms_send_attempts a
+                   where a.twilio_sid = smsretry.found_sid(is_undelivered.provider_message_id)
+                     and smsretry.delivery_rank(a.delivery_status) = 6)
+       and not smsretry.may_have_arrived(is_undelivered.send_log_id, null)
+$$;
+
+revoke all on function smsretry.is_undelivered from public, anon, authenticated;
+grant execute on function smsretry.is_undelivered to service_role;
 
 -- ======== schemas/80_is_unsettled.sql ========
 -- Whether one of a text's attempts may have gone out and nobody knows. Such a text is never simply sent again.
@@ -2197,8 +3122,8 @@ revoke all on function smsretry.told_of_change from public, anon, authenticated;
 grant execute on function smsretry.told_of_change to service_role;
 
 -- ======== schemas/81_cancel_sms_retries.sql ========
--- For a person: end texts that wait, as no longer wanted. One that is under way or in doubt is left alone: it may be with
--- the customer already. Without dry_run => false nothing is changed. row_limit and the answer: as for requeue_failed_sms.
+-- For a person: end texts that wait, as no longer wanted, and scheduled sends that are no texts yet. One that is under way or
+-- in doubt is left alone: it may be with the customer already. states: scheduled, or as smsretry.text_state; null: all. Without dry_run => false nothing is changed. row_limit and the answer: as for requeue_failed_sms.
 create or replace function public.cancel_sms_retries(
     retry_ids uuid[] default null,
     business_id uuid default null,
@@ -2224,8 +3149,8 @@ declare
     v_told jsonb[] := '{}';
 begin
     if (cancel_sms_retries.dry_run is not null and cancel_sms_retries.row_limit between 1 and 10000
-        and coalesce(cancel_sms_retries.states, '{}') <@ array['due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
-        raise exception 'states are due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
+        and coalesce(cancel_sms_retries.states, '{}') <@ array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
+        raise exception 'states are scheduled, due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
     end if;
     if not cancel_sms_retries.dry_run then
         perform smsretry.check_told(cancel_sms_retries.who, cancel_sms_retries.because);
@@ -2258,6 +3183,14 @@ begin
         insert into smsretry.steps (retry_id, taken_at, step, who, because)
         values (v_row.id, v_now, 'cancelled', cancel_sms_retries.who, cancel_sms_retries.because);
     end loop;
+    if coalesce('scheduled' = any (cancel_sms_retries.states), true)
+        and num_nonnulls(cancel_sms_retries.code, cancel_sms_retries.reason) = 0 then
+        v_told := v_told || smsretry.cancel_scheduled(
+            cancel_sms_retries.retry_ids, cancel_sms_retries.business_id, cancel_sms_retries.customer_id,
+            nullif(btrim(cancel_sms_retries.containing), ''), cancel_sms_retries.since, cancel_sms_retries.until,
+            cancel_sms_retries.row_limit - cardinality(v_told), cancel_sms_retries.dry_run,
+            'Cancelled by ' || cancel_sms_retries.who || ': ' || cancel_sms_retries.because);
+    end if;
     return query select * from smsretry.told_of_change(v_told);
 end
 $$;
@@ -2322,7 +3255,9 @@ begin
             when v_row.status <> all (requeue_failed_sms.states) then 'It has changed meanwhile'
             when v_log.id is null then 'Its send log is gone'
             when v_customer.id is null then 'Its customer is gone'
-            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then 'Its send log says that it was sent'
+            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text)
+                and not smsretry.is_undelivered(v_log.id, v_log.provider_message_id)
+                then 'Its send log says that it was sent'
             when exists (select 1 from public.sms_retry_queue q
                          where q.send_log_id = v_row.send_log_id and q.id <> v_row.id
                            and (q.created_at, q.id) > (v_row.created_at, v_row.id))
@@ -2358,7 +3293,9 @@ begin
         v_row.reason := null;
         v_row.why := 'Requeued by ' || requeue_failed_sms.who || ': ' || requeue_failed_sms.because;
         perform smsretry.put_back(v_row, v_now, v_now);
-        update public.send_logs l set status = default, error_message = null, updated_at = v_now where l.id = v_log.id;
+        update public.send_logs l
+        set status = default, error_message = null, provider_message_id = null, updated_at = v_now
+        where l.id = v_log.id; -- the SID of a message that did not arrive is kept with its attempt
         insert into smsretry.steps (retry_id, taken_at, step, who, because)
         values (v_row.id, v_now, 'requeued', requeue_failed_sms.who, requeue_failed_sms.because);
     end loop;
@@ -2368,6 +3305,31 @@ $$;
 
 revoke all on function public.requeue_failed_sms from public, anon, authenticated;
 grant execute on function public.requeue_failed_sms to service_role;
+
+-- ======== schemas/81_scheduled_on_record.sql ========
+-- A scheduled send that is no text yet, or never became one, for people: what explain_sms tells. retry_id is its own id,
+-- which its send log will have, too. Columns: smsretry.text_on_record.
+create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
+select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null::uuid as send_log_id,
+       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       s.message_class,
+       case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end as state,
+       coalesce(s.held_since, s.updated_at) as since, left(s.why, 2000) as why, null::integer as code,
+       case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end as next_at, s.not_after as expires_at,
+       0 as attempts, 3 as max_attempts, s.created_at as queued_at,
+       left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
+       left(c.sms_consent_source, 200) as consent_source, x.since as suppressed_since,
+       left(c.phone_status::text, 40) as phone_status, null::text as send_log_status, null::text as sid,
+       '[]'::jsonb as history, '[]'::jsonb as steps,
+       case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
+       smsretry.clock() as asked_at
+from public.scheduled_sends s
+left join public.businesses b on b.id = s.business_id
+left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
+left join smsretry.suppressions x on x.number_key = smsretry.number_key(s.business_id, c.phone)
+where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
+
+grant select on smsretry.scheduled_on_record to service_role;
 
 -- ======== schemas/81_text_on_record.sql ========
 -- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits.
@@ -2391,7 +3353,8 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
                      'consent_at', a.consent_at, 'consent_source', left(a.consent_source, 200),
-                     'worker_died', a.worker_died, 'run_id', a.run_id) order by a.begun_at)
+                     'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
+                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
@@ -2399,7 +3362,8 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        case
            when q.status = 'completed' or l.id is null or c.id is null then '{}'
            when q.status in ('failed', 'cancelled') then
-               case when smsretry.is_sent(l.provider_message_id, l.status::text) then '{}'
+               case when smsretry.is_sent(l.provider_message_id, l.status::text)
+                         and not smsretry.is_undelivered(l.id, l.provider_message_id) then '{}'
                     when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
                     else array['requeue_failed_sms'] end
            when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']
@@ -2418,7 +3382,8 @@ grant select on smsretry.text_on_record to service_role;
 -- ======== schemas/82_explain_sms.sql ========
 -- For a person: what happened to a text, why, and what comes next; newest first. Found by one of row, send log, customer or
 -- number; a business and the last digits of the number (three at least) find it, too. A number finds the texts of everybody
--- who has it.
+-- who has it. A scheduled send that is no text yet, or never became one, is found by its id (as row or send log), and by its
+-- customer.
 -- Columns: smsretry.text_on_record.
 create or replace function public.explain_sms(
     retry_id uuid default null,
@@ -2437,6 +3402,7 @@ set plan_cache_mode = force_custom_plan as $$
 declare
     v_people uuid[];
     v_ids uuid[];
+    v_scheduled uuid[];
 begin
     if num_nonnulls(explain_sms.retry_id, explain_sms.send_log_id, explain_sms.customer_id, explain_sms.phone,
                     explain_sms.last_digits) <> 1
@@ -2461,8 +3427,23 @@ begin
           and (explain_sms.business_id is null or q.business_id = explain_sms.business_id)
         order by q.created_at desc, q.id
         limit explain_sms.row_limit);
+    v_scheduled := array(
+        select s.id from public.scheduled_sends s
+        where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
+          and (explain_sms.retry_id is null or s.id = explain_sms.retry_id)
+          and (explain_sms.send_log_id is null or s.id = explain_sms.send_log_id)
+          and (v_people is null or s.customer_id = any (v_people))
+          and (explain_sms.business_id is null or s.business_id = explain_sms.business_id)
+        order by s.created_at desc, s.id
+        limit explain_sms.row_limit);
     return query
-    select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids) order by r.queued_at desc, r.retry_id;
+    select e.* from (
+        select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids)
+        union all
+        select p.* from smsretry.scheduled_on_record p where p.retry_id = any (v_scheduled)
+    ) e
+    order by e.queued_at desc, e.retry_id
+    limit explain_sms.row_limit;
 end
 $$;
 
@@ -2470,7 +3451,7 @@ revoke all on function public.explain_sms from public, anon, authenticated;
 grant execute on function public.explain_sms to service_role;
 
 -- ======== schemas/83_preview_sms_retries.sql ========
--- Waiting texts with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
+-- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
 -- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
 create or replace function public.preview_sms_retries(
     until timestamptz default null,
@@ -2483,6 +3464,7 @@ returns setof smsretry.claimed_retry
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
+    v_limit constant integer := least(greatest(coalesce(preview_sms_retries.row_limit, 500), 1), 500);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
 begin
@@ -2490,15 +3472,31 @@ begin
         raise exception 'until or retry_ids must be given: which texts are to be foreseen' using errcode = 'SR422';
     end if;
     v_ids := array(
-        select q.id from public.sms_retry_queue q
-        where q.status = 'pending' and q.in_doubt_since is null
-          and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
-          and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
-          and (preview_sms_retries.after_due is null
-               or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
-        order by q.scheduled_for, q.id
-        limit least(greatest(preview_sms_retries.row_limit, 1), 500));
-    for v_claim in select r.* from smsretry.claimed_retry r where r.id = any (v_ids) order by r.scheduled_for, r.id loop
+        select w.id from (
+            (select q.id, q.scheduled_for from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null
+               and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by q.scheduled_for, q.id limit v_limit)
+            union all
+            (select s.id, s.scheduled_for from public.scheduled_sends s
+             where s.status = 'scheduled'
+               and (preview_sms_retries.retry_ids is null or s.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or s.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (s.scheduled_for, s.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by s.scheduled_for, s.id limit v_limit)
+        ) w
+        order by w.scheduled_for, w.id
+        limit v_limit);
+    for v_claim in
+        select r.* from smsretry.claimed_retry r where r.id = any (v_ids)
+        union all
+        select s.* from smsretry.scheduled_claim s where s.id = any (v_ids)
+        order by scheduled_for, id
+    loop
         v_claim.claimed_at := smsretry.clock();
         return next v_claim;
     end loop;
@@ -2510,7 +3508,7 @@ grant execute on function public.preview_sms_retries to service_role;
 
 -- ======== schemas/84_sms_status.sql ========
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
+--   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
 --   last hour · ended, failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status()
@@ -2535,6 +3533,10 @@ begin
         group by 1, 2
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
+    union all
+    (select 'scheduled', case when s.held_since is not null then 'held' when s.scheduled_for <= v_now then 'late' else 'waiting' end,
+            null::uuid, count(*), min(s.scheduled_for), min(s.scheduled_for) filter (where s.scheduled_for > v_now), null::text
+     from public.scheduled_sends s where s.status = 'scheduled' group by 2 order by 2)
     union all
     (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
      from live l group by l.state order by l.state)
@@ -2571,7 +3573,7 @@ grant execute on function public.sms_status to service_role;
 
 -- ======== schemas/85_check_sms_retries.sql ========
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503 and that says what is wrong. Asks whether
--- texts are overdue, sending is stopped, or no run has finished lately; each within max_minutes.
+-- texts are overdue, queued or not, sending is stopped, or no run has finished lately; each within max_minutes.
 -- security definer, so that an owner may let a role call it that may do nothing else. It tells numbers only.
 create or replace function public.check_sms_retries(max_minutes integer default 10)
 returns text language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -2580,6 +3582,7 @@ declare
     v_since constant timestamptz := v_now - make_interval(mins => greatest(coalesce(max_minutes, 10), 1));
     v_overdue bigint;
     v_oldest timestamptz;
+    v_unqueued bigint;
     v_circuit text;
     v_run timestamptz;
     v_wrong text;
@@ -2587,11 +3590,14 @@ begin
     select count(*), min(q.scheduled_for) into v_overdue, v_oldest
     from public.sms_retry_queue q
     where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_since;
+    select count(*) into v_unqueued
+    from public.scheduled_sends s where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since;
     select c.why into v_circuit from smsretry.circuit c;
     select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
     v_wrong := concat_ws(' · ',
         case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
             || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
+        case when v_unqueued > 0 then v_unqueued || ' scheduled sends are overdue and not queued' end,
         'sending is stopped: ' || v_circuit,
         case when v_run is null then 'no run has finished in 7 days'
              when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);
@@ -2687,7 +3693,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     ),
     tables as (
         select r.oid, r.relname, r.relrowsecurity
-        from unnest(array['businesses', 'customers', 'send_logs', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
+        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
         join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
         order by t.place
     ),
@@ -2761,7 +3767,9 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
                'some rows break ' || string_agg(k.conname, ', ') filter (where not k.convalidated)
                    || ': mend or delete them, then run `smsretry migrate --again`'
         from pg_catalog.pg_constraint k
-        where k.conrelid = to_regclass('public.sms_retry_queue') and k.contype = 'c' and k.conname like 'sms\_retry\_queue\_%'
+        where k.contype = 'c'
+          and (k.conrelid = to_regclass('public.sms_retry_queue') and k.conname like 'sms\_retry\_queue\_%'
+               or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
     )
     select f.subject, f.ok, case when not f.ok then f.advice end from findings f
     union all -- warnings: set by somebody or passing, and easily forgotten
@@ -2785,7 +3793,7 @@ revoke all on function public.check_sms_retry_setup from public, anon, authentic
 grant execute on function public.check_sms_retry_setup to service_role;
 
 -- ======== schemas/91_describe_sms_tables.sql ========
--- What the catalog says of the four tables that smsretry shares with the application, for `smsretry migrate` before it
+-- What the catalog says of the five tables that smsretry shares with the application, for `smsretry migrate` before it
 -- changes anything and for `smsretry doctor`. What must be so is in smsretry/adapters/supabase/shapes.py. Reads only.
 --   kind: table (type: its relkind)
 --     | column (filled: it has a default, or writes itself; definition: an enum's labels)
@@ -2799,7 +3807,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
         select c.oid as id, c.relname::text as relation, c.relkind
         from pg_class c
         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
-          and c.relname in ('businesses', 'customers', 'send_logs', 'sms_retry_queue')
+          and c.relname in ('businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue')
     )
     select s.relation, 'table', s.relation, s.relkind::text, null::boolean, null::boolean, null::text from shared s
     union all

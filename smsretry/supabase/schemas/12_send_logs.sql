@@ -26,4 +26,5 @@ $$;
 create index if not exists send_logs_customer_changed
     on public.send_logs (customer_id, (coalesce(updated_at, created_at)));
 
-grant select, update on public.send_logs to service_role; -- update: what became of the text
+-- insert: of a scheduled send; update: what became of the text
+grant select, insert, update on public.send_logs to service_role;

@@ -4,6 +4,10 @@ drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
 create trigger smsretry_before_insert
     before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
 
+drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
+create trigger smsretry_scheduled_send_changed
+    before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
+
 drop trigger if exists smsretry_keep_suppression on public.customers;
 create trigger smsretry_keep_suppression
     after insert or update of phone, sms_consent_status, sms_consent_at on public.customers

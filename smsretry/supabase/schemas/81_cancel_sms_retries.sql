@@ -1,5 +1,5 @@
--- For a person: end texts that wait, as no longer wanted. One that is under way or in doubt is left alone: it may be with
--- the customer already. Without dry_run => false nothing is changed. row_limit and the answer: as for requeue_failed_sms.
+-- For a person: end texts that wait, as no longer wanted, and scheduled sends that are no texts yet. One that is under way or
+-- in doubt is left alone: it may be with the customer already. states: scheduled, or as smsretry.text_state; null: all. Without dry_run => false nothing is changed. row_limit and the answer: as for requeue_failed_sms.
 create or replace function public.cancel_sms_retries(
     retry_ids uuid[] default null,
     business_id uuid default null,
@@ -25,8 +25,8 @@ declare
     v_told jsonb[] := '{}';
 begin
     if (cancel_sms_retries.dry_run is not null and cancel_sms_retries.row_limit between 1 and 10000
-        and coalesce(cancel_sms_retries.states, '{}') <@ array['due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
-        raise exception 'states are due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
+        and coalesce(cancel_sms_retries.states, '{}') <@ array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
+        raise exception 'states are scheduled, due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
     end if;
     if not cancel_sms_retries.dry_run then
         perform smsretry.check_told(cancel_sms_retries.who, cancel_sms_retries.because);
@@ -59,6 +59,14 @@ begin
         insert into smsretry.steps (retry_id, taken_at, step, who, because)
         values (v_row.id, v_now, 'cancelled', cancel_sms_retries.who, cancel_sms_retries.because);
     end loop;
+    if coalesce('scheduled' = any (cancel_sms_retries.states), true)
+        and num_nonnulls(cancel_sms_retries.code, cancel_sms_retries.reason) = 0 then
+        v_told := v_told || smsretry.cancel_scheduled(
+            cancel_sms_retries.retry_ids, cancel_sms_retries.business_id, cancel_sms_retries.customer_id,
+            nullif(btrim(cancel_sms_retries.containing), ''), cancel_sms_retries.since, cancel_sms_retries.until,
+            cancel_sms_retries.row_limit - cardinality(v_told), cancel_sms_retries.dry_run,
+            'Cancelled by ' || cancel_sms_retries.who || ': ' || cancel_sms_retries.because);
+    end if;
     return query select * from smsretry.told_of_change(v_told);
 end
 $$;

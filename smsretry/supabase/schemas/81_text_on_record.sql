@@ -19,7 +19,8 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
                      'consent_at', a.consent_at, 'consent_source', left(a.consent_source, 200),
-                     'worker_died', a.worker_died, 'run_id', a.run_id) order by a.begun_at)
+                     'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
+                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
@@ -27,7 +28,8 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        case
            when q.status = 'completed' or l.id is null or c.id is null then '{}'
            when q.status in ('failed', 'cancelled') then
-               case when smsretry.is_sent(l.provider_message_id, l.status::text) then '{}'
+               case when smsretry.is_sent(l.provider_message_id, l.status::text)
+                         and not smsretry.is_undelivered(l.id, l.provider_message_id) then '{}'
                     when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
                     else array['requeue_failed_sms'] end
            when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']

@@ -1,6 +1,7 @@
 -- For a person: what happened to a text, why, and what comes next; newest first. Found by one of row, send log, customer or
 -- number; a business and the last digits of the number (three at least) find it, too. A number finds the texts of everybody
--- who has it.
+-- who has it. A scheduled send that is no text yet, or never became one, is found by its id (as row or send log), and by its
+-- customer.
 -- Columns: smsretry.text_on_record.
 create or replace function public.explain_sms(
     retry_id uuid default null,
@@ -19,6 +20,7 @@ set plan_cache_mode = force_custom_plan as $$
 declare
     v_people uuid[];
     v_ids uuid[];
+    v_scheduled uuid[];
 begin
     if num_nonnulls(explain_sms.retry_id, explain_sms.send_log_id, explain_sms.customer_id, explain_sms.phone,
                     explain_sms.last_digits) <> 1
@@ -43,8 +45,23 @@ begin
           and (explain_sms.business_id is null or q.business_id = explain_sms.business_id)
         order by q.created_at desc, q.id
         limit explain_sms.row_limit);
+    v_scheduled := array(
+        select s.id from public.scheduled_sends s
+        where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
+          and (explain_sms.retry_id is null or s.id = explain_sms.retry_id)
+          and (explain_sms.send_log_id is null or s.id = explain_sms.send_log_id)
+          and (v_people is null or s.customer_id = any (v_people))
+          and (explain_sms.business_id is null or s.business_id = explain_sms.business_id)
+        order by s.created_at desc, s.id
+        limit explain_sms.row_limit);
     return query
-    select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids) order by r.queued_at desc, r.retry_id;
+    select e.* from (
+        select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids)
+        union all
+        select p.* from smsretry.scheduled_on_record p where p.retry_id = any (v_scheduled)
+    ) e
+    order by e.queued_at desc, e.retry_id
+    limit explain_sms.row_limit;
 end
 $$;
 

@@ -1,4 +1,4 @@
--- Waiting texts with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
+-- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
 -- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
 create or replace function public.preview_sms_retries(
     until timestamptz default null,
@@ -11,6 +11,7 @@ returns setof smsretry.claimed_retry
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
+    v_limit constant integer := least(greatest(coalesce(preview_sms_retries.row_limit, 500), 1), 500);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
 begin
@@ -18,15 +19,31 @@ begin
         raise exception 'until or retry_ids must be given: which texts are to be foreseen' using errcode = 'SR422';
     end if;
     v_ids := array(
-        select q.id from public.sms_retry_queue q
-        where q.status = 'pending' and q.in_doubt_since is null
-          and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
-          and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
-          and (preview_sms_retries.after_due is null
-               or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
-        order by q.scheduled_for, q.id
-        limit least(greatest(preview_sms_retries.row_limit, 1), 500));
-    for v_claim in select r.* from smsretry.claimed_retry r where r.id = any (v_ids) order by r.scheduled_for, r.id loop
+        select w.id from (
+            (select q.id, q.scheduled_for from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null
+               and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by q.scheduled_for, q.id limit v_limit)
+            union all
+            (select s.id, s.scheduled_for from public.scheduled_sends s
+             where s.status = 'scheduled'
+               and (preview_sms_retries.retry_ids is null or s.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or s.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (s.scheduled_for, s.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by s.scheduled_for, s.id limit v_limit)
+        ) w
+        order by w.scheduled_for, w.id
+        limit v_limit);
+    for v_claim in
+        select r.* from smsretry.claimed_retry r where r.id = any (v_ids)
+        union all
+        select s.* from smsretry.scheduled_claim s where s.id = any (v_ids)
+        order by scheduled_for, id
+    loop
         v_claim.claimed_at := smsretry.clock();
         return next v_claim;
     end loop;

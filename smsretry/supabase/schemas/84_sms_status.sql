@@ -1,5 +1,5 @@
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
+--   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
 --   last hour · ended, failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status()
@@ -24,6 +24,10 @@ begin
         group by 1, 2
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
+    union all
+    (select 'scheduled', case when s.held_since is not null then 'held' when s.scheduled_for <= v_now then 'late' else 'waiting' end,
+            null::uuid, count(*), min(s.scheduled_for), min(s.scheduled_for) filter (where s.scheduled_for > v_now), null::text
+     from public.scheduled_sends s where s.status = 'scheduled' group by 2 order by 2)
     union all
     (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
      from live l group by l.state order by l.state)

@@ -1,5 +1,5 @@
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503 and that says what is wrong. Asks whether
--- texts are overdue, sending is stopped, or no run has finished lately; each within max_minutes.
+-- texts are overdue, queued or not, sending is stopped, or no run has finished lately; each within max_minutes.
 -- security definer, so that an owner may let a role call it that may do nothing else. It tells numbers only.
 create or replace function public.check_sms_retries(max_minutes integer default 10)
 returns text language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -8,6 +8,7 @@ declare
     v_since constant timestamptz := v_now - make_interval(mins => greatest(coalesce(max_minutes, 10), 1));
     v_overdue bigint;
     v_oldest timestamptz;
+    v_unqueued bigint;
     v_circuit text;
     v_run timestamptz;
     v_wrong text;
@@ -15,11 +16,14 @@ begin
     select count(*), min(q.scheduled_for) into v_overdue, v_oldest
     from public.sms_retry_queue q
     where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_since;
+    select count(*) into v_unqueued
+    from public.scheduled_sends s where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since;
     select c.why into v_circuit from smsretry.circuit c;
     select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
     v_wrong := concat_ws(' · ',
         case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
             || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
+        case when v_unqueued > 0 then v_unqueued || ' scheduled sends are overdue and not queued' end,
         'sending is stopped: ' || v_circuit,
         case when v_run is null then 'no run has finished in 7 days'
              when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);

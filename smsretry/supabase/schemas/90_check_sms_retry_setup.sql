@@ -42,7 +42,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     ),
     tables as (
         select r.oid, r.relname, r.relrowsecurity
-        from unnest(array['businesses', 'customers', 'send_logs', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
+        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
         join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
         order by t.place
     ),
@@ -116,7 +116,9 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
                'some rows break ' || string_agg(k.conname, ', ') filter (where not k.convalidated)
                    || ': mend or delete them, then run `smsretry migrate --again`'
         from pg_catalog.pg_constraint k
-        where k.conrelid = to_regclass('public.sms_retry_queue') and k.contype = 'c' and k.conname like 'sms\_retry\_queue\_%'
+        where k.contype = 'c'
+          and (k.conrelid = to_regclass('public.sms_retry_queue') and k.conname like 'sms\_retry\_queue\_%'
+               or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
     )
     select f.subject, f.ok, case when not f.ok then f.advice end from findings f
     union all -- warnings: set by somebody or passing, and easily forgotten

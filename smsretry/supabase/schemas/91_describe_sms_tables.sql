@@ -1,4 +1,4 @@
--- What the catalog says of the four tables that smsretry shares with the application, for `smsretry migrate` before it
+-- What the catalog says of the five tables that smsretry shares with the application, for `smsretry migrate` before it
 -- changes anything and for `smsretry doctor`. What must be so is in smsretry/adapters/supabase/shapes.py. Reads only.
 --   kind: table (type: its relkind)
 --     | column (filled: it has a default, or writes itself; definition: an enum's labels)
@@ -12,7 +12,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
         select c.oid as id, c.relname::text as relation, c.relkind
         from pg_class c
         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
-          and c.relname in ('businesses', 'customers', 'send_logs', 'sms_retry_queue')
+          and c.relname in ('businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue')
     )
     select s.relation, 'table', s.relation, s.relkind::text, null::boolean, null::boolean, null::text from shared s
     union all

@@ -1,0 +1,46 @@
+-- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
+-- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
+--   result: queued | cancelled | failed
+create or replace function smsretry.queue_scheduled(
+    send public.scheduled_sends, at timestamptz, out result text, out why text, out retry_id uuid
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    result := 'failed';
+    why := case
+        when not exists (select 1 from public.customers c where c.id = queue_scheduled.send.customer_id
+                         and c.business_id = queue_scheduled.send.business_id) then 'Customer not found'
+        when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'Text is empty: scheduled_sends.body holds none'
+        when queue_scheduled.send.not_after <= queue_scheduled.at then 'Expired before it could be sent'
+    end;
+    if why like 'Expired%' then
+        result := 'cancelled';
+    end if;
+    if why is null then
+        insert into public.send_logs (id, business_id, customer_id, channel, subject, created_at, updated_at)
+        select queue_scheduled.send.id, queue_scheduled.send.business_id, queue_scheduled.send.customer_id, 'sms',
+               queue_scheduled.send.body, queue_scheduled.at, queue_scheduled.at
+        where not exists (select 1 from public.send_logs l where l.id = queue_scheduled.send.id);
+        if exists (select 1 from public.send_logs l
+                   where l.id = queue_scheduled.send.id and l.business_id = queue_scheduled.send.business_id
+                     and l.customer_id = queue_scheduled.send.customer_id and l.subject = queue_scheduled.send.body) then
+            select q.retry_id into retry_id
+            from public.queue_sms_retry(
+                send_log_id => queue_scheduled.send.id, scheduled_for => queue_scheduled.send.scheduled_for,
+                expires_in => queue_scheduled.send.not_after - queue_scheduled.at,
+                message_class => queue_scheduled.send.message_class) q;
+            result := 'queued';
+        else
+            why := 'Its id is that of another send log: schedule the text anew';
+        end if;
+    end if;
+    update public.scheduled_sends s
+    set status = queue_scheduled.result, why = queue_scheduled.why, held_since = null, look_at = null,
+        send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
+    where s.id = queue_scheduled.send.id;
+end
+$$;
+
+revoke all on function smsretry.queue_scheduled from public, anon, authenticated;
+grant execute on function smsretry.queue_scheduled to service_role;

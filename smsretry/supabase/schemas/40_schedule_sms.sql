@@ -1,0 +1,69 @@
+-- Plan a text for a time. It is checked like every text when its time comes: consent, permitted hours, caps. To move or to
+-- cancel it, update its row in scheduled_sends.
+--   result: scheduled | already_scheduled (there is one of this id already, and it stays as it is)
+-- id: the caller's own name for it, with which the call may be repeated. Without it each call plans another text.
+-- not_after: when the text is of no more use; null: as long after its time as any text in the queue. A time that has
+-- passed means at once. message_class null: marketing. created_by: who planned it, for the application.
+create or replace function public.schedule_sms(
+    business_id uuid,
+    customer_id uuid,
+    body text,
+    scheduled_for timestamptz,
+    not_after timestamptz default null,
+    message_class text default null,
+    created_by uuid default null,
+    id uuid default null
+)
+returns table (scheduled_id uuid, result text, due_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_id constant uuid := coalesce(schedule_sms.id, gen_random_uuid());
+    v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
+    v_problem text;
+    v_there public.scheduled_sends;
+begin
+    v_problem := case
+        when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
+        when (schedule_sms.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00') is not true
+            then 'scheduled_for must be a time in this century'
+        when schedule_sms.not_after not between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+            then 'not_after must be a time in this century'
+        when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
+            then 'not_after must come after scheduled_for, and after now'
+        when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = '' then 'body is empty'
+        when length(schedule_sms.body) > 1600 then 'body is longer than 1600 characters, the most that Twilio takes'
+        when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
+    end;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
+    end if;
+    if not exists (select 1 from public.customers c
+                   where c.id = schedule_sms.customer_id and c.business_id = schedule_sms.business_id) then
+        raise exception 'There is no customer % at business %', schedule_sms.customer_id, schedule_sms.business_id
+            using errcode = 'SR404', hint = 'Consent and phone number are read there: insert the customer first.';
+    end if;
+
+    insert into public.scheduled_sends (
+        id, business_id, customer_id, body, scheduled_for, not_after, message_class, status, created_by, created_at, updated_at)
+    values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body, schedule_sms.scheduled_for,
+            schedule_sms.not_after, v_class, 'scheduled', schedule_sms.created_by, v_now, v_now)
+    on conflict (id) do nothing
+    returning * into v_there;
+    if v_there.id is not null then
+        return query select v_there.id, 'scheduled', v_there.scheduled_for;
+        return;
+    end if;
+    select * into v_there from public.scheduled_sends s where s.id = v_id;
+    if (v_there.business_id, v_there.customer_id, v_there.body)
+        is distinct from (schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body) then
+        raise exception 'Scheduled send % is another text', v_id
+            using errcode = 'SR409', hint = 'Give each text an id of its own.';
+    end if;
+    return query select v_there.id, 'already_scheduled', v_there.scheduled_for;
+end
+$$;
+
+revoke all on function public.schedule_sms from public, anon, authenticated;
+grant execute on function public.schedule_sms to service_role;

@@ -1,0 +1,59 @@
+-- Somebody changes a scheduled send. While it waits, it may be moved, changed or cancelled at will. Once it is queued, to
+-- move or to cancel it does the same to its text, or is refused (SR409) if the text's send has begun or it has ended.
+-- security definer, because an owner may change its scheduled sends and not the queue.
+create or replace function smsretry.scheduled_send_changed()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_text public.sms_retry_queue;
+begin
+    new.updated_at := v_now;
+    if new.status = 'cancelled' and old.status <> 'cancelled' then
+        new.held_since := null;
+        new.why := case when new.why is distinct from old.why then new.why end;
+        new.why := left(coalesce(new.why, 'Cancelled by the application'), 2000);
+    end if;
+    if old.status <> 'queued' then
+        if new.status = 'scheduled' and old.status <> 'scheduled' then
+            new.why := null; -- wanted after all
+        end if;
+        if (new.body, new.customer_id, new.scheduled_for, new.not_after)
+            is distinct from (old.body, old.customer_id, old.scheduled_for, old.not_after) then
+            new.look_at := null; -- looked at anew
+        end if;
+        return new;
+    end if;
+    if (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+        is not distinct from
+       (old.status, old.scheduled_for, old.not_after, old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+        return new;
+    end if;
+    if new.status not in ('queued', 'cancelled')
+        or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+            is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+        raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else', old.id
+            using errcode = 'SR409', hint = 'Cancel it and schedule another.';
+    end if;
+    select q.* into v_text from public.sms_retry_queue q
+    where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
+    for update;
+    if v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null then
+        raise exception 'It is too late to change scheduled send %: its text %', old.id, case
+                when v_text.id is null then 'has ended'
+                when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
+                else 'is with a worker at this moment' end
+            using errcode = 'SR409', hint = 'explain_sms tells what became of it, by its send log.';
+    end if;
+    if new.status = 'cancelled' then
+        perform smsretry.close_row(v_text, 'cancelled', new.why, null, v_now);
+    else
+        update public.sms_retry_queue q
+        set scheduled_for = new.scheduled_for, expires_at = new.not_after, held_since = null, why = null, reason = null,
+            updated_at = v_now
+        where q.id = v_text.id;
+    end if;
+    return new;
+end
+$$;
+
+revoke all on function smsretry.scheduled_send_changed from public, anon, authenticated;

@@ -1,0 +1,80 @@
+-- Make the texts of scheduled sends whose time comes within `ahead`, so that they wait in the queue when it comes. At most
+-- limit_count of them (500 at the most), the oldest first, and business by business in turns. Each is one transaction's
+-- work and a subtransaction of its own: send log, queue row and status, or none of them. May be repeated.
+-- Turns are taken among the oldest 4 × limit_count: callers go on until fewer come back, so a flood of one business's
+-- delays another's by seconds, and they are queued ahead by more.
+--   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
+--     | later (something of its business is locked at this moment)
+-- life: how long a text may be held.
+create or replace function public.queue_scheduled_sms(
+    limit_count integer default 200,
+    ahead interval default interval '2 minutes',
+    life interval default interval '48 hours'
+)
+returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- Somebody else's long transaction may hold the business locked. Then its texts wait, and not the others.
+set lock_timeout = '1s' as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := least(greatest(coalesce(limit_count, 200), 0), 500);
+    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '2 minutes'), interval '0'), interval '1 hour');
+    v_send public.scheduled_sends;
+    v_busy uuid[] := '{}';
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+begin
+    for v_send in
+        with oldest as materialized (
+            select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due
+            from public.scheduled_sends s
+            where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
+            order by coalesce(s.look_at, s.scheduled_for), s.id
+            limit 4 * v_limit
+        ),
+        candidate as materialized (
+            select o.id, o.due, row_number() over (partition by o.business_id order by o.due, o.id) as turn from oldest o
+        )
+        select s.* from candidate c
+        join public.scheduled_sends s on s.id = c.id
+        where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
+        order by c.turn, c.due, c.id
+        limit v_limit
+        for update of s skip locked
+    loop
+        scheduled_id := v_send.id;
+        business_id := v_send.business_id;
+        customer_id := v_send.customer_id;
+        retry_id := null;
+        v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
+        if v_state is null then
+            begin
+                select q.result, q.why, q.retry_id into result, why, retry_id
+                from smsretry.queue_scheduled(v_send, v_now) q;
+            exception when others then
+                get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                    v_rule = constraint_name;
+            end;
+        end if;
+        if v_state in ('55P03', '40P01', '40001') then
+            v_busy := v_busy || v_send.business_id;
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
+        elsif v_state is not null then
+            -- No message of the database's: it may quote the row.
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(
+                v_send, 'Its text cannot be made: ' || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''),
+                nullif(v_rule, '')) || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns',
+                life, v_until + interval '13 minutes', v_now) k;
+        end if;
+        return next;
+    end loop;
+end
+$$;
+
+revoke all on function public.queue_scheduled_sms from public, anon, authenticated;
+grant execute on function public.queue_scheduled_sms to service_role;

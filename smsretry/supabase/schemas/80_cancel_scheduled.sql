@@ -1,0 +1,45 @@
+-- For cancel_sms_retries: end scheduled sends that are no texts yet, the newest first. What was done, or would be, a JSON
+-- object a row, as told_of_change has it. The filter: as smsretry.chosen; a code or a reason fits none of them.
+create or replace function smsretry.cancel_scheduled(
+    ids uuid[], business_id uuid, customer_id uuid, containing text, since timestamptz, until timestamptz, row_limit integer,
+    dry_run boolean, why text
+)
+returns jsonb[] language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    v_send public.scheduled_sends;
+    v_skip text;
+    v_told jsonb[] := '{}';
+begin
+    for v_send in
+        select s.* from public.scheduled_sends s
+        where s.status = 'scheduled'
+          and (cancel_scheduled.ids is null or s.id = any (cancel_scheduled.ids))
+          and (cancel_scheduled.business_id is null or s.business_id = cancel_scheduled.business_id)
+          and (cancel_scheduled.customer_id is null or s.customer_id = cancel_scheduled.customer_id)
+          and (cancel_scheduled.containing is null or strpos(lower(s.why), lower(cancel_scheduled.containing)) > 0)
+          and (cancel_scheduled.since is null or s.updated_at >= cancel_scheduled.since)
+          and (cancel_scheduled.until is null or s.updated_at < cancel_scheduled.until)
+        order by s.updated_at desc, s.id
+        limit cancel_scheduled.row_limit
+    loop
+        v_skip := null;
+        if not cancel_scheduled.dry_run then
+            update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why
+            where s.id = v_send.id and s.status = 'scheduled';
+            v_skip := case when not found then 'It has changed meanwhile' end;
+        end if;
+        v_told := v_told || jsonb_build_object(
+            'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
+            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
+            'message_class', v_send.message_class, 'attempts', 0,
+            'was', coalesce(v_send.why, 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
+            'skipped', v_skip, 'warned', null);
+    end loop;
+    return v_told;
+end
+$$;
+
+revoke all on function smsretry.cancel_scheduled from public, anon, authenticated;
+grant execute on function smsretry.cancel_scheduled to service_role;

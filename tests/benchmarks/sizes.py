@@ -1,0 +1,115 @@
+"""What a claim and the calls around it cost as the tables grow. By hand: `python -m tests.benchmarks.sizes`.
+
+Two databases side by side, asked in turns: a small one, and one with a million finished rows, 200,000 that wait and
+10,000 due ones of 10,000 businesses. Milliseconds of one call, whose transaction is rolled back.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import psycopg
+
+from smsretry.adapters.supabase.migrate import migrate
+from smsretry.local.stack import Stack
+from tests.benchmarks.table import show
+
+_FILL = """
+insert into businesses (id, user_id, name, timezone)
+select uuid_in(md5('business' || b)::cstring), gen_random_uuid(), 'Shop ' || b, 'America/New_York'
+from generate_series(0, %(businesses)s - 1) b;
+
+create temporary table row_to_be as
+select n, uuid_in(md5('row' || n)::cstring) as id,
+       uuid_in(md5('business' || n %% %(businesses)s)::cstring) as business_id,
+       case when n <= %(due)s then 'due' when n <= %(due)s + %(waiting)s then 'waiting' else 'finished' end as kind
+from generate_series(1, %(due)s + %(waiting)s + %(finished)s) n;
+
+insert into customers (id, business_id, phone, timezone, sms_consent_status)
+select id, business_id, '+1212' || (5550000 + n %% 9000000), 'America/New_York', 'opted_in'
+from row_to_be where kind = 'due';
+insert into send_logs (id, business_id, customer_id, channel, subject)
+select id, business_id, id, 'sms', 'Hello' from row_to_be where kind = 'due';
+
+insert into sms_retry_queue (id, business_id, send_log_id, customer_id, status, scheduled_for, reason, updated_at)
+select id, business_id, id, id, case kind when 'finished' then 'completed' else 'pending' end,
+       smsretry.clock() + case kind when 'waiting' then make_interval(mins => 60 + n %% 700)
+                                    when 'due' then interval '-1 minute' else make_interval(mins => -n %% 100000) end,
+       'quiet_hours', smsretry.clock() - make_interval(mins => n %% 100000)
+from row_to_be;
+drop table row_to_be;
+"""
+_LATER = "update sms_retry_queue set scheduled_for = scheduled_for + interval '1 hour' where status = 'pending'"
+CALLS = {
+    "claim of 50": "select count(*) from claim_due_sms_retries(50, true)",
+    "claim of 50 in doubt": "select count(*) from claim_doubtful_sms_retries(50)",
+    "recover": "select count(*) from recover_stuck_sms_retries(10)",
+    "next due": "select next_sms_due()",
+    "status": "select count(*) from sms_status()",
+    "preview, a page": "select count(*) from preview_sms_retries(until => smsretry.clock() + interval '1 day')",
+}
+SMALL = {"businesses": 50, "due": 5000, "waiting": 5000, "finished": 0}
+LARGE = {"businesses": 10_000, "due": 10_000, "waiting": 200_000, "finished": 1_000_000}
+
+
+def fill(stack: Stack, name: str, sizes: dict[str, int]) -> psycopg.Connection[tuple[object, ...]]:
+    """A database of its own with so many rows."""
+    stack.postgres.create_database(name)
+    url = stack.postgres.url(name)
+    connection = psycopg.connect(url, autocommit=True)
+    connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
+    migrate(url)
+    with psycopg.ClientCursor(connection) as cursor:
+        cursor.execute(_FILL, sizes)
+    connection.execute("vacuum analyze")
+    return connection
+
+
+def milliseconds(connection: psycopg.Connection[tuple[object, ...]], query: str) -> float:
+    """One call, undone."""
+    connection.execute("begin")
+    began = time.perf_counter()
+    connection.execute(query)
+    taken = time.perf_counter() - began
+    connection.execute("rollback")
+    return 1000 * taken
+
+
+def compare(connections: Sequence[psycopg.Connection[tuple[object, ...]]], query: str, rounds: int) -> list[float]:
+    """The medians of calls that take turns."""
+    taken: list[list[float]] = [[] for _ in connections]
+    for _ in range(rounds):
+        for connection, times in zip(connections, taken, strict=True):
+            times.append(milliseconds(connection, query))
+    return [median(times) for times in taken]
+
+
+def main() -> None:
+    """Fill, measure, and print tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--finished", type=int, default=LARGE["finished"])
+    given = parser.parse_args()
+    with TemporaryDirectory(prefix="smsretry-benchmark-") as directory, Stack(Path(directory)) as stack:
+        small, large = fill(stack, "small", SMALL), fill(stack, "large", LARGE | {"finished": given.finished})
+        rows = [[name, *compare([small, large], query, given.rounds)] for name, query in CALLS.items()]
+        for connection in (small, large):
+            connection.execute(
+                "update sms_retry_queue set scheduled_for = scheduled_for + interval '1 hour' where status = 'pending'"
+            )
+            connection.execute("vacuum analyze sms_retry_queue")
+        rows.append(["claim, nothing due", *compare([small, large], CALLS["claim of 50"], given.rounds)])
+        told = [[name, a, b, b / a] for name, a, b in rows]  # type: ignore[operator]
+        show(f"{SMALL} beside {LARGE | {'finished': given.finished}}", ["ms", "small", "large", "ratio"], told)
+        small.close()
+        large.close()
+        stack.postgres.stop()
+        stack.postgres.remove()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""By Prefect's UI alone, given the customer's id."""
+
+from uuid import UUID
+
+from tests.e2e.at_the_desk.diary import Diary
+from tests.e2e.at_the_desk.prefect_ui import PrefectUi
+from tests.e2e.browser import Browser
+
+LEVER = "send it again, with every check (requeue)"
+
+
+def by_browser(page: Browser, url: str, customer: UUID, code: int, diary: Diary) -> None:
+    """Find the text, read why, requeue it with a bad and with a good form, see it sent.
+
+    Raises:
+        NotSeen: a page does not say what it should.
+    """
+    ui = PrefectUi(page, url)
+    ui.feed(customer, until=f"Failed {code}")
+    diary.note("The customer's feed says that it failed, and why", page)
+
+    ui.open_form("explain-sms")
+    ui.fill("Customer", str(customer))
+    diary.note("The form asks which text", page)
+    ui.submit(until="Next: nothing happens by itself")
+    diary.note("The answer is on the run's first page", page)
+    ui.answer(until=LEVER)
+    diary.note("The artifact leads to the form that sends it again", page)
+
+    page.follow(LEVER)
+    page.sees("Because")
+    diary.note("The form has the text already", page)
+    ui.submit(until="Refused")
+    refused = page.sees("who and because must be given unless it is only tried")
+    diary.note("Without a name it is refused in words", page)
+    assert "Traceback" not in refused, refused
+
+    ui.again()
+    ui.fill("Who", "Ann")
+    ui.fill("Because", "The sender was mended")
+    diary.note("The same form with a name and a reason", page)
+    ui.submit(until="requeued 1 of 1 that fit")
+    diary.note("It is requeued", page)
+
+    ui.answer(until="Start one now")
+    page.follow("Start one now")
+    page.sees("stale_minutes")
+    ui.submit(until="sent ")
+    diary.note("A run takes it at once", page)
+    ui.feed(customer, until="Sms text sent")
+    diary.note("The customer's feed says that it was sent", page)

@@ -1,0 +1,65 @@
+"""The deployments, served as `smsretry up` serves them."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from smsretry.local.demo.run import ROOT
+from smsretry.local.process.guarded_process import GuardedProcess
+from tests.e2e.conftest import FlowProcess, Prefect
+
+PATH = "deployments/name/process-sms-retries/process-sms-retries"
+
+
+@contextmanager
+def served(flow: FlowProcess, log: Path) -> Iterator[None]:
+    """The deployments, served as `smsretry up` does."""
+    runner = GuardedProcess([sys.executable, "-m", "flows.serve"], log=log, env=flow.environment(), cwd=ROOT)
+    try:
+        wait_for(lambda: not deployment(flow.prefect)["paused"], runner)
+        yield
+    finally:
+        runner.stop()
+        forget(flow.prefect)
+
+
+def forget(prefect: Prefect) -> None:
+    """Delete the deployments, and with them the runs that are scheduled: stopping a runner leaves both."""
+    for found in prefect.post("deployments/filter", {}):
+        httpx.delete(f"{prefect.server.url}/api/deployments/{found['id']}", timeout=30).raise_for_status()
+
+
+def deployment(prefect: Prefect) -> dict[str, Any]:
+    """The deployment as the API has it; paused when there is none yet."""
+    try:
+        found: dict[str, Any] = prefect.get(PATH)
+    except httpx.HTTPStatusError:
+        return {"paused": True}
+    return found
+
+
+def wait_for(condition: Any, runner: GuardedProcess, seconds: float = 60) -> None:
+    """Until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert runner.poll() is None, runner.log_tail()
+        assert time.monotonic() < deadline, runner.log_tail()
+        time.sleep(0.2)
+
+
+@contextmanager
+def served_unscheduled(flow: FlowProcess, log: Path) -> Iterator[None]:
+    """Served, with their schedules off: runs happen when a test asks for them."""
+    with served(flow, log):
+        for found in flow.prefect.post("deployments/filter", {}):
+            for schedule in found["schedules"]:
+                httpx.patch(
+                    f"{flow.prefect.server.url}/api/deployments/{found['id']}/schedules/{schedule['id']}",
+                    json={"active": False},
+                ).raise_for_status()
+        yield

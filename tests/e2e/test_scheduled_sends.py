@@ -1,0 +1,66 @@
+"""Scheduled sends in Prefect: a deployment of their own beside the first, and what its runs show."""
+
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from smsretry.local.stack import Stack
+from tests.conftest import Business
+from tests.e2e.conftest import FlowProcess, Prefect
+from tests.e2e.serving import served
+from tests.e2e.test_flow import wait_for_events
+
+SOON = timedelta(minutes=1)
+
+
+@pytest.fixture
+def scheduled_sends(flow: FlowProcess) -> FlowProcess:
+    """The flow that queues them."""
+    return replace(flow, module="flows.process_scheduled_sends")
+
+
+def test_a_run_is_named_by_what_became_of_scheduled_sends_and_says_why_of_each_that_is_no_text(
+    stack: Stack, business: Business, scheduled_sends: FlowProcess, prefect: Prefect
+) -> None:
+    """An idle one is named so. The story of a send log begins with it."""
+    run, _ = scheduled_sends.run()
+    assert (run["name"], run["state"]["type"], run["tags"]) == ("idle", "COMPLETED", [])
+    business.scheduled()
+    empty = business.scheduled(body=" ")
+    run, _ = scheduled_sends.run()
+    assert run["name"] == run["state"]["message"] == "queued 1 · failed 1"
+    assert run["tags"] == ["texts"]
+    page = prefect.artifacts("sms-scheduled")[0]["data"]
+    assert f"{empty}" in page
+    assert "Text is empty: scheduled\\_sends.body holds none" in page
+    [event] = wait_for_events(prefect, f"sms.send-log.{empty}", 1)
+    assert event["event"] == "sms.scheduled.failed"
+    assert event["payload"] == {"outcome": "failed", "why": "Text is empty: scheduled_sends.body holds none"}
+    tasks = prefect.task_runs(run["id"])
+    assert [task["name"].rpartition("-")[0] for task in tasks] == ["queue_due"]
+
+
+def test_a_run_that_cannot_reach_the_database_is_red_and_says_what_to_do(scheduled_sends: FlowProcess) -> None:
+    """What was scheduled waits."""
+    run, _ = scheduled_sends.run(SUPABASE_URL="http://127.0.0.1:9")
+    assert run["state"]["type"] == "FAILED"
+    assert run["name"].startswith("failed: Supabase did not answer queue_scheduled_sms")
+
+
+def test_the_two_deployments_together_send_what_was_scheduled(
+    stack: Stack, business: Business, flow: FlowProcess, tmp_path: Path
+) -> None:
+    """Each is registered with its schedule, and each does its part."""
+    scheduled = business.scheduled(due=timedelta(seconds=-1))
+    with served(flow, tmp_path / "runner.log"):
+        deadline = time.monotonic() + 150
+        while not stack.twilio.ledger.entries():
+            assert time.monotonic() < deadline, (tmp_path / "runner.log").read_text()[-3000:]
+            time.sleep(0.5)
+        found = flow.prefect.get("deployments/name/process-scheduled-sends/process-scheduled-sends")
+        assert [(one["schedule"]["cron"], one["active"]) for one in found["schedules"]] == [("* * * * *", True)]
+    assert business.scheduled_send(scheduled)["status"] == "queued"
+    assert len(stack.twilio.ledger.entries()) == 1

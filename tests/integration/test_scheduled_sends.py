@@ -1,0 +1,407 @@
+"""Scheduled sends: each becomes exactly one text, at its time and with every check, or there is a reason why not."""
+
+import threading
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from smsretry import schedule_sms
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.errors import InputError
+from smsretry.local.stack import Stack
+from smsretry.scheduled import queue_scheduled_sends
+from tests.builders import BODY, fates_of, run, run_over
+from tests.conftest import Business
+from tests.integration.conftest import Command
+
+SOON = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+
+
+def process(queue: SupabaseQueue, **how: Any) -> list[str]:
+    """One run of process-scheduled-sends: what became of each."""
+    return [send.result for took in queue_scheduled_sends(queue, **how) for send in took]
+
+
+def update(business: Business, scheduled_id: UUID, **values: object) -> None:
+    """As the application does, by the row's id."""
+    columns = ", ".join(f"{name} = %({name})s" for name in values)
+    query = f"update scheduled_sends set {columns} where id = %(id)s"
+    business.connection.execute(query.encode(), {**values, "id": scheduled_id})
+
+
+# In
+
+
+def test_a_scheduled_send_becomes_one_text_and_goes_out_at_its_time(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Queued shortly before, sent once it is due, and once only."""
+    at = stack.now() + 3 * SOON
+    planned = schedule_sms(business.id, business.customer(), BODY, at, queue=queue, message_class="transactional")
+    assert (planned.result, planned.due_at) == ("scheduled", at)
+    assert process(queue) == []
+    stack.move_clock(SOON)
+    assert process(queue) == ["queued"]
+    text = business.text_of(planned.scheduled_id)
+    assert (text["scheduled_for"], text["message_class"], text["status"]) == (at, "transactional", "pending")
+    assert run(queue, sender) == []
+    stack.move_clock(2 * SOON)
+    assert run(queue, sender) == ["Sent"]
+    assert process(queue) == []
+    assert run(queue, sender) == []
+    assert [entry.body for entry in stack.twilio.ledger.entries()] == [BODY]
+    row = business.scheduled_send(planned.scheduled_id)
+    assert (row["status"], row["send_log_id"]) == ("queued", planned.scheduled_id)
+    assert business.log_of(text["id"])["status"] == "sent"
+
+
+def test_scheduling_may_be_repeated_with_an_id(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+    """An answer that was lost doubles nothing; the id is not another text's."""
+    customer, name, at = business.customer(), uuid4(), stack.now() + HOUR
+    results = [schedule_sms(business.id, customer, BODY, at, queue=queue, scheduled_id=name).result for _ in range(2)]
+    assert results == ["scheduled", "already_scheduled"]
+    with pytest.raises(InputError, match="is another text"):
+        schedule_sms(business.id, customer, "Another", at, queue=queue, scheduled_id=name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"body": " \n"}, "body is empty"),
+        ({"body": "x" * 1601}, "body is longer than 1600 characters"),
+        ({"customer_id": UUID(int=1)}, "There is no customer"),
+        ({"business_id": UUID(int=1)}, "There is no customer"),
+        (
+            {"scheduled_for": datetime.fromisoformat("2101-01-01T00:00Z")},
+            "scheduled_for must be a time in this century",
+        ),
+        ({"not_after": datetime.fromisoformat("2020-01-01T00:00Z")}, "not_after must come after scheduled_for"),
+        ({"message_class": "urgent"}, "message_class must be marketing or transactional"),
+    ],
+)
+def test_what_cannot_be_is_refused_when_it_is_scheduled(
+    stack: Stack, business: Business, queue: SupabaseQueue, changes: dict[str, Any], told: str
+) -> None:
+    """And not only when its time comes."""
+    given = {
+        "business_id": business.id, "customer_id": business.customer(), "body": BODY,
+        "scheduled_for": stack.now() + HOUR,
+    }  # fmt: skip
+    with pytest.raises(InputError, match=told):
+        schedule_sms(**{**given, **changes}, queue=queue)
+    assert business.connection.execute("select 1 from scheduled_sends").fetchone() is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "scheduled_for = 'infinity'", "not_after = '-infinity'", "not_after = scheduled_for", "status = 'queued'",
+        "message_class = 'urgent'", "body = repeat('x', 1601)", "status = 'pending'", "held_since = now()",
+    ],
+)  # fmt: skip
+def test_no_row_holds_a_value_that_cannot_be(business: Business, wrong: str) -> None:
+    """By constraint, whoever writes it."""
+    scheduled = business.scheduled()
+    with pytest.raises(psycopg.errors.CheckViolation):
+        business.connection.execute(f"update scheduled_sends set {wrong} where id = %s".encode(), [scheduled])
+
+
+# One text
+
+
+def test_a_worker_that_dies_before_it_has_committed_leaves_the_row_to_the_next(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """All of it, or nothing."""
+    scheduled = business.scheduled()
+    dying = stack.connect()
+    dying.autocommit = False
+    assert dying.execute("select result from queue_scheduled_sms()").fetchall() == [{"result": "queued"}]
+    assert process(queue) == []  # it has the row, and is passed over
+    business.connection.execute("select pg_terminate_backend(%s, 5000)", [dying.info.backend_pid])
+    dying.close()
+    assert business.scheduled_send(scheduled)["status"] == "scheduled"
+    assert business.connection.execute("select 1 from send_logs").fetchone() is None
+    assert process(queue) == ["queued"]
+    stack.move_clock(2 * SOON)
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_workers_at_once_make_each_text_once(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+    """Four of them, 120 scheduled sends, batches of seven."""
+    with business.connection.transaction():
+        wanted = {business.scheduled() for _ in range(120)}
+    made: list[list[str]] = []
+    workers = [threading.Thread(target=lambda: made.append(process(queue, batch=7))) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(result for results in made for result in results) == ["queued"] * 120
+    texts = business.connection.execute("select send_log_id from sms_retry_queue").fetchall()
+    assert sorted(row["send_log_id"] for row in texts) == sorted(wanted)
+
+
+def test_a_row_that_is_set_back_to_scheduled_is_still_one_text(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Its send log has its id, whatever somebody does to the row behind our backs."""
+    scheduled = business.scheduled(due=-SOON)
+    process(queue)
+    assert run(queue, sender) == ["Sent"]
+    with business.connection.transaction():
+        business.connection.execute("alter table scheduled_sends disable trigger smsretry_scheduled_send_changed")
+        update(business, scheduled, status="scheduled", send_log_id=None)
+        business.connection.execute("alter table scheduled_sends enable trigger smsretry_scheduled_send_changed")
+    assert process(queue) == ["queued"]
+    assert run(queue, sender) == []
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+# A row answers for itself alone
+
+
+def test_rows_that_cannot_become_texts_fail_alone_with_a_reason(business: Business, queue: SupabaseQueue) -> None:
+    """A customer who is gone, another business's, an empty body, a send log's id."""
+    with business.connection.transaction():
+        gone, empty, foreign, taken, fine = (business.scheduled() for _ in range(5))
+        neighbour = Business(business.connection, business.now).open()
+        business.connection.execute(
+            "delete from customers where id = %s", [business.scheduled_send(gone)["customer_id"]]
+        )
+        update(business, empty, body="\n")
+        update(business, foreign, customer_id=neighbour.customer())
+        business.connection.execute(
+            "update send_logs set id = %s where id = %s", [taken, neighbour.send_log(neighbour.customer())]
+        )
+    assert sorted(process(queue)) == ["failed"] * 4 + ["queued"]
+    whys = {name: business.scheduled_send(name)["why"] for name in (gone, empty, foreign, taken, fine)}
+    assert whys == {
+        gone: "Customer not found",
+        empty: "Text is empty: scheduled_sends.body holds none",
+        foreign: "Customer not found",
+        taken: "Its id is that of another send log: schedule the text anew",
+        fine: None,
+    }
+    assert business.connection.execute("select count(*) as n from sms_retry_queue").fetchone() == {"n": 1}
+
+
+def test_what_the_application_can_mend_holds_a_row_and_it_goes_on_by_itself(
+    stack: Stack, business: Business, queue: SupabaseQueue, operators: SupabaseOperators
+) -> None:
+    """A column that send logs must have. The reason names it and quotes nothing."""
+    scheduled = business.scheduled(due=-SOON)
+    business.connection.execute("alter table send_logs add column campaign text not null default 'none'")
+    try:
+        business.connection.execute("alter table send_logs alter column campaign drop default")
+        assert process(queue) == ["held"]
+        row = business.scheduled_send(scheduled)
+        assert (row["status"], row["held_since"] is not None) == ("scheduled", True)
+        assert row["why"].startswith("Its text cannot be made: 23502, send_logs, campaign. Look at what send_logs")
+        assert process(queue) == []
+        assert {line.name: line.texts for line in operators.status() if line.part == "scheduled"} == {"held": 1}
+    finally:
+        business.connection.execute("alter table send_logs drop column campaign")
+    stack.move_clock(timedelta(minutes=15))
+    assert process(queue) == ["queued"]
+    assert business.scheduled_send(scheduled)["why"] is None
+
+
+def test_a_row_is_held_for_no_longer_than_it_is_of_use(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+    """Two days, or until not_after. Then it is cancelled, and says what was wrong."""
+    forever, short = business.scheduled(due=-SOON), business.scheduled(due=-SOON)
+    update(business, short, not_after=stack.now() + HOUR)
+    business.connection.execute("alter table send_logs add constraint closed check (false) not valid")
+    try:
+        assert process(queue) == ["held", "held"]
+        stack.move_clock(HOUR)
+        assert sorted(process(queue)) == ["cancelled", "held"]
+        assert business.scheduled_send(short)["why"] == "Expired before it could be sent"
+        stack.move_clock(timedelta(hours=48))
+        assert process(queue) == ["cancelled"]
+        assert business.scheduled_send(forever)["why"].startswith("Expired before it could be sent. Its text cannot")
+    finally:
+        business.connection.execute("alter table send_logs drop constraint closed")
+
+
+def test_a_business_that_somebody_has_locked_delays_nobody_else(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """Its texts are queued by a later run. The wait is one second for all of them."""
+    with business.connection.transaction():
+        locked = [business.scheduled() for _ in range(20)]
+        neighbour = Business(business.connection, business.now).open()
+        theirs = neighbour.scheduled()
+    with stack.connect() as other, other.transaction():
+        other.execute("select 1 from businesses where id = %s for update", [business.id])
+        assert sorted(process(queue)) == ["later"] * 20 + ["queued"]
+    assert neighbour.scheduled_send(theirs)["status"] == "queued"
+    assert {business.scheduled_send(name)["status"] for name in locked} == {"scheduled"}
+    stack.move_clock(SOON)
+    assert process(queue) == ["queued"] * 20
+
+
+def test_many_of_one_business_do_not_go_before_one_of_another(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """They take turns."""
+    with business.connection.transaction():
+        for _ in range(30):
+            business.scheduled(due=-SOON)
+        neighbour = Business(business.connection, business.now).open()
+        theirs = neighbour.scheduled()
+    first = queue.queue_scheduled(10, SOON)
+    assert theirs in {send.scheduled_id for send in first}
+
+
+# While it waits
+
+
+def test_before_it_is_queued_it_is_moved_changed_and_cancelled_by_an_update(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """The row is the application's."""
+    moved, cancelled = business.scheduled(), business.scheduled()
+    update(business, moved, scheduled_for=stack.now() + HOUR, body="Later")
+    update(business, cancelled, status="cancelled")
+    assert process(queue) == []
+    assert business.scheduled_send(cancelled)["why"] == "Cancelled by the application"
+    stack.move_clock(HOUR)
+    assert process(queue) == ["queued"]
+    assert business.log_of(business.text_of(moved)["id"])["subject"] == "Later"
+
+
+def test_after_it_is_queued_an_update_moves_and_cancels_its_text(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """What the row says is what happens."""
+    moved, cancelled = business.scheduled(), business.scheduled()
+    assert process(queue) == ["queued", "queued"]
+    at, use = stack.now() + HOUR, stack.now() + 2 * HOUR
+    update(business, moved, scheduled_for=at, not_after=use)
+    update(business, cancelled, status="cancelled", why="The appointment was moved")
+    text = business.text_of(moved)
+    assert (text["scheduled_for"], text["expires_at"]) == (at, use)
+    ended = business.text_of(cancelled)
+    assert (ended["status"], ended["last_error"]) == ("cancelled", "The appointment was moved")
+    assert business.log_of(ended["id"])["error_message"] == "The appointment was moved"
+    stack.move_clock(2 * SOON)
+    assert run(queue, sender) == []
+    stack.move_clock(HOUR)
+    assert run(queue, sender) == ["Sent"]
+
+
+def test_once_its_send_has_begun_it_is_too_late_and_the_update_says_so(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Under way, in doubt, ended: the row goes on saying what is true."""
+    scheduled = business.scheduled(due=-SOON)
+    process(queue)
+    for change in ({"body": "Another"}, {"status": "scheduled"}, {"status": "failed"}):
+        with pytest.raises(psycopg.Error, match="can be moved or cancelled, and nothing else"):
+            update(business, scheduled, **change)
+    [claim] = queue.claim_due(1)
+    with pytest.raises(psycopg.Error, match="with a worker at this moment"):
+        update(business, scheduled, status="cancelled")
+    business.connection.execute(
+        "update sms_retry_queue set status = 'pending', in_doubt_since = now(), attempt_id = %s, claimed_at = null",
+        [uuid4()],
+    )
+    with pytest.raises(psycopg.Error, match="may have gone out"):
+        update(business, scheduled, status="cancelled")
+    business.connection.execute("update sms_retry_queue set status = 'failed', in_doubt_since = null")
+    with pytest.raises(psycopg.Error, match="has ended"):
+        update(business, scheduled, scheduled_for=stack.now() + HOUR)
+    assert business.scheduled_send(scheduled)["status"] == "queued"
+    assert claim.send_log_id == scheduled
+
+
+def test_past_its_use_it_is_cancelled_with_the_reason(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Before it is queued, and in the queue."""
+    late, waiting = business.scheduled(due=SOON), business.scheduled(due=HOUR)
+    update(business, late, not_after=stack.now() + 2 * SOON)
+    update(business, waiting, not_after=stack.now() + HOUR + SOON)
+    stack.move_clock(3 * SOON)
+    assert process(queue) == ["cancelled"]
+    assert business.scheduled_send(late)["why"] == "Expired before it could be sent"
+    stack.move_clock(HOUR - 3 * SOON)
+    assert process(queue) == ["queued"]
+    stack.move_clock(2 * SOON)
+    assert run(queue, sender) == ["Cancelled"]
+    assert business.text_of(waiting)["last_error"] == "Expired before it could be sent"
+
+
+def test_it_has_every_check_that_each_text_has(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Consent as it is then, the hours where the customer is, the number."""
+    out = business.scheduled()
+    business.connection.execute(
+        "update customers set sms_consent_status = 'opted_out' where id = %s",
+        [business.scheduled_send(out)["customer_id"]],
+    )
+    night = business.scheduled(phone="+18085550123", timezone="Pacific/Honolulu")
+    wrong = business.scheduled(phone="212-555-0123")
+    assert process(queue) == ["queued"] * 3
+    stack.move_clock(2 * SOON)
+    assert sorted(fates_of(run_over(queue, sender))) == ["Cancelled", "Deferred", "Failed"]
+    assert business.text_of(out)["last_error"] == "Customer opted out"
+    assert business.text_of(night)["reason"] == "quiet_hours"
+    assert business.text_of(wrong)["status"] == "failed"
+    assert not stack.twilio.ledger.entries()
+
+
+# What people see
+
+
+def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(
+    stack: Stack, business: Business, queue: SupabaseQueue, command: Command
+) -> None:
+    """With the words that each text has, and with what will become of it."""
+    scheduled = business.scheduled(due=HOUR)
+    customer = business.scheduled_send(scheduled)["customer_id"]
+    night = business.scheduled(due=HOUR / 2, phone="+18085550123", timezone="Pacific/Honolulu")
+    told = command("explain", "--customer", customer).output
+    assert "Scheduled, it is queued shortly before its time" in told
+    assert f"scheduled send {scheduled}" in told
+    assert "Next: it goes into the queue shortly before Tue 12 Jan 13:00 EST and then goes out (" in told
+    assert "and then waits until Tue 12 Jan 08:" in command("explain", "--row", night).output
+    assert "scheduled, waiting: 2; the next in 30 min" in command("status").output
+    assert "In the next 24 hours 2 texts go out" in command("preview").output
+    stack.move_clock(HOUR)
+    process(queue)
+    assert "Due: the next run takes it" in command("explain", "--send-log", scheduled).output
+
+
+def test_scheduled_sends_that_nobody_queues_are_told_to_monitors(stack: Stack, business: Business) -> None:
+    """Ten minutes late."""
+    business.scheduled(due=-timedelta(minutes=11))
+    business.connection.execute("select * from start_sms_run(%s)", [UUID(int=1)])
+    business.connection.execute("select finish_sms_run(%s, 'idle')", [UUID(int=1)])
+    with pytest.raises(psycopg.Error, match="1 scheduled sends are overdue and not queued"):
+        business.connection.execute("select check_sms_retries()")
+
+
+def test_a_filter_of_cancel_reaches_scheduled_sends(business: Business, queue: SupabaseQueue, command: Command) -> None:
+    """They wait, too. It is only tried without --yes."""
+    scheduled, text = business.scheduled(due=HOUR), business.due_text()
+    asked = ("cancel", "--business", business.id)
+    assert "Would be cancelled: 2 of 2" in command(*asked).output
+    assert business.scheduled_send(scheduled)["status"] == "scheduled"
+    assert "Would be cancelled: 1 of 1" in command(*asked, "--state", "scheduled").output
+    assert "Were cancelled: 2 of 2" in command(*asked, "--yes", "--who", "Ann", "--because", "Closed for good").output
+    row = business.scheduled_send(scheduled)
+    assert (row["status"], row["why"]) == ("cancelled", "Cancelled by Ann: Closed for good")
+    assert business.row(text)["status"] == "cancelled"
+    told = command("explain", "--row", scheduled).output
+    assert "Cancelled, no longer wanted: Cancelled by Ann: Closed for good" in told
+    assert process(queue) == []
