@@ -93,7 +93,7 @@ def test_stopping_a_second_runner_leaves_the_schedule_on(flow: FlowProcess, tmp_
         second = GuardedProcess(
             [sys.executable, "-m", "flows.serve"], log=tmp_path / "second.log", env=flow.environment(), cwd=ROOT
         )
-        wait_for(lambda: "Your deployments are being served" in second.log_tail(), second)
+        wait_for(lambda: "Your deployments are being served" in second.log.read_text(), second)
         wait_for(runs_to_come, second)
         second.stop()
         found = deployment(flow.prefect)
