@@ -39,8 +39,7 @@ TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABL
 @dataclass(frozen=True)
 class Scene:
     """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
-    one that failed long ago; one that Twilio accepted; a text; a scheduled send whose time has come; two runs, of which
-    one has finished.
+    one that failed long ago; one that Twilio accepted; a text; a scheduled send that is due; two runs, one finished.
     """
 
     stack: Stack
