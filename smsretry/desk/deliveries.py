@@ -9,6 +9,7 @@ from smsretry.desk.markdown import feed, listed, page, plain, table
 from smsretry.desk.outcomes import TextEvent
 from smsretry.desk.pages import Page
 from smsretry.desk.report import TOLD_IN_FULL, RunEvent
+from smsretry.desk.standing import Standing
 from smsretry.retry.delivery import OpenDelivery
 
 CameTo: TypeAlias = Literal[
@@ -67,6 +68,12 @@ class DeliverySummary:
         if blamed := [one for one in self.followed if one.blames_sender]:
             codes = ", ".join(str(code) for code in sorted({one.code or 0 for one in blamed}))
             yield RunEvent("sms.queue.sender-blamed", {"texts": len(blamed), "codes": codes})
+
+
+def drop_event(standing: Standing | None) -> Iterator[RunEvent]:
+    """That far fewer texts arrive than usual."""
+    if standing and standing.delivery_dropped:
+        yield RunEvent("sms.queue.delivery-dropped", {"why": standing.delivery_dropped})
 
 
 def event_of_delivery(one: FollowedUp) -> TextEvent | None:

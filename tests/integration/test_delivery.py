@@ -14,6 +14,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Requeue, WhichText
 from smsretry.desk.deliveries import DeliverySummary
+from smsretry.desk.standing import Standing
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
 from smsretry.ports import DeliveryServices
@@ -368,3 +369,21 @@ def test_a_person_may_have_an_undelivered_text_sent_again_once_the_cause_is_mend
     assert (change.matched, change.changed) == (1, 1)
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 3
+
+
+def test_status_tells_how_many_arrived_and_whose_did_not(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    operators: SupabaseOperators,
+) -> None:
+    """By business and by Twilio's code, of the last day."""
+    rows = [accepted(business, queue, sender, phone=f"+1212555013{n}") for n in range(4)]
+    for row, (status, code) in zip(rows, [("delivered", None), ("undelivered", 30007)], strict=False):
+        stack.twilio.report(sid_of(business, row), status, code)
+    sync(stack, services)
+    told = list(Standing.of(operators.status()).lines())
+    assert "delivery in the last day: delivered 1, open 2, undelivered 1 (50% arrived)" in told
+    assert [line for line in told if line.startswith("undelivered 1 of Maple Street Dental: Twilio 30007")]
