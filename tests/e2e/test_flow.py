@@ -7,10 +7,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from psycopg import sql
 
-from smsretry.local.prefect_server import DATABASE
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, AcceptThenWait, JsonError
 from tests.conftest import Business
@@ -320,48 +318,3 @@ def test_a_refused_account_is_a_red_run_that_says_what_to_mend(
     run, _ = flow.run()
     assert run["state"]["type"] == "COMPLETED"  # one goes first; those that come before its answer are given back
     assert " sent " in run["state"]["message"]
-
-
-def test_no_phone_number_and_no_body_reaches_prefect(
-    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
-) -> None:
-    """Every column of every table of Prefect's database is searched, and all that was printed."""
-    secret_body, secret_phone = "The walrus is at the dentist", "+12125550188"
-    for fault in (None, JsonError(21211, http_status=400), JsonError(20500, http_status=500), AcceptThenDrop()):
-        row = business.due_text(body=secret_body, phone=secret_phone)
-        if fault:
-            stack.twilio.fail(fault, to=secret_phone)
-    business.due_text(body=secret_body, phone="2125550188")
-    jammed = business.due_text(body=secret_body, phone=secret_phone)
-    business.connection.execute(
-        sql.SQL("alter table sms_retry_queue add constraint jam check (id <> {} or status <> 'completed')").format(
-            jammed
-        )
-    )
-    try:
-        run, printed = flow.run(PREFECT_LOGGING_LEVEL="DEBUG")
-    finally:
-        business.connection.execute("alter table sms_retry_queue drop constraint jam")
-    assert run["state"]["message"].startswith("recovered 0, claimed 6")
-    states_by_name(prefect, run["id"], 6)
-    server_log = prefect.server.log.read_text()
-    key = stack.environment()["SUPABASE_SERVICE_ROLE_KEY"]
-    with psycopg.connect(stack.postgres.url(DATABASE), autocommit=True) as connection:
-        for private in (secret_body, "2125550188", key, stack.environment()["TWILIO_AUTH_TOKEN"]):
-            assert private not in printed
-            assert private not in server_log
-            assert tables_holding(connection, private) == []
-        assert tables_holding(connection, str(row)) != [], "the search finds what is there"
-
-
-def tables_holding(connection: psycopg.Connection, text: str) -> list[str]:
-    """Tables of which some row holds the text, in any column."""
-    tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
-    return [
-        table
-        for (table,) in tables
-        if connection.execute(
-            sql.SQL("select 1 from {} as t where position(%s in t::text) > 0 limit 1").format(sql.Identifier(table)),
-            [text],
-        ).fetchone()
-    ]

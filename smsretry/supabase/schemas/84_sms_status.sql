@@ -65,7 +65,8 @@ begin
      from accepted d left join public.businesses b on b.id = d.business_id
      where d.fate = 'undelivered' group by d.code, d.business_id, b.name order by 4 desc limit 50)
     union all
-    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz, left(e.last_error, 200)
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
+            smsretry.numberless(left(e.last_error, 200))
      from public.sms_retry_queue e
      where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
      group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)
