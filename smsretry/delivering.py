@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import assert_never
 
 from smsretry.desk.deliveries import CameTo, DeliverySummary, FollowedUp
-from smsretry.errors import SmsRetryError
+from smsretry.errors import QueueUnreachable, SmsRetryError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.decision import GiveUp, LookAgain, Retry
 from smsretry.retry.delivery import FINAL, Close, OpenDelivery, Unknown, after_delivery, blames_the_sender
@@ -35,6 +35,8 @@ def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:
     decision = after_delivery(message, report, profile=services.profile)
     try:
         answer = services.records.follow(message, report, decision)
+    except QueueUnreachable as error:  # passing: it is looked after again
+        return FollowedUp(message, "not asked", str(error))
     except SmsRetryError as error:
         return FollowedUp(message, "error", str(error))
     if answer != "applied":

@@ -18,7 +18,8 @@ CameTo: TypeAlias = Literal[
 """What one look came to.
 
 undelivered: it did not arrive and is not sent again. retried: it did not arrive and is queued again. not asked: Twilio
-did not say. settled elsewhere: by a callback or another run, or another message of the text counts.
+did not say, or the database could not keep it for now. settled elsewhere: by a callback or another run, or another
+message of the text counts.
 """
 _TOLD: Final[tuple[CameTo, ...]] = (
     "delivered", "undelivered", "retried", "on its way", "unknown", "not asked", "settled elsewhere", "error"

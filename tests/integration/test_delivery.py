@@ -298,6 +298,18 @@ def test_a_text_that_may_still_arrive_by_another_message_is_not_sent_again(
     assert business.row(row)["status"] == "completed"
 
 
+def test_a_text_that_the_application_queued_again_itself_is_left_to_that_row(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It has one live row."""
+    row = accepted(business, queue, sender)
+    first = business.row(row)
+    again = business.queue_row(first["send_log_id"], first["customer_id"], due=timedelta(hours=1))
+    stack.twilio.report(sid_of(business, row), "undelivered", 30008)
+    assert sync(stack, services) == "settled elsewhere 1"
+    assert [business.row(each)["status"] for each in (row, again)] == ["completed", "pending"]
+
+
 def test_looks_become_rarer_and_end_after_three_days(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
 ) -> None:

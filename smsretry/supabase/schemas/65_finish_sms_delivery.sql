@@ -57,7 +57,9 @@ begin
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
     v_failed := smsretry.delivery_rank(v_attempt.delivery_status) is not distinct from 6;
-    if v_fails and (not v_failed or v_row.status <> 'completed' or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id))
+    if v_fails and (not v_failed or v_row.status <> 'completed' or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
+            or exists (select 1 from public.sms_retry_queue q
+                       where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing')))
         or v_failed and finish_sms_delivery.decision in ('look_again', 'unknown') and v_attempt.delivery_look_at <= v_now
             and smsretry.delivery_rank(finish_sms_delivery.delivery_status) is distinct from 6 then
         return 'changed'; -- a callback has reported a failure since it was taken
