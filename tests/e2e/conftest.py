@@ -14,6 +14,7 @@ import pytest
 from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
+from tests.e2e.browser import chromium
 from tests.e2e.serving import served_unscheduled
 
 Ask = Callable[..., dict[str, Any]]
@@ -132,6 +133,16 @@ class FlowProcess:
             check=False,
         )
         return self.prefect.last_run(), done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def has_browser() -> None:
+    """A Chromium is installed; else the test is skipped, or fails where it must run."""
+    if chromium() is None:
+        how = "no Chromium on the PATH: `apt-get install chromium`"
+        if os.environ.get("SMSRETRY_REQUIRE_CHROMIUM") == "1":
+            pytest.fail(how)
+        pytest.skip(how)
 
 
 @pytest.fixture

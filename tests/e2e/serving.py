@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
 from smsretry.local.process.guarded_process import GuardedProcess
 
@@ -22,7 +23,9 @@ PATH = "deployments/name/process-sms-retries/process-sms-retries"
 def served(flow: "FlowProcess", log: Path) -> Iterator[None]:
     """The deployments, served as `smsretry up` does."""
     runner = GuardedProcess([sys.executable, "-m", "flows.serve"], log=log, env=flow.environment(), cwd=ROOT)
+    names = {one.name for one in declared()}
     try:
+        wait_for(lambda: names <= {one["name"] for one in flow.prefect.post("deployments/filter", {})}, runner)
         wait_for(lambda: not deployment(flow.prefect)["paused"], runner)
         yield
     finally:
