@@ -22,8 +22,10 @@ from pydantic_core import CoreSchema
 
 from smsretry.words import Reason
 
-_NUMBER: Final = re.compile(r"\d{9,}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}")
-_NUMBERLESS: Final = r"^(?!.*(\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}))"
+_A_NUMBER: Final = r"\+\d[\d ().-]{6,}\d|\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}"
+"""As `smsretry.numberless` has it, or wider."""
+_NUMBER: Final = re.compile(_A_NUMBER)
+_NUMBERLESS: Final = rf"^(?!.*({_A_NUMBER}))"
 
 
 def _numberless(text: str) -> str:

@@ -137,6 +137,7 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
     asked_for = registry.run(SCHEDULED, "SCHEDULED", name="Late")
     message = "Stopped sending: the account is refused"
     emit(registry, "sms.queue.run-completed", "sms.queue")
+    emit(registry, "sms.queue.scheduled-run-completed", "sms.queue")
     emit(registry, "sms.queue.run-failed", "sms.queue", run="teal-crane", state="Failed", message=message)
     emit(registry, "sms.queue.circuit-opened", "sms.queue")
     emit(registry, "sms.queue.circuit-closed", "sms.queue")
@@ -154,6 +155,7 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
         receiver.wait_for(words, 20)
     receiver.wait_for("Texts: no run has completed for five minutes", 40)
     receiver.wait_for("Texts: still no run has completed", 40)
+    receiver.wait_for("Texts: no run has queued scheduled sends for five minutes", 40)
     assert becomes(registry, late, "Cancelled")["state_type"] == "CANCELLED"
     assert becomes(registry, dead, "Crashed")["state"]["message"].startswith("It gave no sign of life")
     assert becomes(registry, asked_for, "Late")["state_type"] == "SCHEDULED"
@@ -162,6 +164,7 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
         "Texts: run teal-crane ended Failed",
         "Texts: no run has completed for five minutes",
         "Texts: still no run has completed",
+        "Texts: no run has queued scheduled sends for five minutes",
         "Texts: sending has stopped",
         "Texts: 40 are overdue",
         "Texts: 3 are held",
@@ -169,5 +172,5 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
         BLAMED,
         DROPPED,
     }
-    for words in ("are overdue", "for five minutes"):
+    for words in ("are overdue", "no run has completed for five minutes"):
         assert len(receiver.about(words)) == 1, "one message, however often it happens or long it lasts"

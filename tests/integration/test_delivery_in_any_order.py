@@ -1,5 +1,6 @@
 """Callbacks, looks and runs in any order, some of them lost: the last word is right, and no text comes twice."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,8 @@ from smsretry.retry.profile import Profile
 from tests.builders import NOON, run
 from tests.conftest import EMPTY, Business
 
+RUNS: Final = int(os.environ.get("SMSRETRY_DELIVERY_RUNS", "0"))
+"""Histories to try; 0: a few, always the same."""
 RETRIES: Final = 1
 CODES: Final = [30003, 30005, 30006, 30007, 30008, 30034, 30410, 30630, None]
 PASSING: Final = [30003, 30008]
@@ -174,7 +177,13 @@ def world(stack: Stack, fates: list[Fate]) -> Iterator[World]:
         yield World(stack, business, queue, sender, services, business.due_text(), fates)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=RUNS or 12,
+    derandomize=not RUNS,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(of=st.lists(fates(), min_size=4, max_size=4), steps=STEPS)
 def test_callbacks_and_looks_in_any_order_end_alike(stack: Stack, of: list[Fate], steps: list[tuple[str, int]]) -> None:
     """The final status is right; a text is sent again only after a failure that passes, once for each; never after it

@@ -2911,7 +2911,7 @@ begin
         delete from smsretry.circuit where only_one; -- Supabase refuses a delete without a where clause
         return false;
     end if;
-    insert into smsretry.circuit (opened_at, why) values (smsretry.clock(), set_sms_circuit.why)
+    insert into smsretry.circuit (opened_at, why) values (smsretry.clock(), smsretry.numberless(set_sms_circuit.why))
     on conflict (only_one) do update set why = excluded.why;
     return true;
 end
@@ -2934,7 +2934,7 @@ begin
         return false;
     end if;
     insert into smsretry.stopped_states (state, stopped_at, why)
-    values (set_sms_state_stop.state, smsretry.clock(), set_sms_state_stop.why)
+    values (set_sms_state_stop.state, smsretry.clock(), smsretry.numberless(set_sms_state_stop.why))
     on conflict (state) do update set why = excluded.why;
     return true;
 end
@@ -2980,7 +2980,7 @@ begin
             'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
             'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
             'message_class', v_send.message_class, 'attempts', 0,
-            'was', coalesce(v_send.why, 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
+            'was', coalesce(smsretry.numberless(v_send.why), 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
             'skipped', v_skip, 'warned', null);
     end loop;
     return v_told;
@@ -3000,7 +3000,8 @@ begin
         raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
             using errcode = 'SR422';
     end if;
-    if concat_ws(' ', check_told.who, check_told.because) ~ '[0-9]{9,}|[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}' then
+    if (smsretry.numberless(check_told.who), smsretry.numberless(check_told.because))
+        is distinct from (check_told.who, check_told.because) then
         raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
             using errcode = 'SR422', hint = 'Name the customer by its id.';
     end if;
@@ -3080,6 +3081,20 @@ $$;
 
 revoke all on function smsretry.masked from public, anon, authenticated;
 grant execute on function smsretry.masked to service_role;
+
+-- ======== schemas/80_numberless.sql ========
+-- What somebody wrote, without the phone numbers in it: what an application keeps of an error may quote one, and what is
+-- shown of it goes into logs and into Prefect. A number has a plus sign or nine digits in a row, or is written as in the US.
+create or replace function smsretry.numberless(words text)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select regexp_replace(
+        numberless.words,
+        '\+[0-9][0-9 ().-]{6,}[0-9]|(?<![[:alnum:]-])[0-9]{9,}(?![[:alnum:]])|\(?[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}',
+        '…', 'g')
+$$;
+
+revoke all on function smsretry.numberless from public, anon, authenticated;
+grant execute on function smsretry.numberless to service_role;
 
 -- ======== schemas/80_text_state.sql ========
 -- Where a text is, in a word for people. The one definition, for status, explain and filters.
@@ -3180,7 +3195,7 @@ begin
                 'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
                 'number', smsretry.masked((select c.phone from public.customers c where c.id = v_row.customer_id)),
                 'message_class', v_row.message_class, 'attempts', v_row.attempt_count,
-                'was', coalesce(v_row.why, v_row.last_error), 'skipped', v_skip, 'warned', null));
+                'was', smsretry.numberless(coalesce(v_row.why, v_row.last_error)), 'skipped', v_skip, 'warned', null));
         if cancel_sms_retries.dry_run or v_skip is not null then
             continue;
         end if;
@@ -3285,7 +3300,7 @@ begin
         v_told := v_told || jsonb_build_object(
             'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
             'number', smsretry.masked(v_customer.phone), 'message_class', v_row.message_class,
-            'attempts', v_row.attempt_count, 'was', v_row.last_error, 'skipped', v_skip, 'warned', v_warn);
+            'attempts', v_row.attempt_count, 'was', smsretry.numberless(v_row.last_error), 'skipped', v_skip, 'warned', v_warn);
         if requeue_failed_sms.dry_run or v_skip is not null then
             continue;
         end if;
@@ -3320,12 +3335,12 @@ select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null:
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
        s.message_class,
        case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end as state,
-       coalesce(s.held_since, s.updated_at) as since, left(s.why, 2000) as why, null::integer as code,
+       coalesce(s.held_since, s.updated_at) as since, left(smsretry.numberless(s.why), 2000) as why, null::integer as code,
        case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end as next_at, s.not_after as expires_at,
        0 as attempts, 3 as max_attempts, s.created_at as queued_at,
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
-       left(c.sms_consent_source, 200) as consent_source, x.since as suppressed_since,
-       left(c.phone_status::text, 40) as phone_status, null::text as send_log_status, null::text as sid,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source, x.since as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
        '[]'::jsonb as history, '[]'::jsonb as steps,
        case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at
@@ -3338,7 +3353,8 @@ where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
 grant select on smsretry.scheduled_on_record to service_role;
 
 -- ======== schemas/81_text_on_record.sql ========
--- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits.
+-- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
+-- where the application wrote freely.
 -- security_invoker, so that row level security is the reader's.
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts ·
 --   steps: what people did to it · can: the calls that would change something now · asked_at: the database's clock
@@ -3347,18 +3363,20 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
        q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
        coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
-       left(case when q.status in ('pending', 'processing') then coalesce(q.why, q.last_error) else q.last_error end, 2000) as why,
+       left(smsretry.numberless(
+           case when q.status in ('pending', 'processing') then coalesce(q.why, q.last_error) else q.last_error end), 2000) as why,
        q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
        q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
-       left(c.sms_consent_source, 200) as consent_source, s.since as suppressed_since,
-       left(c.phone_status::text, 40) as phone_status, left(l.status::text, 40) as send_log_status,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source, s.since as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
+       left(smsretry.numberless(l.status::text), 40) as send_log_status,
        left(smsretry.found_sid(l.provider_message_id), 40) as sid,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                     'consent_at', a.consent_at, 'consent_source', left(a.consent_source, 200),
+                     'consent_at', a.consent_at, 'consent_source', left(smsretry.numberless(a.consent_source), 200),
                      'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
                      'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id), '[]') as history,
@@ -3514,9 +3532,11 @@ grant execute on function public.preview_sms_retries to service_role;
 
 -- ======== schemas/84_sms_status.sql ========
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
---   last hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
---   (delivered, undelivered, unknown or open) · undelivered in the last day (name: Twilio's code, a line a business) · ended, failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
+--   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) ·
+--   queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
+--   hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
+--   (delivered, undelivered, unknown or open) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
+--   failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status()
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
@@ -3539,16 +3559,19 @@ begin
         from public.sms_retry_queue q where q.status in ('pending', 'processing')
         group by 1, 2
     ),
-    accepted as materialized (
-        select case when smsretry.delivery_rank(a.delivery_status) >= 7 then 'delivered'
-                    when smsretry.delivery_rank(a.delivery_status) = 6 then 'undelivered'
-                    when a.delivery_status = 'unknown' then 'unknown'
-                    else 'open' end as fate,
-               q.business_id, coalesce(a.delivery_code::text, 'without a code') as code,
-               a.begun_at > v_now - interval '1 hour' as lately, count(*) as texts, min(a.delivery_at) as oldest
-        from public.sms_send_attempts a join public.sms_retry_queue q on q.id = a.retry_id
+    reported as materialized (
+        select a.delivery_status, a.begun_at > v_now - interval '1 hour' as lately, count(*) as texts
+        from public.sms_send_attempts a
         where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
-        group by 1, 2, 3, 4
+        group by 1, 2
+    ),
+    accepted as (
+        select case when smsretry.delivery_rank(r.delivery_status) >= 7 then 'delivered'
+                    when smsretry.delivery_rank(r.delivery_status) = 6 then 'undelivered'
+                    when r.delivery_status = 'unknown' then 'unknown'
+                    else 'open' end as fate,
+               r.lately, r.texts
+        from reported r
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
     union all
@@ -3576,11 +3599,17 @@ begin
     (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
      from accepted d where d.lately group by d.fate order by d.fate)
     union all
-    (select 'undelivered', d.code, d.business_id, sum(d.texts)::bigint, min(d.oldest), null::timestamptz, b.name
-     from accepted d left join public.businesses b on b.id = d.business_id
-     where d.fate = 'undelivered' group by d.code, d.business_id, b.name order by 4 desc limit 50)
+    (select 'undelivered', coalesce(a.delivery_code::text, 'without a code'), q.business_id, count(*), min(a.delivery_at),
+            null::timestamptz, b.name
+     from public.sms_send_attempts a
+     join public.sms_retry_queue q on q.id = a.retry_id
+     left join public.businesses b on b.id = q.business_id
+     where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+       and a.delivery_status in ('undelivered', 'failed', 'canceled')
+     group by a.delivery_code, q.business_id, b.name order by 4 desc limit 50)
     union all
-    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz, left(e.last_error, 200)
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
+            smsretry.numberless(left(e.last_error, 200))
      from public.sms_retry_queue e
      where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
      group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)
