@@ -12,7 +12,7 @@ from smsretry.desk.deliveries import CameTo, DeliverySummary, FollowedUp
 from smsretry.errors import QueueUnreachable, SmsRetryError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.decision import GiveUp, LookAgain, Retry
-from smsretry.retry.delivery import FINAL, Close, OpenDelivery, Unknown, after_delivery, blames_the_sender
+from smsretry.retry.delivery import FAILURES, FINAL, Close, OpenDelivery, Unknown, after_delivery, blames_the_sender
 
 
 def sync_deliveries(services: DeliveryServices, *, limit: int) -> DeliverySummary:
@@ -48,7 +48,8 @@ def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:
             came_to: CameTo = "delivered" if report and report.status in FINAL else "settled elsewhere"
             return FollowedUp(message, came_to)
         case LookAgain(_, failed, why):
-            return FollowedUp(message, "not asked" if failed else "on its way", why)
+            lost = report is not None and report.status in FAILURES and message.settled
+            return FollowedUp(message, "not asked" if failed else "still undelivered" if lost else "on its way", why)
         case Unknown():
             return FollowedUp(message, "unknown")
         case Retry(_, _, why, _, _, _):
