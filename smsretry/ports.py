@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
+from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
 from smsretry.retry.models import (
     Begun,
     Claim,
@@ -21,7 +22,7 @@ from smsretry.retry.models import (
 )
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
-from smsretry.words import MessageClass, Reason, Reconciled
+from smsretry.words import Followed, MessageClass, Reason, Reconciled
 
 
 class RetryQueue(Protocol):
@@ -138,6 +139,37 @@ class Sender(Protocol):
             at: the database's clock now, against which the provider's is measured.
         """
         ...
+
+
+class DeliveryRecords(Protocol):
+    """The SQL functions that keep what became of accepted texts."""
+
+    def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
+        """Take charge of messages whose delivery is open, longest waiting first."""
+        ...
+
+    def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
+        """Keep a report, and act on what was decided from it."""
+        ...
+
+
+class DeliveryReports(Protocol):
+    """A provider that tells how far a message has come."""
+
+    def report_of(self, sid: str) -> Report | None:
+        """None: it could not be asked, or answered nothing that says how far."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryServices:
+    """What a look after deliveries works with."""
+
+    records: DeliveryRecords
+    reports: DeliveryReports
+    profile: Profile
+    concurrency: int = 10
+    """Messages asked for at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     """Texts that wait for an opening are spread over this many minutes after it."""
     closing_guard_seconds: float = Field(60, ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS")
     """No text may still be in Twilio's queue this long before closing. A request takes up to 55 s to get there."""
+    delivery_retries: int = Field(1, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
+    """How often a text is sent again that Twilio accepted and a carrier lost for a passing reason. Each costs again."""
     metrics_by_business: bool = Field(False, validation_alias="SMSRETRY_METRICS_BY_BUSINESS")
     """Whether metrics tell businesses apart, by id: as many series as there are businesses, times ten or so."""
 
@@ -104,6 +106,7 @@ class Settings(BaseSettings):
             opening_spread=timedelta(minutes=self.opening_spread_minutes),
             closing_guard=timedelta(seconds=self.closing_guard_seconds),
             segments_per_second=self.segments_per_second,
+            delivery_retries=self.delivery_retries,
         )
 
     @field_validator("twilio_auth_token")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.measuring import measured
@@ -12,7 +13,7 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.desk import Desk
 from smsretry.desk.standing import Standing
-from smsretry.ports import Services
+from smsretry.ports import DeliveryServices, Services
 from smsretry.settings import Settings, load_settings
 
 
@@ -35,6 +36,18 @@ def services() -> Iterator[Services]:
         ) as connected,
     ):
         yield connected
+
+
+@contextmanager
+def delivery_services() -> Iterator[DeliveryServices]:
+    """Connect what looks after deliveries, and close at the end of the run.
+
+    Raises:
+        SettingsError: as for `services`.
+    """
+    settings = load_settings()
+    with SupabaseDeliveries(settings) as records, TwilioSender(settings) as reports:
+        yield DeliveryServices(records, reports, settings.profile, min(settings.concurrency, 10))
 
 
 def _standing(settings: Settings) -> Standing:

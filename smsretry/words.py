@@ -43,3 +43,19 @@ OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]
 
 NextStatus: TypeAlias = Literal["completed", "pending", "failed"]
 """Where a row goes after a send."""
+
+DeliveryStatus: TypeAlias = Literal[
+    "accepted", "scheduled", "queued", "sending", "sent", "undelivered", "failed", "canceled", "delivered", "read"
+]
+"""How far an accepted message has come, in the provider's words, as stored in `sms_send_attempts.delivery_status`.
+
+sent: a carrier has it, which may be the last that is ever heard. undelivered: the carrier says that it did not arrive.
+failed, canceled: it never left the provider. delivered: the carrier says that it arrived. read: likewise, and was read.
+"""
+
+Followed: TypeAlias = Literal["applied", "lost", "changed"]
+"""The answer of `finish_sms_delivery`.
+
+applied: recorded. lost: another run looks after it. changed: what was decided about is no longer so, and it is looked
+after again.
+"""

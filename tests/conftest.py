@@ -51,6 +51,7 @@ begin
     delete from smsretry.suppressions;
     delete from smsretry.runs;
     delete from smsretry.steps;
+    delete from smsretry.inbound_texts;
 end
 $$
 """

@@ -62,7 +62,8 @@ class _Commands(TyperGroup):
             told = error.format_message().replace("Value error, ", "").replace("Input should", "must")
             told = told.removeprefix("Invalid value: ")
             path = error.ctx.command_path if error.ctx else "smsretry"
-            complain(f"{told}\nTry: {path} --help")
+            if told:  # without a command the help has been shown
+                complain(f"{told}\nTry: {path} --help")
             return USAGE
         except SmsRetryError as error:
             complain(str(error))
@@ -107,6 +108,7 @@ _ONES: Final = {
     desk.status: "something needs a person",
     levers.requeue: "no text fits",
     levers.cancel: "no text fits",
+    levers.doubt: "no text fits",
     levers.resolve: "it is not in doubt, or a worker has it",
     running.process: "a row's processing went wrong, or sending stopped",
     running.doctor: "something is bad",
@@ -141,6 +143,7 @@ _add(
     "cancel --business $BUSINESS --state waiting",
     "cancel --row $ROW --yes --because 'Moved away'",
 )
+_add(_DESK, levers.doubt, "doubt --since 2026-11-24T03:00 --yes --because 'Restored'")
 _add(_DESK, levers.resolve, f"resolve {_UUID}", "resolve $ROW --send-again --because 'Not in the log'")
 _add(_DESK, levers.prune, "prune --keep-days 180")
 

@@ -12,19 +12,21 @@ _START: Final = "start `python -m flows.serve` under a supervisor, or let cron r
 
 def queue_findings(standing: Standing) -> Iterator[Finding]:
     """Findings by the database's clock and books, which know of every run, whoever started it."""
-    yield _oldest(standing.overdue_seconds)
+    yield _oldest(standing.overdue_seconds, before_any_run=standing.silent_seconds is None)
     yield _last_run(standing.silent_seconds)
     if standing.held:
         advice = f"{standing.held_texts} wait for something that a person can mend: `smsretry status` says for what"
         yield Finding(subject="held texts", ok=True, advice=advice)
 
 
-def _oldest(late_seconds: float) -> Finding:
+def _oldest(late_seconds: float, *, before_any_run: bool) -> Finding:
     if late_seconds < LATE_SECONDS:
         told = f", due for {span(late_seconds)}" if late_seconds else ": none"
         return Finding(subject=f"oldest due text{told}", ok=True)
-    advice = f"has been due for {span(late_seconds)}: runs do not take it, or sending is stopped: `smsretry status`"
-    return Finding(subject="oldest due text", ok=False, advice=advice)
+    why = (
+        "the first run takes it" if before_any_run else "runs do not take it, or sending is stopped: `smsretry status`"
+    )
+    return Finding(subject="oldest due text", ok=before_any_run, advice=f"has been due for {span(late_seconds)}: {why}")
 
 
 def _last_run(silent_seconds: float | None) -> Finding:

@@ -21,5 +21,8 @@ class Profile:
     segments_per_second: float | None = None
     """What the sender makes. None: as fast as its provider takes them."""
 
+    delivery_retries: int = 1
+    """How often a text that the provider accepted and a carrier lost is sent again. Each costs like a text."""
+
 
 DEFAULT: Final = Profile()

@@ -119,6 +119,10 @@ def becomes(registry: Registry, run: str, state: str, seconds: float = 40) -> di
     return dict(found)
 
 
+BLAMED = "Texts: 9 did not arrive (Twilio 30007)"
+DROPPED = "Texts: fewer arrive than usual"
+
+
 def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: Receiver) -> None:
     """A failed run, no run, an open circuit, a backlog, held texts, dead letters; the dead run and the late one end."""
     hurry(registry)
@@ -139,13 +143,15 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
     emit(registry, "sms.queue.circuit-closed", "sms.queue")
     emit(registry, "sms.queue.held", "sms.queue", texts=3)
     emit(registry, "sms.queue.dead-letters", "sms.queue", texts=2)
+    emit(registry, "sms.queue.sender-blamed", "sms.queue", texts=9, codes="30007")
+    emit(registry, "sms.queue.delivery-dropped", "sms.queue", why="Of the last hour's texts 50% arrived")
     emit(registry, "sms.text.failed", "sms.text.1")
     for _ in range(3):
         emit(registry, "sms.queue.backlog", "sms.queue", minutes=12, texts=40)
 
     assert receiver.wait_for("Texts: run teal-crane ended Failed", 20).body == message
     assert receiver.wait_for("Texts: 40 are overdue", 20).body == "The oldest one has been due for 12 minutes."
-    for words in ("Texts: sending has stopped", "Texts: 3 are held", "Texts: 2 were given up"):
+    for words in ("Texts: sending has stopped", "Texts: 3 are held", "Texts: 2 were given up", BLAMED, DROPPED):
         receiver.wait_for(words, 20)
     receiver.wait_for("Texts: no run has completed for five minutes", 40)
     receiver.wait_for("Texts: still no run has completed", 40)
@@ -163,6 +169,8 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
         "Texts: 40 are overdue",
         "Texts: 3 are held",
         "Texts: 2 were given up",
+        BLAMED,
+        DROPPED,
     }
     for words in ("are overdue", "no run has completed for five minutes"):
         assert len(receiver.about(words)) == 1, "one message, however often it happens or long it lasts"

@@ -25,7 +25,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def up(directory: Path) -> Iterator[Up]:
     """Running, with the demo's texts and sixty new ones a minute; the browser it opens notes what it is asked for."""
-    browser = f"sh -c 'echo %s > {directory / 'opened'}' &"
+    browser = f"sh -c 'echo %s > {directory / 'opened'}; sleep 3' &"  # one that ends at once counts as none
     with running_up(directory, "--rate", "60", "--open", BROWSER=browser) as up:
         yield up
     assert up.started.all_end(), up.started.running()

@@ -14,18 +14,12 @@ from types import ModuleType
 from typing import Any, Final
 
 import pytest
-from supabase import create_client
-from twilio.request_validator import RequestValidator
 from typer.testing import CliRunner
 
-from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.cli.command import app
 from smsretry.cli.rules import CLOSED
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop
-from smsretry.pipeline import process_sms_retry_item
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess
 from tests.e2e.documents import Block, Document, documents
@@ -153,31 +147,6 @@ def test_the_monitor_shown_is_told_how_it_stands_and_may_do_nothing_else(stack: 
             assert '"code":"42501"' in refused.stdout
         finally:
             connection.execute("drop owned by sms_monitor; drop role sms_monitor")
-
-
-@pytest.mark.filterwarnings("ignore:The '(timeout|verify)' parameter is deprecated:DeprecationWarning")
-def test_the_webhook_shown_settles_a_text_in_doubt_and_refuses_a_forged_call(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Twilio accepted the text and its answer was lost; the callback brings the SID."""
-    row_id = business.due_text()
-    stack.twilio.fail(AcceptThenDrop())
-    [claim] = queue.claim_due(1)
-    assert process_sms_retry_item(claim, queue=queue, sender=sender).fate == "InDoubt"
-    [attempt], [accepted] = business.attempts_of(row_id), stack.twilio.ledger.entries()
-    [block] = [b for document in documents() for b in document.blocks("python") if "RequestValidator" in b.text]
-    names: dict[str, Any] = {}
-    _execute(block, names)
-    settings = stack.environment()
-    url, token = "https://app.example/sms", "webhook-token"
-    form = {"MessageSid": accepted.sid, "MessageStatus": "sent"}
-    signed = RequestValidator(token).compute_signature(url, form)
-    client = create_client(settings["SUPABASE_URL"], settings["SUPABASE_SERVICE_ROLE_KEY"])
-    call = {"query": {"attempt": str(attempt["id"])}, "form": form, "auth_token": token, "supabase": client}
-    assert names["settle"](url, signature="forged", **call) == 403
-    assert business.row(row_id)["status"] == "pending"
-    assert names["settle"](url, signature=signed, **call) == 204
-    assert business.row(row_id)["status"] == "completed"
 
 
 def _execute(block: Block, names: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABL
 @dataclass(frozen=True)
 class Scene:
     """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
-    one that failed long ago; a text; a scheduled send whose time has come; and two runs, of which one has finished.
+    one that failed long ago; one that Twilio accepted; a text; a scheduled send that is due; two runs, one finished.
     """
 
     stack: Stack
@@ -58,6 +58,9 @@ class Scene:
     failed: UUID
     old: UUID
     scheduled: UUID
+    sent: UUID
+    accepted: UUID
+    """The attempt of the sent one."""
 
     def arguments(self, function: str) -> Arguments:
         """Of a call that succeeds, and except for the check changes something."""
@@ -109,12 +112,22 @@ class Scene:
             },
             "settle_sms_attempt": {
                 "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
+                "delivery_status": "undelivered", "error_code": 30003,
+            },
+            "claim_sms_deliveries": {"limit_count": 10, "first_look": "1 second", "lease": "10 minutes"},
+            "finish_sms_delivery": {
+                "attempt_id": str(self.accepted), "looks": 0, "decision": "give_up", "delivery_status": "undelivered",
+                "error_code": 30006, "look_in": None, "retry_in": None, "error": "Not delivered: a landline",
+                "opted_out": False, "phone_status": "not_mobile",
             },
             "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
             "set_sms_circuit": {"why": "Twilio is down"},
             "set_sms_state_stop": {"state": "LA", "why": "A hurricane"},
             "record_sms_consent": {
                 "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
+            },
+            "record_inbound_sms": {
+                "phone": PHONE, "twilio_sid": "SM" + "e" * 32, "opt_out_type": "STOP", "body": "stop",
             },
             "start_sms_run": {"run_id": str(UUID(int=7)), "stale_minutes": 10},
             "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},
@@ -129,6 +142,9 @@ class Scene:
             "cancel_sms_retries": {
                 "retry_ids": [str(self.due)], "states": ["due"], "dry_run": False, "who": "Ann",
                 "because": "No longer wanted", "row_limit": 10,
+            },
+            "doubt_sms_retries": {
+                "since": self.at(minutes=-1), "dry_run": False, "who": "Ann", "because": "Restored", "row_limit": 10,
             },
             "prune_sms_history": {"keep_days": 90, "batch": 100},
             "check_sms_retry_setup": {"wanted": wanted_objects()},
@@ -154,7 +170,7 @@ class Scene:
         """Every row of every table."""
         names = [sql.Identifier(table) for table in TABLES] + [
             sql.Identifier("smsretry", table)
-            for table in ("circuit", "sender_time", "stopped_states", "suppressions", "runs", "steps")
+            for table in ("circuit", "sender_time", "stopped_states", "suppressions", "runs", "steps", "inbound_texts")
         ]
         return json.dumps(
             [
@@ -197,6 +213,16 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         [begun, begun_no, attempt, stack.now() + timedelta(hours=1)],
     )
     doubtful, looked = doubt(), doubt()
+    sent, accepted = business.due_text(), uuid4()
+    sent_no = claim(sent)
+    connection.execute(
+        "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')",
+        [sent, sent_no, accepted, stack.now() + timedelta(hours=1)],
+    )
+    connection.execute(
+        "select * from finish_sms_attempt(%s, %s, %s, 'accepted', 'completed', twilio_sid => %s)",
+        [sent, sent_no, accepted, "SM" + "d" * 32],
+    )
     suspect = business.due_text()
     connection.execute("update sms_retry_queue set recover_count = 2 where id = %s", [suspect])
     failed, old = business.due_text(), business.due_text()
@@ -235,4 +261,6 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         failed,
         old,
         scheduled,
+        sent,
+        accepted,
     )

@@ -174,10 +174,14 @@ def test_a_code_is_unknown_once_its_row_is_gone_and_known_once_it_has_one() -> N
     assert refusals([*ROWS, ROWS[0] | {"code": "99999", "classification": "opted_out"}])[99999].kind == "opted_out"
 
 
-def test_only_codes_that_answer_a_request_say_something_of_a_number() -> None:
-    """What concerns the account, the sender or the text does not."""
+def test_only_codes_about_a_recipient_say_something_of_a_number() -> None:
+    """What concerns the account, the sender or the text does not. One of them comes with a delivery: a landline."""
     marked = [row for row in ROWS if row["phone_status"]]
-    assert len(marked) == 5
-    assert {(row["http_status"], row["level"], row["classification"]) for row in marked} == {
-        ("400", "recipient", "permanent")
-    }
+    assert len(marked) == 6
+    assert {(row["level"], row["classification"]) for row in marked} == {("recipient", "permanent")}
+    assert [row["code"] for row in marked if row["http_status"] != "400"] == ["30006"]
+
+
+def test_a_text_that_may_have_arrived_is_not_sent_again() -> None:
+    """30410: Twilio itself does not try again, to avoid a duplicate."""
+    assert not is_retryable_error(30410)

@@ -27,6 +27,8 @@ class Schedule(BaseModel):
         if self.interval:
             return timedelta(seconds=self.interval)
         minute, hour, *_ = (self.cron or "0 0").split()
+        if minute.startswith("*/"):
+            return timedelta(minutes=int(minute[2:]))
         if not minute.isdigit():
             return timedelta(minutes=1)
         return timedelta(days=1) if hour.isdigit() else timedelta(hours=1)

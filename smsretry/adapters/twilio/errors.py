@@ -5,8 +5,8 @@ that it is the account and not this destination, what the code says of the numbe
 publishes no retryability flag; the classes are ours, from Twilio's causes and solutions. Twilio adds codes without
 notice, so an unlisted one is judged by its HTTP status.
 
-Only codes that answer a request have a `phone_status`. What concerns the account, the sender or the text says nothing
-about a number.
+Only codes about a recipient have a `phone_status`. What concerns the account, the sender or the text says nothing about
+a number. Some of the codes come after Twilio accepted a text, when a carrier did not deliver it (`delivery_time`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,6 +42,11 @@ def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
     name = f"not in our table of errors (HTTP {http_status or 'status unknown'})"
     text = name if code is None else f"Twilio {code}: {name}"
     return Refusal(_kind(http_status), text, code, certain=http_status != 403)
+
+
+def twilio_failure(code: int | None, status: str) -> Refusal:
+    """Why a message that Twilio accepted did not arrive. Without a code, Twilio's word is all that is known."""
+    return Refusal("permanent", f"Twilio reports it {status}, and not why") if code is None else twilio_refusal(code)
 
 
 def _kind(http_status: int | None) -> RefusalKind:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
@@ -12,10 +12,13 @@ from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 
 from smsretry.adapters.twilio.answers import outcome_of_answer
+from smsretry.adapters.twilio.errors import twilio_failure
 from smsretry.adapters.twilio.http import TwilioHttp, outcome_of_exception
+from smsretry.retry.delivery import FAILURES, Report
 from smsretry.retry.models import Finding, Look, Sighting, Text
 from smsretry.retry.outcome import InDoubt, Outcome, Rejected
 from smsretry.settings import Settings
+from smsretry.words import DeliveryStatus
 
 _PAST_THE_START: Final = timedelta(hours=1)
 """How far a list is read beyond the earliest message that matters."""
@@ -100,6 +103,17 @@ class TwilioSender:
         except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
             return None
         return Look(sightings=tuple(sightings), clock_ahead=ahead)
+
+    def report_of(self, sid: str) -> Report | None:
+        """How far a message has come (`GET Messages/{sid}`). None: it could not be had."""
+        try:
+            message = self._messages(sid).fetch()
+        except Exception:  # noqa: BLE001 - whatever it was, it says nothing about the message
+            return None
+        if message.status not in get_args(DeliveryStatus):
+            return None
+        failed = message.status in FAILURES
+        return Report(message.status, twilio_failure(message.error_code, message.status) if failed else None)
 
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender? Sends nothing."""

@@ -32,6 +32,13 @@ class Entry(Request):
     """By the stand-in's clock. Twilio's `date_created`, but with microseconds."""
     sent_at: datetime | None = None
     """Twilio's `date_sent`. None while the message waits in Twilio's own queue."""
+    status: str | None = None
+    """What became of it beyond that, in Twilio's word."""
+    error_code: int | None = None
+    updated_at: datetime | None = None
+    """When `status` was last set."""
+    arrived: bool = False
+    """Whether the phone got it, whatever Twilio says."""
 
 
 class Ledger:
@@ -45,6 +52,10 @@ class Ledger:
         """All entries, or those to one number, in the order of acceptance."""
         with self._lock:
             return tuple(entry for entry in self._entries.values() if to is None or entry.to == to)
+
+    def arrived(self, to: str | None = None) -> int:
+        """How many messages are on a phone."""
+        return sum(entry.arrived for entry in self.entries(to))
 
     def find(self, sid: str) -> Entry | None:
         """The entry of one SID."""
@@ -72,9 +83,30 @@ class Ledger:
             self._entries[entry.sid] = entry
         return entry
 
+    def put(self, entry: Entry) -> None:
+        """Record a message as it is, such as one that somebody else sent."""
+        with self._lock:
+            self._entries[entry.sid] = entry
+
     def mark_sent(self, *, at: datetime, pool_sender: str | None) -> None:
         """Every waiting message leaves Twilio's queue; one that named no number gets `pool_sender`."""
         with self._lock:
             for sid, entry in self._entries.items():
                 if entry.sent_at is None:
                     self._entries[sid] = replace(entry, sent_at=at, sender=entry.sender or pool_sender)
+
+    def report(self, sid: str, status: str, error_code: int | None, *, at: datetime, arrived: bool) -> Entry:
+        """Twilio learns what became of a message. Raises KeyError for a SID that is not here."""
+        with self._lock:
+            known = self._entries[sid]
+            sent_at = known.sent_at or (at if status in ("sent", "delivered", "undelivered", "read") else None)
+            entry = replace(
+                known,
+                status=status,
+                error_code=error_code,
+                updated_at=at,
+                sent_at=sent_at,
+                arrived=known.arrived or arrived,
+            )
+            self._entries[sid] = entry
+        return entry

@@ -25,7 +25,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from smsretry.local.twilio import answers, resources
+from smsretry.local.twilio.callbacks import Callback, inbound_message, status_callback
 from smsretry.local.twilio.faults import Fault, FaultPlan
+from smsretry.local.twilio.journey import Journey
 from smsretry.local.twilio.ledger import Entry, Ledger
 from smsretry.local.twilio.listing import page, select
 from smsretry.local.twilio.rules import Refusal, Senders, check_request
@@ -54,12 +56,16 @@ class TwilioStandin:
         self.ledger = Ledger()
         self.posts = 0
         """How many `POST Messages` arrived with valid credentials, whatever came of them."""
+        self.fetches = 0
+        """How many `GET Messages/{sid}` arrived with valid credentials."""
         self.clock_ahead = timedelta(0)
         """By how much Twilio's own clock, which its answers tell, is ahead of `clock`, by which the ledger is kept."""
         self.seconds_each = 0.0
         """How long it takes to accept one message."""
         self.retell: Callable[[Sequence[Entry]], Sequence[Entry]] = tuple
         """What lists make of the messages, newest first: other bodies, or another order."""
+        self.journey: Journey | None = None
+        """How messages fare as time goes by. None: as `report` says, and otherwise they wait in Twilio's queue."""
         self._account_sid = account_sid
         self._secrets = {account_sid: auth_token, **(api_keys or {})}
         self._senders = Senders(numbers=senders, services=messaging_services)
@@ -72,7 +78,8 @@ class TwilioStandin:
     def fail(self, fault: Fault, *, to: str | None = None, times: int | None = 1) -> None:
         """The next `times` requests of the fault's kind, to that number or to any, get it; None: until `heal`.
 
-        Kinds are `POST Messages.json`, and `GET Messages.json` (where `to` is its `To` filter, and every page counts).
+        Kinds are `POST Messages.json`, `GET Messages.json` (where `to` is its `To` filter, and every page counts), and
+        `GET Messages/{sid}.json`.
         Raises ValueError if `times` is below 1.
         """
         self._faults.add(fault, to=to, times=times)
@@ -86,6 +93,34 @@ class TwilioStandin:
         numbers = sorted(self._senders.numbers)
         self.ledger.mark_sent(at=self._clock(), pool_sender=numbers[0] if numbers else None)
 
+    def report(self, sid: str, status: str, error_code: int | None = None, *, arrived: bool | None = None) -> None:
+        """A message becomes this, as a fetch then says. Its callback is the caller's to send, or not: `callbacks`.
+
+        Args:
+            arrived: whether the phone got it; left out, as the status says.
+        """
+        got = status in ("delivered", "read") if arrived is None else arrived
+        self.ledger.report(sid, status, error_code, at=self._clock(), arrived=got)
+
+    def callback(self, sid: str, status: str, error_code: int | None = None) -> Callback:
+        """What Twilio posts to the message's StatusCallback when it becomes this, signed with the account's auth token.
+
+        Raises KeyError for a SID that is not here, and ValueError if the message was sent without a StatusCallback.
+        """
+        entry = self.ledger.find(sid)
+        if entry is None:
+            raise KeyError(sid)
+        return status_callback(
+            entry, status, error_code, account_sid=self._account_sid, auth_token=self._secrets[self._account_sid]
+        )
+
+    def inbound(self, url: str, *, phone: str, body: str, to: str, opt_out_type: str | None = None) -> Callback:
+        """What Twilio posts to a number's webhook when somebody texts it; OptOutType comes with Advanced Opt-Out."""
+        return inbound_message(
+            url, phone=phone, body=body, to=to, opt_out_type=opt_out_type,
+            account_sid=self._account_sid, auth_token=self._secrets[self._account_sid],
+        )  # fmt: skip
+
     def _build_app(self) -> Starlette:
         account = f"/{resources.API}/Accounts/{{account_sid}}"
         return Starlette(
@@ -94,6 +129,7 @@ class TwilioStandin:
                 Route(f"{account}/Messages.json", self._guard(self._list_messages), methods=["GET"]),
                 Route(f"{account}/IncomingPhoneNumbers.json", self._guard(self._list_numbers), methods=["GET"]),
                 Route(f"{account}.json", self._guard(self._fetch_account), methods=["GET"]),
+                Route(f"{account}/Messages/{{sid}}.json", self._guard(self._fetch_message), methods=["GET"]),
                 Route("/v1/Services/{sid}", self._guard(self._fetch_service), methods=["GET"]),
             ],
             exception_handlers={404: answers.not_found},
@@ -147,8 +183,23 @@ class TwilioStandin:
         told = self.retell([self._dated(entry) for entry in found])
         return _paged(request, "messages", (resources.message(entry, self._account_sid) for entry in told))
 
+    async def _fetch_message(self, request: Request) -> Response:
+        self.fetches += 1
+        entry = self.ledger.find(request.path_params["sid"])
+        error = self._faults.next_fetch(entry.to if entry else None)
+        if error is not None:
+            return answers.error(error.code, error.http_status, "The stand-in was told to fail this fetch")
+        if entry is None:
+            return answers.not_found(request)
+        return JSONResponse(resources.message(self._dated(entry), self._account_sid))
+
     def _dated(self, entry: Entry) -> Entry:
-        """The entry with Twilio's own time of it."""
+        """The entry as it now is, with Twilio's own time of it."""
+        fared = self.journey(entry, self._clock()) if self.journey and entry.status in (None, "sent") else None
+        if fared:
+            arrived = fared[0] == "delivered"
+            self.ledger.report(entry.sid, *fared, at=self._clock(), arrived=arrived)
+            entry = self.ledger.find(entry.sid) or entry
         return replace(entry, accepted_at=entry.accepted_at + self.clock_ahead)
 
     async def _list_numbers(self, request: Request) -> Response:

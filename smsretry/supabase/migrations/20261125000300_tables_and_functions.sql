@@ -359,7 +359,8 @@ revoke delete, truncate on public.sms_retry_queue from service_role;
 grant select, insert, update on public.sms_retry_queue to service_role;
 
 -- ======== schemas/14_sms_send_attempts.sql ========
--- One row a send that was begun. Append-only: begin inserts it, it is settled once, and no function deletes it.
+-- One row a send that was begun. Append-only: begin inserts it, it is settled once, and no function deletes it. What Twilio
+-- reports of an accepted one afterwards is kept in delivery_….
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -381,6 +382,11 @@ create table if not exists public.sms_send_attempts (
     sent_by text,
     worker_died boolean not null default false,
     run_id uuid,
+    delivery_status text,
+    delivery_code integer,
+    delivery_at timestamptz,
+    delivery_look_at timestamptz,
+    delivery_looks integer not null default 0,
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -395,7 +401,16 @@ create table if not exists public.sms_send_attempts (
     constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
     -- Number and body are kept for as long as evidence may be compared with them, and no longer.
     constraint sms_send_attempts_private check (
-        outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null))
+        outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null)),
+    -- Twilio's own words for a message's progress, in order of their rank; unknown is ours, for one that was looked after
+    -- for long enough.
+    constraint sms_send_attempts_delivery check (delivery_status in (
+        'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read')),
+    -- Only of a message that has a name is anything reported, and only a failure has a code.
+    constraint sms_send_attempts_reported check (
+        (twilio_sid is not null or (delivery_status is null and delivery_look_at is null))
+        and (delivery_status is null) = (delivery_at is null)
+        and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))
 );
 comment on table public.sms_send_attempts is 'Every send that was begun and what became of it.';
 comment on column public.sms_send_attempts.number_key is 'A keyed hash of business and number, by which texts to a person are counted: smsretry.number_key.';
@@ -404,10 +419,18 @@ comment on column public.sms_send_attempts.worker_died is 'It came into doubt be
 comment on column public.sms_send_attempts.run_id is 'The run that made it: smsretry.runs, and in Prefect the flow run of this id.';
 comment on column public.sms_send_attempts.attempt_number is '1, 2, 3 … for retries; 0 for a text''s first send by send_sms.';
 comment on column public.sms_send_attempts.consent_status is 'With consent_at and consent_source: the customer''s consent as it was read when the send began.';
+comment on column public.sms_send_attempts.delivery_status is 'What Twilio last reported of the message: smsretry.delivery_rank has the order. Null: nothing yet.';
+comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
+comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
+comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
+comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
 -- The texts to a number since a moment, for the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
+-- Whose delivery is open.
+create index if not exists sms_send_attempts_open
+    on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
 -- What was sent lately. A BRIN, because attempts are only ever added.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at) with (pages_per_range = 16);
 -- Whose message is this? Asked by every look for evidence. A hash, because what stands there may be of any length.
@@ -473,6 +496,20 @@ insert into smsretry.secret default values on conflict do nothing;
 revoke all on smsretry.secret from public, anon, authenticated;
 grant select on smsretry.secret to service_role;
 
+-- ======== schemas/18_inbound_texts.sql ========
+-- Texts by which somebody said STOP or START, by Twilio's name of each. One is recorded once: whoever sends an old webhook
+-- again, which is still signed rightly, changes nobody's consent.
+create table if not exists smsretry.inbound_texts (
+    twilio_sid text primary key,
+    heard_at timestamptz not null,
+    said text not null,
+    constraint inbound_texts_said check (said in ('STOP', 'START'))
+);
+
+-- Default privileges may be wide.
+revoke all on smsretry.inbound_texts from public, anon, authenticated;
+grant select, insert on smsretry.inbound_texts to service_role;
+
 -- ======== schemas/18_runs.sql ========
 -- One row a run of a worker: when it began, and what it came to. A run that was killed never says so itself; the next one
 -- does, from the attempts that name it.
@@ -497,14 +534,14 @@ revoke all on smsretry.runs from public, anon, authenticated;
 grant select, insert, update on smsretry.runs to service_role;
 
 -- ======== schemas/18_steps.sql ========
--- What a person did to a text, who it was and why: requeued, cancelled, resolved. Append-only.
+-- What a person did to a text, who it was and why: requeued, cancelled, resolved, put in doubt. Append-only.
 create table if not exists smsretry.steps (
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
     taken_at timestamptz not null,
     step text not null,
     who text not null,
     because text not null,
-    constraint steps_step check (step in ('requeued', 'cancelled', 'went out', 'did not go out')),
+    constraint steps_step check (step in ('requeued', 'cancelled', 'went out', 'did not go out', 'put in doubt')),
     constraint steps_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
 );
 create index if not exists steps_retry on smsretry.steps (retry_id, taken_at);
@@ -542,6 +579,26 @@ $$;
 
 revoke all on function smsretry.decided_by from public, anon, authenticated;
 grant execute on function smsretry.decided_by to service_role;
+
+-- ======== schemas/19_delivery_rank.sql ========
+-- Which of two reports of a message is the later one: Twilio's callbacks come in any order. A delivery outranks a failure,
+-- because a carrier may call a message lost and deliver it all the same. Null: not a status of an outgoing text that we know.
+create or replace function smsretry.delivery_rank(status text)
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when delivery_rank.status in ('accepted', 'scheduled') then 1
+        when delivery_rank.status = 'queued' then 2
+        when delivery_rank.status = 'sending' then 3
+        when delivery_rank.status = 'sent' then 4
+        when delivery_rank.status = 'unknown' then 5
+        when delivery_rank.status in ('undelivered', 'failed', 'canceled') then 6
+        when delivery_rank.status = 'delivered' then 7
+        when delivery_rank.status = 'read' then 8
+    end
+$$;
+
+revoke all on function smsretry.delivery_rank from public, anon, authenticated;
+grant execute on function smsretry.delivery_rank to service_role;
 
 -- ======== schemas/19_found_sid.sql ========
 -- The SID that a send log has of its text, or null. Empty is none: an application may write the key before it knows the SID.
@@ -749,7 +806,8 @@ grant execute on function smsretry.close_row to service_role;
 
 -- ======== schemas/35_complete_row.sql ========
 -- End a row whose text Twilio accepted, and tell its send log. The caller holds it locked and has set its counts and
--- reason. Without a SID it is the send log that says so, and it keeps what it says.
+-- reason. Without a SID it is the send log that says so, and it keeps what it says; so does one whose text was delivered by
+-- an earlier message.
 create or replace function smsretry.complete_row(retry public.sms_retry_queue, sid text, at timestamptz)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     update public.sms_retry_queue q
@@ -765,11 +823,124 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
         provider_message_id = case when complete_row.sid is null then l.provider_message_id
                                    else jsonb_build_object('twilio_sid', complete_row.sid) end,
         error_message = null, updated_at = complete_row.at
-    where l.id = complete_row.retry.send_log_id;
+    where l.id = complete_row.retry.send_log_id
+      and not (l.status::text = 'delivered' and smsretry.found_sid(l.provider_message_id) is not null);
 $$;
 
 revoke all on function smsretry.complete_row from public, anon, authenticated;
 grant execute on function smsretry.complete_row to service_role;
+
+-- ======== schemas/35_tell_delivery.sql ========
+-- Tell a send log what became of its message: delivered or undelivered, and of an undelivered one why. The column is the
+-- application's. Where it does not take these words the log goes on saying sent, and the attempt has the truth.
+create or replace function smsretry.tell_delivery(send_log_id uuid, status text, sid text, error text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    for v_try in 1 .. 2 loop
+        begin
+            update public.send_logs l
+            set status = case when v_try = 1 then tell_delivery.status
+                              when tell_delivery.status = 'delivered' then 'sent' else l.status end,
+                error_message = left(tell_delivery.error, 2000), updated_at = tell_delivery.at,
+                provider_message_id = case
+                    when smsretry.found_sid(l.provider_message_id) = tell_delivery.sid then l.provider_message_id
+                    else jsonb_build_object('twilio_sid', tell_delivery.sid) end
+            where l.id = tell_delivery.send_log_id;
+            return;
+        exception
+            when deadlock_detected or lock_not_available or serialization_failure then
+                raise; -- passing: the caller repeats the call
+            when others then
+                -- Its checks and triggers are the application's, too. They never undo what Twilio reported.
+                if v_try = 2 then
+                    raise warning 'Send log % could not be told that its text is %: %',
+                        tell_delivery.send_log_id, tell_delivery.status, sqlstate;
+                end if;
+        end;
+    end loop;
+end
+$$;
+
+revoke all on function smsretry.tell_delivery from public, anon, authenticated;
+grant execute on function smsretry.tell_delivery to service_role;
+
+-- ======== schemas/36_accept_attempt.sql ========
+-- Somebody knows that Twilio has the message of this attempt. If its row still waits for the answer, it is completed;
+-- otherwise the send log is told, unless it has another message. The caller holds the row locked.
+create or replace function smsretry.accept_attempt(
+    retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
+)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    update public.sms_send_attempts a
+    set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
+        twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
+        delivery_look_at = accept_attempt.at
+    where a.id = accept_attempt.attempt_id;
+    if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
+        perform smsretry.complete_row(retry, accept_attempt.sid, accept_attempt.at);
+        return 'settled';
+    end if;
+    update public.send_logs l
+    set status = 'sent', error_message = null, updated_at = accept_attempt.at,
+        provider_message_id = jsonb_build_object('twilio_sid', accept_attempt.sid)
+    where l.id = retry.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
+    return 'recorded';
+end
+$$;
+
+revoke all on function smsretry.accept_attempt from public, anon, authenticated;
+grant execute on function smsretry.accept_attempt to service_role;
+
+-- ======== schemas/36_record_delivery.sql ========
+-- Keep what Twilio reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
+-- failure is to be decided about at once; a delivery ends the matter, and takes a failure back. The caller holds the row
+-- locked. Answers whether it was news.
+create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_attempt public.sms_send_attempts;
+    v_row public.sms_retry_queue;
+    v_rank constant integer := smsretry.delivery_rank(record_delivery.status);
+    v_known integer;
+    v_shown text;
+begin
+    select * into v_attempt from public.sms_send_attempts a where a.id = record_delivery.attempt_id for update;
+    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
+    v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
+    if v_rank = v_known and v_rank = 6 and v_attempt.delivery_code is null then -- the report that said why came second
+        update public.sms_send_attempts a set delivery_code = record_delivery.code where a.id = v_attempt.id;
+        return record_delivery.code is not null;
+    end if;
+    if (v_rank > v_known) is not true then
+        return false;
+    end if;
+    update public.sms_send_attempts a
+    set delivery_status = record_delivery.status, delivery_at = record_delivery.at,
+        delivery_code = case when v_rank = 6 then record_delivery.code end,
+        delivery_look_at = case when v_rank < 5 then a.delivery_look_at when v_rank = 6 then record_delivery.at end
+    where a.id = v_attempt.id;
+
+    select smsretry.found_sid(l.provider_message_id) into v_shown from public.send_logs l where l.id = v_row.send_log_id;
+    if v_rank = 6 and v_shown = v_attempt.twilio_sid then
+        perform smsretry.tell_delivery(
+            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid,
+            coalesce('Not delivered: Twilio ' || record_delivery.code, 'Not delivered'), record_delivery.at);
+    elsif v_rank >= 7 and v_known < 7 then
+        -- It was called lost, and was to be sent again or given up. A send of it that is under way ends by itself.
+        if v_row.status = 'failed' or v_row.status = 'pending' and v_row.in_doubt_since is null then
+            perform smsretry.complete_row(v_row, v_attempt.twilio_sid, record_delivery.at);
+        end if;
+        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, record_delivery.at);
+    end if;
+    return true;
+end
+$$;
+
+revoke all on function smsretry.record_delivery from public, anon, authenticated;
+grant execute on function smsretry.record_delivery to service_role;
 
 -- ======== schemas/36_set_consent.sql ========
 -- Set or end consent for everyone at a business who has this number, and for one customer by id, whose number may have
@@ -891,7 +1062,7 @@ grant execute on function smsretry.cap_reached_at to service_role;
 
 -- ======== schemas/39_begin_for_application.sql ========
 -- The application's own processor claimed this row and fell silent. It begins nothing, so its claim counts as a send that
--- was begun when it was claimed, to whom and with what the rows say now.
+-- was begun when it was claimed, to whom and with what the rows say now. Likewise where a backup forgot the send.
 create or replace function smsretry.begin_for_application(retry public.sms_retry_queue)
 returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -962,6 +1133,22 @@ $$;
 
 revoke all on function smsretry.keep_scheduled from public, anon, authenticated;
 grant execute on function smsretry.keep_scheduled to service_role;
+
+-- ======== schemas/39_may_have_arrived.sql ========
+-- Whether a text may be on its phone, or may still get there, by another message than this attempt's: one that is under way
+-- or in doubt, or one that Twilio accepted and whose delivery did not fail. Such a text is never sent again.
+create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1 from public.sms_retry_queue q
+        join public.sms_send_attempts a on a.retry_id = q.id
+        where q.send_log_id = may_have_arrived.send_log_id and a.id is distinct from may_have_arrived.but_for
+          and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+               or a.outcome = 'accepted' and smsretry.delivery_rank(a.delivery_status) is distinct from 6))
+$$;
+
+revoke all on function smsretry.may_have_arrived from public, anon, authenticated;
+grant execute on function smsretry.may_have_arrived to service_role;
 
 -- ======== schemas/39_queue_scheduled.sql ========
 -- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
@@ -1038,6 +1225,31 @@ $$;
 
 revoke all on function smsretry.resend from public, anon, authenticated;
 grant execute on function smsretry.resend to service_role;
+
+-- ======== schemas/39_send_again.sql ========
+-- Twilio accepted a text and it did not arrive: its row goes back into the queue. Its send log says what is true meanwhile: it
+-- waits, and has no message. The caller holds the row locked and has made sure that no other message of the text may arrive.
+create or replace function smsretry.send_again(
+    retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, due timestamptz, at timestamptz
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.attempt_count := greatest(retry.attempt_count, attempt.attempt_number);
+    retry.last_error := send_again.error;
+    retry.error_code := attempt.delivery_code;
+    retry.reason := 'twilio_error';
+    retry.why := null;
+    retry.recover_count := 0;
+    retry.reconcile_count := 0;
+    perform smsretry.put_back(retry, send_again.due, send_again.at);
+    update public.send_logs l
+    set status = default, provider_message_id = null, error_message = left(send_again.error, 2000), updated_at = send_again.at
+    where l.id = retry.send_log_id;
+end
+$$;
+
+revoke all on function smsretry.send_again from public, anon, authenticated;
+grant execute on function smsretry.send_again to service_role;
 
 -- ======== schemas/39_supersede.sql ========
 -- The application's own processor has claimed a text, and now queues its next try. Its claim ends here, so that the text
@@ -1222,6 +1434,71 @@ $$;
 
 revoke all on function public.schedule_sms from public, anon, authenticated;
 grant execute on function public.schedule_sms to service_role;
+
+-- ======== schemas/41_record_inbound_sms.sql ========
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
+-- number out at every business, because Twilio blocks it for the sender that they share. START takes back what STOP did, or
+-- Twilio's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
+-- HELP, and what is no keyword, changes nothing. Without Advanced Opt-Out there is no OptOutType; then Twilio's default
+-- keywords count. Recorded once a message, so that an old webhook that is sent again changes nothing.
+--   answer: opted_out | opted_in | nothing | already_recorded · customers: how many it concerns · cancelled: texts that waited
+create or replace function public.record_inbound_sms(
+    phone text, twilio_sid text, opt_out_type text default null, body text default null
+)
+returns table (answer text, customers integer, cancelled integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_word constant text := upper(btrim(record_inbound_sms.body, E' \t\r\n'));
+    v_now constant timestamptz := smsretry.clock();
+    v_said text := upper(btrim(record_inbound_sms.opt_out_type));
+    v_business uuid;
+    v_count integer;
+begin
+    if (record_inbound_sms.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true or record_inbound_sms.phone is null then
+        raise exception 'phone must be given, and twilio_sid be a message SID (SM or MM and 32 hexadecimal digits)'
+            using errcode = 'SR422';
+    end if;
+    if coalesce(v_said, '') = '' then
+        v_said := case
+            when v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'CANCEL', 'REVOKE', 'OPTOUT') then 'STOP'
+            when v_word in ('START', 'UNSTOP', 'YES') then 'START' end;
+    end if;
+    answer := 'nothing';
+    customers := 0;
+    cancelled := 0;
+    if (v_said in ('STOP', 'START')) is not true then
+        return next;
+        return;
+    end if;
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said)
+    values (record_inbound_sms.twilio_sid, v_now, v_said) on conflict do nothing;
+    if not found then
+        answer := 'already_recorded';
+    elsif v_said = 'STOP' then
+        answer := 'opted_out';
+        select s.customers, s.cancelled into customers, cancelled
+        from smsretry.set_consent(null, null, record_inbound_sms.phone, 'opted_out', 'inbound_stop', v_now) s;
+    else
+        answer := 'opted_in';
+        for v_business in
+            select c.business_id from public.customers c
+            where c.phone = record_inbound_sms.phone and c.sms_consent_status::text = 'opted_out'
+            group by c.business_id
+            having bool_and(coalesce(c.sms_consent_source::text, '') ~ '^(inbound_stop|twilio_[0-9]+)$')
+            order by c.business_id
+        loop
+            select s.customers into v_count
+            from smsretry.set_consent(v_business, null, record_inbound_sms.phone, 'opted_in', 'inbound_start', v_now) s;
+            customers := customers + v_count;
+        end loop;
+    end if;
+    return next;
+end
+$$;
+
+revoke all on function public.record_inbound_sms from public, anon, authenticated;
+grant execute on function public.record_inbound_sms to service_role;
 
 -- ======== schemas/41_record_sms_consent.sql ========
 -- For people: a customer says stop, or yes, by telephone or letter. An opt-out without a business is from all of them;
@@ -1908,6 +2185,7 @@ begin
         update public.sms_send_attempts a
         set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
             twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
+            delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now end,
             sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
         where a.id = finish_sms_attempt.attempt_id
         returning a.attempt_number into v_number;
@@ -2344,7 +2622,8 @@ begin
         when 'accepted' then
             update public.sms_send_attempts a
             set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
-                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null
+                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null,
+                delivery_look_at = case when reconcile_sms_retry.twilio_sid is not null then v_now end
             where a.id = v_row.attempt_id;
             perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
         when 'hold' then
@@ -2373,51 +2652,55 @@ revoke all on function public.reconcile_sms_retry from public, anon, authenticat
 grant execute on function public.reconcile_sms_retry to service_role;
 
 -- ======== schemas/62_settle_sms_attempt.sql ========
--- For the application's webhook: Twilio called the status callback URL that carries this attempt's id, so it has the
--- message. May be called any number of times, in any order, before or after the sender's own answer.
--- Answers settled (the row is completed), recorded (the row had moved on), already_settled, or unknown_attempt.
-create or replace function public.settle_sms_attempt(attempt_id uuid, twilio_sid text, settled_by text default 'callback')
+-- For the application's webhook: what Twilio's status callback says. That Twilio has the message, by the attempt whose id is in
+-- the URL, and how far it has come (delivery_status, error_code: Twilio's MessageStatus and ErrorCode). May be called any
+-- number of times, in any order, before or after the sender's own answer. Without attempt_id the attempt is found by its SID.
+-- A status that Twilio adds one day proves the message, and is not kept.
+-- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (nothing
+-- is news), or unknown_attempt (there is none, or Twilio has it under another SID).
+create or replace function public.settle_sms_attempt(
+    attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
+    delivery_status text default null, error_code integer default null
+)
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
     v_attempt public.sms_send_attempts;
     v_now timestamptz;
+    v_answer text := 'already_settled';
 begin
     if (settle_sms_attempt.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true
         or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true then
         raise exception 'twilio_sid must be a message SID (SM or MM and 32 hexadecimal digits), settled_by callback or operator'
             using errcode = 'SR422';
     end if;
+    if settle_sms_attempt.attempt_id is null then
+        select * into v_attempt from public.sms_send_attempts a where a.twilio_sid = settle_sms_attempt.twilio_sid;
+    else
+        select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
+    end if;
     -- Twilio holds no claim, so there is no fence here: what it accepted is true whoever has the row.
-    select q.* into v_row from public.sms_retry_queue q
-    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id)
-    for update;
+    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id for update;
     if not found then
         return 'unknown_attempt';
     end if;
-    select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
+    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
     v_now := smsretry.clock();
-    if v_attempt.outcome = 'accepted' and v_attempt.twilio_sid is not null then
-        return 'already_settled';
+    if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid then
+        return 'unknown_attempt';
     end if;
-    if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
-        raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+    if v_attempt.twilio_sid is null then
+        if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
+            raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+        end if;
+        v_answer := smsretry.accept_attempt(v_row, v_attempt.id, settle_sms_attempt.twilio_sid, settle_sms_attempt.settled_by, v_now);
     end if;
-    update public.sms_send_attempts a
-    set outcome = 'accepted', finished_at = v_now, settled_by = settle_sms_attempt.settled_by,
-        twilio_sid = settle_sms_attempt.twilio_sid, error_code = null, sent_to = null, sent_body = null
-    where a.id = v_attempt.id;
-
-    if v_row.status in ('pending', 'processing') and (v_row.begun_at is null or v_row.attempt_id = v_attempt.id) then
-        perform smsretry.complete_row(v_row, settle_sms_attempt.twilio_sid, v_now);
-        return 'settled';
+    if smsretry.record_delivery(v_attempt.id, settle_sms_attempt.delivery_status, settle_sms_attempt.error_code, v_now)
+        and v_answer = 'already_settled' then
+        return 'recorded';
     end if;
-    update public.send_logs l
-    set status = 'sent', error_message = null, updated_at = v_now,
-        provider_message_id = jsonb_build_object('twilio_sid', settle_sms_attempt.twilio_sid)
-    where l.id = v_row.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
-    return 'recorded';
+    return v_answer;
 end
 $$;
 
@@ -2472,6 +2755,152 @@ $$;
 revoke all on function public.resolve_sms_doubt from public, anon, authenticated;
 grant execute on function public.resolve_sms_doubt to service_role;
 
+-- ======== schemas/64_claim_sms_deliveries.sql ========
+-- Messages whose delivery is open: Twilio accepted them and said nothing final, or they did not arrive and nobody has
+-- decided yet what follows. Longest waiting first, none younger than first_look, which leaves time for Twilio's callback.
+-- A failure is decided about at once. Taken for as long as lease, so that runs side by side ask for each message once.
+--   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
+--   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may get, on the phone
+create or replace function public.claim_sms_deliveries(
+    limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
+)
+returns table (
+    attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
+    accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
+    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    if (claim_sms_deliveries.limit_count between 1 and 10000 and claim_sms_deliveries.first_look >= interval '0'
+        and claim_sms_deliveries.lease >= interval '0') is not true then
+        raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
+    end if;
+    return query
+    with taken as (
+        update public.sms_send_attempts a
+        set delivery_look_at = v_now + claim_sms_deliveries.lease, delivery_looks = a.delivery_looks + 1
+        where a.id = any (array(
+            select o.id from public.sms_send_attempts o
+            where o.delivery_look_at <= v_now
+              and (o.finished_at <= v_now - claim_sms_deliveries.first_look or smsretry.delivery_rank(o.delivery_status) = 6)
+            order by o.delivery_look_at limit claim_sms_deliveries.limit_count
+            for update skip locked))
+        returning a.*
+    )
+    select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
+           t.finished_at, t.delivery_status, t.delivery_code,
+           (select count(*) from public.sms_retry_queue o join public.sms_send_attempts a on a.retry_id = o.id
+            where o.send_log_id = q.send_log_id and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
+           greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
+           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
+               or exists (select 1 from public.sms_retry_queue o
+                          where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now
+    from taken t
+    join public.sms_retry_queue q on q.id = t.retry_id
+    left join public.send_logs l on l.id = q.send_log_id
+    order by t.finished_at;
+end
+$$;
+
+revoke all on function public.claim_sms_deliveries from public, anon, authenticated;
+grant execute on function public.claim_sms_deliveries to service_role;
+
+-- ======== schemas/65_finish_sms_delivery.sql ========
+-- What a look after a message came to: what Twilio reports (delivery_status, error_code), and what follows. May be repeated.
+--   decision: look_again   nothing final yet; the next look is look_in from now
+--           | close        nothing follows: it was delivered, or another message of the text counts
+--           | unknown      Twilio said nothing final for long enough
+--           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made
+--                          anew. A repetition answers changed, and changes nothing; so with give_up.
+--           | give_up      it did not arrive and is not sent again: the row has failed with error. What the failure says of the
+--                          number is kept: opted_out, phone_status
+--   look_in: when it is looked after once more. A message that did not arrive may be delivered after all.
+--   answer: applied
+--         | lost     somebody else looks after it, or it has been settled by a callback
+--         | changed  what was decided about is no longer so: it is looked after again
+create or replace function public.finish_sms_delivery(
+    attempt_id uuid,
+    looks integer,
+    decision text,
+    delivery_status text default null,
+    error_code integer default null,
+    look_in interval default null,
+    retry_in interval default null,
+    error text default null,
+    opted_out boolean default false,
+    phone_status text default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_attempt public.sms_send_attempts;
+    v_now timestamptz;
+    v_failed boolean;
+    v_fails constant boolean := finish_sms_delivery.decision in ('send_again', 'give_up');
+begin
+    if (finish_sms_delivery.decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')) is not true
+        or finish_sms_delivery.decision = 'look_again' and finish_sms_delivery.look_in is null
+        or finish_sms_delivery.decision = 'send_again' and finish_sms_delivery.retry_in is null
+        or v_fails and finish_sms_delivery.error is null then
+        raise exception 'decision must be look_again (with look_in), close, unknown, send_again (with retry_in and error) or give_up (with error)'
+            using errcode = 'SR422';
+    end if;
+    select * into v_row from public.sms_retry_queue q
+    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = finish_sms_delivery.attempt_id)
+    for update;
+    v_now := smsretry.clock();
+    select * into v_attempt from public.sms_send_attempts a where a.id = finish_sms_delivery.attempt_id for update;
+    if (v_attempt.delivery_looks = finish_sms_delivery.looks) is not true then
+        return 'lost';
+    end if;
+    if v_attempt.delivery_look_at is null then -- the answer to the same call was lost on its way, or a callback was faster
+        return 'applied';
+    end if;
+    perform smsretry.record_delivery(
+        v_attempt.id, case finish_sms_delivery.decision when 'unknown' then 'unknown' else finish_sms_delivery.delivery_status end,
+        finish_sms_delivery.error_code, v_now);
+    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
+    if v_attempt.delivery_look_at is null then
+        return case when v_fails then 'changed' else 'applied' end; -- delivered
+    end if;
+    v_failed := smsretry.delivery_rank(v_attempt.delivery_status) is not distinct from 6;
+    if v_fails and (not v_failed or v_row.status <> 'completed' or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
+            or exists (select 1 from public.sms_retry_queue q
+                       where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing')))
+        or v_failed and finish_sms_delivery.decision in ('look_again', 'unknown') and v_attempt.delivery_look_at <= v_now
+            and smsretry.delivery_rank(finish_sms_delivery.delivery_status) is distinct from 6 then
+        return 'changed'; -- a callback has reported a failure since it was taken
+    end if;
+    update public.sms_send_attempts a
+    set delivery_look_at = v_now + finish_sms_delivery.look_in
+    where a.id = v_attempt.id;
+    if finish_sms_delivery.decision = 'send_again' then
+        perform smsretry.send_again(v_row, v_attempt, finish_sms_delivery.error, v_now + finish_sms_delivery.retry_in, v_now);
+    elsif finish_sms_delivery.decision = 'give_up' then
+        perform smsretry.close_row(v_row, 'failed', finish_sms_delivery.error, v_attempt.delivery_code, v_now);
+        perform smsretry.tell_delivery(
+            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, finish_sms_delivery.error, v_now);
+    end if;
+    if finish_sms_delivery.opted_out or finish_sms_delivery.phone_status is not null then
+        perform smsretry.mark_customer(
+            v_row, c.phone, finish_sms_delivery.opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
+        from public.customers c -- whose number is still the one that the text was sent to
+        where c.id = v_row.customer_id and c.business_id = v_row.business_id
+          and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;
+    end if;
+    return 'applied';
+end
+$$;
+
+revoke all on function public.finish_sms_delivery from public, anon, authenticated;
+grant execute on function public.finish_sms_delivery to service_role;
+
 -- ======== schemas/70_set_sms_circuit.sql ========
 -- Open the circuit breaker, or close it. why: what is wrong and what to do; null closes it. Returns whether it is open.
 create or replace function public.set_sms_circuit(why text)
@@ -2482,7 +2911,7 @@ begin
         delete from smsretry.circuit where only_one; -- Supabase refuses a delete without a where clause
         return false;
     end if;
-    insert into smsretry.circuit (opened_at, why) values (smsretry.clock(), set_sms_circuit.why)
+    insert into smsretry.circuit (opened_at, why) values (smsretry.clock(), smsretry.numberless(set_sms_circuit.why))
     on conflict (only_one) do update set why = excluded.why;
     return true;
 end
@@ -2505,7 +2934,7 @@ begin
         return false;
     end if;
     insert into smsretry.stopped_states (state, stopped_at, why)
-    values (set_sms_state_stop.state, smsretry.clock(), set_sms_state_stop.why)
+    values (set_sms_state_stop.state, smsretry.clock(), smsretry.numberless(set_sms_state_stop.why))
     on conflict (state) do update set why = excluded.why;
     return true;
 end
@@ -2551,7 +2980,7 @@ begin
             'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
             'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
             'message_class', v_send.message_class, 'attempts', 0,
-            'was', coalesce(v_send.why, 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
+            'was', coalesce(smsretry.numberless(v_send.why), 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
             'skipped', v_skip, 'warned', null);
     end loop;
     return v_told;
@@ -2571,7 +3000,8 @@ begin
         raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
             using errcode = 'SR422';
     end if;
-    if concat_ws(' ', check_told.who, check_told.because) ~ '[0-9]{9,}|[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}' then
+    if (smsretry.numberless(check_told.who), smsretry.numberless(check_told.because))
+        is distinct from (check_told.who, check_told.because) then
         raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
             using errcode = 'SR422', hint = 'Name the customer by its id.';
     end if;
@@ -2617,6 +3047,45 @@ $$;
 revoke all on function smsretry.chosen from public, anon, authenticated;
 grant execute on function smsretry.chosen to service_role;
 
+-- ======== schemas/80_doubt.sql ========
+-- For doubt_sms_retries: whether this text went out at some time since is unknown. The send that may have been is written
+-- as an attempt; one that was in doubt already keeps its own. The first look is due at once.
+create or replace function smsretry.doubt(retry public.sms_retry_queue, since timestamptz, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.claim_no := retry.claim_no + 1000000; -- more than a text was ever claimed
+    update public.sms_retry_queue q set claim_no = retry.claim_no where q.id = retry.id;
+    if retry.in_doubt_since is null then
+        retry.claimed_at := doubt.since;
+        retry := smsretry.begin_for_application(retry);
+        update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at where a.id = retry.attempt_id;
+    end if;
+    retry.in_doubt_since := doubt.at;
+    retry.reconcile_count := 0;
+    retry.recover_count := 0;
+    retry.held_since := null;
+    retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+    perform smsretry.put_back(retry, doubt.at, doubt.at);
+end
+$$;
+
+revoke all on function smsretry.doubt from public, anon, authenticated;
+grant execute on function smsretry.doubt to service_role;
+
+-- ======== schemas/80_is_undelivered.sql ========
+-- Whether a text's send log shows a message that did not arrive, and no other message of the text is, or may get, on the
+-- phone. Such a text may be sent again, although its send log has a SID.
+create or replace function smsretry.is_undelivered(send_log_id uuid, provider_message_id jsonb)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select 1 from public.sms_send_attempts a
+                   where a.twilio_sid = smsretry.found_sid(is_undelivered.provider_message_id)
+                     and smsretry.delivery_rank(a.delivery_status) = 6)
+       and not smsretry.may_have_arrived(is_undelivered.send_log_id, null)
+$$;
+
+revoke all on function smsretry.is_undelivered from public, anon, authenticated;
+grant execute on function smsretry.is_undelivered to service_role;
+
 -- ======== schemas/80_is_unsettled.sql ========
 -- Whether one of a text's attempts may have gone out and nobody knows. Such a text is never simply sent again.
 create or replace function smsretry.is_unsettled(retry_id uuid)
@@ -2637,6 +3106,20 @@ $$;
 
 revoke all on function smsretry.masked from public, anon, authenticated;
 grant execute on function smsretry.masked to service_role;
+
+-- ======== schemas/80_numberless.sql ========
+-- What somebody wrote, without the phone numbers in it: what an application keeps of an error may quote one, and what is
+-- shown of it goes into logs and into Prefect. A number has a plus sign or nine digits in a row, or is written as in the US.
+create or replace function smsretry.numberless(words text)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select regexp_replace(
+        numberless.words,
+        '\+[0-9][0-9 ().-]{6,}[0-9]|(?<![[:alnum:]-])[0-9]{9,}(?![[:alnum:]])|\(?[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}',
+        '…', 'g')
+$$;
+
+revoke all on function smsretry.numberless from public, anon, authenticated;
+grant execute on function smsretry.numberless to service_role;
 
 -- ======== schemas/80_text_state.sql ========
 -- Where a text is, in a word for people. The one definition, for status, explain and filters.
@@ -2737,7 +3220,7 @@ begin
                 'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
                 'number', smsretry.masked((select c.phone from public.customers c where c.id = v_row.customer_id)),
                 'message_class', v_row.message_class, 'attempts', v_row.attempt_count,
-                'was', coalesce(v_row.why, v_row.last_error), 'skipped', v_skip, 'warned', null));
+                'was', smsretry.numberless(coalesce(v_row.why, v_row.last_error)), 'skipped', v_skip, 'warned', null));
         if cancel_sms_retries.dry_run or v_skip is not null then
             continue;
         end if;
@@ -2760,6 +3243,81 @@ $$;
 
 revoke all on function public.cancel_sms_retries from public, anon, authenticated;
 grant execute on function public.cancel_sms_retries to service_role;
+
+-- ======== schemas/81_doubt_sms_retries.sql ========
+-- For a person, when the database was restored from a backup, and before anything runs: what went out after the backup was
+-- taken (since) looks unsent. Put it in doubt, so that it is looked for at Twilio before it is sent again.
+-- Concerned is what was in the backup and was due by now: texts that waited, texts that were claimed, and those in doubt,
+-- which may have been sent again since. Scheduled sends whose time has come are made texts first. What was begun when the
+-- backup was taken is in doubt by recovery.
+-- Claim numbers leap, so that no worker from before the restore can write. May be repeated, and must be while it matches
+-- row_limit. dry_run and the answer: as for requeue_failed_sms.
+create or replace function public.doubt_sms_retries(
+    since timestamptz,
+    dry_run boolean default true,
+    who text default null,
+    because text default null,
+    row_limit integer default 1000
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_row public.sms_retry_queue;
+    v_skip text;
+    v_told jsonb[] := '{}';
+begin
+    if (doubt_sms_retries.since <= v_now and doubt_sms_retries.dry_run is not null
+        and doubt_sms_retries.row_limit between 1 and 10000) is not true then
+        raise exception 'since is when the backup was taken, and not to come; row_limit is 1 to 10000' using errcode = 'SR422';
+    end if;
+    if not doubt_sms_retries.dry_run then
+        perform smsretry.check_told(doubt_sms_retries.who, doubt_sms_retries.because);
+        loop
+            perform public.queue_scheduled_sms(500, interval '0');
+            exit when not found;
+        end loop;
+    end if;
+    for v_row in
+        select q.* from public.sms_retry_queue q
+        where q.status in ('pending', 'processing') and q.begun_at is null
+          and (q.created_at < doubt_sms_retries.since
+               or exists (select 1 from public.scheduled_sends s
+                          where s.send_log_id = q.send_log_id and s.created_at < doubt_sms_retries.since))
+          and (q.scheduled_for <= v_now or q.in_doubt_since is not null or q.status = 'processing')
+          and (q.in_doubt_since is null or q.in_doubt_since < doubt_sms_retries.since)
+        order by q.scheduled_for, q.id
+        limit doubt_sms_retries.row_limit
+        for update
+    loop
+        v_skip := case
+            when v_row.status = 'processing' and v_row.claimed_at > doubt_sms_retries.since
+                then 'A worker has it at this moment: stop every runner first'
+            when v_row.in_doubt_since is null and not exists (
+                select 1 from public.customers c where c.id = v_row.customer_id and coalesce(btrim(c.phone), '') <> '')
+                then 'Nobody can have texted a customer without a number'
+            when exists (select 1 from public.send_logs l where l.id = v_row.send_log_id
+                         and smsretry.is_sent(l.provider_message_id, l.status::text)) then 'Its send log says that it was sent'
+        end;
+        v_told := v_told || jsonb_build_object(
+            'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
+            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_row.customer_id)),
+            'message_class', v_row.message_class, 'attempts', v_row.attempt_count,
+            'was', smsretry.numberless(coalesce(v_row.why, v_row.last_error)), 'skipped', v_skip, 'warned', null);
+        if doubt_sms_retries.dry_run or v_skip is not null then
+            continue;
+        end if;
+        perform smsretry.doubt(v_row, doubt_sms_retries.since, v_now);
+        insert into smsretry.steps (retry_id, taken_at, step, who, because)
+        values (v_row.id, v_now, 'put in doubt', doubt_sms_retries.who, doubt_sms_retries.because);
+    end loop;
+    return query select * from smsretry.told_of_change(v_told);
+end
+$$;
+
+revoke all on function public.doubt_sms_retries from public, anon, authenticated;
+grant execute on function public.doubt_sms_retries to service_role;
 
 -- ======== schemas/81_requeue_failed_sms.sql ========
 -- For a person: put texts that failed back into the queue, due at once. Every check is made again when they are claimed.
@@ -2818,7 +3376,9 @@ begin
             when v_row.status <> all (requeue_failed_sms.states) then 'It has changed meanwhile'
             when v_log.id is null then 'Its send log is gone'
             when v_customer.id is null then 'Its customer is gone'
-            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then 'Its send log says that it was sent'
+            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text)
+                and not smsretry.is_undelivered(v_log.id, v_log.provider_message_id)
+                then 'Its send log says that it was sent'
             when exists (select 1 from public.sms_retry_queue q
                          where q.send_log_id = v_row.send_log_id and q.id <> v_row.id
                            and (q.created_at, q.id) > (v_row.created_at, v_row.id))
@@ -2840,7 +3400,7 @@ begin
         v_told := v_told || jsonb_build_object(
             'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
             'number', smsretry.masked(v_customer.phone), 'message_class', v_row.message_class,
-            'attempts', v_row.attempt_count, 'was', v_row.last_error, 'skipped', v_skip, 'warned', v_warn);
+            'attempts', v_row.attempt_count, 'was', smsretry.numberless(v_row.last_error), 'skipped', v_skip, 'warned', v_warn);
         if requeue_failed_sms.dry_run or v_skip is not null then
             continue;
         end if;
@@ -2854,7 +3414,9 @@ begin
         v_row.reason := null;
         v_row.why := 'Requeued by ' || requeue_failed_sms.who || ': ' || requeue_failed_sms.because;
         perform smsretry.put_back(v_row, v_now, v_now);
-        update public.send_logs l set status = default, error_message = null, updated_at = v_now where l.id = v_log.id;
+        update public.send_logs l
+        set status = default, error_message = null, provider_message_id = null, updated_at = v_now
+        where l.id = v_log.id; -- the SID of a message that did not arrive is kept with its attempt
         insert into smsretry.steps (retry_id, taken_at, step, who, because)
         values (v_row.id, v_now, 'requeued', requeue_failed_sms.who, requeue_failed_sms.because);
     end loop;
@@ -2873,12 +3435,12 @@ select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null:
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
        s.message_class,
        case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end as state,
-       coalesce(s.held_since, s.updated_at) as since, left(s.why, 2000) as why, null::integer as code,
+       coalesce(s.held_since, s.updated_at) as since, left(smsretry.numberless(s.why), 2000) as why, null::integer as code,
        case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end as next_at, s.not_after as expires_at,
        0 as attempts, 3 as max_attempts, s.created_at as queued_at,
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
-       left(c.sms_consent_source, 200) as consent_source, x.since as suppressed_since,
-       left(c.phone_status::text, 40) as phone_status, null::text as send_log_status, null::text as sid,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source, x.since as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
        '[]'::jsonb as history, '[]'::jsonb as steps,
        case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at
@@ -2891,7 +3453,8 @@ where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
 grant select on smsretry.scheduled_on_record to service_role;
 
 -- ======== schemas/81_text_on_record.sql ========
--- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits.
+-- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
+-- where the application wrote freely.
 -- security_invoker, so that row level security is the reader's.
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts ·
 --   steps: what people did to it · can: the calls that would change something now · asked_at: the database's clock
@@ -2900,19 +3463,22 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
        q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
        coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
-       left(case when q.status in ('pending', 'processing') then coalesce(q.why, q.last_error) else q.last_error end, 2000) as why,
+       left(smsretry.numberless(
+           case when q.status in ('pending', 'processing') then coalesce(q.why, q.last_error) else q.last_error end), 2000) as why,
        q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
        q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
-       left(c.sms_consent_source, 200) as consent_source, s.since as suppressed_since,
-       left(c.phone_status::text, 40) as phone_status, left(l.status::text, 40) as send_log_status,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source, s.since as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
+       left(smsretry.numberless(l.status::text), 40) as send_log_status,
        left(smsretry.found_sid(l.provider_message_id), 40) as sid,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                     'consent_at', a.consent_at, 'consent_source', left(a.consent_source, 200),
-                     'worker_died', a.worker_died, 'run_id', a.run_id) order by a.begun_at)
+                     'consent_at', a.consent_at, 'consent_source', left(smsretry.numberless(a.consent_source), 200),
+                     'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
+                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
@@ -2920,7 +3486,8 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        case
            when q.status = 'completed' or l.id is null or c.id is null then '{}'
            when q.status in ('failed', 'cancelled') then
-               case when smsretry.is_sent(l.provider_message_id, l.status::text) then '{}'
+               case when smsretry.is_sent(l.provider_message_id, l.status::text)
+                         and not smsretry.is_undelivered(l.id, l.provider_message_id) then '{}'
                     when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
                     else array['requeue_failed_sms'] end
            when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']
@@ -3065,8 +3632,11 @@ grant execute on function public.preview_sms_retries to service_role;
 
 -- ======== schemas/84_sms_status.sql ========
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
---   last hour · ended, failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
+--   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) ·
+--   queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
+--   hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
+--   (delivered, undelivered, unknown or open) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
+--   failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status()
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
@@ -3088,6 +3658,20 @@ begin
                min(q.scheduled_for) filter (where q.scheduled_for > v_now) as next_at
         from public.sms_retry_queue q where q.status in ('pending', 'processing')
         group by 1, 2
+    ),
+    reported as materialized (
+        select a.delivery_status, a.begun_at > v_now - interval '1 hour' as lately, count(*) as texts
+        from public.sms_send_attempts a
+        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+        group by 1, 2
+    ),
+    accepted as (
+        select case when smsretry.delivery_rank(r.delivery_status) >= 7 then 'delivered'
+                    when smsretry.delivery_rank(r.delivery_status) = 6 then 'undelivered'
+                    when r.delivery_status = 'unknown' then 'unknown'
+                    else 'open' end as fate,
+               r.lately, r.texts
+        from reported r
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
     union all
@@ -3109,7 +3693,23 @@ begin
     (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
      from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)
     union all
-    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz, left(e.last_error, 200)
+    (select 'delivery', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d group by d.fate order by d.fate)
+    union all
+    (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d where d.lately group by d.fate order by d.fate)
+    union all
+    (select 'undelivered', coalesce(a.delivery_code::text, 'without a code'), q.business_id, count(*), min(a.delivery_at),
+            null::timestamptz, b.name
+     from public.sms_send_attempts a
+     join public.sms_retry_queue q on q.id = a.retry_id
+     left join public.businesses b on b.id = q.business_id
+     where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+       and a.delivery_status in ('undelivered', 'failed', 'canceled')
+     group by a.delivery_code, q.business_id, b.name order by 4 desc limit 50)
+    union all
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
+            smsretry.numberless(left(e.last_error, 200))
      from public.sms_retry_queue e
      where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
      group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)

@@ -1,4 +1,5 @@
--- One row a send that was begun. Append-only: begin inserts it, it is settled once, and no function deletes it.
+-- One row a send that was begun. Append-only: begin inserts it, it is settled once, and no function deletes it. What Twilio
+-- reports of an accepted one afterwards is kept in delivery_….
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -20,6 +21,11 @@ create table if not exists public.sms_send_attempts (
     sent_by text,
     worker_died boolean not null default false,
     run_id uuid,
+    delivery_status text,
+    delivery_code integer,
+    delivery_at timestamptz,
+    delivery_look_at timestamptz,
+    delivery_looks integer not null default 0,
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -34,7 +40,16 @@ create table if not exists public.sms_send_attempts (
     constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
     -- Number and body are kept for as long as evidence may be compared with them, and no longer.
     constraint sms_send_attempts_private check (
-        outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null))
+        outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null)),
+    -- Twilio's own words for a message's progress, in order of their rank; unknown is ours, for one that was looked after
+    -- for long enough.
+    constraint sms_send_attempts_delivery check (delivery_status in (
+        'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read')),
+    -- Only of a message that has a name is anything reported, and only a failure has a code.
+    constraint sms_send_attempts_reported check (
+        (twilio_sid is not null or (delivery_status is null and delivery_look_at is null))
+        and (delivery_status is null) = (delivery_at is null)
+        and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))
 );
 comment on table public.sms_send_attempts is 'Every send that was begun and what became of it.';
 comment on column public.sms_send_attempts.number_key is 'A keyed hash of business and number, by which texts to a person are counted: smsretry.number_key.';
@@ -43,10 +58,18 @@ comment on column public.sms_send_attempts.worker_died is 'It came into doubt be
 comment on column public.sms_send_attempts.run_id is 'The run that made it: smsretry.runs, and in Prefect the flow run of this id.';
 comment on column public.sms_send_attempts.attempt_number is '1, 2, 3 … for retries; 0 for a text''s first send by send_sms.';
 comment on column public.sms_send_attempts.consent_status is 'With consent_at and consent_source: the customer''s consent as it was read when the send began.';
+comment on column public.sms_send_attempts.delivery_status is 'What Twilio last reported of the message: smsretry.delivery_rank has the order. Null: nothing yet.';
+comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
+comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
+comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
+comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
 -- The texts to a number since a moment, for the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
+-- Whose delivery is open.
+create index if not exists sms_send_attempts_open
+    on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
 -- What was sent lately. A BRIN, because attempts are only ever added.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at) with (pages_per_range = 16);
 -- Whose message is this? Asked by every look for evidence. A hash, because what stands there may be of any length.

@@ -1,5 +1,6 @@
 -- End a row whose text Twilio accepted, and tell its send log. The caller holds it locked and has set its counts and
--- reason. Without a SID it is the send log that says so, and it keeps what it says.
+-- reason. Without a SID it is the send log that says so, and it keeps what it says; so does one whose text was delivered by
+-- an earlier message.
 create or replace function smsretry.complete_row(retry public.sms_retry_queue, sid text, at timestamptz)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     update public.sms_retry_queue q
@@ -15,7 +16,8 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
         provider_message_id = case when complete_row.sid is null then l.provider_message_id
                                    else jsonb_build_object('twilio_sid', complete_row.sid) end,
         error_message = null, updated_at = complete_row.at
-    where l.id = complete_row.retry.send_log_id;
+    where l.id = complete_row.retry.send_log_id
+      and not (l.status::text = 'delivered' and smsretry.found_sid(l.provider_message_id) is not null);
 $$;
 
 revoke all on function smsretry.complete_row from public, anon, authenticated;

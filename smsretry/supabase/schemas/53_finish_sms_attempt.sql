@@ -61,6 +61,7 @@ begin
         update public.sms_send_attempts a
         set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
             twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
+            delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now end,
             sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
         where a.id = finish_sms_attempt.attempt_id
         returning a.attempt_number into v_number;

@@ -62,7 +62,8 @@ begin
         when 'accepted' then
             update public.sms_send_attempts a
             set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
-                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null
+                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null,
+                delivery_look_at = case when reconcile_sms_retry.twilio_sid is not null then v_now end
             where a.id = v_row.attempt_id;
             perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
         when 'hold' then

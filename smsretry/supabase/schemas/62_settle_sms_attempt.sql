@@ -1,48 +1,52 @@
--- For the application's webhook: Twilio called the status callback URL that carries this attempt's id, so it has the
--- message. May be called any number of times, in any order, before or after the sender's own answer.
--- Answers settled (the row is completed), recorded (the row had moved on), already_settled, or unknown_attempt.
-create or replace function public.settle_sms_attempt(attempt_id uuid, twilio_sid text, settled_by text default 'callback')
+-- For the application's webhook: what Twilio's status callback says. That Twilio has the message, by the attempt whose id is in
+-- the URL, and how far it has come (delivery_status, error_code: Twilio's MessageStatus and ErrorCode). May be called any
+-- number of times, in any order, before or after the sender's own answer. Without attempt_id the attempt is found by its SID.
+-- A status that Twilio adds one day proves the message, and is not kept.
+-- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (nothing
+-- is news), or unknown_attempt (there is none, or Twilio has it under another SID).
+create or replace function public.settle_sms_attempt(
+    attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
+    delivery_status text default null, error_code integer default null
+)
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
     v_attempt public.sms_send_attempts;
     v_now timestamptz;
+    v_answer text := 'already_settled';
 begin
     if (settle_sms_attempt.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true
         or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true then
         raise exception 'twilio_sid must be a message SID (SM or MM and 32 hexadecimal digits), settled_by callback or operator'
             using errcode = 'SR422';
     end if;
+    if settle_sms_attempt.attempt_id is null then
+        select * into v_attempt from public.sms_send_attempts a where a.twilio_sid = settle_sms_attempt.twilio_sid;
+    else
+        select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
+    end if;
     -- Twilio holds no claim, so there is no fence here: what it accepted is true whoever has the row.
-    select q.* into v_row from public.sms_retry_queue q
-    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id)
-    for update;
+    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id for update;
     if not found then
         return 'unknown_attempt';
     end if;
-    select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
+    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
     v_now := smsretry.clock();
-    if v_attempt.outcome = 'accepted' and v_attempt.twilio_sid is not null then
-        return 'already_settled';
+    if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid then
+        return 'unknown_attempt';
     end if;
-    if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
-        raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+    if v_attempt.twilio_sid is null then
+        if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
+            raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+        end if;
+        v_answer := smsretry.accept_attempt(v_row, v_attempt.id, settle_sms_attempt.twilio_sid, settle_sms_attempt.settled_by, v_now);
     end if;
-    update public.sms_send_attempts a
-    set outcome = 'accepted', finished_at = v_now, settled_by = settle_sms_attempt.settled_by,
-        twilio_sid = settle_sms_attempt.twilio_sid, error_code = null, sent_to = null, sent_body = null
-    where a.id = v_attempt.id;
-
-    if v_row.status in ('pending', 'processing') and (v_row.begun_at is null or v_row.attempt_id = v_attempt.id) then
-        perform smsretry.complete_row(v_row, settle_sms_attempt.twilio_sid, v_now);
-        return 'settled';
+    if smsretry.record_delivery(v_attempt.id, settle_sms_attempt.delivery_status, settle_sms_attempt.error_code, v_now)
+        and v_answer = 'already_settled' then
+        return 'recorded';
     end if;
-    update public.send_logs l
-    set status = 'sent', error_message = null, updated_at = v_now,
-        provider_message_id = jsonb_build_object('twilio_sid', settle_sms_attempt.twilio_sid)
-    where l.id = v_row.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
-    return 'recorded';
+    return v_answer;
 end
 $$;
 

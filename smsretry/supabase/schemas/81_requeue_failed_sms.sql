@@ -54,7 +54,9 @@ begin
             when v_row.status <> all (requeue_failed_sms.states) then 'It has changed meanwhile'
             when v_log.id is null then 'Its send log is gone'
             when v_customer.id is null then 'Its customer is gone'
-            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then 'Its send log says that it was sent'
+            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text)
+                and not smsretry.is_undelivered(v_log.id, v_log.provider_message_id)
+                then 'Its send log says that it was sent'
             when exists (select 1 from public.sms_retry_queue q
                          where q.send_log_id = v_row.send_log_id and q.id <> v_row.id
                            and (q.created_at, q.id) > (v_row.created_at, v_row.id))
@@ -76,7 +78,7 @@ begin
         v_told := v_told || jsonb_build_object(
             'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
             'number', smsretry.masked(v_customer.phone), 'message_class', v_row.message_class,
-            'attempts', v_row.attempt_count, 'was', v_row.last_error, 'skipped', v_skip, 'warned', v_warn);
+            'attempts', v_row.attempt_count, 'was', smsretry.numberless(v_row.last_error), 'skipped', v_skip, 'warned', v_warn);
         if requeue_failed_sms.dry_run or v_skip is not null then
             continue;
         end if;
@@ -90,7 +92,9 @@ begin
         v_row.reason := null;
         v_row.why := 'Requeued by ' || requeue_failed_sms.who || ': ' || requeue_failed_sms.because;
         perform smsretry.put_back(v_row, v_now, v_now);
-        update public.send_logs l set status = default, error_message = null, updated_at = v_now where l.id = v_log.id;
+        update public.send_logs l
+        set status = default, error_message = null, provider_message_id = null, updated_at = v_now
+        where l.id = v_log.id; -- the SID of a message that did not arrive is kept with its attempt
         insert into smsretry.steps (retry_id, taken_at, step, who, because)
         values (v_row.id, v_now, 'requeued', requeue_failed_sms.who, requeue_failed_sms.because);
     end loop;

@@ -1,0 +1,62 @@
+"""The calls about accepted texts: which deliveries are open, and what follows from a report."""
+
+from typing import Final, cast, get_args
+
+from smsretry.adapters.supabase.calls import SupabaseCalls, interval
+from smsretry.retry.decision import GiveUp, LookAgain, Retry
+from smsretry.retry.delivery import (
+    FAILURES,
+    FIRST_LOOK,
+    GIVEN_UP_LOOK,
+    AfterDelivery,
+    Close,
+    OpenDelivery,
+    Report,
+    Unknown,
+    look_before,
+)
+from smsretry.words import Followed
+
+LARGEST_CLAIM: Final = 500
+"""An answer of PostgREST may be cut off at 1000 rows."""
+
+
+class SupabaseDeliveries(SupabaseCalls):
+    """`ports.DeliveryRecords` over HTTP."""
+
+    def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
+        values = {"limit_count": min(limit, LARGEST_CLAIM), "first_look": interval(FIRST_LOOK)}
+        rows = self.each_row(OpenDelivery, "claim_sms_deliveries", values)
+        if rows.foreign:
+            raise self.mismatch("claim_sms_deliveries", rows.foreign)
+        return rows.read
+
+    def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
+        fence = {"attempt_id": message.attempt_id, "looks": message.looks}
+        answer = self.repeated("finish_sms_delivery", fence | _reported(report) | _decided(decision))
+        if answer not in get_args(Followed):
+            raise self.not_ours("finish_sms_delivery")
+        return cast(Followed, answer)
+
+
+def _reported(report: Report | None) -> dict[str, object]:
+    if report is None:
+        return {}
+    code = report.refusal.code if report.refusal else None
+    return {"delivery_status": report.status, "error_code": code if report.status in FAILURES else None}
+
+
+def _decided(decision: AfterDelivery) -> dict[str, object]:
+    match decision:
+        case LookAgain(after, _, _):
+            return {"decision": "look_again", "look_in": interval(after)}
+        case Close():
+            return {"decision": "close"}
+        case Unknown():
+            return {"decision": "unknown"}
+        case Retry(delay, _, why, _, _, _):
+            look_in = interval(look_before(delay))
+            return {"decision": "send_again", "retry_in": interval(delay), "look_in": look_in, "error": why}
+        case GiveUp(why, _, opted_out, phone_status):
+            number: dict[str, object] = {"opted_out": opted_out, "phone_status": phone_status}
+            return number | {"decision": "give_up", "look_in": interval(GIVEN_UP_LOOK), "error": why}

@@ -1,0 +1,138 @@
+"""What follows from what a provider reports of an accepted text. Decides, and does nothing.
+
+A text that a carrier lost may be sent again: as a new message, which costs again, and only if no other message of the
+text is on the phone or may still get there. Every check is made anew when it is claimed.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from smsretry.retry.backoff import nth
+from smsretry.retry.decision import GiveUp, LookAgain, Retry
+from smsretry.retry.models import Value
+from smsretry.retry.outcome import Refusal
+from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.words import DeliveryStatus
+
+FIRST_LOOK: Final = timedelta(minutes=5)
+"""So long the provider has to report by itself, which costs neither side a request."""
+LOOKS: Final = (
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    timedelta(hours=1),
+    timedelta(hours=4),
+    timedelta(hours=12),
+)
+"""After the first look, the second …; the last repeats."""
+LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
+"""A carrier that has said nothing by then says nothing: some give no receipts at all."""
+RESEND_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))
+"""After a message that did not arrive. A phone that is off or a carrier in trouble takes its time, and a delivery that
+is reported after all stops the next message. 30450: wait 30 minutes; 30453: a couple of hours (Twilio's pages)."""
+GIVEN_UP_LOOK: Final = timedelta(hours=1)
+"""When a message that was given up is looked after once more: a carrier may deliver it all the same."""
+OTHER_LOOK: Final = timedelta(minutes=15)
+"""When another message of the same text is still on its way."""
+FINAL: Final[frozenset[DeliveryStatus]] = frozenset({"delivered", "read"})
+FAILURES: Final[frozenset[DeliveryStatus]] = frozenset({"undelivered", "failed", "canceled"})
+
+
+class OpenDelivery(Value):
+    """A message whose delivery is open, in our charge until the lease runs out."""
+
+    attempt_id: UUID
+    looks: int = Field(description="How often it was looked after: the fence.")
+    retry_id: UUID
+    business_id: UUID
+    customer_id: UUID
+    send_log_id: UUID
+    twilio_sid: str
+    accepted_at: AwareDatetime
+    delivery_status: DeliveryStatus | None = Field(description="What was reported last.")
+    delivery_code: int | None
+    failures: int = Field(description="Messages of the text that did not arrive, this one included.")
+    attempt_count: int
+    max_attempts: int
+    expires_at: AwareDatetime | None
+    settled: bool = Field(description="Its row did not end with this message, so nothing follows from a failure.")
+    may_have_arrived: bool = Field(description="Another message of the text is on the phone, or may get there.")
+    claimed_at: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the provider says of a message."""
+
+    status: DeliveryStatus
+    refusal: Refusal | None = None
+    """Why it did not arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Nothing follows: it was delivered, another message of the text counts, or it is too late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The provider said nothing final for long enough."""
+
+
+AfterDelivery = LookAgain | Close | Unknown | Retry | GiveUp
+
+
+def after_delivery(message: OpenDelivery, report: Report | None, *, profile: Profile = DEFAULT) -> AfterDelivery:
+    """What follows from a report, and from none (None: the provider could not be asked)."""
+    if report and report.status in FINAL:
+        return Close()
+    if report and report.status in FAILURES:
+        return _after_failure(message, report, profile)
+    if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
+        return Close() if message.delivery_status in FAILURES else Unknown()
+    why = f"Twilio says {report.status}" if report else "Twilio could not be asked"
+    return LookAgain(_next_look(message), failed=report is None, why=why)
+
+
+def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> AfterDelivery:
+    if message.settled:
+        return _watched(message)
+    expired = message.expires_at is not None and message.claimed_at >= message.expires_at
+    if message.may_have_arrived and not expired:
+        return LookAgain(OTHER_LOOK, failed=False, why="Another message of this text may still arrive")
+    if message.may_have_arrived:
+        return Close()
+    refusal = report.refusal or Refusal("permanent", f"Twilio reports it {report.status}, and not why")
+    why = f"Not delivered: {refusal.text}"
+    if refusal.kind not in ("transient", "rate_limit"):
+        return GiveUp(why, refusal.code, refusal.kind == "opted_out", refusal.phone_status)
+    if message.failures > profile.delivery_retries or message.attempt_count >= message.max_attempts:
+        return GiveUp(f"{why}; sent {message.failures} times" if message.failures > 1 else why, refusal.code)
+    delay = nth(RESEND_DELAYS, max(message.failures - 1, 0))
+    if message.expires_at and message.claimed_at + delay >= message.expires_at:
+        return GiveUp(f"{why}; it expires before it could be sent again", refusal.code)
+    return Retry(delay, "twilio_error", why, refusal.code, counted=True)
+
+
+def _watched(message: OpenDelivery) -> LookAgain | Close:
+    """What becomes of a message whose failure has been decided about: a late delivery still counts."""
+    if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
+        return Close()
+    return LookAgain(_next_look(message), failed=False, why="It did not arrive; a late delivery would still count")
+
+
+def _next_look(message: OpenDelivery) -> timedelta:
+    return nth(LOOKS, max(message.looks - 1, 0))
+
+
+def look_before(resend: timedelta) -> timedelta:
+    """When to ask once more about a message that is to be followed by another one after this time."""
+    return resend * 0.8
+
+
+def blames_the_sender(report: Report) -> bool:
+    """Whether a message did not arrive because of our account, our sender or our words, which somebody can mend."""
+    return report.refusal is not None and report.refusal.level in ("account", "content")

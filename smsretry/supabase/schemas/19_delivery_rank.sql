@@ -1,0 +1,18 @@
+-- Which of two reports of a message is the later one: Twilio's callbacks come in any order. A delivery outranks a failure,
+-- because a carrier may call a message lost and deliver it all the same. Null: not a status of an outgoing text that we know.
+create or replace function smsretry.delivery_rank(status text)
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when delivery_rank.status in ('accepted', 'scheduled') then 1
+        when delivery_rank.status = 'queued' then 2
+        when delivery_rank.status = 'sending' then 3
+        when delivery_rank.status = 'sent' then 4
+        when delivery_rank.status = 'unknown' then 5
+        when delivery_rank.status in ('undelivered', 'failed', 'canceled') then 6
+        when delivery_rank.status = 'delivered' then 7
+        when delivery_rank.status = 'read' then 8
+    end
+$$;
+
+revoke all on function smsretry.delivery_rank from public, anon, authenticated;
+grant execute on function smsretry.delivery_rank to service_role;

@@ -1,0 +1,27 @@
+-- Somebody knows that Twilio has the message of this attempt. If its row still waits for the answer, it is completed;
+-- otherwise the send log is told, unless it has another message. The caller holds the row locked.
+create or replace function smsretry.accept_attempt(
+    retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
+)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    update public.sms_send_attempts a
+    set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
+        twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
+        delivery_look_at = accept_attempt.at
+    where a.id = accept_attempt.attempt_id;
+    if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
+        perform smsretry.complete_row(retry, accept_attempt.sid, accept_attempt.at);
+        return 'settled';
+    end if;
+    update public.send_logs l
+    set status = 'sent', error_message = null, updated_at = accept_attempt.at,
+        provider_message_id = jsonb_build_object('twilio_sid', accept_attempt.sid)
+    where l.id = retry.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
+    return 'recorded';
+end
+$$;
+
+revoke all on function smsretry.accept_attempt from public, anon, authenticated;
+grant execute on function smsretry.accept_attempt to service_role;

@@ -1,0 +1,14 @@
+-- Whether a text may be on its phone, or may still get there, by another message than this attempt's: one that is under way
+-- or in doubt, or one that Twilio accepted and whose delivery did not fail. Such a text is never sent again.
+create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1 from public.sms_retry_queue q
+        join public.sms_send_attempts a on a.retry_id = q.id
+        where q.send_log_id = may_have_arrived.send_log_id and a.id is distinct from may_have_arrived.but_for
+          and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+               or a.outcome = 'accepted' and smsretry.delivery_rank(a.delivery_status) is distinct from 6))
+$$;
+
+revoke all on function smsretry.may_have_arrived from public, anon, authenticated;
+grant execute on function smsretry.may_have_arrived to service_role;

@@ -1,0 +1,52 @@
+-- Messages whose delivery is open: Twilio accepted them and said nothing final, or they did not arrive and nobody has
+-- decided yet what follows. Longest waiting first, none younger than first_look, which leaves time for Twilio's callback.
+-- A failure is decided about at once. Taken for as long as lease, so that runs side by side ask for each message once.
+--   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
+--   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may get, on the phone
+create or replace function public.claim_sms_deliveries(
+    limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
+)
+returns table (
+    attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
+    accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
+    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    if (claim_sms_deliveries.limit_count between 1 and 10000 and claim_sms_deliveries.first_look >= interval '0'
+        and claim_sms_deliveries.lease >= interval '0') is not true then
+        raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
+    end if;
+    return query
+    with taken as (
+        update public.sms_send_attempts a
+        set delivery_look_at = v_now + claim_sms_deliveries.lease, delivery_looks = a.delivery_looks + 1
+        where a.id = any (array(
+            select o.id from public.sms_send_attempts o
+            where o.delivery_look_at <= v_now
+              and (o.finished_at <= v_now - claim_sms_deliveries.first_look or smsretry.delivery_rank(o.delivery_status) = 6)
+            order by o.delivery_look_at limit claim_sms_deliveries.limit_count
+            for update skip locked))
+        returning a.*
+    )
+    select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
+           t.finished_at, t.delivery_status, t.delivery_code,
+           (select count(*) from public.sms_retry_queue o join public.sms_send_attempts a on a.retry_id = o.id
+            where o.send_log_id = q.send_log_id and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
+           greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
+           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
+               or exists (select 1 from public.sms_retry_queue o
+                          where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now
+    from taken t
+    join public.sms_retry_queue q on q.id = t.retry_id
+    left join public.send_logs l on l.id = q.send_log_id
+    order by t.finished_at;
+end
+$$;
+
+revoke all on function public.claim_sms_deliveries from public, anon, authenticated;
+grant execute on function public.claim_sms_deliveries to service_role;

@@ -1,0 +1,96 @@
+"""How late texts go out on the deployed schedule. By hand: `python -m tests.benchmarks.punctual`.
+
+For some minutes texts are queued one by one while `flows.serve` runs the flow every minute. Some are due at once, and
+some a minute later, as retries are. Late is what Twilio's stand-in took after its due time.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from statistics import median, quantiles
+
+from tests.benchmarks.rig import DAY, Rig, rig
+from tests.benchmarks.table import show
+
+_TEXT = """
+with c as (insert into customers (business_id, phone, timezone, sms_consent_status)
+           select id, %(phone)s, 'America/New_York', 'opted_in' from businesses limit 1 returning id, business_id),
+s as (insert into send_logs (business_id, customer_id, channel, subject)
+      select business_id, id, 'sms', 'Hello' from c returning id, business_id, customer_id)
+insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+select business_id, id, customer_id, smsretry.clock() + make_interval(secs => %(ahead)s) from s
+returning scheduled_for
+"""
+AHEAD = 60
+"""Seconds from the queueing of every other text to its due time."""
+
+
+def queue(at: Rig, minutes: float, per_second: float) -> dict[str, tuple[datetime, bool]]:
+    """Queue texts for so long; when each number's is due, and whether it was queued ahead."""
+    due: dict[str, tuple[datetime, bool]] = {}
+    with at.stack.connect() as connection:
+        began = time.monotonic()
+        for number in range(int(minutes * 60 * per_second)):
+            time.sleep(max(began + number / per_second - time.monotonic(), 0))
+            phone = f"+1212{5550000 + number}"
+            ahead = bool(number % 2)
+            queued = connection.execute(_TEXT, {"phone": phone, "ahead": AHEAD if ahead else 0}).fetchone()
+            assert queued
+            due[phone] = queued["scheduled_for"], ahead
+    return due
+
+
+def lateness(at: Rig, due: Mapping[str, tuple[datetime, bool]]) -> dict[str, list[float]]:
+    """Seconds by which each text was late: those due at once, and those that were queued ahead."""
+    found: dict[str, list[float]] = {"due at once": [], "queued a minute ahead": []}
+    for entry in at.stack.twilio.ledger.entries():
+        moment, ahead = due[entry.to]
+        found["queued a minute ahead" if ahead else "due at once"].append((entry.accepted_at - moment).total_seconds())
+    return found
+
+
+def tell(name: str, late: Sequence[float]) -> list[object]:
+    """One line of the table."""
+    return [name, len(late), median(late), quantiles(late, n=100)[98], max(late)]
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--per-second", type=float, default=5)
+    given = parser.parse_args()
+    with rig(prefect=True) as at:
+        at.fill(0)
+        at.stack.set_clock(DAY)
+        with at.stack.connect() as connection:
+            connection.execute("insert into businesses (user_id, name) values (gen_random_uuid(), 'Shop')")
+        assert at.prefect
+        environment = {**os.environ, **at.stack.environment(), **at.prefect.environment()}
+        runner = subprocess.Popen(
+            [sys.executable, "-m", "flows.serve"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            time.sleep(70)  # it has registered, and a minute has come
+            due = queue(at, given.minutes, given.per_second)
+            time.sleep(AHEAD + 65)
+        finally:
+            runner.terminate()
+            runner.wait(60)
+        late = lateness(at, due)
+        assert sum(map(len, late.values())) == len(due)
+    rows = [tell(name, seconds) for name, seconds in late.items()]
+    rows.append(tell("all", [second for seconds in late.values() for second in seconds]))
+    show(
+        f"{given.per_second:g} texts a second for {given.minutes:g} minutes: seconds late",
+        ["", "texts", "median", "p99", "worst"],
+        rows,
+    )
+
+
+if __name__ == "__main__":
+    main()

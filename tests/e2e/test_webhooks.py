@@ -1,0 +1,169 @@
+"""The webhooks that the documents show, against the embedded stack: what Twilio signs, and what others try."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
+
+import httpx
+import pytest
+from supabase import create_client
+
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.stack import SENDER, Stack
+from smsretry.local.twilio.callbacks import Callback
+from smsretry.local.twilio.faults import AcceptThenDrop
+from smsretry.local.twilio.standin import TwilioStandin
+from tests.builders import PHONE, run
+from tests.conftest import Business
+from tests.e2e.documents import documents
+
+URL: Final = "https://app.example/twilio"
+_DENO: Final = Path(__file__).with_name("deno.mjs")
+Webhook = Callable[[Callback], int]
+"""Takes what Twilio posts, and answers with an HTTP status."""
+
+
+def shown(language: str, containing: str) -> str:
+    """The one block that the documents show of it."""
+    [text] = [b.text for document in documents() for b in document.blocks(language) if containing in b.text]
+    return text
+
+
+@contextmanager
+def in_python(stack: Stack, _directory: Path) -> Iterator[Webhook]:
+    """The function in smsretry/README.md."""
+    names: dict[str, Any] = {}
+    exec(shown("python", "RequestValidator"), names)
+    settings = stack.environment()
+    client = create_client(settings["SUPABASE_URL"], settings["SUPABASE_SERVICE_ROLE_KEY"])
+
+    def post(callback: Callback) -> int:
+        query = dict(parse_qsl(urlsplit(callback.url).query))
+        account = {"account_sid": settings["TWILIO_ACCOUNT_SID"], "auth_token": settings["TWILIO_AUTH_TOKEN"]}
+        return int(names["hear"](callback.url, query, callback.form, callback.signature, supabase=client, **account))
+
+    yield post
+
+
+@contextmanager
+def in_typescript(stack: Stack, directory: Path) -> Iterator[Webhook]:
+    """The Edge Function in smsretry/supabase/README.md, run by Node with as much of Deno as it needs."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no Node: install version 18 or later")
+    script = directory / "webhook.mjs"
+    script.write_text(f"import {str(_DENO)!r}\n{shown('ts', 'Deno.serve')}", encoding="utf-8")
+    environment = {**os.environ, **stack.environment(), "TWILIO_WEBHOOK_URL": URL}
+    with subprocess.Popen([node, script], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+
+            def post(callback: Callback) -> int:
+                query = urlsplit(callback.url).query
+                url = f"http://127.0.0.1:{port}/twilio" + (f"?{query}" if query else "")
+                return httpx.post(url, content=callback.body, headers=callback.headers).status_code
+
+            yield post
+        finally:
+            process.kill()
+
+
+@pytest.fixture(params=[in_python, in_typescript], ids=["python", "typescript"])
+def webhook(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Iterator[Webhook]:
+    """Each of the two."""
+    with request.param(stack, tmp_path) as post:
+        yield post
+
+
+@pytest.fixture
+def text(stack: Stack, business: Business, queue: SupabaseQueue) -> UUID:
+    """A text that Twilio has, with a status callback; its answer was lost."""
+    row = business.due_text()
+    settings = stack.environment() | {"TWILIO_STATUS_CALLBACK_URL": URL}
+    stack.twilio.fail(AcceptThenDrop())
+    values = {name.lower(): value for name, value in settings.items()}
+    with TwilioSender(stack.settings().model_validate(values)) as sender:
+        assert run(queue, sender) == ["InDoubt"]
+    return row
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:The '(timeout|verify)' parameter is deprecated:DeprecationWarning")
+
+
+def test_what_twilio_reports_settles_a_text_in_doubt_and_says_how_far_it_has_come(
+    webhook: Webhook, stack: Stack, business: Business, text: UUID
+) -> None:
+    """In any order, and again."""
+    [entry] = stack.twilio.ledger.entries()
+    callbacks = [stack.twilio.callback(entry.sid, status) for status in ("sent", "delivered", "queued", "sending")]
+    assert [webhook(callback) for callback in [*callbacks, *callbacks]] == [204] * 8
+    assert business.row(text)["status"] == "completed"
+    assert business.attempts_of(text)[0]["delivery_status"] == "delivered"
+    assert business.log_of(text)["status"] == "delivered"
+
+
+def test_a_failure_comes_with_its_code(webhook: Webhook, stack: Stack, business: Business, text: UUID) -> None:
+    """As a number."""
+    [entry] = stack.twilio.ledger.entries()
+    assert webhook(stack.twilio.callback(entry.sid, "undelivered", 30008)) == 204
+    [attempt] = business.attempts_of(text)
+    assert (attempt["delivery_status"], attempt["delivery_code"]) == ("undelivered", 30008)
+
+
+def test_who_cannot_sign_is_refused_and_changes_nothing(
+    webhook: Webhook, stack: Stack, business: Business, text: UUID
+) -> None:
+    """A forged signature, one of other words, none at all, and another account's own."""
+    [entry] = stack.twilio.ledger.entries()
+    genuine = stack.twilio.callback(entry.sid, "delivered")
+    others = TwilioStandin(
+        account_sid="AC" + "9" * 32, auth_token="9" * 32, senders=frozenset({SENDER}), messaging_services=frozenset()
+    )
+    others.ledger.put(entry)
+    attempts = [
+        replace(genuine, signature="forged"),
+        replace(genuine, signature="A" * 27 + "="),
+        replace(genuine, signature=""),
+        replace(genuine, form=genuine.form | {"MessageStatus": "failed"}),
+        replace(genuine, url=genuine.url[:-1] + ("0" if genuine.url[-1] != "0" else "1")),
+        others.callback(entry.sid, "delivered"),
+    ]
+    before = business.attempts_of(text), business.row(text)
+    assert [webhook(callback) for callback in attempts] == [403] * 6
+    assert (business.attempts_of(text), business.row(text)) == before
+
+
+def test_a_message_that_is_not_ours_is_heard_and_changes_nothing(
+    webhook: Webhook, stack: Stack, business: Business, text: UUID
+) -> None:
+    """The application's own text, sent with the same webhook: no error, or Twilio would call again."""
+    [entry] = stack.twilio.ledger.entries()
+    stack.twilio.ledger.put(replace(entry, sid="SM" + "4" * 32, status_callback=URL))
+    before = business.attempts_of(text), business.row(text)
+    assert webhook(stack.twilio.callback("SM" + "4" * 32, "delivered")) == 204
+    assert (business.attempts_of(text), business.row(text)) == before
+
+
+def test_stop_and_start_that_come_in_are_recorded_and_help_is_not(
+    webhook: Webhook, stack: Stack, business: Business
+) -> None:
+    """With the word of Advanced Opt-Out, or by Twilio's keywords."""
+    business.customer()
+
+    def says(body: str, opt_out_type: str | None = None) -> str:
+        incoming = stack.twilio.inbound(URL, phone=PHONE, body=body, to=SENDER, opt_out_type=opt_out_type)
+        assert webhook(incoming) == 204
+        [customer] = business.connection.execute("select sms_consent_status from customers").fetchall()
+        return str(customer["sms_consent_status"])
+
+    said = [says("Arrêt", "STOP"), says("help", "HELP"), says("Começar", "START"), says("Thanks & bye"), says("stop")]
+    assert said == ["opted_out", "opted_out", "opted_in", "opted_in", "opted_out"]

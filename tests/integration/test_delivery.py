@@ -1,0 +1,415 @@
+"""What becomes of a text after Twilio accepted it: callbacks, looks, and what follows when it did not arrive."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.delivering import sync_deliveries
+from smsretry.desk.asks import Requeue, WhichText
+from smsretry.desk.deliveries import DeliverySummary
+from smsretry.desk.standing import Standing
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
+from smsretry.ports import DeliveryServices
+from smsretry.retry.profile import DEFAULT
+from tests.builders import SID, run
+from tests.conftest import Business
+
+FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
+
+
+@pytest.fixture
+def services(stack: Stack, sender: TwilioSender) -> Iterator[DeliveryServices]:
+    """The production adapters, over HTTP."""
+    with SupabaseDeliveries(stack.settings()) as records:
+        yield DeliveryServices(records, sender, DEFAULT, 4)
+
+
+def accepted(business: Business, queue: SupabaseQueue, sender: TwilioSender, **text: Any) -> UUID:
+    """A text that Twilio has."""
+    row = business.due_text(**text)
+    assert run(queue, sender) == ["Sent"]
+    return row
+
+
+def settle(
+    business: Business, sid: str, status: str | None, code: int | None = None, attempt: UUID | None = None
+) -> str:
+    """As the application's webhook does."""
+    found = business.connection.execute(
+        "select settle_sms_attempt(%s, %s, delivery_status => %s, error_code => %s) as answer",
+        [attempt, sid, status, code],
+    ).fetchone()
+    assert found is not None
+    return str(found["answer"])
+
+
+def delivery_of(attempt: dict[str, Any]) -> tuple[Any, ...]:
+    """What is known of it, and when it is looked after."""
+    return attempt["delivery_status"], attempt["delivery_code"], attempt["delivery_look_at"]
+
+
+def sync(stack: Stack, services: DeliveryServices, *, after: timedelta = timedelta(minutes=6)) -> str:
+    """A run of the deployment, some time later."""
+    stack.move_clock(after)
+    return str(sync_deliveries(services, limit=100))
+
+
+def sid_of(business: Business, row: UUID, number: int = -1) -> str:
+    """The message of one of its attempts."""
+    return str(business.attempts_of(row)[number]["twilio_sid"])
+
+
+def test_a_status_goes_forward_only_whatever_the_order(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """And a repetition is no news."""
+    row = accepted(business, queue, sender)
+    sid = sid_of(business, row)
+    assert [settle(business, sid, status) for status in FORWARD] == ["recorded"] * 5
+    assert [settle(business, sid, status) for status in reversed(FORWARD)] == ["already_settled"] * 5
+    assert settle(business, sid, "undelivered", 30008) == "already_settled"
+    [attempt] = business.attempts_of(row)
+    assert (attempt["delivery_status"], attempt["delivery_code"], attempt["delivery_look_at"]) == (
+        "delivered",
+        None,
+        None,
+    )
+    log = business.log_of(row)
+    assert (log["status"], log["provider_message_id"], log["error_message"]) == ("delivered", {"twilio_sid": sid}, None)
+
+
+def test_a_failure_is_told_with_its_code_and_a_late_delivery_takes_it_back(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The code may come with the second report."""
+    row = accepted(business, queue, sender)
+    sid = sid_of(business, row)
+    assert settle(business, sid, "undelivered") == "recorded"
+    assert settle(business, sid, "failed", 30008) == "recorded"
+    [attempt] = business.attempts_of(row)
+    assert (attempt["delivery_status"], attempt["delivery_code"]) == ("undelivered", 30008)
+    assert business.log_of(row)["status"] == "undelivered"
+    assert settle(business, sid, "delivered") == "recorded"
+    [attempt] = business.attempts_of(row)
+    assert (attempt["delivery_status"], attempt["delivery_code"], attempt["delivery_look_at"]) == (
+        "delivered",
+        None,
+        None,
+    )
+    assert (business.log_of(row)["status"], business.log_of(row)["error_message"]) == ("delivered", None)
+
+
+def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decided_about(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """The answer was lost; the callback with the attempt's id says that Twilio has it, and that it did not arrive."""
+    row = business.due_text()
+    stack.twilio.fail(AcceptThenDrop())
+    assert run(queue, sender) == ["InDoubt"]
+    [attempt], [entry] = business.attempts_of(row), stack.twilio.ledger.entries()
+    stack.twilio.report(entry.sid, "undelivered", 30003)
+    assert settle(business, entry.sid, "undelivered", 30003, attempt["id"]) == "settled"
+    assert (business.row(row)["status"], business.row(row)["attempt_count"]) == ("completed", 1)
+    assert sync(stack, services, after=timedelta(0)) == "retried 1"
+    assert (business.row(row)["status"], business.row(row)["attempt_count"]) == ("pending", 1)
+
+
+def test_a_message_that_is_not_ours_and_one_that_is_another_attempts_change_nothing(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """By SID alone, by a strange attempt, and by an attempt that Twilio has under another SID."""
+    row = accepted(business, queue, sender)
+    [before] = business.attempts_of(row)
+    assert settle(business, SID, "delivered") == "unknown_attempt"
+    assert settle(business, SID, "delivered", attempt=uuid4()) == "unknown_attempt"
+    assert settle(business, SID, "delivered", attempt=before["id"]) == "unknown_attempt"
+    assert business.attempts_of(row) == [before]
+
+
+def test_a_status_that_nobody_knows_yet_is_no_error(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """A webhook that answers with an error would be called again and again."""
+    row = accepted(business, queue, sender)
+    assert settle(business, sid_of(business, row), "teleported") == "already_settled"
+    assert business.attempts_of(row)[0]["delivery_status"] is None
+
+
+@pytest.mark.parametrize("again", ["delivered", "undelivered"])
+def test_a_text_that_a_carrier_lost_is_sent_again_once(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices, again: str
+) -> None:
+    """After half an hour, as another message; the second failure is the last."""
+    row = accepted(business, queue, sender)
+    first = sid_of(business, row)
+    stack.twilio.report(first, "undelivered", 30003)
+    assert sync(stack, services) == "retried 1"
+    waits = business.row(row)
+    assert (waits["status"], waits["error_code"], waits["attempt_count"]) == ("pending", 30003, 1)
+    assert timedelta(minutes=29) < waits["scheduled_for"] - stack.now() <= timedelta(minutes=30)
+    log = business.log_of(row)
+    assert (log["status"], log["provider_message_id"]) == ("pending", None)
+    assert log["error_message"] == "Not delivered: Twilio 30003: Unreachable destination handset"
+    assert sync(stack, services) == "no delivery is open"
+    assert sync(stack, services, after=timedelta(minutes=19)) == "still undelivered 1"
+    stack.move_clock(timedelta(minutes=5))
+    assert run(queue, sender) == ["Sent"]
+    second = sid_of(business, row)
+    assert len(stack.twilio.ledger.entries()) == 2
+    stack.twilio.report(second, again, None if again == "delivered" else 30008)
+    assert sync(stack, services).startswith(f"{again} 1")
+    sync(stack, services, after=timedelta(days=4))
+    assert sync(stack, services, after=timedelta(days=1)) == "no delivery is open"
+    log = business.log_of(row)
+    assert (log["status"], log["provider_message_id"]) == (again, {"twilio_sid": second})
+    assert business.row(row)["status"] == ("completed" if again == "delivered" else "failed")
+
+
+def test_a_delivery_after_all_stops_the_next_message(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It was called lost and waits to be sent again."""
+    row = accepted(business, queue, sender)
+    sid = sid_of(business, row)
+    stack.twilio.report(sid, "undelivered", 30008)
+    assert sync(stack, services) == "retried 1"
+    assert settle(business, sid, "delivered") == "recorded"
+    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
+    stack.move_clock(timedelta(hours=1))
+    assert run(queue, sender) == []
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_twilio_is_asked_once_more_before_the_next_message_leaves(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It was delivered after all, and no callback said so."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30008)
+    assert sync(stack, services) == "retried 1"
+    stack.twilio.report(sid_of(business, row), "delivered")
+    assert sync(stack, services, after=timedelta(minutes=25)) == "delivered 1"
+    stack.move_clock(timedelta(hours=1))
+    assert run(queue, sender) == []
+    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
+
+
+def test_a_delivery_after_all_is_kept_while_the_next_message_is_under_way(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """That one cannot be taken back; if it fails, none follows."""
+    row = accepted(business, queue, sender)
+    sid = sid_of(business, row)
+    stack.twilio.report(sid, "undelivered", 30008)
+    assert sync(stack, services) == "retried 1"
+    stack.move_clock(timedelta(minutes=31))
+    [claim] = queue.claim_due(1)
+    assert settle(business, sid, "delivered") == "recorded"
+    assert business.log_of(row)["status"] == "delivered"
+    begun = business.connection.execute(
+        "select answer, why from begin_sms_attempt(%s, %s, %s, %s, 'default')",
+        [row, claim.claim_no, uuid4(), stack.now() + timedelta(hours=1)],
+    ).fetchone()
+    assert begun == {"answer": "ended", "why": "Already sent"}
+    assert business.log_of(row)["status"] == "delivered"
+
+
+GIVEN_UP = [
+    (30005, "Unknown destination handset", None, False),
+    (30006, "Landline or unreachable carrier", "not_mobile", False),
+    (30007, "Message filtered", None, True),
+    (30034, "US A2P 10DLC - Message from an Unregistered Number", None, True),
+]
+
+
+@pytest.mark.parametrize(("code", "name", "phone_status", "blamed"), GIVEN_UP)
+def test_what_no_second_message_mends_is_given_up(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    code: int,
+    name: str,
+    phone_status: str | None,
+    blamed: bool,
+) -> None:
+    """With a code's plain meaning; a code of the number marks it, and one of the sender blames the sender."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", code)
+    stack.move_clock(timedelta(minutes=6))
+    [followed] = sync_deliveries(services, limit=10).followed
+    assert (followed.came_to, followed.code, followed.blames_sender) == ("undelivered", code, blamed)
+    told = f"Not delivered: Twilio {code}: {name}"
+    ended, log = business.row(row), business.log_of(row)
+    assert (ended["status"], ended["error_code"], ended["last_error"]) == ("failed", code, told)
+    assert (log["status"], log["error_message"]) == ("undelivered", told)
+    [customer] = business.connection.execute("select phone_status, sms_consent_status from customers").fetchall()
+    assert customer == {"phone_status": phone_status, "sms_consent_status": "opted_in"}
+
+
+def test_a_text_that_was_given_up_and_arrives_after_all_is_found(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """No callback says so, and yet the last word is right."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30005)
+    assert sync(stack, services) == "undelivered 1"
+    assert sync(stack, services, after=timedelta(minutes=61)) == "still undelivered 1"
+    stack.twilio.report(sid_of(business, row), "delivered")
+    assert sync(stack, services, after=timedelta(minutes=16)) == "delivered 1"
+    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
+
+
+def test_a_carriers_stop_opts_the_number_out(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """As Twilio's own answer 21610 does."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30630)
+    assert sync(stack, services) == "undelivered 1"
+    [customer] = business.connection.execute("select sms_consent_status, sms_consent_source from customers").fetchall()
+    assert customer == {"sms_consent_status": "opted_out", "sms_consent_source": "twilio_30630"}
+
+
+def test_a_number_that_was_corrected_meanwhile_is_not_marked(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """The failure says something of the number that the text was sent to."""
+    row = accepted(business, queue, sender)
+    business.connection.execute("update customers set phone = '+12125550177'")
+    stack.twilio.report(sid_of(business, row), "undelivered", 30006)
+    assert sync(stack, services) == "undelivered 1"
+    assert business.connection.execute("select phone_status from customers").fetchall() == [{"phone_status": None}]
+
+
+def test_a_text_that_may_still_arrive_by_another_message_is_not_sent_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """The second message is on its way when the first one's failure is decided about."""
+    row = accepted(business, queue, sender)
+    first = sid_of(business, row)
+    business.connection.execute(
+        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome,
+                                          settled_by, twilio_sid)
+           select gen_random_uuid(), id, 2, 99, smsretry.clock(), smsretry.clock(), 'accepted', 'operator', %s
+           from sms_retry_queue""",
+        [SID],
+    )
+    stack.twilio.report(first, "undelivered", 30008)
+    assert sync(stack, services) == "on its way 1"
+    assert business.row(row)["status"] == "completed"
+    settle(business, SID, "delivered")
+    assert sync(stack, services, after=timedelta(minutes=16)) == "still undelivered 1"
+    assert business.row(row)["status"] == "completed"
+
+
+def test_a_text_that_the_application_queued_again_itself_is_left_to_that_row(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It has one live row."""
+    row = accepted(business, queue, sender)
+    first = business.row(row)
+    again = business.queue_row(first["send_log_id"], first["customer_id"], due=timedelta(hours=1))
+    stack.twilio.report(sid_of(business, row), "undelivered", 30008)
+    assert sync(stack, services) == "still undelivered 1"
+    assert [business.row(each)["status"] for each in (row, again)] == ["completed", "pending"]
+
+
+def test_looks_become_rarer_and_end_after_three_days(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Some carriers never say. A report that comes later counts all the same."""
+    row = accepted(business, queue, sender)
+    stack.twilio.send_queued()
+    before = stack.twilio.fetches
+    told = [sync(stack, services, after=timedelta(minutes=5, seconds=5)) for _ in range(4 * 24 * 12)]
+    assert (told.count("on its way 1"), told.count("unknown 1")) == (10, 1)
+    assert stack.twilio.fetches - before == 11
+    [attempt] = business.attempts_of(row)
+    assert (attempt["delivery_status"], business.log_of(row)["status"]) == ("unknown", "sent")
+    settle(business, attempt["twilio_sid"], "delivered")
+    assert business.log_of(row)["status"] == "delivered"
+
+
+def test_a_fetch_that_fails_proves_nothing(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Not even of a text whose failure a callback reported."""
+    row = accepted(business, queue, sender)
+    settle(business, sid_of(business, row), "undelivered", 30008)
+    stack.twilio.fail(FetchError())
+    summary: DeliverySummary = sync_deliveries(services, limit=10)
+    assert (str(summary), summary.needs_somebody) == ("not asked 1", True)
+    assert business.row(row)["status"] == "completed"
+
+
+def test_an_application_whose_statuses_know_no_delivery_keeps_sent(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Its check refuses the new words; the attempt has them."""
+    business.connection.execute(
+        "alter table send_logs add constraint known check (status in ('pending', 'sent', 'failed'))"
+    )
+    try:
+        arrived, lost = accepted(business, queue, sender), accepted(business, queue, sender, phone="+12125550124")
+        assert settle(business, sid_of(business, arrived), "delivered") == "recorded"
+        stack.twilio.report(sid_of(business, lost), "undelivered", 30007)
+        assert sync(stack, services) == "undelivered 1"
+        assert [business.log_of(row)["status"] for row in (arrived, lost)] == ["sent", "sent"]
+        assert business.log_of(lost)["error_message"] == "Not delivered: Twilio 30007: Message filtered"
+        assert [business.attempts_of(row)[0]["delivery_status"] for row in (arrived, lost)] == [
+            "delivered",
+            "undelivered",
+        ]
+    finally:
+        business.connection.execute("alter table send_logs drop constraint known")
+
+
+def test_a_person_may_have_an_undelivered_text_sent_again_once_the_cause_is_mended(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    operators: SupabaseOperators,
+) -> None:
+    """Here a number that was not registered. A text that is on its phone is left alone."""
+    row, other = accepted(business, queue, sender), accepted(business, queue, sender, phone="+12125550124")
+    stack.twilio.report(sid_of(business, row), "undelivered", 30034)
+    stack.twilio.report(sid_of(business, other), "undelivered", 30034)
+    assert sync(stack, services) == "undelivered 2"
+    settle(business, sid_of(business, other), "delivered")
+    [record] = operators.explain(WhichText(retry_id=row), None)
+    assert (record.state, record.can) == ("failed", ("requeue_failed_sms",))
+    assert [(attempt.delivery, attempt.delivery_code) for attempt in record.history] == [("undelivered", 30034)]
+    change = operators.requeue(Requeue(code=30034, dry_run=False, who="Ann", because="The number is registered now"))
+    assert (change.matched, change.changed) == (1, 1)
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 3
+
+
+def test_status_tells_how_many_arrived_and_whose_did_not(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    operators: SupabaseOperators,
+) -> None:
+    """By business and by Twilio's code, of the last day."""
+    rows = [accepted(business, queue, sender, phone=f"+1212555013{n}") for n in range(4)]
+    for row, (status, code) in zip(rows, [("delivered", None), ("undelivered", 30007)], strict=False):
+        stack.twilio.report(sid_of(business, row), status, code)
+    sync(stack, services)
+    told = list(Standing.of(operators.status()).lines())
+    assert "delivery in the last day: delivered 1, open 2, undelivered 1 (50% arrived)" in told
+    assert [line for line in told if line.startswith("undelivered 1 of Maple Street Dental: Twilio 30007")]

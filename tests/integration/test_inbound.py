@@ -1,0 +1,121 @@
+"""Somebody texts STOP, START or HELP: what it does to consent, wherever the number is known."""
+
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.stack import Stack
+from tests.builders import PHONE, run
+from tests.conftest import Business
+
+_numbers = count(1)
+
+
+def hear(
+    business: Business, opt_out_type: str | None = None, body: str = "", *, sid: str | None = None, phone: str = PHONE
+) -> tuple[Any, ...]:
+    """As the application's webhook does."""
+    found = business.connection.execute(
+        "select * from record_inbound_sms(%s, %s, %s, %s)",
+        [phone, sid or f"SM{next(_numbers):032x}", opt_out_type, body],
+    ).fetchone()
+    assert found is not None
+    return tuple(found.values())
+
+
+def consents(business: Business) -> list[tuple[Any, ...]]:
+    """Status and source of every customer, in the order in which they were made."""
+    found = business.connection.execute(
+        "select sms_consent_status as status, sms_consent_source as source from customers order by status, source"
+    )
+    return [tuple(row.values()) for row in found]
+
+
+def test_a_stop_ends_consent_at_every_business_and_cancels_what_waits(stack: Stack, business: Business) -> None:
+    """They share the sender, and Twilio blocks the number for it."""
+    other = Business(business.connection, stack.now).open()
+    rows = [business.due_text(), other.due_text(due=timedelta(hours=1)), business.due_text(phone="+12125550124")]
+    assert hear(business, "STOP") == ("opted_out", 2, 2)
+    assert consents(business) == [("opted_in", None), *[("opted_out", "inbound_stop")] * 2]
+    assert [business.row(row)["status"] for row in rows] == ["cancelled", "cancelled", "pending"]
+
+
+def test_a_start_takes_back_what_stop_did_and_texts_go_out_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The number's suppression is lifted with it."""
+    business.customer()
+    hear(business, "STOP")
+    stack.move_clock(timedelta(minutes=1))
+    assert hear(business, "START") == ("opted_in", 1, 0)
+    assert consents(business) == [("opted_in", "inbound_start")]
+    business.due_text()
+    assert run(queue, sender) == ["Sent"]
+
+
+def test_a_start_lifts_no_opt_out_that_was_made_otherwise_and_gives_no_consent(
+    stack: Stack, business: Business, operators: SupabaseOperators
+) -> None:
+    """Who said no by telephone at one business, and who never said yes at another."""
+    business.customer()
+    Business(business.connection, stack.now).open().customer(consent="unknown")
+    operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
+    before = consents(business)
+    assert hear(business, "START") == ("opted_in", 0, 0)
+    assert consents(business) == before
+
+
+def test_a_start_after_twilios_own_refusal_lifts_it(business: Business) -> None:
+    """21610 is how a STOP is learned of where no webhook hears it."""
+    business.customer()
+    business.connection.execute(
+        "update customers set sms_consent_status = 'opted_out', sms_consent_source = 'twilio_21610'"
+    )
+    assert hear(business, "START") == ("opted_in", 1, 0)
+
+
+WORDS = [
+    (None, " Stop\n", "opted_out"),
+    ("", "UNSUBSCRIBE", "opted_out"),
+    (None, "unstop", "opted_in"),
+    (None, "STOP PLEASE", "nothing"),
+    (None, "help", "nothing"),
+    ("HELP", "help", "nothing"),
+    ("HELP", "stop", "nothing"),
+    (None, "See you at nine", "nothing"),
+    ("SOMETHING NEW", "?", "nothing"),
+]
+
+
+@pytest.mark.parametrize(("opt_out_type", "body", "answer"), WORDS)
+def test_twilio_says_what_it_is_and_without_that_its_own_keywords_do(
+    business: Business, opt_out_type: str | None, body: str, answer: str
+) -> None:
+    """One word, and in any case."""
+    business.customer()
+    assert hear(business, opt_out_type, body)[0] == answer
+    assert (consents(business)[0][0] == "opted_out") is (answer == "opted_out")
+
+
+def test_an_old_webhook_that_is_sent_again_changes_nothing(stack: Stack, business: Business) -> None:
+    """A START that was caught and played back after a STOP is signed rightly."""
+    business.customer()
+    start = "SM" + "5" * 32
+    hear(business, "STOP")
+    stack.move_clock(timedelta(minutes=1))
+    assert hear(business, "START", sid=start)[0] == "opted_in"
+    stack.move_clock(timedelta(minutes=1))
+    hear(business, "STOP")
+    assert hear(business, "START", sid=start) == ("already_recorded", 0, 0)
+    assert consents(business) == [("opted_out", "inbound_stop")]
+
+
+def test_a_number_that_nobody_has_and_a_short_code_are_no_error(business: Business) -> None:
+    """A webhook that answers with an error would be called again."""
+    assert hear(business, "STOP") == ("opted_out", 0, 0)
+    assert hear(business, "STOP", phone="72975") == ("opted_out", 0, 0)
