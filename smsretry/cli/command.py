@@ -62,7 +62,8 @@ class _Commands(TyperGroup):
             told = error.format_message().replace("Value error, ", "").replace("Input should", "must")
             told = told.removeprefix("Invalid value: ")
             path = error.ctx.command_path if error.ctx else "smsretry"
-            complain(f"{told}\nTry: {path} --help")
+            if told:  # without a command the help has been shown
+                complain(f"{told}\nTry: {path} --help")
             return USAGE
         except SmsRetryError as error:
             complain(str(error))

@@ -79,7 +79,7 @@ def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bo
         assert "999999 is greater than the maximum of 100000" in refused.value.response.text
 
 
-def test_stopping_a_second_runner_leaves_the_schedule_on(flow: FlowProcess, tmp_path: Path) -> None:
+def test_a_second_runner_switches_the_schedule_on_and_its_stop_leaves_it_on(flow: FlowProcess, tmp_path: Path) -> None:
     """Prefect's own default pauses the deployment when any runner of it stops, and deletes the runs to come."""
 
     def runs_to_come() -> int:
@@ -90,10 +90,13 @@ def test_stopping_a_second_runner_leaves_the_schedule_on(flow: FlowProcess, tmp_
         return int(flow.prefect.post("flow_runs/count", {"flow_runs": scheduled}))
 
     with served(flow, tmp_path / "first.log"):
+        pause = f"{flow.prefect.server.url}/api/deployments/{deployment(flow.prefect)['id']}/pause_deployment"
+        httpx.post(pause, timeout=30).raise_for_status()
+        assert deployment(flow.prefect)["paused"]
         second = GuardedProcess(
             [sys.executable, "-m", "flows.serve"], log=tmp_path / "second.log", env=flow.environment(), cwd=ROOT
         )
-        wait_for(lambda: "Your deployments are being served" in second.log_tail(), second)
+        wait_for(lambda: "Your deployments are being served" in second.log.read_text(), second)
         wait_for(runs_to_come, second)
         second.stop()
         found = deployment(flow.prefect)

@@ -75,6 +75,7 @@ def test_every_python_block_runs_and_prints_what_is_shown(
     monkeypatch.setitem(sys.modules, "shown", shown)  # pydantic looks for a class's module there
     names = vars(shown)
     names.update(send_log_id=texts[0], other_send_log_id=texts[1])
+    names.update(business_id=business.id, customer_id=business.customer())
     with redirect_stdout(StringIO()) as printed:
         _execute(block, names)
         for test in [value for name, value in names.items() if name.startswith("test_")]:

@@ -52,6 +52,13 @@ def test_the_help_of_the_whole_names_each_command_and_the_exit_codes(columns: in
     assert "Exit codes: 0 done; 1 an error" in told
 
 
+def test_without_a_command_the_help_is_shown_and_nothing_else() -> None:
+    """The exit code says that nothing was done."""
+    shown = ask()
+    assert (shown.exit_code, shown.stderr) == (64, "")
+    assert shown.stdout.split() == ask("--help").stdout.split()
+
+
 def test_the_version_is_told() -> None:
     """The package's."""
     assert ask("--version").output == f"smsretry {version('smsretry')}\n"

@@ -2760,7 +2760,7 @@ grant execute on function public.resolve_sms_doubt to service_role;
 -- decided yet what follows. Longest waiting first, none younger than first_look, which leaves time for Twilio's callback.
 -- A failure is decided about at once. Taken for as long as lease, so that runs side by side ask for each message once.
 --   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
---   its row has not ended with this message · may_have_arrived: another message of the text is, or may get, on the phone
+--   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may get, on the phone
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
 )
@@ -2795,7 +2795,9 @@ begin
            (select count(*) from public.sms_retry_queue o join public.sms_send_attempts a on a.retry_id = o.id
             where o.send_log_id = q.send_log_id and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
            greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
-           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid,
+           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
+               or exists (select 1 from public.sms_retry_queue o
+                          where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
            smsretry.may_have_arrived(q.send_log_id, t.id), v_now
     from taken t
     join public.sms_retry_queue q on q.id = t.retry_id
@@ -2813,9 +2815,10 @@ grant execute on function public.claim_sms_deliveries to service_role;
 --           | close        nothing follows: it was delivered, or another message of the text counts
 --           | unknown      Twilio said nothing final for long enough
 --           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made
---                          anew. Before that it is looked after once more. A repetition answers changed, and changes nothing.
+--                          anew. A repetition answers changed, and changes nothing; so with give_up.
 --           | give_up      it did not arrive and is not sent again: the row has failed with error. What the failure says of the
 --                          number is kept: opted_out, phone_status
+--   look_in: when it is looked after once more. A message that did not arrive may be delivered after all.
 --   answer: applied
 --         | lost     somebody else looks after it, or it has been settled by a callback
 --         | changed  what was decided about is no longer so: it is looked after again
@@ -2867,16 +2870,15 @@ begin
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
     v_failed := smsretry.delivery_rank(v_attempt.delivery_status) is not distinct from 6;
-    if v_fails and (not v_failed or v_row.status <> 'completed' or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id))
+    if v_fails and (not v_failed or v_row.status <> 'completed' or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
+            or exists (select 1 from public.sms_retry_queue q
+                       where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing')))
         or v_failed and finish_sms_delivery.decision in ('look_again', 'unknown') and v_attempt.delivery_look_at <= v_now
             and smsretry.delivery_rank(finish_sms_delivery.delivery_status) is distinct from 6 then
         return 'changed'; -- a callback has reported a failure since it was taken
     end if;
     update public.sms_send_attempts a
-    set delivery_look_at = case finish_sms_delivery.decision
-        when 'look_again' then v_now + finish_sms_delivery.look_in
-        -- Once more before the next message leaves: this one may have been delivered after all.
-        when 'send_again' then v_now + finish_sms_delivery.retry_in * 0.8 end
+    set delivery_look_at = v_now + finish_sms_delivery.look_in
     where a.id = v_attempt.id;
     if finish_sms_delivery.decision = 'send_again' then
         perform smsretry.send_again(v_row, v_attempt, finish_sms_delivery.error, v_now + finish_sms_delivery.retry_in, v_now);
@@ -3630,8 +3632,11 @@ grant execute on function public.preview_sms_retries to service_role;
 
 -- ======== schemas/84_sms_status.sql ========
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
---   last hour · ended, failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
+--   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) ·
+--   queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
+--   hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
+--   (delivered, undelivered, unknown or open) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
+--   failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status()
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
@@ -3653,6 +3658,20 @@ begin
                min(q.scheduled_for) filter (where q.scheduled_for > v_now) as next_at
         from public.sms_retry_queue q where q.status in ('pending', 'processing')
         group by 1, 2
+    ),
+    reported as materialized (
+        select a.delivery_status, a.begun_at > v_now - interval '1 hour' as lately, count(*) as texts
+        from public.sms_send_attempts a
+        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+        group by 1, 2
+    ),
+    accepted as (
+        select case when smsretry.delivery_rank(r.delivery_status) >= 7 then 'delivered'
+                    when smsretry.delivery_rank(r.delivery_status) = 6 then 'undelivered'
+                    when r.delivery_status = 'unknown' then 'unknown'
+                    else 'open' end as fate,
+               r.lately, r.texts
+        from reported r
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
     union all
@@ -3673,6 +3692,21 @@ begin
     union all
     (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
      from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)
+    union all
+    (select 'delivery', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d group by d.fate order by d.fate)
+    union all
+    (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d where d.lately group by d.fate order by d.fate)
+    union all
+    (select 'undelivered', coalesce(a.delivery_code::text, 'without a code'), q.business_id, count(*), min(a.delivery_at),
+            null::timestamptz, b.name
+     from public.sms_send_attempts a
+     join public.sms_retry_queue q on q.id = a.retry_id
+     left join public.businesses b on b.id = q.business_id
+     where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+       and a.delivery_status in ('undelivered', 'failed', 'canceled')
+     group by a.delivery_code, q.business_id, b.name order by 4 desc limit 50)
     union all
     (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
             smsretry.numberless(left(e.last_error, 200))
