@@ -39,9 +39,10 @@ class PrefectUi:
         self.page.until(lambda: until in self._badges_of(customer), f"No {until} of {customer} is on the list")
 
     def _badges_of(self, customer: UUID) -> list[str]:
-        """The lines of this customer's entries on the list; its badge is one of them."""
+        """The lines of the entries, once all are this customer's; each one's badge is among them."""
         entries = self.page.run("[...document.querySelectorAll('.task-run-list-item')].map((entry) => entry.innerText)")
-        return [line for entry in entries or [] if str(customer) in entry for line in entry.splitlines()]
+        found = entries and all(str(customer) in entry for entry in entries)
+        return [line for entry in entries for line in entry.splitlines()] if found else []
 
     def open_form(self, deployment: str) -> None:
         """From the list of deployments to a form."""
