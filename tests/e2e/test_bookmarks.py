@@ -68,6 +68,6 @@ def test_each_bookmark_shows_what_it_says(
             assert not [link for link in others if link in page.run(_LINKS)], path
         for resource in stories.values():
             page.go(f"{prefect.server.url}/events?resource={quote(resource)}")
-            assert "Sms text in doubt" in page.sees("Page 1 of 1")
+            page.sees("Sms text in doubt")
         page.go(f"{prefect.server.url}/artifacts/key/sms-queue-now")
         page.sees("Created sms-queue-now")
