@@ -143,6 +143,9 @@ class Scene:
                 "retry_ids": [str(self.due)], "states": ["due"], "dry_run": False, "who": "Ann",
                 "because": "No longer wanted", "row_limit": 10,
             },
+            "doubt_sms_retries": {
+                "since": self.at(minutes=-1), "dry_run": False, "who": "Ann", "because": "Restored", "row_limit": 10,
+            },
             "prune_sms_history": {"keep_days": 90, "batch": 100},
             "check_sms_retry_setup": {"wanted": wanted_objects()},
             "describe_sms_tables": {},
