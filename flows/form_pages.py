@@ -9,12 +9,12 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.logging import get_run_logger
 
-from smsretry.desk.levers import CANCEL, REQUEUE, RESOLVE, RUN, Forms, no_forms
+from smsretry.desk.levers import CANCEL, EXPLAIN, REQUEUE, RESOLVE, RUN, Forms, no_forms
 
 
 def form_pages() -> Forms:
     """Ask the server for the forms. Without its answer, pages lead to none: what they tell is more important."""
-    wanted = DeploymentFilter(name=DeploymentFilterName(any_=[REQUEUE, CANCEL, RESOLVE, RUN]))
+    wanted = DeploymentFilter(name=DeploymentFilterName(any_=[EXPLAIN, REQUEUE, CANCEL, RESOLVE, RUN]))
     try:
         found = get_client(sync_client=True).read_deployments(deployment_filter=wanted)
     except Exception as error:  # noqa: BLE001 - whatever it is, the page is shown

@@ -9,6 +9,7 @@ from smsretry.desk.story import LEVERS, Story
 Forms: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
 """Where a form is, by its deployment's name, with these values in it; None: nobody knows."""
 
+EXPLAIN: Final = "explain-sms"
 REQUEUE: Final = "requeue-failed-sms"
 CANCEL: Final = "cancel-sms-retries"
 RESOLVE: Final = "resolve-sms-doubt"

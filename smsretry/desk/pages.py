@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from smsretry.desk.asks import Cancel, Requeue, Resolve
 from smsretry.desk.clock import on_clock, span, zone_of
 from smsretry.desk.foresight import Forecast
-from smsretry.desk.levers import CANCEL, REQUEUE, RUN, Forms, levers
+from smsretry.desk.levers import CANCEL, EXPLAIN, REQUEUE, RUN, Forms, levers
 from smsretry.desk.markdown import feed, link, linked, listed, page, plain, table
 from smsretry.desk.picture import bars
 from smsretry.desk.records import Change, ChangedRow, Pruned
@@ -133,9 +133,15 @@ def _what_now(change: Change, ask: Requeue | Cancel, forms: Forms) -> str:
         again = {"ask": ask.model_dump(mode="json", exclude_unset=True) | {"dry_run": False}}
         form = forms(REQUEUE if isinstance(ask, Requeue) else CANCEL, again)
         return f"**Nothing was changed: it was only tried.** {link('Do it', form)}: run it again with *Only try* off."
-    if isinstance(ask, Requeue) and change.changed:
-        return f"The next run takes what is due, within a minute. {link('Start one now', forms(RUN, {}))}."
-    return ""
+    if not (isinstance(ask, Requeue) and change.changed):
+        return ""
+    told = (
+        f"The next run takes what is due, within a minute. {link('Start one now', forms(RUN, {'drain_seconds': 0}))}."
+    )
+    if change.matched > 1:
+        return told
+    afterwards = forms(EXPLAIN, {"ask": {"retry_id": str(change.sample[0].retry_id)}})
+    return f"{told} {link('See what became of it', afterwards)}."
 
 
 def resolved(done: bool, ask: Resolve) -> Page:

@@ -30,6 +30,19 @@ class PrefectUi:
                 return self.page.sees(until, seconds=3)
         return self.page.sees(until)
 
+    def texts_of(self, customer: UUID, *, until: str) -> None:
+        """The list of task runs, searched for a customer."""
+        self.page.go(f"{self.url}/runs?tab=task-runs")
+        search = "input[placeholder='Search by task run name']"
+        self.page.press(f"document.querySelector({json.dumps(search)})", "the search")
+        self.page.type(str(customer))
+        self.page.until(lambda: until in self._badges_of(customer), f"No {until} of {customer} is on the list")
+
+    def _badges_of(self, customer: UUID) -> list[str]:
+        """The lines of this customer's entries on the list; its badge is one of them."""
+        entries = self.page.run("[...document.querySelectorAll('.task-run-list-item')].map((entry) => entry.innerText)")
+        return [line for entry in entries or [] if str(customer) in entry for line in entry.splitlines()]
+
     def open_form(self, deployment: str) -> None:
         """From the list of deployments to a form."""
         self.page.go(f"{self.url}/deployments")
