@@ -30,7 +30,7 @@ from smsretry.wiring import desk, services
 
 MOST: Final = 100_000
 """Due texts of one run. The claims stay at 50."""
-DRAIN_SECONDS: Final = 50
+DRAIN_SECONDS: Final = 55
 """How long a run goes on claiming: then the next minute's run takes over."""
 
 

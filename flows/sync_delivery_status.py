@@ -16,11 +16,12 @@ from pydantic import Field
 
 from flows.ending import ends_soon
 from flows.forms import form
-from flows.showing import DID_SOMETHING, rename
+from flows.showing import DID_SOMETHING, queue_at, rename
 from flows.telling import tell_failed
 from smsretry.delivering import sync_deliveries
-from smsretry.desk.deliveries import DeliverySummary, event_of_delivery, followed_up
-from smsretry.wiring import delivery_services
+from smsretry.desk.deliveries import DeliverySummary, drop_event, event_of_delivery, followed_up
+from smsretry.desk.standing import Standing
+from smsretry.wiring import delivery_services, desk
 
 MOST: Final = 10_000
 USUAL: Final = 2_000
@@ -43,22 +44,22 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
     Args:
         limit: How many messages to look after at most (1 to 10,000); the longest waiting come first.
     """
-    with delivery_services() as connected:
+    with delivery_services() as connected, desk() as at_desk:
         summary = sync_deliveries(connected, limit=limit)
-    _show(summary)
+        _show(summary, None if summary.idle else queue_at(at_desk))
     if summary.needs_somebody:
         return Failed(message=str(summary))
     return Completed(message=str(summary))
 
 
-def _show(summary: DeliverySummary) -> None:
+def _show(summary: DeliverySummary, standing: Standing | None) -> None:
     """Name, artifact and events. What became of the texts is in the database already."""
     try:
         told = followed_up(summary)
         rename(told.name, tag=None if summary.idle else DID_SOMETHING)
         if not summary.idle:
             create_markdown_artifact(told.markdown, key=KEY, description=told.message)
-        for event in summary.events():
+        for event in (*summary.events(), *drop_event(standing)):
             emit_event(event.name, {"prefect.resource.id": "sms.queue"}, payload=dict(event.payload))
         for text in filter(None, map(event_of_delivery, summary.followed)):
             emit_event(text.name, text.resource, related=text.related, payload=text.payload)

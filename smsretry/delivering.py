@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import assert_never
 
 from smsretry.desk.deliveries import CameTo, DeliverySummary, FollowedUp
-from smsretry.errors import SmsRetryError
+from smsretry.errors import QueueUnreachable, SmsRetryError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.decision import GiveUp, LookAgain, Retry
-from smsretry.retry.delivery import FINAL, Close, OpenDelivery, Unknown, after_delivery, blames_the_sender
+from smsretry.retry.delivery import FAILURES, FINAL, Close, OpenDelivery, Unknown, after_delivery, blames_the_sender
 
 
 def sync_deliveries(services: DeliveryServices, *, limit: int) -> DeliverySummary:
@@ -35,6 +35,8 @@ def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:
     decision = after_delivery(message, report, profile=services.profile)
     try:
         answer = services.records.follow(message, report, decision)
+    except QueueUnreachable as error:  # passing: it is looked after again
+        return FollowedUp(message, "not asked", str(error))
     except SmsRetryError as error:
         return FollowedUp(message, "error", str(error))
     if answer != "applied":
@@ -46,7 +48,8 @@ def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:
             came_to: CameTo = "delivered" if report and report.status in FINAL else "settled elsewhere"
             return FollowedUp(message, came_to)
         case LookAgain(_, failed, why):
-            return FollowedUp(message, "not asked" if failed else "on its way", why)
+            lost = report is not None and report.status in FAILURES and message.settled
+            return FollowedUp(message, "not asked" if failed else "still undelivered" if lost else "on its way", why)
         case Unknown():
             return FollowedUp(message, "unknown")
         case Retry(_, _, why, _, _, _):

@@ -108,6 +108,7 @@ _ONES: Final = {
     desk.status: "something needs a person",
     levers.requeue: "no text fits",
     levers.cancel: "no text fits",
+    levers.doubt: "no text fits",
     levers.resolve: "it is not in doubt, or a worker has it",
     running.process: "a row's processing went wrong, or sending stopped",
     running.doctor: "something is bad",
@@ -142,6 +143,7 @@ _add(
     "cancel --business $BUSINESS --state waiting",
     "cancel --row $ROW --yes --because 'Moved away'",
 )
+_add(_DESK, levers.doubt, "doubt --since 2026-11-24T03:00 --yes --because 'Restored'")
 _add(_DESK, levers.resolve, f"resolve {_UUID}", "resolve $ROW --send-again --because 'Not in the log'")
 _add(_DESK, levers.prune, "prune --keep-days 180")
 

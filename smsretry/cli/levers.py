@@ -1,4 +1,4 @@
-"""Commands that change what is queued: requeue, cancel, resolve, prune. The first two change nothing without --yes."""
+"""Commands that change what is queued: requeue, cancel, doubt, resolve, prune. The first three need --yes."""
 
 import getpass
 from datetime import datetime
@@ -133,6 +133,29 @@ def cancel(
     )
     with desk() as asked:
         _tell_change(asked.cancel(ask), limit=limit, done="cancelled", did=yes, as_json=as_json)
+
+
+def doubt(
+    since: Annotated[
+        datetime, typer.Option(parser=instant, metavar="WHEN", help="When the backup was taken. UTC unless it says.")
+    ],
+    limit: _Limit = 1000,
+    yes: _Yes = False,
+    who: _Who = None,
+    because: _Because = None,
+    as_json: Json = False,
+) -> None:
+    """After the database was restored, and before a run: look for what may have gone out since, and do not resend it.
+
+    Texts that were due by now are put in doubt. Call it again until none is left.
+    """
+    from smsretry.desk.asks import Doubt
+    from smsretry.wiring import desk
+
+    signed = {"dry_run": not yes, "who": _somebody(who) if yes else who, "because": because}
+    ask = filled_in(Doubt, since=since, limit=limit, **signed)
+    with desk() as asked:
+        _tell_change(asked.doubt(ask), limit=limit, done="put in doubt", did=yes, as_json=as_json)
 
 
 def resolve(

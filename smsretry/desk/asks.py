@@ -22,8 +22,10 @@ from pydantic_core import CoreSchema
 
 from smsretry.words import Reason
 
-_NUMBER: Final = re.compile(r"\d{9,}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}")
-_NUMBERLESS: Final = r"^(?!.*(\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}))"
+_A_NUMBER: Final = r"\+\d[\d ().-]{6,}\d|\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}"
+"""As `smsretry.numberless` has it, or wider."""
+_NUMBER: Final = re.compile(_A_NUMBER)
+_NUMBERLESS: Final = rf"^(?!.*({_A_NUMBER}))"
 
 
 def _numberless(text: str) -> str:
@@ -105,25 +107,9 @@ class WhichText(Ask):
         return self
 
 
-class WhichTexts(Ask):
-    """Which texts: all that fit everything that is given. At least one thing must be."""
+class Order(Ask):
+    """What changes many texts. It is only tried, unless somebody says who and why."""
 
-    retry_ids: list[Id] | None = Field(None, title="Rows", description="Ids of rows.", max_length=500)
-    business_id: Id | None = Field(None, title="Business", description="Id of the business.")
-    customer_id: Id | None = Field(None, title="Customer", description="Id of the customer.")
-    code: int | None = Field(
-        None, title="Code", description="The provider's error code, such as 30003.", ge=1, le=99999
-    )
-    reason: Reason | None = Field(None, title="Reason", description="The category of why it waited.")
-    containing: Told | None = Field(
-        None,
-        title="Error containing",
-        description="Words of its error, or of why it waits.",
-        max_length=100,
-        json_schema_extra={"pattern": _NUMBERLESS},
-    )
-    since: Moment | None = Field(None, title="Changed since", description="Last changed at or after this.")
-    until: Moment | None = Field(None, title="Changed before", description="Last changed before this.")
     limit: int = Field(1000, title="At most", description="How many rows at once, the newest first.", ge=1, le=10_000)
     dry_run: bool = Field(True, title="Only try", description="Change nothing; tell what would be.")
     who: Told | None = Field(
@@ -142,12 +128,37 @@ class WhichTexts(Ask):
     )
 
     @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if not self.dry_run and not ((self.who or "").strip() and (self.because or "").strip()):
+            raise ValueError("who and because must be given unless it is only tried: they are kept with each text")
+        return self
+
+
+class WhichTexts(Order):
+    """Which texts: all that fit everything that is given. At least one thing must be."""
+
+    retry_ids: list[Id] | None = Field(None, title="Rows", description="Ids of rows.", max_length=500)
+    business_id: Id | None = Field(None, title="Business", description="Id of the business.")
+    customer_id: Id | None = Field(None, title="Customer", description="Id of the customer.")
+    code: int | None = Field(
+        None, title="Code", description="The provider's error code, such as 30003.", ge=1, le=99999
+    )
+    reason: Reason | None = Field(None, title="Reason", description="The category of why it waited.")
+    containing: Told | None = Field(
+        None,
+        title="Error containing",
+        description="Words of its error, or of why it waits.",
+        max_length=100,
+        json_schema_extra={"pattern": _NUMBERLESS},
+    )
+    since: Moment | None = Field(None, title="Changed since", description="Last changed at or after this.")
+    until: Moment | None = Field(None, title="Changed before", description="Last changed before this.")
+
+    @model_validator(mode="after")
     def _complete(self) -> Self:
         which = {"retry_ids", "business_id", "customer_id", "code", "reason", "containing", "since", "until"}
         if not any(getattr(self, name) for name in which):
             raise ValueError(f"say which texts: by {', '.join(sorted(which))}")
-        if not self.dry_run and not ((self.who or "").strip() and (self.because or "").strip()):
-            raise ValueError("who and because must be given unless it is only tried: they are kept with each text")
         return self
 
 
@@ -166,6 +177,12 @@ class Cancel(WhichTexts):
     states: list[Literal["scheduled", "due", "waiting", "held"]] | None = Field(
         None, title="States", description="Only those in these states."
     )
+
+
+class Doubt(Order):
+    """Put in doubt what may have gone out since a backup was taken that the database was restored from."""
+
+    since: Moment = Field(title="Backup of", description="When the backup was taken.")
 
 
 class Resolve(Ask):

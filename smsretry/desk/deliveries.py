@@ -3,25 +3,33 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from smsretry.desk.markdown import feed, listed, page, plain, table
 from smsretry.desk.outcomes import TextEvent
 from smsretry.desk.pages import Page
 from smsretry.desk.report import TOLD_IN_FULL, RunEvent
+from smsretry.desk.standing import Standing
 from smsretry.retry.delivery import OpenDelivery
 
 CameTo: TypeAlias = Literal[
-    "delivered", "undelivered", "retried", "on its way", "unknown", "not asked", "settled elsewhere", "error"
+    "delivered",
+    "undelivered",
+    "retried",
+    "on its way",
+    "still undelivered",
+    "unknown",
+    "not asked",
+    "settled elsewhere",
+    "error",
 ]
 """What one look came to.
 
-undelivered: it did not arrive and is not sent again. retried: it did not arrive and is queued again. not asked: Twilio
-did not say. settled elsewhere: by a callback or another run, or another message of the text counts.
+undelivered: it did not arrive and is not sent again. retried: it did not arrive and is queued again. still
+undelivered: it was decided about, and a late delivery would still count. not asked: Twilio did not say, or the
+database could not keep it for now. settled elsewhere: by a callback or another run.
 """
-_TOLD: Final[tuple[CameTo, ...]] = (
-    "delivered", "undelivered", "retried", "on its way", "unknown", "not asked", "settled elsewhere", "error"
-)  # fmt: skip
+_TOLD: Final[tuple[CameTo, ...]] = get_args(CameTo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,12 @@ class DeliverySummary:
         if blamed := [one for one in self.followed if one.blames_sender]:
             codes = ", ".join(str(code) for code in sorted({one.code or 0 for one in blamed}))
             yield RunEvent("sms.queue.sender-blamed", {"texts": len(blamed), "codes": codes})
+
+
+def drop_event(standing: Standing | None) -> Iterator[RunEvent]:
+    """That far fewer texts arrive than usual."""
+    if standing and standing.delivery_dropped:
+        yield RunEvent("sms.queue.delivery-dropped", {"why": standing.delivery_dropped})
 
 
 def event_of_delivery(one: FollowedUp) -> TextEvent | None:

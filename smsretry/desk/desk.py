@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final, Protocol
 from uuid import UUID
 
-from smsretry.desk.asks import Cancel, Preview, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.asks import Cancel, Doubt, Preview, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.foresight import Forecast, forecast, foresee
 from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord
 from smsretry.desk.standing import Standing
@@ -30,6 +30,8 @@ class Records(Protocol):
     def requeue(self, ask: Requeue) -> Change: ...
 
     def cancel(self, ask: Cancel) -> Change: ...
+
+    def doubt(self, ask: Doubt) -> Change: ...
 
     def resolve(self, ask: Resolve) -> bool: ...
 
@@ -84,6 +86,10 @@ class Desk:
     def cancel(self, ask: Cancel) -> Change:
         """End texts that wait, or tell what would be."""
         return self._records.cancel(ask)
+
+    def doubt(self, ask: Doubt) -> Change:
+        """Have texts looked for that may have gone out since a backup was taken, or tell which would be."""
+        return self._records.doubt(ask)
 
     def resolve(self, ask: Resolve) -> bool:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment."""

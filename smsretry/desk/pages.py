@@ -55,7 +55,7 @@ def _story(story: Story, forms: Forms) -> str:
         f"{feed('business', text.business_id, plain(text.business or 'business'))} {text.business_id}",
     ]
     if text.is_text:
-        where.append(f"send log {text.send_log_id}: {plain(text.send_log_status or 'it is gone')}")
+        where.append(f"send log {text.send_log_id}: {plain(story.log_status)}")
     return page(
         f"## {plain(story.headline)}",
         listed(where),

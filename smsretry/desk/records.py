@@ -110,7 +110,20 @@ class Change(Value):
 class StatusLine(Value):
     """A line of `sms_status`."""
 
-    part: Literal["clock", "scheduled", "queue", "waiting", "held", "sent", "ended", "stopped", "run"]
+    part: Literal[
+        "clock",
+        "scheduled",
+        "queue",
+        "waiting",
+        "held",
+        "sent",
+        "delivery",
+        "delivery_lately",
+        "undelivered",
+        "ended",
+        "stopped",
+        "run",
+    ]
     name: str
     business_id: UUID | None
     texts: int | None

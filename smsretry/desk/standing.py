@@ -1,8 +1,10 @@
 """How things stand: the lines of `sms_status`, sorted into what a person asks about."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, Final, Self
+
+from pydantic import Field
 
 from smsretry.desk.clock import span
 from smsretry.desk.records import StatusLine
@@ -10,6 +12,18 @@ from smsretry.retry.models import Value
 
 LATE_SECONDS: Final = 600
 """How late a text, or a run's end, may be before a person must look. As `check_sms_retries` has it."""
+
+DROP: Final = 0.1
+"""By how much the last hour's share of texts that arrived is below the day's when somebody should know."""
+DROP_TEXTS: Final = 20
+"""Of fewer texts a share says nothing."""
+
+
+def delivery_rate(fates: Mapping[str, int]) -> float | None:
+    """The share that arrived of those of which that is known; None: it is known of none."""
+    delivered = fates.get("delivered", 0)
+    known = delivered + fates.get("undelivered", 0)
+    return delivered / known if known else None
 
 
 class Standing(Value):
@@ -29,6 +43,12 @@ class Standing(Value):
     held: tuple[StatusLine, ...]
     sent: dict[str, int]
     """Sends begun in the last hour, by outcome."""
+    delivery: dict[str, int] = Field(default_factory=dict)
+    """Texts accepted in the last day, by what became of them: delivered, undelivered, unknown, open."""
+    delivery_lately: dict[str, int] = Field(default_factory=dict)
+    """The same of the last hour."""
+    undelivered: tuple[StatusLine, ...] = ()
+    """What did not arrive in the last day, by business and by the provider's code."""
     ended: tuple[StatusLine, ...]
     """What failed or was cancelled in the last day, by why."""
     stopped: tuple[StatusLine, ...]
@@ -57,6 +77,9 @@ class Standing(Value):
             waiting=part("waiting"),
             held=part("held"),
             sent={line.name: line.texts or 0 for line in part("sent")},
+            delivery={line.name: line.texts or 0 for line in part("delivery")},
+            delivery_lately={line.name: line.texts or 0 for line in part("delivery_lately")},
+            undelivered=part("undelivered"),
             ended=part("ended"),
             stopped=part("stopped"),
             runs=part("run"),
@@ -99,9 +122,19 @@ class Standing(Value):
             "no run has finished lately" if silent is None else "",
             f"no run has finished for {span(silent)}" if silent and silent >= LATE_SECONDS else "",
             f"held {self.held_texts}" if self.held else "",
+            self.delivery_dropped or "",
             *self._scheduled_needs(),
         ]
         return tuple(filter(None, told))
+
+    @property
+    def delivery_dropped(self) -> str | None:
+        """That far fewer texts of the last hour arrive than of the day, as when a carrier begins to filter them."""
+        lately, usual = delivery_rate(self.delivery_lately), delivery_rate(self.delivery)
+        known = sum(self.delivery_lately.get(fate, 0) for fate in ("delivered", "undelivered"))
+        if lately is None or usual is None or known < DROP_TEXTS or lately > usual - DROP:
+            return None
+        return f"Of the last hour's texts {lately:.0%} arrived, of the day's {usual:.0%}"
 
     def _scheduled_needs(self) -> Iterator[str]:
         for line in self.scheduled:
@@ -127,6 +160,12 @@ class Standing(Value):
             yield f"waiting for {_REASONS.get(line.name, line.name)}: {line.texts}{next_one}"
         sent = ", ".join(f"{name.replace('_', ' ')} {texts}" for name, texts in self.sent.items())
         yield f"sends in the last hour: {sent or 'none'}"
+        if self.delivery:
+            told = ", ".join(f"{name} {texts}" for name, texts in self.delivery.items())
+            rate = delivery_rate(self.delivery)
+            yield f"delivery in the last day: {told}" + (f" ({rate:.0%} arrived)" if rate is not None else "")
+        for line in self.undelivered:
+            yield f"undelivered {line.texts} of {line.told or line.business_id}: Twilio {line.name}{self._since(line)}"
         for line in self.ended:
             yield f"{line.name} in the last day: {line.texts}: {line.told or 'no reason was kept'}"
         for line in self.runs:

@@ -1,5 +1,6 @@
 """One text's story, in lines that the command line and Prefect's artifacts show alike."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
 from typing import Final
@@ -28,6 +29,7 @@ LEVERS: Final = {
     "resolve_sms_doubt": "look in the provider's log for it, then say whether it went out (resolve)",
 }
 """What each of the calls in `TextRecord.can` does, for people."""
+_A_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
 
 
 class CodeMeaning(Value):
@@ -51,6 +53,11 @@ class Story(Value):
     can_do: tuple[str, ...]
     """What a person can do about it."""
 
+    @property
+    def log_status(self) -> str:
+        """What the application's send log says."""
+        return _word(self.text.send_log_status) if self.text.send_log_status else "it is gone"
+
     def lines(self) -> Iterator[str]:
         """The whole story, a line each."""
         text = self.text
@@ -59,7 +66,7 @@ class Story(Value):
         yield f"customer {text.customer_id}, {text.number or 'without a number'}"
         yield f"business {text.business_id}, {text.business or 'its name is not known'}"
         if text.is_text:
-            yield f"send log {text.send_log_id}: {text.send_log_status or 'it is gone'}"
+            yield f"send log {text.send_log_id}: {self.log_status}"
         yield from (f"  {line}" for line in self.happened)
         yield f"Next: {self.next}"
         yield from (f"You can: {line}" for line in self.can_do)
@@ -106,7 +113,7 @@ def _happened(text: TextRecord, zone: tzinfo) -> Iterator[str]:
         yield f"{text.attempts} of {text.max_attempts} attempts were counted"
     yield _consent(text, zone)
     if text.phone_status:
-        yield f"the number is marked {text.phone_status}"
+        yield f"the number is marked {_word(text.phone_status)}"
 
 
 def _attempt(attempt: AttemptRecord) -> str:
@@ -139,9 +146,14 @@ def _delivery(text: TextRecord) -> str:
 
 def _consent(text: TextRecord, zone: tzinfo) -> str:
     since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
-    source = f" ({text.consent_source})" if text.consent_source else ""
+    source = f" ({_word(text.consent_source)})" if text.consent_source else ""
     suppressed = f"; the number opted out on {on_clock(text.suppressed_since, zone)}" if text.suppressed_since else ""
     return f"consent is {text.consent or 'not known'}{since}{source}{suppressed}"
+
+
+def _word(written: str) -> str:
+    """A word of the application's own. What somebody wrote freely may name a person: it stays in the database."""
+    return written if _A_WORD.fullmatch(written) else "in words that are not shown here"
 
 
 def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:

@@ -26,6 +26,7 @@ from smsretry.local.process.environment import SETTINGS, inherited
 from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.process.interrupt import pause
 from smsretry.local.stack import Stack
+from smsretry.local.twilio.journey import usual_journey
 
 _UI_PORT: Final = 4200
 _SERVED_SECONDS: Final = 60
@@ -52,6 +53,7 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
         directory = running.enter_context(StackDirectory(data_dir, "up")).path
         with console.status(STARTING):
             stack = running.enter_context(Stack(directory))
+            stack.twilio.journey = usual_journey
             server = _start_server(directory / "prefect", stack, port, running)
         if not empty:
             _enliven(stack, console)

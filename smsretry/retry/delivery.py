@@ -33,6 +33,8 @@ LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
 RESEND_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))
 """After a message that did not arrive. A phone that is off or a carrier in trouble takes its time, and a delivery that
 is reported after all stops the next message. 30450: wait 30 minutes; 30453: a couple of hours (Twilio's pages)."""
+GIVEN_UP_LOOK: Final = timedelta(hours=1)
+"""When a message that was given up is looked after once more: a carrier may deliver it all the same."""
 OTHER_LOOK: Final = timedelta(minutes=15)
 """When another message of the same text is still on its way."""
 FINAL: Final[frozenset[DeliveryStatus]] = frozenset({"delivered", "read"})
@@ -92,12 +94,12 @@ def after_delivery(message: OpenDelivery, report: Report | None, *, profile: Pro
     if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
         return Close() if message.delivery_status in FAILURES else Unknown()
     why = f"Twilio says {report.status}" if report else "Twilio could not be asked"
-    return LookAgain(nth(LOOKS, max(message.looks - 1, 0)), failed=report is None, why=why)
+    return LookAgain(_next_look(message), failed=report is None, why=why)
 
 
 def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> AfterDelivery:
     if message.settled:
-        return Close()
+        return _watched(message)
     expired = message.expires_at is not None and message.claimed_at >= message.expires_at
     if message.may_have_arrived and not expired:
         return LookAgain(OTHER_LOOK, failed=False, why="Another message of this text may still arrive")
@@ -113,6 +115,22 @@ def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> A
     if message.expires_at and message.claimed_at + delay >= message.expires_at:
         return GiveUp(f"{why}; it expires before it could be sent again", refusal.code)
     return Retry(delay, "twilio_error", why, refusal.code, counted=True)
+
+
+def _watched(message: OpenDelivery) -> LookAgain | Close:
+    """What becomes of a message whose failure has been decided about: a late delivery still counts."""
+    if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
+        return Close()
+    return LookAgain(_next_look(message), failed=False, why="It did not arrive; a late delivery would still count")
+
+
+def _next_look(message: OpenDelivery) -> timedelta:
+    return nth(LOOKS, max(message.looks - 1, 0))
+
+
+def look_before(resend: timedelta) -> timedelta:
+    """When to ask once more about a message that is to be followed by another one after this time."""
+    return resend * 0.8
 
 
 def blames_the_sender(report: Report) -> bool:

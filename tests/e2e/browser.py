@@ -116,6 +116,14 @@ class Browser:
         _until(lambda: words in self.text, lambda: f"{words!r} is not on the page:\n{self.text}", seconds)
         return self.text
 
+    def until(self, true: Callable[[], bool], complaint: str) -> None:
+        """Wait for anything else.
+
+        Raises:
+            NotSeen: it did not come.
+        """
+        _until(true, lambda: f"{complaint}:\n{self.text}")
+
     def click(self, words: str, *, on: str = "a, button, [role=option]", nth: int = 0) -> None:
         """Click the element that says just these words.
 

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,11 @@ import pytest
 from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
+from tests.e2e.browser import chromium
+from tests.e2e.serving import served_unscheduled
+
+Ask = Callable[..., dict[str, Any]]
+"""Fills in a form, and waits for the answer: the flow run as the API has it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,22 @@ class Prefect:
         made = self.post("flows/", {"name": flow})
         return str(self.post("flow_runs/", {"flow_id": made["id"], "state": {"type": "PENDING"}})["id"])
 
+    def order(self, form: str, parameters: dict[str, Any], **options: Any) -> str:
+        """Fill in a form; returns the flow run's id."""
+        found = self.get(f"deployments/name/{form}/{form}")
+        body = {"parameters": parameters, **options}
+        return str(self.post(f"deployments/{found['id']}/create_flow_run", body)["id"])
+
+    def end_of(self, flow_run_id: str) -> dict[str, Any]:
+        """The flow run when it has ended."""
+        deadline = time.monotonic() + 120
+        while True:
+            run: dict[str, Any] = self.get(f"flow_runs/{flow_run_id}")
+            if run["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED"):
+                return run
+            assert time.monotonic() < deadline, run["state"]
+            time.sleep(0.3)
+
     def last_run(self) -> dict[str, Any]:
         """The flow run that was started last."""
         runs: list[dict[str, Any]] = self.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
@@ -44,7 +66,7 @@ class Prefect:
         about = {"id": [resource]}
         found: list[dict[str, Any]] = []
         for which in ({"resource": about}, {"related": about}):
-            body = {"filter": {**which, "order": "ASC"}, "limit": 50}
+            body = {"filter": {**which, "order": "DESC"}, "limit": 50}
             found += self.post("events/filter", body)["events"]
         return sorted(found, key=lambda event: str(event["occurred"]))
 
@@ -113,7 +135,33 @@ class FlowProcess:
         return self.prefect.last_run(), done.stdout + done.stderr
 
 
+@pytest.fixture(scope="session")
+def has_browser() -> None:
+    """A Chromium is installed; else the test is skipped, or fails where it must run."""
+    if chromium() is None:
+        how = "no Chromium on the PATH: `apt-get install chromium`"
+        if os.environ.get("SMSRETRY_REQUIRE_CHROMIUM") == "1":
+            pytest.fail(how)
+        pytest.skip(how)
+
+
 @pytest.fixture
 def flow(stack: Stack, prefect: Prefect) -> FlowProcess:
     """The flow, against the stack with empty tables."""
     return FlowProcess(stack, prefect)
+
+
+@pytest.fixture(scope="module")
+def runner(running_stack: Stack, prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The deployments, served for all tests of this file. A refused run logs no traceback, not even at its very end."""
+    log = tmp_path_factory.mktemp("runner") / "runner.log"
+    with served_unscheduled(FlowProcess(running_stack, prefect), log):
+        yield
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture
+def ask(runner: None, stack: Stack, prefect: Prefect) -> Ask:
+    """Fill in a form and wait for the answer: the flow run as the API has it."""
+
+    return lambda form, parameters, **options: prefect.end_of(prefect.order(form, parameters, **options))

@@ -28,6 +28,11 @@ class Block:
     output: str
     """The `text` block that follows at once, or nothing."""
 
+    def missing_in(self, printed: list[str]) -> list[str]:
+        """Lines of the shown output that were not printed, in that order; there may be more in between."""
+        rest = iter(printed)
+        return [line for line in self.output.splitlines() if line not in rest]
+
     def commands(self) -> Iterator[list[str]]:
         """The words of each command of a shell block."""
         for line in self.text.replace("\\\n", " ").splitlines():
@@ -53,9 +58,12 @@ class Document:
         """All of it but the fenced blocks."""
         return _FENCED.sub("", self.text)
 
-    def blocks(self, language: str) -> list[Block]:
-        """Its fenced blocks of one language, in order."""
-        found = (match for match in _FENCED.finditer(self.text) if match[2] == language)
+    def blocks(self, language: str, *, under: str = "") -> list[Block]:
+        """Its fenced blocks of one language, in order; those of one section, or all."""
+        start = self.text.index(f"\n## {under}\n") if under else 0
+        end = self.text.find("\n## ", start + 1) if under else -1
+        section = _FENCED.finditer(self.text, start, end if end > 0 else len(self.text))
+        found = (match for match in section if match[2] == language)
         return [
             Block(self._line(match.start()), language, dedent(match[3]), self._output(match.end())) for match in found
         ]
@@ -89,6 +97,7 @@ class Document:
 
 
 FRONT_PAGE: Final = Document(ROOT / "README.md")
+PLAYBOOKS: Final = Document(ROOT / "flows" / "PLAYBOOKS.md")
 
 
 def documents() -> list[Document]:

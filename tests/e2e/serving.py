@@ -5,22 +5,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
 from smsretry.local.process.guarded_process import GuardedProcess
-from tests.e2e.conftest import FlowProcess, Prefect
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import FlowProcess, Prefect
 
 PATH = "deployments/name/process-sms-retries/process-sms-retries"
 
 
 @contextmanager
-def served(flow: FlowProcess, log: Path) -> Iterator[None]:
+def served(flow: "FlowProcess", log: Path) -> Iterator[None]:
     """The deployments, served as `smsretry up` does."""
     runner = GuardedProcess([sys.executable, "-m", "flows.serve"], log=log, env=flow.environment(), cwd=ROOT)
+    names = {one.name for one in declared()}
     try:
+        wait_for(lambda: names <= {one["name"] for one in flow.prefect.post("deployments/filter", {})}, runner)
         wait_for(lambda: not deployment(flow.prefect)["paused"], runner)
         yield
     finally:
@@ -28,13 +33,13 @@ def served(flow: FlowProcess, log: Path) -> Iterator[None]:
         forget(flow.prefect)
 
 
-def forget(prefect: Prefect) -> None:
+def forget(prefect: "Prefect") -> None:
     """Delete the deployments, and with them the runs that are scheduled: stopping a runner leaves both."""
     for found in prefect.post("deployments/filter", {}):
         httpx.delete(f"{prefect.server.url}/api/deployments/{found['id']}", timeout=30).raise_for_status()
 
 
-def deployment(prefect: Prefect) -> dict[str, Any]:
+def deployment(prefect: "Prefect") -> dict[str, Any]:
     """The deployment as the API has it; paused when there is none yet."""
     try:
         found: dict[str, Any] = prefect.get(PATH)
@@ -53,7 +58,7 @@ def wait_for(condition: Any, runner: GuardedProcess, seconds: float = 60) -> Non
 
 
 @contextmanager
-def served_unscheduled(flow: FlowProcess, log: Path) -> Iterator[None]:
+def served_unscheduled(flow: "FlowProcess", log: Path) -> Iterator[None]:
     """Served, with their schedules off: runs happen when a test asks for them."""
     with served(flow, log):
         for found in flow.prefect.post("deployments/filter", {}):

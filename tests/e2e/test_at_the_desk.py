@@ -3,7 +3,6 @@
 `python -m tests.e2e.at_the_desk` does the same on `smsretry up`, and tells how long each takes.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
@@ -17,7 +16,7 @@ from tests.e2e.at_the_desk.by_browser import by_browser
 from tests.e2e.at_the_desk.by_command import by_command
 from tests.e2e.at_the_desk.by_sql import by_sql
 from tests.e2e.at_the_desk.diary import Diary
-from tests.e2e.browser import Browser, chromium
+from tests.e2e.browser import Browser
 from tests.e2e.conftest import FlowProcess
 from tests.e2e.serving import served_unscheduled
 
@@ -33,13 +32,8 @@ def customer(stack: Stack, business: Business, flow: FlowProcess) -> UUID:
     return UUID(str(business.row(row)["customer_id"]))
 
 
-def test_by_prefects_ui(customer: UUID, stack: Stack, flow: FlowProcess, tmp_path: Path) -> None:
+def test_by_prefects_ui(has_browser: None, customer: UUID, stack: Stack, flow: FlowProcess, tmp_path: Path) -> None:
     """In a browser, with a form that is refused in words before the one that is right."""
-    if chromium() is None:
-        how = "no Chromium on the PATH: `apt-get install chromium`"
-        if os.environ.get("SMSRETRY_REQUIRE_CHROMIUM") == "1":
-            pytest.fail(how)
-        pytest.skip(how)
     with served_unscheduled(flow, tmp_path / "runner.log"), Browser() as page:
         by_browser(page, flow.prefect.server.url, customer, CODE, Diary("Prefect's UI"))
     assert [entry.to for entry in stack.twilio.ledger.entries()] == ["+12125550174"]

@@ -119,6 +119,10 @@ def becomes(registry: Registry, run: str, state: str, seconds: float = 40) -> di
     return dict(found)
 
 
+BLAMED = "Texts: 9 did not arrive (Twilio 30007)"
+DROPPED = "Texts: fewer arrive than usual"
+
+
 def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: Receiver) -> None:
     """A failed run, no run, an open circuit, a backlog, held texts, dead letters; the dead run and the late one end."""
     hurry(registry)
@@ -133,21 +137,25 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
     asked_for = registry.run(SCHEDULED, "SCHEDULED", name="Late")
     message = "Stopped sending: the account is refused"
     emit(registry, "sms.queue.run-completed", "sms.queue")
+    emit(registry, "sms.queue.scheduled-run-completed", "sms.queue")
     emit(registry, "sms.queue.run-failed", "sms.queue", run="teal-crane", state="Failed", message=message)
     emit(registry, "sms.queue.circuit-opened", "sms.queue")
     emit(registry, "sms.queue.circuit-closed", "sms.queue")
     emit(registry, "sms.queue.held", "sms.queue", texts=3)
     emit(registry, "sms.queue.dead-letters", "sms.queue", texts=2)
+    emit(registry, "sms.queue.sender-blamed", "sms.queue", texts=9, codes="30007")
+    emit(registry, "sms.queue.delivery-dropped", "sms.queue", why="Of the last hour's texts 50% arrived")
     emit(registry, "sms.text.failed", "sms.text.1")
     for _ in range(3):
         emit(registry, "sms.queue.backlog", "sms.queue", minutes=12, texts=40)
 
     assert receiver.wait_for("Texts: run teal-crane ended Failed", 20).body == message
     assert receiver.wait_for("Texts: 40 are overdue", 20).body == "The oldest one has been due for 12 minutes."
-    for words in ("Texts: sending has stopped", "Texts: 3 are held", "Texts: 2 were given up"):
+    for words in ("Texts: sending has stopped", "Texts: 3 are held", "Texts: 2 were given up", BLAMED, DROPPED):
         receiver.wait_for(words, 20)
     receiver.wait_for("Texts: no run has completed for five minutes", 40)
     receiver.wait_for("Texts: still no run has completed", 40)
+    receiver.wait_for("Texts: no run has queued scheduled sends for five minutes", 40)
     assert becomes(registry, late, "Cancelled")["state_type"] == "CANCELLED"
     assert becomes(registry, dead, "Crashed")["state"]["message"].startswith("It gave no sign of life")
     assert becomes(registry, asked_for, "Late")["state_type"] == "SCHEDULED"
@@ -156,10 +164,13 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
         "Texts: run teal-crane ended Failed",
         "Texts: no run has completed for five minutes",
         "Texts: still no run has completed",
+        "Texts: no run has queued scheduled sends for five minutes",
         "Texts: sending has stopped",
         "Texts: 40 are overdue",
         "Texts: 3 are held",
         "Texts: 2 were given up",
+        BLAMED,
+        DROPPED,
     }
-    for words in ("are overdue", "for five minutes"):
+    for words in ("are overdue", "no run has completed for five minutes"):
         assert len(receiver.about(words)) == 1, "one message, however often it happens or long it lasts"

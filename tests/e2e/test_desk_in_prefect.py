@@ -3,52 +3,17 @@ is refused in words.
 """
 
 import time
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
-import psycopg
 import pytest
 
-from smsretry.local.prefect_server import DATABASE
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
-from tests.e2e.conftest import FlowProcess, Prefect
-from tests.e2e.serving import served_unscheduled
-
-Ask = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def runner(running_stack: Stack, prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The deployments, served for all tests of this file. A refused run logs no traceback, not even at its very end."""
-    log = tmp_path_factory.mktemp("runner") / "runner.log"
-    with served_unscheduled(FlowProcess(running_stack, prefect), log):
-        yield
-    assert "Traceback" not in log.read_text()
-    with psycopg.connect(running_stack.postgres.url(DATABASE)) as connection:
-        assert connection.execute("select message from log where message like '%Traceback%'").fetchall() == []
-
-
-@pytest.fixture
-def ask(runner: None, stack: Stack, prefect: Prefect) -> Ask:
-    """Fill in a form and wait for the answer: the flow run as the API has it."""
-
-    def asked(form: str, parameters: dict[str, Any], **options: Any) -> dict[str, Any]:
-        found = prefect.get(f"deployments/name/{form}/{form}")
-        body = {"parameters": parameters, **options}
-        run = prefect.post(f"deployments/{found['id']}/create_flow_run", body)
-        deadline = time.monotonic() + 120
-        while run["state"]["type"] not in ("COMPLETED", "FAILED", "CRASHED"):
-            assert time.monotonic() < deadline, run["state"]
-            time.sleep(0.3)
-            run = prefect.get(f"flow_runs/{run['id']}")
-        return dict(run)
-
-    return asked
+from tests.e2e.conftest import Ask, FlowProcess, Prefect
 
 
 @pytest.fixture

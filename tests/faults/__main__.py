@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--without", choices=SWITCHES, help="take this away; exit 0 when the checks notice")
     parser.add_argument("--outage", choices=("503", "refused"), help="instead: two hours without Twilio")
     parser.add_argument("--blind-minutes", type=int, metavar="N", help="instead: Twilio's list lags so long")
+    parser.add_argument("--scheduled", action="store_true", help="each text is a scheduled send at first")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as after Ctrl-C
     logging.disable(logging.CRITICAL)  # Postgres going away is news to its pool, and not to us
@@ -39,7 +40,13 @@ def _run(options: argparse.Namespace) -> Report:
         return outage(texts=options.texts, seed=options.seed, refused=options.outage == "refused")
     if options.blind_minutes:
         return blind(texts=options.texts, seed=options.seed, lag=timedelta(minutes=options.blind_minutes))
-    return everything(texts=options.texts, seed=options.seed, kills=options.kills_at_least, without=options.without)
+    return everything(
+        texts=options.texts,
+        seed=options.seed,
+        kills=options.kills_at_least,
+        without=options.without,
+        scheduled=options.scheduled,
+    )
 
 
 if __name__ == "__main__":

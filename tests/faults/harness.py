@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.entry import queue_sms_retry
+from smsretry.entry import queue_sms_retry, schedule_sms
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import (
     AcceptThenDrop,
@@ -34,7 +34,7 @@ from tests.builders import NOON
 from tests.faults.crew import Crew
 from tests.faults.orders import KILL_POINTS, Order, StallPoint, Switch, dice, pick
 from tests.faults.switches import remove_fence
-from tests.faults.texts import PlannedText, insert
+from tests.faults.texts import PlannedText, insert, insert_scheduled
 
 IN_FLIGHT: Final = timedelta(seconds=15)
 """An opt-out while workers run may find a request under way, for as long as the pipeline lets one begin."""
@@ -73,7 +73,7 @@ _LASTING: Final[tuple[Fault, ...]] = (
 )
 _CALLS: Final = (
     "claim_due_sms_retries", "claim_doubtful_sms_retries", "begin_sms_attempt", "finish_sms_attempt", "group_sms_calls",
-    "reconcile_sms_retry", "defer_sms_retry", "recover_stuck_sms_retries", "end_sms_retry",
+    "reconcile_sms_retry", "defer_sms_retry", "recover_stuck_sms_retries", "end_sms_retry", "queue_scheduled_sms",
 )  # fmt: skip
 
 
@@ -86,6 +86,8 @@ class Harness:
     seed: str
     without: Switch | None = None
     kills_wanted: int = 0
+    scheduled: bool = False
+    """Each text is a scheduled send at first."""
     texts: list[PlannedText] = field(default_factory=list)
     rounds: int = 0
     crashes: int = 0
@@ -129,6 +131,7 @@ class Harness:
         environment |= {"twilio_read_timeout_seconds": READ_SECONDS, "supabase_timeout_seconds": 5}
         if self.refused:
             environment["twilio_base_url"] = _CLOSED_PORT
+        order.setdefault("queueing", self.scheduled and not order.get("stall_at"))
         self.crew.start(Order(worker=self._worker, settings=environment, seed=self.seed, without=self.without, **order))
         return self._worker
 
@@ -159,6 +162,8 @@ class Harness:
     def _mortal_or_not(self, n: int) -> dict[str, Any]:
         """A worker that probably dies has few texts, so that few fall back with it; the others do the work."""
         ended = 1 - self.live / len(self.texts)
+        if self.scheduled and dice(self.seed, "queueing?", self.rounds, n) < 0.15:
+            return {"limit": 50, "dies_queueing_after": 0.06 * dice(self.seed, "queueing", self.rounds, n)}
         behind = self.crew.kills.total() < self.kills_wanted * ended * 1.2
         if behind or dice(self.seed, "mortal?", self.rounds, n) < 0.2:
             # The point where the fewest died so far, about: not at each is there somebody to die.
@@ -240,6 +245,9 @@ class Harness:
     def queue(self, texts: Sequence[PlannedText]) -> None:
         """Write the texts; some are queued once more, in each way there is, which must change nothing."""
         self.texts.extend(texts)
+        if self.scheduled:
+            self._schedule(texts)
+            return
         insert(self.stack, texts)
         with SupabaseQueue(self.stack.settings()) as queue, self.stack.connect() as connection:
             for text in texts[:: max(1, len(texts) // 20)]:
@@ -255,6 +263,21 @@ class Harness:
                 except psycopg.errors.UniqueViolation:
                     continue
                 raise AssertionError("A second live row of one text was accepted")
+
+    def _schedule(self, texts: Sequence[PlannedText]) -> None:
+        """Plan the texts; some are planned once more, which must change nothing."""
+        insert_scheduled(self.stack, texts)
+        with SupabaseQueue(self.stack.settings()) as queue:
+            for text in texts[:: max(1, len(texts) // 20)]:
+                again = schedule_sms(
+                    text.business_id,
+                    text.customer_id,
+                    text.body,
+                    text.due_at,
+                    queue=queue,
+                    scheduled_id=text.send_log_id,
+                )
+                assert again.result == "already_scheduled", again
 
     # -- peace -------------------------------------------------------------------------------------------------------
 
@@ -276,9 +299,13 @@ class Harness:
         """How long until a worker finds something to do; also counts what is `live`."""
         with self.stack.connect() as connection:
             row = connection.execute(
-                """select count(*) as live, min(case status when 'pending' then scheduled_for
-                       else greatest(claimed_at, begun_at) + interval '10 minutes 1 second' end) as next
-                   from sms_retry_queue where status in ('pending', 'processing')"""
+                """select count(*) as live, min(next) as next from (
+                       select case status when 'pending' then scheduled_for
+                              else greatest(claimed_at, begun_at) + interval '10 minutes 1 second' end as next
+                       from sms_retry_queue where status in ('pending', 'processing')
+                       union all
+                       select coalesce(look_at, scheduled_for) from scheduled_sends where status = 'scheduled'
+                   ) waiting"""
             ).fetchone()
         assert row is not None
         self.live = row["live"]
@@ -304,12 +331,14 @@ class Harness:
 
 
 @contextmanager
-def harness(*, seed: str, start: datetime = NOON, without: Switch | None = None, kills: int = 0) -> Iterator[Harness]:
+def harness(
+    *, seed: str, start: datetime = NOON, without: Switch | None = None, kills: int = 0, scheduled: bool = False
+) -> Iterator[Harness]:
     """A running harness whose clock is at `start`; it leaves nothing behind."""
     with TemporaryDirectory(prefix="smsretry-faults-") as directory:
         with Stack(Path(directory)) as stack, Crew() as crew:
             stack.set_clock(start)
             if without == "fence":
                 remove_fence(stack)
-            yield Harness(stack, crew, seed, without=without, kills_wanted=kills)
+            yield Harness(stack, crew, seed, without=without, kills_wanted=kills, scheduled=scheduled)
         stack.postgres.remove()

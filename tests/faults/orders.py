@@ -31,6 +31,10 @@ class Order(BaseModel):
     """Share of the claims whose worker dies when it comes to that point with them."""
     kill_targets: tuple[str, ...] = ()
     """Bodies of texts whose answer the worker does not survive."""
+    queueing: bool = False
+    """Queue the scheduled sends whose time is near, first."""
+    dies_queueing_after: float | None = None
+    """Seconds after it began to: before the database has answered, or between two batches."""
     stall_at: StallPoint | None = None
     """Stop (SIGSTOP) at the first text that comes this far."""
     send_within_seconds: float | None = None

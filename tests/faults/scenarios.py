@@ -37,11 +37,22 @@ class Report:
 
 
 def everything(
-    *, texts: int, seed: str, kills: int, crashes: int = 6, stalls: int = 10, without: Switch | None = None
+    *,
+    texts: int,
+    seed: str,
+    kills: int,
+    crashes: int = 6,
+    stalls: int = 10,
+    without: Switch | None = None,
+    scheduled: bool = False,
 ) -> Report:
-    """Every fault there is, until the texts are done and so many workers were killed; then peace, then the checks."""
+    """Every fault there is, until the texts are done and so many workers were killed; then peace, then the checks.
+
+    Args:
+        scheduled: each text is a scheduled send at first, and workers also die while they queue it.
+    """
     started = time.monotonic()
-    with harness(seed=seed, without=without, kills=kills) as run:
+    with harness(seed=seed, without=without, kills=kills, scheduled=scheduled) as run:
         run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(minutes=texts / 40)))
         expected = max(texts // 25, 8)
         every_crash, every_stall = max(2, expected // (crashes + 1)), max(3, expected // (stalls + 1))
@@ -132,6 +143,7 @@ def _report(run: Harness, started: float, more: dict[str, object] | None = None)
         "worker runs": crew.runs,
         "workers killed": sum(crew.kills.values()),
         **{f"  {point}": crew.kills[point] for point in KILL_POINTS if crew.kills},
+        **({"  queueing scheduled sends": crew.kills["queueing"]} if run.scheduled else {}),
         "workers stalled past their lease": crew.stalls,
         "Postgres killed": run.crashes,
         "Postgres restarted": run.restarts,

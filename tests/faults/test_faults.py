@@ -20,6 +20,14 @@ def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail() 
     assert report.numbers["workers stalled past their lease"]
 
 
+def test_each_scheduled_send_becomes_one_text_whatever_dies_when() -> None:
+    """Workers die while they queue them, answers are lost, Postgres is killed; all the rest goes wrong as well."""
+    report = everything(texts=120, seed="7", kills=20, crashes=1, stalls=1, scheduled=True)
+    assert report.clean, f"\n{report}\n{report.bugs[:1]}"
+    assert report.numbers["  queueing scheduled sends"]
+    assert report.numbers["Postgres killed"] == 1
+
+
 @pytest.mark.parametrize("where", ["claimed", "begun"])
 def test_a_worker_that_sleeps_past_its_lease_neither_sends_nor_writes(where: StallPoint) -> None:
     """It was stopped with its claim, or with a send begun; meanwhile another one had its texts."""

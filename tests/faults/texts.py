@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID, uuid5
+
+import psycopg
 
 from smsretry.local.stack import Stack
 from tests.faults.orders import dice, pick
@@ -94,17 +96,8 @@ def business_zone(text: PlannedText) -> str | None:
 
 def insert(stack: Stack, texts: Sequence[PlannedText], *, queued: bool = True) -> None:
     """Write what the application would have written; with `queued` also the queue rows, each due at its time."""
-    consent = {"opted_out": "opted_out", "unknown_consent": "unknown"}
     with stack.connect() as connection, connection.transaction(), connection.cursor() as cursor:
-        cursor.executemany(
-            """insert into businesses (id, user_id, name, timezone) values (%s, gen_random_uuid(), 'Business', %s)
-               on conflict (id) do nothing""",
-            sorted({(text.business_id, business_zone(text)) for text in texts}, key=str),
-        )
-        cursor.executemany(
-            "insert into customers (id, business_id, phone, timezone, sms_consent_status) values (%s, %s, %s, %s, %s)",
-            [(t.customer_id, t.business_id, t.phone, t.zone, consent.get(t.kind, "opted_in")) for t in texts],
-        )
+        _insert_people(cursor, texts)
         cursor.executemany(
             """insert into send_logs (id, business_id, customer_id, channel, subject)
                values (%s, %s, %s, 'sms', %s)""",
@@ -121,3 +114,30 @@ def insert(stack: Stack, texts: Sequence[PlannedText], *, queued: bool = True) -
                 ],
             )
         cursor.execute("analyze sms_retry_queue")
+
+
+def insert_scheduled(stack: Stack, texts: Sequence[PlannedText]) -> None:
+    """Write each as a scheduled send, whose id its send log will have."""
+    with stack.connect() as connection, connection.transaction(), connection.cursor() as cursor:
+        _insert_people(cursor, texts)
+        cursor.executemany(
+            """insert into scheduled_sends (id, business_id, customer_id, body, scheduled_for, not_after)
+               values (%s, %s, %s, %s, %s, %s)""",
+            [
+                (t.send_log_id, t.business_id, t.customer_id, t.body, t.due_at, t.due_at + timedelta(hours=48))
+                for t in texts
+            ],
+        )
+
+
+def _insert_people(cursor: psycopg.Cursor[Any], texts: Sequence[PlannedText]) -> None:
+    consent = {"opted_out": "opted_out", "unknown_consent": "unknown"}
+    cursor.executemany(
+        """insert into businesses (id, user_id, name, timezone) values (%s, gen_random_uuid(), 'Business', %s)
+           on conflict (id) do nothing""",
+        sorted({(text.business_id, business_zone(text)) for text in texts}, key=str),
+    )
+    cursor.executemany(
+        "insert into customers (id, business_id, phone, timezone, sms_consent_status) values (%s, %s, %s, %s, %s)",
+        [(t.customer_id, t.business_id, t.phone, t.zone, consent.get(t.kind, "opted_in")) for t in texts],
+    )

@@ -34,6 +34,7 @@ from smsretry.retry.decision import AfterSend, Send
 from smsretry.retry.models import Begun, Claim, Finished, ItemResult, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.run import Run
+from smsretry.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
 from tests.faults.orders import Event, KillPoint, Order, StallPoint, dice
 
@@ -196,10 +197,27 @@ def work(order: Order) -> None:
     settings = Settings.model_validate(order.settings)
     try:
         with MortalQueue(settings, fate) as queue, MortalSender(settings, fate, order) as sender:
+            if order.queueing:
+                _queue_scheduled(queue, order)
             services = Services(queue, sender, settings.profile, concurrency=1 if order.one_by_one else 50)
             run.run_once(ReportingRun(services, order), limit=order.limit, stale_minutes=STALE_MINUTES)
     except Exception as error:  # noqa: BLE001 - whatever it is, the harness must hear of it
         _report_error(order, error)
+
+
+def _queue_scheduled(queue: SupabaseQueue, order: Order) -> None:
+    """One run of process-scheduled-sends, in batches of five, which may be this worker's end."""
+
+    def die() -> None:
+        report(Event(worker=order.worker, kind="killed", detail="queueing"))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if order.dies_queueing_after is not None:
+        threading.Timer(order.dies_queueing_after, die).start()
+    for _ in queue_scheduled_sends(queue, batch=5, seconds=10):
+        pass
+    if order.dies_queueing_after is not None:
+        signal.pause()
 
 
 def _report_error(order: Order, error: Exception) -> None:

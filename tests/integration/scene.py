@@ -39,8 +39,7 @@ TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABL
 @dataclass(frozen=True)
 class Scene:
     """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
-    one that failed long ago; one that Twilio accepted; a text; a scheduled send whose time has come; two runs, of which
-    one has finished.
+    one that failed long ago; one that Twilio accepted; a text; a scheduled send that is due; two runs, one finished.
     """
 
     stack: Stack
@@ -143,6 +142,9 @@ class Scene:
             "cancel_sms_retries": {
                 "retry_ids": [str(self.due)], "states": ["due"], "dry_run": False, "who": "Ann",
                 "because": "No longer wanted", "row_limit": 10,
+            },
+            "doubt_sms_retries": {
+                "since": self.at(minutes=-1), "dry_run": False, "who": "Ann", "because": "Restored", "row_limit": 10,
             },
             "prune_sms_history": {"keep_days": 90, "batch": 100},
             "check_sms_retry_setup": {"wanted": wanted_objects()},

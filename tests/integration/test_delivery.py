@@ -14,8 +14,9 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Requeue, WhichText
 from smsretry.desk.deliveries import DeliverySummary
+from smsretry.desk.standing import Standing
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, ListError
+from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.profile import DEFAULT
 from tests.builders import SID, run
@@ -158,13 +159,15 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(
     assert (log["status"], log["provider_message_id"]) == ("pending", None)
     assert log["error_message"] == "Not delivered: Twilio 30003: Unreachable destination handset"
     assert sync(stack, services) == "no delivery is open"
-    stack.move_clock(timedelta(minutes=30))
+    assert sync(stack, services, after=timedelta(minutes=19)) == "still undelivered 1"
+    stack.move_clock(timedelta(minutes=5))
     assert run(queue, sender) == ["Sent"]
     second = sid_of(business, row)
     assert len(stack.twilio.ledger.entries()) == 2
     stack.twilio.report(second, again, None if again == "delivered" else 30008)
-    assert sync(stack, services) == f"{again} 1"
-    assert sync(stack, services, after=timedelta(hours=24)) == "no delivery is open"
+    assert sync(stack, services).startswith(f"{again} 1")
+    sync(stack, services, after=timedelta(days=4))
+    assert sync(stack, services, after=timedelta(days=1)) == "no delivery is open"
     log = business.log_of(row)
     assert (log["status"], log["provider_message_id"]) == (again, {"twilio_sid": second})
     assert business.row(row)["status"] == ("completed" if again == "delivered" else "failed")
@@ -183,6 +186,20 @@ def test_a_delivery_after_all_stops_the_next_message(
     stack.move_clock(timedelta(hours=1))
     assert run(queue, sender) == []
     assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_twilio_is_asked_once_more_before_the_next_message_leaves(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It was delivered after all, and no callback said so."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30008)
+    assert sync(stack, services) == "retried 1"
+    stack.twilio.report(sid_of(business, row), "delivered")
+    assert sync(stack, services, after=timedelta(minutes=25)) == "delivered 1"
+    stack.move_clock(timedelta(hours=1))
+    assert run(queue, sender) == []
+    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
 
 
 def test_a_delivery_after_all_is_kept_while_the_next_message_is_under_way(
@@ -239,6 +256,19 @@ def test_what_no_second_message_mends_is_given_up(
     assert customer == {"phone_status": phone_status, "sms_consent_status": "opted_in"}
 
 
+def test_a_text_that_was_given_up_and_arrives_after_all_is_found(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """No callback says so, and yet the last word is right."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30005)
+    assert sync(stack, services) == "undelivered 1"
+    assert sync(stack, services, after=timedelta(minutes=61)) == "still undelivered 1"
+    stack.twilio.report(sid_of(business, row), "delivered")
+    assert sync(stack, services, after=timedelta(minutes=16)) == "delivered 1"
+    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
+
+
 def test_a_carriers_stop_opts_the_number_out(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
 ) -> None:
@@ -278,8 +308,20 @@ def test_a_text_that_may_still_arrive_by_another_message_is_not_sent_again(
     assert sync(stack, services) == "on its way 1"
     assert business.row(row)["status"] == "completed"
     settle(business, SID, "delivered")
-    assert sync(stack, services, after=timedelta(minutes=16)) == "settled elsewhere 1"
+    assert sync(stack, services, after=timedelta(minutes=16)) == "still undelivered 1"
     assert business.row(row)["status"] == "completed"
+
+
+def test_a_text_that_the_application_queued_again_itself_is_left_to_that_row(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It has one live row."""
+    row = accepted(business, queue, sender)
+    first = business.row(row)
+    again = business.queue_row(first["send_log_id"], first["customer_id"], due=timedelta(hours=1))
+    stack.twilio.report(sid_of(business, row), "undelivered", 30008)
+    assert sync(stack, services) == "still undelivered 1"
+    assert [business.row(each)["status"] for each in (row, again)] == ["completed", "pending"]
 
 
 def test_looks_become_rarer_and_end_after_three_days(
@@ -304,7 +346,7 @@ def test_a_fetch_that_fails_proves_nothing(
     """Not even of a text whose failure a callback reported."""
     row = accepted(business, queue, sender)
     settle(business, sid_of(business, row), "undelivered", 30008)
-    stack.twilio.fail(ListError())
+    stack.twilio.fail(FetchError())
     summary: DeliverySummary = sync_deliveries(services, limit=10)
     assert (str(summary), summary.needs_somebody) == ("not asked 1", True)
     assert business.row(row)["status"] == "completed"
@@ -353,3 +395,21 @@ def test_a_person_may_have_an_undelivered_text_sent_again_once_the_cause_is_mend
     assert (change.matched, change.changed) == (1, 1)
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 3
+
+
+def test_status_tells_how_many_arrived_and_whose_did_not(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    operators: SupabaseOperators,
+) -> None:
+    """By business and by Twilio's code, of the last day."""
+    rows = [accepted(business, queue, sender, phone=f"+1212555013{n}") for n in range(4)]
+    for row, (status, code) in zip(rows, [("delivered", None), ("undelivered", 30007)], strict=False):
+        stack.twilio.report(sid_of(business, row), status, code)
+    sync(stack, services)
+    told = list(Standing.of(operators.status()).lines())
+    assert "delivery in the last day: delivered 1, open 2, undelivered 1 (50% arrived)" in told
+    assert [line for line in told if line.startswith("undelivered 1 of Maple Street Dental: Twilio 30007")]

@@ -337,3 +337,41 @@ def test_a_value_that_cannot_be_is_refused_in_words(operators: SupabaseOperators
 
 class _Nothing(Prune):
     """No row is read into it."""
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("The 'To' number +12125550188 is not valid", "The 'To' number … is not valid"),
+        ("She rang from 212-555-0188, or (212) 555-0188", "She rang from …, or …"),
+        ("+44 7700 900101 and 2125550188", "… and …"),
+        (
+            "Duplicate of row 5b0c5f0e-6b0a-4a53-9d0c-123456789012",
+            "Duplicate of row 5b0c5f0e-6b0a-4a53-9d0c-123456789012",
+        ),
+        ("Accepted as SM12345678901234567890123456789012", "Accepted as SM12345678901234567890123456789012"),
+        ("Twilio 21612; waits until 2026-11-25 14:31:00", "Twilio 21612; waits until 2026-11-25 14:31:00"),
+    ],
+)
+def test_what_somebody_wrote_is_told_without_its_numbers(
+    written: str, told: str, desk: Desk, business: Business
+) -> None:
+    """Ids, SIDs and times are no numbers. By explain, by status, and where it is requeued."""
+    row = business.due_text()
+    business.connection.execute(
+        "update sms_retry_queue set status = 'failed', last_error = %s, updated_at = smsretry.clock() where id = %s",
+        [written, row],
+    )
+    assert f": {told} (since " in desk.explain(WhichText(retry_id=row))[0].headline
+    assert [line.told for line in desk.status().ended] == [told]
+    assert desk.requeue(Requeue(retry_ids=[row])).sample[0].was == told
+
+
+def test_what_somebody_wrote_of_a_consent_is_told_only_if_it_is_a_word(desk: Desk, business: Business) -> None:
+    """It may name the customer."""
+    row = business.due_text()
+    for source, told in (("web_form", "(web_form)"), ("Zephyrine, by telephone", "(in words that are not shown here)")):
+        business.connection.execute("update customers set sms_consent_source = %s", [source])
+        story = desk.explain(WhichText(retry_id=row))[0]
+        assert any(told in line for line in story.happened)
+        assert "Zephyrine" not in "\n".join(story.lines())

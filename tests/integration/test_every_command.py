@@ -32,6 +32,7 @@ _LEAST: Final[dict[str, list[str]]] = {
     "preview": [],
     "requeue": ["--row", _ID],
     "cancel": ["--row", _ID],
+    "doubt": ["--since", "2027-01-12T03:00"],
     "resolve": [_ID],
     "prune": [],
     "quiet-hours": [PHONE, "--at", "2027-01-12T17:00"],
@@ -48,7 +49,7 @@ _SHOWS: Final = ("demo", "up")
 """They start a stack: tests/e2e/test_command.py."""
 _TELLS: Final = tuple(name for name in _COMMANDS if name not in _SHOWS)
 _ASKS_DATABASE: Final = tuple(name for name in _TELLS if name not in ("quiet-hours", "migrate", "doctor"))
-_NOTHING_THERE: Final = {"explain": 1, "requeue": 1, "cancel": 1, "resolve": 1, "consent": 1, "status": 1}
+_NOTHING_THERE: Final = {"explain": 1, "requeue": 1, "cancel": 1, "doubt": 1, "resolve": 1, "consent": 1, "status": 1}
 """The exit code in an empty database, where it is not 0; no run was made yet, and that is for a person."""
 
 

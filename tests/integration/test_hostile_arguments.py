@@ -99,6 +99,7 @@ NULLS = {
     ("hold_sms_retry", "claim_no"): False,
     ("hold_sms_retry", "why"): "SR422",
     ("hold_sms_retry", "look_in"): "SR422",
+    ("doubt_sms_retries", "since"): "SR422",
     ("resolve_sms_doubt", "retry_id"): "not_in_doubt",
     ("end_sms_retry", "retry_id"): False,
     ("end_sms_retry", "claim_no"): False,

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,15 +10,18 @@ import psycopg
 import pytest
 
 from smsretry import schedule_sms
+from smsretry.adapters.supabase.migrate import migrate
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.errors import InputError
+from smsretry.errors import InputError, MigrationError
 from smsretry.local.stack import Stack
 from smsretry.scheduled import queue_scheduled_sends
 from tests.builders import BODY, fates_of, run, run_over
 from tests.conftest import Business
+from tests.integration.catalog import Database
 from tests.integration.conftest import Command
+from tests.integration.test_access import acting_as
 
 SOON = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -379,7 +383,7 @@ def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(
     assert "In the next 24 hours 2 texts go out" in command("preview").output
     stack.move_clock(HOUR)
     process(queue)
-    assert "Due: the next run takes it" in command("explain", "--send-log", scheduled).output
+    assert "Due, the next run takes it" in command("explain", "--send-log", scheduled).output
 
 
 def test_scheduled_sends_that_nobody_queues_are_told_to_monitors(stack: Stack, business: Business) -> None:
@@ -405,3 +409,81 @@ def test_a_filter_of_cancel_reaches_scheduled_sends(business: Business, queue: S
     told = command("explain", "--row", scheduled).output
     assert "Cancelled, no longer wanted: Cancelled by Ann: Closed for good" in told
     assert process(queue) == []
+
+
+# Whose it is
+
+
+def test_a_tenant_plans_moves_and_cancels_its_own_and_no_others(business: Business, queue: SupabaseQueue) -> None:
+    """To its own customers; its class and its send log are not its to set."""
+    connection, refused = business.connection, partial(pytest.raises, psycopg.errors.InsufficientPrivilege)
+    neighbour = Business(connection, business.now).open()
+    theirs, own = neighbour.scheduled(), business.scheduled()
+    customer, stranger = business.customer(), neighbour.customer()
+    planned = "insert into scheduled_sends (business_id, customer_id, body, scheduled_for) values (%s, %s, 'Hi', now())"
+    with acting_as(connection, "authenticated", business.user_id):
+        connection.execute(planned.encode(), [business.id, customer])
+        for foreign in ([business.id, stranger], [neighbour.id, stranger]):
+            with refused(match="row-level security"), connection.transaction():
+                connection.execute(planned.encode(), foreign)
+        for column in ("message_class = 'transactional'", "send_log_id = id", "business_id = business_id"):
+            with refused(match="permission denied"), connection.transaction():
+                connection.execute(f"update scheduled_sends set {column}".encode())
+        for statement in ("delete from scheduled_sends", "select queue_scheduled_sms()"):
+            with refused(match="permission denied"), connection.transaction():
+                connection.execute(statement.encode())
+        assert connection.execute("select 1 from scheduled_sends where id = %s", [theirs]).fetchone() is None
+        update(business, theirs, status="cancelled")
+        connection.execute("reset role")
+        assert neighbour.scheduled_send(theirs)["status"] == "scheduled"
+    process(queue)
+    with acting_as(connection, "authenticated", business.user_id):
+        update(business, own, status="cancelled")
+        update(business, theirs, status="cancelled")
+        connection.execute("reset role")
+        assert business.text_of(own)["status"] == "cancelled"
+        assert neighbour.text_of(theirs)["status"] == "pending"
+
+
+def test_an_applications_own_table_keeps_its_columns_its_words_and_its_rows(original: Database) -> None:
+    """Ours are added; only rows that are `scheduled` are taken."""
+    original.run(
+        """create table scheduled_sends (
+               id uuid primary key default gen_random_uuid(), business_id uuid not null, customer_id uuid,
+               template text not null default 'reminder', scheduled_for timestamptz not null,
+               status text not null default 'pending');
+           insert into businesses (id, user_id, name)
+           values ('00000000-0000-0000-0000-000000000001', gen_random_uuid(), 'Maple');
+           insert into scheduled_sends (business_id, scheduled_for)
+           values ('00000000-0000-0000-0000-000000000001', 'infinity')"""
+    )
+    migrate(original.url)
+    migrate(original.url, again=True)
+    assert original.rows("select * from queue_scheduled_sms()") == []
+    row = original.one("select template, status, message_class from scheduled_sends")
+    assert (row["template"], row["status"], row["message_class"]) == ("reminder", "pending", "marketing")
+    original.run("update scheduled_sends set scheduled_for = now(), status = 'scheduled'")
+    assert [row["result"] for row in original.rows("select * from queue_scheduled_sms()")] == ["failed"]
+
+
+def test_a_table_that_cannot_hold_our_words_is_named_before_anything_is_changed(original: Database) -> None:
+    """With the statement that mends it."""
+    original.run(
+        """create table scheduled_sends (
+               id uuid primary key, business_id uuid not null, scheduled_for timestamptz not null,
+               status text not null, constraint known check (status in ('pending', 'done')))"""
+    )
+    with pytest.raises(MigrationError, match=r"scheduled_sends\.status may not be scheduled or queued"):
+        migrate(original.url)
+
+
+def test_a_run_without_prefect_queues_them_and_sends_what_is_due(
+    stack: Stack, business: Business, command: Command
+) -> None:
+    """Where cron runs `smsretry process`."""
+    business.scheduled(due=-SOON)
+    business.scheduled(body=" ")
+    told = command("process").output
+    assert told.startswith("scheduled sends: queued 1 · failed 1\n")
+    assert "sent 1" in told
+    assert len(stack.twilio.ledger.entries()) == 1

@@ -17,6 +17,7 @@ import pytest
 import requests
 from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
+from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from smsretry.local.process.http import LocalServer
@@ -26,11 +27,13 @@ from smsretry.local.twilio.faults import (
     BrokenAnswer,
     DropUnaccepted,
     Fault,
+    FetchError,
     HtmlError,
     JsonError,
     ListError,
     ListLag,
 )
+from smsretry.local.twilio.journey import usual_journey
 from smsretry.local.twilio.ledger import TRIAL_PREFIX
 from smsretry.local.twilio.resources import count_segments
 from smsretry.local.twilio.standin import TwilioStandin
@@ -134,6 +137,7 @@ def shared() -> Iterator[World]:
 def world(shared: World) -> World:
     """A stand-in that has accepted nothing and fails in nothing."""
     shared.standin.heal()
+    shared.standin.journey = None
     shared.standin.ledger.clear()
     shared.standin.posts = 0
     return shared
@@ -553,3 +557,47 @@ def test_a_list_can_lag_and_then_fail(world: World) -> None:
         world.client().messages.list(to=OTHER)
     world.send()
     assert len(world.client().messages.list(to=TO)) == 1
+
+
+def test_a_message_is_fetched_as_it_was_reported(world: World) -> None:
+    """With its code; an unknown one is not found, and a fetch can fail."""
+    sid = world.send().sid
+    messages = world.client().messages
+    assert (messages(sid).fetch().status, messages(sid).fetch().error_code) == ("queued", None)
+    world.standin.report(sid, "undelivered", 30003)
+    assert (messages(sid).fetch().status, messages(sid).fetch().error_code) == ("undelivered", 30003)
+    assert (world.standin.ledger.arrived(), error_code(messages("SM" + "0" * 32).fetch)[0]) == (0, 20404)
+    world.standin.fail(FetchError(), to=TO)
+    assert error_code(messages(sid).fetch)[0] == 20500
+    world.standin.report(sid, "delivered")
+    assert (messages(sid).fetch().status, world.standin.ledger.arrived()) == ("delivered", 1)
+
+
+def test_messages_fare_as_they_usually_do(world: World) -> None:
+    """Most are delivered within a minute, and some are not; what became of one stays."""
+    world.standin.journey = usual_journey
+    sids = [world.send().sid for _ in range(200)]
+    world.clock.now += timedelta(seconds=3)
+    messages = world.client().messages
+    assert {messages(sid).fetch().status for sid in sids[:20]} == {"sent"}
+    world.clock.now += timedelta(minutes=1)
+    told = {sid: messages(sid).fetch().status for sid in sids}
+    assert world.standin.ledger.arrived() == list(told.values()).count("delivered") > 180
+    assert set(told.values()) <= {"delivered", "undelivered", "sent"}
+    assert [messages(sid).fetch().status for sid in sids[:20]] == [told[sid] for sid in sids[:20]]
+
+
+def test_callbacks_and_incoming_texts_are_signed_as_twilio_signs(world: World) -> None:
+    """By the SDK's own check, with the URL that the text was sent with."""
+    sid = world.send(from_=SENDER, status_callback="https://app.example/twilio?attempt=1").sid
+    validator = RequestValidator(world.auth_token)
+    callback = world.standin.callback(sid, "undelivered", 30003)
+    assert validator.validate(callback.url, callback.form, callback.signature)
+    assert (callback.form["MessageStatus"], callback.form["ErrorCode"]) == ("undelivered", "30003")
+    assert not validator.validate(callback.url, {**callback.form, "MessageStatus": "delivered"}, callback.signature)
+    incoming = world.standin.inbound(
+        "https://app.example/twilio", phone=TO, body="stop", to=SENDER, opt_out_type="STOP"
+    )
+    assert validator.validate(incoming.url, incoming.form, incoming.signature)
+    with pytest.raises(ValueError, match="no StatusCallback"):
+        world.standin.callback(world.send().sid, "sent")

@@ -4,7 +4,17 @@ from typing import Final, cast, get_args
 
 from smsretry.adapters.supabase.calls import SupabaseCalls, interval
 from smsretry.retry.decision import GiveUp, LookAgain, Retry
-from smsretry.retry.delivery import FAILURES, FIRST_LOOK, AfterDelivery, Close, OpenDelivery, Report, Unknown
+from smsretry.retry.delivery import (
+    FAILURES,
+    FIRST_LOOK,
+    GIVEN_UP_LOOK,
+    AfterDelivery,
+    Close,
+    OpenDelivery,
+    Report,
+    Unknown,
+    look_before,
+)
 from smsretry.words import Followed
 
 LARGEST_CLAIM: Final = 500
@@ -45,6 +55,8 @@ def _decided(decision: AfterDelivery) -> dict[str, object]:
         case Unknown():
             return {"decision": "unknown"}
         case Retry(delay, _, why, _, _, _):
-            return {"decision": "send_again", "retry_in": interval(delay), "error": why}
+            look_in = interval(look_before(delay))
+            return {"decision": "send_again", "retry_in": interval(delay), "look_in": look_in, "error": why}
         case GiveUp(why, _, opted_out, phone_status):
-            return {"decision": "give_up", "error": why, "opted_out": opted_out, "phone_status": phone_status}
+            number: dict[str, object] = {"opted_out": opted_out, "phone_status": phone_status}
+            return number | {"decision": "give_up", "look_in": interval(GIVEN_UP_LOOK), "error": why}

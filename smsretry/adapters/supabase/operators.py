@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.shapes import Part, misfits
 from smsretry.adapters.supabase.wanted_objects import wanted_objects
-from smsretry.desk.asks import Ask, Cancel, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.asks import Ask, Cancel, Doubt, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord
 from smsretry.retry.models import Claim, Finding
 
@@ -58,6 +58,9 @@ class SupabaseOperators(SupabaseCalls):
 
     def cancel(self, ask: Cancel) -> Change:
         return self._change("cancel_sms_retries", ask)
+
+    def doubt(self, ask: Doubt) -> Change:
+        return self._change("doubt_sms_retries", ask)
 
     def _change(self, function: str, ask: Ask) -> Change:
         values = _given(ask)

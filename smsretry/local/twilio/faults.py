@@ -78,6 +78,15 @@ class ListError:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchError:
+    """`GET Messages/{sid}.json` answers with this error."""
+
+    code: int = 20500
+    _: KW_ONLY
+    http_status: int = 500
+
+
+@dataclass(frozen=True, slots=True)
 class ListLag:
     """`GET Messages.json` does not show a message until it is this old by the stand-in's clock."""
 
@@ -86,7 +95,7 @@ class ListLag:
 
 SendFault = JsonError | HtmlError | DropUnaccepted | AcceptThenDrop | AcceptThenWait | BrokenAnswer
 ListFault = ListError | ListLag
-Fault = SendFault | ListFault
+Fault = SendFault | ListFault | FetchError
 
 
 @dataclass(slots=True)
@@ -123,7 +132,16 @@ class FaultPlan:
         """Use up one fault for a message to this number."""
         with self._lock:
             for planned in self._planned:
-                if not isinstance(planned.fault, ListError | ListLag) and planned.strikes(to):
+                if not isinstance(planned.fault, ListError | ListLag | FetchError) and planned.strikes(to):
+                    _use(planned)
+                    return planned.fault
+        return None
+
+    def next_fetch(self, to: str | None) -> FetchError | None:
+        """Use up one fault for a fetch of a message to this number."""
+        with self._lock:
+            for planned in self._planned:
+                if isinstance(planned.fault, FetchError) and planned.strikes(to):
                     _use(planned)
                     return planned.fault
         return None

@@ -53,6 +53,10 @@ class Ledger:
         with self._lock:
             return tuple(entry for entry in self._entries.values() if to is None or entry.to == to)
 
+    def arrived(self, to: str | None = None) -> int:
+        """How many messages are on a phone."""
+        return sum(entry.arrived for entry in self.entries(to))
+
     def find(self, sid: str) -> Entry | None:
         """The entry of one SID."""
         with self._lock:

@@ -27,6 +27,7 @@ from starlette.routing import Route
 from smsretry.local.twilio import answers, resources
 from smsretry.local.twilio.callbacks import Callback, inbound_message, status_callback
 from smsretry.local.twilio.faults import Fault, FaultPlan
+from smsretry.local.twilio.journey import Journey
 from smsretry.local.twilio.ledger import Entry, Ledger
 from smsretry.local.twilio.listing import page, select
 from smsretry.local.twilio.rules import Refusal, Senders, check_request
@@ -63,6 +64,8 @@ class TwilioStandin:
         """How long it takes to accept one message."""
         self.retell: Callable[[Sequence[Entry]], Sequence[Entry]] = tuple
         """What lists make of the messages, newest first: other bodies, or another order."""
+        self.journey: Journey | None = None
+        """How messages fare as time goes by. None: as `report` says, and otherwise they wait in Twilio's queue."""
         self._account_sid = account_sid
         self._secrets = {account_sid: auth_token, **(api_keys or {})}
         self._senders = Senders(numbers=senders, services=messaging_services)
@@ -75,7 +78,8 @@ class TwilioStandin:
     def fail(self, fault: Fault, *, to: str | None = None, times: int | None = 1) -> None:
         """The next `times` requests of the fault's kind, to that number or to any, get it; None: until `heal`.
 
-        Kinds are `POST Messages.json`, and `GET Messages.json` (where `to` is its `To` filter, and every page counts).
+        Kinds are `POST Messages.json`, `GET Messages.json` (where `to` is its `To` filter, and every page counts), and
+        `GET Messages/{sid}.json`.
         Raises ValueError if `times` is below 1.
         """
         self._faults.add(fault, to=to, times=times)
@@ -181,16 +185,21 @@ class TwilioStandin:
 
     async def _fetch_message(self, request: Request) -> Response:
         self.fetches += 1
-        error, _ = self._faults.next_list(None)
+        entry = self.ledger.find(request.path_params["sid"])
+        error = self._faults.next_fetch(entry.to if entry else None)
         if error is not None:
             return answers.error(error.code, error.http_status, "The stand-in was told to fail this fetch")
-        entry = self.ledger.find(request.path_params["sid"])
         if entry is None:
             return answers.not_found(request)
         return JSONResponse(resources.message(self._dated(entry), self._account_sid))
 
     def _dated(self, entry: Entry) -> Entry:
-        """The entry with Twilio's own time of it."""
+        """The entry as it now is, with Twilio's own time of it."""
+        fared = self.journey(entry, self._clock()) if self.journey and entry.status in (None, "sent") else None
+        if fared:
+            arrived = fared[0] == "delivered"
+            self.ledger.report(entry.sid, *fared, at=self._clock(), arrived=arrived)
+            entry = self.ledger.find(entry.sid) or entry
         return replace(entry, accepted_at=entry.accepted_at + self.clock_ahead)
 
     async def _list_numbers(self, request: Request) -> Response:

@@ -534,14 +534,14 @@ revoke all on smsretry.runs from public, anon, authenticated;
 grant select, insert, update on smsretry.runs to service_role;
 
 -- ======== schemas/18_steps.sql ========
--- What a person did to a text, who it was and why: requeued, cancelled, resolved. Append-only.
+-- What a person did to a text, who it was and why: requeued, cancelled, resolved, put in doubt. Append-only.
 create table if not exists smsretry.steps (
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
     taken_at timestamptz not null,
     step text not null,
     who text not null,
     because text not null,
-    constraint steps_step check (step in ('requeued', 'cancelled', 'went out', 'did not go out')),
+    constraint steps_step check (step in ('requeued', 'cancelled', 'went out', 'did not go out', 'put in doubt')),
     constraint steps_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
 );
 create index if not exists steps_retry on smsretry.steps (retry_id, taken_at);
@@ -1062,7 +1062,7 @@ grant execute on function smsretry.cap_reached_at to service_role;
 
 -- ======== schemas/39_begin_for_application.sql ========
 -- The application's own processor claimed this row and fell silent. It begins nothing, so its claim counts as a send that
--- was begun when it was claimed, to whom and with what the rows say now.
+-- was begun when it was claimed, to whom and with what the rows say now. Likewise where a backup forgot the send.
 create or replace function smsretry.begin_for_application(retry public.sms_retry_queue)
 returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -2760,7 +2760,7 @@ grant execute on function public.resolve_sms_doubt to service_role;
 -- decided yet what follows. Longest waiting first, none younger than first_look, which leaves time for Twilio's callback.
 -- A failure is decided about at once. Taken for as long as lease, so that runs side by side ask for each message once.
 --   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
---   its row has not ended with this message · may_have_arrived: another message of the text is, or may get, on the phone
+--   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may get, on the phone
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
 )
@@ -2795,7 +2795,9 @@ begin
            (select count(*) from public.sms_retry_queue o join public.sms_send_attempts a on a.retry_id = o.id
             where o.send_log_id = q.send_log_id and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
            greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
-           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid,
+           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
+               or exists (select 1 from public.sms_retry_queue o
+                          where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
            smsretry.may_have_arrived(q.send_log_id, t.id), v_now
     from taken t
     join public.sms_retry_queue q on q.id = t.retry_id
@@ -2812,9 +2814,11 @@ grant execute on function public.claim_sms_deliveries to service_role;
 --   decision: look_again   nothing final yet; the next look is look_in from now
 --           | close        nothing follows: it was delivered, or another message of the text counts
 --           | unknown      Twilio said nothing final for long enough
---           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made anew
+--           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made
+--                          anew. A repetition answers changed, and changes nothing; so with give_up.
 --           | give_up      it did not arrive and is not sent again: the row has failed with error. What the failure says of the
 --                          number is kept: opted_out, phone_status
+--   look_in: when it is looked after once more. A message that did not arrive may be delivered after all.
 --   answer: applied
 --         | lost     somebody else looks after it, or it has been settled by a callback
 --         | changed  what was decided about is no longer so: it is looked after again
@@ -2866,13 +2870,15 @@ begin
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
     v_failed := smsretry.delivery_rank(v_attempt.delivery_status) is not distinct from 6;
-    if v_fails and (not v_failed or v_row.status <> 'completed' or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id))
+    if v_fails and (not v_failed or v_row.status <> 'completed' or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
+            or exists (select 1 from public.sms_retry_queue q
+                       where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing')))
         or v_failed and finish_sms_delivery.decision in ('look_again', 'unknown') and v_attempt.delivery_look_at <= v_now
             and smsretry.delivery_rank(finish_sms_delivery.delivery_status) is distinct from 6 then
         return 'changed'; -- a callback has reported a failure since it was taken
     end if;
     update public.sms_send_attempts a
-    set delivery_look_at = case finish_sms_delivery.decision when 'look_again' then v_now + finish_sms_delivery.look_in end
+    set delivery_look_at = v_now + finish_sms_delivery.look_in
     where a.id = v_attempt.id;
     if finish_sms_delivery.decision = 'send_again' then
         perform smsretry.send_again(v_row, v_attempt, finish_sms_delivery.error, v_now + finish_sms_delivery.retry_in, v_now);
@@ -2905,7 +2911,7 @@ begin
         delete from smsretry.circuit where only_one; -- Supabase refuses a delete without a where clause
         return false;
     end if;
-    insert into smsretry.circuit (opened_at, why) values (smsretry.clock(), set_sms_circuit.why)
+    insert into smsretry.circuit (opened_at, why) values (smsretry.clock(), smsretry.numberless(set_sms_circuit.why))
     on conflict (only_one) do update set why = excluded.why;
     return true;
 end
@@ -2928,7 +2934,7 @@ begin
         return false;
     end if;
     insert into smsretry.stopped_states (state, stopped_at, why)
-    values (set_sms_state_stop.state, smsretry.clock(), set_sms_state_stop.why)
+    values (set_sms_state_stop.state, smsretry.clock(), smsretry.numberless(set_sms_state_stop.why))
     on conflict (state) do update set why = excluded.why;
     return true;
 end
@@ -2974,7 +2980,7 @@ begin
             'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
             'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
             'message_class', v_send.message_class, 'attempts', 0,
-            'was', coalesce(v_send.why, 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
+            'was', coalesce(smsretry.numberless(v_send.why), 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
             'skipped', v_skip, 'warned', null);
     end loop;
     return v_told;
@@ -2994,7 +3000,8 @@ begin
         raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
             using errcode = 'SR422';
     end if;
-    if concat_ws(' ', check_told.who, check_told.because) ~ '[0-9]{9,}|[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}' then
+    if (smsretry.numberless(check_told.who), smsretry.numberless(check_told.because))
+        is distinct from (check_told.who, check_told.because) then
         raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
             using errcode = 'SR422', hint = 'Name the customer by its id.';
     end if;
@@ -3040,6 +3047,31 @@ $$;
 revoke all on function smsretry.chosen from public, anon, authenticated;
 grant execute on function smsretry.chosen to service_role;
 
+-- ======== schemas/80_doubt.sql ========
+-- For doubt_sms_retries: whether this text went out at some time since is unknown. The send that may have been is written
+-- as an attempt; one that was in doubt already keeps its own. The first look is due at once.
+create or replace function smsretry.doubt(retry public.sms_retry_queue, since timestamptz, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.claim_no := retry.claim_no + 1000000; -- more than a text was ever claimed
+    update public.sms_retry_queue q set claim_no = retry.claim_no where q.id = retry.id;
+    if retry.in_doubt_since is null then
+        retry.claimed_at := doubt.since;
+        retry := smsretry.begin_for_application(retry);
+        update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at where a.id = retry.attempt_id;
+    end if;
+    retry.in_doubt_since := doubt.at;
+    retry.reconcile_count := 0;
+    retry.recover_count := 0;
+    retry.held_since := null;
+    retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+    perform smsretry.put_back(retry, doubt.at, doubt.at);
+end
+$$;
+
+revoke all on function smsretry.doubt from public, anon, authenticated;
+grant execute on function smsretry.doubt to service_role;
+
 -- ======== schemas/80_is_undelivered.sql ========
 -- Whether a text's send log shows a message that did not arrive, and no other message of the text is, or may get, on the
 -- phone. Such a text may be sent again, although its send log has a SID.
@@ -3074,6 +3106,20 @@ $$;
 
 revoke all on function smsretry.masked from public, anon, authenticated;
 grant execute on function smsretry.masked to service_role;
+
+-- ======== schemas/80_numberless.sql ========
+-- What somebody wrote, without the phone numbers in it: what an application keeps of an error may quote one, and what is
+-- shown of it goes into logs and into Prefect. A number has a plus sign or nine digits in a row, or is written as in the US.
+create or replace function smsretry.numberless(words text)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select regexp_replace(
+        numberless.words,
+        '\+[0-9][0-9 ().-]{6,}[0-9]|(?<![[:alnum:]-])[0-9]{9,}(?![[:alnum:]])|\(?[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}',
+        '…', 'g')
+$$;
+
+revoke all on function smsretry.numberless from public, anon, authenticated;
+grant execute on function smsretry.numberless to service_role;
 
 -- ======== schemas/80_text_state.sql ========
 -- Where a text is, in a word for people. The one definition, for status, explain and filters.
@@ -3174,7 +3220,7 @@ begin
                 'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
                 'number', smsretry.masked((select c.phone from public.customers c where c.id = v_row.customer_id)),
                 'message_class', v_row.message_class, 'attempts', v_row.attempt_count,
-                'was', coalesce(v_row.why, v_row.last_error), 'skipped', v_skip, 'warned', null));
+                'was', smsretry.numberless(coalesce(v_row.why, v_row.last_error)), 'skipped', v_skip, 'warned', null));
         if cancel_sms_retries.dry_run or v_skip is not null then
             continue;
         end if;
@@ -3197,6 +3243,81 @@ $$;
 
 revoke all on function public.cancel_sms_retries from public, anon, authenticated;
 grant execute on function public.cancel_sms_retries to service_role;
+
+-- ======== schemas/81_doubt_sms_retries.sql ========
+-- For a person, when the database was restored from a backup, and before anything runs: what went out after the backup was
+-- taken (since) looks unsent. Put it in doubt, so that it is looked for at Twilio before it is sent again.
+-- Concerned is what was in the backup and was due by now: texts that waited, texts that were claimed, and those in doubt,
+-- which may have been sent again since. Scheduled sends whose time has come are made texts first. What was begun when the
+-- backup was taken is in doubt by recovery.
+-- Claim numbers leap, so that no worker from before the restore can write. May be repeated, and must be while it matches
+-- row_limit. dry_run and the answer: as for requeue_failed_sms.
+create or replace function public.doubt_sms_retries(
+    since timestamptz,
+    dry_run boolean default true,
+    who text default null,
+    because text default null,
+    row_limit integer default 1000
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_row public.sms_retry_queue;
+    v_skip text;
+    v_told jsonb[] := '{}';
+begin
+    if (doubt_sms_retries.since <= v_now and doubt_sms_retries.dry_run is not null
+        and doubt_sms_retries.row_limit between 1 and 10000) is not true then
+        raise exception 'since is when the backup was taken, and not to come; row_limit is 1 to 10000' using errcode = 'SR422';
+    end if;
+    if not doubt_sms_retries.dry_run then
+        perform smsretry.check_told(doubt_sms_retries.who, doubt_sms_retries.because);
+        loop
+            perform public.queue_scheduled_sms(500, interval '0');
+            exit when not found;
+        end loop;
+    end if;
+    for v_row in
+        select q.* from public.sms_retry_queue q
+        where q.status in ('pending', 'processing') and q.begun_at is null
+          and (q.created_at < doubt_sms_retries.since
+               or exists (select 1 from public.scheduled_sends s
+                          where s.send_log_id = q.send_log_id and s.created_at < doubt_sms_retries.since))
+          and (q.scheduled_for <= v_now or q.in_doubt_since is not null or q.status = 'processing')
+          and (q.in_doubt_since is null or q.in_doubt_since < doubt_sms_retries.since)
+        order by q.scheduled_for, q.id
+        limit doubt_sms_retries.row_limit
+        for update
+    loop
+        v_skip := case
+            when v_row.status = 'processing' and v_row.claimed_at > doubt_sms_retries.since
+                then 'A worker has it at this moment: stop every runner first'
+            when v_row.in_doubt_since is null and not exists (
+                select 1 from public.customers c where c.id = v_row.customer_id and coalesce(btrim(c.phone), '') <> '')
+                then 'Nobody can have texted a customer without a number'
+            when exists (select 1 from public.send_logs l where l.id = v_row.send_log_id
+                         and smsretry.is_sent(l.provider_message_id, l.status::text)) then 'Its send log says that it was sent'
+        end;
+        v_told := v_told || jsonb_build_object(
+            'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
+            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_row.customer_id)),
+            'message_class', v_row.message_class, 'attempts', v_row.attempt_count,
+            'was', smsretry.numberless(coalesce(v_row.why, v_row.last_error)), 'skipped', v_skip, 'warned', null);
+        if doubt_sms_retries.dry_run or v_skip is not null then
+            continue;
+        end if;
+        perform smsretry.doubt(v_row, doubt_sms_retries.since, v_now);
+        insert into smsretry.steps (retry_id, taken_at, step, who, because)
+        values (v_row.id, v_now, 'put in doubt', doubt_sms_retries.who, doubt_sms_retries.because);
+    end loop;
+    return query select * from smsretry.told_of_change(v_told);
+end
+$$;
+
+revoke all on function public.doubt_sms_retries from public, anon, authenticated;
+grant execute on function public.doubt_sms_retries to service_role;
 
 -- ======== schemas/81_requeue_failed_sms.sql ========
 -- For a person: put texts that failed back into the queue, due at once. Every check is made again when they are claimed.
@@ -3279,7 +3400,7 @@ begin
         v_told := v_told || jsonb_build_object(
             'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
             'number', smsretry.masked(v_customer.phone), 'message_class', v_row.message_class,
-            'attempts', v_row.attempt_count, 'was', v_row.last_error, 'skipped', v_skip, 'warned', v_warn);
+            'attempts', v_row.attempt_count, 'was', smsretry.numberless(v_row.last_error), 'skipped', v_skip, 'warned', v_warn);
         if requeue_failed_sms.dry_run or v_skip is not null then
             continue;
         end if;
@@ -3314,12 +3435,12 @@ select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null:
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
        s.message_class,
        case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end as state,
-       coalesce(s.held_since, s.updated_at) as since, left(s.why, 2000) as why, null::integer as code,
+       coalesce(s.held_since, s.updated_at) as since, left(smsretry.numberless(s.why), 2000) as why, null::integer as code,
        case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end as next_at, s.not_after as expires_at,
        0 as attempts, 3 as max_attempts, s.created_at as queued_at,
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
-       left(c.sms_consent_source, 200) as consent_source, x.since as suppressed_since,
-       left(c.phone_status::text, 40) as phone_status, null::text as send_log_status, null::text as sid,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source, x.since as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
        '[]'::jsonb as history, '[]'::jsonb as steps,
        case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at
@@ -3332,7 +3453,8 @@ where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
 grant select on smsretry.scheduled_on_record to service_role;
 
 -- ======== schemas/81_text_on_record.sql ========
--- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits.
+-- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
+-- where the application wrote freely.
 -- security_invoker, so that row level security is the reader's.
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts ·
 --   steps: what people did to it · can: the calls that would change something now · asked_at: the database's clock
@@ -3341,18 +3463,20 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
        q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
        coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
-       left(case when q.status in ('pending', 'processing') then coalesce(q.why, q.last_error) else q.last_error end, 2000) as why,
+       left(smsretry.numberless(
+           case when q.status in ('pending', 'processing') then coalesce(q.why, q.last_error) else q.last_error end), 2000) as why,
        q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
        q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
-       left(c.sms_consent_source, 200) as consent_source, s.since as suppressed_since,
-       left(c.phone_status::text, 40) as phone_status, left(l.status::text, 40) as send_log_status,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source, s.since as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
+       left(smsretry.numberless(l.status::text), 40) as send_log_status,
        left(smsretry.found_sid(l.provider_message_id), 40) as sid,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                     'consent_at', a.consent_at, 'consent_source', left(a.consent_source, 200),
+                     'consent_at', a.consent_at, 'consent_source', left(smsretry.numberless(a.consent_source), 200),
                      'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
                      'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id), '[]') as history,
@@ -3508,8 +3632,11 @@ grant execute on function public.preview_sms_retries to service_role;
 
 -- ======== schemas/84_sms_status.sql ========
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
---   last hour · ended, failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
+--   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) ·
+--   queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
+--   hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
+--   (delivered, undelivered, unknown or open) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
+--   failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status()
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
@@ -3531,6 +3658,20 @@ begin
                min(q.scheduled_for) filter (where q.scheduled_for > v_now) as next_at
         from public.sms_retry_queue q where q.status in ('pending', 'processing')
         group by 1, 2
+    ),
+    reported as materialized (
+        select a.delivery_status, a.begun_at > v_now - interval '1 hour' as lately, count(*) as texts
+        from public.sms_send_attempts a
+        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+        group by 1, 2
+    ),
+    accepted as (
+        select case when smsretry.delivery_rank(r.delivery_status) >= 7 then 'delivered'
+                    when smsretry.delivery_rank(r.delivery_status) = 6 then 'undelivered'
+                    when r.delivery_status = 'unknown' then 'unknown'
+                    else 'open' end as fate,
+               r.lately, r.texts
+        from reported r
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
     union all
@@ -3552,7 +3693,23 @@ begin
     (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
      from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)
     union all
-    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz, left(e.last_error, 200)
+    (select 'delivery', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d group by d.fate order by d.fate)
+    union all
+    (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d where d.lately group by d.fate order by d.fate)
+    union all
+    (select 'undelivered', coalesce(a.delivery_code::text, 'without a code'), q.business_id, count(*), min(a.delivery_at),
+            null::timestamptz, b.name
+     from public.sms_send_attempts a
+     join public.sms_retry_queue q on q.id = a.retry_id
+     left join public.businesses b on b.id = q.business_id
+     where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+       and a.delivery_status in ('undelivered', 'failed', 'canceled')
+     group by a.delivery_code, q.business_id, b.name order by 4 desc limit 50)
+    union all
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
+            smsretry.numberless(left(e.last_error, 200))
      from public.sms_retry_queue e
      where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
      group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)

@@ -2,7 +2,7 @@
 -- decided yet what follows. Longest waiting first, none younger than first_look, which leaves time for Twilio's callback.
 -- A failure is decided about at once. Taken for as long as lease, so that runs side by side ask for each message once.
 --   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
---   its row has not ended with this message · may_have_arrived: another message of the text is, or may get, on the phone
+--   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may get, on the phone
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
 )
@@ -37,7 +37,9 @@ begin
            (select count(*) from public.sms_retry_queue o join public.sms_send_attempts a on a.retry_id = o.id
             where o.send_log_id = q.send_log_id and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
            greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
-           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid,
+           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
+               or exists (select 1 from public.sms_retry_queue o
+                          where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
            smsretry.may_have_arrived(q.send_log_id, t.id), v_now
     from taken t
     join public.sms_retry_queue q on q.id = t.retry_id

@@ -2,9 +2,11 @@
 --   decision: look_again   nothing final yet; the next look is look_in from now
 --           | close        nothing follows: it was delivered, or another message of the text counts
 --           | unknown      Twilio said nothing final for long enough
---           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made anew
+--           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made
+--                          anew. A repetition answers changed, and changes nothing; so with give_up.
 --           | give_up      it did not arrive and is not sent again: the row has failed with error. What the failure says of the
 --                          number is kept: opted_out, phone_status
+--   look_in: when it is looked after once more. A message that did not arrive may be delivered after all.
 --   answer: applied
 --         | lost     somebody else looks after it, or it has been settled by a callback
 --         | changed  what was decided about is no longer so: it is looked after again
@@ -56,13 +58,15 @@ begin
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
     v_failed := smsretry.delivery_rank(v_attempt.delivery_status) is not distinct from 6;
-    if v_fails and (not v_failed or v_row.status <> 'completed' or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id))
+    if v_fails and (not v_failed or v_row.status <> 'completed' or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
+            or exists (select 1 from public.sms_retry_queue q
+                       where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing')))
         or v_failed and finish_sms_delivery.decision in ('look_again', 'unknown') and v_attempt.delivery_look_at <= v_now
             and smsretry.delivery_rank(finish_sms_delivery.delivery_status) is distinct from 6 then
         return 'changed'; -- a callback has reported a failure since it was taken
     end if;
     update public.sms_send_attempts a
-    set delivery_look_at = case finish_sms_delivery.decision when 'look_again' then v_now + finish_sms_delivery.look_in end
+    set delivery_look_at = v_now + finish_sms_delivery.look_in
     where a.id = v_attempt.id;
     if finish_sms_delivery.decision = 'send_again' then
         perform smsretry.send_again(v_row, v_attempt, finish_sms_delivery.error, v_now + finish_sms_delivery.retry_in, v_now);

@@ -7,7 +7,7 @@ begin
         delete from smsretry.circuit where only_one; -- Supabase refuses a delete without a where clause
         return false;
     end if;
-    insert into smsretry.circuit (opened_at, why) values (smsretry.clock(), set_sms_circuit.why)
+    insert into smsretry.circuit (opened_at, why) values (smsretry.clock(), smsretry.numberless(set_sms_circuit.why))
     on conflict (only_one) do update set why = excluded.why;
     return true;
 end

@@ -11,7 +11,7 @@ begin
         return false;
     end if;
     insert into smsretry.stopped_states (state, stopped_at, why)
-    values (set_sms_state_stop.state, smsretry.clock(), set_sms_state_stop.why)
+    values (set_sms_state_stop.state, smsretry.clock(), smsretry.numberless(set_sms_state_stop.why))
     on conflict (state) do update set why = excluded.why;
     return true;
 end

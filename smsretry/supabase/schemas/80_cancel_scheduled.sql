@@ -34,7 +34,7 @@ begin
             'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
             'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
             'message_class', v_send.message_class, 'attempts', 0,
-            'was', coalesce(v_send.why, 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
+            'was', coalesce(smsretry.numberless(v_send.why), 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
             'skipped', v_skip, 'warned', null);
     end loop;
     return v_told;

@@ -7,7 +7,8 @@ begin
         raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
             using errcode = 'SR422';
     end if;
-    if concat_ws(' ', check_told.who, check_told.because) ~ '[0-9]{9,}|[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}' then
+    if (smsretry.numberless(check_told.who), smsretry.numberless(check_told.because))
+        is distinct from (check_told.who, check_told.because) then
         raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
             using errcode = 'SR422', hint = 'Name the customer by its id.';
     end if;

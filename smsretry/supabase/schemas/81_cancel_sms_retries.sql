@@ -50,7 +50,7 @@ begin
                 'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
                 'number', smsretry.masked((select c.phone from public.customers c where c.id = v_row.customer_id)),
                 'message_class', v_row.message_class, 'attempts', v_row.attempt_count,
-                'was', coalesce(v_row.why, v_row.last_error), 'skipped', v_skip, 'warned', null));
+                'was', smsretry.numberless(coalesce(v_row.why, v_row.last_error)), 'skipped', v_skip, 'warned', null));
         if cancel_sms_retries.dry_run or v_skip is not null then
             continue;
         end if;

@@ -78,7 +78,7 @@ begin
         v_told := v_told || jsonb_build_object(
             'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
             'number', smsretry.masked(v_customer.phone), 'message_class', v_row.message_class,
-            'attempts', v_row.attempt_count, 'was', v_row.last_error, 'skipped', v_skip, 'warned', v_warn);
+            'attempts', v_row.attempt_count, 'was', smsretry.numberless(v_row.last_error), 'skipped', v_skip, 'warned', v_warn);
         if requeue_failed_sms.dry_run or v_skip is not null then
             continue;
         end if;

@@ -1,4 +1,5 @@
--- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits.
+-- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
+-- where the application wrote freely.
 -- security_invoker, so that row level security is the reader's.
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts ·
 --   steps: what people did to it · can: the calls that would change something now · asked_at: the database's clock
@@ -7,18 +8,20 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
        q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
        coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
-       left(case when q.status in ('pending', 'processing') then coalesce(q.why, q.last_error) else q.last_error end, 2000) as why,
+       left(smsretry.numberless(
+           case when q.status in ('pending', 'processing') then coalesce(q.why, q.last_error) else q.last_error end), 2000) as why,
        q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
        q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
-       left(c.sms_consent_source, 200) as consent_source, s.since as suppressed_since,
-       left(c.phone_status::text, 40) as phone_status, left(l.status::text, 40) as send_log_status,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source, s.since as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
+       left(smsretry.numberless(l.status::text), 40) as send_log_status,
        left(smsretry.found_sid(l.provider_message_id), 40) as sid,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                     'consent_at', a.consent_at, 'consent_source', left(a.consent_source, 200),
+                     'consent_at', a.consent_at, 'consent_source', left(smsretry.numberless(a.consent_source), 200),
                      'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
                      'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id), '[]') as history,

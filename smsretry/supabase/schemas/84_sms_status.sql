@@ -1,6 +1,9 @@
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the
---   last hour · ended, failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
+--   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) ·
+--   queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
+--   hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
+--   (delivered, undelivered, unknown or open) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
+--   failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status()
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
@@ -22,6 +25,20 @@ begin
                min(q.scheduled_for) filter (where q.scheduled_for > v_now) as next_at
         from public.sms_retry_queue q where q.status in ('pending', 'processing')
         group by 1, 2
+    ),
+    reported as materialized (
+        select a.delivery_status, a.begun_at > v_now - interval '1 hour' as lately, count(*) as texts
+        from public.sms_send_attempts a
+        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+        group by 1, 2
+    ),
+    accepted as (
+        select case when smsretry.delivery_rank(r.delivery_status) >= 7 then 'delivered'
+                    when smsretry.delivery_rank(r.delivery_status) = 6 then 'undelivered'
+                    when r.delivery_status = 'unknown' then 'unknown'
+                    else 'open' end as fate,
+               r.lately, r.texts
+        from reported r
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
     union all
@@ -43,7 +60,23 @@ begin
     (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
      from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)
     union all
-    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz, left(e.last_error, 200)
+    (select 'delivery', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d group by d.fate order by d.fate)
+    union all
+    (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d where d.lately group by d.fate order by d.fate)
+    union all
+    (select 'undelivered', coalesce(a.delivery_code::text, 'without a code'), q.business_id, count(*), min(a.delivery_at),
+            null::timestamptz, b.name
+     from public.sms_send_attempts a
+     join public.sms_retry_queue q on q.id = a.retry_id
+     left join public.businesses b on b.id = q.business_id
+     where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+       and a.delivery_status in ('undelivered', 'failed', 'canceled')
+     group by a.delivery_code, q.business_id, b.name order by 4 desc limit 50)
+    union all
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
+            smsretry.numberless(left(e.last_error, 200))
      from public.sms_retry_queue e
      where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
      group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)

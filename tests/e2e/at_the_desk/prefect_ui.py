@@ -1,10 +1,11 @@
 """Prefect's UI, as far as the desk uses it."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from tests.e2e.browser import Browser
+from tests.e2e.browser import Browser, NotSeen
 
 _FIELD = """
     [...document.querySelectorAll('.schema-form-property__label')]
@@ -22,11 +23,11 @@ class PrefectUi:
 
     def feed(self, customer: UUID, *, until: str) -> str:
         """The bookmark of a customer's story; reload it until it says so."""
+        address = f"{self.url}/events?resource=sms.customer.{customer}"
         for _ in range(10):
-            self.page.go(f"{self.url}/events?resource=sms.customer.{customer}")
-            self.page.sees("Page 1 of 1")
-            if until in self.page.text:
-                break
+            self.page.go(address)
+            with suppress(NotSeen):
+                return self.page.sees(until, seconds=3)
         return self.page.sees(until)
 
     def open_form(self, deployment: str) -> None:

@@ -1,0 +1,23 @@
+-- For doubt_sms_retries: whether this text went out at some time since is unknown. The send that may have been is written
+-- as an attempt; one that was in doubt already keeps its own. The first look is due at once.
+create or replace function smsretry.doubt(retry public.sms_retry_queue, since timestamptz, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.claim_no := retry.claim_no + 1000000; -- more than a text was ever claimed
+    update public.sms_retry_queue q set claim_no = retry.claim_no where q.id = retry.id;
+    if retry.in_doubt_since is null then
+        retry.claimed_at := doubt.since;
+        retry := smsretry.begin_for_application(retry);
+        update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at where a.id = retry.attempt_id;
+    end if;
+    retry.in_doubt_since := doubt.at;
+    retry.reconcile_count := 0;
+    retry.recover_count := 0;
+    retry.held_since := null;
+    retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+    perform smsretry.put_back(retry, doubt.at, doubt.at);
+end
+$$;
+
+revoke all on function smsretry.doubt from public, anon, authenticated;
+grant execute on function smsretry.doubt to service_role;

@@ -1,0 +1,187 @@
+"""The playbooks: each in the trouble that it is for. Their commands are run as shown, and then all is well."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from typer.testing import CliRunner
+
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.cli.command import app
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import JsonError
+from tests.builders import AT_ONCE, PHONE, fates_of, run_over
+from tests.conftest import Business
+from tests.e2e.documents import PLAYBOOKS, Block
+from tests.restoring import back_up, restore
+
+_DATABASE = "postgresql://postgres:…@db.<project>.supabase.co:5432/postgres"
+_MAY_TELL_OF_TROUBLE = {"status"}
+
+
+@dataclass
+class Scene:
+    """The embedded stack, and what happens to it between the steps."""
+
+    stack: Stack
+    business: Business
+    queue: SupabaseQueue
+    sender: TwilioSender
+    folder: Path
+
+    def live(self, *, minutes: int = 1) -> None:
+        """A run a minute."""
+        for _ in range(minutes):
+            fates_of(run_over(self.queue, self.sender, AT_ONCE), limit=200)
+            self.stack.move_clock(timedelta(minutes=1))
+
+    def sent(self) -> list[str]:
+        """The numbers that got a text, one entry a text."""
+        return sorted(entry.to for entry in self.stack.twilio.ledger.entries())
+
+    def status(self, row: UUID) -> object:
+        """Of the row."""
+        return self.business.row(row)["status"]
+
+
+Story = Generator[dict[str, str], None, None]
+"""Goes on before each block of commands, with what stands for its placeholders; what is left follows the last one."""
+
+
+def a_customer_says_it_never_came(scene: Scene) -> Story:
+    """Twilio refused the number once, which is then corrected."""
+    row = scene.business.due_text(phone=PHONE)
+    scene.stack.twilio.fail(JsonError(21211, http_status=400))
+    scene.live()
+    here = {"$CUSTOMER": str(scene.business.row(row)["customer_id"]), "$ROW": str(row)}
+    yield here
+    yield here
+    assert scene.status(row) == "pending"
+    scene.live()
+    yield here
+    assert scene.status(row) == "completed"
+    assert scene.sent() == [PHONE]
+
+
+def twilio_was_down(scene: Scene) -> Story:
+    """For three days: a text of the first day expires, one of the third is sent."""
+    first = scene.business.due_text(phone="+12125550161")
+    scene.stack.twilio.fail(JsonError(20503, http_status=503), times=None)
+    scene.live(minutes=5)
+    yield {}
+    scene.stack.move_clock(timedelta(hours=70))
+    scene.live(minutes=5)
+    third = scene.business.due_text(phone="+12125550162")
+    scene.stack.twilio.heal()
+    yield {}
+    scene.live(minutes=60)
+    assert (scene.status(first), scene.status(third)) == ("cancelled", "completed")
+    yield {}
+    scene.live()
+    assert scene.sent() == ["+12125550161", "+12125550162"]
+
+
+def we_must_stop_texting_a_state(scene: Scene) -> Story:
+    """Louisiana; a customer in New York is texted meanwhile."""
+    yield {}
+    there = scene.business.due_text(phone="+15045550164", timezone="America/Chicago")
+    elsewhere = scene.business.due_text(phone=PHONE)
+    scene.live()
+    yield {}
+    assert (scene.status(there), scene.status(elsewhere)) == ("pending", "completed")
+    assert scene.business.row(there)["held_since"] is not None
+    yield {}
+    scene.live(minutes=16)
+    assert scene.status(there) == "completed"
+
+
+def somebody_opted_out_by_phone(scene: Scene) -> Story:
+    """While a text waits for them."""
+    row = scene.business.due_text(phone=PHONE)
+    yield {}
+    assert scene.status(row) == "cancelled"
+    yield {}
+    again = scene.business.due_text(phone=PHONE)
+    scene.live()
+    assert (scene.status(again), scene.sent()) == ("cancelled", [])
+
+
+def upgrade_without_stopping(scene: Scene) -> Story:
+    """Texts come before and after."""
+    scene.business.due_text(phone="+12125550161")
+    yield {_DATABASE: scene.stack.database_url}
+    scene.live()
+    scene.business.due_text(phone="+12125550162")
+    scene.live()
+    yield {}
+    assert scene.sent() == ["+12125550161", "+12125550162"]
+
+
+def restore_from_a_backup(scene: Scene) -> Story:
+    """One text went out after the backup was taken, one had no time to."""
+    sent = scene.business.due_text(phone="+12125550161", due=timedelta(minutes=1))
+    late = scene.business.due_text(phone="+12125550162", due=timedelta(minutes=30))
+    back_up(scene.stack, scene.folder / "backup.sql")
+    scene.live(minutes=5)
+    assert scene.sent() == ["+12125550161"]
+    scene.stack.move_clock(timedelta(minutes=40))
+    restore(scene.stack, scene.folder / "backup.sql")
+    assert scene.status(sent) == "pending"
+    yield {}
+    scene.live(minutes=25)
+    yield {}
+    assert (scene.status(sent), scene.status(late)) == ("completed", "completed")
+    assert scene.sent() == ["+12125550161", "+12125550162"]
+
+
+STORIES: dict[str, Callable[[Scene], Story]] = {
+    story.__name__.replace("_", " ").capitalize(): story
+    for story in (
+        a_customer_says_it_never_came,
+        twilio_was_down,
+        we_must_stop_texting_a_state,
+        somebody_opted_out_by_phone,
+        upgrade_without_stopping,
+        restore_from_a_backup,
+    )
+}
+SECTIONS = [line.removeprefix("## ") for line in PLAYBOOKS.text.splitlines() if line.startswith("## ")]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_commands_of_a_playbook_end_its_trouble(
+    section: str,
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Step by step, with what happens in between."""
+    for name, value in (stack.environment() | {"COLUMNS": "250"}).items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "number.txt").write_text(f"{PHONE}\n")
+    story = STORIES[section](Scene(stack, business, queue, sender, tmp_path))
+    for block in PLAYBOOKS.blocks("sh", under=section):
+        _run(block, next(story), tmp_path)
+    assert next(story, "the end") == "the end"
+
+
+def _run(block: Block, here: dict[str, str], folder: Path) -> None:
+    printed: list[str] = []
+    for program, command, *words in block.commands():
+        assert program == "smsretry"
+        given = ""
+        if words[-2:-1] == ["<"]:
+            *words, _, file = words
+            given = (folder / file).read_text()
+        done = CliRunner().invoke(app, [command, *(here.get(word, word) for word in words)], input=given)
+        allowed = (0, 1) if command in _MAY_TELL_OF_TROUBLE else (0,)
+        assert done.exit_code in allowed, f"{block.where}: {command} {words}: {done.output} {done.exception}"
+        printed += done.output.splitlines()
+    assert not block.missing_in(printed), printed

@@ -1,0 +1,177 @@
+"""What nobody may see in Prefect: phone numbers, bodies, customers' names, secrets."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from smsretry.local.demo.run import ROOT
+from smsretry.local.demo.seeder import name_customers
+from smsretry.local.prefect_server import DATABASE
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenDrop, JsonError, SendFault
+from tests.conftest import Business
+from tests.e2e.conftest import FlowProcess, Prefect
+from tests.e2e.test_flow import states_by_name
+
+BODY, NAME, PHONE, DOUBTFUL = "The walrus is at the dentist", "Zephyrine Quill", "+12125550188", "+16175550188"
+PRIVATE = (BODY, "walrus", NAME, "Zephyrine", "5550188", "555-0188", "555 0188")
+SPOKEN = f"{NAME} rang from 212-555-0188"
+"""What somebody writes where free text goes."""
+
+
+@pytest.fixture
+def nowhere(stack: Stack, prefect: Prefect) -> Iterator[Callable[..., None]]:
+    """Fails if something private is in any column of any of Prefect's tables, in its server's log, or in what else is
+    given; and if the search does not find what is there.
+    """
+    with psycopg.connect(stack.postgres.url(DATABASE), autocommit=True) as connection:
+
+        def search(*printed: str, known: object) -> None:
+            secrets = [stack.environment()[name] for name in ("SUPABASE_SERVICE_ROLE_KEY", "TWILIO_AUTH_TOKEN")]
+            texts = "\n".join([*printed, prefect.server.log.read_text()])
+            assert [private for private in (*PRIVATE, *secrets) if private in texts] == []
+            assert {text: tables for text in (*PRIVATE, *secrets) if (tables := _holding(connection, text))} == {}
+            assert {"artifact", "events", "log"} & {*_holding(connection, str(known))}
+
+        yield search
+
+
+def _holding(connection: psycopg.Connection, text: str) -> list[str]:
+    """Tables of which some row holds the text, in any column."""
+    tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+    return [
+        table
+        for (table,) in tables
+        if connection.execute(
+            sql.SQL("select 1 from {} as t where position(%s in t::text) > 0 limit 1").format(sql.Identifier(table)),
+            [text],
+        ).fetchone()
+    ]
+
+
+def test_a_run_tells_prefect_nothing_private(
+    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, nowhere: Callable[..., None]
+) -> None:
+    """Whatever a text comes to, an error of the row's own processing included."""
+    for fault in (None, JsonError(21211, http_status=400), JsonError(20500, http_status=500), AcceptThenDrop()):
+        row = business.due_text(body=BODY, phone=PHONE)
+        if fault:
+            stack.twilio.fail(fault, to=PHONE)
+    business.due_text(body=BODY, phone="2125550188")
+    jammed = business.due_text(body=BODY, phone=PHONE)
+    business.connection.execute(
+        sql.SQL("alter table sms_retry_queue add constraint jam check (id <> {} or status <> 'completed')").format(
+            jammed
+        )
+    )
+    try:
+        run, printed = flow.run(PREFECT_LOGGING_LEVEL="DEBUG")
+    finally:
+        business.connection.execute("alter table sms_retry_queue drop constraint jam")
+    assert run["state"]["message"].startswith("recovered 0, claimed 6")
+    states_by_name(prefect, run["id"], 6)
+    nowhere(printed, known=row)
+
+
+@pytest.fixture
+def texts(stack: Stack, business: Business, flow: FlowProcess) -> Iterator[dict[str, UUID]]:
+    """A text in each state, by its name. Where the application or a person may write freely, it is written who rang."""
+    connection = business.connection
+    name_customers(connection)
+    codes = iter((212, 617, 215, 404, 305, 704, 313, 216, 502))
+
+    def text(fault: SendFault | None = None, **more: Any) -> UUID:
+        phone = f"+1{next(codes)}5550188"
+        if fault:
+            stack.twilio.fail(fault, to=phone)
+        return business.due_text(body=BODY, **{"phone": phone} | more)
+
+    rows = {
+        "refused": text(JsonError(21211, http_status=400)),
+        "doubtful": text(AcceptThenDrop()),
+        "lost": text(AcceptThenDrop()),
+        "elsewhere": text(timezone=SPOKEN),
+        "malformed": text(phone="(212) 555-0188"),
+        "opted out": text(consent="opted_out"),
+    }
+    flow.run()
+    rows |= {"waiting": text(attempts=1, due=timedelta(hours=3)), "ended by the application": text(attempts=1)}
+    for row, status, error in (
+        (rows["waiting"], "pending", "Permission to send an SMS to (212) 555-0188 is missing"),
+        (rows["ended by the application"], "failed", f"The number {PHONE} is not valid"),
+    ):
+        connection.execute(
+            "update sms_retry_queue set last_error = %s, status = %s where id = %s", [error, status, row]
+        )
+    written = [NAME, SPOKEN, SPOKEN]
+    connection.execute("update customers set name = %s, sms_consent_source = %s, phone_status = %s", written)
+    connection.execute("update send_logs set error_message = %s", [SPOKEN])
+    yield rows
+    connection.execute("alter table customers drop column name")
+
+
+_ASK = """
+import json, sys
+from flows import desk
+from flows.process_sms_retries import process_sms_retries
+for form, ask in json.load(sys.stdin):
+    flow = process_sms_retries if form == "process-sms-retries" else getattr(desk, form.replace("-", "_"))
+    state = flow(**({"ask": ask} if ask else {}), return_state=True)
+    print(state.name, ":", state.message)
+"""
+"""The forms' flows as a runner starts them, but all in one process: to start it takes longer than to answer."""
+
+
+def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
+    business: Business, texts: dict[str, UUID], stack: Stack, flow: FlowProcess, nowhere: Callable[..., None]
+) -> None:
+    """Explained by each way, foreseen, requeued, cancelled, resolved, pruned, sent, refused."""
+    of_business = {"business_id": str(business.id)}
+    who = {"who": "Ann", "because": "The number was mended"}
+    sid = next(entry.sid for entry in stack.twilio.ledger.entries() if entry.to == DOUBTFUL)
+    one = {name: str(value) for name, value in business.row(texts["refused"]).items()}
+    waiting, doubtful, lost = (str(texts[name]) for name in ("waiting", "doubtful", "lost"))
+    orders = [
+        ("explain-sms", {"customer_id": one["customer_id"]}),
+        ("explain-sms", {"send_log_id": one["send_log_id"]}),
+        ("explain-sms", {"retry_id": one["id"]}),
+        ("explain-sms", {**of_business, "last_digits": "0188", "limit": 50}),
+        ("sms-status", None),
+        ("preview-sms-retries", {"hours": 24}),
+        ("requeue-failed-sms", of_business),
+        ("cancel-sms-retries", of_business),
+        ("requeue-failed-sms", {**of_business, "dry_run": False}),
+        ("resolve-sms-doubt", {"retry_id": doubtful, **who, "went_out_as": sid}),
+        ("resolve-sms-doubt", {"retry_id": lost, **who, "send_again": True}),
+        ("cancel-sms-retries", {"retry_ids": [waiting], **who, "dry_run": False}),
+        ("requeue-failed-sms", {**of_business, **who, "dry_run": False}),
+        ("prune-sms-history", {"keep_days": 90}),
+        ("process-sms-retries", None),
+        ("explain-sms", {**of_business, "last_digits": "0188", "limit": 50}),
+        ("sms-status", None),
+    ]
+    told = subprocess.run(
+        [sys.executable, "-c", _ASK],
+        input=json.dumps(orders),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=flow.environment(PREFECT_LOGGING_LEVEL="DEBUG"),
+        check=True,
+        timeout=120,
+    )
+    ends = [line.split(" : ") for line in told.stdout.splitlines() if " : " in line]
+    assert [name for name, _ in ends] == ["Refused" if n == 8 else "Completed" for n in range(len(orders))], ends
+    done = [message for _, message in ends]
+    assert done[9:12] == ["It is recorded as sent", "It goes out again", "cancelled 1 of 1 that fit"]
+    assert done[12].startswith("requeued 3 of ")
+    assert " sent 3" in done[14]
+    nowhere(told.stdout, told.stderr, known=one["id"])

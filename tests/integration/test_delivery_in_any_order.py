@@ -1,0 +1,232 @@
+"""Callbacks, looks and runs in any order, some of them lost: the last word is right, and no text comes twice."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.errors import twilio_refusal
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.delivering import sync_deliveries
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
+from smsretry.ports import DeliveryServices
+from smsretry.retry.profile import Profile
+from tests.builders import NOON, run
+from tests.conftest import EMPTY, Business
+
+RUNS: Final = int(os.environ.get("SMSRETRY_DELIVERY_RUNS", "0"))
+"""Histories to try; 0: a few, always the same."""
+RETRIES: Final = 1
+CODES: Final = [30003, 30005, 30006, 30007, 30008, 30034, 30410, 30630, None]
+PASSING: Final = [30003, 30008]
+FAILURES: Final = ("undelivered", "failed")
+_WAY: Final = ["queued", "sending", "sent"]
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of one message, as Twilio learns it: some statuses, and at the end whether the phone got it."""
+
+    statuses: tuple[tuple[str, int | None], ...]
+    arrives: bool
+    """Also if Twilio never says so."""
+    answer_lost: bool = False
+
+
+@st.composite
+def fates(draw: st.DrawFn) -> Fate:
+    """Delivered, called lost, called lost and delivered after all, or never told of."""
+    way = tuple((status, None) for status in _WAY[: draw(st.integers(0, 3))])
+    failure = (draw(st.sampled_from(FAILURES)), draw(st.sampled_from([*PASSING * 4, *CODES])))
+    lost = draw(st.booleans())
+    match draw(st.sampled_from(["lost", "lost", "lost", "late", "late", "delivered", "silent", "silent and lost"])):
+        case "delivered":
+            return Fate((*way, ("delivered", None)), arrives=True, answer_lost=lost)
+        case "lost":
+            return Fate((*way, failure), arrives=False, answer_lost=lost)
+        case "late":
+            return Fate((*way, failure, ("delivered", None)), arrives=True, answer_lost=lost)
+        case "silent":
+            return Fate(way, arrives=True, answer_lost=lost)
+        case _:
+            return Fate(way, arrives=False, answer_lost=lost)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["twilio", "twilio", "callback", "callback", "look", "run", "blind look"]), st.integers(0, 40)
+    ),
+    min_size=5,
+    max_size=40,
+)
+
+
+@dataclass
+class World:
+    """One text, the messages of it that Twilio took, and what was reported of each."""
+
+    stack: Stack
+    business: Business
+    queue: SupabaseQueue
+    sender: TwilioSender
+    services: DeliveryServices
+    row: UUID
+    fates: list[Fate]
+    told: Counter[str] = field(default_factory=Counter)
+    """How many statuses of each message Twilio knows by now."""
+
+    def messages(self) -> list[tuple[str, Fate]]:
+        """Each message that Twilio took, with what becomes of it."""
+        entries = self.stack.twilio.ledger.entries()
+        return [(entry.sid, fate) for entry, fate in zip(entries, self.fates, strict=False)]
+
+    def has_arrived(self) -> bool:
+        """Whether it was reported of any message that it is on the phone."""
+        return any(attempt["delivery_status"] == "delivered" for attempt in self.business.attempts_of(self.row))
+
+    def step(self, what: str, number: int) -> None:
+        """Something happens; `number` says which, or for how long nothing did."""
+        self.stack.move_clock(timedelta(minutes=number))
+        messages = self.messages()
+        match what:
+            case "run":
+                self.run()
+            case "twilio" if messages:
+                self.twilio_learns(*messages[number % len(messages)])
+            case "callback" if messages:
+                self.call_back(*messages[number % len(messages)], number)
+            case "blind look":
+                self.stack.twilio.fail(FetchError(), times=None)
+                sync_deliveries(self.services, limit=10)
+                self.stack.twilio.heal()
+            case "look":
+                sync_deliveries(self.services, limit=10)
+
+    def run(self) -> None:
+        """A run of the queue; Twilio's answer to a send may be lost."""
+        known = [(fate, self.told[sid]) for sid, fate in self.messages()]
+        arrived = self.has_arrived()
+        sent = len(self.stack.twilio.ledger.entries())
+        lost = sent < len(self.fates) and self.fates[sent].answer_lost
+        if lost:
+            self.stack.twilio.fail(AcceptThenDrop())
+        run(self.queue, self.sender)
+        self.stack.twilio.heal()
+        if len(self.messages()) > len(known):
+            assert not arrived
+            every_earlier_one_was_called_lost(known)
+
+    def twilio_learns(self, sid: str, fate: Fate) -> None:
+        """The next status of a message."""
+        if self.told[sid] < len(fate.statuses):
+            status, code = fate.statuses[self.told[sid]]
+            self.stack.twilio.report(sid, status, code, arrived=fate.arrives)
+            self.told[sid] += 1
+
+    def call_back(self, sid: str, fate: Fate, number: int) -> None:
+        """Any status that Twilio has known of a message so far: late, again, or in another order."""
+        if not self.told[sid]:
+            return
+        status, code = fate.statuses[number % self.told[sid]]
+        attempt = self.business.connection.execute(
+            "select id from sms_send_attempts order by begun_at offset %s limit 1",
+            [[known for known, _ in self.messages()].index(sid)],
+        ).fetchone()
+        assert attempt is not None
+        by_attempt = attempt["id"] if number % 2 or self.fates[0].answer_lost else None
+        self.business.connection.execute(
+            "select settle_sms_attempt(%s, %s, delivery_status => %s, error_code => %s)",
+            [by_attempt, sid, status, code],
+        )
+
+    def calm_down(self) -> None:
+        """Everything that Twilio will ever know comes out, and nothing is lost any more, for six days."""
+        for hours in (0, 1, 3, 8, 12, 24, 24, 24, 24, 24):
+            for sid, fate in self.messages():
+                while self.told[sid] < len(fate.statuses):
+                    self.twilio_learns(sid, fate)
+            self.stack.move_clock(timedelta(hours=hours, minutes=11))
+            sync_deliveries(self.services, limit=10)
+            self.run()
+
+
+@contextmanager
+def world(stack: Stack, fates: list[Fate]) -> Iterator[World]:
+    """Empty tables, noon in New York, and one text that is due."""
+    with ExitStack() as opened:
+        connection = opened.enter_context(stack.connect())
+        connection.execute(EMPTY)
+        stack.twilio.heal()
+        stack.twilio.ledger.clear()
+        stack.set_clock(NOON)
+        business = Business(connection, stack.now).open()
+        queue = opened.enter_context(SupabaseQueue(stack.settings()))
+        sender = opened.enter_context(TwilioSender(stack.settings()))
+        records = opened.enter_context(SupabaseDeliveries(stack.settings()))
+        services = DeliveryServices(records, sender, Profile(delivery_retries=RETRIES), 1)
+        yield World(stack, business, queue, sender, services, business.due_text(), fates)
+
+
+@settings(
+    max_examples=RUNS or 12,
+    derandomize=not RUNS,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(of=st.lists(fates(), min_size=4, max_size=4), steps=STEPS)
+def test_callbacks_and_looks_in_any_order_end_alike(stack: Stack, of: list[Fate], steps: list[tuple[str, int]]) -> None:
+    """The final status is right; a text is sent again only after a failure that passes, once for each; never after it
+    had arrived by what was known, nor while it might still.
+    """
+    with world(stack, of) as seen:
+        seen.run()
+        for what, number in steps:
+            seen.step(what, number)
+        seen.calm_down()
+        event(f"{len(seen.messages())} messages, {seen.stack.twilio.ledger.arrived()} of them on the phone")
+        assert len(seen.messages()) <= 1 + RETRIES
+        each_attempt_has_the_last_word(seen)
+        the_text_ends_as_its_messages_did(seen)
+
+
+def every_earlier_one_was_called_lost(known: list[tuple[Fate, int]]) -> None:
+    """Of each message that Twilio took earlier it had said a failure that passes."""
+    for fate, told in known:
+        heard = fate.statuses[:told]
+        assert any(status in FAILURES and twilio_refusal(code).retryable for status, code in heard), heard
+
+
+def each_attempt_has_the_last_word(seen: World) -> None:
+    """Which Twilio said, or for a message of which it said nothing final: unknown."""
+    attempts = seen.business.attempts_of(seen.row)
+    assert [attempt["delivery_look_at"] for attempt in attempts] == [None] * len(attempts)
+    by_sid = {attempt["twilio_sid"]: attempt for attempt in attempts}
+    for sid, fate in seen.messages():
+        last, code = fate.statuses[-1] if fate.statuses else ("queued", None)
+        final = last if last in ("delivered", *FAILURES) else "unknown"
+        assert (by_sid[sid]["delivery_status"], by_sid[sid]["delivery_code"]) == (final, code), (sid, fate)
+
+
+def the_text_ends_as_its_messages_did(seen: World) -> None:
+    """Delivered if any message was; else as the last one."""
+    statuses = [attempt["delivery_status"] for attempt in seen.business.attempts_of(seen.row)]
+    row, log = seen.business.row(seen.row), seen.business.log_of(seen.row)
+    if "delivered" in statuses:
+        assert (row["status"], log["status"]) == ("completed", "delivered")
+    elif "unknown" in statuses:
+        assert (row["status"], log["status"]) == ("completed", "sent")
+    else:
+        assert row["status"] in ("failed", "cancelled"), (row["status"], statuses)
+        assert row["last_error"]
+        assert log["status"] in ("undelivered", "failed")

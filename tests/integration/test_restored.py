@@ -1,0 +1,161 @@
+"""A database that was restored from a backup: what went out after the backup is looked for, and not sent again."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.asks import Doubt
+from smsretry.errors import InputError
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import DropUnaccepted
+from smsretry.pipeline import process_sms_retry_item
+from smsretry.retry.decision import Complete, GiveBack
+from smsretry.retry.models import Claim, Text
+from smsretry.retry.outcome import Accepted
+from tests.builders import AT_ONCE, BODY, begin, fates_of, run_over
+from tests.conftest import Business
+from tests.restoring import back_up, restore
+
+SENT = ("waiting", "claimed", "begun", "in doubt", "scheduled")
+"""Texts that went out after the backup was taken, by what they were in it."""
+_NUMBERS = {name: f"+121255501{place:02d}" for place, name in enumerate((*SENT, "late", "tomorrow"), start=60)}
+_NAMES = {number: name for name, number in _NUMBERS.items()}
+
+
+@dataclass
+class World:
+    """What the backup has, what happens after it, and the restore."""
+
+    stack: Stack
+    business: Business
+    queue: SupabaseQueue
+    sender: TwilioSender
+    backup: Path
+    since: datetime
+    rows: dict[str, UUID] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    attempt: UUID = field(default_factory=uuid4)
+
+    def live_until_the_backup(self) -> None:
+        """A text in each state."""
+        self._text("in doubt")
+        self.stack.twilio.fail(DropUnaccepted(), to=_NUMBERS["in doubt"])
+        self.live(minutes=1)
+        for name in ("claimed", "begun"):
+            self._text(name)
+            [self.claims[name]] = self.queue.claim_due(1)
+        begin(self.queue, self.claims["begun"], self.attempt, sent_by=self.sender.sent_by)
+        self._text("waiting", due=timedelta(minutes=5))
+        self._text("late", due=timedelta(minutes=40))
+        self._text("tomorrow", due=timedelta(days=1))
+        customer = self.business.customer(phone=_NUMBERS["scheduled"])
+        self.queue.schedule(
+            self.business.id,
+            customer,
+            BODY,
+            self.stack.now() + timedelta(minutes=10),
+            not_after=None,
+            message_class="marketing",
+            created_by=None,
+            scheduled_id=uuid4(),
+        )
+        self.since = self.stack.now()
+        back_up(self.stack, self.backup)
+
+    def forget_what_followed(self) -> None:
+        """The workers finish what they have, the schedule goes on, and half an hour later the database is lost."""
+        process_sms_retry_item(self.claims["claimed"], queue=self.queue, sender=self.sender, profile=AT_ONCE)
+        begun = self.claims["begun"]
+        text = Text(attempt_id=self.attempt, to=_NUMBERS["begun"], body=BODY, valid_for=timedelta(hours=1))
+        outcome = self.sender.send(text)
+        assert isinstance(outcome, Accepted)
+        self.queue.finish(begun, self.attempt, outcome, Complete(outcome.sid))
+        self.live(minutes=35)
+        assert self.texts() == dict.fromkeys(SENT, 1)
+        self.stack.move_clock(timedelta(minutes=10))
+        restore(self.stack, self.backup)
+
+    def live(self, *, minutes: int) -> None:
+        """A run a minute."""
+        for _ in range(minutes):
+            self.queue.queue_scheduled(200, timedelta(minutes=2))
+            fates_of(run_over(self.queue, self.sender, AT_ONCE))
+            self.stack.move_clock(timedelta(minutes=1))
+
+    def texts(self) -> dict[str, int]:
+        """How many texts each got, by what it was."""
+        return dict(Counter(_NAMES[entry.to] for entry in self.stack.twilio.ledger.entries()))
+
+    def _text(self, name: str, due: timedelta = timedelta(0)) -> None:
+        self.rows[name] = self.business.due_text(phone=_NUMBERS[name], due=due)
+
+
+@pytest.fixture
+def world(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, tmp_path: Path) -> World:
+    """Up to the restore."""
+    world = World(stack, business, queue, sender, tmp_path / "backup.sql", stack.now())
+    world.live_until_the_backup()
+    world.forget_what_followed()
+    return world
+
+
+def restored(world: World, **more: object) -> Doubt:
+    """What a person says who has restored the backup."""
+    signed = {"dry_run": False, "who": "Ann", "because": "Restored from the backup"}
+    return Doubt.model_validate({"since": world.since} | signed | more)
+
+
+def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
+    world: World, operators: SupabaseOperators
+) -> None:
+    """Each got one text; what is not due yet is as it was."""
+    tomorrow = world.business.row(world.rows["tomorrow"])
+    tried = operators.doubt(restored(world, dry_run=True, who=None, because=None))
+    assert world.texts() == dict.fromkeys(SENT, 1)
+    done = operators.doubt(restored(world))
+    assert (tried.changed, done.changed) == (4, 5), "the scheduled send is made a text, and not only for a try"
+    assert operators.doubt(restored(world)).matched == 0
+    world.live(minutes=30)
+    assert world.texts() == dict.fromkeys((*SENT, "late"), 1)
+    for name in (*SENT[:-1], "late"):
+        assert world.business.row(world.rows[name])["status"] == "completed", name
+    assert world.business.row(world.rows["tomorrow"]) == tomorrow
+    [step] = world.business.connection.execute(
+        "select step, who, because from smsretry.steps where retry_id = %s", [world.rows["waiting"]]
+    ).fetchall()
+    assert step == {"step": "put in doubt", "who": "Ann", "because": "Restored from the backup"}
+
+
+def test_without_it_they_are_sent_again(world: World) -> None:
+    """All but the one whose send was on record in the backup."""
+    world.live(minutes=30)
+    assert world.texts() == {"begun": 1, "late": 1} | dict.fromkeys(("waiting", "claimed", "in doubt", "scheduled"), 2)
+
+
+def test_a_worker_from_before_the_restore_can_write_nothing(world: World, operators: SupabaseOperators) -> None:
+    """Its claim is valid again in the restored rows, until the claim numbers leap."""
+    operators.doubt(restored(world))
+    world.live(minutes=1)
+    assert world.queue.put_off(world.claims["claimed"], GiveBack("It stopped")) is False
+    assert world.business.row(world.rows["claimed"])["status"] == "completed"
+
+
+def test_what_a_worker_has_at_this_moment_is_left_alone(world: World, operators: SupabaseOperators) -> None:
+    """A runner was not stopped: the answer says so."""
+    world.queue.recover(10)
+    [_] = world.queue.claim_due(1)
+    done = operators.doubt(restored(world))
+    assert done.skipped == {"A worker has it at this moment: stop every runner first": 1}
+
+
+def test_the_backup_must_have_been_taken(world: World, operators: SupabaseOperators) -> None:
+    """A wrong year would put everything in doubt."""
+    with pytest.raises(InputError, match="since is when the backup was taken, and not to come"):
+        operators.doubt(restored(world, since=world.stack.now() + timedelta(hours=1)))

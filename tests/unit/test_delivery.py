@@ -1,0 +1,112 @@
+"""What follows from a report, as a table; and when somebody should know that fewer texts arrive."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from smsretry.adapters.twilio.errors import twilio_failure
+from smsretry.desk.standing import DROP_TEXTS, Standing
+from smsretry.retry.decision import GiveUp, LookAgain, Retry
+from smsretry.retry.delivery import Close, OpenDelivery, Report, Unknown, after_delivery, blames_the_sender
+from smsretry.retry.profile import Profile
+from smsretry.words import DeliveryStatus
+from tests.builders import NOON, SID
+
+
+def message(**changes: Any) -> OpenDelivery:
+    """A message that was accepted ten minutes ago, the text's first."""
+    row: dict[str, Any] = {
+        "attempt_id": UUID(int=1), "looks": 1, "retry_id": UUID(int=2), "business_id": UUID(int=3),
+        "customer_id": UUID(int=4), "send_log_id": UUID(int=5), "twilio_sid": SID,
+        "accepted_at": NOON - timedelta(minutes=10), "delivery_status": None, "delivery_code": None, "failures": 1,
+        "attempt_count": 1, "max_attempts": 3, "expires_at": NOON + timedelta(hours=47), "settled": False,
+        "may_have_arrived": False, "claimed_at": NOON,
+    }  # fmt: skip
+    return OpenDelivery.model_validate(row | changes)
+
+
+def report(status: DeliveryStatus, code: int | None = None) -> Report:
+    """What Twilio says."""
+    return Report(status, twilio_failure(code, status) if status in ("undelivered", "failed", "canceled") else None)
+
+
+ON_ITS_WAY: list[DeliveryStatus] = ["accepted", "scheduled", "queued", "sending", "sent"]
+WATCHED = "It did not arrive; a late delivery would still count"
+RETRIED = "Not delivered: Twilio 30003: Unreachable destination handset"
+TABLE: list[tuple[dict[str, Any], Report | None, object]] = [
+    # what is known of the message, the report, what follows
+    ({}, report("delivered"), Close()),
+    ({}, report("read"), Close()),
+    *(({}, report(s), LookAgain(timedelta(minutes=5), False, f"Twilio says {s}")) for s in ON_ITS_WAY),
+    ({"looks": 9}, report("sent"), LookAgain(timedelta(hours=12), False, "Twilio says sent")),
+    ({"accepted_at": NOON - timedelta(days=3)}, report("sent"), Unknown()),
+    ({"accepted_at": NOON - timedelta(days=3)}, None, Unknown()),
+    ({"accepted_at": NOON - timedelta(days=3), "delivery_status": "undelivered"}, None, Close()),
+    ({"delivery_status": "undelivered"}, None, LookAgain(timedelta(minutes=5), True, "Twilio could not be asked")),
+    ({}, report("undelivered", 30003), Retry(timedelta(minutes=30), "twilio_error", RETRIED, 30003, True)),
+    ({"settled": True}, report("undelivered", 30003), LookAgain(timedelta(minutes=5), False, WATCHED)),
+    ({"settled": True, "accepted_at": NOON - timedelta(days=3)}, report("undelivered", 30003), Close()),
+    ({"failures": 2}, report("undelivered", 30003), GiveUp(f"{RETRIED}; sent 2 times", 30003)),
+    ({"attempt_count": 3}, report("undelivered", 30003), GiveUp(RETRIED, 30003)),
+    (
+        {"expires_at": NOON + timedelta(minutes=30)},
+        report("undelivered", 30003),
+        GiveUp(f"{RETRIED}; it expires before it could be sent again", 30003),
+    ),
+    (
+        {"may_have_arrived": True},
+        report("undelivered", 30003),
+        LookAgain(timedelta(minutes=15), False, "Another message of this text may still arrive"),
+    ),
+    ({"may_have_arrived": True, "expires_at": NOON}, report("undelivered", 30003), Close()),
+    ({}, report("failed", 30006), GiveUp(
+        "Not delivered: Twilio 30006: Landline or unreachable carrier", 30006, phone_status="not_mobile")),
+    ({}, report("canceled"), GiveUp("Not delivered: Twilio reports it canceled, and not why", None)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("known", "said", "follows"), TABLE)
+def test_what_follows_from_a_report(known: dict[str, Any], said: Report | None, follows: object) -> None:
+    """The whole rule."""
+    assert after_delivery(message(**known), said) == follows
+
+
+@pytest.mark.parametrize(("retries", "failures", "again"), [(0, 1, False), (1, 1, True), (1, 2, False), (2, 2, True)])
+def test_a_text_is_sent_again_as_often_as_the_owner_says(retries: int, failures: int, again: bool) -> None:
+    """Not at all, with 0."""
+    decision = after_delivery(
+        message(failures=failures), report("undelivered", 30008), profile=Profile(delivery_retries=retries)
+    )
+    assert isinstance(decision, Retry) is again
+
+
+@pytest.mark.parametrize(
+    ("code", "blamed"), [(30003, False), (30006, False), (30007, True), (30034, True), (None, False)]
+)
+def test_whom_a_carrier_blames(code: int | None, blamed: bool) -> None:
+    """A filter and a registration are the sender's; a phone is not."""
+    assert blames_the_sender(report("undelivered", code)) is blamed
+
+
+def standing(delivered: int, undelivered: int, lately_delivered: int, lately_undelivered: int) -> Standing:
+    """How things stand, with these numbers of the day and of the last hour."""
+    return Standing(
+        at=NOON, queue={}, overdue_seconds=0, waiting=(), held=(), sent={}, ended=(), stopped=(), runs=(),
+        delivery={"delivered": delivered, "undelivered": undelivered, "open": 7},
+        delivery_lately={"delivered": lately_delivered, "undelivered": lately_undelivered, "open": 7},
+    )  # fmt: skip
+
+
+def test_fewer_texts_that_arrive_are_noticed() -> None:
+    """Not of a handful, and not when it was always so."""
+    told = "Of the last hour's texts 50% arrived, of the day's 95%"
+    assert standing(950, 50, DROP_TEXTS // 2, DROP_TEXTS // 2).delivery_dropped == told
+    assert told in standing(950, 50, DROP_TEXTS // 2, DROP_TEXTS // 2).needs_somebody
+    assert standing(950, 50, 1, 1).delivery_dropped is None
+    assert standing(500, 500, 50, 50).delivery_dropped is None
+    assert standing(0, 0, 0, 0).delivery_dropped is None
+    assert "delivery in the last day: delivered 950, undelivered 50, open 7 (95% arrived)" in list(
+        standing(950, 50, 1, 1).lines()
+    )
