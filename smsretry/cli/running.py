@@ -94,21 +94,27 @@ def process(
     ] = 10,
     as_json: Json = False,
 ) -> None:
-    """Recover, claim and process against the configured services until nothing is due, without Prefect.
+    """Queue scheduled sends, recover, claim and process until nothing is due, without Prefect.
 
     Ctrl-C lets no further send begin; those under way end, and the numbers are told.
     """
+    from smsretry.desk import scheduling
     from smsretry.gate import stopped_by
     from smsretry.run import Run, run_once
+    from smsretry.scheduled import queue_scheduled_sends
     from smsretry.wiring import services
 
     with services() as connected:
+        scheduled = [send for took in queue_scheduled_sends(connected.queue) for send in took]
         run = Run(connected)
         with stopped_by(run.gate, signal.SIGINT, signal.SIGTERM):
             items, summary = run_once(run, limit=limit, seconds=drain_seconds, stale_minutes=stale_minutes)
     if as_json:
-        tell_json({"run_id": run.id, "items": [_as_json(item) for item in items], "summary": summary})
+        told = [_as_json(item) for item in items]
+        tell_json({"run_id": run.id, "scheduled_sends": scheduled, "items": told, "summary": summary})
     else:
+        if scheduled:
+            tell(f"scheduled sends: {scheduling.numbers(scheduled)}")
         for item in items:
             _show(item)
         tell(str(summary))

@@ -66,7 +66,7 @@ class Prefect:
         about = {"id": [resource]}
         found: list[dict[str, Any]] = []
         for which in ({"resource": about}, {"related": about}):
-            body = {"filter": {**which, "order": "ASC"}, "limit": 50}
+            body = {"filter": {**which, "order": "DESC"}, "limit": 50}
             found += self.post("events/filter", body)["events"]
         return sorted(found, key=lambda event: str(event["occurred"]))
 

@@ -150,8 +150,8 @@ class World:
         )
 
     def calm_down(self) -> None:
-        """Everything that Twilio will ever know comes out, and nothing is lost any more, for four days."""
-        for hours in (0, 1, 3, 8, 12, 24, 24, 24):
+        """Everything that Twilio will ever know comes out, and nothing is lost any more, for six days."""
+        for hours in (0, 1, 3, 8, 12, 24, 24, 24, 24, 24):
             for sid, fate in self.messages():
                 while self.told[sid] < len(fate.statuses):
                     self.twilio_learns(sid, fate)

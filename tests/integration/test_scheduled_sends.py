@@ -475,3 +475,15 @@ def test_a_table_that_cannot_hold_our_words_is_named_before_anything_is_changed(
     )
     with pytest.raises(MigrationError, match=r"scheduled_sends\.status may not be scheduled or queued"):
         migrate(original.url)
+
+
+def test_a_run_without_prefect_queues_them_and_sends_what_is_due(
+    stack: Stack, business: Business, command: Command
+) -> None:
+    """Where cron runs `smsretry process`."""
+    business.scheduled(due=-SOON)
+    business.scheduled(body=" ")
+    told = command("process").output
+    assert told.startswith("scheduled sends: queued 1 · failed 1\n")
+    assert "sent 1" in told
+    assert len(stack.twilio.ledger.entries()) == 1

@@ -33,7 +33,7 @@ from psycopg import sql
 
 from smsretry.local.stack import Stack
 from tests.builders import BODY, PHONE
-from tests.conftest import NOON_IN_NEW_YORK, Business
+from tests.conftest import EMPTY, NOON_IN_NEW_YORK, Business
 
 RUNS: Final = int(os.environ.get("SMSRETRY_STATE_MACHINE_RUNS", "0"))
 LIFE: Final = 2880
@@ -166,11 +166,7 @@ class Queue(RuleBasedStateMachine):
     @initialize(stages=st.lists(st.sampled_from(STAGES), min_size=6, max_size=6))
     def two_businesses_and_six_texts_that_have_come_this_far(self, stages: list[Stage]) -> None:
         """Everything else begins in the middle, or most runs would end before it gets interesting."""
-        self.owner.execute(
-            "truncate businesses, customers, send_logs, sms_retry_queue, sms_send_attempts,"
-            " smsretry.suppressions, smsretry.steps"
-        )
-        self.owner.execute("delete from smsretry.circuit")
+        self.owner.execute(EMPTY)
         self.stack.set_clock(NOON_IN_NEW_YORK)
         first, second = self.new_id(), self.new_id()
         for business in (first, second):

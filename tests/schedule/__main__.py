@@ -92,7 +92,7 @@ def _moved(runners: Crew, move: str, dice: Random) -> int:
         case "power" if runners.alive:
             runners.kill(which)
         case "run":
-            return int(runners.kill_a_run())
+            return int(_killed_soon(runners))
         case "nobody":
             runners.all_stop()
             time.sleep(dice.uniform(10, 150))
@@ -101,6 +101,14 @@ def _moved(runners: Crew, move: str, dice: Random) -> int:
     if not runners.alive:
         runners.start()
     return 1
+
+
+def _killed_soon(runners: Crew) -> bool:
+    """A run, as soon as one is under way; whether one was."""
+    until = datetime.now(UTC) + _PATIENCE
+    while not (killed := runners.kill_a_run()) and datetime.now(UTC) < until:
+        time.sleep(0.05)
+    return killed
 
 
 if __name__ == "__main__":
