@@ -5,7 +5,9 @@ It speaks the DevTools protocol over the websocket library that Prefect brings.
 
 import base64
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -73,9 +75,15 @@ class Browser:
 
     def __exit__(self, *_: object) -> None:
         if self._program:
-            self._program.kill()
+            with suppress(ProcessLookupError):  # its own children write into the profile, too
+                os.killpg(self._program.pid, signal.SIGKILL)
             self._program.wait()
+        with suppress(NotSeen):
+            _until(self._forgets, lambda: "The profile is still written to")
+
+    def _forgets(self) -> bool:
         shutil.rmtree(self._profile, ignore_errors=True)
+        return not self._profile.exists()
 
     def _start(self) -> None:
         program = chromium()
@@ -86,6 +94,7 @@ class Browser:
             [program, *_FLAGS, f"--user-data-dir={self._profile}", "--remote-debugging-port=0", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         _until(lambda: told.exists() and "\n" in told.read_text(), lambda: "Chromium did not start")
         port = told.read_text().split()[0]
