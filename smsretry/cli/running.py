@@ -99,26 +99,35 @@ def process(
     Ctrl-C lets no further send begin; those under way end, and the numbers are told.
     """
     from smsretry.desk import scheduling
+    from smsretry.errors import QueueError
     from smsretry.gate import stopped_by
+    from smsretry.retry.models import ScheduledSend
     from smsretry.run import Run, run_once
     from smsretry.scheduled import queue_scheduled_sends
     from smsretry.wiring import services
 
+    scheduled, not_queued = list[ScheduledSend](), None
     with services() as connected:
-        scheduled = [send for took in queue_scheduled_sends(connected.queue) for send in took]
+        try:
+            for took in queue_scheduled_sends(connected.queue):
+                scheduled += took
+        except QueueError as error:  # what waits in the queue goes out all the same
+            not_queued = str(error)
+            note(f"Scheduled sends were not queued: {error}", word="warning:")
         run = Run(connected)
         with stopped_by(run.gate, signal.SIGINT, signal.SIGTERM):
             items, summary = run_once(run, limit=limit, seconds=drain_seconds, stale_minutes=stale_minutes)
     if as_json:
         told = [_as_json(item) for item in items]
-        tell_json({"run_id": run.id, "scheduled_sends": scheduled, "items": told, "summary": summary})
+        queued = {"scheduled_sends": scheduled, "scheduled_sends_stopped": not_queued}
+        tell_json({"run_id": run.id, **queued, "items": told, "summary": summary})
     else:
         if scheduled:
             tell(f"scheduled sends: {scheduling.numbers(scheduled)}")
         for item in items:
             _show(item)
         tell(str(summary))
-    if summary.needs_somebody:
+    if summary.needs_somebody or not_queued:
         raise typer.Exit(1)
 
 

@@ -30,6 +30,21 @@ def test_process_tells_programs_the_same_as_json(business: Business, command: Co
     assert (told["summary"]["claimed"], told["summary"]["sent"]) == (1, 1)
 
 
+def test_scheduled_sends_that_cannot_be_queued_do_not_stop_the_retries(business: Business, command: Command) -> None:
+    """They are told, and the exit code says that somebody must look."""
+    row = business.due_text()
+    business.connection.execute("revoke execute on function queue_scheduled_sms from service_role")
+    try:
+        told = command("process")
+        again = json.loads(command("process", "--json").stdout)
+    finally:
+        business.connection.execute("grant execute on function queue_scheduled_sms to service_role")
+    assert told.exit_code == 1
+    assert "warning: Scheduled sends were not queued: " in told.stderr
+    assert business.row(row)["status"] == "completed"
+    assert "lacks a grant" in again["scheduled_sends_stopped"]
+
+
 @pytest.mark.parametrize("arguments", [["--limit", "0"], ["--limit", "100001"], ["--stale-minutes", "0"]])
 def test_process_refuses_numbers_out_of_bounds(command: Command, arguments: list[str]) -> None:
     """Before it touches anything."""
