@@ -164,7 +164,7 @@ class Harness:
         ended = 1 - self.live / len(self.texts)
         if self.scheduled and dice(self.seed, "queueing?", self.rounds, n) < 0.15:
             return {"limit": 50, "dies_queueing_after": 0.06 * dice(self.seed, "queueing", self.rounds, n)}
-        behind = self.crew.kills.total() < self.kills_wanted * ended * 1.2
+        behind = self.crew.kills.total() < self.kills_wanted * ended * 1.6
         if behind or dice(self.seed, "mortal?", self.rounds, n) < 0.2:
             # The point where the fewest died so far, about: not at each is there somebody to die.
             at = min(KILL_POINTS, key=lambda p: self.crew.kills[p] + 4 * dice(self.seed, p, self.rounds, n))

@@ -53,7 +53,7 @@ def test_without_looking_or_without_patience_the_harness_sees_doubled_texts(swit
 @pytest.mark.parametrize("refused", [False, True], ids=["503", "connection refused"])
 def test_an_outage_of_two_hours_costs_each_text_at_most_one_attempt(refused: bool) -> None:
     """And fails none: every text is sent afterwards, once."""
-    report = outage(texts=12, seed="1", refused=refused, every=timedelta(minutes=3))
+    report = outage(texts=12, seed="1", refused=refused, every=timedelta(minutes=6))
     assert report.clean, f"\n{report}"
     assert report.numbers["completed"] == report.numbers["texts"]
     assert report.most_attempts <= 2

@@ -13,7 +13,7 @@ from tests.fortnight.town import invent
 
 def test_in_a_fortnight_every_text_goes_out_when_it_may_and_only_then(stack: Stack) -> None:
     """Over a change of clocks and holidays; opt-outs, failures of Twilio and eager senders among it."""
-    report = run(stack, invent(200, days=14, start=AUTUMN, seed="1"))
+    report = run(stack, invent(120, days=14, start=AUTUMN, seed="1"))
     assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
     assert all(report.numbers.values()), f"nothing of it happened\n{report}"
 
