@@ -113,10 +113,11 @@ def process(
                 scheduled += took
         except QueueError as error:  # what waits in the queue goes out all the same
             not_queued = str(error)
-            note(f"Scheduled sends were not queued: {error}", word="warning:")
         run = Run(connected)
         with stopped_by(run.gate, signal.SIGINT, signal.SIGTERM):
             items, summary = run_once(run, limit=limit, seconds=drain_seconds, stale_minutes=stale_minutes)
+    if not_queued:
+        note(f"Scheduled sends were not queued: {not_queued}", word="warning:")
     if as_json:
         told = [_as_json(item) for item in items]
         queued = {"scheduled_sends": scheduled, "scheduled_sends_stopped": not_queued}
