@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from psycopg.rows import tuple_row
@@ -102,10 +103,18 @@ def test_no_new_text_comes_while_many_wait(stack: Stack, monkeypatch: pytest.Mon
 
 
 def test_the_clock_says_what_it_shows_and_how_far_it_is_ahead(stack: Stack) -> None:
-    """It is moved on to a weekday's morning, when texts go out."""
+    """It is moved on to a working day's morning, when texts go out."""
     move_to_morning(stack)
     assert is_open(stack)
     assert "09:30 in New York; " in told(stack)
     assert told(stack).endswith(
         ("min ahead of this machine's", "d ahead of this machine's", "h ahead of this machine's")
     )
+
+
+def test_the_demo_is_on_no_states_holiday(stack: Stack) -> None:
+    """Thanksgiving is a Thursday, and some states also close on the Friday after it: the demo is on Monday."""
+    stack.set_clock(datetime(2031, 11, 26, 20, tzinfo=UTC))
+    move_to_morning(stack)
+    assert f"{stack.now():%a %d %b %Y}" == "Mon 01 Dec 2031"
+    assert is_open(stack)

@@ -25,6 +25,11 @@ server = EmbeddedPostgres(Path(sys.argv[1])).start()
 print(server.pid, flush=True)
 time.sleep(120)
 """
+_MAKES_A_USER = """
+from smsretry.local.postgres import server_user
+server_user._NAME = "a user that is not there"
+assert server_user.ServerUser().name == "nobody"
+"""
 _ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend PostgreSQL to another user")
 
 
@@ -222,6 +227,20 @@ def test_under_root_data_in_a_hidden_directory_stays_there_and_the_directory_kee
     finally:
         server.remove()
     assert not hidden.exists()
+
+
+@_ROOT_ONLY
+def test_first_starts_at_once_make_the_user_one_after_the_other(
+    open_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two `useradd` side by side can both succeed, and the id that one of them was told belongs to nobody then."""
+    made, useradd = open_directory / "made", open_directory / "useradd"
+    useradd.write_text(f"#!/bin/sh\necho begins >> {made}\nsleep 0.2\necho ends >> {made}\nexit 1\n")
+    useradd.chmod(0o755)
+    monkeypatch.setenv("PATH", str(open_directory), prepend=os.pathsep)
+    starts = [subprocess.Popen([sys.executable, "-c", _MAKES_A_USER], cwd=Path(__file__).parents[2]) for _ in range(3)]
+    assert [start.wait(30) for start in starts] == [0, 0, 0]
+    assert made.read_text().split() == ["begins", "ends"] * 3
 
 
 @_ROOT_ONLY

@@ -5,12 +5,15 @@ Nothing that exists already gets other permissions for that. The data may lie wh
 directory by its own working directory. The programs cannot be reached in this way, so hidden ones are copied.
 """
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Final
@@ -110,9 +113,21 @@ def _account() -> Any:
     import pwd
 
     try:
-        return ensure_user_exists(_NAME)
+        with _one_at_a_time(Path("/etc")):
+            return ensure_user_exists(_NAME)
     except (OSError, subprocess.CalledProcessError):
         return pwd.getpwnam(_FALLBACK)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Wait for whoever else of ours is here: two first starts at once would each make the user, with different ids."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _copy(package: Path, copy: Path) -> None:
