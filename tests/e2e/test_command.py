@@ -14,8 +14,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from smsretry.local.demo.people import SHOWN
-from tests.e2e.documents import FRONT_PAGE, demo_rows
 from tests.processes import Descendants
 
 COMMAND = [sys.executable, "-m", "smsretry"]
@@ -33,59 +31,6 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("up") / "data"
     yield directory
     shutil.rmtree(directory)
-
-
-def test_the_demo_shows_every_outcome_and_leaves_nothing_running(tmp_path: Path, started: Descendants) -> None:
-    """From nothing to the table, on real parts; afterwards there is its data directory and nothing else.
-
-    The README shows a part of the table.
-    """
-    done = subprocess.run(
-        [*COMMAND, "demo", "--all", "--data-dir", str(tmp_path / "data")],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        env={**started.environment, "COLUMNS": "80"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert max(map(len, done.stdout.splitlines())) == 80
-    shown, printed = demo_rows(FRONT_PAGE.text), demo_rows(done.stdout)
-    whys = "\n".join(why for _, _, why in printed)
-    for words in (
-        "Accepted by Twilio",
-        "Quiet hours: ",
-        "Customer opted out",
-        "Customer opted out (consent is unknown)",
-        "Customer has no phone number",
-        "Phone number is not E.164",
-        "Twilio 21211: Invalid 'To' Phone Number",
-        "Twilio 21610: Attempt to send to unsubscribed recipient",
-        "Gave up after 3 attempts; the last: Twilio 21702",
-        "Twilio answered with an error of its own (HTTP 500)",
-        "Was in doubt; found in Twilio's list",
-        "The worker died after the send began",
-        "Expired before it could be sent",
-        "Send log not found",
-    ):
-        assert words in whys
-    for words in (
-        "The stack's own clock: ",
-        "Run 1: recovered 2 (in doubt 1), claimed 50: sent ",
-        "Run 2: recovered 0, claimed ",
-    ):
-        assert words in done.stdout
-    assert set(shown) <= set(printed)
-    assert f"It queues {len(printed)} texts" in FRONT_PAGE.text.replace("\n", " ")
-    assert f"({len(SHOWN) - len(shown)} rows are left out here; `smsretry demo --all` shows the {len(printed)}.)" in (
-        FRONT_PAGE.text
-    )
-    ledger = re.search(r"Twilio's own ledger: (\d+) texts to (\d+) numbers", done.stdout)
-    assert ledger is not None
-    assert ledger[1] == ledger[2], "nobody was texted twice"
-    assert started.all_end()
-    assert started.left_behind() == []
-    shutil.rmtree(tmp_path / "data")
 
 
 def test_the_demo_does_not_delete_what_is_not_its_own(tmp_path: Path) -> None:

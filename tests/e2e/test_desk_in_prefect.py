@@ -47,7 +47,6 @@ def test_a_customer_is_asked_about_and_the_text_is_requeued(
     signed = order | {"dry_run": False, "who": "Ann", "because": "The number was mended"}
     done = ask("requeue-failed-sms", {"ask": signed})
     assert (done["name"], business.row(failed)["status"]) == ("requeued 1", "pending")
-    assert ask("cancel-sms-retries", {"ask": signed | {"code": 30003}})["name"] == "cancelled 0"
     cancelled = ask("cancel-sms-retries", {"ask": signed | {"customer_id": customer}})
     assert (cancelled["name"], business.row(failed)["status"]) == ("cancelled 1", "cancelled")
 
@@ -73,8 +72,10 @@ def doubt() -> dict[str, Any]:
     ("parameters", "why"),
     [
         ({"ask": {"code": 21211}, "nonsense": 1}, "There is no parameter nonsense. There are: ask"),
-        ({"ask": {"code": 21211, "nonsense": 1}}, "nonsense: Extra inputs are not permitted"),
-        ({"ask": {"code": 0}}, "code: Input should be greater than or equal to 1"),
+        (
+            {"ask": {"code": 0, "nonsense": 1}},
+            "code: Input should be greater than or equal to 1. nonsense: Extra inputs are not permitted",
+        ),
         ({"ask": {}}, "say which texts: by business_id, code, containing"),
     ],
 )

@@ -331,7 +331,8 @@ def test_looks_become_rarer_and_end_after_three_days(
     row = accepted(business, queue, sender)
     stack.twilio.send_queued()
     before = stack.twilio.fetches
-    told = [sync(stack, services, after=timedelta(minutes=5, seconds=5)) for _ in range(4 * 24 * 12)]
+    told = [sync(stack, services, after=timedelta(minutes=5, seconds=5)) for _ in range(6 * 12)]
+    told += [sync(stack, services, after=timedelta(minutes=30)) for _ in range(4 * 24 * 2)]
     assert (told.count("on its way 1"), told.count("unknown 1")) == (10, 1)
     assert stack.twilio.fetches - before == 11
     [attempt] = business.attempts_of(row)

@@ -3,14 +3,17 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import StringIO
 
 import pytest
 from psycopg.rows import tuple_row
+from rich.console import Console
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.demo import stream
 from smsretry.local.demo.clock import is_open, move_to_morning, told
+from smsretry.local.demo.fates import fates, table
 from smsretry.local.demo.people import DEAD_AFTER_BEGIN, DEAD_BEFORE_BEGIN, DELETED, SHOWN, SPECIAL, people
 from smsretry.local.demo.seeding import seed
 from smsretry.local.demo.stream import Stream
@@ -41,6 +44,17 @@ def test_two_demos_take_the_same_fifty_texts_first(stack: Stack) -> None:
         rows = connection.execute("select id, scheduled_for from sms_retry_queue where status = 'pending'").fetchall()
     waiting = Counter(row["scheduled_for"] for row in rows if names[row["id"]] in {c.name for c, _ in people()})
     assert set(waiting.values()) == {1}
+
+
+def test_the_demo_shows_the_interesting_rows(stack: Stack) -> None:
+    """In the order of the list, and in 80 columns."""
+    names = seed(stack)
+    shown = Console(width=80, record=True, file=StringIO())
+    shown.print(table(stack, names, [(stack.now(), fates(stack))] * 2, only=SHOWN))
+    lines = shown.export_text().splitlines()
+    assert lines[0].strip() == f"What became of {len(SHOWN)} of the 64 texts (times in UTC)"
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[0] for line in lines if line.split()[:1] and line.split()[0] in SHOWN] == [*SHOWN]
 
 
 def test_zanes_text_fails_once_and_is_sent_when_it_is_queued_again(
