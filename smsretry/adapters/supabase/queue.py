@@ -1,32 +1,17 @@
-"""The worker's calls, and how a decision becomes the values of columns. Here and nowhere else."""
+"""The worker's calls."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final, TypeVar, cast, get_args
+from typing import TypeVar, cast, get_args
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.claims import SupabaseClaims
+from smsretry.adapters.supabase.decided import after_look, after_send, put_off
 from smsretry.adapters.supabase.groups import Call, Groups, RepeatAlone
-from smsretry.retry.decision import (
-    AfterLook,
-    AfterSend,
-    Complete,
-    Defer,
-    Doubt,
-    End,
-    GiveBack,
-    GiveUp,
-    Hold,
-    LookAgain,
-    PutOff,
-    Resend,
-    Retry,
-    Send,
-    Settle,
-)
+from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
 from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import (
     Begun,
@@ -39,18 +24,12 @@ from smsretry.retry.models import (
     Scheduled,
     ScheduledSend,
 )
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from smsretry.retry.outcome import Outcome
 from smsretry.retry.policy import LIFE
 from smsretry.settings import Settings
-from smsretry.words import MessageClass, OutcomeName, Reason, Reconciled
+from smsretry.words import MessageClass, Reason, Reconciled
 
 _Row = TypeVar("_Row", bound=BaseModel)
-_OUTCOMES: Final[dict[type[Outcome], OutcomeName]] = {
-    Accepted: "accepted",
-    Rejected: "rejected",
-    NotSent: "not_sent",
-    InDoubt: "in_doubt",
-}
 
 
 class SupabaseQueue(SupabaseClaims):
@@ -179,21 +158,12 @@ class SupabaseQueue(SupabaseClaims):
         return self._one(Begun, self._begins, claim, "begin_sms_attempt", values)
 
     def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
-        values = {"attempt_id": attempt_id, "outcome": _OUTCOMES[type(outcome)]}
-        return self._one(Finished, self._others, claim, "finish_sms_attempt", values | _after_send(claim, decision))
+        values = {"attempt_id": attempt_id, **after_send(claim, outcome, decision)}
+        return self._one(Finished, self._others, claim, "finish_sms_attempt", values)
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
-        match decision:
-            case Defer(until, reason, why):
-                return self._truth(claim, "defer_sms_retry", {"until": until, "reason": reason, "why": why})
-            case Hold(why, look_in):
-                told = {"why": why, "look_in": interval(look_in), "life": interval(LIFE)}
-                return self._truth(claim, "hold_sms_retry", told)
-            case GiveBack():
-                back: dict[str, object] = {"until": claim.scheduled_for, "life": interval(LIFE)}
-                return self._truth(claim, "defer_sms_retry", back)
-            case End(status, why):
-                return self._truth(claim, "end_sms_retry", {"final_status": status, "error": why})
+        function, values = put_off(claim, decision)
+        return self._truth(claim, function, values)
 
     def _one(self, kind: type[_Row], groups: Groups, claim: Claim, function: str, values: Mapping[str, object]) -> _Row:
         return self.one(kind, function, self._grouped(groups, claim, function, values))
@@ -211,7 +181,7 @@ class SupabaseQueue(SupabaseClaims):
             return self.call(call)
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
-        answer = self.repeated("reconcile_sms_retry", _fence(claim) | _after_look(decision))
+        answer = self.repeated("reconcile_sms_retry", _fence(claim) | after_look(decision))
         if answer not in get_args(Reconciled):
             raise self.not_ours("reconcile_sms_retry")
         return cast(Reconciled, answer)
@@ -222,33 +192,3 @@ class SupabaseQueue(SupabaseClaims):
 
 def _fence(claim: Claim) -> dict[str, object]:
     return {"retry_id": claim.id, "claim_no": claim.claim_no}
-
-
-def _after_send(claim: Claim, decision: AfterSend) -> dict[str, object]:
-    match decision:
-        case Complete(sid):
-            return {"next_status": "completed", "twilio_sid": sid}
-        case Retry(delay, reason, why, code, counted, account_refused):
-            told = {"error": why, "error_code": code, "retry_in": interval(delay), "reason": reason}
-            return {"next_status": "pending", "counted": counted, "account_refused": account_refused, **told}
-        case GiveUp(why, code, opted_out, phone_status):
-            told = {"error": why, "error_code": code}
-            if not (opted_out or phone_status):
-                return {"next_status": "failed", **told}
-            number = {"phone": claim.phone, "opted_out": opted_out, "phone_status": phone_status}
-            return {"next_status": "failed", **told, **number}
-        case Doubt(why, look_in):
-            return {"next_status": "pending", "error": why, "retry_in": interval(look_in)}
-
-
-def _after_look(decision: AfterLook) -> dict[str, object]:
-    match decision:
-        case Settle(sid, by):
-            return {"decision": "accepted", "twilio_sid": sid, "settled_by": by}
-        case LookAgain(after, failed, _):
-            return {"decision": "look_failed" if failed else "look_again", "look_in": interval(after)}
-        case Resend():
-            return {"decision": "resend"}
-        case Hold(why, look_in, ambiguous):
-            told = {"decision": "hold", "error": why, "look_in": interval(look_in)}
-            return told | ({"ambiguous": list(ambiguous)} if ambiguous else {})
