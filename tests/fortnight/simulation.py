@@ -116,7 +116,7 @@ def _say_stop(
 
 def _note(connection: Connection, items: Iterable[ItemResult | ItemFailed], record: Record) -> None:
     record.passes += 1
-    deferred = []
+    deferred = set[UUID]()
     for item in items:
         if isinstance(item, ItemFailed):
             record.bugs.append(item.why)
@@ -124,11 +124,12 @@ def _note(connection: Connection, items: Iterable[ItemResult | ItemFailed], reco
         record.fates[item.fate] += 1
         if item.fate == "GivenBack":
             record.given_back[item.retry_id] += 1
+        deferred.discard(item.retry_id)  # a run takes a row again whose time has come meanwhile
         if item.fate == "Deferred":
-            deferred.append(item.retry_id)
+            deferred.add(item.retry_id)
     if deferred:
         rows = connection.execute(
-            "select id, updated_at, scheduled_for, why from sms_retry_queue where id = any(%s)", [deferred]
+            "select id, updated_at, scheduled_for, why from sms_retry_queue where id = any(%s)", [[*deferred]]
         )
         record.waits += [Wait(row["id"], row["updated_at"], row["scheduled_for"], row["why"]) for row in rows]
 
