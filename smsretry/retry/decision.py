@@ -40,6 +40,8 @@ class Defer:
     reason: Reason | None
     """None leaves the row's as it is."""
     why: str
+    window_closes_at: datetime | None = None
+    """When the window closes that it waits for. None: it is not known, or waits for no window."""
 
 
 @dataclass(frozen=True, slots=True)

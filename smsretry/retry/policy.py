@@ -112,11 +112,11 @@ def _wait(claim: Claim, check: QuietHoursCheck, since: datetime, profile: Profil
     if claim.expires_at and claim.expires_at <= opening + MIN_LIFE:
         return End("cancelled", f"Expires before it may go out. {why}")
     if check.can_send:
-        return Defer(opening, "quiet_hours", why)
+        return Defer(opening, "quiet_hours", why, check.closes_at)
     closes_at = check.next_closes_at or opening
     last_call = min(closes_at - profile.closing_guard, claim.expires_at or closes_at) - MIN_LIFE
     until = spread(opening, key=claim.id, over=profile.opening_spread, closes_at=last_call)
-    return Defer(until, "quiet_hours", why)
+    return Defer(until, "quiet_hours", why, check.next_closes_at)
 
 
 def _check(claim: Claim, at: datetime, profile: Profile) -> QuietHoursCheck:

@@ -275,6 +275,7 @@ def test_a_tenant_queues_nothing_but_a_new_pending_row(business: Business, value
         "claim_no", "claimed_at", "begun_at", "attempt_id", "in_doubt_since", "reconcile_count", "recover_count",
         "error_code", "expires_at", "rate_limit_count", "account_refusal_count", "reconciled_claim_no", "why",
         "held_since", "claimed_by_application", "message_class", "last_attempted_at", "created_at", "updated_at",
+        "window_closes_at",
     ],
 )  # fmt: skip
 def test_a_tenant_sets_no_column_that_is_the_worker_s(business: Business, column: str) -> None:

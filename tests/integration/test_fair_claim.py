@@ -1,5 +1,6 @@
 """A claim is fair between businesses however much one of them owes, and cheap however many there are."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -7,7 +8,9 @@ import psycopg
 import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
+from smsretry.pipeline import process_sms_retry_item
 from tests.conftest import Business
 
 
@@ -75,6 +78,39 @@ def test_a_business_s_transactional_texts_go_before_its_marketing(business: Busi
     _flood(business, 5, minutes=0, message_class="transactional")
     classes = [claim.message_class for claim in queue.claim_due(6)]
     assert sorted(classes) == ["marketing"] + ["transactional"] * 5
+
+
+@pytest.mark.parametrize("flood", [100, 1000])
+def test_what_closes_within_the_hour_goes_before_the_rest_of_its_business(
+    business: Business, queue: SupabaseQueue, flood: int
+) -> None:
+    """What closes first goes first, although it came last; what closes later waits in line."""
+    _flood(business, flood)
+    for minutes, texts in ((50, 3), (20, 2), (180, 4)):
+        _flood(business, texts, minutes=0)
+        business.connection.execute(
+            """update sms_retry_queue set window_closes_at = smsretry.clock() + make_interval(mins => %s)
+               where scheduled_for > smsretry.clock() - interval '1 minute' and window_closes_at is null""",
+            [minutes],
+        )
+    closing = business.connection.execute(
+        """select id from sms_retry_queue where window_closes_at < smsretry.clock() + interval '1 hour'
+           order by window_closes_at"""
+    ).fetchall()
+    first = {claim.id for claim in queue.claim_due(2)}
+    assert first == {row["id"] for row in closing[:2]}
+    assert {claim.id for claim in queue.claim_due(4)} > {row["id"] for row in closing[2:]}
+
+
+def test_a_deferred_text_knows_when_its_window_closes(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """In New York it opens at 8 and closes at 21."""
+    stack.set_clock(datetime(2027, 1, 12, 10, tzinfo=UTC))
+    row = business.due_text()
+    (claim,) = queue.claim_due(50)
+    assert process_sms_retry_item(claim, queue=queue, sender=sender).fate == "Deferred"
+    assert business.row(row)["window_closes_at"] == datetime(2027, 1, 13, 2, tzinfo=UTC)
 
 
 def test_how_long_until_the_next_text_is_due_is_told(stack: Stack, business: Business) -> None:

@@ -225,7 +225,7 @@ def test_a_text_whose_window_closed_on_the_way_is_decided_anew_by_the_databases_
     assert (result.fate, result.next_at) == ("Deferred", OPENING)
     assert queue.told == [
         ("begin", Send(LAST_CALL, LAST_HOLD, "08:00–21:00 in America/New_York, the customer's zone")),
-        ("put_off", Defer(OPENING, "quiet_hours", result.detail)),
+        ("put_off", Defer(OPENING, "quiet_hours", result.detail, CLOSING + timedelta(days=1))),
     ]
     assert queue.first_sends == [False]
     assert sender.texts == []

@@ -40,7 +40,8 @@ LAST_HOLD = NIGHT - timedelta(seconds=60)
 LAST_CALL = LAST_HOLD - timedelta(seconds=10)
 """A text sent later could have no ten seconds there."""
 CAP_WINDOW = timedelta(hours=24)
-SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+NEXT_CLOSING = CLOSING + timedelta(days=1)
 NEW_YORK_RULE = "08:00–21:00 in America/New_York, the customer's zone"
 
 
@@ -122,10 +123,10 @@ EXPIRY: list[tuple[datetime, datetime, Send | Defer | End]] = [
     (NIGHT, NIGHT + SECOND, End("cancelled", TOO_LATE)),
     (NIGHT, NIGHT + 11 * SECOND, End("cancelled", TOO_LATE_BY_MORNING)),
     (NIGHT, OPENING + 10 * SECOND, End("cancelled", TOO_LATE_BY_MORNING)),
-    (NIGHT, OPENING + 11 * SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")),
+    (NIGHT, OPENING + 11 * SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}", NEXT_CLOSING)),
     # In the last moments of the window it is as good as night.
     (LAST_CALL, NIGHT + SECOND, End("cancelled", TOO_LATE_BY_MORNING)),
-    (LAST_CALL, OPENING + 11 * SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")),
+    (LAST_CALL, OPENING + 11 * SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}", NEXT_CLOSING)),
 ]
 
 
@@ -172,7 +173,7 @@ def test_the_last_call_is_seventy_seconds_before_the_window_closes() -> None:
 def test_by_night_a_text_waits_for_the_opening() -> None:
     """Until 08:00 in New York, with quiet hours as the reason."""
     decision = before_send(claim_with(), at=NIGHT, profile=AT_ONCE)
-    assert decision == Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}")
+    assert decision == Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}", NEXT_CLOSING)
 
 
 def test_what_waits_for_an_opening_is_due_over_ten_minutes_and_each_row_at_its_own_time() -> None:
@@ -235,8 +236,10 @@ def test_a_capped_text_waits_until_there_is_room_or_for_the_opening_after_it() -
     """In Florida, which closes at 20:00."""
     why = "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)"
     claim = claim_with(phone="+13055550123")
-    assert after_cap(claim, reached_at=NOON - CAP_WINDOW) == Defer(NOON, "quiet_hours", why)
-    assert after_cap(claim, reached_at=NIGHT - CAP_WINDOW, profile=AT_ONCE) == Defer(OPENING, "quiet_hours", why)
+    assert after_cap(claim, reached_at=NOON - CAP_WINDOW) == Defer(NOON, "quiet_hours", why, CLOSING - HOUR)
+    assert after_cap(claim, reached_at=NIGHT - CAP_WINDOW, profile=AT_ONCE) == Defer(
+        OPENING, "quiet_hours", why, NEXT_CLOSING - HOUR
+    )
 
 
 def test_a_capped_text_that_expires_before_there_is_room_is_cancelled() -> None:

@@ -76,6 +76,7 @@ OURS: Final[Mapping[str, Mapping[str, str]]] = {
         "attempt_id": "uuid",
         "in_doubt_since": "timestamp with time zone",
         "expires_at": "timestamp with time zone",
+        "window_closes_at": "timestamp with time zone",
         "held_since": "timestamp with time zone",
         "message_class": "text",
         "why": "text",

@@ -86,7 +86,8 @@ alter table if exists public.sms_retry_queue
     add column if not exists account_refusal_count integer not null default 0,
     add column if not exists held_since timestamptz,
     add column if not exists claimed_by_application boolean not null default false,
-    add column if not exists expires_at timestamptz;
+    add column if not exists expires_at timestamptz,
+    add column if not exists window_closes_at timestamptz;
 
 -- Values that no worker could read, such as infinity or an error of megabytes, and counts beyond all bounds.
 do $$
@@ -173,6 +174,7 @@ begin
             ('sms_retry_queue_instants', $c$
                 scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
                 and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+                and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
                 and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
                 and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
                 and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),

@@ -250,6 +250,7 @@ create table if not exists public.sms_retry_queue (
     held_since timestamptz,
     claimed_by_application boolean not null default false,
     expires_at timestamptz,
+    window_closes_at timestamptz,
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
@@ -261,6 +262,7 @@ create table if not exists public.sms_retry_queue (
     constraint sms_retry_queue_instants check (
         scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
@@ -292,6 +294,7 @@ comment on column public.sms_retry_queue.account_refusal_count is 'How often Twi
 comment on column public.sms_retry_queue.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
 comment on column public.sms_retry_queue.claimed_by_application is 'Claimed by a caller that does not begin its sends: its claim counts as a send, because it may be one.';
 comment on column public.sms_retry_queue.expires_at is 'When the text is of no more use. Null until the first moment it might have gone out: waiting for an opening does not count.';
+comment on column public.sms_retry_queue.window_closes_at is 'When the window closes that a deferred row waits for; null if none is known. In the hour before, it goes before other texts of its business.';
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
 comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
 comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
@@ -309,6 +312,9 @@ create index if not exists sms_retry_queue_due
 create index if not exists sms_retry_queue_due_transactional
     on public.sms_retry_queue (business_id, scheduled_for, id)
     where status = 'pending' and in_doubt_since is null and message_class = 'transactional';
+create index if not exists sms_retry_queue_due_closing
+    on public.sms_retry_queue (business_id, window_closes_at, id)
+    where status = 'pending' and in_doubt_since is null and window_closes_at is not null;
 create index if not exists sms_retry_queue_in_doubt
     on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
 -- Rows under suspicion, which are claimed alone.
@@ -769,7 +775,7 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
         attempt_id = put_back.retry.attempt_id, in_doubt_since = put_back.retry.in_doubt_since,
         attempt_count = put_back.retry.attempt_count, recover_count = put_back.retry.recover_count,
         account_refusal_count = put_back.retry.account_refusal_count, held_since = put_back.retry.held_since,
-        expires_at = put_back.retry.expires_at, claimed_by_application = false,
+        expires_at = put_back.retry.expires_at, window_closes_at = put_back.retry.window_closes_at, claimed_by_application = false,
         rate_limit_count = put_back.retry.rate_limit_count, reconcile_count = put_back.retry.reconcile_count,
         reconciled_claim_no = put_back.retry.reconciled_claim_no, reason = put_back.retry.reason,
         why = put_back.retry.why, last_error = left(put_back.retry.last_error, 2000), error_code = put_back.retry.error_code,
@@ -1698,7 +1704,7 @@ grant execute on function smsretry.businesses_from to service_role;
 
 -- ======== schemas/50_claim_due_sms_retries.sql ========
 -- Take up to limit_count due rows, business by business in turns: each one's first due row, then each one's second. Within
--- a business, transactional texts come first. limit_count is clamped to 500, because PostgREST truncates answers at 1000.
+-- a business, transactional texts come first, then those whose window closes within the hour. limit_count is clamped to 500, because PostgREST truncates answers at 1000.
 -- Rows in doubt are not taken: the caller sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry.
 -- claimed_at in the answer is the database's clock.
 -- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
@@ -1714,6 +1720,7 @@ declare
     v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
     -- Several times the limit, so that rows which other claimers hold locked can be passed over.
     v_peek constant integer := greatest(4 * v_limit, 200);
+    v_soon constant timestamptz := v_now + interval '1 hour';
     v_candidates uuid[];
     v_businesses uuid[];
     v_start uuid;
@@ -1745,6 +1752,11 @@ begin
                 union
                 (select q.id from public.sms_retry_queue q
                  where q.status = 'pending' and q.in_doubt_since is null
+                   and q.business_id = b.id and q.window_closes_at between v_now and v_soon and q.scheduled_for <= v_now and q.recover_count < 2
+                 order by q.window_closes_at, q.id limit 4 * v_limit / greatest(cardinality(v_businesses), 1) + 1)
+                union
+                (select q.id from public.sms_retry_queue q
+                 where q.status = 'pending' and q.in_doubt_since is null
                    and q.business_id = b.id and q.scheduled_for <= v_now and q.recover_count < 2
                  order by q.scheduled_for, q.id limit 4 * v_limit / greatest(cardinality(v_businesses), 1) + 1)
             ) d);
@@ -1752,17 +1764,21 @@ begin
     -- Materialized and apart from the update: `update … where id in (select … limit n for update skip locked)` may run its
     -- subquery once a row on a table without statistics, and then claims far more than n.
     with candidate as materialized (
-        select q.id, q.scheduled_for, row_number() over (
-                   partition by q.business_id order by q.message_class desc, q.scheduled_for, q.id) as turn
-        from (select distinct c.id from unnest(v_candidates) as c (id)) c
-        join public.sms_retry_queue q on q.id = c.id
+        select d.id, d.scheduled_for, d.closes_soon, row_number() over (
+                   partition by d.business_id order by d.message_class desc, d.closes_soon, d.scheduled_for, d.id) as turn
+        from (
+            select q.id, q.business_id, q.message_class, q.scheduled_for,
+                   case when q.window_closes_at between v_now and v_soon then q.window_closes_at end as closes_soon
+            from (select distinct c.id from unnest(v_candidates) as c (id)) c
+            join public.sms_retry_queue q on q.id = c.id
+        ) d
     ),
     due as materialized (
         select q.id
         from candidate c
         join public.sms_retry_queue q on q.id = c.id
         where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_now
-        order by c.turn, c.scheduled_for, c.id
+        order by c.turn, c.closes_soon, c.scheduled_for, c.id
         limit v_limit
         for update of q skip locked
     )
@@ -2239,11 +2255,12 @@ grant execute on function public.finish_sms_attempt to service_role;
 
 -- ======== schemas/54_defer_sms_retry.sql ========
 -- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
+-- window_closes_at: when the window closes that it waits for; null if that is not known.
 -- life: how long the text is of use, if it might have gone out now for the first time.
 -- May be repeated.
 create or replace function public.defer_sms_retry(
     retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
-    life interval default null
+    life interval default null, window_closes_at timestamptz default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -2259,6 +2276,7 @@ begin
         v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
         v_row.why := left(defer_sms_retry.why, 2000);
         v_row.held_since := null;
+        v_row.window_closes_at := coalesce(defer_sms_retry.window_closes_at, v_row.window_closes_at);
         v_row.expires_at := coalesce(v_row.expires_at, smsretry.clock() + defer_sms_retry.life);
         perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());
         return true;

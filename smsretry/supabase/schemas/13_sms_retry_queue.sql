@@ -33,6 +33,7 @@ create table if not exists public.sms_retry_queue (
     held_since timestamptz,
     claimed_by_application boolean not null default false,
     expires_at timestamptz,
+    window_closes_at timestamptz,
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
@@ -44,6 +45,7 @@ create table if not exists public.sms_retry_queue (
     constraint sms_retry_queue_instants check (
         scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
@@ -75,6 +77,7 @@ comment on column public.sms_retry_queue.account_refusal_count is 'How often Twi
 comment on column public.sms_retry_queue.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
 comment on column public.sms_retry_queue.claimed_by_application is 'Claimed by a caller that does not begin its sends: its claim counts as a send, because it may be one.';
 comment on column public.sms_retry_queue.expires_at is 'When the text is of no more use. Null until the first moment it might have gone out: waiting for an opening does not count.';
+comment on column public.sms_retry_queue.window_closes_at is 'When the window closes that a deferred row waits for; null if none is known. In the hour before, it goes before other texts of its business.';
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
 comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
 comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
@@ -92,6 +95,9 @@ create index if not exists sms_retry_queue_due
 create index if not exists sms_retry_queue_due_transactional
     on public.sms_retry_queue (business_id, scheduled_for, id)
     where status = 'pending' and in_doubt_since is null and message_class = 'transactional';
+create index if not exists sms_retry_queue_due_closing
+    on public.sms_retry_queue (business_id, window_closes_at, id)
+    where status = 'pending' and in_doubt_since is null and window_closes_at is not null;
 create index if not exists sms_retry_queue_in_doubt
     on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
 -- Rows under suspicion, which are claimed alone.

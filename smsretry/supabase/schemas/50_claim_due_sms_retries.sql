@@ -1,5 +1,5 @@
 -- Take up to limit_count due rows, business by business in turns: each one's first due row, then each one's second. Within
--- a business, transactional texts come first. limit_count is clamped to 500, because PostgREST truncates answers at 1000.
+-- a business, transactional texts come first, then those whose window closes within the hour. limit_count is clamped to 500, because PostgREST truncates answers at 1000.
 -- Rows in doubt are not taken: the caller sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry.
 -- claimed_at in the answer is the database's clock.
 -- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
@@ -15,6 +15,7 @@ declare
     v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
     -- Several times the limit, so that rows which other claimers hold locked can be passed over.
     v_peek constant integer := greatest(4 * v_limit, 200);
+    v_soon constant timestamptz := v_now + interval '1 hour';
     v_candidates uuid[];
     v_businesses uuid[];
     v_start uuid;
@@ -46,6 +47,11 @@ begin
                 union
                 (select q.id from public.sms_retry_queue q
                  where q.status = 'pending' and q.in_doubt_since is null
+                   and q.business_id = b.id and q.window_closes_at between v_now and v_soon and q.scheduled_for <= v_now and q.recover_count < 2
+                 order by q.window_closes_at, q.id limit 4 * v_limit / greatest(cardinality(v_businesses), 1) + 1)
+                union
+                (select q.id from public.sms_retry_queue q
+                 where q.status = 'pending' and q.in_doubt_since is null
                    and q.business_id = b.id and q.scheduled_for <= v_now and q.recover_count < 2
                  order by q.scheduled_for, q.id limit 4 * v_limit / greatest(cardinality(v_businesses), 1) + 1)
             ) d);
@@ -53,17 +59,21 @@ begin
     -- Materialized and apart from the update: `update … where id in (select … limit n for update skip locked)` may run its
     -- subquery once a row on a table without statistics, and then claims far more than n.
     with candidate as materialized (
-        select q.id, q.scheduled_for, row_number() over (
-                   partition by q.business_id order by q.message_class desc, q.scheduled_for, q.id) as turn
-        from (select distinct c.id from unnest(v_candidates) as c (id)) c
-        join public.sms_retry_queue q on q.id = c.id
+        select d.id, d.scheduled_for, d.closes_soon, row_number() over (
+                   partition by d.business_id order by d.message_class desc, d.closes_soon, d.scheduled_for, d.id) as turn
+        from (
+            select q.id, q.business_id, q.message_class, q.scheduled_for,
+                   case when q.window_closes_at between v_now and v_soon then q.window_closes_at end as closes_soon
+            from (select distinct c.id from unnest(v_candidates) as c (id)) c
+            join public.sms_retry_queue q on q.id = c.id
+        ) d
     ),
     due as materialized (
         select q.id
         from candidate c
         join public.sms_retry_queue q on q.id = c.id
         where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_now
-        order by c.turn, c.scheduled_for, c.id
+        order by c.turn, c.closes_soon, c.scheduled_for, c.id
         limit v_limit
         for update of q skip locked
     )

@@ -1,9 +1,10 @@
 -- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
+-- window_closes_at: when the window closes that it waits for; null if that is not known.
 -- life: how long the text is of use, if it might have gone out now for the first time.
 -- May be repeated.
 create or replace function public.defer_sms_retry(
     retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
-    life interval default null
+    life interval default null, window_closes_at timestamptz default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -19,6 +20,7 @@ begin
         v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
         v_row.why := left(defer_sms_retry.why, 2000);
         v_row.held_since := null;
+        v_row.window_closes_at := coalesce(defer_sms_retry.window_closes_at, v_row.window_closes_at);
         v_row.expires_at := coalesce(v_row.expires_at, smsretry.clock() + defer_sms_retry.life);
         perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());
         return true;
