@@ -75,7 +75,8 @@ def _ends(street: Street) -> Iterator[End]:
     for entry in street.stack.twilio.ledger.entries():
         by_body.setdefault(entry.body, []).append(entry)
     for text in street.texts:
-        yield End(text, _state(rows.get(text.retry_id)), tuple(by_body.get(text.body or "", ())))
+        entries = [entry for words in (text.body, text.other_words) for entry in by_body.get(words or "", ())]
+        yield End(text, _state(rows.get(text.retry_id)), tuple(entries))
 
 
 def _state(row: dict[str, Any] | None) -> str:

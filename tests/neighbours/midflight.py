@@ -12,6 +12,7 @@ from smsretry.retry.models import Text as Message
 from tests.neighbours.street import Neighbour, Street
 from tests.neighbours.texts import Text, new_id, open_business
 
+_OTHER_WORDS: Final = "Other words"
 _CHANGES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     # when: what, SQL about the claim's ids, and how the text may end
     "number": (
@@ -20,7 +21,7 @@ _CHANGES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
         ("completed",),
     ),
     "zone": ("begin", "update customers set timezone = 'America/Detroit' where id = %(customer)s", ("completed",)),
-    "body": ("begin", "update send_logs set subject = 'Other words' where id = %(log)s", ("completed",)),
+    "body": ("begin", f"update send_logs set subject = '{_OTHER_WORDS}' where id = %(log)s", ("completed",)),
     "no number": ("begin", "update customers set phone = null where id = %(customer)s", ("failed: .*no phone number",)),
     "no customer": ("begin", "delete from customers where id = %(customer)s", ("failed: Customer not found",)),
     "no log": ("begin", "delete from send_logs where id = %(log)s", ("failed: Send log not found",)),
@@ -64,6 +65,8 @@ class Changer(Neighbour):
                 text.business_id = new_id(street.seed, "business", what)
                 open_business(street.connection, text.business_id)
             self._left[text.retry_id] = moment, change
+            if what == "body":
+                text.other_words = _OTHER_WORDS
             if what == "number":
                 self._moves = text
             texts.append(text)

@@ -33,6 +33,8 @@ class Text:
     zone: str | None = NEW_YORK
     from_application: int = 0
     """Messages of the same words that the application sent by itself, as texts of its own."""
+    other_words: str | None = None
+    """What its body was changed to before its send: it may go out with either."""
     unwanted: bool = False
     """It must never go out."""
     queued: dict[str, Any] = field(default_factory=dict)
