@@ -100,9 +100,11 @@ _PROGRAMS: Final[dict[str, Callable[[list[str]], None]]] = {
     "lint-imports": _linter("lint-imports"),
     ".ci/run": _ci,
     "supabase": _of_others,
+    "cd": _of_others,
     "curl": _of_others,
     "export": _of_others,
     "git": _of_others,
+    "sha256sum": _of_others,
     "source": _of_others,
     "pre-commit": _of_others,
 }

@@ -3,13 +3,13 @@
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import PortTaken, PrefectServer
 from smsretry.local.process.guarded_process import GuardedProcess
@@ -43,7 +43,7 @@ def test_serve_and_prefect_deploy_register_the_same_deployment(flow: FlowProcess
         )
     assert essence() == by_serve
     forget(flow.prefect)
-    assert by_serve["version"] == version("smsretry")
+    assert by_serve["version"] == declared()[0].version
     assert by_serve["schedule"]["schedule"] == {"cron": "* * * * *", "timezone": "UTC"}
     assert by_serve["schedule"]["slug"] == "every-minute"
 
