@@ -15,18 +15,14 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 
+from smsretry.adapters.supabase import books
 from smsretry.adapters.supabase.locks import blockers, lock_tables, wait_a_few_seconds
 from smsretry.adapters.supabase.schemas import schema_files
 from smsretry.adapters.supabase.sections import without_superseded
 from smsretry.adapters.supabase.shapes import Part, misfits
+from smsretry.adapters.supabase.unreleased import BROUGHT_UP, applied_in_another_form, make_way
 from smsretry.errors import MigrationError
 
-_BOOKS = """
-create schema if not exists supabase_migrations;
-create table if not exists supabase_migrations.schema_migrations (version text not null primary key);
-alter table supabase_migrations.schema_migrations add column if not exists statements text[];
-alter table supabase_migrations.schema_migrations add column if not exists name text;
-"""
 _LOCK = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
 _PAUSES: Final = (1.0, 2.0, 5.0)
 """Seconds before the second, third and fourth try when somebody holds what the migration must lock."""
@@ -67,6 +63,8 @@ def migrate(
 ) -> list[Migration]:
     """Apply what the database does not have yet, all of it in one transaction; return what was applied.
 
+    A database that was made by a version which was never released is brought to this one, with its rows.
+
     Nobody waits for the migration longer than it waits for its locks, which is a few seconds: it then gives way, pauses
     and tries again.
 
@@ -86,11 +84,11 @@ def migrate(
         )
         for pause in pauses:
             try:
-                return _apply(connection, wanted, again)
+                return _apply(connection, wanted, again, warn)
             except _LOCKED:
                 time.sleep(pause)
         try:
-            return _apply(connection, wanted, again)
+            return _apply(connection, wanted, again, warn)
         except _LOCKED:
             held_by = blockers(connection)
     raise MigrationError(
@@ -120,26 +118,35 @@ def _connect(db_url: str) -> _Connection:
     raise MigrationError(f"No connection to the database: {reason}. Check --db-url.")
 
 
-def _apply(connection: _Connection, wanted: Sequence[Migration], again: bool) -> list[Migration]:
+def _apply(
+    connection: _Connection, wanted: Sequence[Migration], again: bool, warn: Callable[[str], None]
+) -> list[Migration]:
     """One try. Raises psycopg's errors about locks as they are."""
     where = "The migration"
     try:
         with connection.transaction():
             connection.execute(_LOCK)  # two at once: the second waits here, and then finds the work done
             wait_a_few_seconds(connection)
-            missing = wanted if again else _missing(connection, wanted)
+            applied = books.read(connection)
+            unreleased = applied_in_another_form(applied, {migration.version: migration.text for migration in wanted})
+            anew = again or bool(unreleased)
+            missing = [migration for migration in wanted if anew or migration.version not in applied]
             if not missing:
                 return []
             where = "The look at the tables that are there"
             _refuse_what_does_not_fit(connection)
             lock_tables(connection)
-            connection.execute(_BOOKS)
+            books.opened(connection)
+            if unreleased:
+                make_way(connection, unreleased)
             for migration in missing:
                 where = f"Migration {migration.file}"
                 later = [other.text for other in wanted if other.version > migration.version]
-                _run(connection, migration, without_superseded(migration.text, later) if again else migration.text)
+                _run(connection, migration, without_superseded(migration.text, later) if anew else migration.text)
             where = "The rehearsal after the migration"
             _rehearse(connection)
+        if unreleased:
+            warn(BROUGHT_UP)
         return list(missing)
     except _LOCKED:
         raise
@@ -149,23 +156,10 @@ def _apply(connection: _Connection, wanted: Sequence[Migration], again: bool) ->
     raise MigrationError(f"{where} failed: {reason} Nothing was changed.")
 
 
-def _missing(connection: _Connection, wanted: Sequence[Migration]) -> list[Migration]:
-    """What the books do not hold. There may be no books yet."""
-    books = connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone()
-    if books == (None,):
-        return list(wanted)
-    known = {version for (version,) in connection.execute("select version from supabase_migrations.schema_migrations")}
-    return [migration for migration in wanted if migration.version not in known]
-
-
 def _run(connection: _Connection, migration: Migration, text: str) -> None:
     connection.execute(sql.SQL(text))  # our own file, not input
     connection.execute("set constraints all immediate")  # or a deferred check would stand in the next file's way
-    connection.execute(
-        """insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)
-           on conflict (version) do nothing""",
-        [migration.version, migration.name, [migration.text]],
-    )
+    books.enter(connection, migration.version, migration.name, migration.text)
 
 
 def _refuse_what_does_not_fit(connection: _Connection) -> None:
