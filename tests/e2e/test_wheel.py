@@ -16,10 +16,12 @@ from smsretry.local.demo.run import ROOT
 NEEDED = ("flows", "smsretry", "LICENSE", "README.md", "prefect.yaml", "pyproject.toml")
 SHOW = """
 import json
+from importlib.metadata import version
 from flows.serve import deployments
 from smsretry.adapters.supabase.migrate import migrations
 from smsretry import check_quiet_hours
-print(json.dumps([[[d.name, d.entrypoint, len(d.schedules)] for d in deployments()], len(migrations())]))
+served = [[d.name, d.entrypoint, len(d.schedules)] for d in deployments()]
+print(json.dumps([served, len(migrations()), version("smsretry")]))
 """
 
 
@@ -61,9 +63,10 @@ def test_the_deployments_are_found_where_only_the_wheel_is_installed(wheel: Path
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    deployments, migrations = json.loads(done.stdout)
+    deployments, migrations, version = json.loads(done.stdout)
     defined = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
     assert deployments == [[entry["name"], entry["entrypoint"], len(entry.get("schedules", []))] for entry in defined]
+    assert {version} == {entry["version"] for entry in defined}
     assert migrations == len(list((ROOT / "smsretry" / "supabase" / "migrations").glob("*.sql")))
 
 
