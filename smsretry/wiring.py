@@ -8,7 +8,7 @@ from functools import partial
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.telemetry.measuring import measured
+from smsretry.adapters.telemetry.measuring import measured, measured_deliveries
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.desk import Desk
@@ -46,8 +46,16 @@ def delivery_services() -> Iterator[DeliveryServices]:
         SettingsError: as for `services`.
     """
     settings = load_settings()
-    with SupabaseDeliveries(settings) as records, TwilioSender(settings) as reports:
-        yield DeliveryServices(records, reports, settings.profile, min(settings.concurrency, 10))
+    with (
+        SupabaseDeliveries(settings) as records,
+        TwilioSender(settings) as reports,
+        measured_deliveries(
+            DeliveryServices(records, reports, settings.profile, min(settings.concurrency, 10)),
+            environment=os.environ,
+            by_business=settings.metrics_by_business,
+        ) as connected,
+    ):
+        yield connected
 
 
 def _standing(settings: Settings) -> Standing:

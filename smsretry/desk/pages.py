@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from smsretry.desk.arrivals import HourOfDelivery
 from smsretry.desk.asks import Cancel, Requeue, Resolve
 from smsretry.desk.clock import on_clock, span, zone_of
 from smsretry.desk.foresight import Forecast
 from smsretry.desk.levers import CANCEL, EXPLAIN, REQUEUE, RUN, Forms, levers
 from smsretry.desk.markdown import feed, link, linked, listed, page, plain, table
-from smsretry.desk.picture import bars
+from smsretry.desk.picture import bars, stacks
 from smsretry.desk.records import Change, ChangedRow, Pruned
 from smsretry.desk.standing import Standing
 from smsretry.desk.story import Story
@@ -175,7 +176,23 @@ def standing(now: Standing) -> Page:
             f"# {plain(name)}",
             f"![texts in the queue]({bars(bars_of, title='texts in the queue')})" if bars_of else "",
             listed(map(linked, now.lines())),
+            _by_hour(now),
             f"As of {on_clock(now.at, zone_of())} on the database's clock.",
         ),
         tuple(now.lines()),
+    )
+
+
+def _by_hour(now: Standing) -> str:
+    """What became of the last day's texts, as a picture and in numbers."""
+    if not now.delivery_hours:
+        return ""
+    title = "texts accepted by hour (UTC): delivered blue, undelivered red, others gray"
+    parts = [
+        (hour.clock[:2], (hour.delivered, hour.undelivered, hour.open + hour.unknown)) for hour in now.delivery_hours
+    ]
+    rows = [[hour.clock, str(hour.accepted), *map(str, hour.fates.values())] for hour in now.delivery_hours]
+    return page(
+        f"![texts accepted by hour]({stacks(parts, title=title)})",
+        table(["hour (UTC)", "accepted", *HourOfDelivery.FATES], rows),
     )

@@ -1,29 +1,25 @@
 """How things stand: the lines of `sms_status`, sorted into what a person asks about."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import ClassVar, Final, Self
 
 from pydantic import Field
 
+from smsretry.desk.arrivals import (
+    DeliveryOfBusiness,
+    HourOfDelivery,
+    dropped,
+    told_hours,
+    told_rate,
+    told_time,
+)
 from smsretry.desk.clock import span
 from smsretry.desk.records import StatusLine
 from smsretry.retry.models import Value
 
 LATE_SECONDS: Final = 600
 """How late a text, or a run's end, may be before a person must look. As `check_sms_retries` has it."""
-
-DROP: Final = 0.1
-"""By how much the last hour's share of texts that arrived is below the day's when somebody should know."""
-DROP_TEXTS: Final = 20
-"""Of fewer texts a share says nothing."""
-
-
-def delivery_rate(fates: Mapping[str, int]) -> float | None:
-    """The share that arrived of those of which that is known; None: it is known of none."""
-    delivered = fates.get("delivered", 0)
-    known = delivered + fates.get("undelivered", 0)
-    return delivered / known if known else None
 
 
 class Standing(Value):
@@ -47,6 +43,12 @@ class Standing(Value):
     """Texts accepted in the last day, by what became of them: delivered, undelivered, unknown, open."""
     delivery_lately: dict[str, int] = Field(default_factory=dict)
     """The same of the last hour."""
+    delivery_hours: tuple[HourOfDelivery, ...] = ()
+    """The same of each hour of the last day that had a text."""
+    delivery_seconds: dict[str, float] = Field(default_factory=dict)
+    """From accepted to the report that it was delivered, of the last day's texts: median and 95th percentile."""
+    delivery_by_business: tuple[DeliveryOfBusiness, ...] = ()
+    """Of whose texts the smallest share arrived in the last day; the first is the worst."""
     undelivered: tuple[StatusLine, ...] = ()
     """What did not arrive in the last day, by business and by the provider's code."""
     ended: tuple[StatusLine, ...]
@@ -79,6 +81,9 @@ class Standing(Value):
             sent={line.name: line.texts or 0 for line in part("sent")},
             delivery={line.name: line.texts or 0 for line in part("delivery")},
             delivery_lately={line.name: line.texts or 0 for line in part("delivery_lately")},
+            delivery_hours=HourOfDelivery.sorted_from(part("delivery_hour")),
+            delivery_seconds={line.name: float(line.told or 0) for line in part("delivery_time")},
+            delivery_by_business=DeliveryOfBusiness.sorted_from(part("delivery_business")),
             undelivered=part("undelivered"),
             ended=part("ended"),
             stopped=part("stopped"),
@@ -130,11 +135,7 @@ class Standing(Value):
     @property
     def delivery_dropped(self) -> str | None:
         """That far fewer texts of the last hour arrive than of the day, as when a carrier begins to filter them."""
-        lately, usual = delivery_rate(self.delivery_lately), delivery_rate(self.delivery)
-        known = sum(self.delivery_lately.get(fate, 0) for fate in ("delivered", "undelivered"))
-        if lately is None or usual is None or known < DROP_TEXTS or lately > usual - DROP:
-            return None
-        return f"Of the last hour's texts {lately:.0%} arrived, of the day's {usual:.0%}"
+        return dropped(self.delivery_lately, self.delivery)
 
     def _scheduled_needs(self) -> Iterator[str]:
         for line in self.scheduled:
@@ -160,16 +161,23 @@ class Standing(Value):
             yield f"waiting for {_REASONS.get(line.name, line.name)}: {line.texts}{next_one}"
         sent = ", ".join(f"{name.replace('_', ' ')} {texts}" for name, texts in self.sent.items())
         yield f"sends in the last hour: {sent or 'none'}"
-        if self.delivery:
-            told = ", ".join(f"{name} {texts}" for name, texts in self.delivery.items())
-            rate = delivery_rate(self.delivery)
-            yield f"delivery in the last day: {told}" + (f" ({rate:.0%} arrived)" if rate is not None else "")
+        yield from self._delivery_lines()
         for line in self.undelivered:
             yield f"undelivered {line.texts} of {line.told or line.business_id}: Twilio {line.name}{self._since(line)}"
         for line in self.ended:
             yield f"{line.name} in the last day: {line.texts}: {line.told or 'no reason was kept'}"
         for line in self.runs:
             yield f"run {line.name}{self._since(line)}: {line.told}"
+
+    def _delivery_lines(self) -> Iterator[str]:
+        if not self.delivery:
+            return
+        told = ", ".join(f"{name} {texts}" for name, texts in self.delivery.items())
+        yield f"delivery in the last day: {told}{told_rate(self.delivery)}"
+        yield from told_time(self.delivery_seconds)
+        yield from told_hours(self.delivery_hours)
+        for business in self.delivery_by_business:
+            yield f"delivery by business: {business}"
 
     def _since(self, line: StatusLine) -> str:
         return f" ({span((self.at - line.oldest).total_seconds())} ago)" if line.oldest else ""

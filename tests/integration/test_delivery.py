@@ -1,5 +1,6 @@
 """What becomes of a text after Twilio accepted it: callbacks, looks, and what follows when it did not arrive."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Requeue, WhichText
 from smsretry.desk.deliveries import DeliverySummary
+from smsretry.desk.pages import standing
 from smsretry.desk.standing import Standing
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
@@ -21,6 +23,7 @@ from smsretry.ports import DeliveryServices
 from smsretry.retry.profile import DEFAULT
 from tests.builders import SID, run
 from tests.conftest import Business
+from tests.integration.conftest import Command
 
 FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
 
@@ -414,3 +417,74 @@ def test_status_tells_how_many_arrived_and_whose_did_not(
     told = list(Standing.of(operators.status()).lines())
     assert "delivery in the last day: delivered 1, open 2, undelivered 1 (50% arrived)" in told
     assert [line for line in told if line.startswith("undelivered 1 of Maple Street Dental: Twilio 30007")]
+
+
+def many(business: Business, name: str, seconds: list[int | None], *, ago: timedelta = timedelta(minutes=30)) -> None:
+    """Accepted texts of another business: so many seconds until each was delivered; None, it was not."""
+    other = Business(business.connection, business.now).open()
+    business.connection.execute("update businesses set name = %s where id = %s", [name, other.id])
+    business.connection.execute(
+        """with text as (
+               select gen_random_uuid() as id, smsretry.clock() - %(ago)s as at, t.seconds
+               from unnest(%(seconds)s::integer[]) as t (seconds)),
+           retry as (
+               insert into sms_retry_queue
+                   (id, business_id, send_log_id, customer_id, status, scheduled_for, attempt_count, updated_at)
+               select id, %(business)s, id, id, 'completed', at, 1, at from text)
+           insert into sms_send_attempts
+               (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by, twilio_sid,
+                delivery_status, delivery_at)
+           select id, id, 1, 1, at - interval '2 seconds', at, 'accepted', 'response',
+                  'SM' || replace(id::text, '-', ''), case when seconds is null then 'undelivered' else 'delivered' end,
+                  at + make_interval(secs => coalesce(seconds, 60))
+           from text""",
+        {"ago": ago, "seconds": seconds, "business": other.id},
+    )
+
+
+def test_status_tells_how_soon_texts_arrive_and_of_whom_the_fewest_do(
+    stack: Stack, business: Business, command: Command
+) -> None:
+    """By SQL, by command, as JSON and as a page. Of fewer than 20 texts a share says nothing."""
+    many(business, "Half", [4] * 10 + [None] * 10)
+    many(business, "Most", [4] * 8 + [30] + [None], ago=timedelta(hours=3))
+    many(business, "Most too", [4] * 18 + [None] * 2, ago=timedelta(hours=3))
+    many(business, "Long ago", [9] * 30 + [None] * 30, ago=timedelta(hours=25))
+
+    lines = business.connection.execute("select * from sms_status()").fetchall()
+    told = command("status").stdout.splitlines()
+    known = json.loads(command("status", "--json").stdout)
+    with SupabaseOperators(stack.settings()) as operators:
+        page = standing(Standing.of(operators.status()))
+
+    of_business = [(line["told"], line["name"], line["texts"]) for line in lines if line["part"] == "delivery_business"]
+    assert of_business == [
+        ("Half", "delivered", 10), ("Half", "undelivered", 10),
+        ("Most too", "delivered", 18), ("Most too", "undelivered", 2),
+    ]  # fmt: skip
+    assert [(one["name"], one["delivered"], one["undelivered"]) for one in known["delivery_by_business"]] == [
+        ("Half", 10, 10), ("Most too", 18, 2),
+    ]  # fmt: skip
+    assert [line for line in told if line.startswith("delivery by business")] == [
+        "delivery by business: 50% of 20 arrived of Half",
+        "delivery by business: 90% of 20 arrived of Most too",
+    ]
+    assert known["delivery_seconds"] == {"median": 4, "95th percentile": 4}
+    assert "from accepted to delivered, as far as it is reported: median 4 s, 95th percentile 4 s" in told
+    hours = [(hour["delivered"], hour["undelivered"], hour["open"]) for hour in known["delivery_hours"]]
+    assert hours == [(27, 3, 0), (10, 10, 0)]
+    assert "delivered by hour (UTC), of those accepted: 13:00 27 of 30, 16:00 10 of 20" in told
+    assert page.lines == tuple(line for line in told if not line.startswith("Needs somebody"))
+    assert "| 13:00 | 30 | 27 | 3 | 0 | 0 |" in page.markdown
+    assert "![texts accepted by hour](data:image/svg+xml;base64," in page.markdown
+
+
+@pytest.mark.parametrize("settled_by", ["reconcile", "callback"])
+def test_the_time_of_a_text_whose_answer_was_lost_counts_from_its_send(business: Business, settled_by: str) -> None:
+    """Its acceptance was found out about only later, even after it was delivered."""
+    many(business, "Found", [-30])
+    business.connection.execute(
+        "update sms_send_attempts set settled_by = %s, begun_at = begun_at - interval '1 minute'", [settled_by]
+    )
+    [line] = business.connection.execute("select told from sms_status() where name = 'median'").fetchall()
+    assert line["told"] == "32.0"

@@ -9,6 +9,7 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.asks import Prune
 from smsretry.local.stack import Stack
 from tests.builders import PHONE, run
 from tests.conftest import Business
@@ -119,3 +120,16 @@ def test_a_number_that_nobody_has_and_a_short_code_are_no_error(business: Busine
     """A webhook that answers with an error would be called again."""
     assert hear(business, "STOP") == ("opted_out", 0, 0)
     assert hear(business, "STOP", phone="72975") == ("opted_out", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("days", "keep_days", "kept"), [(89, 7, True), (91, 7, False), (91, 90, False), (91, 100, True)]
+)
+def test_an_old_webhook_is_known_for_90_days_at_least(
+    stack: Stack, business: Business, operators: SupabaseOperators, days: int, keep_days: int, kept: bool
+) -> None:
+    """However short texts are kept: its signature never expires. After that its name takes no room."""
+    hear(business, "STOP", sid=f"SM{7:032x}")
+    stack.move_clock(timedelta(days=days))
+    operators.prune(Prune(keep_days=keep_days))
+    assert hear(business, "STOP", sid=f"SM{7:032x}")[0] == ("already_recorded" if kept else "opted_out")

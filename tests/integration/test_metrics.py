@@ -15,9 +15,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from smsretry.adapters.telemetry.push import PUSH_SECONDS, Push
+from smsretry.delivering import sync_deliveries
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
+from smsretry.wiring import delivery_services
 from tests.builders import BODY, PHONE
 from tests.collector import Collector, collecting
 from tests.conftest import Business
@@ -141,6 +143,45 @@ def test_the_queue_is_told_as_the_database_has_it_and_to_prometheus_alike(
     shown = {tuple(dict(sorted(s.labels.items())).values()): s.value for s in families["smsretry_queue_depth"].samples}
     assert shown == depth
     assert 60 <= families["smsretry_queue_overdue_seconds"].samples[0].value < 120
+
+
+def test_what_became_of_accepted_texts_is_pushed_as_the_database_has_it(
+    stack: Stack, business: Business, collector: Collector, command: Command
+) -> None:
+    """By what a look settled and by code, with the time until then; one that is still open is not counted."""
+    rows = [business.due_text(phone=f"+1212555016{n}") for n in range(5)]
+    command("process")
+    reports = [("delivered", None), ("delivered", None), ("undelivered", 30003), ("undelivered", 30007), ("sent", None)]
+    for row, (status, code) in zip(rows, reports, strict=True):
+        stack.twilio.report(str(business.attempts_of(row)[0]["twilio_sid"]), status, code)
+    stack.move_clock(timedelta(minutes=6))
+    command("status", **collector.environment())  # which leaves the environment set
+    with delivery_services() as services:
+        sync_deliveries(services, limit=100)
+    assert collector.counted("smsretry.deliveries", "smsretry.delivery") == in_database(business, FOLLOWED)
+    assert collector.counted("smsretry.deliveries", "error.type") == {"": 2, "30003": 1, "30007": 1}
+    assert collector.observed("smsretry.delivery.time").total() == 2
+    assert 720 <= collector.sum_of("smsretry.delivery.time") < 740
+
+    result = command("status", "--prometheus")
+    families = {family.name: family for family in text_string_to_metric_families(result.stdout)}
+    shown = {
+        name: {tuple(sample.labels.values()): sample.value for sample in families[f"smsretry_{name}"].samples}
+        for name in ("recent_deliveries", "day_undelivered", "day_delivery_time_seconds")
+    }
+    assert shown["recent_deliveries"] == {
+        ("delivered",): 2, ("undelivered",): 2, ("unknown",): 0, ("open",): 1,
+    }  # fmt: skip
+    assert shown["day_undelivered"] == {("_OTHER",): 0, ("30003",): 1, ("30007",): 1}
+    assert all(360 <= seconds < 370 for seconds in shown["day_delivery_time_seconds"].values())
+    assert set(shown["day_delivery_time_seconds"]) == {("0.5",), ("0.95",)}
+
+
+FOLLOWED = """
+    select count(*), case when a.delivery_status = 'delivered' then 'delivered' when q.status = 'pending' then 'retried'
+                          else 'undelivered' end
+    from sms_send_attempts a join sms_retry_queue q on q.id = a.retry_id
+    where a.delivery_status in ('delivered', 'undelivered') group by 2"""
 
 
 def test_what_two_processes_push_can_be_added_up(

@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.twilio.errors import twilio_failure
-from smsretry.desk.standing import DROP_TEXTS, Standing
+from smsretry.desk.arrivals import DROP_TEXTS
+from smsretry.desk.standing import Standing
 from smsretry.retry.decision import GiveUp, LookAgain, Retry
 from smsretry.retry.delivery import Close, OpenDelivery, Report, Unknown, after_delivery, blames_the_sender
 from smsretry.retry.profile import Profile

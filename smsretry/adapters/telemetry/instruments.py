@@ -14,6 +14,7 @@ from opentelemetry.util.types import AttributeValue
 
 from smsretry.desk.gauges import gauges
 from smsretry.desk.standing import Standing
+from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.words import Fate, MessageClass, Reason
@@ -23,6 +24,8 @@ Counted: TypeAlias = Fate | Literal["Error"]
 RunOutcome: TypeAlias = Literal["done", "needs_somebody", "failed", "interrupted"]
 """done: it ended well. needs_somebody: it ended, and somebody must mend something. failed: it raised an error.
 interrupted: it fell silent, and a later run told so."""
+DeliveryCameTo: TypeAlias = Literal["delivered", "undelivered", "retried", "unknown"]
+"""undelivered: it did not arrive, and is not sent again. retried: it is. unknown: nothing final was ever reported."""
 _Attributes: TypeAlias = dict[str, AttributeValue]
 
 _P = ParamSpec("_P")
@@ -34,6 +37,8 @@ _REASONS: Final[dict[str, tuple[Reason | None, ...]]] = {
 """What fates come with, besides none."""
 _LATENESS: Final = (1, 5, 15, 30, 60, 90, 120, 300, 600, 1800, 3600, 14_400, 86_400)
 """Seconds. A run a minute makes up to about 60 of them."""
+_ARRIVAL: Final = (1, 2, 5, 10, 30, 60, 300, 600, 1200, 3600, 14_400, 86_400, 259_200)
+"""Seconds. The first look comes after five minutes, the last after three days."""
 _DURATION: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
 
 
@@ -62,12 +67,20 @@ class Instruments:
         self._duration = meter.create_histogram(
             "smsretry.send.duration", "s", "Requests to the provider", explicit_bucket_boundaries_advisory=_DURATION
         )
+        self._deliveries = meter.create_counter(
+            "smsretry.deliveries", "{text}", "What looks after accepted texts came to"
+        )
+        self._arrival = meter.create_histogram(
+            "smsretry.delivery.time", "s", "From accepted to delivered", explicit_bucket_boundaries_advisory=_ARRIVAL
+        )
         self._meter = meter
         self._zeros()
 
     def _zeros(self) -> None:
         """Let the counters be there before they count. Whoever watches how they grow then sees the first one, too."""
         self._recovered.add(0)
+        for came_to in get_args(DeliveryCameTo):
+            self._deliveries.add(0, {"smsretry.delivery": came_to})
         for outcome in get_args(RunOutcome):
             self._runs.add(0, {"smsretry.run.outcome": outcome})
         for message_class in () if self._by_business else get_args(MessageClass):
@@ -108,7 +121,15 @@ class Instruments:
             for attributes, value in gauge.points:
                 instrument.set(value, dict(attributes))
 
-    def _business(self, claim: Claim) -> _Attributes:
+    @_harmless
+    def followed(self, message: OpenDelivery, came_to: DeliveryCameTo, code: int | None = None) -> None:
+        """Count what a look after an accepted text came to; of one that arrived, how long that took."""
+        about = self._business(message)
+        self._deliveries.add(1, {"smsretry.delivery": came_to} | ({"error.type": str(code)} if code else {}) | about)
+        if came_to == "delivered":
+            self._arrival.record(max((message.claimed_at - message.accepted_at).total_seconds(), 0), about)
+
+    def _business(self, claim: Claim | OpenDelivery) -> _Attributes:
         return {"smsretry.business.id": str(claim.business_id)} if self._by_business else {}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from smsretry.adapters.telemetry.switch import trouble, wanted
 from smsretry.desk.standing import Standing
-from smsretry.ports import Services
+from smsretry.ports import DeliveryServices, Services
 
 if TYPE_CHECKING:
     from smsretry.adapters.telemetry.push import Push
@@ -27,22 +27,45 @@ def measured(
         by_business: whether businesses are told apart.
         standing: asks how the queue stands.
     """
-    push = _begin(environment, by_business)
-    if push is None:
-        yield services
-        return
-    from smsretry.adapters.telemetry.measured import MeasuredQueue, MeasuredSender
+    with _pushing(environment, by_business) as push:
+        if push is None:
+            yield services
+            return
+        from smsretry.adapters.telemetry.measured import MeasuredQueue, MeasuredSender
 
-    instruments = push.instruments
-    queue = MeasuredQueue(services.queue, instruments)
+        instruments = push.instruments
+        queue = MeasuredQueue(services.queue, instruments)
+        try:
+            yield replace(services, queue=queue, sender=MeasuredSender(services.sender, instruments))
+        finally:
+            queue.close()
+            if queue.run_has_ended:
+                with suppress(Exception):  # whatever the database answers: the run is over, and its end is on record
+                    instruments.standing(standing())
+
+
+@contextmanager
+def measured_deliveries(
+    services: DeliveryServices, *, environment: Mapping[str, str], by_business: bool
+) -> Iterator[DeliveryServices]:
+    """The same of what looks after deliveries. What a webhook settles is in the gauges, which are the database's."""
+    with _pushing(environment, by_business) as push:
+        if push is None:
+            yield services
+            return
+        from smsretry.adapters.telemetry.measured_deliveries import MeasuredDeliveries
+
+        yield replace(services, records=MeasuredDeliveries(services.records, push.instruments))
+
+
+@contextmanager
+def _pushing(environment: Mapping[str, str], by_business: bool) -> Iterator["Push | None"]:
+    """None: metrics are off, or it was said why there are none."""
+    push = _begin(environment, by_business)
     try:
-        yield replace(services, queue=queue, sender=MeasuredSender(services.sender, instruments))
+        yield push
     finally:
-        queue.close()
-        if queue.run_has_ended:
-            with suppress(Exception):  # whatever the database answers: the run is over, and its end is on record
-                instruments.standing(standing())
-        if why := push.close():
+        if push and (why := push.close()):
             _logger.warning("Metrics were not delivered to %s: %s", wanted(environment), why)
 
 

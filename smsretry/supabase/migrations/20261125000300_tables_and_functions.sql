@@ -303,9 +303,11 @@ comment on column public.sms_retry_queue.attempt_count is 'Sends made from the q
 -- One live row a text.
 create unique index if not exists sms_retry_queue_one_live_row
     on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
--- What is due, oldest first: the claim looks here first, and on most minutes finds nothing.
+-- What is due, oldest first: the claim looks here first, and on most minutes finds nothing. What it includes lets the status
+-- count all waiting texts by it alone, and costs no HOT update: those columns change only when the status does.
 create index if not exists sms_retry_queue_next
-    on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is null;
+    on public.sms_retry_queue (scheduled_for, id) include (reason, attempt_count, held_since)
+    where status = 'pending' and in_doubt_since is null;
 -- Where there is competition the claim walks these business by business, and never meets a row that is not due.
 create index if not exists sms_retry_queue_due
     on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is null;
@@ -504,7 +506,7 @@ grant select on smsretry.secret to service_role;
 
 -- ======== schemas/18_inbound_texts.sql ========
 -- Texts by which somebody said STOP or START, by Twilio's name of each. One is recorded once: whoever sends an old webhook
--- again, which is still signed rightly, changes nobody's consent.
+-- again, which is still signed rightly, changes nobody's consent. prune_sms_history deletes them after 90 days at least.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
@@ -3653,7 +3655,10 @@ grant execute on function public.preview_sms_retries to service_role;
 --   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) ·
 --   queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
 --   hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
---   (delivered, undelivered, unknown or open) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
+--   (delivered, undelivered, unknown or open) · delivery_hour: the same by hour (oldest: when it began) · delivery_business:
+--   the same of those whose fate is known, of the ten businesses of which the smallest share arrives (told: its name) ·
+--   delivery_time: seconds from accepted to the report that it was delivered (name: median or 95th percentile; told: the
+--   seconds; texts: of how many) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
 --   failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status()
@@ -3664,32 +3669,77 @@ declare
     v_now constant timestamptz := smsretry.clock();
 begin
     return query
-    with live as materialized (
-        -- As smsretry.text_state has it, which is too dear for each of 200,000 rows.
-        select case when q.in_doubt_since is not null then 'in_doubt'
-                    when q.status = 'processing' then 'under_way'
-                    when q.held_since is not null then 'held'
-                    when q.scheduled_for <= v_now then 'due'
-                    else 'waiting' end as state,
-               coalesce(q.reason, case when q.attempt_count > 0 then 'twilio_error' else 'none' end) as category,
-               count(*) as texts, min(q.scheduled_for) as oldest,
-               min(q.scheduled_for) filter (where q.scheduled_for > v_now) as next_at
-        from public.sms_retry_queue q where q.status in ('pending', 'processing')
-        group by 1, 2
+    with waiting as (
+        -- An index holds all of this: the rows themselves, of which 200,000 may wait, are not read.
+        select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > v_now as later,
+               count(*) as texts, min(q.scheduled_for) as oldest
+        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is null
+        group by 1, 2, 3, 4
+    ),
+    live as materialized (
+        -- The states of smsretry.text_state.
+        select case when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
+               coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) as category,
+               w.texts, w.oldest, case when w.later then w.oldest end as next_at
+        from waiting w
+        union all
+        select 'in_doubt', 'none', count(*), min(q.scheduled_for), min(q.scheduled_for) filter (where q.scheduled_for > v_now)
+        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is not null having count(*) > 0
+        union all
+        select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, 'none', count(*), min(q.scheduled_for),
+               min(q.scheduled_for) filter (where q.scheduled_for > v_now)
+        from public.sms_retry_queue q where q.status = 'processing' group by 1
     ),
     reported as materialized (
-        select a.delivery_status, a.begun_at > v_now - interval '1 hour' as lately, count(*) as texts
+        select a.delivery_status, a.begun_at > v_now - interval '1 hour' as lately,
+               date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
         from public.sms_send_attempts a
         where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
-        group by 1, 2
+        group by 1, 2, 3
     ),
     accepted as (
         select case when smsretry.delivery_rank(r.delivery_status) >= 7 then 'delivered'
                     when smsretry.delivery_rank(r.delivery_status) = 6 then 'undelivered'
                     when r.delivery_status = 'unknown' then 'unknown'
                     else 'open' end as fate,
-               r.lately, r.texts
+               r.lately, r.hour, r.texts
         from reported r
+    ),
+    lost as materialized (
+        select q.business_id, a.delivery_code, count(*) as texts, min(a.delivery_at) as oldest
+        from public.sms_send_attempts a join public.sms_retry_queue q on q.id = a.retry_id
+        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+          and a.delivery_status in ('undelivered', 'failed', 'canceled')
+        group by q.business_id, a.delivery_code
+    ),
+    losing as (
+        select l.business_id, sum(l.texts)::bigint as undelivered from lost l group by l.business_id
+    ),
+    arrived as (
+        -- The row of a message that arrived ended within the day, so that an index finds it.
+        select q.business_id, count(*) as delivered
+        from public.sms_retry_queue q join public.sms_send_attempts a on a.retry_id = q.id
+        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at > v_now - interval '1 day'
+          and q.business_id in (select l.business_id from losing l)
+          and a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null and a.delivery_status in ('delivered', 'read')
+        group by q.business_id
+    ),
+    worst as (
+        select l.business_id, l.undelivered, coalesce(a.delivered, 0) as delivered, b.name,
+               coalesce(a.delivered, 0)::float8 / (l.undelivered + coalesce(a.delivered, 0)) as share
+        from losing l
+        left join arrived a on a.business_id = l.business_id
+        left join public.businesses b on b.id = l.business_id
+        where l.undelivered + coalesce(a.delivered, 0) >= 20 -- a share of fewer says nothing
+        order by share, l.undelivered desc, l.business_id limit 10
+    ),
+    taken as (
+        -- Not of one that was read: when it was delivered is not kept beside that. The answer to its request was late or
+        -- lost if another evidence settled it.
+        select count(*) as texts, percentile_cont(array[0.5, 0.95]) within group (order by greatest(
+                   a.delivery_at - case a.settled_by when 'response' then a.finished_at else a.begun_at end, '0')) as after
+        from public.sms_send_attempts a
+        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null and a.delivery_status = 'delivered'
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
     union all
@@ -3700,8 +3750,8 @@ begin
     (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
      from live l group by l.state order by l.state)
     union all
-    (select 'waiting', l.category, null::uuid, l.texts, l.oldest, l.next_at, null::text
-     from live l where l.state = 'waiting' order by l.category)
+    (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
+     from live l where l.state = 'waiting' group by l.category order by l.category)
     union all
     (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), b.name
      from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
@@ -3717,14 +3767,21 @@ begin
     (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
      from accepted d where d.lately group by d.fate order by d.fate)
     union all
-    (select 'undelivered', coalesce(a.delivery_code::text, 'without a code'), q.business_id, count(*), min(a.delivery_at),
+    (select 'delivery_hour', d.fate, null::uuid, sum(d.texts)::bigint, d.hour, null::timestamptz, null::text
+     from accepted d group by d.hour, d.fate order by d.hour, d.fate)
+    union all
+    (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz, w.name
+     from worst w cross join lateral (values ('delivered', w.delivered), ('undelivered', w.undelivered)) as f (fate, texts)
+     order by w.share, w.undelivered desc, w.business_id, f.fate)
+    union all
+    (select 'delivery_time', v.name, null::uuid, t.texts, null::timestamptz, null::timestamptz, round(extract(epoch from v.after), 1)::text
+     from taken t cross join lateral (values ('median', t.after[1]), ('95th percentile', t.after[2])) as v (name, after)
+     where t.texts > 0)
+    union all
+    (select 'undelivered', coalesce(l.delivery_code::text, 'without a code'), l.business_id, l.texts, l.oldest,
             null::timestamptz, b.name
-     from public.sms_send_attempts a
-     join public.sms_retry_queue q on q.id = a.retry_id
-     left join public.businesses b on b.id = q.business_id
-     where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
-       and a.delivery_status in ('undelivered', 'failed', 'canceled')
-     group by a.delivery_code, q.business_id, b.name order by 4 desc limit 50)
+     from lost l left join public.businesses b on b.id = l.business_id
+     order by l.texts desc limit 50)
     union all
     (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
             smsretry.numberless(left(e.last_error, 200))
@@ -3789,7 +3846,9 @@ grant execute on function public.check_sms_retries to service_role;
 -- ======== schemas/86_prune_sms_history.sql ========
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and the record of runs.
 -- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
--- application's. A text whose fate is unknown is kept.
+-- application's, as are scheduled sends. A text whose fate is unknown is kept. So are, for 90 days at least, the names of
+-- incoming texts: Twilio's signature never expires, and by them an old webhook is known that somebody sends again. Logs from
+-- which one could be taken are rarely kept for longer.
 -- security definer: nobody else may delete history.
 create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
 returns table (texts integer, attempts integer, runs integer)
@@ -3816,6 +3875,10 @@ begin
     delete from smsretry.runs r where r.id = any (array(
         select o.id from smsretry.runs o where o.started_at < v_before order by o.started_at limit prune_sms_history.batch));
     get diagnostics runs = row_count;
+    delete from smsretry.inbound_texts t where t.twilio_sid = any (array(
+        select o.twilio_sid from smsretry.inbound_texts o
+        where o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
+        order by o.heard_at limit 10 * prune_sms_history.batch));
     return next;
 end
 $$;

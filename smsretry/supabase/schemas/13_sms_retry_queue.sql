@@ -86,9 +86,11 @@ comment on column public.sms_retry_queue.attempt_count is 'Sends made from the q
 -- One live row a text.
 create unique index if not exists sms_retry_queue_one_live_row
     on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
--- What is due, oldest first: the claim looks here first, and on most minutes finds nothing.
+-- What is due, oldest first: the claim looks here first, and on most minutes finds nothing. What it includes lets the status
+-- count all waiting texts by it alone, and costs no HOT update: those columns change only when the status does.
 create index if not exists sms_retry_queue_next
-    on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is null;
+    on public.sms_retry_queue (scheduled_for, id) include (reason, attempt_count, held_since)
+    where status = 'pending' and in_doubt_since is null;
 -- Where there is competition the claim walks these business by business, and never meets a row that is not due.
 create index if not exists sms_retry_queue_due
     on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is null;

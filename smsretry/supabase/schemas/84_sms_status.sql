@@ -2,7 +2,10 @@
 --   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) ·
 --   queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
 --   hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
---   (delivered, undelivered, unknown or open) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
+--   (delivered, undelivered, unknown or open) · delivery_hour: the same by hour (oldest: when it began) · delivery_business:
+--   the same of those whose fate is known, of the ten businesses of which the smallest share arrives (told: its name) ·
+--   delivery_time: seconds from accepted to the report that it was delivered (name: median or 95th percentile; told: the
+--   seconds; texts: of how many) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
 --   failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status()
@@ -13,32 +16,77 @@ declare
     v_now constant timestamptz := smsretry.clock();
 begin
     return query
-    with live as materialized (
-        -- As smsretry.text_state has it, which is too dear for each of 200,000 rows.
-        select case when q.in_doubt_since is not null then 'in_doubt'
-                    when q.status = 'processing' then 'under_way'
-                    when q.held_since is not null then 'held'
-                    when q.scheduled_for <= v_now then 'due'
-                    else 'waiting' end as state,
-               coalesce(q.reason, case when q.attempt_count > 0 then 'twilio_error' else 'none' end) as category,
-               count(*) as texts, min(q.scheduled_for) as oldest,
-               min(q.scheduled_for) filter (where q.scheduled_for > v_now) as next_at
-        from public.sms_retry_queue q where q.status in ('pending', 'processing')
-        group by 1, 2
+    with waiting as (
+        -- An index holds all of this: the rows themselves, of which 200,000 may wait, are not read.
+        select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > v_now as later,
+               count(*) as texts, min(q.scheduled_for) as oldest
+        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is null
+        group by 1, 2, 3, 4
+    ),
+    live as materialized (
+        -- The states of smsretry.text_state.
+        select case when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
+               coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) as category,
+               w.texts, w.oldest, case when w.later then w.oldest end as next_at
+        from waiting w
+        union all
+        select 'in_doubt', 'none', count(*), min(q.scheduled_for), min(q.scheduled_for) filter (where q.scheduled_for > v_now)
+        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is not null having count(*) > 0
+        union all
+        select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, 'none', count(*), min(q.scheduled_for),
+               min(q.scheduled_for) filter (where q.scheduled_for > v_now)
+        from public.sms_retry_queue q where q.status = 'processing' group by 1
     ),
     reported as materialized (
-        select a.delivery_status, a.begun_at > v_now - interval '1 hour' as lately, count(*) as texts
+        select a.delivery_status, a.begun_at > v_now - interval '1 hour' as lately,
+               date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
         from public.sms_send_attempts a
         where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
-        group by 1, 2
+        group by 1, 2, 3
     ),
     accepted as (
         select case when smsretry.delivery_rank(r.delivery_status) >= 7 then 'delivered'
                     when smsretry.delivery_rank(r.delivery_status) = 6 then 'undelivered'
                     when r.delivery_status = 'unknown' then 'unknown'
                     else 'open' end as fate,
-               r.lately, r.texts
+               r.lately, r.hour, r.texts
         from reported r
+    ),
+    lost as materialized (
+        select q.business_id, a.delivery_code, count(*) as texts, min(a.delivery_at) as oldest
+        from public.sms_send_attempts a join public.sms_retry_queue q on q.id = a.retry_id
+        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+          and a.delivery_status in ('undelivered', 'failed', 'canceled')
+        group by q.business_id, a.delivery_code
+    ),
+    losing as (
+        select l.business_id, sum(l.texts)::bigint as undelivered from lost l group by l.business_id
+    ),
+    arrived as (
+        -- The row of a message that arrived ended within the day, so that an index finds it.
+        select q.business_id, count(*) as delivered
+        from public.sms_retry_queue q join public.sms_send_attempts a on a.retry_id = q.id
+        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at > v_now - interval '1 day'
+          and q.business_id in (select l.business_id from losing l)
+          and a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null and a.delivery_status in ('delivered', 'read')
+        group by q.business_id
+    ),
+    worst as (
+        select l.business_id, l.undelivered, coalesce(a.delivered, 0) as delivered, b.name,
+               coalesce(a.delivered, 0)::float8 / (l.undelivered + coalesce(a.delivered, 0)) as share
+        from losing l
+        left join arrived a on a.business_id = l.business_id
+        left join public.businesses b on b.id = l.business_id
+        where l.undelivered + coalesce(a.delivered, 0) >= 20 -- a share of fewer says nothing
+        order by share, l.undelivered desc, l.business_id limit 10
+    ),
+    taken as (
+        -- Not of one that was read: when it was delivered is not kept beside that. The answer to its request was late or
+        -- lost if another evidence settled it.
+        select count(*) as texts, percentile_cont(array[0.5, 0.95]) within group (order by greatest(
+                   a.delivery_at - case a.settled_by when 'response' then a.finished_at else a.begun_at end, '0')) as after
+        from public.sms_send_attempts a
+        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null and a.delivery_status = 'delivered'
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
     union all
@@ -49,8 +97,8 @@ begin
     (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
      from live l group by l.state order by l.state)
     union all
-    (select 'waiting', l.category, null::uuid, l.texts, l.oldest, l.next_at, null::text
-     from live l where l.state = 'waiting' order by l.category)
+    (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
+     from live l where l.state = 'waiting' group by l.category order by l.category)
     union all
     (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), b.name
      from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
@@ -66,14 +114,21 @@ begin
     (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
      from accepted d where d.lately group by d.fate order by d.fate)
     union all
-    (select 'undelivered', coalesce(a.delivery_code::text, 'without a code'), q.business_id, count(*), min(a.delivery_at),
+    (select 'delivery_hour', d.fate, null::uuid, sum(d.texts)::bigint, d.hour, null::timestamptz, null::text
+     from accepted d group by d.hour, d.fate order by d.hour, d.fate)
+    union all
+    (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz, w.name
+     from worst w cross join lateral (values ('delivered', w.delivered), ('undelivered', w.undelivered)) as f (fate, texts)
+     order by w.share, w.undelivered desc, w.business_id, f.fate)
+    union all
+    (select 'delivery_time', v.name, null::uuid, t.texts, null::timestamptz, null::timestamptz, round(extract(epoch from v.after), 1)::text
+     from taken t cross join lateral (values ('median', t.after[1]), ('95th percentile', t.after[2])) as v (name, after)
+     where t.texts > 0)
+    union all
+    (select 'undelivered', coalesce(l.delivery_code::text, 'without a code'), l.business_id, l.texts, l.oldest,
             null::timestamptz, b.name
-     from public.sms_send_attempts a
-     join public.sms_retry_queue q on q.id = a.retry_id
-     left join public.businesses b on b.id = q.business_id
-     where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
-       and a.delivery_status in ('undelivered', 'failed', 'canceled')
-     group by a.delivery_code, q.business_id, b.name order by 4 desc limit 50)
+     from lost l left join public.businesses b on b.id = l.business_id
+     order by l.texts desc limit 50)
     union all
     (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
             smsretry.numberless(left(e.last_error, 200))
