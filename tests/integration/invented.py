@@ -40,13 +40,13 @@ def gently_changed_files() -> list[SchemaFile]:
 
 def changed_files() -> list[SchemaFile]:
     """All that, the view with the column amid its own, parameters more, a function new and one gone."""
-    begin, life = "    run_id uuid default null\n", "    life interval default null\n"
+    begin, defer = "    run_id uuid default null\n", "window_closes_at timestamptz default null\n"
     files = edited(
         gently_changed_files(),
         {
             "begin_sms_attempt": (begin, begin.rstrip() + ",\n    desk text default null\n"),
             "claimed_retry": ("q.claim_no, q.claimed_at,", "q.claim_no, q.invented, q.claimed_at,"),
-            "defer_sms_retry": (life, life.rstrip() + ",\n    invented integer default 0\n"),
+            "defer_sms_retry": (defer, defer.rstrip() + ",\n    invented integer default 0\n"),
             "end_sms_retry": ("A row ends failed", "A row can end failed"),
         },
     )
