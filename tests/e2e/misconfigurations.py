@@ -292,6 +292,28 @@ MISCONFIGURATIONS: Final = (
         database="alter table sms_retry_queue disable trigger smsretry_before_insert",
     ),
     Misconfiguration(
+        "the table of scheduled sends is missing",
+        "bad  tables and views: missing: scheduled_sends, smsretry.scheduled_claim, smsretry.scheduled_on_record. "
+        f"{_MIGRATE}",
+        database="drop table scheduled_sends cascade",
+    ),
+    Misconfiguration(
+        "the trigger of scheduled sends is switched off",
+        f"bad  triggers: missing or switched off: smsretry_scheduled_send_changed of scheduled_sends. {_MIGRATE}",
+        database="alter table scheduled_sends disable trigger smsretry_scheduled_send_changed",
+    ),
+    Misconfiguration(
+        "a constraint of scheduled sends is missing",
+        "bad  constraints: missing or switched off: scheduled_sends_queued of scheduled_sends. Run: alter table "
+        "public.scheduled_sends add constraint scheduled_sends_queued check (status <> 'queued' or send_log_id ",
+        database="alter table scheduled_sends drop constraint scheduled_sends_queued",
+    ),
+    Misconfiguration(
+        "no policy lets owners read their scheduled sends",
+        "warn policies of scheduled_sends: let nobody who is signed in read a row, although a grant does: revoke the ",
+        database='drop policy "Owners read their scheduled sends" on scheduled_sends',
+    ),
+    Misconfiguration(
         "a trigger of the application's refuses our rows",
         "bad  rehearsal of queue, claim, begin and finish: fails: queue_sms_retry (P0001): not like that",
         database="create function public.refuse() returns trigger language plpgsql as "
@@ -444,6 +466,15 @@ alter table sms_retry_queue enable trigger smsretry_before_insert;
 alter table customers add column if not exists phone_status text;
 alter table sms_send_attempts add column if not exists sent_by text;
 alter role service_role bypassrls;
+do $$
+begin
+    if to_regclass('public.scheduled_sends') is not null then
+        drop policy if exists "Owners read their scheduled sends" on public.scheduled_sends;
+        create policy "Owners read their scheduled sends" on public.scheduled_sends for select to authenticated
+            using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    end if;
+end
+$$;
 alter table sms_retry_queue drop constraint if exists sms_retry_queue_lease,
     add constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null);
 """

@@ -645,7 +645,8 @@ _MADE = {
         where p.pronamespace in ('public'::regnamespace, 'smsretry'::regnamespace) and p.proname <> 'clock'""",
     "columns": """select t.name || '.' || a.attname as name from tables t
         join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped""",
-    "constraints": """select t.name || '.' || k.conname as name from tables t
+    "constraints": """select t.name || '.' || k.conname as name
+        from (select * from tables union all select to_regclass(s), s from (values ('public.scheduled_sends')) v (s)) t
         join pg_constraint k on k.conrelid = t.oid and k.contype in ('c', 'u') and right(k.conname, 6) <> '_check'""",
     "indexes": """select t.name || '.' || c.relname as name from tables t
         join pg_index i on i.indrelid = t.oid join pg_class c on c.oid = i.indexrelid

@@ -1,7 +1,8 @@
 """A claim costs the same however many texts wait for a later hour: it touches a bounded number of pages.
 
 Measured with 200,000 deferred rows, 2,000 of them in doubt, of twenty businesses, and 100 rows of each kind whose time
-has come, 400 of the due ones: more than a claim peeks at. "Pages" are shared buffers hit or read, as
+has come, 400 of the due ones: more than a claim peeks at. Beside them 100,000 accepted messages, 100 of which are to be
+looked after now, and 100,000 scheduled sends, 400 of which are to be queued. "Pages" are shared buffers hit or read, as
 `explain (analyze, buffers)` counts them; the table has 5,900.
 """
 
@@ -53,15 +54,31 @@ insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at,
 select q.id, q.id, 1, q.claim_no, smsretry.clock() - interval '1 hour',
        case when q.begun_at is null then smsretry.clock() end, case when q.begun_at is null then 'in_doubt' end
 from sms_retry_queue q where q.attempt_id is not null;
+
+insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
+                               twilio_sid, delivery_look_at)
+select gen_random_uuid(), id, 1, 2, smsretry.clock() - interval '1 hour', smsretry.clock() - interval '1 hour',
+       'accepted', 'response', 'SM' || md5(id::text),
+       case when n > 99900 then smsretry.clock() - interval '1 minute'
+            when n % 2 = 0 then smsretry.clock() + interval '1 hour' end
+from row_to_be where n <= 100000;
+
+insert into scheduled_sends (business_id, customer_id, body, scheduled_for)
+select business_id, case when n <= 200400 then id end, repeat('Hello ', 30),
+       smsretry.clock() + case kind when 'due' then interval '-1 minute' else make_interval(mins => 60 + n % 700) end
+from row_to_be where n between 100001 and 200400;
 """
 
 # A call, the rows it takes, the index it lives by, and the most pages it may touch. Measured: 3,600 to 4,400, 20 to
-# 170, 1,600 to 1,900 and 4,900 to 5,500; without its index 138,000, 6,200, 7,900 and 11,000.
+# 220, 1,600 to 1,900, 4,900 to 5,800, 540 to 800 and 1,300 to 1,400; without its index 138,000, 6,200, 7,900, 11,000,
+# 2,900 and 5,300.
 CALLS: Final = [
     ("claim_due_sms_retries(50)", 50, "sms_retry_queue_due", 6_600),
     ("next_sms_due()", 1, "sms_retry_queue_next", 400),
     ("claim_doubtful_sms_retries(50)", 50, "sms_retry_queue_in_doubt", 4_500),
     ("recover_stuck_sms_retries(10)", 100, "sms_retry_queue_claimed", 8_000),
+    ("claim_sms_deliveries(10)", 10, "sms_send_attempts_open", 1_400),
+    ("queue_scheduled_sms(10)", 10, "scheduled_sends_due", 2_500),
 ]
 PLANS: Final = ["force_custom_plan", "force_generic_plan"]
 CASES: Final = [
@@ -85,7 +102,7 @@ def connection(running_stack: Stack) -> Iterator[Connection]:
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
         connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
         migrate(url)
-        for table in ("sms_retry_queue", "sms_send_attempts", "send_logs", "customers"):
+        for table in ("sms_retry_queue", "sms_send_attempts", "send_logs", "scheduled_sends", "customers"):
             off = sql.SQL("alter table {} set (autovacuum_enabled = false)")
             connection.execute(off.format(sql.Identifier(table)))
         connection.execute(FILL.encode())

@@ -20,6 +20,9 @@ _TABLE: Final = re.compile(r"^create table if not exists (\w+\.\w+) \(\n(.*?)^\)
 _COLUMN: Final = re.compile(r"^    (?!constraint\b)(\w+) (\w[^\n]*?),?$", re.M)
 _ADDED_COLUMN: Final = re.compile(r"^alter table (\w+\.\w+) add column if not exists (\w+) ([^;]+);", re.M)
 _CONSTRAINT: Final = re.compile(r"^    constraint (\w+) (.*?),?(?=\n    constraint |\n    --|\Z)", re.S | re.M)
+_RULED: Final = re.compile(r"alter table (\w+\.\w+) add constraint %I check \(%s\)")
+_RULE: Final = re.compile(r"\('(\w+)', \$c\$(.*?)\$c\$\)", re.S)
+"""Constraints that are added to a table whoever made it, and the table."""
 _INDEX: Final = re.compile(r"^create (?:unique )?index if not exists (\w+)\s+on (\w+\.\w+)", re.M)
 _TRIGGER: Final = re.compile(r"^create trigger (\w+)\s.*?\bon (\w+\.\w+)", re.S | re.M)
 _POLICY: Final = re.compile(r'^create policy "([^"]+)" on (\w+\.\w+)', re.M)
@@ -49,6 +52,8 @@ def _columns(text: str) -> Iterator[list[str]]:
 def _constraints(text: str) -> Iterator[list[str]]:
     for table, parts in _TABLE.findall(text):
         yield from ([table, name, " ".join(rule.split())] for name, rule in _CONSTRAINT.findall(parts.rstrip()))
+    for table in _RULED.findall(text):
+        yield from ([table, name, f"check ({' '.join(rule.split())})"] for name, rule in _RULE.findall(text))
 
 
 def _named_first(pattern: re.Pattern[str]) -> Callable[[str], Iterator[list[str]]]:

@@ -3,9 +3,11 @@
 create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
-        select 1 from public.sms_retry_queue q
-        join public.sms_send_attempts a on a.retry_id = q.id
-        where q.send_log_id = may_have_arrived.send_log_id and a.id is distinct from may_have_arrived.but_for
+        select 1 from public.sms_send_attempts a
+        -- An array, so that an index finds them whatever is known of the tables.
+        where a.retry_id = any (array(
+                select q.id from public.sms_retry_queue q where q.send_log_id = may_have_arrived.send_log_id))
+          and a.id is distinct from may_have_arrived.but_for
           and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
                or a.outcome = 'accepted' and smsretry.delivery_rank(a.delivery_status) is distinct from 6))
 $$;

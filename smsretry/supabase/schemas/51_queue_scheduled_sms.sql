@@ -29,10 +29,13 @@ declare
 begin
     for v_send in
         with oldest as materialized (
-            select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due
-            from public.scheduled_sends s
-            where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
-            order by coalesce(s.look_at, s.scheduled_for), s.id
+            select n.* from (
+                select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due
+                from public.scheduled_sends s
+                where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
+                order by coalesce(s.look_at, s.scheduled_for), s.id
+                limit 2000 -- a number, so that a plan made without knowing v_limit walks the index, too
+            ) n
             limit 4 * v_limit
         ),
         candidate as materialized (

@@ -34,8 +34,10 @@ begin
     )
     select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
            t.finished_at, t.delivery_status, t.delivery_code,
-           (select count(*) from public.sms_retry_queue o join public.sms_send_attempts a on a.retry_id = o.id
-            where o.send_log_id = q.send_log_id and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
+           (select count(*) from public.sms_send_attempts a
+            -- An array, so that an index finds them whatever is known of the tables.
+            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+              and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
            greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
            q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
                or exists (select 1 from public.sms_retry_queue o

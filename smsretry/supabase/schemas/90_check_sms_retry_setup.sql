@@ -131,6 +131,17 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
     group by y.polname, r.relname
     union all
+    select 'policies of scheduled_sends', true,
+           'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '
+               || '"Owners read their scheduled sends" on public.scheduled_sends for select to authenticated '
+               || 'using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))'
+    from tables r
+    where r.relname = 'scheduled_sends' and r.relrowsecurity and has_table_privilege('authenticated', r.oid, 'select')
+      and not exists (
+          select 1 from pg_policy y join pg_roles g on g.rolname = 'authenticated'
+          where y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
+            and (y.polroles @> array[0::oid] or g.oid = any(y.polroles)))
+    union all
     select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
     union all
     select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
