@@ -5,6 +5,7 @@ Showing never fails a run: what became of the texts is in the database already.
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, cast
 from uuid import UUID
@@ -16,6 +17,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
+from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
@@ -184,7 +186,8 @@ def _show_queue(now: Standing, *, only_if_changed: bool) -> None:
         return
     create_markdown_artifact(page.markdown, key=QUEUE_KEY, description=told)
     for old in earlier:
-        client.delete_artifact(old.id)
+        with suppress(ObjectNotFound):  # a run on another machine was faster
+            client.delete_artifact(old.id)
 
 
 def _artifacts(client: SyncPrefectClient) -> list[Any]:

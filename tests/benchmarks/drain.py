@@ -1,51 +1,69 @@
-"""How fast a backlog drains, beside the ideal and the floor. By hand: `python -m tests.benchmarks.drain`.
+"""How fast a backlog drains, beside the ideal and other ways to send. By hand: `python -m tests.benchmarks.drain`.
 
 Everything runs on this machine: the worker, Prefect's server, PostgreSQL, the endpoint and Twilio's stand-in. The floor
-is what sends without any queue: as many threads and the Twilio SDK, and one thread after the other. What is compared
-takes turns, so that a noisy minute strikes all of it.
+is what sends without any queue: as many threads and the Twilio SDK. One thread sends a share of the texts, and its time
+is extrapolated. dramatiq with Redis and procrastinate with PostgreSQL are measured where they are installed (`others`
+says how). What is compared takes turns, so that a noisy minute strikes all of it.
 """
 
 import argparse
 import json
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
-from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.settings import load_settings
+from tests.benchmarks.others import queues
 from tests.benchmarks.rig import Done, Rig, rig
+from tests.benchmarks.table import show
 
-FLOW = "from flows.process_sms_retries import process_sms_retries as run; run(drain_seconds=0)"
-CONTENDERS = {
-    "threads + SDK, no queue": ["-m", "tests.benchmarks.drain", "--floor"],
-    "smsretry process": ["-m", "smsretry", "process"],
-    "flow, slices of 25": ["-c", FLOW],
-    "flow, a task run each": ["-c", FLOW],
-}
-SETTINGS = {"flow, slices of 25": {"SMSRETRY_TASK_RUNS": "0"}, "flow, a task run each": {"SMSRETRY_TASK_RUNS": "2000"}}
+OTHERS = ["-m", "tests.benchmarks.others"]
+FLOW = ["-c", "from flows.process_sms_retries import process_sms_retries as run; run(drain_seconds=0)"]
+MOST_TASK_RUNS = 2000
+"""The setting's upper bound."""
 
 
-def floor(texts: int, at_once: int) -> None:
-    """Send without a queue."""
-    settings = load_settings()
-    with TwilioSender(settings) as sender, ThreadPoolExecutor(at_once) as pool:
-        client = sender._client
+@dataclass(frozen=True)
+class Contender:
+    """One way to send, and how its worker is started."""
 
-        def send(number: int) -> None:
-            client.messages.create(
-                to=f"+1212{5550000 + number}", from_=settings.twilio_from_number, body="Thank you for your visit."
-            )
-
-        list(pool.map(send, range(texts)))
+    command: Sequence[str]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    before: Sequence[str] = ()
+    """What queues its jobs, if our own tables do not hold them."""
+    share: float = 1
+    """Of the texts that it sends; the time for all of them is extrapolated."""
 
 
-def one(at: Rig, name: str, texts: int, at_once: int) -> Done:
+def contenders(given: argparse.Namespace, installed: Mapping[str, Mapping[str, str]]) -> dict[str, Contender]:
+    """Who takes part."""
+    size = ["--texts", str(given.texts), "--at-once", str(given.at_once)]
+    few = max(given.texts // given.at_once, 2)
+    found = {
+        "one after the other": Contender(
+            [*OTHERS, "sequential", "--texts", str(few), "--at-once", "1"], share=few / given.texts
+        ),
+        "threads + SDK, no queue": Contender([*OTHERS, "threads", *size]),
+    }
+    for name, settings in installed.items():
+        work = [*OTHERS, name, *size]
+        found[name] = Contender(work, settings, before=[*work, "--only-queue"])
+    found["smsretry process"] = Contender(["-m", "smsretry", "process"])
+    if not given.without_prefect:
+        found["flow, slices of 25"] = Contender(FLOW, {"SMSRETRY_TASK_RUNS": "0"})
+        if given.texts <= MOST_TASK_RUNS:
+            found["flow, a task run each"] = Contender(FLOW, {"SMSRETRY_TASK_RUNS": str(given.texts)})
+    return found
+
+
+def one(at: Rig, contender: Contender, texts: int, at_once: int) -> Done:
     """One contender, once."""
     at.fill(texts)
-    command = CONTENDERS[name]
-    if "--floor" in command:
-        command = [*command, "--texts", str(texts), "--at-once", str(at_once)]
-    done = at.run(command, SMSRETRY_CONCURRENCY=str(at_once), **SETTINGS.get(name, {}))
-    assert done.sends == texts, f"{name} made {done.sends} sends of {texts}"
+    settings = {"SMSRETRY_CONCURRENCY": str(at_once), **contender.settings}
+    if contender.before:
+        at.run(contender.before, **settings)
+    done = at.run(contender.command, **settings)
+    wanted = round(texts * contender.share)
+    assert done.sends == wanted, f"{contender.command} made {done.sends} sends of {wanted}"
     return done
 
 
@@ -57,26 +75,24 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--without-prefect", action="store_true")
-    parser.add_argument("--floor", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.floor:
-        floor(given.texts, given.at_once)
-        return
     ideal = given.texts * given.milliseconds / 1000 / given.at_once
-    names = [name for name in CONTENDERS if not (given.without_prefect and name.startswith("flow"))]
-    results: dict[str, list[Done]] = {name: [] for name in names}
-    with rig(prefect=not given.without_prefect) as at:
+    with rig(prefect=not given.without_prefect) as at, queues(at.stack.postgres) as installed:
         at.stack.twilio.seconds_each = given.milliseconds / 1000
+        taking_part = contenders(given, installed)
+        results: dict[str, list[Done]] = {name: [] for name in taking_part}
         for _ in range(given.rounds):
-            for name in names:
-                results[name].append(one(at, name, given.texts, given.at_once))
-    print(f"{given.texts} texts, {given.milliseconds:g} ms each, {given.at_once} at once; the ideal is {ideal:.1f} s")
-    print(f"{'':28}{'first to last, s':>17}{'of ideal':>10}{'texts/s':>9}{'CPU ms/text':>13}{'process, s':>12}")
+            for name, contender in taking_part.items():
+                results[name].append(one(at, contender, given.texts, given.at_once))
+    rows = []
     for name, done in results.items():
-        span, cpu = median(d.first_to_last for d in done), median(d.cpu_seconds for d in done)
-        ratio = f"{span / ideal:.2f}" if ideal else "-"
-        whole = median(d.seconds for d in done)
-        print(f"{name:28}{span:17.2f}{ratio:>10}{given.texts / span:9.0f}{1000 * cpu / given.texts:13.2f}{whole:12.1f}")
+        share = taking_part[name].share
+        span = median(d.first_to_last for d in done) / share
+        cpu = 1000 * median(d.cpu_seconds for d in done) / given.texts if share == 1 else "-"
+        whole = median(d.seconds for d in done) if share == 1 else "-"
+        rows.append([name, span, span / ideal if ideal else "-", round(given.texts / span), cpu, whole])
+    title = f"{given.texts} texts, {given.milliseconds:g} ms each, {given.at_once} at once; the ideal is {ideal:.1f} s"
+    show(title, ["", "first to last, s", "of ideal", "texts/s", "CPU ms/text", "process, s"], rows)
     print(json.dumps({name: [round(d.first_to_last, 2) for d in done] for name, done in results.items()}))
 
 

@@ -35,10 +35,11 @@ class Prefect:
         """Ask the API."""
         return httpx.get(f"{self.server.url}/api/{path}", timeout=30).raise_for_status().json()
 
-    def new_run(self, flow: str) -> str:
+    def new_run(self, flow: str, **parameters: Any) -> str:
         """The id of a run of that flow that nobody has started yet."""
         made = self.post("flows/", {"name": flow})
-        return str(self.post("flow_runs/", {"flow_id": made["id"], "state": {"type": "PENDING"}})["id"])
+        body = {"flow_id": made["id"], "state": {"type": "PENDING"}, "parameters": parameters}
+        return str(self.post("flow_runs/", body)["id"])
 
     def order(self, form: str, parameters: dict[str, Any], **options: Any) -> str:
         """Fill in a form; returns the flow run's id."""

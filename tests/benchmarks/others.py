@@ -1,0 +1,149 @@
+"""Other ways to send many texts, beside which `drain` measures ours: threads, one thread, dramatiq, procrastinate.
+
+Each sends with the Twilio SDK and its own kept connections, as ours does, and does nothing else: no quiet hours, no
+consent, no record of what became of a text. The job queues get what they ask for: Redis without a disk, PostgreSQL from
+the rig, one process with as many threads as texts are to be sent at once, and their jobs queued beforehand.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from tempfile import TemporaryDirectory
+
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.postgres.server import EmbeddedPostgres
+from smsretry.local.process.http import free_port
+from smsretry.settings import load_settings
+
+Send = Callable[[int], None]
+"""Sends the text of this number, one of its own."""
+INSTALL = "pip install 'dramatiq[redis]' procrastinate, and apt-get install redis-server"
+_REDIS, _DATABASE = "BENCHMARK_REDIS_URL", "BENCHMARK_DATABASE_URL"
+
+
+@contextmanager
+def queues(postgres: EmbeddedPostgres) -> Iterator[dict[str, dict[str, str]]]:
+    """The job queues that are installed here, each with its worker's environment. Says how to install the others."""
+    found: dict[str, dict[str, str]] = {}
+    if find_spec("procrastinate"):
+        postgres.create_database("procrastinate")
+        found["procrastinate"] = {_DATABASE: postgres.url("procrastinate")}
+    with _redis() as url:
+        if url and find_spec("dramatiq"):
+            found = {"dramatiq": {_REDIS: url}, **found}
+        if missing := sorted({"dramatiq", "procrastinate"} - {*found}):
+            print(f"Not compared: {' and '.join(missing)}. To install them: {INSTALL}")
+        yield found
+
+
+@contextmanager
+def _redis() -> Iterator[str | None]:
+    """A Redis server of its own, if there is one on the PATH."""
+    if not (program := shutil.which("redis-server")):
+        yield None
+        return
+    with TemporaryDirectory(prefix="smsretry-redis-") as directory:
+        port = free_port()
+        options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", directory, "--save", "", "--appendonly", "no"]
+        server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+        try:
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+@contextmanager
+def sdk() -> Iterator[Send]:
+    """The Twilio SDK alone."""
+    settings = load_settings()
+    with TwilioSender(settings) as sender:
+        client = sender._client
+
+        def send(number: int) -> None:
+            client.messages.create(
+                to=f"+1212{5550000 + number}", from_=settings.twilio_from_number, body="Thank you for your visit."
+            )
+
+        yield send
+
+
+def threads(texts: int, at_once: int) -> None:
+    """A pool of threads, and no queue."""
+    with sdk() as send, ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(send, range(texts)))
+
+
+def sequential(texts: int, at_once: int) -> None:
+    """One after the other."""
+    with sdk() as send:
+        for number in range(texts):
+            send(number)
+
+
+def dramatiq(texts: int, at_once: int, *, only_queue: bool) -> None:
+    """Queue the jobs, or do those that are queued."""
+    library = import_module("dramatiq")  # it may not be there
+    broker = import_module("dramatiq.brokers.redis").RedisBroker(url=os.environ[_REDIS])
+    with sdk() as send:
+        actor = library.actor(send, broker=broker, actor_name="send")
+        if only_queue:
+            for number in range(texts):
+                actor.send(number)
+            return
+        worker = library.Worker(broker, worker_threads=at_once)
+        worker.start()
+        broker.join(actor.queue_name)
+        worker.stop()
+
+
+def procrastinate(texts: int, at_once: int, *, only_queue: bool) -> None:
+    """Queue the jobs, or do those that are queued."""
+    library = import_module("procrastinate")
+    app = library.App(connector=library.PsycopgConnector(conninfo=os.environ[_DATABASE], min_size=4, max_size=20))
+
+    async def work() -> None:
+        # Its threads are the loop's own, which are 6 on two cores.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(at_once))
+        async with app.open_async():
+            await app.run_worker_async(concurrency=at_once, wait=False)
+
+    with sdk() as send:
+        task = app.task(send, name="send")
+        if only_queue:
+            with app.open():
+                if not app.check_connection():
+                    app.schema_manager.apply_schema()
+                task.batch_defer(*({"number": number} for number in range(texts)))
+        else:
+            asyncio.run(work())
+
+
+def main() -> None:
+    """One worker's process: `drain` starts it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("which", choices=["threads", "sequential", "dramatiq", "procrastinate"])
+    parser.add_argument("--texts", type=int, required=True)
+    parser.add_argument("--at-once", type=int, required=True)
+    parser.add_argument("--only-queue", action="store_true")
+    given = parser.parse_args()
+    match given.which:
+        case "threads":
+            threads(given.texts, given.at_once)
+        case "sequential":
+            sequential(given.texts, given.at_once)
+        case "dramatiq":
+            dramatiq(given.texts, given.at_once, only_queue=given.only_queue)
+        case "procrastinate":
+            procrastinate(given.texts, given.at_once, only_queue=given.only_queue)
+
+
+if __name__ == "__main__":
+    main()
