@@ -1148,9 +1148,11 @@ grant execute on function smsretry.keep_scheduled to service_role;
 create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
-        select 1 from public.sms_retry_queue q
-        join public.sms_send_attempts a on a.retry_id = q.id
-        where q.send_log_id = may_have_arrived.send_log_id and a.id is distinct from may_have_arrived.but_for
+        select 1 from public.sms_send_attempts a
+        -- An array, so that an index finds them whatever is known of the tables.
+        where a.retry_id = any (array(
+                select q.id from public.sms_retry_queue q where q.send_log_id = may_have_arrived.send_log_id))
+          and a.id is distinct from may_have_arrived.but_for
           and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
                or a.outcome = 'accepted' and smsretry.delivery_rank(a.delivery_status) is distinct from 6))
 $$;
@@ -1950,10 +1952,13 @@ declare
 begin
     for v_send in
         with oldest as materialized (
-            select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due
-            from public.scheduled_sends s
-            where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
-            order by coalesce(s.look_at, s.scheduled_for), s.id
+            select n.* from (
+                select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due
+                from public.scheduled_sends s
+                where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
+                order by coalesce(s.look_at, s.scheduled_for), s.id
+                limit 2000 -- a number, so that a plan made without knowing v_limit walks the index, too
+            ) n
             limit 4 * v_limit
         ),
         candidate as materialized (
@@ -2812,8 +2817,10 @@ begin
     )
     select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
            t.finished_at, t.delivery_status, t.delivery_code,
-           (select count(*) from public.sms_retry_queue o join public.sms_send_attempts a on a.retry_id = o.id
-            where o.send_log_id = q.send_log_id and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
+           (select count(*) from public.sms_send_attempts a
+            -- An array, so that an index finds them whatever is known of the tables.
+            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+              and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
            greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
            q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
                or exists (select 1 from public.sms_retry_queue o
@@ -4019,6 +4026,17 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     join pg_roles g on g.rolname in ('anon', 'authenticated') and (y.polroles @> array[0::oid] or g.oid = any(y.polroles))
     where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
     group by y.polname, r.relname
+    union all
+    select 'policies of scheduled_sends', true,
+           'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '
+               || '"Owners read their scheduled sends" on public.scheduled_sends for select to authenticated '
+               || 'using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))'
+    from tables r
+    where r.relname = 'scheduled_sends' and r.relrowsecurity and has_table_privilege('authenticated', r.oid, 'select')
+      and not exists (
+          select 1 from pg_policy y join pg_roles g on g.rolname = 'authenticated'
+          where y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
+            and (y.polroles @> array[0::oid] or g.oid = any(y.polroles)))
     union all
     select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
     union all
