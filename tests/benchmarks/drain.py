@@ -10,9 +10,11 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.others import queues
+from tests.benchmarks.picture import draw
 from tests.benchmarks.rig import Done, Rig, rig
 from tests.benchmarks.table import show
 
@@ -75,6 +77,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--without-prefect", action="store_true")
+    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="also draw the texts a second")
     given = parser.parse_args()
     ideal = given.texts * given.milliseconds / 1000 / given.at_once
     with rig(prefect=not given.without_prefect) as at, queues(at.stack.postgres) as installed:
@@ -93,6 +96,9 @@ def main() -> None:
         rows.append([name, span, span / ideal if ideal else "-", round(given.texts / span), cpu, whole])
     title = f"{given.texts} texts, {given.milliseconds:g} ms each, {given.at_once} at once; the ideal is {ideal:.1f} s"
     show(title, ["", "first to last, s", "of ideal", "texts/s", "CPU ms/text", "process, s"], rows)
+    if given.picture:
+        bars = [(str(row[0]), float(str(row[3])), str(row[0]).startswith(("smsretry", "flow"))) for row in rows]
+        draw(given.picture, title, bars, unit="texts/s")
     print(json.dumps({name: [round(d.first_to_last, 2) for d in done] for name, done in results.items()}))
 
 
