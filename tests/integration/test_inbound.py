@@ -125,11 +125,24 @@ def test_a_number_that_nobody_has_and_a_short_code_are_no_error(business: Busine
 @pytest.mark.parametrize(
     ("days", "keep_days", "kept"), [(89, 7, True), (91, 7, False), (91, 90, False), (91, 100, True)]
 )
-def test_an_old_webhook_is_known_for_90_days_at_least(
+def test_an_old_stop_is_known_for_90_days_at_least(
     stack: Stack, business: Business, operators: SupabaseOperators, days: int, keep_days: int, kept: bool
 ) -> None:
     """However short texts are kept: its signature never expires. After that its name takes no room."""
-    hear(business, "STOP", sid=f"SM{7:032x}")
+    hear(business, "STOP", sid="SM" + "f" * 32)
     stack.move_clock(timedelta(days=days))
     operators.prune(Prune(keep_days=keep_days))
-    assert hear(business, "STOP", sid=f"SM{7:032x}")[0] == ("already_recorded" if kept else "opted_out")
+    assert hear(business, "STOP", sid="SM" + "f" * 32)[0] == ("already_recorded" if kept else "opted_out")
+
+
+def test_an_old_start_undoes_no_later_stop(stack: Stack, business: Business, operators: SupabaseOperators) -> None:
+    """Its webhook is still signed rightly after ten years."""
+    business.customer(phone=PHONE)
+    hear(business, "STOP")
+    hear(business, "START", sid="SM" + "f" * 32)
+    stack.move_clock(timedelta(minutes=1))
+    hear(business, "STOP")
+    stack.move_clock(timedelta(days=3650))
+    operators.prune(Prune(keep_days=7))
+    assert hear(business, "START", sid="SM" + "f" * 32)[0] == "already_recorded"
+    assert consents(business) == [("opted_out", "inbound_stop")]

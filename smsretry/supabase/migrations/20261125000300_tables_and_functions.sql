@@ -506,7 +506,7 @@ grant select on smsretry.secret to service_role;
 
 -- ======== schemas/18_inbound_texts.sql ========
 -- Texts by which somebody said STOP or START, by Twilio's name of each. One is recorded once: whoever sends an old webhook
--- again, which is still signed rightly, changes nobody's consent. prune_sms_history deletes them after 90 days at least.
+-- again, which is still signed rightly, changes nobody's consent. prune_sms_history deletes STOPs after 90 days at least.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
@@ -3854,8 +3854,8 @@ grant execute on function public.check_sms_retries to service_role;
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and the record of runs.
 -- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
 -- application's, as are scheduled sends. A text whose fate is unknown is kept. So are, for 90 days at least, the names of
--- incoming texts: Twilio's signature never expires, and by them an old webhook is known that somebody sends again. Logs from
--- which one could be taken are rarely kept for longer.
+-- incoming STOPs: Twilio's signature never expires, and by them an old webhook is known that somebody sends again. Those of
+-- STARTs are kept for good: one that is sent again must never undo a later STOP.
 -- security definer: nobody else may delete history.
 create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
 returns table (texts integer, attempts integer, runs integer)
@@ -3884,7 +3884,7 @@ begin
     get diagnostics runs = row_count;
     delete from smsretry.inbound_texts t where t.twilio_sid = any (array(
         select o.twilio_sid from smsretry.inbound_texts o
-        where o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
+        where o.said = 'STOP' and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
         order by o.heard_at limit 10 * prune_sms_history.batch));
     return next;
 end

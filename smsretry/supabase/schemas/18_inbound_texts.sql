@@ -1,5 +1,5 @@
 -- Texts by which somebody said STOP or START, by Twilio's name of each. One is recorded once: whoever sends an old webhook
--- again, which is still signed rightly, changes nobody's consent. prune_sms_history deletes them after 90 days at least.
+-- again, which is still signed rightly, changes nobody's consent. prune_sms_history deletes STOPs after 90 days at least.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
