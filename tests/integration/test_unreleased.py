@@ -3,12 +3,15 @@
 Every state that the migrations ever had was tried once; what differed among them is planted here.
 """
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from smsretry.adapters.supabase.migrate import migrate, migrations
+from smsretry.adapters.supabase.next_migration import next_migration
+from smsretry.adapters.supabase.schemas import schema_files
 from smsretry.adapters.supabase.unreleased import BROUGHT_UP, RENAMED, applied_in_another_form
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database, Snapshot, same_schema, snapshot
@@ -94,6 +97,19 @@ def test_it_becomes_as_this_version_makes_it_and_keeps_its_rows(older: Database,
     assert _rows(older)[:2] == before[:2]
     assert older.applied() == [f"{migration.version}_{migration.name}" for migration in migrations()]
     assert migrate(older.url) == []
+
+
+def test_it_takes_the_next_migration_with_the_others(older: Database) -> None:
+    """What an old migration made and the next one makes anew is there in between, for what calls it."""
+    called = {"smsretry.may_have_arrived", "smsretry.before_insert"}  # the second by a trigger
+    anew = [replace(file, text=f"-- Anew.\n{file.text}") if file.creates in called else file for file in schema_files()]
+    following = next_migration("anew", migrations(), anew, at="20270101000000")
+    assert following
+    every = [*migrations(), following]
+    assert migrate(older.url, shipped=every) == every
+    older.run("drop function smsretry.may_have_arrived")
+    assert migrate(older.url, shipped=every, again=True) == every
+    assert older.one("select to_regproc('smsretry.may_have_arrived') is not null as there")["there"]
 
 
 @pytest.mark.parametrize(

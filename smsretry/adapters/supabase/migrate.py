@@ -129,8 +129,8 @@ def _apply(
             wait_a_few_seconds(connection)
             applied = books.read(connection)
             unreleased = applied_in_another_form(applied, {migration.version: migration.text for migration in wanted})
-            anew = again or bool(unreleased)
-            missing = [migration for migration in wanted if anew or migration.version not in applied]
+            every = again or bool(unreleased)
+            missing = [migration for migration in wanted if every or migration.version not in applied]
             if not missing:
                 return []
             where = "The look at the tables that are there"
@@ -139,12 +139,13 @@ def _apply(
             books.opened(connection)
             if unreleased:
                 make_way(connection, unreleased)
-            if anew:  # what an SQL function calls may be made by a later file only: see without_superseded
+            elif again:  # what an SQL function calls may be made by a later file only: see without_superseded
                 connection.execute("set local check_function_bodies = off")
             for migration in missing:
                 where = f"Migration {migration.file}"
                 later = [other.text for other in wanted if other.version > migration.version]
-                _run(connection, migration, without_superseded(migration.text, later) if anew else migration.text)
+                whole = bool(unreleased) or not again  # where way was made there is nothing newer to spare
+                _run(connection, migration, migration.text if whole else without_superseded(migration.text, later))
             where = "The rehearsal after the migration"
             _rehearse(connection)
         if unreleased:
