@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
-
-import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -20,12 +19,14 @@ from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenWait
 from smsretry.ports import Services
+from smsretry.retry.models import Text
+from smsretry.retry.outcome import Outcome
 from smsretry.run import Run, run_once
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 
-TEXTS = 300
+TEXTS = 240
 AT_ONCE = 10
 _DUE = """
 with c as (
@@ -39,51 +40,99 @@ with c as (
 insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
 select business_id, id, customer_id, smsretry.clock() - interval '1 minute' from l
 """
+_HOLD_CLAIMS = """
+create function smsretry_local.await_all() returns trigger language plpgsql as
+    'begin perform pg_advisory_xact_lock_shared(4); return new; end';
+create trigger await_all before update on sms_retry_queue for each row
+    when (old.status = 'pending' and new.status = 'processing') execute function smsretry_local.await_all();
+select pg_advisory_lock(4)
+"""
+"""A claim has chosen its rows and waits before it takes them."""
+_LET_GO = "drop trigger await_all on sms_retry_queue; drop function smsretry_local.await_all"
 
 
-@pytest.fixture
-def services(settings: Settings, queue: SupabaseQueue, sender: TwilioSender) -> Services:
-    """Those of the runs that come afterwards, in this process."""
-    return Services(queue, sender, settings.profile, concurrency=AT_ONCE)
+class HeldSender(TwilioSender):
+    """The production adapter. A send that is begun waits before its request, until it may go on."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def send(self, text: Text) -> Outcome:
+        self.begun.set()
+        assert self.may_go_on.wait(60)
+        return super().send(text)
 
 
 def test_four_machines_send_each_text_once_though_one_dies_and_one_oversleeps(
-    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, services: Services
+    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, settings: Settings
 ) -> None:
     """What the dead one and the sleeper held is recovered; the sleeper wakes while another run has its texts, and
     sends none of them. Each text is in Twilio's ledger once, and each run's numbers are the database's.
     """
     business.connection.execute(_DUE, {"business": business.id, "texts": TEXTS})
-    stack.twilio.fail(AcceptThenWait(timedelta(seconds=0.2)), times=None)
-    with machines(flow, prefect, 4) as running:
-        until(lambda: len(begun := sends_by_run(business)) == 4 and min(begun.values()) >= AT_ONCE)
-        dead, sleeper, *healthy = running
+    stack.twilio.fail(AcceptThenWait(timedelta(seconds=0.1)), times=None)
+    with all_claim_at_once(stack, 4) as wait_for_all, machines(flow, prefect, 4) as running:
+        wait_for_all()
+        until(lambda: len(in_order(business)) > 1)
+        sleeper, dead, *_ = in_order(business)  # the run that recovers begins with the sleeper's texts
+        healthy = running.keys() - {sleeper, dead}
         os.kill(running[dead].pid, signal.SIGKILL)
         os.kill(running[sleeper].pid, signal.SIGSTOP)
         assert [running[run].wait(30) for run in healthy] == [0, 0]
 
         stack.move_clock(timedelta(minutes=11))
-        sent_before = len(stack.twilio.ledger.entries())
-        with ThreadPoolExecutor(1) as later:
-            recovery = later.submit(run_once, Run(services), limit=TEXTS)
-            until(lambda: len(stack.twilio.ledger.entries()) > sent_before)
+        with recovering(settings) as recovery:
             os.kill(running[sleeper].pid, signal.SIGCONT)
-            _, recovered = recovery.result()
-        assert running[sleeper].wait(30) == 0
-    for minutes in (2, 6, 16):  # a send that was begun and never left is looked for three times
+            assert running[sleeper].wait(30) == 0
+    assert recovery.recovered
+    for minutes in (2, 6, 16, 1):  # a send that was begun and never left is looked for three times, and made then
         stack.move_clock(timedelta(minutes=minutes))
-        run_once(Run(services), limit=TEXTS)
+        with recovering(settings):
+            pass
 
     numbers = [entry.to for entry in stack.twilio.ledger.entries()]
     assert (len(numbers), len(set(numbers))) == (TEXTS, TEXTS)
     assert statuses(business) == {"completed": TEXTS}
-    assert recovered.recovered > 0
     begun = sends_by_run(business)
     for run in healthy:
         told = prefect.get(f"flow_runs/{run}")["state"]["message"]
         assert told.startswith(f"recovered 0, claimed {begun[run]}: sent {begun[run]} in "), told
         assert [line["message"] for line in prefect.logs(run) if line["level"] >= logging.WARNING] == []
     assert " lost " in prefect.get(f"flow_runs/{sleeper}")["state"]["message"]
+
+
+@contextmanager
+def recovering(settings: Settings) -> Iterator[Run]:
+    """A run of this process, which holds what it claimed until the block ends, and then sends it."""
+    sender = HeldSender(settings)
+    with SupabaseQueue(settings) as queue, sender, ThreadPoolExecutor(1) as thread:
+        run = Run(Services(queue, sender, settings.profile, concurrency=AT_ONCE))
+        done = thread.submit(run_once, run, limit=TEXTS)
+        try:
+            until(lambda: sender.begun.is_set() or done.done())
+            yield run
+        finally:
+            sender.may_go_on.set()
+            done.result()
+
+
+@contextmanager
+def all_claim_at_once(stack: Stack, count: int) -> Iterator[Callable[[], None]]:
+    """Hold each run's first claim, its rows chosen, until so many have come as far. What is yielded waits for that."""
+    with stack.connect() as gate, stack.connect() as observer:
+        gate.execute(_HOLD_CLAIMS.encode())
+
+        def wait() -> None:
+            waiting = b"select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+            until(lambda: len(observer.execute(waiting).fetchall()) == count)
+            gate.execute("select pg_advisory_unlock(4)")
+
+        try:
+            yield wait
+        finally:
+            gate.execute("select pg_advisory_unlock_all()")
+            gate.execute(_LET_GO)
 
 
 @contextmanager
@@ -98,6 +147,7 @@ def machines(flow: FlowProcess, prefect: Prefect, count: int) -> Iterator[dict[s
                 PREFECT__FLOW_ENTRYPOINT="flows/process_sms_retries.py:process_sms_retries",
                 SMSRETRY_CONCURRENCY=str(AT_ONCE),
                 SMSRETRY_TASK_RUNS="0",
+                SUPABASE_TIMEOUT_SECONDS="60",
             )
             running[run] = subprocess.Popen([sys.executable, "-m", "prefect.engine"], cwd=ROOT, env=environment)
         yield running
@@ -111,6 +161,12 @@ def sends_by_run(business: Business) -> dict[str, int]:
     """How many sends each run has begun."""
     rows = business.connection.execute("select run_id, count(*) from sms_send_attempts group by 1").fetchall()
     return {str(row["run_id"]): row["count"] for row in rows}
+
+
+def in_order(business: Business) -> list[str]:
+    """The runs that have begun to send, the one whose texts a claim takes first before the others."""
+    rows = business.connection.execute("select run_id from sms_send_attempts order by retry_id").fetchall()
+    return list(dict.fromkeys(str(row["run_id"]) for row in rows))
 
 
 def statuses(business: Business) -> dict[str, int]:
