@@ -165,7 +165,9 @@ def sends_by_run(business: Business) -> dict[str, int]:
 
 def in_order(business: Business) -> list[str]:
     """The runs that have begun to send, the one whose texts a claim takes first before the others."""
-    rows = business.connection.execute("select run_id from sms_send_attempts order by retry_id").fetchall()
+    rows = business.connection.execute(
+        "select a.run_id from sms_send_attempts a join sms_retry_queue q on q.id = a.retry_id order by q.scheduled_for"
+    ).fetchall()
     return list(dict.fromkeys(str(row["run_id"]) for row in rows))
 
 
