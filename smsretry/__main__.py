@@ -1,20 +1,22 @@
-"""Where the command `smsretry` begins, and `python -m smsretry`: Ctrl-C during the imports ends it in one line."""
+"""Where the command `smsretry` begins, and `python -m smsretry`."""
 
 
 def main() -> None:
-    """Run the command. Exit code 130 after Ctrl-C."""
+    """Run the command. Ctrl-C, SIGTERM and a closed terminal end it at once and in one line, also as it loads.
+
+    `demo` and `up` first end what they have started, and `process` the sends that are under way.
+    """
     try:
         from smsretry.local.process.interrupt import end_at_once, ignore
 
-        put_back = end_at_once()
+        end_at_once()
         from smsretry.cli import main as command
 
-        put_back()
         try:
             command()
         finally:
             ignore()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before the line that handles it
         raise SystemExit(130) from None
 
 

