@@ -94,6 +94,7 @@ class Browser:
             [program, *_FLAGS, f"--user-data-dir={self._profile}", "--remote-debugging-port=0", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": str(self._profile)},  # it leaves a directory there
             start_new_session=True,
         )
         _until(lambda: told.exists() and "\n" in told.read_text(), lambda: "Chromium did not start")
