@@ -1,7 +1,7 @@
 """The command `smsretry` put together: which commands there are, an example of each, and how any of them ends.
 
 Exit codes: 0 done; 1 an error, or what the command's help says; 2 and 3 only `quiet-hours` has; 64 the command line
-makes no sense; 130 stopped.
+makes no sense; 130 Ctrl-C, 143 SIGTERM.
 """
 
 import os
@@ -78,7 +78,7 @@ app = typer.Typer(
     help="See every text through, exactly once.",
     epilog="Example:\n\n  smsretry demo\n\n  smsretry COMMAND --help\n\n"
     "Exit codes: 0 done; 1 an error, nothing found, or something that a person must look at; 64 the command line makes "
-    "no sense; 130 stopped. quiet-hours has 2 and 3, too.",
+    "no sense; 130 Ctrl-C, 143 SIGTERM. quiet-hours has 2 and 3, too.",
     rich_markup_mode="rich",
 )
 
@@ -100,7 +100,7 @@ def _options(
     pass
 
 
-_ENDS: Final = "64 the command line makes no sense; 130 stopped."
+_ENDS: Final = "64 the command line makes no sense; 130 Ctrl-C."
 _ONES: Final = {
     desk.explain: "no text was found",
     desk.status: "something needs a person",

@@ -47,6 +47,7 @@ def test_a_customer_is_asked_about_and_the_text_is_requeued(
     signed = order | {"dry_run": False, "who": "Ann", "because": "The number was mended"}
     done = ask("requeue-failed-sms", {"ask": signed})
     assert (done["name"], business.row(failed)["status"]) == ("requeued 1", "pending")
+    assert ask("cancel-sms-retries", {"ask": signed | {"code": 30003}})["name"] == "cancelled 0"
     cancelled = ask("cancel-sms-retries", {"ask": signed | {"customer_id": customer}})
     assert (cancelled["name"], business.row(failed)["status"]) == ("cancelled 1", "cancelled")
 
