@@ -22,6 +22,14 @@ class _OneLineATask(logging.Filter):
         return not message.startswith("Finished in state") or "type=FAILED" in message or "state Failed(" in message
 
 
+class _NothingOfCourse(logging.Filter):
+    """No line that says that a task or a hook of the run went as always: an idle minute would have four of them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        usual = ("Running hook ", "Hook ", "Finished in state Completed()")
+        return record.levelno > logging.INFO or not record.getMessage().startswith(usual)
+
+
 class _NoTraceback(logging.Filter):
     """A run that returns a failed state has said why. Its process then logs twice that it ended "unexpectedly", with a
     traceback through Prefect.
@@ -33,6 +41,8 @@ class _NoTraceback(logging.Filter):
 
 _FILTERS: Final = (
     ("prefect.task_runs", _OneLineATask()),
+    ("prefect.task_runs", _NothingOfCourse()),
+    ("prefect.flow_runs", _NothingOfCourse()),
     ("prefect.flow_runs", _NoTraceback()),
     ("prefect.engine", _NoTraceback()),
 )

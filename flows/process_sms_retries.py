@@ -73,13 +73,14 @@ def process_sms_retries(
         stale_minutes: After how many minutes a silent worker's texts are taken back (1 to 1440).
         drain_seconds: How long the run goes on claiming and waits for what comes due (0 to 3600; 0: it does not wait).
     """
-    with services() as connected, desk() as at_desk:
+    settings = load_settings()
+    with services(settings) as connected, desk(settings) as at_desk:
         run = Run(connected, this_run())
         with stopped_by(run.gate, SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
             recover(run, stale_minutes)
             before = queue_at(at_desk)
             due = before.queue.get("due", 0) if before else 0
-            task_runs, progress = TaskRuns(run, workers, most=load_settings().task_runs, due=due), Progress(due)
+            task_runs, progress = TaskRuns(run, workers, most=settings.task_runs, due=due), Progress(due)
             first = claim(run, min(limit, run.claim_size))
             for claims in run.drain(first, limit=limit, seconds=drain_seconds):
                 task_runs.start(claims)

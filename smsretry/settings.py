@@ -98,6 +98,11 @@ class Settings(BaseSettings):
     """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
 
     @property
+    def twilio_sender(self) -> str:
+        """The messaging service's SID, or the number that texts go out from."""
+        return self.twilio_messaging_service_sid or self.twilio_from_number or ""
+
+    @property
     def profile(self) -> Profile:
         """The owner's decisions among the settings."""
         return Profile(

@@ -10,7 +10,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.measuring import measured, measured_deliveries
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.on_demand import TwilioOnDemand
 from smsretry.desk.desk import Desk
 from smsretry.desk.standing import Standing
 from smsretry.ports import DeliveryServices, Services
@@ -18,16 +18,16 @@ from smsretry.settings import Settings, load_settings
 
 
 @contextmanager
-def services() -> Iterator[Services]:
-    """Connect, and close at the end of the run.
+def services(settings: Settings | None = None) -> Iterator[Services]:
+    """Connect, and close at the end of the run. Without settings, by the environment's.
 
     Raises:
         SettingsError: names the variables that are missing or malformed.
     """
-    settings = load_settings()
+    settings = settings or load_settings()
     with (
         SupabaseQueue(settings) as queue,
-        TwilioSender(settings) as sender,
+        TwilioOnDemand(settings) as sender,
         measured(
             Services(queue, sender, settings.profile, settings.concurrency),
             environment=os.environ,
@@ -48,7 +48,7 @@ def delivery_services() -> Iterator[DeliveryServices]:
     settings = load_settings()
     with (
         SupabaseDeliveries(settings) as records,
-        TwilioSender(settings) as reports,
+        TwilioOnDemand(settings) as reports,
         measured_deliveries(
             DeliveryServices(records, reports, settings.profile, min(settings.concurrency, 10)),
             environment=os.environ,
@@ -64,12 +64,12 @@ def _standing(settings: Settings) -> Standing:
 
 
 @contextmanager
-def desk() -> Iterator[Desk]:
+def desk(settings: Settings | None = None) -> Iterator[Desk]:
     """Connect the desk, where a person asks and acts.
 
     Raises:
         SettingsError: as for `services`.
     """
-    settings = load_settings()
+    settings = settings or load_settings()
     with SupabaseOperators(settings) as operators:
         yield Desk(operators, profile=settings.profile, meaning=code_meaning)

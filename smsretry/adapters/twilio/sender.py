@@ -62,6 +62,10 @@ class TwilioSender:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
     def send(self, text: Text) -> Outcome:
@@ -82,7 +86,7 @@ class TwilioSender:
     @property
     def sent_by(self) -> str:
         """The messaging service, or the number of ours, that texts go out from now."""
-        return self._settings.twilio_messaging_service_sid or self._settings.twilio_from_number or ""
+        return self._settings.twilio_sender
 
     def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had.
