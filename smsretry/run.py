@@ -55,6 +55,8 @@ class Run:
         self._hand = Hand()
         self._claimed = set[UUID]()
         self._businesses = set[UUID]()
+        self._looks_again_at = self._started
+        self._more_is_due = False
         self._ended_because: str | None = None
         self.recovered: list[Recovered] = []
         self.circuit_was_open = False
@@ -72,9 +74,9 @@ class Run:
 
     def claim(self, limit: int = CLAIM_SIZE) -> list[Claim]:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
-        queue = self._services.queue
-        doubtful = queue.claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
-        due = queue.claim_due(limit)
+        doubtful = self._claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
+        due = self._services.queue.claim_due(limit)
+        self._more_is_due = len(due) == limit
         self._hand.take(len(due) + len(doubtful))
         self._businesses |= {claim.business_id for claim in due}
         self.gate.expect(len(self._businesses))
@@ -83,6 +85,14 @@ class Run:
             refused = frozenset(claim.id for claim in due if claim.account_refusal_count)
             self.gate.probe(unfit=refused if len(refused) < len(due) else frozenset())
         return [*due, *doubtful]
+
+    def _claim_doubtful(self, limit: int) -> list[Claim]:
+        """At most once a second, unless there are more: in a drain, claims come several times a second."""
+        if monotonic() < self._looks_again_at:
+            return []
+        found = self._services.queue.claim_doubtful(limit)
+        self._looks_again_at = monotonic() + (POLL_SECONDS if len(found) < limit else 0)
+        return found
 
     def drain(self, first: Sequence[Claim], *, limit: int, seconds: float) -> Iterator[list[Claim]]:
         """Claims to process: `first`, then, as workers get free, what is due and what comes due in the run's time.
@@ -129,6 +139,8 @@ class Run:
             at_once: whether it may be claimed at once: what was claimed last was new, and not given back to come again.
         """
         idle_from = now = monotonic()
+        if at_once and self._more_is_due:
+            return True
         until, pause = (until, 0.0) if at_once else (ends, POLL_SECONDS)
         while now < until:
             self.gate.wait(pause)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from smsretry.cli.reading import Json
-from smsretry.cli.showing import note, tell, tell_json, verdict
+from smsretry.cli.showing import Verdict, note, tell, tell_json, tell_verdicts
 
 if TYPE_CHECKING:
     from smsretry.retry.models import ItemResult
@@ -125,19 +125,17 @@ def process(
     else:
         if scheduled:
             tell(f"scheduled sends: {scheduling.numbers(scheduled)}")
-        for item in items:
-            _show(item)
+        tell_verdicts(map(_verdict, items), columns=15)
         tell(str(summary))
     if summary.needs_somebody or not_queued:
         raise typer.Exit(1)
 
 
-def _show(item: "ItemResult | ItemFailed") -> None:
+def _verdict(item: "ItemResult | ItemFailed") -> Verdict:
     from smsretry.retry.models import ItemResult
 
     came_to, why = (item.fate, str(item)) if isinstance(item, ItemResult) else ("Error", item.why)
-    style = "red" if came_to in ("Error", "Failed") else ""
-    verdict(came_to, f"row {item.retry_id}: {why}", style=style, columns=15)
+    return Verdict(came_to, f"row {item.retry_id}: {why}", "red" if came_to in ("Error", "Failed") else "")
 
 
 def _as_json(item: "ItemResult | ItemFailed") -> object:
@@ -157,7 +155,8 @@ def doctor(as_json: Json = False) -> None:
             word, style = (
                 ("bad", "red") if not finding.ok else ("warn", "yellow") if finding.advice else ("ok", "green")
             )
-            verdict(word, f"{finding.subject}{': ' + finding.advice if finding.advice else ''}", style=style)
+            told = f"{finding.subject}{': ' + finding.advice if finding.advice else ''}"
+            tell_verdicts([Verdict(word, told, style)], columns=5)
     bad = sum(not finding.ok for finding in findings)
     if as_json:
         tell_json({"bad": bad, "findings": findings})

@@ -6,6 +6,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final, TextIO
 
 NOT_FOUND: Final = "No text was found by that. Check the id or number; only texts that were queued are known here."
@@ -30,13 +31,25 @@ def tell_all(lines: Iterable[str], *, hang: int = 2) -> None:
         tell(line, hang=hang)
 
 
-def verdict(word: str, text: str, *, style: str, columns: int = 5) -> None:
-    """Print a colored word and, beginning in a fixed column, what is said of it."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A word, in a color, and what is said of it."""
+
+    word: str
+    text: str
+    style: str = ""
+
+
+def tell_verdicts(verdicts: Iterable[Verdict], *, columns: int) -> None:
+    """Print each: its word, and the rest from a fixed column on."""
     from rich.console import Console
     from rich.text import Text
 
-    lines = fold(" " * columns + _UNPRINTABLE.sub("�", text), width=width(), hang=0)
-    Console().print(Text.assemble((word, style), lines[len(word) :]), soft_wrap=True, highlight=False)
+    console, at_most = Console(), width()  # once: to ask what the terminal is like takes a millisecond
+    for one in verdicts:
+        lines = fold(" " * columns + _UNPRINTABLE.sub("�", one.text), width=at_most, hang=0)
+        shown = Text.assemble((one.word, one.style), lines[len(one.word) :])
+        console.print(shown, soft_wrap=True, highlight=False)
 
 
 def tell_json(value: object) -> None:

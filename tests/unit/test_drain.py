@@ -88,6 +88,26 @@ def test_a_run_claims_until_nothing_is_due(clock: Clock) -> None:
     assert clock.now() <= LINGER_SECONDS + POLL_SECONDS
 
 
+def test_in_a_drain_nothing_else_is_asked_than_claims(clock: Clock) -> None:
+    """A full claim says that there is more, and what is in doubt is looked for once a second."""
+
+    class Counting(Timetable):
+        looks = 0
+        questions = 0
+
+        def claim_doubtful(self, limit: int) -> list[Claim]:
+            self.looks += 1
+            return super().claim_doubtful(limit)
+
+        def next_due(self) -> float | None:
+            self.questions += 1
+            return super().next_due()
+
+    queue = Counting(clock=clock, due_at=texts(*[0] * 1001))
+    assert go(queue, seconds=0) == ["Sent"] * 1001
+    assert (len(queue.asked), queue.looks, queue.questions) == (21, 1, 1)
+
+
 @pytest.mark.parametrize(("limit", "asked"), [(1, [1]), (50, [50]), (120, [50, 50, 20]), (500, [50, 50, 50])])
 def test_a_limit_is_a_cap_on_the_whole_run(clock: Clock, limit: int, asked: list[int]) -> None:
     """Without waiting for anything, when no time is given."""
@@ -182,13 +202,15 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
     """The next run asks again."""
 
     class Breaking(Timetable):
-        def next_due(self) -> float | None:
-            raise QueueUnreachable("Supabase did not answer next_sms_due")
+        def claim_due(self, limit: int) -> list[Claim]:
+            if self.asked:
+                raise QueueUnreachable("Supabase did not answer claim_due_sms_retries")
+            return super().claim_due(limit)
 
     run = run_over(Breaking(clock=clock, due_at=texts(*[0] * 130)), FakeSender())
     items, summary = run_once(run, limit=500, seconds=50)
     assert (len(items), summary.sent, summary.needs_somebody) == (50, 50, False)
-    assert summary.stopped_because == "Supabase did not answer next_sms_due"
+    assert summary.stopped_because == "Supabase did not answer claim_due_sms_retries"
 
 
 def test_what_is_in_hand_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
