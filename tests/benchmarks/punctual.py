@@ -16,7 +16,7 @@ from statistics import median, quantiles
 from tests.benchmarks.rig import DAY, Rig, rig
 from tests.benchmarks.table import show
 
-_TEXT = """
+TEXT = """
 with c as (insert into customers (business_id, phone, timezone, sms_consent_status)
            select id, %(phone)s, 'America/New_York', 'opted_in' from businesses limit 1 returning id, business_id),
 s as (insert into send_logs (business_id, customer_id, channel, subject)
@@ -38,7 +38,7 @@ def queue(at: Rig, minutes: float, per_second: float) -> dict[str, tuple[datetim
             time.sleep(max(began + number / per_second - time.monotonic(), 0))
             phone = f"+1212{5550000 + number}"
             ahead = bool(number % 2)
-            queued = connection.execute(_TEXT, {"phone": phone, "ahead": AHEAD if ahead else 0}).fetchone()
+            queued = connection.execute(TEXT, {"phone": phone, "ahead": AHEAD if ahead else 0}).fetchone()
             assert queued
             due[phone] = queued["scheduled_for"], ahead
     return due

@@ -9,21 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
 
-import httpx
 import psutil
 
 from smsretry.local.demo.run import ROOT
-
-SCHEDULED: Final = "process-sms-retries"
+from tests.schedule.watch import Watch
 
 
 @dataclass
-class Crew:
+class Crew(Watch):
     """The runners of one schedule."""
 
-    api_url: str
     environment: dict[str, str]
     logs: Path
     every_seconds: float = 4
@@ -73,58 +69,12 @@ class Crew:
     def under_way(self, which: int | None = None) -> Iterator[psutil.Process]:
         """The processes of runs that are under way: of one runner, or of all."""
         for runner in self.alive if which is None else [self.alive[which]]:
-            yield from filter(self._is_under_way, psutil.Process(runner.pid).children())
-
-    def _is_under_way(self, process: psutil.Process) -> bool:
-        """One that is just starting or ending has nothing to lose, and Prefect may not notice its death."""
-        try:
-            run = process.environ()["PREFECT__FLOW_RUN_ID"]
-        except (psutil.Error, KeyError):
-            return False
-        answer = httpx.get(f"{self.api_url}/flow_runs/{run}", timeout=30)
-        return answer.is_success and answer.json()["state_type"] == "RUNNING"
+            yield from filter(self.is_under_way, psutil.Process(runner.pid).children())
 
     def all_stop(self) -> None:
         """At the end."""
         while self.alive:
             self.kill()
-
-    def deployment(self) -> dict[str, Any]:
-        """As Prefect has it."""
-        return dict(httpx.get(f"{self.api_url}/deployments/name/{SCHEDULED}/{SCHEDULED}", timeout=30).json())
-
-    def runs(self, **state: object) -> list[dict[str, Any]]:
-        """The newest 200 runs in such a state, the newest first."""
-        wanted = {"state": state, "deployment_id": {"is_null_": False}}
-        body = {"flow_runs": wanted, "sort": "END_TIME_DESC", "limit": 200}
-        found: list[dict[str, Any]] = httpx.post(f"{self.api_url}/flow_runs/filter", json=body, timeout=30).json()
-        return found
-
-    def completed(self) -> list[datetime]:
-        """When runs completed, the newest first."""
-        return [datetime.fromisoformat(run["end_time"]) for run in self.runs(type={"any_": ["COMPLETED"]})]
-
-    def completed_since(self, since: datetime) -> list[datetime]:
-        """The same, all of them."""
-        body = {
-            "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}, "end_time": {"after_": since.isoformat()}},
-            "sort": "END_TIME_DESC",
-            "limit": 200,
-        }
-        found: list[datetime] = []
-        while True:
-            page = httpx.post(
-                f"{self.api_url}/flow_runs/filter", json={**body, "offset": len(found)}, timeout=30
-            ).json()
-            found += [datetime.fromisoformat(run["end_time"]) for run in page]
-            if len(page) < 200:
-                return found
-
-    def waiting_long(self, longer_than: timedelta) -> int:
-        """How many scheduled runs have been due for longer than that."""
-        due = (datetime.now(UTC) - longer_than).isoformat()
-        wanted = {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": {"before_": due}}
-        return int(httpx.post(f"{self.api_url}/flow_runs/count", json={"flow_runs": wanted}, timeout=30).json())
 
     def completes(self, within: timedelta) -> timedelta:
         """Wait for a run that completes from now on; returns how long it took.

@@ -7,7 +7,7 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import IntervalSchedule
 
 from flows.serve import deployments, serve_all
-from tests.schedule.crew import SCHEDULED
+from tests.schedule.watch import SCHEDULED
 
 
 def main(seconds: float) -> None:
