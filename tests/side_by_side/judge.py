@@ -40,6 +40,12 @@ def soon_after(due: datetime, kills: Iterable[datetime]) -> bool:
     return any(kill - UNFINISHED <= due <= kill + SHADOW for kill in kills)
 
 
+def next_run(moment: datetime, second: int) -> datetime:
+    """The first time on a schedule from that moment on. Its runs start at that second of each minute."""
+    wait = timedelta(seconds=second - moment.second, microseconds=-moment.microsecond) % timedelta(minutes=1)
+    return moment + wait
+
+
 def delayed(what: str, beside: Spread, alone: Spread) -> list[str]:
     """What is later beside the other schedule than it is alone."""
     return [

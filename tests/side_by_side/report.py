@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from smsretry.scheduled import AHEAD
 from tests.benchmarks.table import show
@@ -10,12 +11,15 @@ from tests.side_by_side import judge, texts
 from tests.side_by_side.judge import Runs, Spread, spread
 from tests.side_by_side.stands import EVERY, RETRIES, SENDS, Stand, patience
 
-QUEUED, SCHEDULED, NEAR_KILLS, HANDED_ON = (
+QUEUED, SCHEDULED, NEAR_KILLS, HANDED_ON, HANDED_ON_LATER = (
     "queued texts",
     "scheduled sends",
     "due soon after a kill or the beginning",
-    "scheduled sends becoming texts",
+    "scheduled sends queued, after their run's time",
+    "where that run was killed",
 )
+_RUN: Final = timedelta(seconds=30)
+"""A killed run that queues scheduled sends was killed in this time."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,10 @@ def seen(stand: Stand, began: datetime, ended: datetime) -> Seen:
         troubles += judge.miscounted(owed, {number: [m.status for m in found] for number, found in listed.items()})
         late |= _lateness(stand, texts.accepted(stand.up, listed), began)
     if SENDS in stand.schedules:
-        became, due = texts.queued(stand.up), stand.due["scheduled"]
-        if missing := len(due.keys() - became.keys()):
+        became = texts.queued(stand.up)
+        if missing := len(stand.due["scheduled"].keys() - became.keys()):
             troubles.append(f"{missing} scheduled sends became no text")
-        late[HANDED_ON] = spread([(became[n] - due[n] + AHEAD).total_seconds() for n in due.keys() & became.keys()])
+        late |= _handing_on(stand, became)
     return Seen(late, runs, [f"{stand.name}: {trouble}" for trouble in troubles])
 
 
@@ -68,6 +72,18 @@ def _lateness(stand: Stand, accepted: dict[str, datetime], began: datetime) -> d
     return {name: spread(seconds) for name, seconds in {**calm, NEAR_KILLS: shaken}.items() if seconds}
 
 
+def _handing_on(stand: Stand, became: dict[str, datetime]) -> dict[str, Spread]:
+    """From the first time on the schedule at which a scheduled send was near enough, until it was a text."""
+    found: dict[str, list[float]] = {HANDED_ON: [], HANDED_ON_LATER: []}
+    for number, due in stand.due["scheduled"].items():
+        if number in became:
+            run = judge.next_run(due - AHEAD - stand.ahead, stand.second)
+            killed = any(run - judge.UNFINISHED < kill < run + _RUN for kill in stand.kills[SENDS])
+            late = (became[number] - stand.ahead - run).total_seconds()
+            found[HANDED_ON_LATER if killed else HANDED_ON].append(late)
+    return {name: spread(seconds) for name, seconds in found.items() if seconds}
+
+
 def _runs(stand: Stand, name: str, began: datetime, ended: datetime, minutes: float) -> Runs:
     rows = [
         row for row in stand.watch.runs_of(name, began) if datetime.fromisoformat(row["expected_start_time"]) < ended
@@ -80,9 +96,9 @@ def delays(beside: Seen, alone: Iterable[Seen]) -> list[str]:
     """Whatever is later in the stack with all schedules than where its own is alone."""
     found = []
     for other in alone:
-        for name in (QUEUED, HANDED_ON):
-            if name in other.late and name in beside.late:
-                found += judge.delayed(name, beside.late[name], other.late[name])
+        for name, like in ((QUEUED, QUEUED), (SCHEDULED, QUEUED), (HANDED_ON, HANDED_ON)):
+            if like in other.late and name in beside.late:
+                found += judge.delayed(name, beside.late[name], other.late[like])
         for name, runs in other.runs.items():
             found += judge.delayed(f"start of {name}", beside.runs[name].start, runs.start)
     return found
@@ -92,7 +108,7 @@ def tell(stands: list[tuple[str, Seen]]) -> None:
     """Print the tables."""
     rows = [
         [f"{name}, {stand}", s.count, s.median, s.p95, s.p99, s.worst]
-        for name in (QUEUED, SCHEDULED, NEAR_KILLS, HANDED_ON)
+        for name in (QUEUED, SCHEDULED, NEAR_KILLS, HANDED_ON, HANDED_ON_LATER)
         for stand, found in stands
         if (s := found.late.get(name))
     ]

@@ -48,6 +48,8 @@ class Stand:
     watch: Watch
     ahead: timedelta
     """Of the stack's clock before this machine's."""
+    second: int
+    """Of the minute in which runs start."""
     connection: psycopg.Connection[dict[str, Any]]
     due: dict[Kind, dict[str, datetime]] = field(default_factory=lambda: {"queued": {}, "scheduled": {}})
     """By the stack's clock, by number."""
@@ -126,7 +128,7 @@ def stand(
         if alone:
             _leave_alone(f"{up.url}/api", alone, second)
         schedules = (alone,) if alone else tuple(EVERY)
-        yield Stand(name, up, schedules, kinds, Watch(f"{up.url}/api"), ahead, connection)
+        yield Stand(name, up, schedules, kinds, Watch(f"{up.url}/api"), ahead, second, connection)
 
 
 def _leave_alone(api_url: str, name: str, second: int) -> None:

@@ -10,6 +10,7 @@ from tests.side_by_side.judge import (
     amiss,
     delayed,
     miscounted,
+    next_run,
     runs_of,
     silent_after,
     soon_after,
@@ -49,6 +50,17 @@ def test_only_what_came_due_near_a_kill_may_be_late_because_of_it() -> None:
     """Until the next minute's run has started."""
     due = [-60, -3, 0, 70, 80]
     assert [soon_after(NOON + timedelta(seconds=second), [NOON]) for second in due] == [False, True, True, True, False]
+
+
+def test_the_next_run_of_a_schedule_is_at_its_second_of_the_minute() -> None:
+    """In this minute or the next; a moment that is on the schedule is its own."""
+    second = timedelta(seconds=1)
+    assert [next_run(NOON + after * second, 20) for after in (0, 19.5, 20, 20.5)] == [
+        NOON + 20 * second,
+        NOON + 20 * second,
+        NOON + 20 * second,
+        NOON + 80 * second,
+    ]
 
 
 def test_runs_that_are_missing_failed_crashed_by_themselves_or_never_ended_are_told() -> None:

@@ -34,8 +34,10 @@ _QUEUED: Final = """
 select c.phone, l.created_at as at from scheduled_sends s
 join send_logs l on l.id = s.send_log_id join customers c on c.id = s.customer_id where s.status = 'queued'
 """
+# What Twilio accepted once has gone out. If a carrier loses it, it may wait half an hour to be sent again.
 _OPEN: Final = """
-select (select count(*) from sms_retry_queue where status in ('pending', 'processing'))
+select (select count(*) from sms_retry_queue q where q.status in ('pending', 'processing') and not exists (
+            select 1 from sms_send_attempts a where a.retry_id = q.id and a.outcome = 'accepted'))
      + (select count(*) from scheduled_sends where status = 'scheduled') as texts
 """
 
@@ -79,7 +81,7 @@ def hand_over(connection: psycopg.Connection[dict[str, Any]], text: Planned) -> 
 
 
 def open_texts(up: Up) -> int:
-    """How many have not ended."""
+    """How many have neither gone out nor ended."""
     return up.count(_OPEN)
 
 
