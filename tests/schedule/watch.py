@@ -33,7 +33,8 @@ class Watch:
 
     def deployment(self, name: str = SCHEDULED) -> dict[str, Any]:
         """As Prefect has it."""
-        return dict(httpx.get(f"{self.api_url}/deployments/name/{name}/{name}", timeout=30).json())
+        answer = httpx.get(f"{self.api_url}/deployments/name/{name}/{name}", timeout=30)
+        return dict(answer.raise_for_status().json())
 
     def runs(self, **state: object) -> list[dict[str, Any]]:
         """The newest 200 runs in such a state, the newest first."""
@@ -72,4 +73,5 @@ class Watch:
         """How many scheduled runs have been due for longer than that."""
         due = (datetime.now(UTC) - longer_than).isoformat()
         wanted = {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": {"before_": due}}
-        return int(httpx.post(f"{self.api_url}/flow_runs/count", json={"flow_runs": wanted}, timeout=30).json())
+        answer = httpx.post(f"{self.api_url}/flow_runs/count", json={"flow_runs": wanted}, timeout=30)
+        return int(answer.raise_for_status().json())

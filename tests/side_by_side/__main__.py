@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from tests.e2e.browser import Browser
+from tests.e2e.browser import Browser, NotSeen, chromium
 from tests.side_by_side.report import delays, seen, tell
 from tests.side_by_side.stands import RETRIES, SENDS, Stand, killing, stand
 from tests.side_by_side.texts import open_texts, plan
@@ -34,6 +34,8 @@ def main() -> int:
     parser.add_argument("--per-minute", type=float, default=30, help="texts of each kind")
     parser.add_argument("--picture", type=Path, help="keep a picture of Prefect's page of deployments in this file")
     options = parser.parse_args()
+    if options.picture and not chromium():
+        parser.error("a picture needs Chromium on the PATH")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         beside = running.enter_context(stand(Path(folder, "both"), "both", ("queued", "scheduled")))
         retries = running.enter_context(stand(Path(folder, "a"), "alone", ("queued",), alone=RETRIES, second=20))
@@ -86,7 +88,10 @@ def _take_picture(of: Stand, file: Path) -> None:
     with Browser() as page:
         page.go(f"{of.up.url}/deployments")
         for name in of.schedules:
-            page.sees(name)
+            try:
+                page.sees(name)
+            except NotSeen:
+                of.troubles.add(f"Prefect's page of deployments does not show {name}")
         page.picture(file)
 
 

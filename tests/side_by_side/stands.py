@@ -4,7 +4,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,13 +63,14 @@ class Stand:
             self.due[text.kind][text.phone] = hand_over(self.connection, text)
 
     def look(self) -> None:
-        """Note what must never be."""
-        for name in self.schedules:
-            found = self.watch.deployment(name)
-            if found["paused"] or not any(schedule["active"] for schedule in found["schedules"]):
-                self.troubles.add(f"{name} was paused")
-        if (late := self.watch.waiting_long(timedelta(seconds=90))) > 0:
-            self.troubles.add(f"{late} late runs waited")
+        """Note what must never be. A server that is too busy to answer is asked again at the next look."""
+        with suppress(httpx.HTTPError):
+            for name in self.schedules:
+                found = self.watch.deployment(name)
+                if found["paused"] or not any(schedule["active"] for schedule in found["schedules"]):
+                    self.troubles.add(f"{name} was paused")
+            if (late := self.watch.waiting_long(timedelta(seconds=90))) > 0:
+                self.troubles.add(f"{late} late runs waited")
 
     def kill_soon(self, deployment: str, over: threading.Event, until: float) -> None:
         """SIGKILL to a run of this deployment, as soon as one is under way.
@@ -78,10 +79,10 @@ class Stand:
             over: nobody is killed any more.
             until: nor after this time of the monotonic clock.
         """
-        which = self.watch.deployment(deployment)["id"]
         while not over.is_set() and time.monotonic() < until:
-            for process in self._runner().children():
-                if self._killed(process, which):
+            with suppress(psutil.Error, httpx.HTTPError):  # a process has just ended, or the server is busy
+                which = self.watch.deployment(deployment)["id"]
+                if any(self._killed(process, which) for process in self._runs()):
                     self.kills[deployment].append(datetime.now(UTC))
                     return
             time.sleep(0.25)  # a run takes longer than that to start
@@ -95,14 +96,11 @@ class Stand:
             time.sleep(0.01)
         return False
 
-    def _runner(self) -> psutil.Process:
-        """The process of `flows.serve`. Its guard's command line ends with the same words, but is longer."""
-        [found] = [
-            process
-            for process in psutil.Process(self.up.pid).children(recursive=True)
-            if process.cmdline()[1:] == ["-m", "flows.serve"]
-        ]
-        return found
+    def _runs(self) -> Iterator[psutil.Process]:
+        """The children of `flows.serve`. Its guard's command line ends with the same words, but is longer."""
+        for process in psutil.Process(self.up.pid).children(recursive=True):
+            if process.cmdline()[1:] == ["-m", "flows.serve"]:
+                yield from process.children()
 
 
 @contextmanager
@@ -167,10 +165,7 @@ def killing(stands: list[Stand], minutes: float, seed: int) -> Iterator[None]:
         for at in deaths(deployment, last, seed):
             if over.wait(max(began + at - time.monotonic(), 0)):
                 return
-            try:
-                victim.kill_soon(deployment, over, began + last)
-            except (psutil.Error, httpx.HTTPError, ValueError) as error:
-                victim.troubles.add(f"no run of {deployment} could be killed ({type(error).__name__})")
+            victim.kill_soon(deployment, over, began + last)
 
     reapers = [
         threading.Thread(target=reap, args=(victim, deployment), daemon=True)
