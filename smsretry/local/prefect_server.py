@@ -6,10 +6,11 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import httpx
 
+from smsretry.adapters.certificates import trusted
 from smsretry.errors import LocalStackError
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.local.process.environment import inherited
@@ -122,7 +123,7 @@ class PrefectServer:
     def answers(self) -> bool:
         """Whether what answers is this server: it is the only one that has our home directory."""
         try:
-            answer = httpx.get(f"{self.url}/api/admin/settings", auth=self._auth, timeout=2)
+            answer = self._ask("GET", "admin/settings", timeout=2)
             return answer.is_success and answer.json().get("home") == str(self._home)
         except (httpx.HTTPError, ValueError, AttributeError):  # nothing, or something that is no Prefect server
             return False
@@ -130,12 +131,17 @@ class PrefectServer:
     def serves(self, deployments: set[str], *, since: datetime) -> bool:
         """Whether somebody has asked for runs of each of these deployments after that moment."""
         try:
-            answer = httpx.post(f"{self.url}/api/deployments/filter", json={}, auth=self._auth, timeout=5)
+            answer = httpx.post(
+                f"{self.url}/api/deployments/filter", json={}, auth=self._auth, timeout=5, verify=trusted()
+            )
             rows = answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError):  # it is busy: next time
             return False
         polled = {row["name"]: row["last_polled"] for row in rows}
         return all((at := polled.get(name)) and datetime.fromisoformat(at) > since for name in deployments)
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return httpx.request(method, f"{self.url}/api/{path}", auth=self._auth, verify=trusted(), **options)
 
     @property
     def _auth(self) -> tuple[str, str] | None:

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
+from smsretry.adapters.certificates import trusted
 from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
@@ -26,14 +28,15 @@ class Prefect:
     """The server, and what its API says."""
 
     server: PrefectServer
+    http: httpx.Client = field(default_factory=partial(httpx.Client, verify=trusted(), timeout=30))
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Ask the API."""
-        return httpx.post(f"{self.server.url}/api/{path}", json=body, timeout=30).raise_for_status().json()
+        return self.http.post(f"{self.server.url}/api/{path}", json=body).raise_for_status().json()
 
     def get(self, path: str) -> Any:
         """Ask the API."""
-        return httpx.get(f"{self.server.url}/api/{path}", timeout=30).raise_for_status().json()
+        return self.http.get(f"{self.server.url}/api/{path}").raise_for_status().json()
 
     def new_run(self, flow: str, **parameters: Any) -> str:
         """The id of a run of that flow that nobody has started yet."""

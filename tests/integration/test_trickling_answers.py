@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from smsretry.adapters.certificates import trusted
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
@@ -106,11 +107,13 @@ def secure_trickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     file.write_bytes(_certificate())
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    trusted.cache_clear()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(file)
     server = Trickle(tls)
     yield server
     server.close()
+    trusted.cache_clear()
 
 
 def _certificate() -> bytes:

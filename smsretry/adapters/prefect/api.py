@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import httpx
 
+from smsretry.adapters.certificates import trusted
 from smsretry.errors import SmsRetryError
 from smsretry.settings import PrefectSettings
 
@@ -29,7 +30,7 @@ class PrefectApi:
         self._auth = httpx.BasicAuth(user, password) if credentials else None
         key = settings.prefect_api_key
         headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-        self._http = httpx.Client(timeout=timeout_seconds, headers=headers, follow_redirects=True)
+        self._http = httpx.Client(verify=trusted(), timeout=timeout_seconds, headers=headers, follow_redirects=True)
         self.now = datetime.fromtimestamp(0, UTC)
         """The server's clock, as of its last answer."""
 

@@ -2,6 +2,7 @@
 
 import sysconfig
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +55,7 @@ def definition() -> str:
     return (found / "prefect.yaml").read_text(encoding="utf-8")
 
 
-def declared() -> list[Deployment]:
+@cache
+def declared() -> tuple[Deployment, ...]:
     """The deployments of this version."""
-    return TypeAdapter(list[Deployment]).validate_python(yaml.safe_load(definition())["deployments"])
+    return TypeAdapter(tuple[Deployment, ...]).validate_python(yaml.safe_load(definition())["deployments"])

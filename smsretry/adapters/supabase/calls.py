@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
+from smsretry.adapters.certificates import trusted
 from smsretry.adapters.supabase.advice import MIGRATE, explain, is_of_another_role, refuse
 from smsretry.adapters.supabase.deadline import Deadline
 from smsretry.adapters.supabase.groups import Call, RepeatAlone, Told
@@ -46,6 +47,7 @@ class SupabaseCalls:
         self._url = str(settings.supabase_url).rstrip("/")
         key = settings.supabase_service_role_key.get_secret_value()
         self._http = httpx.Client(
+            verify=trusted(),
             timeout=settings.supabase_timeout_seconds,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),
             event_hooks={
