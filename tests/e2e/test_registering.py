@@ -1,0 +1,39 @@
+"""Two ways to register the deployments, one definition: `prefect.yaml`."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from smsretry.adapters.prefect.definition import declared
+from smsretry.local.demo.run import ROOT
+from tests.e2e.conftest import FlowProcess
+from tests.e2e.serving import deployment, forget, served
+
+
+def test_serve_and_prefect_deploy_register_the_same_deployment(flow: FlowProcess, tmp_path: Path) -> None:
+    """Name, description, version, tags, parameters, schedule and form; `prefect.yaml` is the one definition."""
+
+    def essence() -> dict[str, Any]:
+        found = deployment(flow.prefect)
+        schedule = {key: found["schedules"][0][key] for key in ("schedule", "active", "slug")}
+        schedule["schedule"].pop("day_or", None)
+        keys = ("name", "description", "version", "tags", "parameters", "parameter_openapi_schema", "entrypoint")
+        return {key: found[key] for key in keys} | {"schedule": schedule, "schedules": len(found["schedules"])}
+
+    with served(flow, tmp_path / "runner.log"):
+        by_serve = essence()
+    for command in (["work-pool", "create", "smsretry", "--type", "process"], ["--no-prompt", "deploy", "--all"]):
+        subprocess.run(
+            [sys.executable, "-m", "prefect", *command],
+            cwd=ROOT,
+            env=flow.environment(),
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+    assert essence() == by_serve
+    forget(flow.prefect)
+    assert by_serve["version"] == declared()[0].version
+    assert by_serve["schedule"]["schedule"] == {"cron": "* * * * *", "timezone": "UTC"}
+    assert by_serve["schedule"]["slug"] == "every-minute"
