@@ -1,8 +1,10 @@
 """A real Prefect server, once a session, with its data beside the stack's."""
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -103,12 +105,44 @@ def prefect(running_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> I
         yield Prefect(server)
 
 
+class Forks:
+    """Runs modules to their end, each in a process of its own; see `tests.e2e.forked`."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.e2e.forked"]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, module: str, environment: dict[str, str]) -> str:
+        """Run it; what it printed."""
+        assert self._process.stdin
+        assert self._process.stdout
+        with tempfile.NamedTemporaryFile("r") as output:
+            order = {"module": module, "environment": environment, "output": output.name}
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            assert self._process.stdout.readline(), "the process that forks has ended; see its stderr"
+            return output.read()
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Flow runs that cost no second each to load what they run."""
+    forks = Forks()
+    yield forks
+    forks.close()
+
+
 @dataclass(frozen=True)
 class FlowProcess:
     """Runs the flow as the runner does: in a process of its own, settings from the environment."""
 
     stack: Stack
     prefect: Prefect
+    forks: Forks
     module: str = "flows.process_sms_retries"
 
     def environment(self, **changes: str) -> dict[str, str]:
@@ -127,16 +161,8 @@ class FlowProcess:
 
     def run(self, **changes: str) -> tuple[dict[str, Any], str]:
         """Run once; the flow run as the API has it, and what the process printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", self.module],
-            cwd=ROOT,
-            env=self.environment(**changes),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        return self.prefect.last_run(), done.stdout + done.stderr
+        printed = self.forks.run(self.module, self.environment(**changes))
+        return self.prefect.last_run(), printed
 
 
 @pytest.fixture(scope="session")
@@ -150,16 +176,18 @@ def has_browser() -> None:
 
 
 @pytest.fixture
-def flow(stack: Stack, prefect: Prefect) -> FlowProcess:
+def flow(stack: Stack, prefect: Prefect, forks: Forks) -> FlowProcess:
     """The flow, against the stack with empty tables."""
-    return FlowProcess(stack, prefect)
+    return FlowProcess(stack, prefect, forks)
 
 
 @pytest.fixture(scope="module")
-def runner(running_stack: Stack, prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def runner(
+    running_stack: Stack, prefect: Prefect, forks: Forks, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """The deployments, served for all tests of this file. A refused run logs no traceback, not even at its very end."""
     log = tmp_path_factory.mktemp("runner") / "runner.log"
-    with served_unscheduled(FlowProcess(running_stack, prefect), log):
+    with served_unscheduled(FlowProcess(running_stack, prefect, forks), log):
         yield
     assert "Traceback" not in log.read_text()
 

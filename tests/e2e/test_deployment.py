@@ -13,7 +13,7 @@ from smsretry.local.prefect_server import PortTaken, PrefectServer
 from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.stack import Stack
 from tests.conftest import Business
-from tests.e2e.conftest import FlowProcess, Prefect
+from tests.e2e.conftest import FlowProcess, Forks, Prefect
 from tests.e2e.registry import SCHEDULED, Registry
 from tests.e2e.serving import deployment, served, wait_for
 
@@ -28,7 +28,9 @@ class Backlog:
 
 
 @pytest.fixture(scope="module")
-def backlog(running_stack: Stack, prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backlog]:
+def backlog(
+    running_stack: Stack, prefect: Prefect, forks: Forks, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Backlog]:
     """The deployments, served as late runs wait: three of the schedule's, and one that somebody asked for."""
     registry = Registry(prefect, running_stack)
     registry.all_well()
@@ -37,7 +39,7 @@ def backlog(running_stack: Stack, prefect: Prefect, tmp_path_factory: pytest.Tem
     ids = ", ".join(f"'{run}'" for run in (*late, asked_for))
     registry.say(f"update flow_run set next_scheduled_start_time = now() - interval '10 minutes' where id in ({ids})")
     log = tmp_path_factory.mktemp("runner") / "runner.log"
-    with served(FlowProcess(running_stack, prefect), log):
+    with served(FlowProcess(running_stack, prefect, forks), log):
         prefect.end_of(asked_for)
         yield Backlog(late, asked_for, log)
 
