@@ -6,7 +6,7 @@ import signal
 import sys
 from datetime import timedelta
 
-from tests.faults.orders import SWITCHES
+from tests.faults.orders import OF_DELIVERIES, SWITCHES
 from tests.faults.scenarios import Report, blind, everything, outage
 
 
@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--outage", choices=("503", "refused"), help="instead: two hours without Twilio")
     parser.add_argument("--blind-minutes", type=int, metavar="N", help="instead: Twilio's list lags so long")
     parser.add_argument("--scheduled", action="store_true", help="each text is a scheduled send at first")
+    parser.add_argument("--delivery", action="store_true", help="Twilio reports what becomes of each message")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as after Ctrl-C
     logging.disable(logging.CRITICAL)  # Postgres going away is news to its pool, and not to us
@@ -46,6 +47,7 @@ def _run(options: argparse.Namespace) -> Report:
         kills=options.kills_at_least,
         without=options.without,
         scheduled=options.scheduled,
+        delivery=options.delivery or options.without in OF_DELIVERIES,
     )
 
 

@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
@@ -25,15 +25,17 @@ from smsretry.local.twilio.faults import (
     BrokenAnswer,
     DropUnaccepted,
     Fault,
+    FetchError,
     HtmlError,
     JsonError,
     ListError,
     ListLag,
 )
 from tests.builders import NOON
+from tests.faults.carrier import CALLBACK_URL, Carrier
 from tests.faults.crew import Crew
-from tests.faults.orders import KILL_POINTS, Order, StallPoint, Switch, dice, pick
-from tests.faults.switches import remove_fence
+from tests.faults.orders import KILL_POINTS, POLL_POINTS, Order, StallPoint, Switch, dice, pick
+from tests.faults.switches import remove_fence, remove_ranks
 from tests.faults.texts import PlannedText, insert, insert_scheduled
 
 IN_FLIGHT: Final = timedelta(seconds=15)
@@ -43,6 +45,8 @@ READ_SECONDS: Final = 1.0
 NIGHT_BEGINS: Final = time_of_day(7, 30)
 NIGHT_ENDS: Final = time_of_day(12, 55)
 """UTC: from after the last zone's closing until before the first one's opening there is little to do."""
+_LEISURE: Final = timedelta(hours=3)
+"""How long nobody looks after deliveries at the end, when no text waits any more."""
 MORTAL_LIMIT: Final = 4
 MORTAL_RATE: Final = 0.4
 _CLOSED_PORT: Final = "http://127.0.0.1:9"
@@ -62,6 +66,7 @@ _PASSING: Final[tuple[tuple[Fault, int], ...]] = (
     (ListError(), 10),
     (ListError(20429, http_status=429), 10),
 )
+_PASSING_LOOKS: Final[tuple[tuple[Fault, int], ...]] = ((FetchError(), 10), (FetchError(20429, http_status=429), 10))
 # Each lasts for rounds.
 _LASTING: Final[tuple[Fault, ...]] = (
     HtmlError(http_status=503),
@@ -75,6 +80,7 @@ _CALLS: Final = (
     "claim_due_sms_retries", "claim_doubtful_sms_retries", "begin_sms_attempt", "finish_sms_attempt", "group_sms_calls",
     "reconcile_sms_retry", "defer_sms_retry", "recover_stuck_sms_retries", "end_sms_retry", "queue_scheduled_sms",
 )  # fmt: skip
+_DELIVERY_CALLS: Final = ("claim_sms_deliveries", "finish_sms_delivery", "settle_sms_attempt")
 
 
 @dataclass
@@ -88,6 +94,8 @@ class Harness:
     kills_wanted: int = 0
     scheduled: bool = False
     """Each text is a scheduled send at first."""
+    carrier: Carrier | None = None
+    """Reports what becomes of the messages. None: nobody does."""
     texts: list[PlannedText] = field(default_factory=list)
     rounds: int = 0
     crashes: int = 0
@@ -97,6 +105,8 @@ class Harness:
     """Answers of the database, after it had committed."""
     woke_and_wrote: int = 0
     """Stalled workers that sent or wrote after they had lost their claims."""
+    poll_stalls: int = 0
+    """Workers stopped past their lease while they looked after deliveries."""
     refused: bool = False
     """Whether Twilio's port is closed to the workers."""
     live: int = 0
@@ -129,13 +139,15 @@ class Harness:
         self._worker += 1
         environment: dict[str, object] = {name.lower(): value for name, value in self.stack.environment().items()}
         environment |= {"twilio_read_timeout_seconds": READ_SECONDS, "supabase_timeout_seconds": 5}
+        if self.carrier:
+            environment["twilio_status_callback_url"] = CALLBACK_URL
         if self.refused:
             environment["twilio_base_url"] = _CLOSED_PORT
-        order.setdefault("queueing", self.scheduled and not order.get("stall_at"))
+        order.setdefault("queueing", self.scheduled and not order.get("stall_at") and not order.get("polling"))
         self.crew.start(Order(worker=self._worker, settings=environment, seed=self.seed, without=self.without, **order))
         return self._worker
 
-    def round(self, *, crash: bool = False, stall: bool = False) -> None:
+    def round(self, *, crash: bool = False, stall: bool = False, stall_poll: bool = False) -> None:
         """One round in which everything may go wrong."""
         self.rounds += 1
         if self.rounds % 50 == 0:
@@ -144,11 +156,15 @@ class Harness:
         self._plan_faults()
         if stall:
             self.stall()
+        elif stall_poll:
+            self.stall_poll()
         else:
             late = threading.Thread(target=self._opt_out_some, args=(IN_FLIGHT,))
             late.start()
             count = pick((1, 2, 4, 4), self.seed, "workers", self.rounds)
-            self.run_workers([self._mortal_or_not(n) for n in range(count)], crash=crash)
+            with self._carrier_at_work():
+                orders = [self._mortal_or_not(n) for n in range(count)]
+                self.run_workers([*orders, *self._pollers()], crash=crash)
             late.join()
         self.answers_dropped += self._calls_planned - len(self.stack.rpc_faults._due)
         self.stack.rpc_faults.clear()
@@ -164,12 +180,46 @@ class Harness:
         ended = 1 - self.live / len(self.texts)
         if self.scheduled and dice(self.seed, "queueing?", self.rounds, n) < 0.15:
             return {"limit": 50, "dies_queueing_after": 0.06 * dice(self.seed, "queueing", self.rounds, n)}
-        behind = self.crew.kills.total() < self.kills_wanted * ended * 1.6
+        behind = self.killed < self.kills_wanted * ended * 1.6
         if behind or dice(self.seed, "mortal?", self.rounds, n) < 0.2:
             # The point where the fewest died so far, about: not at each is there somebody to die.
             at = min(KILL_POINTS, key=lambda p: self.crew.kills[p] + 4 * dice(self.seed, p, self.rounds, n))
             return {"limit": MORTAL_LIMIT, "kill_rate": MORTAL_RATE, "kill_at": at}
         return {"limit": 50}
+
+    @property
+    def killed(self) -> int:
+        """Workers that died with texts in hand. Those that died looking after deliveries come on top."""
+        return self.crew.kills.total() - sum(self.crew.kills[point] for point in POLL_POINTS)
+
+    def _pollers(self) -> list[dict[str, Any]]:
+        """One or two that look after deliveries; some die of it."""
+        if not self.carrier:
+            return []
+        orders = []
+        for n in range(pick((1, 1, 2), self.seed, "pollers", self.rounds)):
+            mortal = dice(self.seed, "mortal poller?", self.rounds, n) < 0.4
+            at = min(POLL_POINTS, key=lambda p: self.crew.kills[p] + 4 * dice(self.seed, p, self.rounds))
+            orders.append({"polling": True, "limit": 500} | ({"kill_rate": 0.2, "kill_at": at} if mortal else {}))
+        return orders
+
+    @contextmanager
+    def _carrier_at_work(self) -> Iterator[None]:
+        with self.carrier.at_work() if self.carrier else nullcontext():
+            yield
+
+    def stall_poll(self) -> None:
+        """Stop a worker between Twilio's word and what follows, past its lease; another one looks; then wake it."""
+        sleeper = self.start(polling=True, limit=5, one_by_one=True, stall_at="asked")
+        if self.crew.wait_stopped(sleeper) is None:
+            return
+        self.poll_stalls += 1
+        self.stack.move_clock(timedelta(minutes=11))
+        self.run_workers([{"polling": True, "limit": 5000}])
+        before = self._state_at_rest()
+        self.crew.resume(sleeper)
+        self.crew.wait([sleeper])
+        self.woke_and_wrote += before != self._state()
 
     def stall(self, where: StallPoint | None = None) -> None:
         """Stop a worker past its lease, let another one have its texts, wake it: it may neither send nor write."""
@@ -200,7 +250,8 @@ class Harness:
             self._lasting_until = n + pick((2, 3, 5), self.seed, "how long", n)
         for k in range(2):
             if dice(self.seed, "passing?", n, k) < 0.5 * storm:
-                fault, most = pick(_PASSING, self.seed, "passing", n, k)
+                passing = _PASSING + _PASSING_LOOKS if self.carrier else _PASSING
+                fault, most = pick(passing, self.seed, "passing", n, k)
                 self.stack.twilio.fail(fault, times=1 + int(dice(self.seed, "times", n, k) * most))
         if self.without:
             self.stack.twilio.fail(AcceptThenDrop())
@@ -209,7 +260,8 @@ class Harness:
         for k in range(2):
             if dice(self.seed, "call?", n, k) < 0.3 * storm:
                 self._calls_planned += 1
-                self.stack.rpc_faults.drop_after_commit(pick(_CALLS, self.seed, "call", n, k))
+                calls = _CALLS + _DELIVERY_CALLS if self.carrier else _CALLS
+                self.stack.rpc_faults.drop_after_commit(pick(calls, self.seed, "call", n, k))
 
     def _crash(self) -> None:
         if dice(self.seed, "crash or restart", self.crashes, self.restarts) < 0.6 or not self.crashes:
@@ -245,6 +297,8 @@ class Harness:
     def queue(self, texts: Sequence[PlannedText]) -> None:
         """Write the texts; some are queued once more, in each way there is, which must change nothing."""
         self.texts.extend(texts)
+        if self.carrier:
+            self.carrier.expect(texts)
         if self.scheduled:
             self._schedule(texts)
             return
@@ -290,10 +344,25 @@ class Harness:
         for _ in range(most_rounds):
             self.rounds += 1
             due_in = self.outlook()
-            if not self.live:
+            if self.live:
+                self.stack.move_clock(max(due_in, timedelta(minutes=1)))
+                self.run_workers([{"limit": 50}] * 2)
+            elif (reports_in := self._reports_in()) is not None:
+                self.stack.move_clock(max(reports_in, _LEISURE))
+            else:
                 return
-            self.stack.move_clock(max(due_in, timedelta(minutes=1)))
-            self.run_workers([{"limit": 50}] * 2)
+            if self.carrier:
+                self.carrier.work()
+                self.run_workers([{"polling": True, "limit": 5000}])
+
+    def _reports_in(self) -> timedelta | None:
+        """How long until something is heard of a message. None: everything is known that ever will be."""
+        if not self.carrier:
+            return None
+        with self.stack.connect() as connection:
+            row = connection.execute("select min(delivery_look_at) as next from sms_send_attempts").fetchone()
+        coming = [at for at in (row and row["next"], self.carrier.next_at) if at]
+        return max(min(coming) - self.stack.now(), timedelta(0)) if coming else None
 
     def outlook(self) -> timedelta:
         """How long until a worker finds something to do; also counts what is `live`."""
@@ -332,13 +401,22 @@ class Harness:
 
 @contextmanager
 def harness(
-    *, seed: str, start: datetime = NOON, without: Switch | None = None, kills: int = 0, scheduled: bool = False
+    *,
+    seed: str,
+    start: datetime = NOON,
+    without: Switch | None = None,
+    kills: int = 0,
+    scheduled: bool = False,
+    delivery: bool = False,
 ) -> Iterator[Harness]:
     """A running harness whose clock is at `start`; it leaves nothing behind."""
     with TemporaryDirectory(prefix="smsretry-faults-") as directory:
-        with Stack(Path(directory)) as stack, Crew() as crew:
+        with Stack(Path(directory)) as stack, Crew() as crew, ExitStack() as opened:
             stack.set_clock(start)
             if without == "fence":
                 remove_fence(stack)
-            yield Harness(stack, crew, seed, without=without, kills_wanted=kills, scheduled=scheduled)
+            if without == "ranks":
+                remove_ranks(stack)
+            carrier = opened.enter_context(Carrier(stack, seed)) if delivery else None
+            yield Harness(stack, crew, seed, without, kills, scheduled, carrier)
         stack.postgres.remove()

@@ -8,12 +8,18 @@ from pydantic import BaseModel, ConfigDict
 KillPoint: TypeAlias = Literal["claimed", "begun", "posted", "answered", "finished", "looking"]
 """claimed: before begin. begun: before the POST. posted: the POST has left, its answer is unread. answered: before
 finish. finished: its answer is there. looking: Twilio's list was read, nothing is written yet."""
-StallPoint: TypeAlias = Literal["claimed", "begun"]
-Switch: TypeAlias = Literal["fence", "reconcile", "quarantine"]
-"""What can be taken away, to see that the harness notices."""
+PollPoint: TypeAlias = Literal["taken", "asked", "followed"]
+"""Of a look after a message. taken: before Twilio is asked. asked: it has answered, nothing is written. followed: what
+follows is written."""
+StallPoint: TypeAlias = Literal["claimed", "begun", "asked"]
+Switch: TypeAlias = Literal["fence", "reconcile", "quarantine", "ranks", "patience", "codes"]
+"""What can be taken away, to see that the harness notices. ranks: of two reports of a message the later one counts, and
+not the last to come. patience: a message without a final status may still arrive. codes: not every failure passes."""
 
 KILL_POINTS: Final[tuple[KillPoint, ...]] = get_args(KillPoint)
+POLL_POINTS: Final[tuple[PollPoint, ...]] = get_args(PollPoint)
 SWITCHES: Final[tuple[Switch, ...]] = get_args(Switch)
+OF_DELIVERIES: Final[tuple[Switch, ...]] = ("ranks", "patience", "codes")
 
 
 class Order(BaseModel):
@@ -26,7 +32,9 @@ class Order(BaseModel):
     seed: str
     limit: int = 20
     one_by_one: bool = False
-    kill_at: KillPoint | None = None
+    polling: bool = False
+    """Look after deliveries, and do nothing else."""
+    kill_at: KillPoint | PollPoint | None = None
     kill_rate: float = 0.0
     """Share of the claims whose worker dies when it comes to that point with them."""
     kill_targets: tuple[str, ...] = ()

@@ -1,13 +1,16 @@
 """Whole runs: the long one with every fault, an outage of two hours, and a list that lags beyond the quarantine."""
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, HtmlError, ListError, ListLag
+from tests.faults.arrivals import Message, came_twice
+from tests.faults.carrier import Carrier
 from tests.faults.checks import Verdict, compare
 from tests.faults.harness import Harness, harness
-from tests.faults.orders import KILL_POINTS, StallPoint, Switch
+from tests.faults.orders import KILL_POINTS, POLL_POINTS, StallPoint, Switch
 from tests.faults.texts import plan
 
 
@@ -30,10 +33,10 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{name:<34}{value!s:>12}" for name, value in self.numbers.items()]
-        found = [*str(self.verdict).splitlines(), f"{'woke and wrote':<14}{self.woke_and_wrote:>8}"]
-        found.append(f"{'bugs':<14}{len(self.bugs):>8}")
+        found = [*str(self.verdict).splitlines(), f"{'woke and wrote':<24}{self.woke_and_wrote:>8}"]
+        found.append(f"{'bugs':<24}{len(self.bugs):>8}")
         rule = "─" * 46
-        return "\n".join([rule, *lines, rule, *(f"{line[:14]:<34}{line[14:].strip():>12}" for line in found), rule])
+        return "\n".join([rule, *lines, rule, *(f"{line[:24]:<34}{line[24:].strip():>12}" for line in found), rule])
 
 
 def everything(
@@ -45,14 +48,16 @@ def everything(
     stalls: int = 10,
     without: Switch | None = None,
     scheduled: bool = False,
+    delivery: bool = False,
 ) -> Report:
     """Every fault there is, until the texts are done and so many workers were killed; then peace, then the checks.
 
     Args:
         scheduled: each text is a scheduled send at first, and workers also die while they queue it.
+        delivery: Twilio reports what becomes of each message, and workers also die while they look after deliveries.
     """
     started = time.monotonic()
-    with harness(seed=seed, without=without, kills=kills, scheduled=scheduled) as run:
+    with harness(seed=seed, without=without, kills=kills, scheduled=scheduled, delivery=delivery) as run:
         run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(minutes=texts / 40)))
         expected = max(texts // 25, 8)
         every_crash, every_stall = max(2, expected // (crashes + 1)), max(3, expected // (stalls + 1))
@@ -64,7 +69,9 @@ def everything(
                 run.stack.move_clock(due_in)
             n = run.rounds + 1
             crash = n % every_crash == 0 and run.crashes + run.restarts < crashes
-            run.round(crash=crash, stall=not crash and n % every_stall == 1 and run.crew.stalls < stalls)
+            stall = not crash and n % every_stall == 1 and run.crew.stalls - run.poll_stalls < stalls
+            stall_poll = not crash and not stall and delivery and n % every_stall == 2 and run.poll_stalls < stalls
+            run.round(crash=crash, stall=stall, stall_poll=stall_poll)
         run.drain()
         return _report(run, started)
 
@@ -137,14 +144,15 @@ def _report(run: Harness, started: float, more: dict[str, object] | None = None)
                from sms_retry_queue"""
         ).fetchone()
     assert most is not None
+    deliveries = _deliveries(run, run.carrier) if run.carrier else {}
     numbers: dict[str, object] = {
         "texts": len(run.texts),
         "rounds": run.rounds,
         "worker runs": crew.runs,
-        "workers killed": sum(crew.kills.values()),
+        "workers killed": run.killed,
         **{f"  {point}": crew.kills[point] for point in KILL_POINTS if crew.kills},
         **({"  queueing scheduled sends": crew.kills["queueing"]} if run.scheduled else {}),
-        "workers stalled past their lease": crew.stalls,
+        "workers stalled past their lease": crew.stalls - run.poll_stalls,
         "Postgres killed": run.crashes,
         "Postgres restarted": run.restarts,
         "Postgres answers dropped": run.answers_dropped,
@@ -156,8 +164,33 @@ def _report(run: Harness, started: float, more: dict[str, object] | None = None)
         **{row["status"]: row["n"] for row in states},
         **{f"  {row['why']}": row["n"] for row in why[:8]},
         **(more or {}),
+        **deliveries,
         "seconds": round(time.monotonic() - started, 1),
     }
-    return Report(
-        numbers, compare(run.stack, run.texts), run.woke_and_wrote, tuple(crew.bugs), crew.kills.total(), most["n"]
-    )
+    verdict = compare(run.stack, run.texts, carrier=run.carrier, scheduled=run.scheduled)
+    bugs = (*crew.bugs, *(run.carrier.refused if run.carrier else ()))
+    return Report(numbers, verdict, run.woke_and_wrote, bugs, run.killed, most["n"])
+
+
+def _deliveries(run: Harness, carrier: Carrier) -> dict[str, object]:
+    """What was reported, what became of it, and what was done to those who look after it."""
+    with run.stack.connect() as connection:
+        ends = connection.execute(
+            """select delivery_status, count(*) as n from sms_send_attempts where twilio_sid is not null
+               group by 1 order by 2 desc"""
+        ).fetchall()
+        looks = connection.execute("select sum(delivery_looks) as n from sms_send_attempts").fetchone()
+    of = defaultdict[str, list[Message]](list)
+    for entry in run.stack.twilio.ledger.entries():
+        of[entry.body].append(Message(entry.sid, entry.accepted_at, tuple(carrier.told[entry.sid])))
+    return {
+        "pollers killed": sum(run.crew.kills[point] for point in POLL_POINTS),
+        **{f"  {point}": run.crew.kills[point] for point in POLL_POINTS},
+        "pollers stalled past their lease": run.poll_stalls,
+        "looks after messages": looks and looks["n"],
+        "statuses of messages": carrier.counts["statuses"],
+        **{f"  callbacks {what}": carrier.counts[what] for what in ("lost", "late", "repeated", "without an answer")},
+        **{f"messages {row['delivery_status']}": row["n"] for row in ends},
+        "texts sent again": sum(len(messages) > 1 for messages in of.values()),
+        "  called lost, and delivered late": sum(map(came_twice, of.values())),
+    }

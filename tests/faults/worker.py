@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
 from uuid import UUID
@@ -36,53 +36,11 @@ from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.run import Run
 from smsretry.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
-from tests.faults.orders import Event, KillPoint, Order, StallPoint, dice
+from tests.faults.fate import Fate, report_event
+from tests.faults.orders import Event, Order
+from tests.faults.polling import poll
 
 STALE_MINUTES: Final = 10
-
-
-def report(event: Event) -> None:
-    """One line, in one write: lines of several processes do not mix."""
-    os.write(1, event.model_dump_json().encode() + b"\n")
-
-
-class Fate:
-    """Where this worker dies or stops, decided by the order's seed, the text and its claim number."""
-
-    def __init__(self, order: Order) -> None:
-        self._order = order
-        self._claims: dict[str, Claim] = {}
-        self._stalled = False
-
-    def learn(self, claims: Sequence[Claim]) -> None:
-        """Remember the claims by body, and those in doubt by number."""
-        for claim in claims:
-            self._claims[(claim.sent_to if claim.in_doubt_since else claim.body) or ""] = claim
-
-    def at(self, point: KillPoint, name: str) -> None:
-        """The worker is at this point with the text of this body, or number when it looks."""
-        claim = self._claims.get(name)
-        if claim is not None and self._dies(point, claim):
-            report(Event(worker=self._order.worker, kind="killed", detail=point))
-            os.kill(os.getpid(), signal.SIGKILL)
-        if point == self._order.stall_at:
-            self.stall(point, name)
-
-    def stall(self, point: StallPoint, name: str) -> None:
-        """Stop with this text, once, until somebody continues this process."""
-        if not self._stalled:
-            self._stalled = True
-            held = (name, *(other for other in self._claims if other != name))
-            report(Event(worker=self._order.worker, kind="stalled", detail=point, bodies=held))
-            # To this very thread: of the whole process some other thread is stopped first, and this one runs on.
-            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
-
-    def _dies(self, point: KillPoint, claim: Claim) -> bool:
-        if claim.body in self._order.kill_targets and point == "answered":
-            return True
-        return point == self._order.kill_at and (
-            dice(self._order.seed, claim.body, claim.claim_no) < self._order.kill_rate
-        )
 
 
 class MortalQueue(SupabaseQueue):
@@ -157,7 +115,7 @@ class MortalSender(TwilioSender):
         outcome = super().send(text)
         self._sending.body = None
         if isinstance(outcome, InDoubt):
-            report(Event(worker=self._order.worker, kind="doubt", detail=outcome.why))
+            report_event(Event(worker=self._order.worker, kind="doubt", detail=outcome.why))
         self._fate.at("answered", text.body)
         return outcome
 
@@ -187,7 +145,7 @@ class ReportingRun(Run):
 
 
 def work(order: Order) -> None:
-    """One run, as the flow does it: recover, claim, process."""
+    """One run, as a flow does it: recover, claim, process; or look after deliveries."""
     fate = Fate(order)
     vars(calls).update(_PAUSES=(0.05, 0.2))
     if order.send_within_seconds is not None:
@@ -196,24 +154,23 @@ def work(order: Order) -> None:
         vars(doubt).update(MIN_LOOKS=1, MIN_QUARANTINE=timedelta(0))
     settings = Settings.model_validate(order.settings)
     try:
+        if order.polling:
+            poll(settings, fate, order)
+            return
         with MortalQueue(settings, fate) as queue, MortalSender(settings, fate, order) as sender:
             if order.queueing:
-                _queue_scheduled(queue, order)
+                _queue_scheduled(queue, fate, order)
             services = Services(queue, sender, settings.profile, concurrency=1 if order.one_by_one else 50)
             run.run_once(ReportingRun(services, order), limit=order.limit, stale_minutes=STALE_MINUTES)
     except Exception as error:  # noqa: BLE001 - whatever it is, the harness must hear of it
         _report_error(order, error)
 
 
-def _queue_scheduled(queue: SupabaseQueue, order: Order) -> None:
+def _queue_scheduled(queue: SupabaseQueue, fate: Fate, order: Order) -> None:
     """One run of process-scheduled-sends, in batches of five, which may be this worker's end."""
 
-    def die() -> None:
-        report(Event(worker=order.worker, kind="killed", detail="queueing"))
-        os.kill(os.getpid(), signal.SIGKILL)
-
     if order.dies_queueing_after is not None:
-        threading.Timer(order.dies_queueing_after, die).start()
+        threading.Timer(order.dies_queueing_after, fate.die, ["queueing"]).start()
     for _ in queue_scheduled_sends(queue, batch=5, seconds=10):
         pass
     if order.dies_queueing_after is not None:
@@ -222,10 +179,10 @@ def _queue_scheduled(queue: SupabaseQueue, order: Order) -> None:
 
 def _report_error(order: Order, error: Exception) -> None:
     if isinstance(error, QueueUnreachable):
-        report(Event(worker=order.worker, kind="trouble", detail=str(error)[:300]))
+        report_event(Event(worker=order.worker, kind="trouble", detail=str(error)[:300]))
     else:
         what = "".join(traceback.format_exception(error))[-1500:]
-        report(Event(worker=order.worker, kind="bug", detail=what))
+        report_event(Event(worker=order.worker, kind="bug", detail=what))
 
 
 def _fork(order: Order) -> int:
@@ -257,7 +214,7 @@ class Foreman:
         selector = selectors.DefaultSelector()
         selector.register(0, selectors.EVENT_READ)
         selector.register(wake, selectors.EVENT_READ)
-        report(Event(worker=0, kind="ready"))
+        report_event(Event(worker=0, kind="ready"))
         while True:
             ready = {key.fd for key, _ in selector.select()}
             if wake in ready:
@@ -289,10 +246,10 @@ class Foreman:
             if pid == 0:
                 return
             if os.WIFSTOPPED(status):
-                report(Event(worker=self._workers[pid], kind="stopped"))
+                report_event(Event(worker=self._workers[pid], kind="stopped"))
             else:
                 how = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
-                report(Event(worker=self._workers.pop(pid), kind="ended", detail=how))
+                report_event(Event(worker=self._workers.pop(pid), kind="ended", detail=how))
 
 
 def _warm_up() -> None:

@@ -1,0 +1,111 @@
+"""What became of accepted texts, by Twilio's own book against the database: who was texted again, and rightly so?
+
+It shares no rule with the production code: which codes pass stands in `journeys`, and what the last word on a message
+is, is decided here.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from tests.faults.carrier import Told
+from tests.faults.journeys import FAILURES, OF_A_STOP, OF_THE_NUMBER, PASSING, RETRIES
+
+ARRIVED: Final = ("delivered", "read")
+UNDER_WAY: Final = timedelta(seconds=15)
+"""A delivery that is heard of finds a request under way, for as long as the pipeline lets one begin."""
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a text, as Twilio has it, and when the database heard that it had arrived."""
+
+    sid: str
+    accepted_at: datetime
+    told: tuple[Told, ...] = ()
+    heard_at: datetime | None = None
+
+    def failure_before(self, moment: datetime) -> Told | None:
+        """What Twilio had called it lost with, by then."""
+        return next((told for told in self.told if told.status in FAILURES and told.at <= moment), None)
+
+    @property
+    def arrived_at(self) -> datetime | None:
+        """When Twilio learned that it is on the phone."""
+        return next((told.at for told in self.told if told.status in ARRIVED), None)
+
+    @property
+    def last_word(self) -> tuple[str, int | None]:
+        """Arrived; else lost, and why; else nobody knows."""
+        words = [told for told in self.told if told.status in ARRIVED] or [
+            told for told in self.told if told.status in FAILURES
+        ]
+        return (words[-1].status, words[-1].code) if words else ("unknown", None)
+
+
+def judge_messages(messages: Sequence[Message]) -> Counter[str]:
+    """What is wrong with there being these messages of one text, in the order of their acceptance."""
+    wrong = Counter[str]()
+    for n, message in enumerate(messages[1:], start=1):
+        earlier = messages[:n]
+        failures = list(filter(None, (one.failure_before(message.accepted_at) for one in earlier)))
+        wrong["doubled"] += not failures
+        wrong["retried_twice"] += 0 < len(failures) < n
+        wrong["retried_though_arrived"] += any(
+            one.heard_at is not None and one.heard_at + UNDER_WAY < message.accepted_at for one in earlier
+        )
+        wrong["retried_for_good"] += any(failure.code not in PASSING for failure in failures)
+        wrong["retried_too_often"] += n > RETRIES
+    return wrong
+
+
+def came_twice(messages: Sequence[Message]) -> bool:
+    """Whether a message was called lost, another followed, and the first was delivered after all: nobody could know."""
+    return sum(message.arrived_at is not None for message in messages) > 1
+
+
+def judge_ends(messages: Sequence[Message], attempts: Mapping[str, Row], rows: Sequence[Row], log: Row) -> bool:
+    """Whether the database has another last word than Twilio, on a message or on the text."""
+    words = [message.last_word for message in messages]
+    for message, word in zip(messages, words, strict=True):
+        attempt = attempts.get(message.sid)
+        if attempt is None or attempt["delivery_look_at"] is not None:
+            return True
+        if (attempt["delivery_status"], attempt["delivery_code"]) != word:
+            return True
+    return not _ends_as(words, rows, log)
+
+
+def _ends_as(words: Sequence[tuple[str, int | None]], rows: Sequence[Row], log: Row) -> bool:
+    statuses = {status for status, _ in words}
+    ends = {row["status"] for row in rows}
+    if statuses & {*ARRIVED}:
+        # Cancelled: it was to be sent again, and its customer opted out or its message was delivered after all.
+        return log["status"] == "delivered" and ends <= {"completed", "cancelled"}
+    if "unknown" in statuses:
+        return log["status"] == "sent" and ends == {"completed"}
+    reasons = all(row["last_error"] for row in rows) and bool(log["error_message"])
+    if ends == {"failed"}:
+        return log["status"] == "undelivered" and reasons
+    return log["status"] == "failed" and ends == {"cancelled"} and reasons  # it was to be sent again, and could not be
+
+
+def judge_marks(messages: Sequence[Message], customer: Row) -> bool:
+    """Whether the number has another mark than its failures give it."""
+    codes = {code for _, code in (message.last_word for message in messages)}
+    status = next((OF_THE_NUMBER[code] for code in codes if code in OF_THE_NUMBER), None)
+    stopped = any(code in OF_A_STOP for code in codes)
+    source = str(customer["sms_consent_source"] or "")
+    return customer["phone_status"] != status or stopped != source.startswith("twilio_")
+
+
+def has_no_text(send: Row | None, rows: Sequence[Row]) -> bool:
+    """Whether a scheduled send neither became a text nor says why not."""
+    if send is None:
+        return True
+    if send["status"] == "queued":
+        return send["send_log_id"] != send["id"] or not rows
+    return send["status"] not in ("failed", "cancelled") or not send["why"]
