@@ -26,8 +26,8 @@ def main() -> int:
     logging.disable(logging.CRITICAL)  # Postgres going away is news to its pool, and not to us
     report = _run(options)
     sys.stdout.write(f"{report}\n")
-    for bug in report.bugs[:3]:
-        sys.stdout.write(f"{bug}\n")
+    for found in (*report.bugs[:3], *report.wrong[:3]):
+        sys.stdout.write(f"{found}\n")
     if options.without:
         return 0 if not report.verdict.clean or report.woke_and_wrote else 1
     enough = bool(options.outage or options.blind_minutes or report.killed >= options.kills_at_least)

@@ -6,6 +6,7 @@ is, is decided here.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -63,43 +64,59 @@ def judge_messages(messages: Sequence[Message]) -> Counter[str]:
 
 
 def came_twice(messages: Sequence[Message]) -> bool:
-    """Whether a message was called lost, another followed, and the first was delivered after all: nobody could know."""
+    """Whether a phone got two: one that was called lost, and was delivered after all before anybody here heard of it."""
     return sum(message.arrived_at is not None for message in messages) > 1
 
 
-def judge_ends(messages: Sequence[Message], attempts: Mapping[str, Row], rows: Sequence[Row], log: Row) -> bool:
-    """Whether the database has another last word than Twilio, on a message or on the text."""
-    words = [message.last_word for message in messages]
-    for message, word in zip(messages, words, strict=True):
-        attempt = attempts.get(message.sid)
-        if attempt is None or attempt["delivery_look_at"] is not None:
-            return True
-        if (attempt["delivery_status"], attempt["delivery_code"]) != word:
-            return True
-    return not _ends_as(words, rows, log)
+def judge_ends(
+    messages: Sequence[Message], attempts: Sequence[Row], rows: Sequence[Row], log: Row, *, what: str
+) -> str | None:
+    """Where the database has another last word than Twilio, on a message or on the text; None: it has the same.
+
+    Args:
+        attempts: the text's, in the order in which they were begun.
+        what: the text's name.
+    """
+    by_sid = {attempt["twilio_sid"]: attempt for attempt in attempts}
+    for message in messages:
+        attempt = by_sid.get(message.sid)
+        if attempt is None:
+            return f"{what}: a message is unknown"
+        kept = (attempt["delivery_status"], attempt["delivery_code"])
+        if kept != message.last_word or attempt["delivery_look_at"] is not None:
+            return f"{what}: {kept} of a message that is {message.last_word}, next look {attempt['delivery_look_at']}"
+    last_accepted = bool(attempts) and attempts[-1]["outcome"] == "accepted"
+    if _ends_as(
+        {status for status, _ in (message.last_word for message in messages)}, rows, log, last_accepted=last_accepted
+    ):
+        return None
+    told = [(row["status"], row["last_error"]) for row in rows]
+    return f"{what}: {told} and {log['status']} ({log['error_message']}), messages {[m.last_word for m in messages]}"
 
 
-def _ends_as(words: Sequence[tuple[str, int | None]], rows: Sequence[Row], log: Row) -> bool:
-    statuses = {status for status, _ in words}
+def _ends_as(statuses: AbstractSet[str], rows: Sequence[Row], log: Row, *, last_accepted: bool) -> bool:
     ends = {row["status"] for row in rows}
     if statuses & {*ARRIVED}:
         # Cancelled: it was to be sent again, and its customer opted out or its message was delivered after all.
         return log["status"] == "delivered" and ends <= {"completed", "cancelled"}
     if "unknown" in statuses:
         return log["status"] == "sent" and ends == {"completed"}
+    given_up = last_accepted and ends == {"failed"}  # else it was to be sent again, and could not be
     reasons = all(row["last_error"] for row in rows) and bool(log["error_message"])
-    if ends == {"failed"}:
-        return log["status"] == "undelivered" and reasons
-    return log["status"] == "failed" and ends == {"cancelled"} and reasons  # it was to be sent again, and could not be
+    return reasons and ends <= {"failed", "cancelled"} and log["status"] == ("undelivered" if given_up else "failed")
 
 
-def judge_marks(messages: Sequence[Message], customer: Row) -> bool:
-    """Whether the number has another mark than its failures give it."""
+def judge_marks(messages: Sequence[Message], customer: Row, *, what: str) -> str | None:
+    """Where a number has another mark than its failures give it. None is due to a number that got the text after all."""
     codes = {code for _, code in (message.last_word for message in messages)}
     status = next((OF_THE_NUMBER[code] for code in codes if code in OF_THE_NUMBER), None)
     stopped = any(code in OF_A_STOP for code in codes)
-    source = str(customer["sms_consent_source"] or "")
-    return customer["phone_status"] != status or stopped != source.startswith("twilio_")
+    consent, source = customer["sms_consent_status"], str(customer["sms_consent_source"] or "")
+    unmarked = customer["phone_status"] is None and not source.startswith("twilio_")
+    marked = customer["phone_status"] == status and (consent == "opted_out" if stopped else source[:7] != "twilio_")
+    if marked or (unmarked and any(message.arrived_at for message in messages)):
+        return None
+    return f"{what}: {customer['phone_status']}, {consent} by {source or 'nobody'}, though {codes}"
 
 
 def has_no_text(send: Row | None, rows: Sequence[Row]) -> bool:

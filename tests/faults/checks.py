@@ -66,8 +66,8 @@ class Verdict:
 
 def compare(
     stack: Stack, texts: Sequence[PlannedText], *, carrier: Carrier | None = None, scheduled: bool = False
-) -> Verdict:
-    """Judge a run that has ended.
+) -> tuple[Verdict, list[str]]:
+    """Judge a run that has ended. Of texts that ended wrongly, also how.
 
     Args:
         carrier: what it reported of the messages. None: nothing was, and each text has one at most.
@@ -75,7 +75,7 @@ def compare(
     """
     with stack.connect() as connection:
         rows = connection.execute("select * from sms_retry_queue").fetchall()
-        attempts = connection.execute("select * from sms_send_attempts").fetchall()
+        attempts = connection.execute("select * from sms_send_attempts order by begun_at").fetchall()
         logs = {row["id"]: row for row in connection.execute("select * from send_logs")}
         customers = {row["id"]: row for row in connection.execute("select * from customers")}
         sends = {row["id"]: row for row in connection.execute("select * from scheduled_sends")}
@@ -86,6 +86,10 @@ def compare(
     for row in rows:
         rows_of[row["send_log_id"]].append(row)
     by_retry = {row["id"]: text for text in texts for row in rows_of[text.send_log_id]}
+    attempts_of: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for attempt in attempts:
+        attempts_of[by_retry[attempt["retry_id"]].send_log_id].append(attempt)
+    wrong: list[str] = []
     by_sid = {attempt["twilio_sid"]: attempt for attempt in attempts if attempt["twilio_sid"]}
     states = Counter[str]()
     for text in texts:
@@ -100,8 +104,12 @@ def compare(
             lost = all(message.last_word[0] in FAILURES for message in messages)
             states["misreported"] += not lost and _is_given_up(own) and logs[text.send_log_id]["status"] != "delivered"
             if sent:
-                states["wrong_in_the_end"] += judge_ends(messages, by_sid, own, logs[text.send_log_id])
-                states["wrongly_marked"] += judge_marks(messages, customers[text.customer_id])
+                theirs, name = attempts_of[text.send_log_id], f"text {text.number}"
+                ends = judge_ends(messages, theirs, own, logs[text.send_log_id], what=name)
+                states["wrong_in_the_end"] += ends is not None
+                marks = judge_marks(messages, customers[text.customer_id], what=name)
+                states["wrongly_marked"] += marks is not None
+                wrong += filter(None, (ends, marks))
         states["without_text"] += scheduled and has_no_text(sends.get(text.send_log_id), own)
         states["stuck"] += any(row["status"] in ("pending", "processing") for row in own)
         states["out_of_hours"] += sum(not _is_day(entry.accepted_at, text.clocks) for entry in sent)
@@ -111,7 +119,7 @@ def compare(
         del entries[text.body]
     assert not entries, "Twilio accepted a text that nobody planned"
     states["unsettled"] = sum(_is_unsettled(stack, attempt, by_retry[attempt["retry_id"]]) for attempt in attempts)
-    return Verdict(**{field.name: states[field.name] for field in fields(Verdict)})
+    return Verdict(**{field.name: states[field.name] for field in fields(Verdict)}), wrong
 
 
 def messages_of(sent: Sequence[Entry], attempts: Mapping[str, dict[str, Any]], carrier: Carrier) -> list[Message]:

@@ -25,6 +25,8 @@ class Report:
     killed: int
     most_attempts: int
     """Of a text that was sent."""
+    wrong: tuple[str, ...] = ()
+    """How the texts ended that ended wrongly."""
 
     @property
     def clean(self) -> bool:
@@ -167,9 +169,9 @@ def _report(run: Harness, started: float, more: dict[str, object] | None = None)
         **deliveries,
         "seconds": round(time.monotonic() - started, 1),
     }
-    verdict = compare(run.stack, run.texts, carrier=run.carrier, scheduled=run.scheduled)
+    verdict, wrong = compare(run.stack, run.texts, carrier=run.carrier, scheduled=run.scheduled)
     bugs = (*crew.bugs, *(run.carrier.refused if run.carrier else ()))
-    return Report(numbers, verdict, run.woke_and_wrote, bugs, run.killed, most["n"])
+    return Report(numbers, verdict, run.woke_and_wrote, bugs, run.killed, most["n"], tuple(wrong))
 
 
 def _deliveries(run: Harness, carrier: Carrier) -> dict[str, object]:
@@ -192,5 +194,5 @@ def _deliveries(run: Harness, carrier: Carrier) -> dict[str, object]:
         **{f"  callbacks {what}": carrier.counts[what] for what in ("lost", "late", "repeated", "without an answer")},
         **{f"messages {row['delivery_status']}": row["n"] for row in ends},
         "texts sent again": sum(len(messages) > 1 for messages in of.values()),
-        "  called lost, and delivered late": sum(map(came_twice, of.values())),
+        "  arrived twice: called lost first": sum(map(came_twice, of.values())),
     }
