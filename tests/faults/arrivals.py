@@ -64,7 +64,7 @@ def judge_messages(messages: Sequence[Message]) -> Counter[str]:
 
 
 def came_twice(messages: Sequence[Message]) -> bool:
-    """Whether a phone got two: one that was called lost, and was delivered after all before anybody here heard of it."""
+    """Whether a phone got two: one was called lost, and delivered after all, and nobody here knew in time."""
     return sum(message.arrived_at is not None for message in messages) > 1
 
 
@@ -107,7 +107,7 @@ def _ends_as(statuses: AbstractSet[str], rows: Sequence[Row], log: Row, *, last_
 
 
 def judge_marks(messages: Sequence[Message], customer: Row, *, what: str) -> str | None:
-    """Where a number has another mark than its failures give it. None is due to a number that got the text after all."""
+    """Where a number has another mark than its failures give it. One that got the text after all needs none."""
     codes = {code for _, code in (message.last_word for message in messages)}
     status = next((OF_THE_NUMBER[code] for code in codes if code in OF_THE_NUMBER), None)
     stopped = any(code in OF_A_STOP for code in codes)

@@ -65,7 +65,8 @@ class Carrier:
         self._number_of: dict[str, int] = {}
         self._messages: Counter[str] = Counter()
         self._seen = 0
-        self._open: dict[str, tuple[Entry, list[Stage]]] = {}
+        self._open: dict[str, tuple[Entry, list[Stage], str]] = {}
+        """By SID: a message, what Twilio will still learn of it, and its name for the dice."""
         self._calls: list[_Call] = []
         environment = stack.environment()
         self._token = environment["TWILIO_AUTH_TOKEN"]
@@ -93,7 +94,7 @@ class Carrier:
     @property
     def next_at(self) -> datetime | None:
         """When Twilio learns or calls next; None: never more."""
-        learns = [entry.accepted_at + stages[0].after for entry, stages in self._open.values()]
+        learns = [entry.accepted_at + stages[0].after for entry, stages, _ in self._open.values()]
         return min([*learns, *(call.due for call in self._calls[:1])], default=None)
 
     @contextmanager
@@ -120,14 +121,14 @@ class Carrier:
         entries = self._stack.twilio.ledger.entries()
         for entry in entries[self._seen :]:
             number = self._number_of[entry.body]
-            stages = journey(self._seed, number, self._messages[entry.body])
+            nth = self._messages[entry.body]
             self._messages[entry.body] += 1
-            if stages:
-                self._open[entry.sid] = (entry, stages)
+            if stages := journey(self._seed, number, nth):
+                self._open[entry.sid] = (entry, stages, f"{number}/{nth}")
         self._seen = len(entries)
-        for sid, (entry, stages) in list(self._open.items()):
+        for sid, (entry, stages, name) in list(self._open.items()):
             while stages and entry.accepted_at + stages[0].after <= now:
-                self._learn(entry, stages.pop(0), now)
+                self._learn(entry.sid, name, stages.pop(0), now)
             if not stages:
                 del self._open[sid]
         due = []
@@ -137,13 +138,13 @@ class Carrier:
         for call in filter(None, again):
             heapq.heappush(self._calls, call)
 
-    def _learn(self, entry: Entry, stage: Stage, now: datetime) -> None:
-        self._stack.twilio.report(entry.sid, stage.status, stage.code)
-        self.told[entry.sid].append(Told(now, stage.status, stage.code))
+    def _learn(self, sid: str, name: str, stage: Stage, now: datetime) -> None:
+        self._stack.twilio.report(sid, stage.status, stage.code)
+        self.told[sid].append(Told(now, stage.status, stage.code))
         self.counts["statuses"] += 1
 
         def lot(what: str) -> float:
-            return dice(self._seed, what, entry.body, entry.accepted_at, stage.status)
+            return dice(self._seed, what, name, stage.status)
 
         if lot("lost") < _LOST:
             self.counts["lost"] += 1
@@ -151,7 +152,7 @@ class Carrier:
         late = lot("late") < _LATE
         self.counts["late"] += late
         due = now + timedelta(minutes=90) * lot("how late") * late
-        call = _Call(due, lot("order"), entry.sid, stage.status, stage.code)
+        call = _Call(due, lot("order"), sid, stage.status, stage.code)
         heapq.heappush(self._calls, call)
         if lot("repeated") < _REPEATED:
             self.counts["repeated"] += 1

@@ -45,7 +45,7 @@ READ_SECONDS: Final = 1.0
 NIGHT_BEGINS: Final = time_of_day(7, 30)
 NIGHT_ENDS: Final = time_of_day(12, 55)
 """UTC: from after the last zone's closing until before the first one's opening there is little to do."""
-_LEISURE: Final = timedelta(hours=3)
+_LEISURE: Final = timedelta(hours=20)
 """How long nobody looks after deliveries at the end, when no text waits any more."""
 MORTAL_LIMIT: Final = 4
 MORTAL_RATE: Final = 0.4

@@ -22,12 +22,12 @@ Way = Literal[
     "delivered", "lost", "lost, then delivered", "refused", "refused, then delivered", "number", "sender", "canceled",
     "silent",
 ]  # fmt: skip
-_DELIVERED: Final[tuple[Way, ...]] = ("delivered",) * 12
+_DELIVERED: Final[tuple[Way, ...]] = ("delivered",) * 36
 _OTHERS: Final[tuple[Way, ...]] = (
     "lost, then delivered", "refused", "refused, then delivered", "number", "sender", "canceled", "silent",
 )  # fmt: skip
 _FIRST: Final[tuple[Way, ...]] = (*_DELIVERED, *("lost",) * 4, *_OTHERS)
-"""Text by text, so that each is there in a run of a few dozens."""
+"""Text by text, so that each is there in a run of 47."""
 _LATER: Final[tuple[Way, ...]] = ("delivered",) * 4 + ("lost",) * 2 + ("refused", "number", "silent")
 
 
@@ -47,7 +47,7 @@ def journey(seed: str, text: int, nth: int) -> list[Stage]:
         return dice(seed, what, text, nth)
 
     way: Way = pick(_LATER, seed, "way", text, nth) if nth else _FIRST[text * 7 % len(_FIRST)]
-    early = (("queued", 0.0, 0.5), ("sending", 1.0, 0.3), ("sent", 2.0, 0.7))
+    early = (("queued", 0.0, 0.25), ("sending", 1.0, 0.15), ("sent", 2.0, 0.4))
     stages = [Stage(timedelta(seconds=at), status) for status, at, share in early if lot(status) < share]
     if way == "silent":
         return stages

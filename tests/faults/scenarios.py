@@ -110,6 +110,15 @@ def oversleep(*, seed: str, where: StallPoint, without: Switch | None = None) ->
         return _report(run, started)
 
 
+def reported(*, texts: int, seed: str, without: Switch | None = None) -> Report:
+    """Nothing fails but what carriers lose; callbacks are late, lost, repeated and out of order."""
+    started = time.monotonic()
+    with harness(seed=seed, without=without, delivery=True) as run:
+        run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
+        run.drain()
+        return _report(run, started)
+
+
 def blind(*, texts: int, seed: str, lag: timedelta, without: Switch | None = None) -> Report:
     """Twilio's list hides messages for so long; every second text is accepted or dropped, without an answer."""
     started = time.monotonic()

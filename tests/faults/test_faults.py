@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.faults.orders import KILL_POINTS, StallPoint, Switch
-from tests.faults.scenarios import blind, everything, outage, oversleep
+from tests.faults.scenarios import blind, everything, outage, oversleep, reported
 
 
 def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail() -> None:
@@ -70,3 +70,20 @@ def test_a_list_that_lags_less_than_the_quarantine_doubles_nothing() -> None:
     """The quarantine outlasts it."""
     report = blind(texts=20, seed="1", lag=timedelta(minutes=14))
     assert report.clean, f"\n{report}"
+
+
+def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when() -> None:
+    """Callbacks are lost, late and out of order, and workers die or oversleep while they look after deliveries."""
+    report = everything(texts=60, seed="7", kills=4, crashes=0, stalls=1, scheduled=True, delivery=True)
+    assert report.clean, f"\n{report}\n{report.bugs[:1]}{report.wrong[:3]}"
+    assert report.numbers["texts sent again"]
+    assert report.numbers["pollers killed"]
+
+
+@pytest.mark.parametrize(
+    ("switch", "count"), [("ranks", "wrong_in_the_end"), ("patience", "doubled"), ("codes", "retried_for_good")]
+)
+def test_without_order_patience_or_codes_the_harness_sees_it(switch: Switch, count: str) -> None:
+    """The report that comes last counts; what says nothing final is taken for lost; every failure is taken to pass."""
+    report = reported(texts=47, seed="1", without=switch)
+    assert getattr(report.verdict, count) > 0, f"\n{report}"
