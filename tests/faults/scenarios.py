@@ -157,6 +157,7 @@ def _report(run: Harness, started: float, more: dict[str, object] | None = None)
     assert most is not None
     deliveries = _deliveries(run, run.carrier) if run.carrier else {}
     numbers: dict[str, object] = {
+        **(_planned(run) if run.scheduled else {}),
         "texts": len(run.texts),
         "rounds": run.rounds,
         "worker runs": crew.runs,
@@ -181,6 +182,16 @@ def _report(run: Harness, started: float, more: dict[str, object] | None = None)
     verdict, wrong = compare(run.stack, run.texts, carrier=run.carrier, scheduled=run.scheduled)
     bugs = (*crew.bugs, *(run.carrier.refused if run.carrier else ()))
     return Report(numbers, verdict, run.woke_and_wrote, bugs, run.killed, most["n"], tuple(wrong))
+
+
+def _planned(run: Harness) -> dict[str, object]:
+    with run.stack.connect() as connection:
+        row = connection.execute(
+            """select count(*) as planned, count(l.id) as became
+               from scheduled_sends s left join send_logs l on l.id = s.id and s.send_log_id = l.id"""
+        ).fetchone()
+    assert row is not None
+    return {"scheduled sends": row["planned"], "  became texts": row["became"]}
 
 
 def _deliveries(run: Harness, carrier: Carrier) -> dict[str, object]:
