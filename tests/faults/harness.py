@@ -19,29 +19,17 @@ import psycopg
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.entry import queue_sms_retry, schedule_sms
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import (
-    AcceptThenDrop,
-    AcceptThenWait,
-    BrokenAnswer,
-    DropUnaccepted,
-    Fault,
-    FetchError,
-    HtmlError,
-    JsonError,
-    ListError,
-    ListLag,
-)
+from smsretry.local.twilio.faults import AcceptThenDrop, ListLag
 from tests.builders import NOON
 from tests.faults.carrier import CALLBACK_URL, Carrier
 from tests.faults.crew import Crew
 from tests.faults.orders import KILL_POINTS, POLL_POINTS, Order, StallPoint, Switch, dice, pick
 from tests.faults.switches import remove_fence, remove_ranks
 from tests.faults.texts import PlannedText, insert, insert_scheduled
+from tests.faults.troubles import LASTING, READ_SECONDS, calls, passing
 
 IN_FLIGHT: Final = timedelta(seconds=15)
 """An opt-out while workers run may find a request under way, for as long as the pipeline lets one begin."""
-READ_SECONDS: Final = 1.0
-"""How long the workers wait for Twilio's answer, in place of 35 s."""
 NIGHT_BEGINS: Final = time_of_day(7, 30)
 NIGHT_ENDS: Final = time_of_day(12, 55)
 """UTC: from after the last zone's closing until before the first one's opening there is little to do."""
@@ -50,37 +38,6 @@ _LEISURE: Final = timedelta(hours=20)
 MORTAL_LIMIT: Final = 4
 MORTAL_RATE: Final = 0.4
 _CLOSED_PORT: Final = "http://127.0.0.1:9"
-
-# Each strikes some requests of one round. (fault, most times a round; None: all of them)
-_PASSING: Final[tuple[tuple[Fault, int], ...]] = (
-    (AcceptThenDrop(), 4),
-    (DropUnaccepted(), 4),
-    (AcceptThenWait(timedelta(seconds=READ_SECONDS * 1.5)), 2),
-    (BrokenAnswer.EMPTY, 2),
-    (BrokenAnswer.HTML, 2),
-    (BrokenAnswer.TRUNCATED, 2),
-    (BrokenAnswer.WITHOUT_SID, 2),
-    (HtmlError(http_status=502, accepted=True), 2),
-    (JsonError(20500, http_status=500, accepted=True), 2),
-    (JsonError(20429, http_status=429, retry_after=timedelta(seconds=90)), 30),
-    (ListError(), 10),
-    (ListError(20429, http_status=429), 10),
-)
-_PASSING_LOOKS: Final[tuple[tuple[Fault, int], ...]] = ((FetchError(), 10), (FetchError(20429, http_status=429), 10))
-# Each lasts for rounds.
-_LASTING: Final[tuple[Fault, ...]] = (
-    HtmlError(http_status=503),
-    JsonError(20500, http_status=500),
-    JsonError(20429, http_status=429),
-    ListLag(timedelta(minutes=3)),
-    ListLag(timedelta(minutes=9)),
-    ListError(20503, http_status=503),
-)
-_CALLS: Final = (
-    "claim_due_sms_retries", "claim_doubtful_sms_retries", "begin_sms_attempt", "finish_sms_attempt", "group_sms_calls",
-    "reconcile_sms_retry", "defer_sms_retry", "recover_stuck_sms_retries", "end_sms_retry", "queue_scheduled_sms",
-)  # fmt: skip
-_DELIVERY_CALLS: Final = ("claim_sms_deliveries", "finish_sms_delivery", "settle_sms_attempt")
 
 
 @dataclass
@@ -246,12 +203,11 @@ class Harness:
         self._calls_planned = 0
         storm = 1.0 if len(self.texts) <= 1000 else 0.5  # a long run has rounds enough for each of them
         if n >= self._lasting_until and dice(self.seed, "lasting?", n) < 0.1 * storm:
-            self.stack.twilio.fail(pick(_LASTING, self.seed, "lasting", n), times=None)
+            self.stack.twilio.fail(pick(LASTING, self.seed, "lasting", n), times=None)
             self._lasting_until = n + pick((2, 3, 5), self.seed, "how long", n)
         for k in range(2):
             if dice(self.seed, "passing?", n, k) < 0.5 * storm:
-                passing = _PASSING + _PASSING_LOOKS if self.carrier else _PASSING
-                fault, most = pick(passing, self.seed, "passing", n, k)
+                fault, most = pick(passing(looks=bool(self.carrier)), self.seed, "passing", n, k)
                 self.stack.twilio.fail(fault, times=1 + int(dice(self.seed, "times", n, k) * most))
         if self.without:
             self.stack.twilio.fail(AcceptThenDrop())
@@ -260,8 +216,7 @@ class Harness:
         for k in range(2):
             if dice(self.seed, "call?", n, k) < 0.3 * storm:
                 self._calls_planned += 1
-                calls = _CALLS + _DELIVERY_CALLS if self.carrier else _CALLS
-                self.stack.rpc_faults.drop_after_commit(pick(calls, self.seed, "call", n, k))
+                self.stack.rpc_faults.drop_after_commit(pick(calls(looks=bool(self.carrier)), self.seed, "call", n, k))
 
     def _crash(self) -> None:
         if dice(self.seed, "crash or restart", self.crashes, self.restarts) < 0.6 or not self.crashes:
