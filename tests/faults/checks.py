@@ -4,10 +4,11 @@ It shares no rule with the production code: wall clocks are read with plain zone
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, time
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from smsretry.local.stack import Stack
@@ -20,7 +21,7 @@ from tests.faults.texts import PlannedText
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What must be zero. `informative` counts are not among them."""
+    """What must be zero. `informative` counts are not among them. None: not asked, in a run without that."""
 
     lost: int
     """Neither accepted by Twilio nor ended with a reason, or completed and unknown to Twilio."""
@@ -40,19 +41,19 @@ class Verdict:
     """Attempts of ended texts without outcome, and accepted ones whose SID is not Twilio's for that text."""
     extra_rows: int
     """Queue rows beyond a text's first."""
-    without_text: int = 0
+    without_text: int | None = None
     """Scheduled sends that neither became a text nor say why not."""
-    retried_twice: int = 0
+    retried_twice: int | None = None
     """Messages that follow fewer failures than there were messages before: one failure led to two of them."""
-    retried_though_arrived: int = 0
+    retried_though_arrived: int | None = None
     """Messages accepted after the database had heard that an earlier one was delivered."""
-    retried_for_good: int = 0
+    retried_for_good: int | None = None
     """Messages that follow a failure that does not pass."""
-    retried_too_often: int = 0
+    retried_too_often: int | None = None
     """Messages beyond the configured retries."""
-    wrong_in_the_end: int = 0
+    wrong_in_the_end: int | None = None
     """Texts of which Twilio has another last word than the database, or whose delivery is still open."""
-    wrongly_marked: int = 0
+    wrongly_marked: int | None = None
     """Numbers that a failure should have marked and did not, or that none did and are marked."""
 
     @property
@@ -61,7 +62,8 @@ class Verdict:
         return not any(asdict(self).values())
 
     def __str__(self) -> str:
-        return "\n".join(f"{name.replace('_', ' '):<24}{count:>8}" for name, count in asdict(self).items())
+        asked = {name: count for name, count in asdict(self).items() if count is not None}
+        return "\n".join(f"{name.replace('_', ' '):<24}{count:>8}" for name, count in asked.items())
 
 
 def compare(
@@ -73,60 +75,85 @@ def compare(
         carrier: what it reported of the messages. None: nothing was, and each text has one at most.
         scheduled: each text was a scheduled send at first.
     """
-    with stack.connect() as connection:
-        rows = connection.execute("select * from sms_retry_queue").fetchall()
-        attempts = connection.execute("select * from sms_send_attempts order by begun_at").fetchall()
-        logs = {row["id"]: row for row in connection.execute("select * from send_logs")}
-        customers = {row["id"]: row for row in connection.execute("select * from customers")}
-        sends = {row["id"]: row for row in connection.execute("select * from scheduled_sends")}
-    entries: defaultdict[str, list[Entry]] = defaultdict(list)
-    for entry in stack.twilio.ledger.entries():
-        entries[entry.body].append(entry)
-    rows_of: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        rows_of[row["send_log_id"]].append(row)
-    by_retry = {row["id"]: text for text in texts for row in rows_of[text.send_log_id]}
-    attempts_of: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for attempt in attempts:
-        attempts_of[by_retry[attempt["retry_id"]].send_log_id].append(attempt)
-    wrong: list[str] = []
-    by_sid = {attempt["twilio_sid"]: attempt for attempt in attempts if attempt["twilio_sid"]}
-    states = Counter[str]()
+    book = _Book.read(stack)
+    states, wrong = Counter[str](), list[str]()
     for text in texts:
-        sent, own = entries[text.body], rows_of[text.send_log_id]
+        sent, own = book.entries[text.body], book.rows[text.send_log_id]
         states["lost"] += _is_lost(sent, own)
         if carrier is None:
             states["doubled"] += max(len(sent) - 1, 0)
             states["misreported"] += bool(sent) and _is_given_up(own)
-        else:
-            messages = messages_of(sent, by_sid, carrier)
-            states += judge_messages(messages)
-            lost = all(message.last_word[0] in FAILURES for message in messages)
-            states["misreported"] += not lost and _is_given_up(own) and logs[text.send_log_id]["status"] != "delivered"
-            if sent:
-                theirs, name = attempts_of[text.send_log_id], f"text {text.number}"
-                ends = judge_ends(messages, theirs, own, logs[text.send_log_id], what=name)
-                states["wrong_in_the_end"] += ends is not None
-                marks = judge_marks(messages, customers[text.customer_id], what=name)
-                states["wrongly_marked"] += marks is not None
-                wrong += filter(None, (ends, marks))
-        states["without_text"] += scheduled and has_no_text(sends.get(text.send_log_id), own)
+        elif sent:
+            found, told = _judge_deliveries(text, book, carrier)
+            states += found
+            wrong += told
+        states["without_text"] += scheduled and has_no_text(book.sends.get(text.send_log_id), own)
         states["stuck"] += any(row["status"] in ("pending", "processing") for row in own)
         states["out_of_hours"] += sum(not _is_day(entry.accepted_at, text.clocks) for entry in sent)
         states["after_opt_out"] += sum(_is_unwanted(entry, text) for entry in sent)
         states["over_cap"] += any(row["attempt_count"] > row["max_attempts"] for row in own)
         states["extra_rows"] += max(len(own) - 1, 0)
-        del entries[text.body]
-    assert not entries, "Twilio accepted a text that nobody planned"
-    states["unsettled"] = sum(_is_unsettled(stack, attempt, by_retry[attempt["retry_id"]]) for attempt in attempts)
-    return Verdict(**{field.name: states[field.name] for field in fields(Verdict)}), wrong
+        states["unsettled"] += sum(_is_unsettled(stack, attempt, text) for attempt in book.attempts[text.send_log_id])
+        del book.entries[text.body]
+    assert not book.entries, "Twilio accepted a text that nobody planned"
+    assert book.attempts.keys() <= {text.send_log_id for text in texts}, "A text was begun that nobody planned"
+    of_deliveries = {field.name for field in fields(Verdict) if field.default is None} - {"without_text"}
+    not_asked = (set() if carrier else of_deliveries) | (set() if scheduled else {"without_text"})
+    counts = {field.name: states[field.name] for field in fields(Verdict) if field.name not in not_asked}
+    return Verdict(**counts), wrong
 
 
-def messages_of(sent: Sequence[Entry], attempts: Mapping[str, dict[str, Any]], carrier: Carrier) -> list[Message]:
+@dataclass(frozen=True, slots=True)
+class _Book:
+    """What Twilio has, by body, and what the database has, by send log."""
+
+    entries: defaultdict[str, list[Entry]]
+    rows: defaultdict[UUID, list[dict[str, Any]]]
+    attempts: defaultdict[UUID, list[dict[str, Any]]]
+    """In the order in which they were begun."""
+    logs: dict[UUID, dict[str, Any]]
+    customers: dict[UUID, dict[str, Any]]
+    sends: dict[UUID, dict[str, Any]]
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """Everything, when nothing moves any more."""
+        entries = defaultdict[str, list[Entry]](list)
+        for entry in stack.twilio.ledger.entries():
+            entries[entry.body].append(entry)
+        rows, attempts = (defaultdict[UUID, list[dict[str, Any]]](list) for _ in range(2))
+        with stack.connect() as connection:
+            for row in connection.execute("select * from sms_retry_queue"):
+                rows[row["send_log_id"]].append(row)
+            for attempt in connection.execute(
+                """select a.*, q.send_log_id from sms_send_attempts a join sms_retry_queue q on q.id = a.retry_id
+                   order by a.begun_at"""
+            ):
+                attempts[attempt["send_log_id"]].append(attempt)
+            logs = {row["id"]: row for row in connection.execute("select * from send_logs")}
+            customers = {row["id"]: row for row in connection.execute("select * from customers")}
+            sends = {row["id"]: row for row in connection.execute("select * from scheduled_sends")}
+        return cls(entries, rows, attempts, logs, customers, sends)
+
+
+def _judge_deliveries(text: PlannedText, book: _Book, carrier: Carrier) -> tuple[Counter[str], list[str]]:
+    """What is wrong with the messages of a text that Twilio took, and in words."""
+    own, theirs, log = book.rows[text.send_log_id], book.attempts[text.send_log_id], book.logs[text.send_log_id]
+    messages = messages_of(book.entries[text.body], theirs, carrier)
+    states = judge_messages(messages)
+    lost = all(message.last_word[0] in FAILURES for message in messages)
+    states["misreported"] = int(not lost and _is_given_up(own) and log["status"] != "delivered")
+    ends = judge_ends(messages, theirs, own, log, what=f"text {text.number}")
+    marks = judge_marks(messages, book.customers[text.customer_id], what=f"text {text.number}")
+    states["wrong_in_the_end"], states["wrongly_marked"] = int(ends is not None), int(marks is not None)
+    return states, [told for told in (ends, marks) if told]
+
+
+def messages_of(sent: Sequence[Entry], attempts: Sequence[dict[str, Any]], carrier: Carrier) -> list[Message]:
     """The messages of one text, and when it was first known of each that it had arrived: by callback, or by a look."""
-    messages = []
+    messages, by_sid = [], {attempt["twilio_sid"]: attempt for attempt in attempts}
     for entry in sent:
-        attempt = attempts.get(entry.sid, {})
+        attempt = by_sid.get(entry.sid, {})
         looked = attempt["delivery_at"] if attempt.get("delivery_status") in ARRIVED else None
         heard = min(filter(None, (carrier.arrival_heard.get(entry.sid), looked)), default=None)
         messages.append(Message(entry.sid, entry.accepted_at, tuple(carrier.told[entry.sid]), heard))
