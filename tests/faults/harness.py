@@ -155,9 +155,12 @@ class Harness:
             return []
         orders = []
         for n in range(pick((1, 1, 2), self.seed, "pollers", self.rounds)):
-            mortal = dice(self.seed, "mortal poller?", self.rounds, n) < 0.4
+            few = sum(self.crew.kills[point] for point in POLL_POINTS) < len(POLL_POINTS)
+            mortal = few or dice(self.seed, "mortal poller?", self.rounds, n) < 0.4
             at = min(POLL_POINTS, key=lambda p: self.crew.kills[p] + 4 * dice(self.seed, p, self.rounds))
-            orders.append({"polling": True, "limit": 500} | ({"kill_rate": 0.2, "kill_at": at} if mortal else {}))
+            orders.append(
+                {"polling": True, "limit": 500} | ({"kill_rate": MORTAL_RATE, "kill_at": at} if mortal else {})
+            )
         return orders
 
     @contextmanager
