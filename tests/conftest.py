@@ -57,17 +57,34 @@ $$
 """
 
 
+class Sweeper:
+    """Empties the tables before each test, over one connection: a new one takes 3 ms."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.connection = stack.connect()
+
+    def sweep(self) -> None:
+        """A test may have killed the server, and with it the connection."""
+        try:
+            self.connection.execute(EMPTY)
+        except psycopg.OperationalError:
+            self.connection = self._stack.connect()
+            self.connection.execute(EMPTY)
+
+
 @pytest.fixture(scope="session")
-def sweeper(running_stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """One connection for what is done before each test: a new one takes 11 ms."""
-    with running_stack.connect() as connection:
-        yield connection
+def sweeper(running_stack: Stack) -> Iterator[Sweeper]:
+    """Kept for the session."""
+    sweeper = Sweeper(running_stack)
+    yield sweeper
+    sweeper.connection.close()
 
 
 @pytest.fixture
-def stack(running_stack: Stack, sweeper: psycopg.Connection[dict[str, Any]]) -> Stack:
+def stack(running_stack: Stack, sweeper: Sweeper) -> Stack:
     """The embedded stack with empty tables, a healthy Twilio and noon in New York."""
-    sweeper.execute(EMPTY)
+    sweeper.sweep()
     running_stack.twilio.heal()
     running_stack.rpc_faults.clear()
     running_stack.twilio.ledger.clear()

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from http.client import HTTPConnection
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -27,6 +25,7 @@ from tests.faults.orders import KILL_POINTS, POLL_POINTS, Order, StallPoint, Swi
 from tests.faults.switches import remove_fence, remove_ranks
 from tests.faults.texts import PlannedText, insert, insert_scheduled
 from tests.faults.troubles import LASTING, READ_SECONDS, calls, passing
+from tests.stacks import running_stack
 
 IN_FLIGHT: Final = timedelta(seconds=15)
 """An opt-out while workers run may find a request under way, for as long as the pipeline lets one begin."""
@@ -361,20 +360,25 @@ class Harness:
 def harness(
     *,
     seed: str,
+    on: Stack | None = None,
     start: datetime = NOON,
     without: Switch | None = None,
     kills: int = 0,
     scheduled: bool = False,
     delivery: bool = False,
 ) -> Iterator[Harness]:
-    """A running harness whose clock is at `start`; it leaves nothing behind."""
-    with TemporaryDirectory(prefix="smsretry-faults-") as directory:
-        with Stack(Path(directory)) as stack, Crew() as crew, ExitStack() as opened:
-            stack.set_clock(start)
-            if without == "fence":
-                remove_fence(stack)
-            if without == "ranks":
-                remove_ranks(stack)
-            carrier = opened.enter_context(Carrier(stack, seed)) if delivery else None
-            yield Harness(stack, crew, seed, without, kills, scheduled, carrier)
-        stack.postgres.remove()
+    """A running harness whose clock is at `start`; it leaves nothing behind.
+
+    Args:
+        on: an empty stack. Without one, a stack of its own.
+    """
+    with ExitStack() as opened:
+        stack = on or opened.enter_context(running_stack())
+        crew = opened.enter_context(Crew())
+        stack.set_clock(start)
+        if without == "fence":
+            remove_fence(stack)
+        if without == "ranks":
+            remove_ranks(stack)
+        carrier = opened.enter_context(Carrier(stack, seed)) if delivery else None
+        yield Harness(stack, crew, seed, without, kills, scheduled, carrier)

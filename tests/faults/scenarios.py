@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 
+from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, HtmlError, ListError, ListLag
 from tests.faults.arrivals import Message, came_twice
 from tests.faults.carrier import Carrier
@@ -46,6 +47,7 @@ def everything(
     texts: int,
     seed: str,
     kills: int,
+    on: Stack | None = None,
     crashes: int = 6,
     stalls: int = 10,
     without: Switch | None = None,
@@ -55,11 +57,12 @@ def everything(
     """Every fault there is, until the texts are done and so many workers were killed; then peace, then the checks.
 
     Args:
+        on: an empty stack, instead of one of its own; the other scenarios take it, too.
         scheduled: each text is a scheduled send at first, and workers also die while they queue it.
         delivery: Twilio reports what becomes of each message, and workers also die while they look after deliveries.
     """
     started = time.monotonic()
-    with harness(seed=seed, without=without, kills=kills, scheduled=scheduled, delivery=delivery) as run:
+    with harness(seed=seed, on=on, without=without, kills=kills, scheduled=scheduled, delivery=delivery) as run:
         run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(minutes=texts / 40)))
         expected = max(texts // 25, 8)
         every_crash, every_stall = max(2, expected // (crashes + 1)), max(3, expected // (stalls + 1))
@@ -79,11 +82,17 @@ def everything(
 
 
 def outage(
-    *, texts: int, seed: str, refused: bool = False, hours: float = 2, every: timedelta = timedelta(minutes=1)
+    *,
+    texts: int,
+    seed: str,
+    on: Stack | None = None,
+    refused: bool = False,
+    hours: float = 2,
+    every: timedelta = timedelta(minutes=1),
 ) -> Report:
     """Twilio is down for so long while every text is due, a worker runs every minute or so; then it is back."""
     started = time.monotonic()
-    with harness(seed=seed) as run:
+    with harness(seed=seed, on=on) as run:
         run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
         run.refused = refused
         if not refused:
@@ -100,10 +109,10 @@ def outage(
         return _report(run, started, {"attempted during the outage": touched["n"] if touched else None})
 
 
-def oversleep(*, seed: str, where: StallPoint, without: Switch | None = None) -> Report:
+def oversleep(*, seed: str, where: StallPoint, on: Stack | None = None, without: Switch | None = None) -> Report:
     """A worker sleeps past its lease; another one takes its texts, and dies with one accepted; then the first wakes."""
     started = time.monotonic()
-    with harness(seed=seed, without=without) as run:
+    with harness(seed=seed, on=on, without=without) as run:
         run.queue(plan(20, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
         run.stall(where)
         run.drain()
@@ -119,10 +128,10 @@ def reported(*, texts: int, seed: str, without: Switch | None = None) -> Report:
         return _report(run, started)
 
 
-def blind(*, texts: int, seed: str, lag: timedelta, without: Switch | None = None) -> Report:
+def blind(*, texts: int, seed: str, lag: timedelta, on: Stack | None = None, without: Switch | None = None) -> Report:
     """Twilio's list hides messages for so long; every second text is accepted or dropped, without an answer."""
     started = time.monotonic()
-    with harness(seed=seed, without=without) as run:
+    with harness(seed=seed, on=on, without=without) as run:
         planned = plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York")
         run.queue(planned)
         for text in planned[::4]:

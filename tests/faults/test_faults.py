@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from smsretry.local.stack import Stack
 from tests.builders import NOON
 from tests.faults.arrivals import Message, judge_messages
 from tests.faults.carrier import Told
@@ -14,9 +15,9 @@ from tests.faults.orders import KILL_POINTS, StallPoint, Switch
 from tests.faults.scenarios import blind, everything, outage, oversleep, reported
 
 
-def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail() -> None:
+def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(stack: Stack) -> None:
     """Workers die at every point or oversleep their lease, Postgres is killed, answers are lost, opt-outs come."""
-    report = everything(texts=200, seed="7", kills=30, crashes=1, stalls=2)
+    report = everything(texts=200, seed="7", on=stack, kills=30, crashes=1, stalls=2)
     assert report.clean, f"\n{report}\n{report.bugs[:1]}"
     assert report.killed >= 30
     for point in KILL_POINTS:
@@ -25,18 +26,18 @@ def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail() 
     assert report.numbers["workers stalled past their lease"]
 
 
-def test_each_scheduled_send_becomes_one_text_whatever_dies_when() -> None:
+def test_each_scheduled_send_becomes_one_text_whatever_dies_when(stack: Stack) -> None:
     """Workers die while they queue them, answers are lost, Postgres is killed; all the rest goes wrong as well."""
-    report = everything(texts=120, seed="7", kills=20, crashes=1, stalls=1, scheduled=True)
+    report = everything(texts=120, seed="7", on=stack, kills=20, crashes=1, stalls=1, scheduled=True)
     assert report.clean, f"\n{report}\n{report.bugs[:1]}"
     assert report.numbers["  queueing scheduled sends"]
     assert report.numbers["Postgres killed"] == 1
 
 
 @pytest.mark.parametrize("where", ["claimed", "begun"])
-def test_a_worker_that_sleeps_past_its_lease_neither_sends_nor_writes(where: StallPoint) -> None:
+def test_a_worker_that_sleeps_past_its_lease_neither_sends_nor_writes(stack: Stack, where: StallPoint) -> None:
     """It was stopped with its claim, or with a send begun; meanwhile another one had its texts."""
-    report = oversleep(seed="1", where=where)
+    report = oversleep(seed="1", on=stack, where=where)
     assert report.clean, f"\n{report}"
     assert report.numbers["workers stalled past their lease"] == 1
 
@@ -49,31 +50,31 @@ def test_without_the_fence_the_harness_sees_doubled_texts() -> None:
 
 
 @pytest.mark.parametrize("switch", ["reconcile", "quarantine"])
-def test_without_looking_or_without_patience_the_harness_sees_doubled_texts(switch: Switch) -> None:
+def test_without_looking_or_without_patience_the_harness_sees_doubled_texts(stack: Stack, switch: Switch) -> None:
     """The list lags by less than the quarantine, which harms nobody who looks and waits."""
-    report = blind(texts=20, seed="1", lag=timedelta(minutes=14), without=switch)
+    report = blind(texts=20, seed="1", on=stack, lag=timedelta(minutes=14), without=switch)
     assert report.verdict.doubled > 0, f"\n{report}"
 
 
 @pytest.mark.parametrize("refused", [False, True], ids=["503", "connection refused"])
-def test_an_outage_of_two_hours_costs_each_text_at_most_one_attempt(refused: bool) -> None:
+def test_an_outage_of_two_hours_costs_each_text_at_most_one_attempt(stack: Stack, refused: bool) -> None:
     """And fails none: every text is sent afterwards, once."""
-    report = outage(texts=12, seed="1", refused=refused, every=timedelta(minutes=6))
+    report = outage(texts=12, seed="1", on=stack, refused=refused, every=timedelta(minutes=6))
     assert report.clean, f"\n{report}"
     assert report.numbers["completed"] == report.numbers["texts"]
     assert report.most_attempts <= 2
 
 
-def test_a_list_that_lags_beyond_the_quarantine_doubles_what_it_hides_and_nothing_else() -> None:
+def test_a_list_that_lags_beyond_the_quarantine_doubles_what_it_hides_and_nothing_else(stack: Stack) -> None:
     """The one window no design can close: accepted, not answered, and hidden for longer than anybody waits."""
-    report = blind(texts=20, seed="1", lag=timedelta(minutes=45))
+    report = blind(texts=20, seed="1", on=stack, lag=timedelta(minutes=45))
     assert report.verdict.doubled == report.numbers["in doubt, though accepted"], f"\n{report}"
     assert replace(report.verdict, doubled=0).clean, f"\n{report}"
 
 
-def test_a_list_that_lags_less_than_the_quarantine_doubles_nothing() -> None:
+def test_a_list_that_lags_less_than_the_quarantine_doubles_nothing(stack: Stack) -> None:
     """The quarantine outlasts it."""
-    report = blind(texts=20, seed="1", lag=timedelta(minutes=14))
+    report = blind(texts=20, seed="1", on=stack, lag=timedelta(minutes=14))
     assert report.clean, f"\n{report}"
 
 

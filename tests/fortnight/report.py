@@ -1,12 +1,8 @@
 """A whole fortnight, and its table."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from smsretry.local.stack import Stack
@@ -17,6 +13,7 @@ from tests.fortnight.reasons import unexplained
 from tests.fortnight.simulation import Record, live
 from tests.fortnight.stories import Story, collect
 from tests.fortnight.town import invent
+from tests.stacks import running_stack
 
 AUTUMN: Final = datetime(2026, 10, 29, 12, tzinfo=UTC)
 """A Thursday. Clocks change in America on Sunday 1 November; closed are Election Day (Pennsylvania) on the 3rd, and
@@ -35,15 +32,6 @@ class Report:
         lines = [f"{name:<34}{value!s:>12}" for name, value in self.numbers.items()]
         found = [f"{kind:<34}{self.verdict[kind]:>12}" for kind in KINDS]
         return "\n".join([rule, *lines, rule, *found, rule])
-
-
-@contextmanager
-def running_stack() -> Iterator[Stack]:
-    """The embedded stack; it leaves nothing behind."""
-    with TemporaryDirectory(prefix="smsretry-fortnight-") as directory:
-        with Stack(Path(directory)) as stack:
-            yield stack
-        stack.postgres.remove()
 
 
 def fortnight(*, texts: int, days: int = 14, seed: str = "1", start: datetime = AUTUMN) -> Report:

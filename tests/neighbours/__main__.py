@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from tests.neighbours.evidence import evidence
 from tests.neighbours.report import Report, everybody, run
-from tests.neighbours.stacks import running_stack
 from tests.neighbours.switches import SWITCHES
+from tests.stacks import running_stack
 
 
 def main() -> int:

@@ -10,8 +10,8 @@ from smsretry.local.stack import Stack
 
 @contextmanager
 def running_stack() -> Iterator[Stack]:
-    """The embedded stack, for one run."""
-    with TemporaryDirectory(prefix="smsretry-neighbours-") as directory:
+    """The embedded stack, for one run of a proof."""
+    with TemporaryDirectory(prefix="smsretry-proof-") as directory:
         with Stack(Path(directory)) as stack:
             yield stack
         stack.postgres.remove()
