@@ -95,6 +95,8 @@ class OneEnvironment(Session):
 
 
 _asking: Final = threading.local()
+_filtered = 0
+"""How many loggers there were when urllib3's got their filter."""
 
 
 @contextmanager
@@ -103,8 +105,12 @@ def unlogged() -> Iterator[None]:
 
     By filters, which outlast a logging configuration; a level does not. They concern no other request of the process.
     """
-    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "urllib3"]:
-        logging.getLogger(name).addFilter(_is_anothers)
+    global _filtered
+    loggers = logging.root.manager.loggerDict
+    if len(loggers) != _filtered:  # looked through only when there are new ones: there are hundreds
+        _filtered = len(loggers)
+        for name in [name for name in loggers if name.partition(".")[0] == "urllib3"]:
+            logging.getLogger(name).addFilter(_is_anothers)
     _asking.now = True
     try:
         yield
