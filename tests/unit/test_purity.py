@@ -70,6 +70,11 @@ def test_a_claim_can_be_read_without_the_rules_of_quiet_hours(module: str) -> No
     assert {name for name in loaded([module]) if name.startswith("smsretry.quiet_hours")} == set()
 
 
+def test_a_run_loads_no_sdk_before_there_is_something_to_send() -> None:
+    """Most minutes have nothing due, and Twilio's SDK would be a tenth of what such a run costs."""
+    assert {name for name in loaded(["smsretry.wiring", "smsretry.run"]) if name in ("twilio", "requests")} == set()
+
+
 def test_every_public_name_is_there_and_no_other() -> None:
     """They are imported on first use, so a misspelt one would be found by its user."""
     for name in smsretry.__all__:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from smsretry.retry.delivery import Report
 from smsretry.retry.models import Look, Text
-from smsretry.retry.outcome import Outcome
+from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +30,11 @@ class TwilioOnDemand:
 
     def send(self, text: Text) -> Outcome:
         """Make one request; whatever happens comes back as an outcome."""
-        return self._twilio().send(text)
+        try:
+            twilio = self._twilio()
+        except Exception as error:  # noqa: BLE001 - a broken installation, or whatever: no request has left
+            return NotSent(f"Twilio's SDK could not be loaded ({type(error).__name__}): install smsretry anew")
+        return twilio.send(text)
 
     @property
     def sent_by(self) -> str:
