@@ -21,8 +21,8 @@ from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 from tests.e2e.test_flow import states_by_name
 
-BODY, NAME, PHONE, DOUBTFUL = "The walrus is at the dentist", "Zephyrine Quill", "+12125550188", "+16175550188"
-PRIVATE = (BODY, "walrus", NAME, "Zephyrine", "5550188", "555-0188", "555 0188")
+BODY, NAME, PHONE, DOUBTFUL = "The marzipan is at the dentist", "Zephyrine Quill", "+12125550188", "+16175550188"
+PRIVATE = (BODY, "marzipan", NAME, "Zephyrine", "5550188", "555-0188", "555 0188")
 SPOKEN = f"{NAME} rang from 212-555-0188"
 """What somebody writes where free text goes."""
 

@@ -1,6 +1,8 @@
 """The proof in short: `python -m tests.faults --texts 10000` is the long one."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -9,10 +11,25 @@ import pytest
 
 from smsretry.local.stack import Stack
 from tests.builders import NOON
+from tests.conftest import Sweeper
 from tests.faults.arrivals import Message, judge_messages
 from tests.faults.carrier import Told
 from tests.faults.orders import KILL_POINTS, StallPoint, Switch
 from tests.faults.scenarios import blind, everything, outage, oversleep, reported
+from tests.stacks import running_stack
+
+
+@pytest.fixture(scope="module")
+def own_sweeper() -> Iterator[Sweeper]:
+    """Of a stack of its own: PostgreSQL is killed here, and others keep connections to the session's."""
+    with running_stack() as stack, closing(Sweeper(stack)) as sweeper:
+        yield sweeper
+
+
+@pytest.fixture
+def stack(own_sweeper: Sweeper) -> Stack:
+    """Empty, and healthy."""
+    return own_sweeper.sweep()
 
 
 def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(stack: Stack) -> None:
