@@ -19,7 +19,7 @@ from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from tests.e2e.browser import chromium
-from tests.e2e.serving import served_unscheduled
+from tests.e2e.serving import forget
 
 Ask = Callable[..., dict[str, Any]]
 """Fills in a form, and waits for the answer: the flow run as the API has it."""
@@ -182,18 +182,24 @@ def flow(stack: Stack, prefect: Prefect, forks: Forks) -> FlowProcess:
 
 
 @pytest.fixture(scope="module")
-def runner(
-    running_stack: Stack, prefect: Prefect, forks: Forks, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
-    """The deployments, served for all tests of this file. A refused run logs no traceback, not even at its very end."""
-    log = tmp_path_factory.mktemp("runner") / "runner.log"
-    with served_unscheduled(FlowProcess(running_stack, prefect, forks), log):
-        yield
-    assert "Traceback" not in log.read_text()
+def forms(running_stack: Stack, prefect: Prefect, forks: Forks) -> Iterator[None]:
+    """The deployments, registered as a runner registers them, for all tests of this file."""
+    forks.run("tests.e2e.register", FlowProcess(running_stack, prefect, forks).environment())
+    yield
+    forget(prefect)
 
 
 @pytest.fixture
-def ask(runner: None, stack: Stack, prefect: Prefect) -> Ask:
-    """Fill in a form and wait for the answer: the flow run as the API has it."""
+def ask(forms: None, flow: FlowProcess) -> Ask:
+    """Fill in a form, run what was ordered as a runner does, and return the flow run as the API has it.
 
-    return lambda form, parameters, **options: prefect.end_of(prefect.order(form, parameters, **options))
+    A refused run prints no traceback, not even at its very end.
+    """
+
+    def ask(form: str, parameters: dict[str, Any], **options: Any) -> dict[str, Any]:
+        ordered = flow.prefect.order(form, parameters, **options)
+        printed = flow.forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=ordered))
+        assert "Traceback" not in printed
+        return flow.prefect.end_of(ordered)
+
+    return ask

@@ -2,7 +2,6 @@
 
 import re
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,9 +12,8 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
 from tests.conftest import Business
 from tests.e2e.browser import Browser
-from tests.e2e.conftest import FlowProcess, Prefect
+from tests.e2e.conftest import Ask, FlowProcess, Prefect
 from tests.e2e.documents import Document
-from tests.e2e.serving import served_unscheduled
 from tests.e2e.test_flow import texts, wait_for_events
 
 _ROW: Final = re.compile(r"^\| [^|]+ \| (`/[^|]+) \|$", re.MULTILINE)
@@ -27,7 +25,7 @@ def _has(page: Browser, links: list[str]) -> bool:
 
 
 @pytest.fixture
-def runs(stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, tmp_path: Path) -> dict[str, Any]:
+def runs(stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, ask: Ask) -> dict[str, Any]:
     """A run of each kind, by its name; and the row whose text is in doubt."""
     idle, _ = flow.run()
     row = business.due_text(phone="+12125550162")
@@ -35,8 +33,7 @@ def runs(stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, 
     busy, _ = flow.run()
     texts(prefect, busy["id"], 1)
     red, _ = flow.run(SUPABASE_URL="http://127.0.0.1:9")
-    with served_unscheduled(flow, tmp_path / "runner.log"):
-        desk = prefect.end_of(prefect.order("sms-status", {}))
+    desk = ask("sms-status", {})
     return {"idle": idle["id"], "busy": busy["id"], "red": red["id"], "desk": desk["id"], "row": row}
 
 

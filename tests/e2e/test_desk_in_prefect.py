@@ -121,7 +121,7 @@ def test_the_schedules_own_form_refuses_in_the_same_words(ask: Ask) -> None:
     ],
 )
 def test_the_server_refuses_what_does_not_fit_before_it_keeps_it(
-    form: str, given: dict[str, Any], runner: None, prefect: Prefect
+    form: str, given: dict[str, Any], forms: None, prefect: Prefect
 ) -> None:
     """A number pasted into any field is refused by the form, so that Prefect never stores it."""
     found = prefect.get(f"deployments/name/{form}/{form}")
