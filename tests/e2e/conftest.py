@@ -183,7 +183,7 @@ def flow(stack: Stack, prefect: Prefect, forks: Forks) -> FlowProcess:
 
 @pytest.fixture(scope="module")
 def forms(running_stack: Stack, prefect: Prefect, forks: Forks) -> Iterator[None]:
-    """The deployments, registered as a runner registers them, for all tests of this file."""
+    """The deployments, registered for all tests of this file. Runs happen when a test asks for them."""
     forks.run("tests.e2e.register", FlowProcess(running_stack, prefect, forks).environment())
     yield
     forget(prefect)
