@@ -15,14 +15,15 @@ from smsretry.ports import RetryQueue, Sender
 from smsretry.privacy import describe_unforeseen
 from smsretry.reconciling import reconcile
 from smsretry.retry import policy, result
-from smsretry.retry.decision import End, GiveBack, PutOff, Send
+from smsretry.retry.decision import Arrived, Defer, End, GiveBack, PutOff, Send
+from smsretry.retry.lost import before_sending_again
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, Profile
 
 SEND_WITHIN_SECONDS: Final = 15.0
-"""A request leaves within this time of asking to begin, or not at all. With the sender's timeouts it stays below the
-shortest lease (one minute), so that nobody else takes the row while its request is under way."""
+"""A request leaves within this time of asking whether it may, or not at all. With the sender's timeouts it stays below
+the shortest lease (one minute), so that nobody else takes the row while its request is under way."""
 
 _CHANGED: Final = "What the decision was made from has changed: the next run decides anew"
 
@@ -86,7 +87,27 @@ class _Item:
             why = self.gate.admit(self.claim)
         except QueueError as error:
             return self._unasked(error)
-        return self._put_off(GiveBack(why)) if why else self._attempt(decision)
+        if why:
+            return self._put_off(GiveBack(why))
+        asked = _stopwatch()  # what the provider said must still be so when the request leaves
+        match self._lost_messages():
+            case Arrived() as arrived:
+                self.gate.withdraw()
+                return result.arrived(self.claim, arrived, held=self.queue.arrived(self.claim, arrived))
+            case Defer() as wait:
+                self.gate.withdraw()
+                return self._put_off(wait)
+            case None:
+                return self._attempt(decision, asked)
+
+    def _lost_messages(self) -> Arrived | Defer | None:
+        """Ask once more about messages of this text that did not arrive: it may be on the phone by now."""
+        try:
+            said = {sid: self.sender.what_became_of(sid) for sid in self.claim.lost_sids}
+        except Exception:
+            self.gate.withdraw()
+            raise
+        return before_sending_again(said, at=self.claim.claimed_at)
 
     def _unasked(self, error: QueueError) -> ItemResult:
         self.gate.distrust(self.claim, str(error))
@@ -96,8 +117,8 @@ class _Item:
     def _put_off(self, decision: PutOff) -> ItemResult:
         return result.put_off(self.claim, decision, held=self.queue.put_off(self.claim, decision))
 
-    def _attempt(self, decision: Send) -> ItemResult:
-        attempt_id, asked = uuid4(), _stopwatch()
+    def _attempt(self, decision: Send, asked: float) -> ItemResult:
+        attempt_id = uuid4()
         try:
             begun = self.queue.begin(
                 self.claim,

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
+from smsretry.retry.decision import AfterLook, AfterSend, Arrived, PutOff, Send
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
+from smsretry.retry.lost import Word
 from smsretry.retry.models import (
     Begun,
     Claim,
@@ -111,6 +112,10 @@ class RetryQueue(Protocol):
         """Act on a decision made before any send. False: the claim was lost."""
         ...
 
+    def arrived(self, claim: Claim, decision: Arrived) -> bool:
+        """Record that a message which was called lost has arrived: the row is completed. False: the claim was lost."""
+        ...
+
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled: ...
 
     def set_circuit(self, why: str | None) -> None:
@@ -138,6 +143,10 @@ class Sender(Protocol):
             since: how far back the list must reach at least.
             at: the database's clock now, against which the provider's is measured.
         """
+        ...
+
+    def what_became_of(self, sid: str) -> Word:
+        """Of a message that was called lost."""
         ...
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from smsretry.words import Reason
+from smsretry.words import DeliveryStatus, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Defer:
     why: str
     window_closes_at: datetime | None = None
     """When the window closes that it waits for. None: it is not known, or waits for no window."""
+    ages: bool = False
+    """Whether it might have gone out now, so that its life counts from here at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,16 @@ class End:
 
 PutOff = Defer | Hold | GiveBack | End
 BeforeSend = Send | Defer | Hold | End
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message of it that was called lost is on the phone after all: the row is completed, and nothing is sent."""
+
+    sid: str
+    status: DeliveryStatus
+    meanwhile: Defer
+    """Where the row waits until that is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,10 @@ class Claim(Value):
     business_timezone: str | None
     business_hours: str | None = Field(description="The business's own hours for texts: `hours.parse_week`.")
     message_class: MessageClass
+    lost_sids: tuple[str, ...] = Field(
+        (),
+        description="Messages of this text that did not arrive, newest first. An older database names none.",
+    )
 
     @property
     def masked(self) -> str:

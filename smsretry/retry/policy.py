@@ -73,8 +73,8 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
 
 
 def _still(claim: Claim) -> str:
-    """What a held text waited for to the end of its life."""
-    return f". {claim.why}" if claim.held and claim.why else ""
+    """What a text waited for to the end of its life, if it was held, or was to be sent again."""
+    return f". {claim.why}" if claim.why and (claim.held or claim.lost_sids) else ""
 
 
 def _cap(check: QuietHoursCheck, at: datetime) -> Cap | None:

@@ -6,6 +6,7 @@ from typing import Final, assert_never
 from smsretry.retry.decision import (
     AfterLook,
     AfterSend,
+    Arrived,
     Complete,
     Defer,
     Doubt,
@@ -40,6 +41,13 @@ def put_off(claim: Claim, decision: PutOff, *, held: bool) -> ItemResult:
             return _item(claim, "Failed" if status == "failed" else "Cancelled", why)
         case _:
             assert_never(decision)
+
+
+def arrived(claim: Claim, decision: Arrived, *, held: bool) -> ItemResult:
+    """Of a text that was to be sent again and turned out to be on the phone. `held`: the claim still was ours."""
+    if not held:
+        return lost(claim)
+    return _item(claim, "Sent", f"Arrived after all, as {decision.sid}: it is not sent again")
 
 
 def ended(claim: Claim, why: str | None) -> ItemResult:

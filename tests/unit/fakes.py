@@ -5,7 +5,20 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
-from smsretry.retry.decision import AfterLook, AfterSend, Complete, Doubt, GiveUp, Hold, PutOff, Retry, Send, Settle
+from smsretry.retry.decision import (
+    AfterLook,
+    AfterSend,
+    Arrived,
+    Complete,
+    Doubt,
+    GiveUp,
+    Hold,
+    PutOff,
+    Retry,
+    Send,
+    Settle,
+)
+from smsretry.retry.lost import Word
 from smsretry.retry.models import (
     Begun,
     Claim,
@@ -23,7 +36,7 @@ from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.words import MessageClass, Reason, Reconciled
 from tests.builders import NOON, SENDER, SID, begun
 
-Told: TypeAlias = PutOff | Send | AfterSend | AfterLook | str | None
+Told: TypeAlias = PutOff | Arrived | Send | AfterSend | AfterLook | str | None
 """A decision, or why the circuit is open."""
 
 
@@ -172,6 +185,10 @@ class FakeQueue:
         self._note("put_off", decision)
         return self.holds
 
+    def arrived(self, claim: Claim, decision: Arrived) -> bool:
+        self._note("arrived", decision)
+        return self.holds
+
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
         self._note("reconcile", decision)
         if not self.holds:
@@ -208,6 +225,10 @@ class FakeSender:
     """Number and time that were asked about."""
     asked_of: list[tuple[str | None, datetime]] = field(default_factory=list)
     """The sender whose messages were asked for, and the database's clock."""
+    words: dict[str, Word] = field(default_factory=dict)
+    """What became of messages that were called lost, by SID."""
+    asked_about: list[str] = field(default_factory=list)
+    """SIDs, in the order in which they were asked about."""
 
     def send(self, text: Text) -> Outcome:
         self.texts.append(text)
@@ -223,3 +244,7 @@ class FakeSender:
         self.looks.append((phone, since))
         self.asked_of.append((sent_by, at))
         return None if self.listed is None else Look(sightings=tuple(self.listed))
+
+    def what_became_of(self, sid: str) -> Word:
+        self.asked_about.append(sid)
+        return self.words.get(sid)

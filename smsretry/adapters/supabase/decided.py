@@ -35,9 +35,9 @@ _OUTCOMES: Final[dict[type[Outcome], OutcomeName]] = {
 def put_off(claim: Claim, decision: PutOff) -> tuple[str, dict[str, object]]:
     """For a row that is not sent now: the function to call, and its values."""
     match decision:
-        case Defer(until, reason, why, closes_at):
+        case Defer(until, reason, why, closes_at, ages):
             told: dict[str, object] = {"until": until, "reason": reason, "why": why, "window_closes_at": closes_at}
-            return "defer_sms_retry", told
+            return "defer_sms_retry", told | ({"life": interval(LIFE)} if ages else {})
         case Hold(why, look_in):
             return "hold_sms_retry", {"why": why, "look_in": interval(look_in), "life": interval(LIFE)}
         case GiveBack():

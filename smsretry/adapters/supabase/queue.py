@@ -11,7 +11,7 @@ from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.decided import after_look, after_send, put_off
 from smsretry.adapters.supabase.groups import Call, Groups, RepeatAlone
-from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
+from smsretry.retry.decision import AfterLook, AfterSend, Arrived, PutOff, Send
 from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import (
     Begun,
@@ -164,6 +164,12 @@ class SupabaseQueue(SupabaseClaims):
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         function, values = put_off(claim, decision)
         return self._truth(claim, function, values)
+
+    def arrived(self, claim: Claim, decision: Arrived) -> bool:
+        # Given back first, as the report completes a row that waits. It is true whoever has the row now.
+        held = self.put_off(claim, decision.meanwhile)
+        self.repeated("settle_sms_attempt", {"twilio_sid": decision.sid, "delivery_status": decision.status})
+        return held
 
     def _one(self, kind: type[_Row], groups: Groups, claim: Claim, function: str, values: Mapping[str, object]) -> _Row:
         return self.one(kind, function, self._grouped(groups, claim, function, values))

@@ -10,7 +10,8 @@ from smsretry.adapters.telemetry.instruments import Instruments
 from smsretry.errors import QueueError
 from smsretry.ports import RetryQueue, Sender
 from smsretry.retry import result
-from smsretry.retry.decision import AfterLook, AfterSend, Defer, PutOff, Retry, Send
+from smsretry.retry.decision import AfterLook, AfterSend, Arrived, Defer, PutOff, Retry, Send
+from smsretry.retry.lost import Word
 from smsretry.retry.models import (
     Begun,
     Claim,
@@ -48,6 +49,9 @@ class MeasuredSender:
 
     def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
         return self._sender.look_up(phone, sent_by=sent_by, since=since, at=at)
+
+    def what_became_of(self, sid: str) -> Word:
+        return self._sender.what_became_of(sid)
 
 
 class MeasuredQueue:
@@ -112,6 +116,12 @@ class MeasuredQueue:
         with self._error_of(claim):
             held = self._queue.put_off(claim, decision)
         self._count(claim, result.put_off(claim, decision, held=held), decision)
+        return held
+
+    def arrived(self, claim: Claim, decision: Arrived) -> bool:
+        with self._error_of(claim):
+            held = self._queue.arrived(claim, decision)
+        self._count(claim, result.arrived(claim, decision, held=held))
         return held
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from smsretry.retry.delivery import Report
+from smsretry.retry.lost import Word
 from smsretry.retry.models import Look, Text
 from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.settings import Settings
@@ -48,6 +49,10 @@ class TwilioOnDemand:
     def report_of(self, sid: str) -> Report | None:
         """How far a message has come. None: it could not be had."""
         return self._twilio().report_of(sid)
+
+    def what_became_of(self, sid: str) -> Word:
+        """The same, telling a message that Twilio does not have from one that it could not be asked about."""
+        return self._twilio().what_became_of(sid)
 
     def _twilio(self) -> "TwilioSender":
         with self._making:

@@ -8,13 +8,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 from requests.exceptions import RequestException
-from twilio.base.exceptions import TwilioException
+from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.rest import Client
 
 from smsretry.adapters.twilio.answers import outcome_of_answer
 from smsretry.adapters.twilio.errors import twilio_failure
 from smsretry.adapters.twilio.http import TwilioHttp, outcome_of_exception
 from smsretry.retry.delivery import FAILURES, Report
+from smsretry.retry.lost import NotKept, Word
 from smsretry.retry.models import Finding, Look, Sighting, Text
 from smsretry.retry.outcome import InDoubt, Outcome, Rejected
 from smsretry.settings import Settings
@@ -22,6 +23,8 @@ from smsretry.words import DeliveryStatus
 
 _PAST_THE_START: Final = timedelta(hours=1)
 """How far a list is read beyond the earliest message that matters."""
+_NOT_FOUND: Final = 20404
+"""Twilio's code for a resource that it does not have."""
 _NOT_OWNED: Final = (
     "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
 )
@@ -110,8 +113,15 @@ class TwilioSender:
 
     def report_of(self, sid: str) -> Report | None:
         """How far a message has come (`GET Messages/{sid}`). None: it could not be had."""
+        word = self.what_became_of(sid)
+        return word if isinstance(word, Report) else None
+
+    def what_became_of(self, sid: str) -> Word:
+        """The same, telling a message that Twilio does not have from one that it could not be asked about."""
         try:
             message = self._messages(sid).fetch()
+        except TwilioRestException as error:
+            return NotKept() if (error.status, error.code) == (404, _NOT_FOUND) else None
         except Exception:  # noqa: BLE001 - whatever it was, it says nothing about the message
             return None
         if message.status not in get_args(DeliveryStatus):

@@ -15,7 +15,15 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
        left(c.sms_consent_status::text, 40) as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
-       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
+       -- Messages of this text that did not arrive, newest first: Twilio is asked about them once more before another one
+       -- leaves. A row that is sent again because of one has its error; the others are not looked up.
+       case when q.last_error is null then '{}' else array(
+           select m.twilio_sid from public.sms_send_attempts m
+           -- An array, so that an index finds them whatever is known of the tables.
+           where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+             and smsretry.delivery_rank(m.delivery_status) = 6
+           order by m.begun_at desc) end as lost_sids
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Another business's are none of this text's: consent is given to one business.

@@ -1,0 +1,42 @@
+"""Before a text is sent again that a carrier lost: has it arrived after all? Decides, and does nothing.
+
+A carrier may call a message lost and deliver it later. No callback may have said so, and nobody may have looked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from smsretry.retry.decision import Arrived, Defer
+from smsretry.retry.delivery import FAILURES, FINAL, Report
+
+ASK_AGAIN: Final = timedelta(minutes=1)
+"""When a text is due again about whose lost message nothing could be learned."""
+RECORD_AGAIN: Final = timedelta(seconds=30)
+"""When a text is due again whose arrival could not be recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotKept:
+    """The provider has no message of this name: it was deleted there, or it is another account's."""
+
+
+Word = Report | NotKept | None
+"""What the provider says of a message. None: it could not be asked, or answered nothing that says how far."""
+
+
+def before_sending_again(said: Mapping[str, Word], *, at: datetime) -> Arrived | Defer | None:
+    """What follows from the provider's word on each lost message of a text. None: it is sent again."""
+    for sid, word in said.items():
+        if isinstance(word, Report) and word.status in FINAL:
+            why = f"Arrived after all, as {sid}; that could not be recorded yet"
+            return Arrived(sid, word.status, Defer(at + RECORD_AGAIN, None, why, ages=True))
+    for sid, word in said.items():
+        if word is None:
+            why = f"It was lost as {sid}, and Twilio could not be asked whether it arrived after all"
+            return Defer(at + ASK_AGAIN, None, why, ages=True)
+        if isinstance(word, Report) and word.status not in FAILURES:
+            why = f"It was lost as {sid}, and now Twilio says {word.status}: it may still arrive"
+            return Defer(at + ASK_AGAIN, None, why, ages=True)
+    return None

@@ -1,0 +1,177 @@
+"""Before a text is sent again that a carrier lost, Twilio is asked: the lost message may have arrived after all.
+
+No callback says so here, and nobody looks after deliveries meanwhile.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.delivering import sync_deliveries
+from smsretry.desk.asks import Requeue
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import DropUnaccepted, FetchError
+from smsretry.ports import DeliveryServices
+from smsretry.retry.profile import DEFAULT
+from tests.builders import results_of, run, run_over
+from tests.conftest import Business
+
+HALF_AN_HOUR = timedelta(minutes=31)
+
+
+@pytest.fixture
+def services(stack: Stack, sender: TwilioSender) -> Iterator[DeliveryServices]:
+    """The production adapters, over HTTP."""
+    with SupabaseDeliveries(stack.settings()) as records:
+        yield DeliveryServices(records, sender, DEFAULT, 4)
+
+
+def lost_text(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    code: int = 30008,
+) -> tuple[UUID, str]:
+    """A text whose message a carrier lost, after that was decided about, and the message."""
+    row = business.due_text()
+    assert run(queue, sender) == ["Sent"]
+    [entry] = stack.twilio.ledger.entries()
+    stack.twilio.report(entry.sid, "undelivered", code)
+    stack.move_clock(timedelta(minutes=6))
+    sync_deliveries(services, limit=10)
+    return row, entry.sid
+
+
+def test_a_text_that_arrived_after_all_is_not_sent_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Row and send log say that it was delivered, by the first message."""
+    row, sid = lost_text(stack, business, queue, sender, services)
+    stack.twilio.report(sid, "delivered")
+    stack.move_clock(HALF_AN_HOUR)
+    [result] = results_of(run_over(queue, sender))
+    assert (result.fate, result.detail) == ("Sent", f"Arrived after all, as {sid}: it is not sent again")
+    assert len(stack.twilio.ledger.entries()) == 1
+    ended, log, [attempt] = business.row(row), business.log_of(row), business.attempts_of(row)
+    assert (ended["status"], ended["attempt_count"], ended["why"]) == ("completed", 1, None)
+    assert (log["status"], log["provider_message_id"], log["error_message"]) == ("delivered", {"twilio_sid": sid}, None)
+    assert (attempt["delivery_status"], attempt["delivery_look_at"]) == ("delivered", None)
+    assert run(queue, sender) == []
+
+
+def test_a_text_that_is_still_lost_is_sent_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Twilio is asked once, and only about it: a text that was never lost costs no question."""
+    row, _ = lost_text(stack, business, queue, sender, services)
+    business.due_text(phone="+12125550124")
+    stack.move_clock(HALF_AN_HOUR)
+    before = stack.twilio.fetches
+    assert run(queue, sender) == ["Sent", "Sent"]
+    assert stack.twilio.fetches == before + 1
+    assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["accepted", "accepted"]
+
+
+def test_a_text_that_twilio_cannot_be_asked_about_waits_and_costs_nothing(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """For a minute, and says why; then it is asked about again."""
+    row, sid = lost_text(stack, business, queue, sender, services)
+    stack.move_clock(HALF_AN_HOUR)
+    stack.twilio.fail(FetchError())
+    [result] = results_of(run_over(queue, sender))
+    assert result.fate == "Deferred"
+    assert result.detail == f"It was lost as {sid}, and Twilio could not be asked whether it arrived after all"
+    waits = business.row(row)
+    assert (waits["status"], waits["attempt_count"], waits["why"]) == ("pending", 1, result.detail)
+    assert timedelta(seconds=50) < waits["scheduled_for"] - stack.now() <= timedelta(minutes=1)
+    assert run(queue, sender) == []
+    stack.move_clock(timedelta(minutes=1))
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 2
+
+
+def test_a_text_that_nothing_can_be_learned_about_ends_when_it_expires(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    operators: SupabaseOperators,
+) -> None:
+    """Also one that a person put back, whose life begins anew with the first question."""
+    row, sid = lost_text(stack, business, queue, sender, services, code=30034)
+    operators.requeue(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The number is registered now"))
+    assert business.row(row)["expires_at"] is None
+    stack.twilio.fail(FetchError(), times=None)
+    assert run(queue, sender) == ["Deferred"]
+    stack.move_clock(timedelta(hours=48))
+    [result] = results_of(run_over(queue, sender))
+    assert result.fate == "Cancelled"
+    assert result.detail.startswith(f"Expired before it could be sent. It was lost as {sid}, and Twilio could not")
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_text_that_a_person_put_back_and_that_arrived_is_not_sent_again(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    operators: SupabaseOperators,
+) -> None:
+    """It had been given up, and a carrier may deliver it all the same."""
+    row, sid = lost_text(stack, business, queue, sender, services, code=30005)
+    operators.requeue(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"))
+    stack.twilio.report(sid, "delivered")
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 1
+    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
+
+
+def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_was(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    operators: SupabaseOperators,
+) -> None:
+    """Two were lost, a third never reached Twilio, and the first of them is on the phone."""
+    row, first = lost_text(stack, business, queue, sender, services)
+    stack.move_clock(HALF_AN_HOUR)
+    assert run(queue, sender) == ["Sent"]
+    second = str(business.attempts_of(row)[-1]["twilio_sid"])
+    stack.twilio.report(second, "undelivered", 30008)
+    stack.move_clock(timedelta(minutes=6))
+    sync_deliveries(services, limit=10)
+    operators.requeue(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"))
+    stack.twilio.fail(DropUnaccepted())
+    assert run(queue, sender) == ["InDoubt"]
+    stack.twilio.report(first, "delivered")
+    for _ in range(5):
+        stack.move_clock(timedelta(minutes=16))
+        run(queue, sender)
+    assert len(stack.twilio.ledger.entries()) == 2
+    log = business.log_of(row)
+    assert (business.row(row)["status"], log["status"]) == ("completed", "delivered")
+    assert log["provider_message_id"] == {"twilio_sid": first}
+
+
+def test_a_message_that_twilio_has_no_more_keeps_no_text_waiting(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Somebody deleted it there. What Twilio does not know it cannot know to be delivered."""
+    lost_text(stack, business, queue, sender, services)
+    stack.move_clock(HALF_AN_HOUR)
+    stack.twilio.fail(FetchError(20404, http_status=404))
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 2
