@@ -16,18 +16,17 @@ from tests.faults.journeys import FAILURES, OF_A_STOP, OF_THE_NUMBER, PASSING, R
 
 ARRIVED: Final = ("delivered", "read")
 UNDER_WAY: Final = timedelta(seconds=15)
-"""A delivery that is heard of finds a request under way, for as long as the pipeline lets one begin."""
+"""What Twilio learns then may find a request under way, for as long as the pipeline lets one begin."""
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a text, as Twilio has it, and when the database heard that it had arrived."""
+    """One message of a text, as Twilio has it."""
 
     sid: str
     accepted_at: datetime
     told: tuple[Told, ...] = ()
-    heard_at: datetime | None = None
 
     def failure_before(self, moment: datetime) -> Told | None:
         """What Twilio had called it lost with, by then."""
@@ -55,8 +54,8 @@ def judge_messages(messages: Sequence[Message]) -> Counter[str]:
         failures = list(filter(None, (one.failure_before(message.accepted_at) for one in earlier)))
         wrong["doubled"] += not failures
         wrong["retried_twice"] += 0 < len(failures) < n
-        wrong["retried_though_arrived"] += any(
-            one.heard_at is not None and one.heard_at + UNDER_WAY < message.accepted_at for one in earlier
+        wrong["arrived_twice"] += any(
+            one.arrived_at is not None and one.arrived_at + UNDER_WAY < message.accepted_at for one in earlier
         )
         wrong["retried_for_good"] += any(failure.code not in PASSING for failure in failures)
         wrong["retried_too_often"] += n > RETRIES
@@ -64,7 +63,7 @@ def judge_messages(messages: Sequence[Message]) -> Counter[str]:
 
 
 def came_twice(messages: Sequence[Message]) -> bool:
-    """Whether a phone got two: one was called lost, and delivered after all, and nobody here knew in time."""
+    """Whether a phone got two: one was called lost, and delivered after all."""
     return sum(message.arrived_at is not None for message in messages) > 1
 
 

@@ -55,8 +55,6 @@ class Carrier:
     def __init__(self, stack: Stack, seed: str) -> None:
         self.told: defaultdict[str, list[Told]] = defaultdict(list)
         """By SID: what Twilio knows, in the order in which it learned it."""
-        self.arrival_heard: dict[str, datetime] = {}
-        """By SID: when the database had answered to the callback that said it was delivered."""
         self.counts: Counter[str] = Counter()
         """Callbacks, by what became of them."""
         self.refused: list[str] = []
@@ -189,14 +187,12 @@ class Carrier:
                     call.nth + 1,
                 )
             return None
-        self._hear(call, answer, by_attempt=values["attempt_id"] is not None)
+        self._check(answer, by_attempt=values["attempt_id"] is not None)
         return None
 
-    def _hear(self, call: _Call, answer: httpx.Response, *, by_attempt: bool) -> None:
+    def _check(self, answer: httpx.Response, *, by_attempt: bool) -> None:
         said = answer.text if answer.is_error else answer.json()
         if said == "unknown_attempt" and not by_attempt:  # its answer has not been kept yet
             return
         if said not in ("settled", "recorded", "already_settled"):
             self.refused.append(f"settle_sms_attempt answered {answer.status_code} {said}")
-        elif call.status in ("delivered", "read"):
-            self.arrival_heard.setdefault(call.sid, self._stack.now())

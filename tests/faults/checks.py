@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.ledger import Entry
-from tests.faults.arrivals import ARRIVED, Message, has_no_text, judge_ends, judge_marks, judge_messages
+from tests.faults.arrivals import Message, has_no_text, judge_ends, judge_marks, judge_messages
 from tests.faults.carrier import Carrier
 from tests.faults.journeys import FAILURES
 from tests.faults.texts import PlannedText
@@ -45,8 +45,8 @@ class Verdict:
     """Scheduled sends that neither became a text nor say why not."""
     retried_twice: int | None = None
     """Messages that follow fewer failures than there were messages before: one failure led to two of them."""
-    retried_though_arrived: int | None = None
-    """Messages accepted after the database had heard that an earlier one was delivered."""
+    arrived_twice: int | None = None
+    """Messages accepted after Twilio had learned that an earlier one was delivered."""
     retried_for_good: int | None = None
     """Messages that follow a failure that does not pass."""
     retried_too_often: int | None = None
@@ -139,7 +139,8 @@ class _Book:
 def _judge_deliveries(text: PlannedText, book: _Book, carrier: Carrier) -> tuple[Counter[str], list[str]]:
     """What is wrong with the messages of a text that Twilio took, and in words."""
     own, theirs, log = book.rows[text.send_log_id], book.attempts[text.send_log_id], book.logs[text.send_log_id]
-    messages = messages_of(book.entries[text.body], theirs, carrier)
+    sent = book.entries[text.body]
+    messages = [Message(entry.sid, entry.accepted_at, tuple(carrier.told[entry.sid])) for entry in sent]
     states = judge_messages(messages)
     lost = all(message.last_word[0] in FAILURES for message in messages)
     states["misreported"] = int(not lost and _is_given_up(own) and log["status"] != "delivered")
@@ -147,17 +148,6 @@ def _judge_deliveries(text: PlannedText, book: _Book, carrier: Carrier) -> tuple
     marks = judge_marks(messages, book.customers[text.customer_id], what=f"text {text.number}")
     states["wrong_in_the_end"], states["wrongly_marked"] = int(ends is not None), int(marks is not None)
     return states, [told for told in (ends, marks) if told]
-
-
-def messages_of(sent: Sequence[Entry], attempts: Sequence[dict[str, Any]], carrier: Carrier) -> list[Message]:
-    """The messages of one text, and when it was first known of each that it had arrived: by callback, or by a look."""
-    messages, by_sid = [], {attempt["twilio_sid"]: attempt for attempt in attempts}
-    for entry in sent:
-        attempt = by_sid.get(entry.sid, {})
-        looked = attempt["delivery_at"] if attempt.get("delivery_status") in ARRIVED else None
-        heard = min(filter(None, (carrier.arrival_heard.get(entry.sid), looked)), default=None)
-        messages.append(Message(entry.sid, entry.accepted_at, tuple(carrier.told[entry.sid]), heard))
-    return messages
 
 
 def _is_given_up(rows: Sequence[dict[str, Any]]) -> bool:

@@ -22,7 +22,7 @@ from tests.builders import NOON
 from tests.faults.carrier import CALLBACK_URL, Carrier
 from tests.faults.crew import Crew
 from tests.faults.orders import KILL_POINTS, POLL_POINTS, Order, StallPoint, Switch, dice, pick
-from tests.faults.switches import remove_fence, remove_ranks
+from tests.faults.switches import remove_asking, remove_fence, remove_ranks
 from tests.faults.texts import PlannedText, insert, insert_scheduled
 from tests.faults.troubles import LASTING, READ_SECONDS, calls, passing
 from tests.stacks import running_stack
@@ -34,6 +34,8 @@ NIGHT_ENDS: Final = time_of_day(12, 55)
 """UTC: from after the last zone's closing until before the first one's opening there is little to do."""
 _LEISURE: Final = timedelta(hours=20)
 """How long nobody looks after deliveries at the end, when no text waits any more."""
+_UNWATCHED: Final = 8
+"""In how many rounds on end nobody looks after deliveries; in as many somebody does."""
 MORTAL_LIMIT: Final = 4
 MORTAL_RATE: Final = 0.4
 _CLOSED_PORT: Final = "http://127.0.0.1:9"
@@ -149,8 +151,8 @@ class Harness:
         return self.crew.kills.total() - sum(self.crew.kills[point] for point in POLL_POINTS)
 
     def _pollers(self) -> list[dict[str, Any]]:
-        """One or two that look after deliveries; some die of it."""
-        if not self.carrier:
+        """One or two that look after deliveries; some die of it. Now and then there is none for a while."""
+        if not self.carrier or self.rounds // _UNWATCHED % 2:
             return []
         orders = []
         for n in range(pick((1, 1, 2), self.seed, "pollers", self.rounds)):
@@ -301,25 +303,25 @@ class Harness:
         for _ in range(most_rounds):
             self.rounds += 1
             due_in = self.outlook()
-            if self.live:
-                self.stack.move_clock(max(due_in, timedelta(minutes=1)))
-                self.run_workers([{"limit": 50}] * 2)
-            elif (reports_in := self._reports_in()) is not None:
-                self.stack.move_clock(max(reports_in, _LEISURE))
-            else:
+            wait = max(due_in, timedelta(minutes=1)) if self.live else self._reports_in()
+            if wait is None:
                 return
+            self.stack.move_clock(wait)
             if self.carrier:
-                self.carrier.work()
+                self.carrier.work()  # first: what Twilio knows when a text is sent again
+            if self.live:
+                self.run_workers([{"limit": 50}] * 2)
+            if self.carrier:
                 self.run_workers([{"polling": True, "limit": 5000}])
 
     def _reports_in(self) -> timedelta | None:
-        """How long until something is heard of a message. None: everything is known that ever will be."""
+        """How long until something is heard of a message, or longer. None: everything is known that ever will be."""
         if not self.carrier:
             return None
         with self.stack.connect() as connection:
             row = connection.execute("select min(delivery_look_at) as next from sms_send_attempts").fetchone()
         coming = [at for at in (row and row["next"], self.carrier.next_at) if at]
-        return max(min(coming) - self.stack.now(), timedelta(0)) if coming else None
+        return max(min(coming) - self.stack.now(), _LEISURE) if coming else None
 
     def outlook(self) -> timedelta:
         """How long until a worker finds something to do; also counts what is `live`."""
@@ -380,5 +382,7 @@ def harness(
             remove_fence(stack)
         if without == "ranks":
             remove_ranks(stack)
+        if without == "asking":
+            remove_asking(stack)
         carrier = opened.enter_context(Carrier(stack, seed)) if delivery else None
         yield Harness(stack, crew, seed, without, kills, scheduled, carrier)

@@ -12,14 +12,15 @@ PollPoint: TypeAlias = Literal["taken", "asked", "followed"]
 """Of a look after a message. taken: before Twilio is asked. asked: it has answered, nothing is written. followed: what
 follows is written."""
 StallPoint: TypeAlias = Literal["claimed", "begun", "asked"]
-Switch: TypeAlias = Literal["fence", "reconcile", "quarantine", "ranks", "patience", "codes"]
+Switch: TypeAlias = Literal["fence", "reconcile", "quarantine", "ranks", "patience", "codes", "asking"]
 """What can be taken away, to see that the harness notices. ranks: of two reports of a message the later one counts, and
-not the last to come. patience: a message without a final status may still arrive. codes: not every failure passes."""
+not the last to come. patience: a message without a final status may still arrive. codes: not every failure passes.
+asking: a message that was lost is asked about before the next one leaves."""
 
 KILL_POINTS: Final[tuple[KillPoint, ...]] = get_args(KillPoint)
 POLL_POINTS: Final[tuple[PollPoint, ...]] = get_args(PollPoint)
 SWITCHES: Final[tuple[Switch, ...]] = get_args(Switch)
-OF_DELIVERIES: Final[tuple[Switch, ...]] = ("ranks", "patience", "codes")
+OF_DELIVERIES: Final[tuple[Switch, ...]] = ("ranks", "patience", "codes", "asking")
 
 
 class Order(BaseModel):

@@ -223,5 +223,5 @@ def _deliveries(run: Harness, carrier: Carrier) -> dict[str, object]:
         **{f"  callbacks {what}": carrier.counts[what] for what in ("lost", "late", "repeated", "without an answer")},
         **{f"messages {row['delivery_status']}": row["n"] for row in ends},
         "texts sent again": sum(len(messages) > 1 for messages in of.values()),
-        "  arrived twice: called lost first": sum(map(came_twice, of.values())),
+        "  both arrived, as was learned later": sum(map(came_twice, of.values())),
     }
