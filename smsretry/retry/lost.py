@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from smsretry.retry.decision import Arrived, Defer
-from smsretry.retry.delivery import FAILURES, FINAL, Report
+from smsretry.retry.delivery import FAILURES, FINAL, OTHER_LOOK, Report
 
-ASK_AGAIN: Final = timedelta(minutes=1)
-"""When a text is due again about whose lost message nothing could be learned."""
+ASK_AGAIN: Final = timedelta(minutes=5)
+"""When a text is due again about whose lost message Twilio could not be asked."""
 RECORD_AGAIN: Final = timedelta(seconds=30)
 """When a text is due again whose arrival could not be recorded."""
 
@@ -38,5 +38,5 @@ def before_sending_again(said: Mapping[str, Word], *, at: datetime) -> Arrived |
             return Defer(at + ASK_AGAIN, None, why, ages=True)
         if isinstance(word, Report) and word.status not in FAILURES:
             why = f"It was lost as {sid}, and now Twilio says {word.status}: it may still arrive"
-            return Defer(at + ASK_AGAIN, None, why, ages=True)
+            return Defer(at + OTHER_LOOK, None, why, ages=True)
     return None

@@ -126,7 +126,7 @@ class Carrier:
         self._seen = len(entries)
         for sid, (entry, stages, name) in list(self._open.items()):
             while stages and entry.accepted_at + stages[0].after <= now:
-                self._learn(entry.sid, name, stages.pop(0), now)
+                self._learn(entry, name, stages.pop(0), now)
             if not stages:
                 del self._open[sid]
         due = []
@@ -136,9 +136,10 @@ class Carrier:
         for call in filter(None, again):
             heapq.heappush(self._calls, call)
 
-    def _learn(self, sid: str, name: str, stage: Stage, now: datetime) -> None:
+    def _learn(self, entry: Entry, name: str, stage: Stage, now: datetime) -> None:
+        sid = entry.sid
         self._stack.twilio.report(sid, stage.status, stage.code)
-        self.told[sid].append(Told(now, stage.status, stage.code))
+        self.told[sid].append(Told(entry.accepted_at + stage.after, stage.status, stage.code))
         self.counts["statuses"] += 1
 
         def lot(what: str) -> float:

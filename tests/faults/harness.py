@@ -34,7 +34,9 @@ NIGHT_ENDS: Final = time_of_day(12, 55)
 """UTC: from after the last zone's closing until before the first one's opening there is little to do."""
 _LEISURE: Final = timedelta(hours=20)
 """How long nobody looks after deliveries at the end, when no text waits any more."""
-_UNWATCHED: Final = 8
+_STEP: Final = timedelta(minutes=2)
+"""How far the clock moves at least while Twilio still learns of messages, and no text waits any more."""
+_UNWATCHED: Final = 10
 """In how many rounds on end nobody looks after deliveries; in as many somebody does."""
 MORTAL_LIMIT: Final = 4
 MORTAL_RATE: Final = 0.4
@@ -112,6 +114,7 @@ class Harness:
             now = self.stack.now().isoformat(timespec="minutes")
             sys.stderr.write(f"round {self.rounds}: {self.live} texts live, {self.crew.kills.total()} kills, {now}\n")
         self._plan_faults()
+        self._let_twilio_learn()
         if stall:
             self.stall()
         elif stall_poll:
@@ -169,6 +172,11 @@ class Harness:
         with self.carrier.at_work() if self.carrier else nullcontext():
             yield
 
+    def _let_twilio_learn(self) -> None:
+        """What it knows by now, it knows before a worker asks it."""
+        if self.carrier:
+            self.carrier.work()
+
     def stall_poll(self) -> None:
         """Stop a worker between Twilio's word and what follows, past its lease; another one looks; then wake it."""
         sleeper = self.start(polling=True, limit=5, one_by_one=True, stall_at="asked")
@@ -176,6 +184,7 @@ class Harness:
             return
         self.poll_stalls += 1
         self.stack.move_clock(timedelta(minutes=11))
+        self._let_twilio_learn()
         self.run_workers([{"polling": True, "limit": 5000}])
         before = self._state_at_rest()
         self.crew.resume(sleeper)
@@ -191,6 +200,7 @@ class Harness:
             return
         asleep_since = time.monotonic()
         self.stack.move_clock(timedelta(minutes=11))
+        self._let_twilio_learn()
         # The other one dies with a text of the sleeper's accepted and not finished: the sleeper's next, for of the one
         # it stands still with it knows that it is late.
         self.run_workers([{"limit": 50, "kill_targets": held[1:2]}])
@@ -307,11 +317,11 @@ class Harness:
             if wait is None:
                 return
             self.stack.move_clock(wait)
-            if self.carrier:
-                self.carrier.work()  # first: what Twilio knows when a text is sent again
+            self._let_twilio_learn()
             if self.live:
                 self.run_workers([{"limit": 50}] * 2)
             if self.carrier:
+                self.carrier.work()
                 self.run_workers([{"polling": True, "limit": 5000}])
 
     def _reports_in(self) -> timedelta | None:
@@ -320,8 +330,9 @@ class Harness:
             return None
         with self.stack.connect() as connection:
             row = connection.execute("select min(delivery_look_at) as next from sms_send_attempts").fetchone()
-        coming = [at for at in (row and row["next"], self.carrier.next_at) if at]
-        return max(min(coming) - self.stack.now(), _LEISURE) if coming else None
+        if self.carrier.next_at:  # step by step: what is lost first and arrives later is sent again in between
+            return max(self.carrier.next_at - self.stack.now(), _STEP)
+        return max(row["next"] - self.stack.now(), _LEISURE) if row and row["next"] else None
 
     def outlook(self) -> timedelta:
         """How long until a worker finds something to do; also counts what is `live`."""
@@ -382,7 +393,7 @@ def harness(
             remove_fence(stack)
         if without == "ranks":
             remove_ranks(stack)
-        if without == "asking":
+        if without in ("asking", "patience"):  # whoever asks also notices what may still arrive
             remove_asking(stack)
         carrier = opened.enter_context(Carrier(stack, seed)) if delivery else None
         yield Harness(stack, crew, seed, without, kills, scheduled, carrier)
