@@ -134,6 +134,45 @@ def test_many_deferred_texts_do_not_make_a_run_dearer(
     assert touched <= bound
 
 
+LOST: Final = """
+update sms_retry_queue set last_error = 'Not delivered', error_code = 30008, attempt_count = 1
+where status = 'pending' and scheduled_for <= smsretry.clock() and in_doubt_since is null;
+insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
+                               twilio_sid, delivery_status, delivery_at)
+select gen_random_uuid(), id, 1, 1, smsretry.clock(), smsretry.clock(), 'accepted', 'response',
+       'SM' || md5('lost' || id), 'undelivered', smsretry.clock()
+from sms_retry_queue where error_code = 30008;
+"""
+# Measured: MEASURED; without its index WITHOUT.
+LOST_BOUND: Final = 8_000
+
+
+def pages_of_lost_texts(connection: Connection, before: str = "", *, analysed: bool) -> int:
+    """The pages that a claim touches of fifty texts that are sent again, all of which name the lost message."""
+    with connection.transaction(force_rollback=True):
+        connection.execute(LOST.encode())
+        connection.execute(before.encode())
+        if analysed:
+            connection.execute("analyze")
+        with connection.transaction(force_rollback=True):
+            named = "select cardinality(lost_sids) as n from claim_due_sms_retries(50)"
+            assert [row["n"] for row in connection.execute(named.encode())] == [1] * 50
+        _, touched = pages(connection, "claim_due_sms_retries(50)")
+    return touched
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+def test_texts_that_are_sent_again_are_claimed_by_index_too(connection: Connection, analysed: bool) -> None:
+    """Beside 100,000 accepted messages."""
+    assert pages_of_lost_texts(connection, analysed=analysed) <= LOST_BOUND
+
+
+def test_the_bound_of_texts_that_are_sent_again_notices_a_lost_index(connection: Connection) -> None:
+    """Or it would guard nothing."""
+    drop = "alter table sms_send_attempts drop constraint sms_send_attempts_one_per_claim"
+    assert pages_of_lost_texts(connection, drop, analysed=True) > LOST_BOUND
+
+
 @pytest.mark.parametrize(("call", "rows", "index", "bound"), CALLS)
 def test_the_bound_notices_a_lost_index(connection: Connection, call: str, rows: int, index: str, bound: int) -> None:
     """Or it would guard nothing."""
