@@ -1,5 +1,6 @@
 """Group commit on a real database: each row of a group answers for itself alone."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import uuid4
@@ -111,3 +112,30 @@ def test_a_group_holds_a_worker_s_calls_and_no_others(queue: SupabaseQueue, busi
     told = queue.together([Call(function, {}, ""), _begin(claim)])
     assert isinstance(told[0], InputError)
     assert _answers(told[1:]) == ["go"]
+
+
+def test_a_group_hands_on_each_parameter_that_its_functions_have(business: Business) -> None:
+    """One that is left out would be null in a group, and only there."""
+    (source,) = business.connection.execute(
+        "select prosrc as code from pg_proc where oid = 'smsretry.answer_sms_call'::regproc"
+    ).fetchall()
+    answered = re.findall(r"public\.(\w+)\((.*?)\)(?: [bf])?\)", source["code"].replace("\n", " "))
+    given = {function: set(re.findall(r"(\w+) =>", arguments)) for function, arguments in answered}
+    taken = business.connection.execute(
+        """select proname as name, proargnames[1:pronargs] as parameters from pg_proc
+           where pronamespace = 'public'::regnamespace and proname = any(%s)""",
+        [list(given)],
+    ).fetchall()
+    assert len(taken) == 5
+    assert given == {function["name"]: set(function["parameters"]) for function in taken}
+
+
+def test_what_is_deferred_in_a_group_keeps_when_its_window_closes(queue: SupabaseQueue, business: Business) -> None:
+    """Near the end of a window, what closes first goes first."""
+    rows = [business.due_text(), business.due_text(phone="+12125550124")]
+    claims = queue.claim_due(10)
+    closes = claims[0].claimed_at + timedelta(hours=12)
+    values = {"until": claims[0].claimed_at + timedelta(hours=1), "window_closes_at": closes, "why": "night"}
+    fenced = [{"retry_id": claim.id, "claim_no": claim.claim_no} for claim in claims]
+    assert queue.together([Call("defer_sms_retry", fence | values, "") for fence in fenced]) == [True, True]
+    assert [business.row(row)["window_closes_at"] for row in rows] == [closes, closes]

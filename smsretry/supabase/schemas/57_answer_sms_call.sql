@@ -24,7 +24,7 @@ begin
             return to_jsonb(public.defer_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
                 until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
-                life => (v ->> 'life')::interval));
+                life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz));
         when 'hold_sms_retry' then
             return to_jsonb(public.hold_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',

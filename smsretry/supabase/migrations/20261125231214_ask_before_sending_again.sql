@@ -306,6 +306,51 @@ $$;
 revoke all on function public.claim_suspect_sms_retry from public, anon, authenticated;
 grant execute on function public.claim_suspect_sms_retry to service_role;
 
+-- ======== schemas/57_answer_sms_call.sql ========
+-- One call of a worker's, given as JSON: its parameters by name, as PostgREST has them.
+create or replace function smsretry.answer_sms_call(function text, v jsonb)
+returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    case answer_sms_call.function
+        when 'begin_sms_attempt' then
+            return (select to_jsonb(b) from public.begin_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, send_before => (v ->> 'send_before')::timestamptz,
+                quiet_hours_rule => v ->> 'quiet_hours_rule', first_send => coalesce((v ->> 'first_send')::boolean, false),
+                cap => (v ->> 'cap')::integer, cap_since => (v ->> 'cap_since')::timestamptz, phone => v ->> 'phone',
+                body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
+                life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid) b);
+        when 'finish_sms_attempt' then
+            return (select to_jsonb(f) from public.finish_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, outcome => v ->> 'outcome', next_status => v ->> 'next_status',
+                error => v ->> 'error', error_code => (v ->> 'error_code')::integer, twilio_sid => v ->> 'twilio_sid',
+                retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
+                counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
+                opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
+                account_refused => coalesce((v ->> 'account_refused')::boolean, false)) f);
+        when 'defer_sms_retry' then
+            return to_jsonb(public.defer_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
+                life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz));
+        when 'hold_sms_retry' then
+            return to_jsonb(public.hold_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
+                look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval));
+        when 'end_sms_retry' then
+            return to_jsonb(public.end_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer));
+        else
+            raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
+    end case;
+end
+$$;
+
+revoke all on function smsretry.answer_sms_call from public, anon, authenticated;
+grant execute on function smsretry.answer_sms_call to service_role;
+
 -- ======== schemas/60_claim_doubtful_sms_retries.sql ========
 -- Take up to limit_count rows in doubt whose next look has come (clamped to 500), to look for evidence of what became of
 -- their attempt. Rows under suspicion are not taken: claim_suspect_sms_retry.
