@@ -7,7 +7,7 @@ import sys
 from datetime import timedelta
 
 from tests.faults.orders import OF_DELIVERIES, SWITCHES
-from tests.faults.scenarios import Report, blind, everything, outage
+from tests.faults.scenarios import Report, blind, everything, outage, reported
 
 
 def main() -> int:
@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--blind-minutes", type=int, metavar="N", help="instead: Twilio's list lags so long")
     parser.add_argument("--scheduled", action="store_true", help="each text is a scheduled send at first")
     parser.add_argument("--delivery", action="store_true", help="Twilio reports what becomes of each message")
+    parser.add_argument("--unwatched", action="store_true", help="instead: only deliveries, and nobody looks in time")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as after Ctrl-C
     logging.disable(logging.CRITICAL)  # Postgres going away is news to its pool, and not to us
@@ -30,7 +31,9 @@ def main() -> int:
         sys.stdout.write(f"{found}\n")
     if options.without:
         return 0 if not report.verdict.clean or report.woke_and_wrote else 1
-    enough = bool(options.outage or options.blind_minutes or report.killed >= options.kills_at_least)
+    enough = bool(
+        options.outage or options.blind_minutes or options.unwatched or report.killed >= options.kills_at_least
+    )
     if not enough:
         sys.stdout.write(f"Only {report.killed} workers were killed: give more texts\n")
     return 0 if report.clean and enough else 1
@@ -41,6 +44,8 @@ def _run(options: argparse.Namespace) -> Report:
         return outage(texts=options.texts, seed=options.seed, refused=options.outage == "refused")
     if options.blind_minutes:
         return blind(texts=options.texts, seed=options.seed, lag=timedelta(minutes=options.blind_minutes))
+    if options.unwatched or options.without == "asking":  # where pollers look, few messages arrive unnoticed
+        return reported(texts=options.texts, seed=options.seed, unwatched=True, without=options.without)
     return everything(
         texts=options.texts,
         seed=options.seed,

@@ -119,10 +119,15 @@ def oversleep(*, seed: str, where: StallPoint, on: Stack | None = None, without:
         return _report(run, started)
 
 
-def reported(*, texts: int, seed: str, without: Switch | None = None) -> Report:
-    """Nothing fails but what carriers lose; callbacks are late, lost, repeated and out of order."""
+def reported(*, texts: int, seed: str, unwatched: bool = False, without: Switch | None = None) -> Report:
+    """Nothing fails but what carriers lose; callbacks are late, lost, repeated and out of order.
+
+    Args:
+        unwatched: nobody looks after deliveries while texts wait to be sent again.
+    """
     started = time.monotonic()
     with harness(seed=seed, without=without, delivery=True) as run:
+        run.unwatched = unwatched
         run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
         run.drain()
         return _report(run, started)

@@ -104,10 +104,12 @@ def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when() -> N
     assert report.numbers["pollers killed"]
 
 
-@pytest.mark.parametrize(("switch", "count"), [("ranks", "wrong_in_the_end"), ("patience", "doubled")])
-def test_without_order_or_patience_the_harness_sees_it(switch: Switch, count: str) -> None:
-    """The report that comes last counts; a message of which nothing final is known yet is taken for lost."""
-    report = reported(texts=47, seed="1", without=switch)
+@pytest.mark.parametrize(
+    ("switch", "count"), [("ranks", "wrong_in_the_end"), ("patience", "doubled"), ("asking", "arrived_twice")]
+)
+def test_without_order_patience_or_a_question_the_harness_sees_it(switch: Switch, count: str) -> None:
+    """The report that comes last counts; what is not known to be lost is taken for that; nobody asks once more."""
+    report = reported(texts=47, seed="1", unwatched=switch == "asking", without=switch)
     assert getattr(report.verdict, count) > 0, f"\n{report}"
 
 

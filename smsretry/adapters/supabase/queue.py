@@ -166,9 +166,9 @@ class SupabaseQueue(SupabaseClaims):
         return self._truth(claim, function, values)
 
     def arrived(self, claim: Claim, decision: Arrived) -> bool:
-        # Given back first, as the report completes a row that waits. It is true whoever has the row now.
-        held = self.put_off(claim, decision.meanwhile)
-        self.repeated("settle_sms_attempt", {"twilio_sid": decision.sid, "delivery_status": decision.status})
+        held = self.put_off(claim, decision.meanwhile)  # first: the report completes a row that waits
+        if held:  # else whoever has the row now asks, too
+            self.repeated("settle_sms_attempt", {"twilio_sid": decision.sid, "delivery_status": decision.status})
         return held
 
     def _one(self, kind: type[_Row], groups: Groups, claim: Claim, function: str, values: Mapping[str, object]) -> _Row:
