@@ -96,12 +96,12 @@ def after_cap(claim: Claim, *, reached_at: datetime, profile: Profile = DEFAULT)
 
 def busy(at: datetime) -> Defer:
     """Where a text waits whose customer another transaction holds locked. It costs nobody else anything."""
-    return Defer(at + BUSY_DELAY, None, "Another transaction holds the customer locked")
+    return Defer(at + BUSY_DELAY, None, "Another transaction holds the customer locked", ages=True)
 
 
 def unasked(at: datetime, why: str) -> Defer:
     """Where a text waits about which the database could not be asked. If it is to blame, it holds up no other."""
-    return Defer(at + UNASKED_DELAY, None, why)
+    return Defer(at + UNASKED_DELAY, None, why, ages=True)
 
 
 def _wait(claim: Claim, check: QuietHoursCheck, since: datetime, profile: Profile, why: str) -> Defer | Hold | End:

@@ -104,7 +104,10 @@ def test_a_text_without_a_number_that_the_old_processor_claimed_is_not_in_doubt(
 def test_a_customer_that_is_locked_costs_the_worker_one_wait(
     business: Business, queue: SupabaseQueue, sender: TwilioSender, stack: Stack
 ) -> None:
-    """Two seconds, and no repetition: an idle transaction may last for hours, and there may be many."""
+    """Two seconds, and no repetition: an idle transaction may last for hours, and there may be many.
+
+    It might have gone out now, so its life counts from here: what is locked for days is of no use afterwards.
+    """
     row_id = business.due_text()
     (claim,) = queue.claim_due(1)
     with stack.connect() as other, other.transaction():
@@ -116,6 +119,7 @@ def test_a_customer_that_is_locked_costs_the_worker_one_wait(
     assert (result.fate, result.detail) == ("Deferred", "Another transaction holds the customer locked")
     assert took < 4
     assert business.row(row_id)["attempt_count"] == 0
+    assert business.row(row_id)["expires_at"] is not None
 
 
 def test_a_row_in_doubt_whose_looks_keep_dying_is_claimed_alone(

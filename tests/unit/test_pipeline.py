@@ -121,7 +121,7 @@ def test_a_begin_that_cannot_be_asked_puts_its_text_behind_the_others_and_shuts_
     result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, gate=gate)
     assert (result.fate, result.detail) == ("Deferred", "Supabase did not answer")
     assert queue.calls == ["begin", "put_off"]
-    assert queue.decisions[-1] == Defer(NOON + timedelta(seconds=30), None, "Supabase did not answer")
+    assert queue.decisions[-1] == Defer(NOON + timedelta(seconds=30), None, "Supabase did not answer", ages=True)
     assert (gate.broken, gate.shut_because, gate.circuit) == (result.detail, result.detail, None)
     assert sender.texts == []
 
