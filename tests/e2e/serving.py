@@ -61,10 +61,13 @@ def wait_for(condition: Any, runner: GuardedProcess, seconds: float = 60) -> Non
 def served_unscheduled(flow: "FlowProcess", log: Path) -> Iterator[None]:
     """Served, with their schedules off: runs happen when a test asks for them."""
     with served(flow, log):
-        for found in flow.prefect.post("deployments/filter", {}):
-            for schedule in found["schedules"]:
-                httpx.patch(
-                    f"{flow.prefect.server.url}/api/deployments/{found['id']}/schedules/{schedule['id']}",
-                    json={"active": False},
-                ).raise_for_status()
+        switch_schedules(flow.prefect, active=False)
         yield
+
+
+def switch_schedules(prefect: "Prefect", *, active: bool) -> None:
+    """Switch the schedules of all deployments on or off."""
+    for found in prefect.post("deployments/filter", {}):
+        for schedule in found["schedules"]:
+            url = f"{prefect.server.url}/api/deployments/{found['id']}/schedules/{schedule['id']}"
+            httpx.patch(url, json={"active": active}).raise_for_status()

@@ -15,7 +15,7 @@ from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Forks, Prefect
 from tests.e2e.registry import SCHEDULED, Registry
-from tests.e2e.serving import deployment, served, wait_for
+from tests.e2e.serving import deployment, served, switch_schedules, wait_for
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bo
     backlog: Backlog, flow: FlowProcess, business: Business
 ) -> None:
     """Two of three due texts when asked for two; 9999 is refused before anything runs."""
+    switch_schedules(flow.prefect, active=False)  # a scheduled run would take them
     for _ in range(3):
         business.due_text()
     found = deployment(flow.prefect)
@@ -63,6 +64,7 @@ def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bo
     }
     assert "description" in properties["stale_minutes"]
     run = flow.prefect.end_of(flow.prefect.order(SCHEDULED, {"limit": 2}))
+    switch_schedules(flow.prefect, active=True)
     assert run["state"]["message"].startswith("recovered 0, claimed 2: sent 2 in ")
     with pytest.raises(httpx.HTTPStatusError) as refused:
         flow.prefect.order(SCHEDULED, {"limit": 999_999})
