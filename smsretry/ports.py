@@ -113,7 +113,10 @@ class RetryQueue(Protocol):
         ...
 
     def arrived(self, claim: Claim, decision: Arrived) -> bool:
-        """Record that a message which was called lost has arrived: the row is completed. False: the claim was lost."""
+        """Record that a message which was called lost has arrived: the row is completed.
+
+        False: the claim was lost, and nothing is recorded.
+        """
         ...
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled: ...

@@ -31,8 +31,6 @@ from smsretry.local.twilio.journey import usual_journey
 _UI_PORT: Final = 4200
 _SERVED_SECONDS: Final = 60
 """A runner takes about five seconds. After so long `up` goes on without it."""
-RUNNER_GRACE_SECONDS: Final = 30
-"""What the runner gets to end the runs that are under way."""
 
 
 def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse: bool, console: Console) -> None:
@@ -64,7 +62,7 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
             log=directory / "prefect" / "runner.log",
             env={**inherited(), **server.environment(), **stack.environment()},
             cwd=ROOT,
-            grace_seconds=RUNNER_GRACE_SECONDS,
+            grace_seconds=30,
         )
         running.callback(runner.stop)
         with console.status("Registering the deployments …"):

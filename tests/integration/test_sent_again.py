@@ -18,6 +18,7 @@ from smsretry.desk.asks import Requeue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted, FetchError
 from smsretry.ports import DeliveryServices
+from smsretry.retry.decision import Arrived, Defer
 from smsretry.retry.profile import DEFAULT
 from tests.builders import results_of, run, run_over
 from tests.conftest import Business
@@ -175,3 +176,18 @@ def test_a_message_that_twilio_has_no_more_keeps_no_text_waiting(
     stack.twilio.fail(FetchError(20404, http_status=404))
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 2
+
+
+def test_a_worker_that_lost_its_claim_records_no_arrival(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It changes nothing; whoever has the row now asks, too."""
+    row, sid = lost_text(stack, business, queue, sender, services)
+    stack.move_clock(HALF_AN_HOUR)
+    [claim] = queue.claim_due(1)
+    before = business.row(row)
+    arrived = Arrived(sid, "delivered", Defer(claim.claimed_at, None, "Arrived after all", ages=True))
+    assert not queue.arrived(claim.model_copy(update={"claim_no": claim.claim_no - 1}), arrived)
+    assert business.row(row) == before
+    assert queue.arrived(claim, arrived)
+    assert business.row(row)["status"] == "completed"

@@ -73,7 +73,7 @@ def test_a_text_that_arrived_is_recorded_and_not_begun() -> None:
 
 
 def test_an_arrival_that_a_worker_learns_of_after_it_lost_its_claim_is_anothers_to_tell() -> None:
-    """It is recorded all the same: it is true of the message, whoever has the row."""
+    """Whoever has the row now asks, too."""
     queue, sender = FakeQueue(holds=False), FakeSender(words={SID: Report("delivered")})
     assert process_sms_retry_item(claim_with(lost_sids=[SID]), queue=queue, sender=sender).fate == "Lost"
     assert queue.calls == ["arrived"]
