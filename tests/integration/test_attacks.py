@@ -22,6 +22,9 @@ def another(business: Business) -> Business:
 
 # Hostile tenants
 
+OF_ONE_VALUE = 70
+"""Pages that fifty megabytes of one letter take, compressed: what it costs to open them once."""
+
 
 @pytest.mark.parametrize(
     "change",
@@ -40,16 +43,22 @@ def test_fifty_megabytes_in_a_column_cost_the_claim_no_time(
     customer = hostile.customer()
     for _ in range(12):
         hostile.queue_row(hostile.send_log(customer), customer)
-    business.connection.execute(change.encode(), [hostile.id])
     good = business.due_text()
-    found = business.connection.execute(
-        "explain (analyze, buffers, format json) select id from claim_due_sms_retries(50)"
-    ).fetchone()
+    # In pages, because time depends on the machine. The first claim also reads what a connection reads once.
+    _, cheap = [_pages_of_a_claim(business) for _ in range(2)]
+    business.connection.execute(change.encode(), [hostile.id])
+    assert _pages_of_a_claim(business) - cheap < OF_ONE_VALUE
+    assert good in [claim.id for claim in queue.claim_due(50)]
+
+
+def _pages_of_a_claim(business: Business) -> int:
+    with business.connection.transaction(force_rollback=True):
+        found = business.connection.execute(
+            "explain (analyze, buffers, format json) select id from claim_due_sms_retries(50)"
+        ).fetchone()
     assert found is not None
-    [plan] = found["QUERY PLAN"]
-    # In pages, because time depends on the machine: it reads about 1,300, and 70 more for each value it opens.
-    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 1700
-    assert business.row(good)["status"] == "processing"
+    plan = found["QUERY PLAN"][0]["Plan"]
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 # Clumsy applications
