@@ -64,7 +64,9 @@ class Prefect:
 
     def last_run(self) -> dict[str, Any]:
         """The flow run that was started last."""
-        runs: list[dict[str, Any]] = self.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
+        started = {"start_time": {"is_null_": False}}  # a scheduled run would sort by when it is to start
+        body = {"flow_runs": started, "sort": "START_TIME_DESC", "limit": 1}
+        runs: list[dict[str, Any]] = self.post("flow_runs/filter", body)
         return runs[0]
 
     def events(self, resource: str) -> list[dict[str, Any]]:

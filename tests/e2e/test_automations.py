@@ -11,8 +11,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from prefect.events.schemas.events import Resource, ResourceSpecification
 
 from flows.automations import PREFIX, defined
+from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from tests.e2e.conftest import Prefect
@@ -180,3 +182,26 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
     once = ("are overdue", "no run has completed for five minutes", "no run has queued scheduled sends")
     for words in once:
         assert len(receiver.about(words)) == 1, "one message, however often it happens or long it lasts"
+
+
+def test_what_acts_on_runs_knows_every_deployment_that_has_a_schedule_and_its_twins() -> None:
+    """A twin's dead runs had stayed Running for good, as had those of what looks after deliveries."""
+    scheduled = {entry.name for entry in declared() if entry.schedules}
+    by_name = {entry["name"].removeprefix(PREFIX): entry["trigger"] for entry in defined()}
+    ends, cancels = by_name["a run without a sign of life ends"], by_name["late runs do not pile up"]
+    for trigger, left_out in ((ends, set[str]()), (cancels, {"prune-sms-history"})):
+        [known] = [
+            ResourceSpecification.model_validate(related)
+            for related in _as_list(trigger["match_related"])
+            if "prefect.resource.name" in related
+        ]
+        for name in scheduled:
+            for deployment in (name, f"{name}-2"):
+                resource = {"prefect.resource.role": "deployment", "prefect.resource.name": deployment}
+                assert known.matches(Resource.model_validate(resource | {"prefect.resource.id": "x"})) is (
+                    name not in left_out
+                ), deployment
+
+
+def _as_list(related: dict[str, Any] | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return related if isinstance(related, list) else [related]
