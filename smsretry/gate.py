@@ -5,17 +5,15 @@ times in a row, or the process is asked to stop. What would be sent then goes ba
 slower is obeyed: the sends wait, and then fewer of them are under way at once.
 """
 
-import math
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from time import monotonic
 from types import FrameType
 from typing import Final, assert_never
 from uuid import UUID
 
+from smsretry.brake import Brake
 from smsretry.pace import Pace
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
@@ -31,8 +29,6 @@ people's, and those of every business in the run, up to enough of them. Otherwis
 account cannot send would stop everybody's texts."""
 PROBE_SECONDS: Final = 60.0
 """How long the others wait for what becomes of the probe: longer than a send takes."""
-SLOWER_SECONDS: Final = 1.0
-"""How long the sends wait when the provider asks to go slower and does not say how long. Its limits are per second."""
 
 
 class Gate:
@@ -44,8 +40,7 @@ class Gate:
         self._lock = threading.Condition(threading.RLock())
         self._limit = IN_A_ROW
         self._under_way = 0
-        self._at_once = math.inf
-        self._waits_until = 0.0
+        self._brake = Brake()
         self.patient_until = 0.0
         """By `time.monotonic`: how long the run may wait when the provider asks to go slower, instead of stopping."""
         self._in_a_row = 0
@@ -90,8 +85,8 @@ class Gate:
             # An unfit one waits for nothing: it would keep a thread from the text that may go first.
             fit = claim.id not in self._unfit
             answered = fit and self._lock.wait_for(lambda: not self._waiting(), PROBE_SECONDS)
-            while self._braked() and not self.shut_because:
-                self._lock.wait(max(self._waits_until - monotonic(), 0) or None)
+            while self._brake.holds(self._under_way) and not self.shut_because:
+                self._lock.wait(self._brake.seconds or None)
             if self.shut_because:
                 return self.shut_because
             if self._probing and not answered:
@@ -102,9 +97,6 @@ class Gate:
 
     def _waiting(self) -> bool:
         return self._probing and self._probe_is_out and not self.shut_because
-
-    def _braked(self) -> bool:
-        return self._under_way >= self._at_once or monotonic() < self._waits_until
 
     def withdraw(self) -> None:
         """The send that was let in did not begin."""
@@ -156,7 +148,11 @@ class Gate:
                 if refusal.kind == "account" and self._proves(claim, refusal):
                     self._open(f"The account is refused, not the text: {refusal}. Run `smsretry doctor`")
                 elif refusal.kind == "rate_limit" and refusal.level != "recipient":
-                    self._slow_down(refusal, retry_after)
+                    with self._lock:
+                        patient = self._brake.slow_down(self._under_way, retry_after, patient_until=self.patient_until)
+                    self._probe_again()
+                    if not patient:
+                        self.stop(f"The provider asks to go slower ({refusal})")
                 elif refusal.kind != "account":
                     self._works()
             case NotSent(why) | InDoubt(why):
@@ -168,33 +164,27 @@ class Gate:
             case _:
                 assert_never(outcome)
 
-    def _slow_down(self, refusal: Refusal, retry_after: timedelta | None) -> None:
-        """Wait as long as it says, and then send half as many at once; stop if the run may not wait that long."""
-        wait = max(retry_after.total_seconds() if retry_after else 0.0, SLOWER_SECONDS)
-        with self._lock:
-            if monotonic() >= self._waits_until:  # else it is of the same burst, which was answered by waiting
-                self._at_once = max(1, min(self._at_once, self._under_way + 1) / 2)
-            self._waits_until = max(self._waits_until, monotonic() + wait)
-            patient = self._waits_until < self.patient_until
-        if not patient:
-            self.stop(f"The provider asks to go slower ({refusal})")
-
     def _proves(self, claim: Claim, refusal: Refusal) -> bool:
         """Whether it is the account, and not this destination: one refusal may say so, or every business's texts."""
         if refusal.certain:
             return True
+        self._probe_again()
         with self._lock:
             self._refused.setdefault(claim.business_id, set()).add(claim.phone or "")
             recipients = set[str]().union(*self._refused.values())
-            self._probe_is_out = False  # it proved nothing: the next text is the probe
-            self._lock.notify_all()
             enough = max(SEVERAL_BUSINESSES, min(self._businesses, ENOUGH_BUSINESSES))
             return not self.healthy and len(self._refused) >= enough and len(recipients) >= SEVERAL_RECIPIENTS
+
+    def _probe_again(self) -> None:
+        """What became of the probe proves nothing: the next text is the probe."""
+        with self._lock:
+            self._probe_is_out = False
+            self._lock.notify_all()
 
     def _works(self) -> None:
         with self._lock:
             self._in_a_row = 0
-            self._at_once += 1 / self._at_once  # one more at once, for as many that were taken
+            self._brake.release()
             self._probing = False
             self.healthy = True
             self._lock.notify_all()

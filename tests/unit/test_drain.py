@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry import gate as gates
+from smsretry import brake
 from smsretry import run as runs
 from smsretry.errors import QueueUnreachable
 from smsretry.gate import Gate
@@ -20,7 +20,7 @@ from tests.unit.fakes import FakeQueue, FakeSender
 
 @dataclass
 class Clock:
-    """`time.monotonic` of the run and of its gate. It goes on when the run waits."""
+    """`time.monotonic` of the run and of its brake. It goes on when the run waits."""
 
     seconds: float = 0.0
     waits: list[float] = field(default_factory=list)
@@ -39,7 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that only waiting moves."""
     clock = Clock()
     monkeypatch.setattr(runs, "monotonic", clock.now)
-    monkeypatch.setattr(gates, "monotonic", clock.now)
+    monkeypatch.setattr(brake, "monotonic", clock.now)
     monkeypatch.setattr(Gate, "wait", lambda _, seconds: clock.wait(seconds))
     return clock
 
@@ -255,6 +255,19 @@ def test_a_run_that_has_time_obeys_a_provider_that_asks_to_go_slower(monkeypatch
     queue = FakeQueue(claims=[claim for _, claim in texts(*[0] * 40)])
     fates = go(queue, Once(), seconds=30)
     assert (fates.count("Sent"), fates.count("RetryScheduled")) == (39, 1)
+
+
+def test_a_probe_that_is_asked_to_go_slower_is_followed_by_the_next_one(clock: Clock) -> None:
+    """It had proved nothing, and yet the others had waited a minute for what came of it."""
+    gate = Gate()
+    gate.patient_until = 100
+    gate.probe()
+    assert gate.admit(claim_with()) is None
+    gate.observe(claim_with(), SLOWER)
+    clock.seconds = 2
+    assert gate.admit(claim_with()) is None
+    gate.observe(claim_with(), Accepted(SID))
+    assert (gate.healthy, gate.shut_because) == (True, None)
 
 
 @pytest.mark.parametrize(("seconds", "retry_after"), [(0, None), (30, timedelta(seconds=60))])

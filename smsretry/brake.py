@@ -1,0 +1,43 @@
+"""How a run obeys a provider that asks to go slower: the sends wait, and then fewer of them are under way at once."""
+
+import math
+from datetime import timedelta
+from time import monotonic
+from typing import Final
+
+SLOWER_SECONDS: Final = 1.0
+"""How long the sends wait when the provider asks to go slower and does not say how long. Its limits are per second."""
+
+
+class Brake:
+    """One per gate, which holds its lock around every call."""
+
+    def __init__(self) -> None:
+        self._at_once = math.inf
+        self._waits_until = 0.0
+
+    def holds(self, under_way: int) -> bool:
+        """Whether no further send may begin beside so many."""
+        return under_way >= self._at_once or monotonic() < self._waits_until
+
+    @property
+    def seconds(self) -> float:
+        """How long the sends wait. 0: until one of those under way has ended."""
+        return max(self._waits_until - monotonic(), 0)
+
+    def slow_down(self, under_way: int, retry_after: timedelta | None, *, patient_until: float) -> bool:
+        """Wait as long as it says, and then send half as many at once. False: the run may not wait that long.
+
+        Args:
+            under_way: sends that have not been answered yet.
+            patient_until: how long the run may wait, by `time.monotonic`.
+        """
+        wait = max(retry_after.total_seconds() if retry_after else 0.0, SLOWER_SECONDS)
+        if monotonic() >= self._waits_until:  # else it is of the same burst, which was answered by waiting
+            self._at_once = max(1, min(self._at_once, under_way + 1) / 2)
+        self._waits_until = max(self._waits_until, monotonic() + wait)
+        return self._waits_until < patient_until
+
+    def release(self) -> None:
+        """One was taken: one more at once, for as many that were taken."""
+        self._at_once += 1 / self._at_once
