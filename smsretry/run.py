@@ -162,7 +162,11 @@ class Run:
         """
         seen = set[UUID]()
         while len(seen) < MAX_SUSPECTS and not self.gate.shut_because:
-            claims = self._services.queue.claim_suspect()
+            try:
+                claims = self._services.queue.claim_suspect()
+            except QueueError as error:  # as in `drain`
+                self._ended_because = self._ended_because or str(error)
+                return
             self._hand.take(len(claims))
             yield from claims
             if not claims or claims[0].id in seen:  # it was given back, and would only come again

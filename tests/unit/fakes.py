@@ -18,7 +18,7 @@ from smsretry.retry.decision import (
     Send,
     Settle,
 )
-from smsretry.retry.lost import Word
+from smsretry.retry.delivery import Word
 from smsretry.retry.models import (
     Begun,
     Claim,
@@ -136,6 +136,8 @@ class FakeQueue:
 
     def claim_suspect(self) -> list[Claim]:
         self.suspicions += 1
+        if "claim_suspect" in self.trouble:
+            raise self.trouble["claim_suspect"]
         return [self.suspects.pop(0)] if self.suspects else []
 
     def claim_one(self, retry_id: UUID) -> Claim | None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.errors import QueueBusy, QueueMismatch
+from smsretry.errors import QueueBusy, QueueMismatch, QueueUnreachable
 from smsretry.ports import RetryQueue, Sender
 from smsretry.retry.decision import Defer, GiveBack, Send
 from smsretry.retry.models import Begun, Claim, ItemResult, Text
@@ -235,6 +235,14 @@ def test_where_nobody_is_under_suspicion_one_question_is_asked() -> None:
     queue = FakeQueue()
     assert results_of(run_over(queue, FakeSender())) == []
     assert queue.suspicions == 1
+
+
+def test_a_question_for_suspects_that_fails_costs_no_report() -> None:
+    """All texts had gone out by then, and the run ended without its numbers, its page and its alerts."""
+    queue = FakeQueue(claims=[claim_with()], trouble={"claim_suspect": QueueUnreachable("Supabase did not answer")})
+    items, summary = run_once(run_over(queue, FakeSender()))
+    assert (len(items), summary.sent, summary.stopped_because) == (1, 1, "Supabase did not answer")
+    assert list(queue.runs.values()) == [str(summary)]
 
 
 def test_one_run_takes_so_many_suspects_and_no_more() -> None:
