@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
 from smsretry.phone import phone_problem
-from smsretry.retry.profile import Profile
+from smsretry.retry.profile import SEND_WITHIN_SECONDS, Profile
 from smsretry.words import InDoubtPolicy, RuleSet
 
 _CHOICE: Final = "choice"
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     opening_spread_minutes: float = Field(10, ge=0, le=120, validation_alias="SMSRETRY_OPENING_SPREAD_MINUTES")
     """Texts that wait for an opening are spread over this many minutes after it."""
     closing_guard_seconds: float = Field(60, ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS")
-    """No text may still be in Twilio's queue this long before closing. A request takes up to 55 s to get there."""
+    """No text may still be in Twilio's queue this long before closing. See `profile` for the least of it."""
     delivery_retries: int = Field(1, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
     """How often a text is sent again that Twilio accepted and a carrier lost for a passing reason. Each costs again."""
     metrics_by_business: bool = Field(False, validation_alias="SMSRETRY_METRICS_BY_BUSINESS")
@@ -104,12 +104,16 @@ class Settings(BaseSettings):
 
     @property
     def profile(self) -> Profile:
-        """The owner's decisions among the settings."""
+        """The owner's decisions among the settings.
+
+        The guard is at least as long as a request may take to be in Twilio's queue, so longer timeouts raise it.
+        """
+        longest = SEND_WITHIN_SECONDS + self.twilio_connect_timeout_seconds + self.twilio_read_timeout_seconds
         return Profile(
             in_doubt=self.in_doubt,
             quiet_hours_rules=self.quiet_hours_rules,
             opening_spread=timedelta(minutes=self.opening_spread_minutes),
-            closing_guard=timedelta(seconds=self.closing_guard_seconds),
+            closing_guard=timedelta(seconds=max(self.closing_guard_seconds, longest + 5)),
             segments_per_second=self.segments_per_second,
             delivery_retries=self.delivery_retries,
         )

@@ -6,6 +6,11 @@ from typing import Final
 
 from smsretry.words import InDoubtPolicy, RuleSet
 
+SEND_WITHIN_SECONDS: Final = 15.0
+"""A request leaves within this time of asking whether it may, or not at all. With the sender's usual timeouts it stays
+below the shortest lease (one minute), so that nobody else takes the row while its request is under way. Longer timeouts
+beside so short a lease put the text in doubt, and double nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -17,7 +22,8 @@ class Profile:
     opening_spread: timedelta = timedelta(minutes=10)
     """What waits for an opening is due over this time, not all at once."""
     closing_guard: timedelta = timedelta(seconds=60)
-    """No text may still be in the provider's queue this long before closing. A request takes up to 55 s to arrive."""
+    """No text may still be in the provider's queue this long before closing, so that a request that is slow to arrive
+    is not valid past it."""
     segments_per_second: float | None = None
     """What the sender makes. None: as fast as its provider takes them."""
 

@@ -12,9 +12,10 @@ import pytest
 from smsretry import pipeline
 from smsretry.errors import QueueBusy, QueueError, QueueUnreachable, UnforeseenError
 from smsretry.gate import Gate
-from smsretry.pipeline import SEND_WITHIN_SECONDS, process_sms_retry_item
+from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.decision import Defer, Doubt, End, GiveBack, Hold, Send
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
+from smsretry.retry.profile import SEND_WITHIN_SECONDS
 from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, begun, claim_with, refused
 from tests.unit.fakes import FakeQueue, FakeSender
 

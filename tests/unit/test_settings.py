@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from smsretry.errors import SettingsError
-from smsretry.retry.profile import Profile
+from smsretry.retry.profile import SEND_WITHIN_SECONDS, Profile
 from smsretry.settings import Settings, load_settings
 from tests.builders import forget_settings
 
@@ -181,3 +181,12 @@ def test_the_owners_decisions_are_read_and_have_their_defaults(monkeypatch: pyte
         opening_spread=timedelta(minutes=30),
         closing_guard=timedelta(minutes=5),
     )
+
+
+def test_longer_timeouts_make_the_guard_at_closing_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that was two minutes on its way had been valid past the end of the permitted hours."""
+    slow = {"TWILIO_CONNECT_TIMEOUT_SECONDS": "60", "TWILIO_READ_TIMEOUT_SECONDS": "120"}
+    longest = timedelta(seconds=SEND_WITHIN_SECONDS + 60 + 120)
+    assert load(monkeypatch, COMPLETE | slow).profile.closing_guard > longest
+    cautious = COMPLETE | slow | {"SMSRETRY_CLOSING_GUARD_SECONDS": "300"}
+    assert load(monkeypatch, cautious).profile.closing_guard == timedelta(minutes=5)
