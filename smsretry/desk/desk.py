@@ -75,9 +75,14 @@ class Desk:
         now = self.status().at
         waiting = self._records.waiting(until=now + timedelta(hours=ask.hours))
         looked_at = list(islice(waiting, PREVIEW_ROWS + 1))
-        claims = [claim for claim in looked_at[:PREVIEW_ROWS] if ask.business_id in (None, claim.business_id)]
-        complete = len(looked_at) <= PREVIEW_ROWS
-        return forecast(claims, now=now, hours=ask.hours, profile=self._profile, complete=complete)
+        return forecast(
+            looked_at[:PREVIEW_ROWS],
+            now=now,
+            hours=ask.hours,
+            profile=self._profile,
+            business_id=ask.business_id,
+            complete=len(looked_at) <= PREVIEW_ROWS,
+        )
 
     def requeue(self, ask: Requeue) -> Change:
         """Put texts that failed back into the queue, or tell what would be."""

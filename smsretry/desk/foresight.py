@@ -105,14 +105,26 @@ def _in_turn(claims: Iterable[Claim], *, now: datetime, profile: Profile) -> Ite
 
 
 def forecast(
-    claims: Iterable[Claim], *, now: datetime, hours: int, profile: Profile, complete: bool = True
+    claims: Iterable[Claim],
+    *,
+    now: datetime,
+    hours: int,
+    profile: Profile,
+    business_id: UUID | None = None,
+    complete: bool = True,
 ) -> Forecast:
-    """Add up what will become of these texts within so many hours."""
+    """Add up what will become of these texts within so many hours; told of one business, or of all.
+
+    Args:
+        claims: those of every business, because they share the sender's rate.
+    """
     until = now + timedelta(hours=hours)
     by_hour, whys = Counter[int](), dict[UUID, Counter[str]]()
     tallies = dict[UUID, Counter[str]]()
     for foreseen in _in_turn(claims, now=now, profile=profile):
         business = foreseen.claim.business_id
+        if business_id not in (None, business):
+            continue
         tally = tallies.setdefault(business, Counter())
         if foreseen.will in ("goes out", "waits") and foreseen.at < until:
             tally["go_out"] += 1

@@ -49,3 +49,19 @@ def test_what_the_sender_is_free_for_goes_out_when_it_is_due() -> None:
         [*texts(60), *(claim_with(id=UUID(int=99), scheduled_for=BEFORE_CLOSING + HOUR / 4) for _ in "1")], per_second=1
     )
     assert told.go_out == 61
+
+
+def test_a_preview_of_one_business_knows_of_the_others_at_the_same_sender() -> None:
+    """It had been foreseen as if it were alone, and what the rate does not reach had been said to go out."""
+    others, ours = texts(1700), claim_with(id=UUID(int=9999), business_id=UUID(int=7), scheduled_for=BEFORE_CLOSING)
+    told = forecast(
+        [*others, *[ours.model_copy(update={"id": UUID(int=n)}) for n in range(10_000, 10_200)]],
+        now=BEFORE_CLOSING,
+        hours=2,
+        profile=Profile(segments_per_second=1),
+        business_id=ours.business_id,
+    )
+    (business,) = told.businesses
+    assert business.business_id == ours.business_id
+    assert business.go_out == told.go_out < 200
+    assert business.why[TOO_SLOW] > 100
