@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from smsretry.adapters.prefect.api import PrefectApi, PrefectError
+from smsretry.adapters.prefect.api import PrefectApi, PrefectError, PrefectRefused
 from smsretry.adapters.prefect.definition import Deployment
 from smsretry.adapters.prefect.registered import Registered, differences
 from smsretry.retry.models import Finding
@@ -52,7 +52,7 @@ def _openness(api: PrefectApi) -> Iterator[Finding]:
         return
     try:
         api.post("deployments/filter", {"limit": 1}, as_anyone=True)
-    except PrefectError:
+    except PrefectRefused:
         yield Finding(subject="Prefect's auth string", ok=True)
         return
     advice = (

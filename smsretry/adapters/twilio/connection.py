@@ -108,9 +108,11 @@ def unlogged() -> Iterator[None]:
     global _filtered
     loggers = logging.root.manager.loggerDict
     if len(loggers) != _filtered:  # looked through only when there are new ones: there are hundreds
-        _filtered = len(loggers)
-        for name in [name for name in loggers if name.partition(".")[0] == "urllib3"]:
-            logging.getLogger(name).addFilter(_is_anothers)
+        names = list(loggers)  # at once, because other threads make loggers meanwhile
+        for name in names:
+            if name.partition(".")[0] == "urllib3":
+                logging.getLogger(name).addFilter(_is_anothers)
+        _filtered = len(names)  # last: until then, other threads filter, too
     _asking.now = True
     try:
         yield

@@ -1,7 +1,7 @@
 """How a request reaches Twilio: the SDK's HTTP client with timeouts, without retries, and what its failures mean.
 
 The SDK waits for ever by default, hides answers behind three kinds of exception and drops them on a 201 without a
-body. This client keeps the bare answer, so that `outcome.outcome_of_answer` can judge it.
+body. This client keeps the bare answer, so that `answers.outcome_of_answer` can judge it.
 """
 
 import threading
