@@ -1,4 +1,4 @@
-"""The composition root: settings from the environment, and the adapters they make. Nothing else knows every adapter."""
+"""The composition root: settings from the environment, and the adapters they make. The doctor alone makes its own."""
 
 import os
 from collections.abc import Iterator
@@ -59,8 +59,19 @@ def delivery_services() -> Iterator[DeliveryServices]:
 
 
 def _standing(settings: Settings) -> Standing:
-    with SupabaseOperators(settings) as operators:
-        return Standing.of(operators.status())
+    with operators(settings) as connected:
+        return Standing.of(connected.status())
+
+
+@contextmanager
+def operators(settings: Settings | None = None) -> Iterator[SupabaseOperators]:
+    """Connect what a person's orders go through.
+
+    Raises:
+        SettingsError: as for `services`.
+    """
+    with SupabaseOperators(settings or load_settings()) as connected:
+        yield connected
 
 
 @contextmanager
@@ -71,5 +82,5 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
         SettingsError: as for `services`.
     """
     settings = settings or load_settings()
-    with SupabaseOperators(settings) as operators:
-        yield Desk(operators, profile=settings.profile, meaning=code_meaning)
+    with operators(settings) as connected:
+        yield Desk(connected, profile=settings.profile, meaning=code_meaning)

@@ -3,17 +3,15 @@
 import getpass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
+from smsretry.cli.changes import tell_change
 from smsretry.cli.reading import Json, an_id, filled_in, instant
 from smsretry.cli.showing import NOT_FOUND, note, tell, tell_all, tell_json
 from smsretry.words import Reason
-
-if TYPE_CHECKING:
-    from smsretry.desk.records import Change, ChangedRow
 
 Ended = StrEnum("Ended", ["failed", "cancelled"])
 Live = StrEnum("Live", ["scheduled", "due", "waiting", "held"])
@@ -86,7 +84,7 @@ def requeue(
         because=because,
     )
     with desk() as asked:
-        _tell_change(asked.requeue(ask), limit=limit, done="requeued", did=yes, as_json=as_json)
+        tell_change(asked.requeue(ask), limit=limit, done="requeued", did=yes, as_json=as_json)
 
 
 def cancel(
@@ -132,7 +130,7 @@ def cancel(
         because=because,
     )
     with desk() as asked:
-        _tell_change(asked.cancel(ask), limit=limit, done="cancelled", did=yes, as_json=as_json)
+        tell_change(asked.cancel(ask), limit=limit, done="cancelled", did=yes, as_json=as_json)
 
 
 def doubt(
@@ -155,7 +153,7 @@ def doubt(
     signed = {"dry_run": not yes, "who": _somebody(who) if yes else who, "because": because}
     ask = filled_in(Doubt, since=since, limit=limit, **signed)
     with desk() as asked:
-        _tell_change(asked.doubt(ask), limit=limit, done="put in doubt", did=yes, as_json=as_json)
+        tell_change(asked.doubt(ask), limit=limit, done="put in doubt", did=yes, as_json=as_json)
 
 
 def resolve(
@@ -226,32 +224,3 @@ def _somebody(who: str | None) -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         raise typer.BadParameter("this account has no login name: say --who") from None
-
-
-def _tell_change(change: "Change", *, limit: int, done: str, did: bool, as_json: bool) -> None:
-    if as_json:
-        tell_json({"dry_run": not did, **change.model_dump(mode="json")})
-    elif change.matched:
-        tell(f"{'Were' if did else 'Would be'} {done}: {change.changed} of {change.matched} that fit.", style="bold")
-        tell_all(f"  left alone {texts}: {why}" for why, texts in change.skipped.items())
-        tell_all(f"  beware of {texts}: {why}" for why, texts in change.warned.items())
-        for row in change.sample:
-            _tell_row(row)
-        if len(change.sample) < change.matched:
-            tell(f"… and {change.matched - len(change.sample)} more")
-        if change.matched == limit:
-            tell(f"These are the newest {limit}; there may be more: call again, or --limit.", style="bold")
-        if not did:
-            tell("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
-    if not change.matched:
-        note("No text fits all that was given. `smsretry explain` tells of one text, `smsretry status` of all.")
-        raise typer.Exit(1)
-
-
-def _tell_row(row: "ChangedRow") -> None:
-    tell(f"row {row.retry_id}")
-    attempts = f"{row.attempts} attempt{'' if row.attempts == 1 else 's'}"
-    tell(f"    customer {row.customer_id or 'is gone'}, {row.number or 'without a number'}")
-    tell(f"    {row.message_class}, {attempts}{': ' + row.was if row.was else ''}")
-    if row.skipped or row.warned:
-        tell(f"    {'left alone' if row.skipped else 'beware'}: {row.skipped or row.warned}")

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from smsretry.desk.asks import Ask
+    from smsretry.desk.form import Ask
 
     Form = TypeVar("Form", bound=Ask)
 

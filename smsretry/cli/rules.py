@@ -90,17 +90,16 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """Let no marketing text go to a US state, from the next run on, until the stop is lifted."""
-    from smsretry.adapters.supabase.operators import SupabaseOperators
     from smsretry.quiet_hours.rules import US_STATES
-    from smsretry.settings import load_settings
+    from smsretry.wiring import operators
 
     state = state.upper()
     if state not in US_STATES:
         raise typer.BadParameter(f"{state} is no US state; give two letters such as LA")
     if lift is (because is not None):
         raise typer.BadParameter("say --because '…' to stop, or --lift")
-    with SupabaseOperators(load_settings()) as operators:
-        operators.set_state_stop(state, because)
+    with operators() as connected:
+        connected.set_state_stop(state, because)
     if as_json:
         tell_json({"state": state, "stopped": not lift, "because": because})
     else:
@@ -119,14 +118,13 @@ def consent(
     as_json: Json = False,
 ) -> None:
     """Record that a person opted out, or in, by number; an opt-out cancels the texts that wait for them."""
-    from smsretry.adapters.supabase.operators import SupabaseOperators
-    from smsretry.settings import load_settings
+    from smsretry.wiring import operators
 
     number = whole_number_from(phone)
     if not (opt_out or business):
         raise typer.BadParameter("--opt-in needs --business: consent is given to one business")
-    with SupabaseOperators(load_settings()) as operators:
-        recorded = operators.record_consent(
+    with operators() as connected:
+        recorded = connected.record_consent(
             number, consent="opted_out" if opt_out else "opted_in", source=source, business_id=business
         )
     if as_json:

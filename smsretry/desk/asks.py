@@ -1,85 +1,11 @@
-"""What a person may ask of the desk, as forms: Prefect's UI draws them, the command line fills them in.
+"""What a person may ask of the desk, as forms: Prefect's UI draws them, the command line fills them in."""
 
-A field that does not exist is refused, and so is a value out of bounds. No field takes a phone number: Prefect keeps
-parameters in clear.
-"""
+from typing import Literal, Self
 
-import re
-from typing import Annotated, Any, Final, Literal, Self
-from uuid import UUID
+from pydantic import Field, model_validator
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    WithJsonSchema,
-    model_validator,
-)
-from pydantic_core import CoreSchema
-
+from smsretry.desk.form import NUMBERLESS, Ask, Id, Moment, Told
 from smsretry.words import Reason
-
-_A_NUMBER: Final = r"\+\d[\d ().-]{6,}\d|\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}"
-"""As `smsretry.numberless` has it, or wider."""
-_NUMBER: Final = re.compile(_A_NUMBER)
-_NUMBERLESS: Final = rf"^(?!.*({_A_NUMBER}))"
-
-
-def _numberless(text: str) -> str:
-    if _NUMBER.search(text):
-        raise ValueError("must hold no phone number: it is kept and shown. Name the customer by its id")
-    return text
-
-
-Id = Annotated[
-    UUID,
-    WithJsonSchema(
-        {"type": "string", "format": "uuid", "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"}
-    ),
-]
-"""An id. The pattern lets Prefect refuse anything else before it is kept: a number pasted into the wrong field, say."""
-Moment = Annotated[
-    AwareDatetime,
-    WithJsonSchema(
-        {
-            "type": "string",
-            "format": "date-time",
-            "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$",
-        }
-    ),
-]
-"""An instant, with its zone's offset."""
-Told = Annotated[str, AfterValidator(_numberless)]
-"""Words that are kept and shown."""
-_AT_THE_FOOT: Final = frozenset({"limit", "dry_run", "who", "because"})
-"""Fields that a form ends with."""
-
-
-class Ask(BaseModel):
-    """One question or order."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """As Prefect's UI draws it well: fields in their order here, and one that may be left out is simply empty.
-
-        Prefect keeps the schema in a column that forgets the order, and draws `X | None` as a choice of two types.
-        """
-        reference = handler(core)
-        fields = handler.resolve_ref_schema(reference)["properties"]
-        for position, name in enumerate(sorted(fields, key=lambda name: name in _AT_THE_FOOT)):
-            field = fields[name]
-            field["position"] = position
-            kinds = [kind for kind in field.pop("anyOf", []) if kind != {"type": "null"}]
-            for kind in kinds:
-                field |= {**kind, **field}
-            if field.get("default", ...) is None:
-                del field["default"]
-        return reference
 
 
 class WhichText(Ask):
@@ -117,14 +43,14 @@ class Order(Ask):
         title="Who",
         description="Your name; needed unless it is only tried. Kept with each text.",
         max_length=200,
-        json_schema_extra={"pattern": _NUMBERLESS},
+        json_schema_extra={"pattern": NUMBERLESS},
     )
     because: Told | None = Field(
         None,
         title="Because",
         description="Why; needed unless it is only tried. Kept with each text.",
         max_length=500,
-        json_schema_extra={"pattern": _NUMBERLESS},
+        json_schema_extra={"pattern": NUMBERLESS},
     )
 
     @model_validator(mode="after")
@@ -149,14 +75,14 @@ class WhichTexts(Order):
         title="Error containing",
         description="Words of its error, or of why it waits.",
         max_length=100,
-        json_schema_extra={"pattern": _NUMBERLESS},
+        json_schema_extra={"pattern": NUMBERLESS},
     )
     since: Moment | None = Field(None, title="Changed since", description="Last changed at or after this.")
     until: Moment | None = Field(None, title="Changed before", description="Last changed before this.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        which = {"retry_ids", "business_id", "customer_id", "code", "reason", "containing", "since", "until"}
+        which = WhichTexts.model_fields.keys() - Order.model_fields.keys()
         if not any(getattr(self, name) for name in which):
             raise ValueError(f"say which texts: by {', '.join(sorted(which))}")
         return self

@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.shapes import Part, misfits
 from smsretry.adapters.supabase.wanted_objects import wanted_objects
-from smsretry.desk.asks import Ask, Cancel, Doubt, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.asks import Cancel, Doubt, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.form import Ask
 from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord
 from smsretry.retry.models import Claim, Finding
 

@@ -1,0 +1,79 @@
+"""What a form of the desk is made of: how its fields are checked, and how Prefect's UI draws them.
+
+A field that does not exist is refused, and so is a value out of bounds. No field takes a phone number: Prefect keeps
+parameters in clear.
+"""
+
+import re
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema
+
+_A_NUMBER: Final = r"\+\d[\d ().-]{6,}\d|\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}"
+"""As `smsretry.numberless` has it, or wider."""
+_NUMBER: Final = re.compile(_A_NUMBER)
+NUMBERLESS: Final = rf"^(?!.*({_A_NUMBER}))"
+"""For a form's schema: words without a phone number."""
+
+
+def _numberless(text: str) -> str:
+    if _NUMBER.search(text):
+        raise ValueError("must hold no phone number: it is kept and shown. Name the customer by its id")
+    return text
+
+
+Id = Annotated[
+    UUID,
+    WithJsonSchema(
+        {"type": "string", "format": "uuid", "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"}
+    ),
+]
+"""An id. The pattern lets Prefect refuse anything else before it is kept: a number pasted into the wrong field, say."""
+Moment = Annotated[
+    AwareDatetime,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$",
+        }
+    ),
+]
+"""An instant, with its zone's offset."""
+Told = Annotated[str, AfterValidator(_numberless)]
+"""Words that are kept and shown."""
+_AT_THE_FOOT: Final = frozenset({"limit", "dry_run", "who", "because"})
+"""Fields that a form ends with."""
+
+
+class Ask(BaseModel):
+    """One question or order."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """As Prefect's UI draws it well: fields in their order here, and one that may be left out is simply empty.
+
+        Prefect keeps the schema in a column that forgets the order, and draws `X | None` as a choice of two types.
+        """
+        reference = handler(core)
+        fields = handler.resolve_ref_schema(reference)["properties"]
+        for position, name in enumerate(sorted(fields, key=lambda name: name in _AT_THE_FOOT)):
+            field = fields[name]
+            field["position"] = position
+            kinds = [kind for kind in field.pop("anyOf", []) if kind != {"type": "null"}]
+            for kind in kinds:
+                field |= {**kind, **field}
+            if field.get("default", ...) is None:
+                del field["default"]
+        return reference
