@@ -13,28 +13,27 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
-from prefect.logging import get_run_logger
 from prefect.states import Completed
 from pydantic import Field
 
 from flows.ending import ends_soon
 from flows.forms import form
 from flows.orphans import crash_orphaned_task_runs
-from flows.showing import DID_SOMETHING, rename
+from flows.showing import DID_SOMETHING, only_showing, refused, rename
 from flows.telling import tell_failed, tell_scheduled
 from smsretry.desk import scheduling
 from smsretry.ports import RetryQueue
 from smsretry.retry.models import ScheduledSend
-from smsretry.scheduled import AHEAD, BATCH, queue_scheduled_sends
+from smsretry.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
 from smsretry.wiring import services
 
 PAGE_KEY = "sms-scheduled"
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def queue_due(queue: RetryQueue, batch: int, ahead: timedelta) -> list[ScheduledSend]:
+def queue_due(queue: RetryQueue, batch: int, ahead: timedelta) -> Queueing:
     """Make the texts of all scheduled sends whose time comes within `ahead`, batch by batch."""
-    return [send for took in queue_scheduled_sends(queue, batch=batch, ahead=ahead) for send in took]
+    return queue_scheduled_sends(queue, batch=batch, ahead=ahead)
 
 
 @flow(
@@ -59,23 +58,23 @@ def process_scheduled_sends(
         ahead_seconds: How long before its time a text is queued (0 to 3600).
     """
     with services() as connected:
-        sends = queue_due(connected.queue, batch, timedelta(seconds=ahead_seconds))
-    _show(sends)
-    return Completed(message=scheduling.numbers(sends))
+        done = queue_due(connected.queue, batch, timedelta(seconds=ahead_seconds))
+    _show(done.sends)
+    if done.stopped_because:
+        return refused(done.stopped_because, word="failed")
+    return Completed(message=scheduling.numbers(done.sends))
 
 
+@only_showing()
 def _show(sends: list[ScheduledSend]) -> None:
     """The run's name, and of what became no text an artifact and events."""
-    try:
-        rename(scheduling.numbers(sends), tag=DID_SOMETHING if sends else None)
-        for send in scheduling.not_queued(sends):
-            event = scheduling.event_of(send)
-            emit_event(event.name, event.resource, related=event.related, payload=event.payload)
-        if sends:
-            page = scheduling.queued(sends)
-            create_markdown_artifact(page.markdown, key=PAGE_KEY, description=page.message)
-    except Exception as error:  # noqa: BLE001 - the texts are queued; a reader misses something
-        get_run_logger().warning("What the run came to could not be shown in full (%s)", type(error).__name__)
+    rename(scheduling.numbers(sends), tag=DID_SOMETHING if sends else None)
+    for send in scheduling.not_queued(sends):
+        event = scheduling.event_of(send)
+        emit_event(event.name, event.resource, related=event.related, payload=event.payload)
+    if sends:
+        page = scheduling.queued(sends)
+        create_markdown_artifact(page.markdown, key=PAGE_KEY, description=page.message)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ Showing never fails a run: what became of the texts is in the database already.
 """
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any, Final, cast
 from uuid import UUID
@@ -23,6 +23,7 @@ from prefect.states import Completed, Failed
 
 from flows.form_pages import form_pages
 from flows.log_lines import keep_short
+from flows.telling import RESOURCE
 from smsretry.desk.asks import WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.levers import no_forms
@@ -101,6 +102,15 @@ class Progress:
             get_run_logger().warning("How far this run is could not be shown (%s)", type(error).__name__)
 
 
+@contextmanager
+def only_showing() -> Iterator[None]:
+    """For what shows a run when its work is done: if it fails, a reader misses something, and that is all."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the texts are seen to
+        get_run_logger().warning("What the run came to could not be shown in full (%s)", type(error).__name__)
+
+
 def this_run() -> UUID:
     """The flow run's id."""
     context = FlowRunContext.get()
@@ -141,33 +151,31 @@ def queue_at(desk: Desk) -> Standing | None:
         return None
 
 
+@only_showing()
 def show(run: Run, summary: RunSummary, seen: Sequence[Seen], *, before: Standing | None, desk: Desk) -> None:
     """Name and artifacts of a run, and events of the whole queue. An idle one has a name, and little else."""
-    try:
-        report = RunReport(
-            summary=summary,
-            seen=seen,
-            recovered=run.recovered,
-            interrupted=run.interrupted,
-            circuit_was_open=run.circuit_was_open,
-            circuit_closed=run.circuit_closed,
-            before=before,
-            after=before if summary.idle else queue_at(desk),
-        )
-        for told in report.events():
-            emit_event(told.name, {"prefect.resource.id": "sms.queue"}, payload=dict(told.payload))
-        rename(report.name, tag=None if report.idle else DID_SOMETHING)
-        if summary.stopped_because:
-            level = logging.ERROR if summary.needs_somebody else logging.WARNING
-            get_run_logger().log(level, "Stopped sending: %s", summary.stopped_because)
-        if not report.idle:
-            stories = _stories(report, desk)
-            text = report.markdown(stories, form_pages() if stories else no_forms)
-            create_markdown_artifact(text, key=RUN_KEY, description=report.numbers)
-        if report.after:
-            _show_queue(report.after, only_if_changed=report.idle)
-    except Exception as error:  # noqa: BLE001 - the texts are seen to; a reader misses something
-        get_run_logger().warning("What the run came to could not be shown in full (%s)", type(error).__name__)
+    report = RunReport(
+        summary=summary,
+        seen=seen,
+        recovered=run.recovered,
+        interrupted=run.interrupted,
+        circuit_was_open=run.circuit_was_open,
+        circuit_closed=run.circuit_closed,
+        before=before,
+        after=before if summary.idle else queue_at(desk),
+    )
+    for told in report.events():
+        emit_event(told.name, RESOURCE, payload=dict(told.payload))
+    rename(report.name, tag=None if report.idle else DID_SOMETHING)
+    if summary.stopped_because:
+        level = logging.ERROR if summary.needs_somebody else logging.WARNING
+        get_run_logger().log(level, "Stopped sending: %s", summary.stopped_because)
+    if not report.idle:
+        stories = _stories(report, desk)
+        text = report.markdown(stories, form_pages() if stories else no_forms)
+        create_markdown_artifact(text, key=RUN_KEY, description=report.numbers)
+    if report.after:
+        _show_queue(report.after, only_if_changed=report.idle)
 
 
 def _stories(report: RunReport, desk: Desk) -> list[Story]:

@@ -10,22 +10,19 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
-from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows.ending import ends_soon
 from flows.forms import form
-from flows.showing import DID_SOMETHING, queue_at, rename
-from flows.telling import tell_failed
-from smsretry.delivering import sync_deliveries
-from smsretry.desk.deliveries import DeliverySummary, drop_event, event_of_delivery, followed_up
+from flows.showing import DID_SOMETHING, only_showing, queue_at, refused, rename
+from flows.telling import RESOURCE, tell_failed
+from smsretry.delivering import MOST, USUAL, sync_deliveries
+from smsretry.desk.deliveries import drop_event, event_of_delivery, events_of, followed_up
 from smsretry.desk.standing import Standing
+from smsretry.summary import DeliverySummary
 from smsretry.wiring import delivery_services, desk
 
-MOST: Final = 10_000
-USUAL: Final = 2_000
-"""Messages of one run. Ten are asked for at once, so a run takes some minutes at most."""
 KEY: Final = "sms-deliveries"
 
 
@@ -47,24 +44,24 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
     with delivery_services() as connected, desk() as at_desk:
         summary = sync_deliveries(connected, limit=limit)
         _show(summary, None if summary.idle else queue_at(at_desk))
+    if summary.stopped_because:
+        return refused(summary.stopped_because, word="failed")
     if summary.needs_somebody:
         return Failed(message=str(summary))
     return Completed(message=str(summary))
 
 
+@only_showing()
 def _show(summary: DeliverySummary, standing: Standing | None) -> None:
-    """Name, artifact and events. What became of the texts is in the database already."""
-    try:
-        told = followed_up(summary)
-        rename(told.name, tag=None if summary.idle else DID_SOMETHING)
-        if not summary.idle:
-            create_markdown_artifact(told.markdown, key=KEY, description=told.message)
-        for event in (*summary.events(), *drop_event(standing)):
-            emit_event(event.name, {"prefect.resource.id": "sms.queue"}, payload=dict(event.payload))
-        for text in filter(None, map(event_of_delivery, summary.followed)):
-            emit_event(text.name, text.resource, related=text.related, payload=text.payload)
-    except Exception as error:  # noqa: BLE001 - the texts are seen to; a reader misses something
-        get_run_logger().warning("What the run came to could not be shown in full (%s)", type(error).__name__)
+    """Name, artifact and events."""
+    told = followed_up(summary)
+    rename(told.name, tag=None if summary.idle else DID_SOMETHING)
+    if not summary.idle:
+        create_markdown_artifact(told.markdown, key=KEY, description=told.message)
+    for event in (*events_of(summary), *drop_event(standing)):
+        emit_event(event.name, RESOURCE, payload=dict(event.payload))
+    for text in filter(None, map(event_of_delivery, summary.followed)):
+        emit_event(text.name, text.resource, related=text.related, payload=text.payload)
 
 
 if __name__ == "__main__":

@@ -4,35 +4,58 @@ An application without a webhook learns of deliveries by this alone, and one wit
 lost. Failures that a webhook recorded are decided about here, too, so that one place has the rules.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import assert_never
+from functools import partial
+from typing import Final, assert_never
 
-from smsretry.desk.deliveries import CameTo, DeliverySummary, FollowedUp
-from smsretry.errors import QueueUnreachable, SmsRetryError
+from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
 from smsretry.ports import DeliveryServices
-from smsretry.retry.decision import GiveUp, LookAgain, Retry
-from smsretry.retry.delivery import FAILURES, FINAL, Close, OpenDelivery, Unknown, after_delivery, blames_the_sender
+from smsretry.retry.decision import GiveUp, LookAgain
+from smsretry.retry.delivery import (
+    FAILURES,
+    FINAL,
+    Close,
+    NotKept,
+    OpenDelivery,
+    Report,
+    SendAgain,
+    Unknown,
+    Word,
+    after_delivery,
+    blames_the_sender,
+)
+from smsretry.summary import DeliverySummary, FollowedUp
+
+MOST: Final = 10_000
+USUAL: Final = 2_000
+"""Messages of one run. Ten are asked for at once, so a run takes some minutes at most."""
 
 
-def sync_deliveries(services: DeliveryServices, *, limit: int) -> DeliverySummary:
-    """Look after up to `limit` messages whose delivery is open, longest waiting first."""
+def sync_deliveries(services: DeliveryServices, *, limit: int = USUAL) -> DeliverySummary:
+    """Look after up to `limit` messages whose delivery is open, longest waiting first.
+
+    Raises nothing of the database's: what was done before it could not be asked is told all the same.
+    """
+    followed = list[FollowedUp]()
     with ThreadPoolExecutor(services.concurrency) as pool:
-        return DeliverySummary(
-            [one for batch in _claims(services, limit) for one in pool.map(lambda m: follow(m, services), batch)]
-        )
-
-
-def _claims(services: DeliveryServices, limit: int) -> Iterator[list[OpenDelivery]]:
-    while limit > 0 and (claimed := services.records.claim_deliveries(limit)):
-        yield claimed
-        limit -= len(claimed)
+        while len(followed) < limit:
+            try:
+                claimed = services.records.claim_deliveries(limit - len(followed))
+            except QueueError as error:
+                return DeliverySummary(followed, stopped_because=str(error))
+            if not claimed:
+                break
+            followed += pool.map(partial(follow, services=services), claimed)
+    return DeliverySummary(followed)
 
 
 def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:
     """See one message to what follows. A failure that was reported is asked about once more: it may have arrived."""
-    report = services.reports.report_of(message.twilio_sid)
-    decision = after_delivery(message, report, profile=services.profile)
+    word = services.reports.what_became_of(message.twilio_sid)
+    if isinstance(word, NotKept) and message.delivery_status in FAILURES:
+        word = services.reports.reported(message.delivery_status, message.delivery_code)
+    decision = after_delivery(message, word, profile=services.profile)
+    report = word if isinstance(word, Report) else None
     try:
         answer = services.records.follow(message, report, decision)
     except QueueUnreachable as error:  # passing: it is looked after again
@@ -42,19 +65,27 @@ def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:
     if answer != "applied":
         return FollowedUp(message, "settled elsewhere")
     code = report.refusal.code if report and report.refusal else None
-    blamed = isinstance(decision, GiveUp) and report is not None and blames_the_sender(report)
     match decision:
         case Close():
-            came_to: CameTo = "delivered" if report and report.status in FINAL else "settled elsewhere"
-            return FollowedUp(message, came_to)
-        case LookAgain(_, failed, why):
-            lost = report is not None and report.status in FAILURES and message.settled
-            return FollowedUp(message, "not asked" if failed else "still undelivered" if lost else "on its way", why)
+            return FollowedUp(message, "delivered" if report and report.status in FINAL else "settled elsewhere")
+        case LookAgain(_, _, why):
+            return _to_look_again(message, word, why)
         case Unknown():
             return FollowedUp(message, "unknown")
-        case Retry(_, _, why, _, _, _):
+        case SendAgain(_, why):
             return FollowedUp(message, "retried", why, code)
         case GiveUp(why, _, _, _):
-            return FollowedUp(message, "undelivered", why, code, blamed)
+            return FollowedUp(message, "undelivered", why, code, report is not None and blames_the_sender(report))
         case _:
             assert_never(decision)
+
+
+def _to_look_again(message: OpenDelivery, word: Word, why: str) -> FollowedUp:
+    match word:
+        case None:
+            return FollowedUp(message, "not asked", why)
+        case NotKept():
+            return FollowedUp(message, "not at Twilio", why)
+        case Report(status):
+            lost = status in FAILURES and message.settled
+            return FollowedUp(message, "still undelivered" if lost else "on its way", why)

@@ -16,14 +16,10 @@ from smsretry.privacy import describe_unforeseen
 from smsretry.reconciling import reconcile
 from smsretry.retry import policy, result
 from smsretry.retry.decision import Arrived, Defer, End, GiveBack, PutOff, Send
-from smsretry.retry.lost import before_sending_again
+from smsretry.retry.lost import asked_too_long, before_sending_again
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
-from smsretry.retry.profile import DEFAULT, Profile
-
-SEND_WITHIN_SECONDS: Final = 15.0
-"""A request leaves within this time of asking whether it may, or not at all. With the sender's timeouts it stays below
-the shortest lease (one minute), so that nobody else takes the row while its request is under way."""
+from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 
 _CHANGED: Final = "What the decision was made from has changed: the next run decides anew"
 
@@ -97,6 +93,9 @@ class _Item:
             case Defer() as wait:
                 self.gate.withdraw()
                 return self._put_off(wait)
+            case None if self.claim.lost_sids and _stopwatch() - asked > SEND_WITHIN_SECONDS:
+                self.gate.withdraw()
+                return self._put_off(asked_too_long(self.claim.claimed_at))
             case None:
                 return self._attempt(decision, asked)
 

@@ -6,8 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, AfterSend, Arrived, PutOff, Send
-from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
-from smsretry.retry.lost import Word
+from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report, Word
 from smsretry.retry.models import (
     Begun,
     Claim,
@@ -23,7 +22,7 @@ from smsretry.retry.models import (
 )
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
-from smsretry.words import Followed, MessageClass, Reason, Reconciled
+from smsretry.words import DeliveryStatus, Followed, MessageClass, Reason, Reconciled
 
 
 class RetryQueue(Protocol):
@@ -168,8 +167,10 @@ class DeliveryRecords(Protocol):
 class DeliveryReports(Protocol):
     """A provider that tells how far a message has come."""
 
-    def report_of(self, sid: str) -> Report | None:
-        """None: it could not be asked, or answered nothing that says how far."""
+    def what_became_of(self, sid: str) -> Word: ...
+
+    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
+        """What a callback said of a message, with what its code means."""
         ...
 
 

@@ -1,10 +1,11 @@
 """Scheduled sends become texts in the queue shortly before their time. From there on each is a text like any other."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
 from typing import Final
 
+from smsretry.errors import QueueError
 from smsretry.ports import RetryQueue
 from smsretry.retry.models import ScheduledSend
 
@@ -14,22 +15,32 @@ AHEAD: Final = timedelta(minutes=2)
 """How long before its time a text is queued: the retry run that plans its minute must see it already."""
 
 
+@dataclass(slots=True)
+class Queueing:
+    """What became of the scheduled sends whose time was near."""
+
+    sends: list[ScheduledSend] = field(default_factory=list)
+    stopped_because: str | None = None
+    """Why the database could not be asked for more. What was queued by then stays queued."""
+
+
 def queue_scheduled_sends(
     queue: RetryQueue, *, batch: int = BATCH, ahead: timedelta = AHEAD, seconds: float = 50
-) -> Iterator[list[ScheduledSend]]:
+) -> Queueing:
     """Queue the scheduled sends whose time is near, batch by batch, until there are no more.
 
-    Each batch is there once it is yielded, so a process that dies between two has lost nothing.
+    Each batch is a transaction, so a process that dies between two has lost nothing. Raises nothing of the database's.
 
     Args:
         seconds: how long to go on at most; the next minute's run takes the rest.
-
-    Raises:
-        QueueError: the database could not be asked. What was queued stays queued.
     """
-    until = monotonic() + seconds
+    until, done = monotonic() + seconds, Queueing()
     while True:
-        took = queue.queue_scheduled(batch, ahead)
-        yield took
+        try:
+            took = queue.queue_scheduled(batch, ahead)
+        except QueueError as error:
+            done.stopped_because = str(error)
+            return done
+        done.sends += took
         if len(took) < batch or monotonic() >= until:
-            return
+            return done

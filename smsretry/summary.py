@@ -1,9 +1,11 @@
-"""The numbers of one run, for the run history and the command line."""
+"""What one run came to, in numbers, for the run history and the command line."""
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final, Self
+from dataclasses import dataclass
+from typing import Final, Literal, Self, TypeAlias, get_args
 
+from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import ItemResult, Recovered, Value
 
 _COUNTS: Final = (
@@ -98,3 +100,72 @@ class RunSummary(Value):
         doubtful = f" (in doubt {self.recovered_in_doubt})" if self.recovered_in_doubt else ""
         numbers = f"recovered {self.recovered}{doubtful}, claimed {self.claimed}{': ' + parts if parts else ''}"
         return f"{stopped}{numbers} in {self.duration_seconds:.1f} s"
+
+
+CameTo: TypeAlias = Literal[
+    "delivered",
+    "undelivered",
+    "retried",
+    "on its way",
+    "still undelivered",
+    "unknown",
+    "not at Twilio",
+    "not asked",
+    "settled elsewhere",
+    "error",
+]
+"""What one look came to.
+
+undelivered: it did not arrive and is not sent again. retried: it did not arrive and is queued again. still
+undelivered: it was decided about, and a late delivery would still count. not at Twilio: it has no such message. not
+asked: Twilio did not say, or the database could not keep it for now. settled elsewhere: by a callback or another run.
+"""
+_TOLD: Final[tuple[CameTo, ...]] = get_args(CameTo)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedUp:
+    """A message that was looked after."""
+
+    message: OpenDelivery
+    came_to: CameTo
+    why: str = ""
+    code: int | None = None
+    blames_sender: bool = False
+    """It did not arrive because of our account, our sender or our words."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySummary:
+    """What a look after deliveries came to."""
+
+    followed: Sequence[FollowedUp]
+    stopped_because: str | None = None
+    """Why the database could not be asked for more."""
+
+    @property
+    def counts(self) -> Counter[CameTo]:
+        """By what they came to."""
+        return Counter(one.came_to for one in self.followed)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no delivery was open."""
+        return not self.followed
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether something is broken: a look failed, Twilio answered nothing at all, or the database broke off."""
+        asked = self.counts
+        silent = asked["not asked"] == len(self.followed) > 0
+        return asked["error"] > 0 or silent or self.stopped_because is not None
+
+    @property
+    def numbers(self) -> str:
+        """Such as `delivered 12 · retried 1`."""
+        told = [f"{name} {self.counts[name]}" for name in _TOLD if self.counts[name]]
+        return " · ".join(told)
+
+    def __str__(self) -> str:
+        stopped = f"Stopped: {self.stopped_because}" if self.stopped_because else ""
+        return ". ".join(filter(None, (self.numbers, stopped))) or "no delivery is open"

@@ -108,7 +108,7 @@ _ONES: Final = {
     levers.cancel: "no text fits",
     levers.doubt: "no text fits",
     levers.resolve: "it is not in doubt, or a worker has it",
-    running.process: "a row's processing went wrong, or sending stopped",
+    running.process: "something went wrong, or sending stopped",
     running.doctor: "something is bad",
 }
 """What exit code 1 means apart from an error."""

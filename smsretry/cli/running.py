@@ -15,6 +15,7 @@ from smsretry.cli.showing import Verdict, note, tell, tell_json, tell_verdicts
 if TYPE_CHECKING:
     from smsretry.retry.models import ItemResult
     from smsretry.run import ItemFailed
+    from smsretry.summary import DeliverySummary
 
 _HERE: Final = Path(".smsretry")
 
@@ -94,41 +95,47 @@ def process(
     ] = 10,
     as_json: Json = False,
 ) -> None:
-    """Queue scheduled sends, recover, claim and process until nothing is due, without Prefect.
+    """One run without Prefect: queue scheduled sends, send until nothing is due, look after accepted texts.
 
     Ctrl-C lets no further send begin; those under way end, and the numbers are told.
     """
     from smsretry.desk import scheduling
-    from smsretry.errors import QueueError
     from smsretry.gate import stopped_by
-    from smsretry.retry.models import ScheduledSend
     from smsretry.run import Run, run_once
     from smsretry.scheduled import queue_scheduled_sends
+    from smsretry.summary import DeliverySummary
     from smsretry.wiring import services
 
-    scheduled, not_queued = list[ScheduledSend](), None
     with services() as connected:
-        try:
-            for took in queue_scheduled_sends(connected.queue):
-                scheduled += took
-        except QueueError as error:  # what waits in the queue goes out all the same
-            not_queued = str(error)
+        planned = queue_scheduled_sends(connected.queue)
         run = Run(connected)
         with stopped_by(run.gate, signal.SIGINT, signal.SIGTERM):
             items, summary = run_once(run, limit=limit, seconds=drain_seconds, stale_minutes=stale_minutes)
-    if not_queued:
-        note(f"Scheduled sends were not queued: {not_queued}", word="warning:")
+        if planned.stopped_because:  # what waited in the queue went out all the same
+            note(f"Scheduled sends were not queued: {planned.stopped_because}", word="warning:")
+        if not as_json:
+            if planned.sends:
+                tell(f"scheduled sends: {scheduling.numbers(planned.sends)}")
+            tell_verdicts(map(_verdict, items), columns=15)
+            tell(str(summary))
+        deliveries = DeliverySummary([]) if run.gate.shut_because else _look_after_deliveries()
     if as_json:
         told = [_as_json(item) for item in items]
-        queued = {"scheduled_sends": scheduled, "scheduled_sends_stopped": not_queued}
-        tell_json({"run_id": run.id, **queued, "items": told, "summary": summary})
-    else:
-        if scheduled:
-            tell(f"scheduled sends: {scheduling.numbers(scheduled)}")
-        tell_verdicts(map(_verdict, items), columns=15)
-        tell(str(summary))
-    if summary.needs_somebody or not_queued:
+        queued = {"scheduled_sends": planned.sends, "scheduled_sends_stopped": planned.stopped_because}
+        looked = {"deliveries": deliveries.counts, "deliveries_stopped": deliveries.stopped_because}
+        tell_json({"run_id": run.id, **queued, "items": told, "summary": summary, **looked})
+    elif deliveries.followed or deliveries.stopped_because:
+        tell(f"deliveries: {deliveries}")
+    if summary.needs_somebody or planned.stopped_because or deliveries.needs_somebody:
         raise typer.Exit(1)
+
+
+def _look_after_deliveries() -> "DeliverySummary":
+    from smsretry.delivering import sync_deliveries
+    from smsretry.wiring import delivery_services
+
+    with delivery_services() as connected:
+        return sync_deliveries(connected)
 
 
 def _verdict(item: "ItemResult | ItemFailed") -> Verdict:

@@ -1,8 +1,10 @@
 """What one text came to in one run: a badge, a color, an event. Of its number they hold the last four digits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, TypeAlias, assert_never
+from uuid import UUID
 
 from smsretry.desk.clock import zone_of
 from smsretry.retry.models import Claim, ItemResult
@@ -105,6 +107,15 @@ class TextEvent:
     payload: dict[str, str | int | None]
 
 
+def related(people: Mapping[str, UUID | None]) -> list[dict[str, str]]:
+    """In whose feeds an event belongs, by role."""
+    return [
+        {"prefect.resource.id": f"sms.{role}.{who}", "prefect.resource.role": role}
+        for role, who in people.items()
+        if who
+    ]
+
+
 def event_of(seen: Seen) -> TextEvent:
     """What is announced of a text: ids, and why; nothing personal. The feed shows tags, not the payload."""
     claim, result = seen.claim, seen.result
@@ -117,11 +128,7 @@ def event_of(seen: Seen) -> TextEvent:
             "prefect.resource.id": f"sms.text.{claim.id}",
             "prefect.resource.name": f"{badge(seen)[0]} · {claim.masked}",
         },
-        related=[
-            {"prefect.resource.id": f"sms.{role}.{who}", "prefect.resource.role": role}
-            for role, who in people.items()
-            if who
-        ]
+        related=related(people)
         + [{"prefect.resource.id": f"prefect.tag.{words}", "prefect.resource.role": "tag"} for words in told],
         payload={
             "outcome": badge(seen)[0],

@@ -2,22 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 from smsretry.desk.levers import Forms, levers
 from smsretry.desk.markdown import feed, listed, page, plain, run_page, table
 from smsretry.desk.outcomes import Color, Seen, badge
 from smsretry.desk.picture import bars
-from smsretry.desk.standing import Standing
+from smsretry.desk.standing import LATE_SECONDS, Standing
 from smsretry.desk.story import Story
 from smsretry.retry.models import InterruptedRun, Recovered
 from smsretry.summary import RunSummary
 
 TOLD_IN_FULL: Final = 20
 """Texts that need a person, of which one page tells in full."""
-OVERDUE: Final = timedelta(minutes=10)
-"""From here on the oldest due text says that runs do not keep up."""
 _NAME_LENGTH: Final = 120
 _FIRST: Final[tuple[Color, ...]] = ("red", "orange", "green", "violet")
 
@@ -85,7 +82,7 @@ class RunReport:
             yield RunEvent("sms.queue.circuit-opened", {"why": run.stopped_because or ""})
         if self.circuit_closed:
             yield RunEvent("sms.queue.circuit-closed", {})
-        if standing and standing.overdue_seconds > OVERDUE.total_seconds():
+        if standing and standing.overdue_seconds > LATE_SECONDS:
             minutes, texts = int(standing.overdue_seconds // 60), standing.queue.get("due", 0)
             yield RunEvent("sms.queue.backlog", {"minutes": minutes, "texts": texts})
         if held := sum(bool(s.result and s.result.fate == "Held") and not s.claim.held for s in self.seen):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from smsretry.desk.markdown import feed, page, plain, table
-from smsretry.desk.outcomes import TextEvent
+from smsretry.desk.outcomes import TextEvent, related
 from smsretry.desk.pages import Page
 from smsretry.retry.models import ScheduledSend
 
@@ -52,10 +52,6 @@ def event_of(send: ScheduledSend) -> TextEvent:
             "prefect.resource.id": f"sms.send-log.{send.scheduled_id}",
             "prefect.resource.name": f"{send.result} · scheduled send",
         },
-        related=[
-            {"prefect.resource.id": f"sms.{role}.{who}", "prefect.resource.role": role}
-            for role, who in people.items()
-            if who
-        ],
+        related=related(people),
         payload={"outcome": send.result, "why": send.why},
     )

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from smsretry.retry.backoff import nth
-from smsretry.retry.decision import GiveUp, LookAgain, Retry
+from smsretry.retry.decision import GiveUp, LookAgain
 from smsretry.retry.models import Value
 from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import DEFAULT, Profile
@@ -48,8 +48,8 @@ class OpenDelivery(Value):
     looks: int = Field(description="How often it was looked after: the fence.")
     retry_id: UUID
     business_id: UUID
-    customer_id: UUID
-    send_log_id: UUID
+    customer_id: UUID | None = Field(description="None: deleted since, like the send log.")
+    send_log_id: UUID | None
     twilio_sid: str
     accepted_at: AwareDatetime
     delivery_status: DeliveryStatus | None = Field(description="What was reported last.")
@@ -69,7 +69,16 @@ class Report:
 
     status: DeliveryStatus
     refusal: Refusal | None = None
-    """Why it did not arrive."""
+    """Why it did not arrive, if the provider says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotKept:
+    """The provider has no message of this name: it was deleted there, or it is another account's."""
+
+
+Word = Report | NotKept | None
+"""What the provider says of a message. None: it could not be asked, or answered nothing that says how far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +91,39 @@ class Unknown:
     """The provider said nothing final for long enough."""
 
 
-AfterDelivery = LookAgain | Close | Unknown | Retry | GiveUp
+@dataclass(frozen=True, slots=True)
+class SendAgain:
+    """It did not arrive, for a reason that passes: the text is due again after `delay`."""
+
+    delay: timedelta
+    why: str
 
 
-def after_delivery(message: OpenDelivery, report: Report | None, *, profile: Profile = DEFAULT) -> AfterDelivery:
-    """What follows from a report, and from none (None: the provider could not be asked)."""
-    if report and report.status in FINAL:
+AfterDelivery = LookAgain | Close | Unknown | SendAgain | GiveUp
+
+_NOT_KEPT: Final = "Twilio has no such message: it was deleted there, or it is another account's"
+
+
+def after_delivery(message: OpenDelivery, word: Word, *, profile: Profile = DEFAULT) -> AfterDelivery:
+    """What follows from the provider's word on a message.
+
+    A failure that was reported earlier stands where the provider keeps the message no more: the caller passes it on as
+    a report.
+    """
+    if isinstance(word, Report) and word.status in FINAL:
         return Close()
-    if report and report.status in FAILURES:
-        return _after_failure(message, report, profile)
+    if isinstance(word, Report) and word.status in FAILURES:
+        return _after_failure(message, word, profile)
     if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
         return Close() if message.delivery_status in FAILURES else Unknown()
-    why = f"Twilio says {report.status}" if report else "Twilio could not be asked"
-    return LookAgain(_next_look(message), failed=report is None, why=why)
+    match word:
+        case Report(status):
+            why = f"Twilio says {status}"
+        case NotKept():
+            why = _NOT_KEPT
+        case None:
+            why = "Twilio could not be asked"
+    return LookAgain(_next_look(message), failed=word is None, why=why)
 
 
 def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> AfterDelivery:
@@ -114,7 +143,7 @@ def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> A
     delay = nth(RESEND_DELAYS, max(message.failures - 1, 0))
     if message.expires_at and message.claimed_at + delay >= message.expires_at:
         return GiveUp(f"{why}; it expires before it could be sent again", refusal.code)
-    return Retry(delay, "twilio_error", why, refusal.code, counted=True)
+    return SendAgain(delay, why)
 
 
 def _watched(message: OpenDelivery) -> LookAgain | Close:

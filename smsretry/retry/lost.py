@@ -4,26 +4,16 @@ A carrier may call a message lost and deliver it later. No callback may have sai
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from smsretry.retry.decision import Arrived, Defer
-from smsretry.retry.delivery import FAILURES, FINAL, OTHER_LOOK, Report
+from smsretry.retry.delivery import FAILURES, FINAL, OTHER_LOOK, Report, Word
 
 ASK_AGAIN: Final = timedelta(minutes=5)
 """When a text is due again about whose lost message Twilio could not be asked."""
 RECORD_AGAIN: Final = timedelta(seconds=30)
 """When a text is due again whose arrival could not be recorded."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotKept:
-    """The provider has no message of this name: it was deleted there, or it is another account's."""
-
-
-Word = Report | NotKept | None
-"""What the provider says of a message. None: it could not be asked, or answered nothing that says how far."""
 
 
 def before_sending_again(said: Mapping[str, Word], *, at: datetime) -> Arrived | Defer | None:
@@ -40,3 +30,9 @@ def before_sending_again(said: Mapping[str, Word], *, at: datetime) -> Arrived |
             why = f"It was lost as {sid}, and now Twilio says {word.status}: it may still arrive"
             return Defer(at + OTHER_LOOK, None, why, ages=True)
     return None
+
+
+def asked_too_long(at: datetime) -> Defer:
+    """The provider took so long to answer that what allowed the send may be so no more: it is asked anew later."""
+    why = "Twilio took very long to say what became of an earlier message of this text, so it is asked once more"
+    return Defer(at + ASK_AGAIN, None, why, ages=True)

@@ -86,8 +86,7 @@ def send(at: Rig, texts: int) -> None:
     with at.stack.connect() as connection:
         connection.execute(_PLAN.encode(), {"texts": texts})
     with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
-        for _ in queue_scheduled_sends(queue):
-            pass
+        queue_scheduled_sends(queue)
         at.stack.move_clock(timedelta(seconds=1))
         results, _ = run_once(Run(Services(queue, sender, DEFAULT, 20)), limit=texts, seconds=600)
     assert len(results) == texts, f"{len(results)} of {texts} were sent"

@@ -5,11 +5,11 @@ from typing import Any
 
 from smsretry import delivering
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
-from smsretry.adapters.twilio.errors import twilio_failure
+from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.delivering import sync_deliveries
 from smsretry.ports import DeliveryServices
-from smsretry.retry.delivery import FAILURES, FINAL, AfterDelivery, OpenDelivery, Report, after_delivery
+from smsretry.retry.delivery import FAILURES, FINAL, AfterDelivery, OpenDelivery, Report, Word, after_delivery
 from smsretry.settings import Settings
 from smsretry.words import Followed
 from tests.faults.fate import Fate, report_event
@@ -46,14 +46,14 @@ class MortalReports(TwilioSender):
         super().__init__(settings)
         self._fate, self._records, self._without = fate, records, without
 
-    def report_of(self, sid: str) -> Report | None:
+    def what_became_of(self, sid: str) -> Word:
         message = self._records.claimed[sid]
         self._fate.at_delivery("taken", message)
-        report = super().report_of(sid)
+        word = super().what_became_of(sid)
         self._fate.at_delivery("asked", message)
-        if self._without == "patience" and report and report.status not in FINAL | FAILURES:
-            return Report("undelivered", twilio_failure(30008, "undelivered"))
-        return report
+        if self._without == "patience" and isinstance(word, Report) and word.status not in FINAL | FAILURES:
+            return twilio_report("undelivered", 30008)
+        return word
 
 
 def poll(settings: Settings, fate: Fate, order: Order) -> None:
@@ -70,7 +70,7 @@ def poll(settings: Settings, fate: Fate, order: Order) -> None:
                 report_event(Event(worker=order.worker, kind="bug", detail=one.why[:300]))
 
 
-def _whatever_the_code(message: OpenDelivery, report: Report | None, **more: Any) -> AfterDelivery:
-    if report and report.refusal:
-        report = replace(report, refusal=replace(report.refusal, kind="transient"))
-    return after_delivery(message, report, **more)
+def _whatever_the_code(message: OpenDelivery, word: Word, **more: Any) -> AfterDelivery:
+    if isinstance(word, Report) and word.refusal:
+        word = replace(word, refusal=replace(word.refusal, kind="transient"))
+    return after_delivery(message, word, **more)

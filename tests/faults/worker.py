@@ -171,8 +171,7 @@ def _queue_scheduled(queue: SupabaseQueue, fate: Fate, order: Order) -> None:
 
     if order.dies_queueing_after is not None:
         threading.Timer(order.dies_queueing_after, fate.die, ["queueing"]).start()
-    for _ in queue_scheduled_sends(queue, batch=5, seconds=10):
-        pass
+    queue_scheduled_sends(queue, batch=5, seconds=10)
     if order.dies_queueing_after is not None:
         signal.pause()
 

@@ -45,6 +45,32 @@ def test_scheduled_sends_that_cannot_be_queued_do_not_stop_the_retries(business:
     assert "lacks a grant" in again["scheduled_sends_stopped"]
 
 
+def test_process_looks_after_what_twilio_accepted(stack: Stack, business: Business, command: Command) -> None:
+    """Where cron runs it instead of Prefect, nobody had: what a carrier lost was never sent again."""
+    row = business.due_text()
+    command("process")
+    stack.twilio.report(business.attempts_of(row)[0]["twilio_sid"], "undelivered", 30008)
+    stack.move_clock(timedelta(minutes=6))
+    told = command("process")
+    assert (told.exit_code, told.output.splitlines()[-1]) == (0, "deliveries: retried 1")
+    assert business.row(row)["status"] == "pending"
+
+
+def test_deliveries_that_cannot_be_asked_for_hide_nothing_of_the_run(business: Business, command: Command) -> None:
+    """They are told, and the exit code says that somebody must look."""
+    row = business.due_text()
+    business.connection.execute("revoke execute on function claim_sms_deliveries from service_role")
+    try:
+        told = command("process")
+        again = json.loads(command("process", "--json").stdout)
+    finally:
+        business.connection.execute("grant execute on function claim_sms_deliveries to service_role")
+    assert told.exit_code == 1
+    assert f"row {row}: Accepted as SM" in told.output
+    assert "deliveries: Stopped: " in told.output
+    assert "lacks a grant" in again["deliveries_stopped"]
+
+
 @pytest.mark.parametrize("arguments", [["--limit", "0"], ["--limit", "100001"], ["--stale-minutes", "0"]])
 def test_process_refuses_numbers_out_of_bounds(command: Command, arguments: list[str]) -> None:
     """Before it touches anything."""

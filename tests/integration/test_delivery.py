@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,13 +15,16 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Requeue, WhichText
-from smsretry.desk.deliveries import DeliverySummary
+from smsretry.desk.deliveries import events_of
 from smsretry.desk.pages import standing
 from smsretry.desk.standing import Standing
+from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
 from smsretry.ports import DeliveryServices
+from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.profile import DEFAULT
+from smsretry.summary import DeliverySummary
 from tests.builders import SID, run
 from tests.conftest import Business
 from tests.integration.conftest import Command
@@ -354,6 +358,78 @@ def test_a_fetch_that_fails_proves_nothing(
     summary: DeliverySummary = sync_deliveries(services, limit=10)
     assert (str(summary), summary.needs_somebody) == ("not asked 1", True)
     assert business.row(row)["status"] == "completed"
+
+
+def test_a_reported_failure_is_decided_about_before_anybody_is_asked_about_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It had stood last: behind thousands of a neighbour's looks its text missed its window."""
+    for number in range(3):
+        accepted(business, queue, sender, phone=f"+1212555012{number}")
+    stack.move_clock(timedelta(hours=1))
+    lost = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, lost), "undelivered", 30008)
+    settle(business, sid_of(business, lost), "undelivered", 30008)
+    [followed] = sync_deliveries(services, limit=1).followed
+    assert (followed.message.retry_id, followed.came_to) == (lost, "retried")
+
+
+@pytest.mark.parametrize(("code", "came_to"), [(30008, "retried"), (30006, "undelivered")])
+def test_a_failure_that_a_callback_reported_counts_although_the_message_was_deleted_at_twilio(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    code: int,
+    came_to: str,
+) -> None:
+    """Nothing had come of it: for three days Twilio "could not be asked", and the row stayed as sent."""
+    row = accepted(business, queue, sender)
+    settle(business, sid_of(business, row), "undelivered", code)
+    stack.twilio.fail(FetchError(20404, http_status=404))
+    [followed] = sync_deliveries(services, limit=10).followed
+    assert (followed.came_to, followed.code) == (came_to, code)
+    assert business.attempts_of(row)[0]["delivery_code"] == code
+    [customer] = business.connection.execute("select phone_status from customers").fetchall()
+    assert customer["phone_status"] == ("not_mobile" if code == 30006 else None)
+
+
+def test_a_message_that_was_deleted_at_twilio_is_said_to_be_and_makes_no_run_red(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Twilio was asked, and answered. After three days it is unknown."""
+    row = accepted(business, queue, sender)
+    stack.twilio.fail(FetchError(20404, http_status=404), times=None)
+    stack.move_clock(timedelta(minutes=6))
+    summary = sync_deliveries(services, limit=10)
+    assert (str(summary), summary.needs_somebody) == ("not at Twilio 1", False)
+    assert sync(stack, services, after=timedelta(days=3)) == "unknown 1"
+    assert business.row(row)["status"] == "completed"
+
+
+def test_a_claim_that_fails_later_costs_no_word_of_what_was_done(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """The events of the first batch had never been told."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30007)
+    stack.move_clock(timedelta(minutes=6))
+
+    class BreakingOff:
+        def __init__(self) -> None:
+            self.follow = services.records.follow
+            self.claims = iter([services.records.claim_deliveries])
+
+        def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
+            for claim in self.claims:
+                return claim(limit)
+            raise QueueUnreachable("Supabase did not answer claim_sms_deliveries")
+
+    summary = sync_deliveries(replace(services, records=BreakingOff()), limit=10)
+    assert str(summary) == "undelivered 1. Stopped: Supabase did not answer claim_sms_deliveries"
+    assert summary.needs_somebody
+    assert [event.name for event in events_of(summary)] == ["sms.queue.dead-letters", "sms.queue.sender-blamed"]
 
 
 def test_an_application_whose_statuses_know_no_delivery_keeps_sent(

@@ -27,6 +27,7 @@ from smsretry.adapters.supabase.sections import without_superseded
 from smsretry.adapters.supabase.wanted_objects import wanted_objects
 from smsretry.errors import MigrationError
 from smsretry.local.stack import Stack
+from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim
 from tests.integration.catalog import Database, Snapshot, same_schema, snapshot
 
@@ -355,6 +356,24 @@ def test_a_row_without_its_text_and_customer_fails_alone(original: Database, old
     claimed = original.rows("select * from claim_due_sms_retries(10)")
     assert claimed
     assert not any(Claim.model_validate(row).send_log_found for row in claimed)
+
+
+def test_a_text_whose_customer_was_deleted_stops_no_look_after_deliveries(original: Database, old: Old) -> None:
+    """Nobody's delivery was looked after: the whole answer was said to be another version's."""
+    for column in ("send_log_id", "customer_id"):
+        original.run(f"alter table sms_retry_queue alter column {column} drop not null")
+    migrate(original.url)
+    original.run(
+        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome,
+                                          settled_by, twilio_sid, delivery_look_at)
+           select gen_random_uuid(), id, 1, 99, at, at, 'accepted', 'response', 'SM' || md5(id::text), at
+           from sms_retry_queue, (select smsretry.clock() - interval '1 hour' as at) an_hour_ago
+           where status = 'completed'"""
+    )
+    original.run("update sms_retry_queue set send_log_id = null, customer_id = null where status = 'completed'")
+    claimed = [OpenDelivery.model_validate(row) for row in original.rows("select * from claim_sms_deliveries(10)")]
+    assert claimed
+    assert {(one.customer_id, one.send_log_id, one.settled) for one in claimed} == {(None, None, True)}
 
 
 def test_rows_without_a_text_are_not_duplicates_of_each_other(original: Database, old: Old) -> None:

@@ -29,7 +29,7 @@ HOUR = timedelta(hours=1)
 
 def process(queue: SupabaseQueue, **how: Any) -> list[str]:
     """One run of process-scheduled-sends: what became of each."""
-    return [send.result for took in queue_scheduled_sends(queue, **how) for send in took]
+    return [send.result for send in queue_scheduled_sends(queue, **how).sends]
 
 
 def update(business: Business, scheduled_id: UUID, **values: object) -> None:

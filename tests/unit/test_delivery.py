@@ -6,11 +6,20 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.twilio.errors import twilio_failure
+from smsretry.adapters.twilio.errors import twilio_report as report
 from smsretry.desk.arrivals import DROP_TEXTS
 from smsretry.desk.standing import Standing
-from smsretry.retry.decision import GiveUp, LookAgain, Retry
-from smsretry.retry.delivery import Close, OpenDelivery, Report, Unknown, after_delivery, blames_the_sender
+from smsretry.retry.decision import GiveUp, LookAgain
+from smsretry.retry.delivery import (
+    Close,
+    NotKept,
+    OpenDelivery,
+    SendAgain,
+    Unknown,
+    Word,
+    after_delivery,
+    blames_the_sender,
+)
 from smsretry.retry.profile import Profile
 from smsretry.words import DeliveryStatus
 from tests.builders import NOON, SID
@@ -28,25 +37,21 @@ def message(**changes: Any) -> OpenDelivery:
     return OpenDelivery.model_validate(row | changes)
 
 
-def report(status: DeliveryStatus, code: int | None = None) -> Report:
-    """What Twilio says."""
-    return Report(status, twilio_failure(code, status) if status in ("undelivered", "failed", "canceled") else None)
-
-
 ON_ITS_WAY: list[DeliveryStatus] = ["accepted", "scheduled", "queued", "sending", "sent"]
 WATCHED = "It did not arrive; a late delivery would still count"
+NOT_KEPT = "Twilio has no such message: it was deleted there, or it is another account's"
 RETRIED = "Not delivered: Twilio 30003: Unreachable destination handset"
-TABLE: list[tuple[dict[str, Any], Report | None, object]] = [
+TABLE: list[tuple[dict[str, Any], Word, object]] = [
     # what is known of the message, the report, what follows
-    ({}, report("delivered"), Close()),
-    ({}, report("read"), Close()),
-    *(({}, report(s), LookAgain(timedelta(minutes=5), False, f"Twilio says {s}")) for s in ON_ITS_WAY),
-    ({"looks": 9}, report("sent"), LookAgain(timedelta(hours=12), False, "Twilio says sent")),
-    ({"accepted_at": NOON - timedelta(days=3)}, report("sent"), Unknown()),
+    ({}, report("delivered", None), Close()),
+    ({}, report("read", None), Close()),
+    *(({}, report(s, None), LookAgain(timedelta(minutes=5), False, f"Twilio says {s}")) for s in ON_ITS_WAY),
+    ({"looks": 9}, report("sent", None), LookAgain(timedelta(hours=12), False, "Twilio says sent")),
+    ({"accepted_at": NOON - timedelta(days=3)}, report("sent", None), Unknown()),
     ({"accepted_at": NOON - timedelta(days=3)}, None, Unknown()),
     ({"accepted_at": NOON - timedelta(days=3), "delivery_status": "undelivered"}, None, Close()),
     ({"delivery_status": "undelivered"}, None, LookAgain(timedelta(minutes=5), True, "Twilio could not be asked")),
-    ({}, report("undelivered", 30003), Retry(timedelta(minutes=30), "twilio_error", RETRIED, 30003, True)),
+    ({}, report("undelivered", 30003), SendAgain(timedelta(minutes=30), RETRIED)),
     ({"settled": True}, report("undelivered", 30003), LookAgain(timedelta(minutes=5), False, WATCHED)),
     ({"settled": True, "accepted_at": NOON - timedelta(days=3)}, report("undelivered", 30003), Close()),
     ({"failures": 2}, report("undelivered", 30003), GiveUp(f"{RETRIED}; sent 2 times", 30003)),
@@ -64,12 +69,14 @@ TABLE: list[tuple[dict[str, Any], Report | None, object]] = [
     ({"may_have_arrived": True, "expires_at": NOON}, report("undelivered", 30003), Close()),
     ({}, report("failed", 30006), GiveUp(
         "Not delivered: Twilio 30006: Landline or unreachable carrier", 30006, phone_status="not_mobile")),
-    ({}, report("canceled"), GiveUp("Not delivered: Twilio reports it canceled, and not why", None)),
+    ({}, NotKept(), LookAgain(timedelta(minutes=5), False, NOT_KEPT)),
+    ({"accepted_at": NOON - timedelta(days=3)}, NotKept(), Unknown()),
+    ({}, report("canceled", None), GiveUp("Not delivered: Twilio reports it canceled, and not why", None)),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("known", "said", "follows"), TABLE)
-def test_what_follows_from_a_report(known: dict[str, Any], said: Report | None, follows: object) -> None:
+def test_what_follows_from_a_report(known: dict[str, Any], said: Word, follows: object) -> None:
     """The whole rule."""
     assert after_delivery(message(**known), said) == follows
 
@@ -80,7 +87,7 @@ def test_a_text_is_sent_again_as_often_as_the_owner_says(retries: int, failures:
     decision = after_delivery(
         message(failures=failures), report("undelivered", 30008), profile=Profile(delivery_retries=retries)
     )
-    assert isinstance(decision, Retry) is again
+    assert isinstance(decision, SendAgain) is again
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from smsretry.errors import UnforeseenError
 from smsretry.gate import Gate
 from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.decision import Arrived, Defer
-from smsretry.retry.delivery import Report
-from smsretry.retry.lost import NotKept, Word, before_sending_again
+from smsretry.retry.delivery import NotKept, Report, Word
+from smsretry.retry.lost import before_sending_again
+from smsretry.retry.profile import SEND_WITHIN_SECONDS
 from smsretry.words import DeliveryStatus
 from tests.builders import NOON, SID, claim_with
 from tests.unit.fakes import FakeQueue, FakeSender
@@ -94,11 +95,23 @@ def test_a_text_that_was_never_lost_costs_no_question_and_neither_does_one_that_
 
 def test_what_twilio_said_too_long_ago_lets_nothing_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process was stopped between its answer and the request: the message may have arrived meanwhile."""
-    clock = iter([0.0, pipeline.SEND_WITHIN_SECONDS + 1])
+    clock = iter([0.0, 0.0, SEND_WITHIN_SECONDS + 1])
     monkeypatch.setattr(pipeline, "_stopwatch", lambda: next(clock))
     sender = FakeSender(words={SID: Report("undelivered")})
     result = process_sms_retry_item(claim_with(lost_sids=[SID]), queue=FakeQueue(), sender=sender)
     assert (result.fate, sender.texts) == ("RetryScheduled", [])
+
+
+def test_a_text_whose_question_took_too_long_is_not_begun_and_asks_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had been begun and not sent, with the reason that this process had been stopped. The probe is free again."""
+    clock = iter([0.0, SEND_WITHIN_SECONDS + 1, *[100.0] * 9])
+    monkeypatch.setattr(pipeline, "_stopwatch", lambda: next(clock))
+    gate, queue, sender = Gate(), FakeQueue(), FakeSender(words={SID: Report("undelivered")})
+    gate.probe()
+    result = process_sms_retry_item(claim_with(lost_sids=[SID]), queue=queue, sender=sender, gate=gate)
+    assert (result.fate, result.next_at, queue.calls, sender.texts) == ("Deferred", SOON, ["put_off"], [])
+    assert "Twilio took very long" in result.detail
+    assert process_sms_retry_item(claim_with(), queue=queue, sender=sender, gate=gate).fate == "Sent"
 
 
 def test_a_probe_whose_question_failed_lets_the_next_text_be_it() -> None:

@@ -3,7 +3,7 @@
 from typing import Final, cast, get_args
 
 from smsretry.adapters.supabase.calls import SupabaseCalls, interval
-from smsretry.retry.decision import GiveUp, LookAgain, Retry
+from smsretry.retry.decision import GiveUp, LookAgain
 from smsretry.retry.delivery import (
     FAILURES,
     FIRST_LOOK,
@@ -12,6 +12,7 @@ from smsretry.retry.delivery import (
     Close,
     OpenDelivery,
     Report,
+    SendAgain,
     Unknown,
     look_before,
 )
@@ -54,7 +55,7 @@ def _decided(decision: AfterDelivery) -> dict[str, object]:
             return {"decision": "close"}
         case Unknown():
             return {"decision": "unknown"}
-        case Retry(delay, _, why, _, _, _):
+        case SendAgain(delay, why):
             look_in = interval(look_before(delay))
             return {"decision": "send_again", "retry_in": interval(delay), "look_in": look_in, "error": why}
         case GiveUp(why, _, opted_out, phone_status):

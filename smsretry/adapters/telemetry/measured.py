@@ -11,7 +11,7 @@ from smsretry.errors import QueueError
 from smsretry.ports import RetryQueue, Sender
 from smsretry.retry import result
 from smsretry.retry.decision import AfterLook, AfterSend, Arrived, Defer, PutOff, Retry, Send
-from smsretry.retry.lost import Word
+from smsretry.retry.delivery import Word
 from smsretry.retry.models import (
     Begun,
     Claim,

@@ -2,8 +2,8 @@
 
 from smsretry.adapters.telemetry.instruments import DeliveryCameTo, Instruments
 from smsretry.ports import DeliveryRecords
-from smsretry.retry.decision import GiveUp, Retry
-from smsretry.retry.delivery import FINAL, AfterDelivery, OpenDelivery, Report, Unknown
+from smsretry.retry.decision import GiveUp
+from smsretry.retry.delivery import FINAL, AfterDelivery, OpenDelivery, Report, SendAgain, Unknown
 from smsretry.words import Followed
 
 
@@ -29,7 +29,7 @@ def _came_to(report: Report | None, decision: AfterDelivery) -> DeliveryCameTo |
     if report and report.status in FINAL:
         return "delivered"
     match decision:
-        case Retry():
+        case SendAgain():
             return "retried"
         case GiveUp():
             return "undelivered"

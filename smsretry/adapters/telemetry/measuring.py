@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from smsretry.adapters.telemetry.switch import trouble, wanted
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
     from smsretry.adapters.telemetry.push import Push
 
 _logger: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outer:
+    """What is measured now; `push` is None where metrics are off."""
+
+    push: "Push | None"
+
+
+_outer: Final[ContextVar[_Outer | None]] = ContextVar("outer", default=None)
 
 
 @contextmanager
@@ -60,11 +71,16 @@ def measured_deliveries(
 
 @contextmanager
 def _pushing(environment: Mapping[str, str], by_business: bool) -> Iterator["Push | None"]:
-    """None: metrics are off, or it was said why there are none."""
+    """None: metrics are off, or it was said why there are none. What is measured meanwhile goes the same way."""
+    if outer := _outer.get():
+        yield outer.push
+        return
     push = _begin(environment, by_business)
+    token = _outer.set(_Outer(push))
     try:
         yield push
     finally:
+        _outer.reset(token)
         if push and (why := push.close()):
             _logger.warning("Metrics were not delivered to %s: %s", wanted(environment), why)
 

@@ -14,7 +14,9 @@ from typing import Final, cast
 
 from smsretry.data import table
 from smsretry.desk.story import CodeMeaning
+from smsretry.retry.delivery import FAILURES, Report
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel
+from smsretry.words import DeliveryStatus
 
 
 def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
@@ -44,9 +46,9 @@ def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
     return Refusal(_kind(http_status), text, code, certain=http_status != 403)
 
 
-def twilio_failure(code: int | None, status: str) -> Refusal:
-    """Why a message that Twilio accepted did not arrive. Without a code, Twilio's word is all that is known."""
-    return Refusal("permanent", f"Twilio reports it {status}, and not why") if code is None else twilio_refusal(code)
+def twilio_report(status: DeliveryStatus, code: int | None) -> Report:
+    """How far a message has come that Twilio accepted, and, if it did not arrive and Twilio says so, why."""
+    return Report(status, twilio_refusal(code) if status in FAILURES and code is not None else None)
 
 
 def _kind(http_status: int | None) -> RefusalKind:

@@ -1,17 +1,26 @@
 """Twilio, loaded by the first who needs it: most runs send nothing, and spare themselves the SDK."""
 
 import threading
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from smsretry.retry.delivery import Report
-from smsretry.retry.lost import Word
+from smsretry.adapters.twilio.errors import twilio_report
+from smsretry.retry.delivery import Report, Word
 from smsretry.retry.models import Look, Text
 from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.settings import Settings
+from smsretry.words import DeliveryStatus
 
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.sender import TwilioSender
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """Twilio's SDK cannot be loaded."""
+
+    why: str
 
 
 class TwilioOnDemand:
@@ -31,10 +40,9 @@ class TwilioOnDemand:
 
     def send(self, text: Text) -> Outcome:
         """Make one request; whatever happens comes back as an outcome."""
-        try:
-            twilio = self._twilio()
-        except Exception as error:  # noqa: BLE001 - a broken installation, or whatever: no request has left
-            return NotSent(f"Twilio's SDK could not be loaded ({type(error).__name__}): install smsretry anew")
+        twilio = self._twilio()
+        if isinstance(twilio, _Broken):  # no request has left
+            return NotSent(f"Twilio's SDK could not be loaded ({twilio.why}): install smsretry anew")
         return twilio.send(text)
 
     @property
@@ -44,24 +52,25 @@ class TwilioOnDemand:
 
     def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had."""
-        return self._twilio().look_up(phone, sent_by=sent_by, since=since, at=at)
-
-    def report_of(self, sid: str) -> Report | None:
-        """How far a message has come. None: it could not be had."""
-        return self._twilio().report_of(sid)
+        twilio = self._twilio()
+        return None if isinstance(twilio, _Broken) else twilio.look_up(phone, sent_by=sent_by, since=since, at=at)
 
     def what_became_of(self, sid: str) -> Word:
-        """The same, telling a message that Twilio does not have from one that it could not be asked about."""
-        try:
-            twilio = self._twilio()
-        except Exception:  # noqa: BLE001 - as in `send`: it costs no text
-            return None
-        return twilio.what_became_of(sid)
+        """How far a message has come."""
+        twilio = self._twilio()
+        return None if isinstance(twilio, _Broken) else twilio.what_became_of(sid)
 
-    def _twilio(self) -> "TwilioSender":
+    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
+        """What a callback said of a message, with what its code means."""
+        return twilio_report(status, code)
+
+    def _twilio(self) -> "TwilioSender | _Broken":
         with self._making:
             if self._made is None:
-                from smsretry.adapters.twilio.sender import TwilioSender
+                try:
+                    from smsretry.adapters.twilio.sender import TwilioSender
 
-                self._made = TwilioSender(self._settings)
+                    self._made = TwilioSender(self._settings)
+                except Exception as error:  # noqa: BLE001 - a broken installation, or whatever: it costs no text
+                    return _Broken(type(error).__name__)
             return self._made

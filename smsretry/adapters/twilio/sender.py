@@ -12,10 +12,9 @@ from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.rest import Client
 
 from smsretry.adapters.twilio.answers import outcome_of_answer
-from smsretry.adapters.twilio.errors import twilio_failure
+from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.http import TwilioHttp, outcome_of_exception
-from smsretry.retry.delivery import FAILURES, Report
-from smsretry.retry.lost import NotKept, Word
+from smsretry.retry.delivery import NotKept, Report, Word
 from smsretry.retry.models import Finding, Look, Sighting, Text
 from smsretry.retry.outcome import InDoubt, Outcome, Rejected
 from smsretry.settings import Settings
@@ -111,13 +110,12 @@ class TwilioSender:
             return None
         return Look(sightings=tuple(sightings), clock_ahead=ahead)
 
-    def report_of(self, sid: str) -> Report | None:
-        """How far a message has come (`GET Messages/{sid}`). None: it could not be had."""
-        word = self.what_became_of(sid)
-        return word if isinstance(word, Report) else None
+    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
+        """What a callback said of a message, with what its code means."""
+        return twilio_report(status, code)
 
     def what_became_of(self, sid: str) -> Word:
-        """The same, telling a message that Twilio does not have from one that it could not be asked about."""
+        """How far a message has come (`GET Messages/{sid}`)."""
         try:
             message = self._messages(sid).fetch()
         except TwilioRestException as error:
@@ -126,8 +124,7 @@ class TwilioSender:
             return None
         if message.status not in get_args(DeliveryStatus):
             return None
-        failed = message.status in FAILURES
-        return Report(message.status, twilio_failure(message.error_code, message.status) if failed else None)
+        return twilio_report(message.status, message.error_code)
 
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender? Sends nothing."""

@@ -24,7 +24,8 @@ begin
     update public.sms_send_attempts a
     set delivery_status = record_delivery.status, delivery_at = record_delivery.at,
         delivery_code = case when v_rank = 6 then record_delivery.code end,
-        delivery_look_at = case when v_rank < 5 then a.delivery_look_at when v_rank = 6 then record_delivery.at end
+        -- A failure comes before whatever else is due: its text may still reach somebody in time.
+        delivery_look_at = case when v_rank < 5 then a.delivery_look_at when v_rank = 6 then record_delivery.at - interval '3 days' end
     where a.id = v_attempt.id;
 
     select smsretry.found_sid(l.provider_message_id) into v_shown from public.send_logs l where l.id = v_row.send_log_id;

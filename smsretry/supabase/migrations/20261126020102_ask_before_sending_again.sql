@@ -172,6 +172,56 @@ $$;
 revoke all on function smsretry.take from public, anon, authenticated;
 grant execute on function smsretry.take to service_role;
 
+-- ======== schemas/36_record_delivery.sql ========
+-- Keep what Twilio reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
+-- failure is to be decided about at once; a delivery ends the matter, and takes a failure back. The caller holds the row
+-- locked. Answers whether it was news.
+create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_attempt public.sms_send_attempts;
+    v_row public.sms_retry_queue;
+    v_rank constant integer := smsretry.delivery_rank(record_delivery.status);
+    v_known integer;
+    v_shown text;
+begin
+    select * into v_attempt from public.sms_send_attempts a where a.id = record_delivery.attempt_id for update;
+    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
+    v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
+    if v_rank = v_known and v_rank = 6 and v_attempt.delivery_code is null then -- the report that said why came second
+        update public.sms_send_attempts a set delivery_code = record_delivery.code where a.id = v_attempt.id;
+        return record_delivery.code is not null;
+    end if;
+    if (v_rank > v_known) is not true then
+        return false;
+    end if;
+    update public.sms_send_attempts a
+    set delivery_status = record_delivery.status, delivery_at = record_delivery.at,
+        delivery_code = case when v_rank = 6 then record_delivery.code end,
+        -- A failure comes before whatever else is due: its text may still reach somebody in time.
+        delivery_look_at = case when v_rank < 5 then a.delivery_look_at when v_rank = 6 then record_delivery.at - interval '3 days' end
+    where a.id = v_attempt.id;
+
+    select smsretry.found_sid(l.provider_message_id) into v_shown from public.send_logs l where l.id = v_row.send_log_id;
+    if v_rank = 6 and v_shown = v_attempt.twilio_sid then
+        perform smsretry.tell_delivery(
+            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid,
+            coalesce('Not delivered: Twilio ' || record_delivery.code, 'Not delivered'), record_delivery.at);
+    elsif v_rank >= 7 and v_known < 7 then
+        -- It was called lost, and was to be sent again or given up. A send of it that is under way ends by itself.
+        if v_row.status = 'failed' or v_row.status = 'pending' and v_row.in_doubt_since is null then
+            perform smsretry.complete_row(v_row, v_attempt.twilio_sid, record_delivery.at);
+        end if;
+        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, record_delivery.at);
+    end if;
+    return true;
+end
+$$;
+
+revoke all on function smsretry.record_delivery from public, anon, authenticated;
+grant execute on function smsretry.record_delivery to service_role;
+
 -- ======== schemas/50_claim_due_sms_retries.sql ========
 -- Take up to limit_count due rows, business by business in turns: each one's first due row, then each one's second. Within
 -- a business, transactional texts come first, then those whose window closes within the hour. limit_count is clamped to 500, because PostgREST truncates answers at 1000.
