@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
@@ -20,7 +21,7 @@ from smsretry.local.twilio.faults import DropUnaccepted, FetchError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.decision import Arrived, Defer
 from smsretry.retry.profile import DEFAULT
-from tests.builders import results_of, run, run_over
+from tests.builders import BODY, results_of, run, run_over
 from tests.conftest import Business
 
 HALF_AN_HOUR = timedelta(minutes=31)
@@ -136,6 +137,104 @@ def test_a_text_that_a_person_put_back_and_that_arrived_is_not_sent_again(
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 1
     assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
+
+
+FORBIDDEN = """
+create function public.meddle() returns trigger language plpgsql as $$
+begin
+    if old.status = 'undelivered' then raise exception 'final'; end if;
+    return new;
+end $$;
+create trigger a_meddle before update on send_logs for each row execute function public.meddle()
+"""
+"""What was undelivered stays so, says a trigger of the application's."""
+ALLOWED = "drop function if exists public.meddle cascade"
+
+
+@pytest.mark.parametrize(
+    ("harm", "mended", "status"),
+    [
+        (
+            "alter table send_logs alter status drop default",
+            "alter table send_logs alter status set default 'pending'",
+            "failed",
+        ),
+        (
+            "alter table send_logs alter status set default 'sent'",
+            "alter table send_logs alter status set default 'pending'",
+            "failed",
+        ),
+        (
+            "alter table send_logs add constraint known check (status in ('new', 'sent', 'failed')) not valid",
+            "alter table send_logs drop constraint known",
+            "failed",
+        ),
+        (
+            "alter table send_logs alter provider_message_id set default '{}', alter provider_message_id set not null",
+            "alter table send_logs alter provider_message_id drop default, alter provider_message_id drop not null",
+            "pending",
+        ),
+    ],
+    ids=["no default", "sent by default", "no word of ours", "a message at all times"],
+)
+def test_a_send_log_that_cannot_say_that_its_text_waits_does_not_keep_it_from_being_sent_again(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    harm: str,
+    mended: str,
+    status: str,
+) -> None:
+    """The look at it failed each time, with the body in the database's log; or the text was called sent, and ended."""
+    row = business.due_text()
+    assert run(queue, sender) == ["Sent"]
+    [entry] = stack.twilio.ledger.entries()
+    stack.twilio.report(entry.sid, "undelivered", 30008)
+    stack.move_clock(timedelta(minutes=6))
+    business.connection.execute(harm.encode())
+    try:
+        assert str(sync_deliveries(services, limit=10)) == "retried 1"
+        assert (business.row(row)["status"], business.log_of(row)["status"]) == ("pending", status)
+        stack.move_clock(HALF_AN_HOUR)
+        assert run(queue, sender) == ["Sent"]
+    finally:
+        business.connection.execute(mended.encode())
+    assert len(stack.twilio.ledger.entries()) == 2
+
+
+def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    operators: SupabaseOperators,
+) -> None:
+    """By codes and names; then it goes on by itself. A person's requeue leaves it alone, and puts back the others."""
+    row, _ = lost_text(stack, business, queue, sender, services, code=30034)
+    other = business.due_text(phone="+12125550124")
+    business.connection.execute("update sms_retry_queue set status = 'failed', last_error = 'x' where id = %s", [other])
+    again = Requeue(retry_ids=(row, other), dry_run=False, who="Ann", because="The number is registered now")
+    business.connection.execute(FORBIDDEN)
+    try:
+        change = operators.requeue(again)
+        assert (change.matched, change.changed) == (2, 1)
+        assert change.skipped == {"Its send log cannot be told that it waits: P0001": 1}
+        assert (business.row(row)["status"], business.row(other)["status"]) == ("failed", "pending")
+        with pytest.raises(psycopg.Error) as raised:
+            business.connection.execute(
+                """select smsretry.send_again(q, a, 'Not delivered', smsretry.clock(), smsretry.clock())
+                   from sms_retry_queue q join sms_send_attempts a on a.retry_id = q.id where q.id = %s""",
+                [row],
+            )
+        assert "cannot be told that its text waits: P0001" in str(raised.value)
+        assert BODY not in f"{raised.value} {raised.value.diag.message_detail} {raised.value.diag.context}"
+        assert business.row(row)["status"] == "failed"
+    finally:
+        business.connection.execute(ALLOWED)
+    assert operators.requeue(again).changed == 1
 
 
 def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_was(

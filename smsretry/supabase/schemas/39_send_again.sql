@@ -1,10 +1,19 @@
 -- Twilio accepted a text and it did not arrive: its row goes back into the queue. Its send log says what is true meanwhile: it
 -- waits, and has no message. The caller holds the row locked and has made sure that no other message of the text may arrive.
+-- A send log that goes on saying that the text was sent would have it end unsent. So it is told first, and if that cannot be,
+-- all stays as it is.
 create or replace function smsretry.send_again(
     retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, due timestamptz, at timestamptz
 )
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_trouble text;
 begin
+    v_trouble := smsretry.tell_waiting(retry.send_log_id, send_again.error, send_again.at);
+    if v_trouble is not null then
+        raise exception 'Send log % cannot be told that its text waits: %', retry.send_log_id, v_trouble
+            using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again in ten minutes.';
+    end if;
     retry.attempt_count := greatest(retry.attempt_count, attempt.attempt_number);
     retry.last_error := send_again.error;
     retry.error_code := attempt.delivery_code;
@@ -13,9 +22,6 @@ begin
     retry.recover_count := 0;
     retry.reconcile_count := 0;
     perform smsretry.put_back(retry, send_again.due, send_again.at);
-    update public.send_logs l
-    set status = default, provider_message_id = null, error_message = left(send_again.error, 2000), updated_at = send_again.at
-    where l.id = retry.send_log_id;
 end
 $$;
 

@@ -1,6 +1,6 @@
 -- For a person: put texts that failed back into the queue, due at once. Every check is made again when they are claimed.
 -- What is known is kept: message class, attempts so far, errors; each gets more_attempts further ones, and its life counts
--- anew. Its send log says what is true meanwhile: it waits.
+-- anew. Its send log says what is true meanwhile: it waits. One whose send log cannot be told so is left alone.
 -- Without dry_run => false nothing is changed. states: failed, or cancelled as well. row_limit: at most so many, the
 -- newest first; call again for the rest.
 --   matched: rows that fit · changed: requeued, or what would be · skipped: left alone, by why · warned: requeued though
@@ -75,6 +75,10 @@ begin
             when v_customer.phone_status in ('invalid', 'not_mobile')
                 then 'The number is known to take no texts (' || v_customer.phone_status || ')'
         end;
+        if v_skip is null and not requeue_failed_sms.dry_run then
+            -- The SID of a message that did not arrive is kept with its attempt.
+            v_skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, v_now);
+        end if;
         v_told := v_told || jsonb_build_object(
             'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
             'number', smsretry.masked(v_customer.phone), 'message_class', v_row.message_class,
@@ -92,9 +96,6 @@ begin
         v_row.reason := null;
         v_row.why := 'Requeued by ' || requeue_failed_sms.who || ': ' || requeue_failed_sms.because;
         perform smsretry.put_back(v_row, v_now, v_now);
-        update public.send_logs l
-        set status = default, error_message = null, provider_message_id = null, updated_at = v_now
-        where l.id = v_log.id; -- the SID of a message that did not arrive is kept with its attempt
         insert into smsretry.steps (retry_id, taken_at, step, who, because)
         values (v_row.id, v_now, 'requeued', requeue_failed_sms.who, requeue_failed_sms.because);
     end loop;

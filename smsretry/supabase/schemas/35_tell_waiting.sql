@@ -1,0 +1,44 @@
+-- Tell a send log that its text waits again, and has no message. The application's word for that is the column's default.
+-- Where there is none, where it says that the text was sent, or where a rule of the application's forbids it, the log says
+-- failed, a word that each takes. Answers null; or, if this one takes neither, what refuses it: codes and names, and never
+-- the database's own message, which may quote the row.
+create or replace function smsretry.tell_waiting(send_log_id uuid, error text, at timestamptz)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+begin
+    for v_try in 1 .. 2 loop
+        begin
+            if v_try = 1 then
+                update public.send_logs l
+                set status = default, provider_message_id = default, error_message = left(tell_waiting.error, 2000),
+                    updated_at = tell_waiting.at
+                where l.id = tell_waiting.send_log_id;
+            else
+                update public.send_logs l
+                set status = 'failed', provider_message_id = '{}', error_message = left(tell_waiting.error, 2000),
+                    updated_at = tell_waiting.at
+                where l.id = tell_waiting.send_log_id;
+            end if;
+            if exists (select 1 from public.send_logs l
+                       where l.id = tell_waiting.send_log_id and smsretry.is_sent(l.provider_message_id, l.status::text)) then
+                raise exception 'It still says that its text was sent' using errcode = 'SR409', table = 'send_logs', column = 'status';
+            end if;
+            return null;
+        exception
+            when deadlock_detected or lock_not_available or serialization_failure then
+                raise; -- passing: the caller repeats the call
+            when others then
+                get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                    v_rule = constraint_name;
+        end;
+    end loop;
+    return concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''));
+end
+$$;
+
+revoke all on function smsretry.tell_waiting from public, anon, authenticated;
+grant execute on function smsretry.tell_waiting to service_role;
