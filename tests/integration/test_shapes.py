@@ -138,6 +138,38 @@ MISFITS = [
         ["sms_retry_queue.claim_no is text, and must be bigint: ", "sms_retry_queue.why is jsonb, and must be text: "],
         id="our names for something else",
     ),
+    pytest.param(
+        "alter table send_logs alter status drop default",
+        [
+            "send_logs.status must have a default, for a text that waits is given it: "
+            "alter table public.send_logs alter column status set default 'pending' (or another that says so)"
+        ],
+        id="a send log whose status must be given",
+    ),
+    pytest.param(
+        "alter table send_logs alter status set default 'sent'",
+        ["send_logs.status is sent by default, and a text that waits was not sent: alter table public.send_logs "],
+        id="a send log that is sent from the start",
+    ),
+    pytest.param(
+        "alter table send_logs alter provider_message_id set not null",
+        ["send_logs.provider_message_id must have a default, for a text that waits is given it: "],
+        id="a send log that must have a message",
+    ),
+    pytest.param(
+        """alter table send_logs drop constraint send_logs_channel_known,
+           add constraint channels check (channel in ('email', 'text'))""",
+        ["send_logs.channel may not be sms, because of the constraint channels: "],
+        id="a channel of another name",
+    ),
+    pytest.param(
+        """create table scheduled_sends (
+               id uuid primary key, business_id uuid not null, scheduled_for timestamptz not null,
+               status text not null, message_class text not null default 'promo',
+               constraint classes check (message_class in ('promo', 'info')))""",
+        ["scheduled_sends.message_class may not be marketing or transactional, because of the constraint classes: "],
+        id="classes of the application's own",
+    ),
 ]
 
 
@@ -169,6 +201,7 @@ def test_what_the_message_says_to_do_makes_the_migration_go_through(original: Da
     """Each statement is one that can be run as it stands."""
     original.run("alter table send_logs alter provider_message_id type json, drop column error_message")
     original.run("alter table sms_retry_queue alter reason set not null, alter id drop default")
+    original.run("alter table send_logs alter status drop default, alter provider_message_id set not null")
     with pytest.raises(MigrationError) as raised:
         migrate(original.url)
     for line in str(raised.value).splitlines()[1:-1]:

@@ -10,12 +10,14 @@ from typing import Final
 from pydantic import BaseModel
 
 from smsretry.adapters.supabase.wanted_shapes import (
+    BY_DEFAULT,
     COLUMNS,
     INSERTED,
     LABEL,
     NULLABLE,
     OURS,
     READ,
+    SENT,
     TABLES,
     VALUES,
 )
@@ -97,11 +99,24 @@ def _of_column(table: str, name: str, wanted: str, found: Part | None) -> Iterat
         yield where, f"is generated, and must be writable: {alter} alter column {name} drop expression"
     if found.not_null and (table, name) in NULLABLE:
         yield where, f"must allow null: {alter} alter column {name} drop not null"
+    if (table, name) in BY_DEFAULT:
+        yield from _of_default(table, found)
+
+
+def _of_default(table: str, column: Part) -> Iterator[tuple[str, str]]:
+    where, default = f"{table}.{column.name}", BY_DEFAULT[table, column.name]
+    alter = f"alter table public.{table} alter column {column.name} set default {default} (or another that says so)"
+    definition = column.definition or ""
+    if column.not_null and not column.filled:
+        yield where, f"must have a default, for a text that waits is given it: {alter}"
+    elif definition.startswith("default") and (said := set(_LITERAL.findall(definition)) & set(SENT)):
+        yield where, f"is {min(said)} by default, and a text that waits was not sent: {alter}"
 
 
 def _fits(wanted: str, found: Part) -> bool:
     if wanted in (READ, LABEL):
-        sms = wanted == LABEL and "'sms'" in (found.definition or "")
+        definition = found.definition or ""
+        sms = wanted == LABEL and definition.startswith("enum") and "'sms'" in definition
         return sms or bool(_TEXTS.fullmatch(found.type or ""))
     # A limit of length would refuse an error or a source; a column of the queue is answered as what it is.
     return found.type == wanted or (

@@ -96,10 +96,19 @@ INSERTED: Final = {
     "created_at", "updated_at",
 }  # fmt: skip
 """What an insert into the queue always gives."""
+BY_DEFAULT: Final[Mapping[tuple[str, str], str]] = {
+    ("send_logs", "status"): "'pending'",
+    ("send_logs", "provider_message_id"): "'{}'",
+}
+"""Columns that are set to their default, which must say that a text waits; and one that does."""
+SENT: Final = ("sent", "delivered", "undelivered")
+"""Of a send log's statuses those that say that its text was sent, as `smsretry.is_sent` has them."""
 VALUES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
     ("customers", "phone_status"): ("invalid", "not_mobile"),
     ("customers", "sms_consent_status"): ("opted_in", "opted_out"),
+    ("send_logs", "channel"): ("sms",),
     ("send_logs", "status"): ("sent", "failed"),
+    ("scheduled_sends", "message_class"): ("marketing", "transactional"),
     ("scheduled_sends", "status"): ("scheduled", "queued", "cancelled", "failed"),
     ("sms_retry_queue", "status"): ("pending", "processing", "completed", "failed", "cancelled"),
     ("sms_retry_queue", "reason"): ("quiet_hours", "twilio_error", "rate_limit"),

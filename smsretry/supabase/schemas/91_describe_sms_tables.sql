@@ -1,7 +1,7 @@
 -- What the catalog says of the five tables that smsretry shares with the application, for `smsretry migrate` before it
 -- changes anything and for `smsretry doctor`. What must be so is in smsretry/adapters/supabase/shapes.py. Reads only.
 --   kind: table (type: its relkind)
---     | column (filled: it has a default, or writes itself; definition: an enum's labels)
+--     | column (filled: it has a default, or writes itself; definition: generated, an enum's labels, or the default)
 --     | unique (name: of the one column) | check (of one column; name: of the constraint)
 --     | trigger (before each inserted or updated row; definition: its function's source) | rule (it replaces a write)
 --     | dependent (a view, say, on a function of the application's that smsretry replaces; definition: which)
@@ -19,10 +19,12 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     select s.relation, 'column', a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,
            a.atthasdef or a.attidentity <> '',
            case when a.attgenerated <> '' then 'generated'
-                else (select 'enum ' || string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder)
-                      from pg_enum e where e.enumtypid = a.atttypid) end
+                else coalesce((select 'enum ' || string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder)
+                               from pg_enum e where e.enumtypid = a.atttypid),
+                              'default ' || pg_get_expr(d.adbin, d.adrelid)) end
     from shared s
     join pg_attribute a on a.attrelid = s.id and a.attnum > 0 and not a.attisdropped
+    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     union all
     select s.relation, 'unique', a.attname::text, null, null, null, null
     from shared s
