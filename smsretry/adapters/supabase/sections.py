@@ -70,12 +70,17 @@ def recorded(migrations: Iterable[str]) -> dict[str, SchemaFile]:
 def without_superseded(migration: str, later: Iterable[str]) -> str:
     """A migration's text without the functions and views that a later one records anew, or removes.
 
-    Such a section cannot be applied again: what is there may differ in its parameters or columns.
+    Such a section cannot be applied again: what is there may differ in its parameters or columns. A trigger's function
+    has no parameters, and the trigger, which is made before the later migration, cannot be without it.
     """
     gone = {section.source for text in later for section in sections(text)}
     kept = [
         section
         for section in sections(migration)
-        if not (section.file and section.file.kind in ("function", "view") and section.source in gone)
+        if not (section.file and _may_differ(section.file) and section.source in gone)
     ]
     return "".join(map(str, kept))
+
+
+def _may_differ(file: SchemaFile) -> bool:
+    return file.kind == "view" or (file.kind == "function" and file.signature != "() returns trigger")
