@@ -37,7 +37,7 @@ do $$
 begin
     if pg_relation_size('sms_retry_queue') + pg_relation_size('send_logs') > 1000000 then
         truncate businesses, customers, send_logs, scheduled_sends, sms_retry_queue, sms_send_attempts,
-                 smsretry.suppressions, smsretry.steps;
+                 smsretry.suppressions, smsretry.steps, smsretry.held_sends;
     else
         delete from sms_send_attempts;
         delete from sms_retry_queue;
@@ -53,6 +53,7 @@ begin
     delete from smsretry.runs;
     delete from smsretry.steps;
     delete from smsretry.inbound_texts;
+    delete from smsretry.held_sends;
 end
 $$
 """

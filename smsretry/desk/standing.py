@@ -32,7 +32,8 @@ class Standing(Value):
     queue: dict[str, int]
     """Texts in each state, as `TextState`."""
     scheduled: tuple[StatusLine, ...] = ()
-    """Scheduled sends that are no texts yet: waiting, held, or late because nobody has queued them."""
+    """Scheduled sends that are no texts yet: waiting, held (told: one of them, by its id), or late because nobody has
+    queued them."""
     overdue_seconds: float
     """By how much the oldest due text is late; 0 if none is."""
     waiting: tuple[StatusLine, ...]
@@ -153,7 +154,8 @@ class Standing(Value):
         yield f"queue: {self.numbers}{late}"
         for line in self.scheduled:
             next_one = f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
-            yield f"scheduled, {line.name}: {line.texts}{next_one}"
+            one = f"; `smsretry explain --row {line.told}` tells of one" if line.told else ""
+            yield f"scheduled, {line.name}: {line.texts}{next_one}{one}"
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{self._since(line)}"
         for line in self.waiting:

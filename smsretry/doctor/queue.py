@@ -17,6 +17,10 @@ def queue_findings(standing: Standing) -> Iterator[Finding]:
     if standing.held:
         advice = f"{standing.held_texts} wait for something that a person can mend: `smsretry status` says for what"
         yield Finding(subject="held texts", ok=True, advice=advice)
+    for line in standing.scheduled:
+        if line.name == "held":
+            advice = f"{line.texts} wait for something that a person can mend: `smsretry explain --row {line.told}`"
+            yield Finding(subject="held scheduled sends", ok=True, advice=f"{advice} says for what one does")
 
 
 def _oldest(late_seconds: float, *, before_any_run: bool) -> Finding:

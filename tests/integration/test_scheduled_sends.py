@@ -3,7 +3,7 @@
 import threading
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import psycopg
@@ -22,6 +22,7 @@ from tests.conftest import Business
 from tests.integration.catalog import Database
 from tests.integration.conftest import Command
 from tests.integration.test_access import acting_as
+from tests.integration.unchangeable import HARMS, MENDED, NEVER_ENDS, STUCK, planted
 
 SOON = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -37,6 +38,13 @@ def update(business: Business, scheduled_id: UUID, **values: object) -> None:
     columns = ", ".join(f"{name} = %({name})s" for name in values)
     query = f"update scheduled_sends set {columns} where id = %(id)s"
     business.connection.execute(query.encode(), {**values, "id": scheduled_id})
+
+
+def said(business: Business, scheduled_id: UUID) -> tuple[str, str]:
+    """Its status and why. Its times may be such as no calendar has."""
+    found = business.connection.execute("select status, why from scheduled_sends where id = %s", [scheduled_id])
+    [row] = found.fetchall()
+    return row["status"], row["why"]
 
 
 # In
@@ -263,6 +271,201 @@ def test_many_of_one_business_do_not_go_before_one_of_another(
         theirs = neighbour.scheduled()
     first = queue.queue_scheduled(10, SOON)
     assert theirs in {send.scheduled_id for send in first}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_rows_that_nobody_can_change_do_not_stand_in_the_way_of_others(
+    business: Business, queue: SupabaseQueue, harm: str
+) -> None:
+    """They stayed the oldest, came back each time, and at four times a batch of them nobody else's was ever queued."""
+    with business.connection.transaction():
+        stuck = {business.scheduled(due=-HOUR, body=STUCK) for _ in range(9)}
+        neighbour = Business(business.connection, business.now).open()
+        theirs = neighbour.scheduled()
+    with planted(business.connection, HARMS[harm]):
+        assert sorted(process(queue, batch=2, seconds=5)) == ["held"] * 9 + ["queued"]
+        assert neighbour.scheduled_send(theirs)["status"] == "queued"
+        assert process(queue, batch=2) == []
+        assert {said(business, name)[0] for name in stuck} == {"scheduled"}
+        for table in ("sms_retry_queue", "send_logs"):
+            made = business.connection.execute(f"select count(*) as n from {table}".encode()).fetchone()
+            assert made == {"n": 1}
+
+
+def test_a_row_that_nobody_can_change_is_told_and_goes_on_once_that_is_mended(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command
+) -> None:
+    """With the words for each that is held. Nothing of it had been told but a warning in the database's log."""
+    scheduled, other = business.scheduled(due=-timedelta(minutes=20), body=STUCK), business.scheduled(due=HOUR)
+    with planted(business.connection, HARMS["a trigger raises"]):
+        assert process(queue) == ["held"]
+        told = " ".join(command("explain", "--row", scheduled).output.split())
+        assert "Held until somebody mends it: Its text cannot be made: P0001. Look at what send_logs" in told
+        assert "Its row cannot be changed: P0001. Mend the row, or look at the triggers and rules of " in told
+        assert "Next: it is looked at again at Tue 12 Jan 12:15 EST" in told
+        assert f"scheduled, held: 1; `smsretry explain --row {scheduled}` tells of one" in command("status").output
+        assert command("preview").exit_code == 0
+        with pytest.raises(psycopg.Error) as raised:
+            business.connection.execute("select check_sms_retries()")
+        assert "scheduled sends are overdue" not in str(raised.value)
+        ended = command(
+            "cancel", "--business", business.id, "--yes", "--who", "Ann", "--because", "Closed for good"
+        ).output
+        assert "Were cancelled: 1 of 2" in ended
+        assert "left alone 1: A trigger or a rule of scheduled_sends refuses each change of it (P0001)" in ended
+        assert business.scheduled_send(other)["status"] == "cancelled"
+        business.connection.execute(MENDED)
+        stack.move_clock(timedelta(minutes=15))
+        assert process(queue) == ["queued"]
+        assert run(queue, sender) == ["Sent"]
+        assert business.connection.execute("select 1 from smsretry.held_sends").fetchone() is None
+
+
+@pytest.mark.parametrize("harm", [*HARMS.values(), NEVER_ENDS], ids=[*HARMS, "of use for ever"])
+def test_whatever_a_row_holds_people_are_told_of_it_and_of_the_others(
+    stack: Stack, business: Business, queue: SupabaseQueue, command: Command, harm: str
+) -> None:
+    """A class and times that are none of ours could not be read, and then nothing was told of any."""
+    stuck, other = business.scheduled(due=-SOON, body=STUCK), business.scheduled(due=HOUR)
+    with planted(business.connection, harm):
+        for _ in range(2):
+            for scheduled in (stuck, other):
+                assert command("explain", "--send-log", scheduled).exit_code == 0
+            assert "scheduled, waiting: " in command("status").output
+            assert command("preview").exit_code == 0
+            process(queue)
+        assert command("cancel", "--row", stuck, "--row", other).exit_code == 0
+        assert command("doubt", "--since", stack.now().isoformat()).exit_code == 0
+
+
+def test_a_row_that_is_mended_by_a_change_of_it_is_looked_at_at_once(business: Business, queue: SupabaseQueue) -> None:
+    """Here its class, which was the application's own."""
+    scheduled = business.scheduled(body=STUCK)
+    with planted(business.connection, HARMS["a class of the application's own"]):
+        assert process(queue) == ["held"]
+        update(business, scheduled, message_class="transactional")
+        assert process(queue) == ["queued"]
+        assert business.text_of(scheduled)["message_class"] == "transactional"
+
+
+@pytest.mark.parametrize("harm", [name for name in HARMS if name != "a class of the application's own"])
+def test_a_row_that_nobody_could_change_for_too_long_is_cancelled_and_not_sent_late(
+    stack: Stack, business: Business, queue: SupabaseQueue, harm: str
+) -> None:
+    """Two days, as each that is held; as soon as it can be cancelled."""
+    scheduled = business.scheduled(body=STUCK)
+    with planted(business.connection, HARMS[harm]):
+        assert process(queue) == ["held"]
+        stack.move_clock(timedelta(hours=49))
+        ended = process(queue)
+        if ended == ["held"]:
+            business.connection.execute(MENDED)
+            stack.move_clock(timedelta(minutes=15))
+            ended = process(queue)
+        assert ended == ["cancelled"]
+        assert said(business, scheduled)[1].startswith("Expired before it could be sent. It")
+        assert business.connection.execute("select 1 from send_logs").fetchone() is None
+
+
+def test_what_is_kept_of_a_row_that_nobody_can_change_goes_with_it(business: Business, queue: SupabaseQueue) -> None:
+    """The application deleted it. Of one that is still there it is kept."""
+    business.scheduled(body=STUCK)
+    kept = business.scheduled(body=STUCK)
+    with planted(business.connection, HARMS["a trigger raises"]):
+        assert process(queue) == ["held", "held"]
+        business.connection.execute("delete from scheduled_sends where id <> %s", [kept])
+        business.connection.execute("select prune_sms_history()")
+        left = business.connection.execute("select scheduled_id from smsretry.held_sends").fetchall()
+        assert left == [{"scheduled_id": kept}]
+
+
+def test_a_row_that_is_of_use_for_ever_becomes_a_text(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """A rule came later that refuses such an end. It is none: the text is of use for as long as any."""
+    scheduled = business.scheduled(due=-SOON, body=STUCK)
+    with planted(business.connection, NEVER_ENDS):
+        assert process(queue) == ["queued"]
+        assert business.scheduled_send(scheduled)["not_after"] is None
+        assert run(queue, sender) == ["Sent"]
+
+
+_SWALLOWED: Final = """
+create function public.meddle() returns trigger language plpgsql as $$ begin return null; end $$;
+create trigger a_meddle before insert on send_logs for each row execute function public.meddle()
+"""
+
+
+@pytest.mark.parametrize(
+    ("harm", "mended", "why"),
+    [
+        (
+            "alter table send_logs alter status drop default",
+            "alter table send_logs alter status set default 'pending'",
+            "Its text cannot be made: 23502, send_logs, status. Look at what send_logs and scheduled_sends require",
+        ),
+        (
+            "alter table send_logs alter status set default 'sent'",
+            "alter table send_logs alter status set default 'pending'",
+            "Its text cannot be made: its send log says from the start that the text was sent; send_logs.status needs",
+        ),
+        (
+            _SWALLOWED,
+            MENDED,
+            "Its text cannot be made: its send log was not kept; a trigger on send_logs swallows it, or gives it anot",
+        ),
+    ],
+    ids=["no default", "sent by default", "swallowed"],
+)
+def test_a_row_waits_while_its_send_log_cannot_say_that_it_waits(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, harm: str, mended: str, why: str
+) -> None:
+    """The second said that it was queued and was no text; the third failed for another reason than its own."""
+    scheduled = business.scheduled(due=-SOON)
+    business.connection.execute(harm.encode())
+    try:
+        assert process(queue) == ["held"]
+        assert business.scheduled_send(scheduled)["why"].startswith(why)
+        assert business.connection.execute("select 1 from send_logs").fetchone() is None
+    finally:
+        business.connection.execute(mended.encode())
+    stack.move_clock(timedelta(minutes=15))
+    assert process(queue) == ["queued"]
+    assert run(queue, sender) == ["Sent"]
+
+
+def test_a_trigger_of_the_applications_may_add_to_a_texts_words(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Its send log was then taken for another's, and the row failed."""
+    business.scheduled(due=-SOON)
+    business.connection.execute(
+        """create function public.meddle() returns trigger language plpgsql as $$
+           begin new.subject := new.subject || ' Reply STOP to end.'; return new; end $$;
+           create trigger a_meddle before insert on send_logs for each row execute function public.meddle()"""
+    )
+    try:
+        assert process(queue) == ["queued"]
+        assert run(queue, sender) == ["Sent"]
+    finally:
+        business.connection.execute(MENDED)
+    assert [entry.body for entry in stack.twilio.ledger.entries()] == [f"{BODY} Reply STOP to end."]
+
+
+def test_a_table_that_does_not_take_a_text_is_named_and_the_text_is_quoted_nowhere(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """The database's own error has the row in its detail, and that goes into its log."""
+    customer, at = business.customer(), stack.now() + HOUR
+    business.connection.execute("alter table scheduled_sends add column template text not null")
+    try:
+        with pytest.raises(InputError, match="scheduled_sends does not take the text: 23502, template"):
+            schedule_sms(business.id, customer, BODY, at, queue=queue)
+        with pytest.raises(psycopg.Error) as raised:
+            business.connection.execute("select schedule_sms(%s, %s, %s, %s)", [business.id, customer, BODY, at])
+        assert BODY not in f"{raised.value} {raised.value.diag.message_detail}"
+    finally:
+        business.connection.execute("alter table scheduled_sends drop column template")
 
 
 # While it waits

@@ -4,7 +4,7 @@ create or replace view smsretry.scheduled_claim with (security_invoker = true) a
 select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text as status, 0 as attempt_count, 3 as max_attempts,
        s.scheduled_for, null::timestamptz as last_attempted_at, null::text as last_error, null::text as reason,
        s.created_at, s.updated_at, 0::bigint as claim_no, null::timestamptz as claimed_at, s.not_after as expires_at,
-       s.held_since is not null as held, s.why, null::uuid as attempt_id, null::timestamptz as in_doubt_since,
+       s.held_since is not null or h.scheduled_id is not null as held, coalesce(h.why, s.why) as why, null::uuid as attempt_id, null::timestamptz as in_doubt_since,
        0 as reconcile_count, 0 as rate_limit_count, 0 as account_refusal_count, s.message_class,
        null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by,
        exists (select 1 from smsretry.circuit) as circuit_open,
@@ -16,6 +16,7 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by, array[]::text[] as lost_sids
 from public.scheduled_sends s
+left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
 left join public.businesses b on b.id = s.business_id
 where s.status = 'scheduled';

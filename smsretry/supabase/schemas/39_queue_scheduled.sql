@@ -1,12 +1,20 @@
 -- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
 -- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
 --   result: queued | cancelled | failed
+-- An error, and nothing is done, if the row stays as it was: without that it would be queued again and again.
 create or replace function smsretry.queue_scheduled(
     send public.scheduled_sends, at timestamptz, out result text, out why text, out retry_id uuid
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
+declare
+    v_made boolean;
+    v_status text;
 begin
+    -- An end that no calendar has (infinity, the year 9999) is none. A rule refuses it, and with it each change of the row.
+    if send.not_after > '2100-01-01 00:00+00' then
+        send.not_after := null;
+    end if;
     result := 'failed';
     why := case
         when not exists (select 1 from public.customers c where c.id = queue_scheduled.send.customer_id
@@ -18,13 +26,14 @@ begin
         result := 'cancelled';
     end if;
     if why is null then
-        insert into public.send_logs (id, business_id, customer_id, channel, subject, created_at, updated_at)
-        select queue_scheduled.send.id, queue_scheduled.send.business_id, queue_scheduled.send.customer_id, 'sms',
-               queue_scheduled.send.body, queue_scheduled.at, queue_scheduled.at
-        where not exists (select 1 from public.send_logs l where l.id = queue_scheduled.send.id);
-        if exists (select 1 from public.send_logs l
-                   where l.id = queue_scheduled.send.id and l.business_id = queue_scheduled.send.business_id
-                     and l.customer_id = queue_scheduled.send.customer_id and l.subject = queue_scheduled.send.body) then
+        -- One that is made now is this text's, whatever a trigger of the application's made of its words.
+        v_made := smsretry.make_send_log(
+            queue_scheduled.send.id, queue_scheduled.send.business_id, queue_scheduled.send.customer_id,
+            queue_scheduled.send.body, queue_scheduled.at);
+        if v_made or exists (
+                select 1 from public.send_logs l
+                where l.id = queue_scheduled.send.id and l.business_id = queue_scheduled.send.business_id
+                  and l.customer_id = queue_scheduled.send.customer_id and l.subject = queue_scheduled.send.body) then
             select q.retry_id into retry_id
             from public.queue_sms_retry(
                 send_log_id => queue_scheduled.send.id, scheduled_for => queue_scheduled.send.scheduled_for,
@@ -37,8 +46,15 @@ begin
     end if;
     update public.scheduled_sends s
     set status = queue_scheduled.result, why = queue_scheduled.why, held_since = null, look_at = null,
+        not_after = queue_scheduled.send.not_after,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
-    where s.id = queue_scheduled.send.id;
+    where s.id = queue_scheduled.send.id
+    returning s.status into v_status;
+    if coalesce(v_status = 'scheduled', true) then
+        raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that', result
+            using errcode = 'SR409';
+    end if;
+    set constraints all immediate; -- what is only asked at the end would undo the others, too
 end
 $$;
 

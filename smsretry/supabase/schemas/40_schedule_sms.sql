@@ -23,6 +23,9 @@ declare
     v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
     v_problem text;
     v_there public.scheduled_sends;
+    v_state text;
+    v_column text;
+    v_rule text;
 begin
     v_problem := case
         when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
@@ -45,12 +48,19 @@ begin
             using errcode = 'SR404', hint = 'Consent and phone number are read there: insert the customer first.';
     end if;
 
-    insert into public.scheduled_sends (
-        id, business_id, customer_id, body, scheduled_for, not_after, message_class, status, created_by, created_at, updated_at)
-    values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body, schedule_sms.scheduled_for,
-            schedule_sms.not_after, v_class, 'scheduled', schedule_sms.created_by, v_now, v_now)
-    on conflict (id) do nothing
-    returning * into v_there;
+    begin
+        insert into public.scheduled_sends (
+            id, business_id, customer_id, body, scheduled_for, not_after, message_class, status, created_by, created_at, updated_at)
+        values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body, schedule_sms.scheduled_for,
+                schedule_sms.not_after, v_class, 'scheduled', schedule_sms.created_by, v_now, v_now)
+        on conflict (id) do nothing
+        returning * into v_there;
+    exception when integrity_constraint_violation then
+        -- Not the database's own error: that quotes the row with its body, and goes into the database's log.
+        get stacked diagnostics v_state = returned_sqlstate, v_column = column_name, v_rule = constraint_name;
+        raise exception 'scheduled_sends does not take the text: %', concat_ws(', ', v_state, nullif(v_column, ''), nullif(v_rule, ''))
+            using errcode = 'SR409', hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
+    end;
     if v_there.id is not null then
         return query select v_there.id, 'scheduled', v_there.scheduled_for;
         return;

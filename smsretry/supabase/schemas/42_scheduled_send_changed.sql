@@ -1,5 +1,6 @@
 -- Somebody changes a scheduled send. While it waits, it may be moved, changed or cancelled at will. Once it is queued, to
 -- move or to cancel it does the same to its text, or is refused (SR409) if the text's send has begun or it has ended.
+-- One that could not be changed, and was held elsewhere, is as any other from here on.
 -- security definer, because an owner may change its scheduled sends and not the queue.
 create or replace function smsretry.scheduled_send_changed()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -7,6 +8,7 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_text public.sms_retry_queue;
 begin
+    delete from smsretry.held_sends h where h.scheduled_id = old.id;
     new.updated_at := v_now;
     if new.status = 'cancelled' and old.status <> 'cancelled' then
         new.held_since := null;

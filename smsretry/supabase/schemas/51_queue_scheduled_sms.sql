@@ -2,7 +2,8 @@
 -- limit_count of them (500 at the most), the oldest first, and business by business in turns. Each is one transaction's
 -- work and a subtransaction of its own: send log, queue row and status, or none of them. May be repeated.
 -- Turns are taken among the oldest 4 × limit_count: callers go on until fewer come back, so a flood of one business's
--- delays another's by seconds, and they are queued ahead by more.
+-- delays another's by seconds, and they are queued ahead by more. Those that are held and cannot be changed are passed over
+-- until they are looked at again (smsretry.held_sends).
 --   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
 --     | later (something of its business is locked at this moment)
 -- life: how long a text may be held.
@@ -26,6 +27,7 @@ declare
     v_table text;
     v_column text;
     v_rule text;
+    v_message text;
 begin
     for v_send in
         with oldest as materialized (
@@ -33,6 +35,8 @@ begin
                 select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due
                 from public.scheduled_sends s
                 where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
+                  -- A subquery and no join, so that the index is walked in its order, and no further than is needed.
+                  and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), v_until) <= v_until
                 order by coalesce(s.look_at, s.scheduled_for), s.id
                 limit 2000 -- a number, so that a plan made without knowing v_limit walks the index, too
             ) n
@@ -52,6 +56,12 @@ begin
         business_id := v_send.business_id;
         customer_id := v_send.customer_id;
         retry_id := null;
+        if exists (select 1 from smsretry.held_sends h where h.scheduled_id = v_send.id and h.expired) then
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(v_send, 'It was held for too long', life, v_until + interval '13 minutes', v_now) k;
+            return next;
+            continue;
+        end if;
         v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
         if v_state is null then
             begin
@@ -59,7 +69,7 @@ begin
                 from smsretry.queue_scheduled(v_send, v_now) q;
             exception when others then
                 get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
-                    v_rule = constraint_name;
+                    v_rule = constraint_name, v_message = message_text;
             end;
         end if;
         if v_state in ('55P03', '40P01', '40001') then
@@ -67,12 +77,14 @@ begin
             select k.result, k.why into result, why
             from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
         elsif v_state is not null then
-            -- No message of the database's: it may quote the row.
+            -- No message of the database's: it may quote the row. Ours, with an SR code, hold ids only.
             select k.result, k.why into result, why
             from smsretry.keep_scheduled(
-                v_send, 'Its text cannot be made: ' || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''),
-                nullif(v_rule, '')) || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns',
-                life, v_until + interval '13 minutes', v_now) k;
+                v_send, 'Its text cannot be made: ' || case
+                    when v_state like 'SR%' then v_message
+                    else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                        || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
+                end, life, v_until + interval '13 minutes', v_now) k;
         end if;
         return next;
     end loop;

@@ -1,5 +1,6 @@
--- For cancel_sms_retries: end scheduled sends that are no texts yet, the newest first. What was done, or would be, a JSON
--- object a row, as told_of_change has it. The filter: as smsretry.chosen; a code or a reason fits none of them.
+-- For cancel_sms_retries: end scheduled sends that are no texts yet, the newest first; one that cannot be changed alone stays.
+-- What was done, or would be, a JSON object a row, as told_of_change has it. The filter: as smsretry.chosen; a code or a
+-- reason fits none of them.
 create or replace function smsretry.cancel_scheduled(
     ids uuid[], business_id uuid, customer_id uuid, containing text, since timestamptz, until timestamptz, row_limit integer,
     dry_run boolean, why text
@@ -10,6 +11,7 @@ set plan_cache_mode = force_custom_plan as $$
 declare
     v_send public.scheduled_sends;
     v_skip text;
+    v_found boolean;
     v_told jsonb[] := '{}';
 begin
     for v_send in
@@ -26,14 +28,25 @@ begin
     loop
         v_skip := null;
         if not cancel_scheduled.dry_run then
-            update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why
-            where s.id = v_send.id and s.status = 'scheduled';
-            v_skip := case when not found then 'It has changed meanwhile' end;
+            begin
+                update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why
+                where s.id = v_send.id and s.status = 'scheduled';
+                v_found := found;
+                v_skip := case
+                    when exists (select 1 from public.scheduled_sends s where s.id = v_send.id and s.status = 'scheduled')
+                        then 'A trigger on scheduled_sends keeps it as it is'
+                    when not v_found then 'It has changed meanwhile'
+                end;
+                set constraints all immediate; -- what is only asked at the end would undo the others, too
+            exception when others then
+                v_skip := 'A trigger or a rule of scheduled_sends refuses each change of it (' || sqlstate || ')';
+            end;
         end if;
         v_told := v_told || jsonb_build_object(
             'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
             'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
-            'message_class', v_send.message_class, 'attempts', 0,
+            'message_class', case v_send.message_class when 'transactional' then 'transactional' else 'marketing' end,
+            'attempts', 0,
             'was', coalesce(smsretry.numberless(v_send.why), 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
             'skipped', v_skip, 'warned', null);
     end loop;

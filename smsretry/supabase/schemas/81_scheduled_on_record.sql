@@ -1,13 +1,18 @@
 -- A scheduled send that is no text yet, or never became one, for people: what explain_sms tells. retry_id is its own id,
--- which its send log will have, too. Columns: smsretry.text_on_record.
+-- which its send log will have, too. What the application wrote is shown as far as it is a time, or a class of ours. Columns:
+-- smsretry.text_on_record.
 create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
 select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null::uuid as send_log_id,
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
-       s.message_class,
-       case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end as state,
-       coalesce(s.held_since, s.updated_at) as since, left(smsretry.numberless(s.why), 2000) as why, null::integer as code,
-       case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end as next_at, s.not_after as expires_at,
-       0 as attempts, 3 as max_attempts, s.created_at as queued_at,
+       case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
+       case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
+       greatest(least(coalesce(s.held_since, case s.status when 'scheduled' then h.held_since end, s.updated_at, smsretry.clock()),
+                      k.last), k.first) as since,
+       left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), 2000) as why,
+       null::integer as code,
+       case when s.status = 'scheduled' then least(greatest(s.scheduled_for, s.look_at, h.look_at, k.first), k.last) end as next_at,
+       case when s.not_after between k.first and k.last then s.not_after end as expires_at,
+       0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
        left(smsretry.numberless(c.sms_consent_source), 200) as consent_source, x.since as suppressed_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
@@ -15,6 +20,8 @@ select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null:
        case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at
 from public.scheduled_sends s
+cross join (select '2000-01-01 00:00+00'::timestamptz as first, '2100-01-01 00:00+00'::timestamptz as last) k
+left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.businesses b on b.id = s.business_id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
 left join smsretry.suppressions x on x.number_key = smsretry.number_key(s.business_id, c.phone)

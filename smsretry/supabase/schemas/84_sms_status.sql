@@ -1,6 +1,6 @@
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late) ·
---   queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
+--   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late; told: one
+--   that is held, by its id) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
 --   hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
 --   (delivered, undelivered, unknown or open) · delivery_hour: the same by hour (oldest: when it began) · delivery_business:
 --   the same of those whose fate is known, of the ten businesses of which the smallest share arrives (told: its name) ·
@@ -90,9 +90,17 @@ begin
     )
     (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
     union all
-    (select 'scheduled', case when s.held_since is not null then 'held' when s.scheduled_for <= v_now then 'late' else 'waiting' end,
-            null::uuid, count(*), min(s.scheduled_for), min(s.scheduled_for) filter (where s.scheduled_for > v_now), null::text
-     from public.scheduled_sends s where s.status = 'scheduled' group by 2 order by 2)
+    (select 'scheduled', p.name, null::uuid, count(*), min(p.due), min(p.due) filter (where p.due > v_now),
+            min(p.id::text) filter (where p.name = 'held')
+     from (
+         select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
+                           when s.scheduled_for <= v_now then 'late' else 'waiting' end as name,
+                -- The application may have written a time that no calendar has.
+                case when s.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' then s.scheduled_for end as due
+         from public.scheduled_sends s
+         left join smsretry.held_sends h on h.scheduled_id = s.id
+         where s.status = 'scheduled') p
+     group by p.name order by p.name)
     union all
     (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
      from live l group by l.state order by l.state)

@@ -17,7 +17,9 @@ begin
     from public.sms_retry_queue q
     where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_since;
     select count(*) into v_unqueued
-    from public.scheduled_sends s where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since;
+    from public.scheduled_sends s
+    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since
+      and not exists (select 1 from smsretry.held_sends h where h.scheduled_id = s.id);
     select c.why into v_circuit from smsretry.circuit c;
     select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
     v_wrong := concat_ws(' · ',

@@ -33,6 +33,8 @@ begin
         select o.twilio_sid from smsretry.inbound_texts o
         where o.said = 'STOP' and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
         order by o.heard_at limit 10 * prune_sms_history.batch));
+    delete from smsretry.held_sends h -- of scheduled sends that somebody deleted, or ended past our trigger
+    where not exists (select 1 from public.scheduled_sends s where s.id = h.scheduled_id and s.status = 'scheduled');
     return next;
 end
 $$;
