@@ -145,7 +145,8 @@ def doubt(
 ) -> None:
     """After the database was restored, and before a run: look for what may have gone out since, and do not resend it.
 
-    Texts that were due by now are put in doubt. Call it again until none is left.
+    Texts that were due by now are put in doubt; scheduled sends become texts first. Call it again until it changes none
+    and names no scheduled send.
     """
     from smsretry.desk.asks import Doubt
     from smsretry.wiring import desk

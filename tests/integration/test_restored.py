@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,8 +20,9 @@ from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.decision import Complete, GiveBack
 from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted
-from tests.builders import AT_ONCE, BODY, begin, fates_of, run_over
+from tests.builders import AT_ONCE, BODY, NOON, begin, fates_of, run_over
 from tests.conftest import Business
+from tests.integration.unchangeable import HARMS, MENDED, STUCK, planted
 from tests.restoring import back_up, restore
 
 SENT = ("waiting", "claimed", "begun", "in doubt", "scheduled")
@@ -159,3 +161,116 @@ def test_the_backup_must_have_been_taken(world: World, operators: SupabaseOperat
     """A wrong year would put everything in doubt."""
     with pytest.raises(InputError, match="since is when the backup was taken, and not to come"):
         operators.doubt(restored(world, since=world.stack.now() + timedelta(hours=1)))
+
+
+# A batch a call, whatever is in the way
+
+
+def put_in_doubt(business: Business, *, limit: int = 1000, dry_run: bool = False) -> dict[str, Any]:
+    """A call by SQL, about a backup of noon. One that does not end is ended."""
+    with business.connection.transaction():
+        business.connection.execute("set local statement_timeout = '5s'")
+        answer = business.connection.execute(
+            "select * from doubt_sms_retries(%s, %s, 'Ann', 'Restored from the backup', %s)",
+            [NOON, dry_run, limit],
+        ).fetchone()
+    assert answer is not None
+    return answer
+
+
+def planned(business: Business, *, body: str = BODY) -> UUID:
+    """A scheduled send that was due when the backup was taken."""
+    scheduled = business.scheduled(due=-timedelta(minutes=5), body=body)
+    business.connection.execute(
+        "update scheduled_sends set created_at = smsretry.clock() - interval '1 hour' where id = %s", [scheduled]
+    )
+    return scheduled
+
+
+def in_doubt(business: Business) -> int:
+    """How many texts are in doubt."""
+    answer = business.connection.execute("select count(in_doubt_since) as n from sms_retry_queue").fetchone()
+    assert answer is not None
+    return int(answer["n"])
+
+
+def test_scheduled_sends_become_texts_a_batch_a_call_and_the_others_are_named(business: Business) -> None:
+    """All of them were made in one transaction, which a statement timeout ends; and a dry run said nothing of them."""
+    with business.connection.transaction():
+        for _ in range(5):
+            planned(business)
+    tried = put_in_doubt(business, dry_run=True)
+    assert (tried["matched"], tried["changed"]) == (5, 0)
+    assert tried["skipped"] == {"A scheduled send, which is made a text first": 5}
+    first = put_in_doubt(business, limit=2)
+    assert (first["matched"], first["changed"], in_doubt(business)) == (2, 2, 2)
+    assert [put_in_doubt(business, limit=2)["changed"] for _ in range(3)] == [2, 1, 0]
+    assert in_doubt(business) == 5
+    assert put_in_doubt(business)["matched"] == 0
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_scheduled_sends_that_nobody_can_change_keep_no_other_from_doubt(business: Business, harm: str) -> None:
+    """Each came back for ever, so that the call did not end. They are named: once mended, they must be put in doubt."""
+    with business.connection.transaction():
+        for body in (STUCK, BODY, STUCK):
+            planned(business, body=body)
+        waiting = business.due_text()
+        business.connection.execute("update sms_retry_queue set created_at = created_at - interval '1 year'")
+    with planted(business.connection, HARMS[harm]):
+        done = put_in_doubt(business)
+        assert (done["matched"], done["changed"]) == (4, 2)
+        assert done["skipped"] == {
+            "A scheduled send that cannot be made a text: mend what explain_sms says of it, and call again before "
+            "anything runs": 2
+        }
+        assert business.row(waiting)["in_doubt_since"] is not None
+        assert put_in_doubt(business)["changed"] == 0
+        if harm.startswith("a trigger"):
+            business.connection.execute(MENDED)
+            assert put_in_doubt(business)["changed"] == 2
+            assert in_doubt(business) == 4
+
+
+def test_a_scheduled_send_whose_business_is_locked_is_named_as_not_done(stack: Stack, business: Business) -> None:
+    """Nothing was said of it, and it went out a second time."""
+    planned(business)
+    with stack.connect() as other, other.transaction():
+        other.execute("select 1 from businesses where id = %s for update", [business.id])
+        assert put_in_doubt(business)["skipped"] == {"A scheduled send that is no text yet: call again": 1}
+    stack.move_clock(timedelta(minutes=1))
+    assert put_in_doubt(business)["changed"] == 1
+
+
+def test_what_is_left_alone_does_not_keep_the_others_from_doubt(business: Business) -> None:
+    """It comes again with each call; as the oldest it was all that a call looked at."""
+    nobody, somebody = business.due_text(phone=None, due=-timedelta(hours=1)), business.due_text()
+    business.connection.execute("update sms_retry_queue set created_at = created_at - interval '1 year'")
+    done = put_in_doubt(business, limit=1)
+    assert (done["matched"], done["changed"]) == (1, 1)
+    assert business.row(somebody)["in_doubt_since"] is not None
+    done = put_in_doubt(business, limit=1)
+    assert done["skipped"] == {"Nobody can have texted a customer without a number": 1}
+    assert business.row(nobody)["in_doubt_since"] is None
+
+
+@pytest.mark.parametrize("how", ["raise exception 'not like that'", "return null"])
+def test_a_text_that_a_trigger_keeps_as_it_is_is_left_alone(business: Business, how: str) -> None:
+    """It undid the whole call, or was said to be in doubt with each."""
+    kept, other = business.due_text(), business.due_text()
+    business.connection.execute("update sms_retry_queue set created_at = created_at - interval '1 year'")
+    business.connection.execute(
+        f"""create function public.meddle() returns trigger language plpgsql as $$
+            begin if old.id = '{kept}' then {how}; end if; return new; end $$;
+            create trigger a_meddle before update on sms_retry_queue for each row execute function public.meddle()
+        """.encode()
+    )
+    try:
+        done = put_in_doubt(business)
+    finally:
+        business.connection.execute(MENDED)
+    assert (done["matched"], done["changed"]) == (2, 1)
+    [why] = done["skipped"]
+    assert why.startswith("A trigger or a rule refuses to have it changed (")
+    assert business.row(other)["in_doubt_since"] is not None
+    assert business.attempts_of(kept) == []
