@@ -94,6 +94,15 @@ _A_TEXT: Final = """
     select gen_random_uuid(), business_id, id, customer_id, smsretry.clock() - interval '25 minutes' from l;
 """
 
+_A_SCHEDULED_SEND: Final = """
+    with b as (insert into businesses (id, user_id, name, timezone)
+               values (gen_random_uuid(), gen_random_uuid(), 'Maple Street', 'America/New_York') returning id),
+         c as (insert into customers (id, business_id, phone, sms_consent_status)
+               select gen_random_uuid(), id, '+12125550123', 'opted_in' from b returning id, business_id)
+    insert into scheduled_sends (business_id, customer_id, body, scheduled_for)
+    select business_id, id, 'Hi Ann', smsretry.clock() from c;
+"""
+
 MISCONFIGURATIONS: Final = (
     Misconfiguration(
         "SUPABASE_URL is not set", "bad  SUPABASE_URL: is not set", {"SUPABASE_URL": None},
@@ -321,6 +330,16 @@ MISCONFIGURATIONS: Final = (
         "create trigger refuse before insert on sms_retry_queue for each row execute function refuse()",
     ),
     Misconfiguration(
+        "a send log's status has no default",
+        "bad  send_logs.status: must have a default, for a text that waits is given it: alter table public.send_logs ",
+        database="alter table send_logs alter column status drop default",
+    ),
+    Misconfiguration(
+        "send logs must have a column that smsretry does not fill",
+        'warn rehearsal of a scheduled send: fails: making its send log (23502): null value in column "campaign" of ',
+        database="alter table send_logs add column campaign text not null",
+    ),
+    Misconfiguration(
         "an index is missing",
         f"bad  indexes: missing or switched off: sms_retry_queue_one_live_row of sms_retry_queue. {_MIGRATE}",
         database="drop index sms_retry_queue_one_live_row",
@@ -339,6 +358,14 @@ MISCONFIGURATIONS: Final = (
         "a text is held",
         "warn held texts: 1 wait for something that a person can mend: `smsretry status` says for what",
         database=_A_TEXT + "update sms_retry_queue set held_since = smsretry.clock(), why = 'The account is refused'",
+    ),
+    Misconfiguration(
+        "nobody can change a scheduled send whose time has come",
+        "warn held scheduled sends: 1 wait for something that a person can mend: `smsretry explain --row ",
+        database=_A_SCHEDULED_SEND + "create function public.refuse() returns trigger language plpgsql as "
+        "$$begin raise exception 'not like that'; end$$; "
+        "create trigger refuse before update on scheduled_sends for each row execute function refuse(); "
+        "select queue_scheduled_sms()",
     ),
     Misconfiguration(
         "no run has ever been made",
@@ -464,6 +491,7 @@ drop function if exists public.refuse cascade;
 alter table send_logs enable row level security;
 alter table sms_retry_queue enable trigger smsretry_before_insert;
 alter table customers add column if not exists phone_status text;
+alter table send_logs alter column status set default 'pending', drop column if exists campaign;
 alter table sms_send_attempts add column if not exists sent_by text;
 alter role service_role bypassrls;
 do $$

@@ -123,6 +123,68 @@ def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(original:
     assert original.rows(ROWS) == before
 
 
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (
+            "alter table send_logs add column campaign text not null",
+            'fails: making its send log (23502): null value in column "campaign" of relation "send_logs" violates',
+        ),
+        (
+            "alter table send_logs add check (customer_id is null)",
+            'fails: making its send log (23514): new row for relation "send_logs" violates check constraint',
+        ),
+        (
+            "alter table scheduled_sends add column template text not null",
+            "fails: schedule_sms (SR409): scheduled_sends does not take the text: 23502, template. What the appl",
+        ),
+        (
+            """create function busy() returns trigger language plpgsql as $$
+               begin return null; end $$;
+               create trigger busy before update on scheduled_sends for each row execute function busy()""",
+            "fails: queue_scheduled_sms (SR409): its row does not become queued; a trigger on scheduled_sends swallows",
+        ),
+    ],
+)
+def test_a_rehearsal_says_why_no_scheduled_send_would_become_a_text(empty: Database, harm: str, said: str) -> None:
+    """By the name of what is in the way. No other text depends on it. A text that was there hid it."""
+    migrate(empty.url)
+    with empty.connection.transaction(force_rollback=True):
+        empty.run(harm)
+        empty.run("set local role service_role")
+        found = empty.rows("select * from try_sms_retry_queue()")
+    assert [(row["subject"], row["ok"]) for row in found] == [
+        ("rehearsal of queue, claim, begin and finish", True),
+        ("rehearsal of a scheduled send", True),
+    ]
+    assert found[1]["advice"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (
+            "alter table send_logs add column campaign text not null",
+            'rehearsal of a scheduled send fails: making its send log (23502): null value in column "campaign" of ',
+        ),
+        (
+            """alter table send_logs drop column subject;
+               alter table send_logs add column subject text generated always as ('Hi from ' || channel) stored""",
+            "rehearsal of a scheduled send fails: making its send log (428C9): cannot insert a non-DEFAULT value into ",
+        ),
+    ],
+)
+def test_a_migration_warns_of_what_keeps_scheduled_sends_from_becoming_texts(
+    original: Database, harm: str, said: str
+) -> None:
+    """Also where no customer can be made to try it with. It is no reason to refuse it: nobody need plan a text."""
+    warned: list[str] = []
+    original.run(f"alter table customers add column full_name text not null; {harm}")
+    migrate(original.url, warn=warned.append)
+    assert warned[0].startswith("rehearsal of queue, claim, begin and finish could not be tried: making a sample text")
+    assert [warning.startswith(said) for warning in warned[1:]] == [True]
+
+
 def test_a_migration_after_which_no_text_could_be_sent_is_not_kept(original: Database) -> None:
     """What no look at the catalog can see."""
     original.run(

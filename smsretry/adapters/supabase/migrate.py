@@ -70,7 +70,8 @@ def migrate(
 
     Args:
         again: apply every file, even those that the books hold: brings back what somebody dropped or revoked.
-        warn: told what PostgreSQL warns of, such as rows that break a rule.
+        warn: told what PostgreSQL warns of, such as rows that break a rule, and what the rehearsal says though a text
+            can be sent.
         shipped: other migrations than this version's.
         pauses: seconds between the tries.
 
@@ -147,9 +148,11 @@ def _apply(
                 whole = bool(unreleased) or not again  # where way was made there is nothing newer to spare
                 _run(connection, migration, migration.text if whole else without_superseded(migration.text, later))
             where = "The rehearsal after the migration"
-            _rehearse(connection)
+            told = _rehearse(connection)
         if unreleased:
             warn(BROUGHT_UP)
+        for warning in told:
+            warn(warning)
         return list(missing)
     except _LOCKED:
         raise
@@ -181,12 +184,17 @@ def _refuse_what_does_not_fit(connection: _Connection) -> None:
         )
 
 
-def _rehearse(connection: _Connection) -> None:
+def _rehearse(connection: _Connection) -> list[str]:
+    """What it says that is no reason to refuse the migration."""
     if connection.execute("select to_regproc('public.try_sms_retry_queue')").fetchone() == (None,):
-        return
-    for ok, advice in connection.execute("select ok, advice from public.try_sms_retry_queue()"):
+        return []
+    told = []
+    for subject, ok, advice in connection.execute("select subject, ok, advice from public.try_sms_retry_queue()"):
         if not ok:
             raise MigrationError(
                 f"With this migration no text could be sent: a rehearsal {advice}. Look for a constraint, a trigger or "
                 "a policy of the application's that refuses it. Nothing was changed."
             )
+        if advice:
+            told.append(f"{subject} {advice}")
+    return told

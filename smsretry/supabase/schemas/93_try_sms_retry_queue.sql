@@ -2,6 +2,7 @@
 -- completed, another one failed, a third one cancelled by an opt-out. Each is rolled back: no row stays, nobody sees one,
 -- and no row of the application's queue is touched.
 -- ok is false if a step failed, and advice says which. If it cannot be tried now, advice says so and ok is true.
+-- Then a scheduled send is planned and queued. If that fails a second row says so: ok, because no other text depends on it.
 create or replace function public.try_sms_retry_queue()
 returns table (subject text, ok boolean, advice text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -78,12 +79,52 @@ begin
             advice := case when ok then 'could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
                 || left(v_message, 300)
                 || case when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end;
-            return next;
-            return;
+            exit;
         end if;
     end loop;
-    ok := true;
+    ok := coalesce(ok, true);
     return next;
+    if not ok then
+        return;
+    end if;
+
+    begin
+        v_step := 'making its send log';
+        v_log_id := smsretry.sample_text();
+        select * into v_log from public.send_logs l where l.id = v_log_id;
+        perform smsretry.make_send_log(
+            gen_random_uuid(), coalesce(v_log.business_id, gen_random_uuid()), coalesce(v_log.customer_id, gen_random_uuid()),
+            'Rehearsal of a scheduled send', smsretry.clock());
+        if v_log.id is null then
+            raise exception 'there is nobody to plan it for' using errcode = 'SR000';
+        end if;
+        v_step := 'schedule_sms';
+        select s.scheduled_id into v_retry_id
+        from public.schedule_sms(
+            v_log.business_id, v_log.customer_id, 'Rehearsal of a scheduled send', smsretry.clock()) s;
+        v_step := 'queue_scheduled_sms';
+        select q.result || coalesce(': ' || q.why, '') into v_said
+        from public.scheduled_sends s cross join lateral smsretry.queue_scheduled(s, smsretry.clock()) q
+        where s.id = v_retry_id;
+        if v_said is distinct from 'queued' then
+            raise exception 'it answered %', v_said using errcode = 'SR500';
+        end if;
+        v_step := null;
+        raise exception 'rolled back' using errcode = 'SR000';
+    exception when others then
+        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
+    end;
+    -- Another text of the same customer may break a rule of the application's that none breaks alone. A customer who is made
+    -- up breaks foreign keys, and whatever triggers ask; then only what any row would break is told.
+    if v_step is not null and v_state not in ('SR000', '55P03', '40P01', '23505')
+        and (v_log.id is not null or v_state in ('23502', '23514', '428C9')) then
+        subject := 'rehearsal of a scheduled send';
+        advice := 'fails: ' || v_step || ' (' || v_state || '): ' || left(v_message, 300) || case v_step
+            when 'schedule_sms' then '. What the application inserts by itself is queued; for the call, give what is named a default'
+            else '. Until that is mended, scheduled sends are held and become no texts: give what is named a default, or look '
+                || 'at the rules and triggers of send_logs and scheduled_sends' end;
+        return next;
+    end if;
 end
 $$;
 
