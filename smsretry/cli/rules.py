@@ -131,5 +131,10 @@ def consent(
         tell_json(recorded)
         return
     tell(f"Customers with this number: {recorded.customers}; waiting texts cancelled: {recorded.cancelled}.")
+    if recorded.unmarked:
+        tell(
+            f"Not marked yet, because somebody holds their rows locked: {recorded.unmarked}. No text goes out to them. "
+            "Give the same command again later."
+        )
     if not opt_out:
         tell("If they had texted STOP, Twilio still refuses: they must text START to your number.")

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
@@ -190,6 +191,26 @@ def test_without_the_key_of_the_suppressions_nothing_is_sent(
         business.connection.execute("insert into smsretry.secret (key) values (%s)", [found["key"]])
     stack.move_clock(timedelta(minutes=1))
     assert run(queue, sender) == ["Cancelled"]
+
+
+def test_without_the_key_of_the_suppressions_the_application_writes_its_customers_all_the_same(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """Each insert and each change of a consent had failed, and with them the opt-outs."""
+    customer, asked = business.customer(), business.customer(phone="+12125550124")
+    found = business.connection.execute("delete from smsretry.secret returning key").fetchone()
+    assert found is not None
+    try:
+        row = business.due_text()
+        business.connection.execute("update customers set sms_consent_status = 'opted_out' where id = %s", [customer])
+        said = operators.record_consent("+12125550124", consent="opted_out", source="telephone", business_id=None)
+        assert said.customers == 1
+    finally:
+        business.connection.execute("insert into smsretry.secret (key) values (%s)", [found["key"]])
+    consents = business.connection.execute("select id, sms_consent_status as status from customers").fetchall()
+    assert {each["id"]: each["status"] for each in consents} == {
+        customer: "opted_out", asked: "opted_out", business.row(row)["customer_id"]: "opted_in",
+    }  # fmt: skip
 
 
 # The database's clock

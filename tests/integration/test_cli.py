@@ -183,6 +183,20 @@ def test_an_opt_out_by_telephone_is_recorded_by_number_and_cancels_what_waits(
     assert (business.row(row)["status"], business.row(row)["last_error"]) == ("cancelled", "Customer opted out")
 
 
+def test_an_opt_out_that_could_not_be_written_everywhere_is_told_and_holds(
+    stack: Stack, business: Business, command: Command
+) -> None:
+    """Somebody's long transaction has the customer."""
+    business.due_text()
+    with stack.connect() as importing, importing.transaction():
+        importing.execute("select from customers for update")
+        result = command("consent", PHONE, "--opt-out", "--source", "telephone")
+    assert result.exit_code == 0
+    assert "Customers with this number: 0; waiting texts cancelled: 0." in result.output
+    assert "Not marked yet, because somebody holds their rows locked: 1. No text goes out to them." in result.output
+    assert "cancelled 1" in command("process").output
+
+
 def test_consent_is_given_to_one_business(business: Business, command: Command) -> None:
     """And Twilio may still block the number, which is said."""
     business.customer(consent="unknown")

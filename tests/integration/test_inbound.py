@@ -1,8 +1,6 @@
 """Somebody texts STOP, START or HELP: what it does to consent, wherever the number is known."""
 
 from datetime import timedelta
-from itertools import count
-from typing import Any
 
 import pytest
 
@@ -13,28 +11,7 @@ from smsretry.desk.asks import Prune
 from smsretry.local.stack import Stack
 from tests.builders import PHONE, run
 from tests.conftest import Business
-
-_numbers = count(1)
-
-
-def hear(
-    business: Business, opt_out_type: str | None = None, body: str = "", *, sid: str | None = None, phone: str = PHONE
-) -> tuple[Any, ...]:
-    """As the application's webhook does."""
-    found = business.connection.execute(
-        "select * from record_inbound_sms(%s, %s, %s, %s)",
-        [phone, sid or f"SM{next(_numbers):032x}", opt_out_type, body],
-    ).fetchone()
-    assert found is not None
-    return tuple(found.values())
-
-
-def consents(business: Business) -> list[tuple[Any, ...]]:
-    """Status and source of every customer, in the order in which they were made."""
-    found = business.connection.execute(
-        "select sms_consent_status as status, sms_consent_source as source from customers order by status, source"
-    )
-    return [tuple(row.values()) for row in found]
+from tests.integration.hearing import consents, hear
 
 
 def test_a_stop_ends_consent_at_every_business_and_cancels_what_waits(stack: Stack, business: Business) -> None:

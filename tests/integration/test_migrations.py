@@ -32,6 +32,9 @@ from smsretry.retry.models import Claim
 from tests.integration.catalog import Database, Snapshot, same_schema, snapshot
 
 CLI_VERSION = "2.117.0"
+VERSION_1_0_0 = "20261125000400"
+"""Its last migration."""
+NUMBER = "+12125550123"
 _FILES = [f"{migration.version}_{migration.name}" for migration in migrations()]
 Push = Callable[[Database], str]
 
@@ -185,6 +188,16 @@ def test_applying_every_file_again_changes_nothing_on_an_old_installation(
     assert original.rows("select * from sms_send_attempts order by id") == attempts
 
 
+def test_migrating_again_brings_back_a_trigger_s_function_that_a_later_migration_made(
+    empty: Database, fresh_schema: Snapshot
+) -> None:
+    """The trigger goes with it, and an earlier file would make it before the function is there."""
+    migrate(empty.url)
+    empty.run("drop function smsretry.keep_suppression cascade")
+    assert migrate(empty.url, again=True) == migrations()
+    assert snapshot(empty) == fresh_schema
+
+
 def test_a_row_with_a_status_nobody_knows_is_kept_and_the_rule_holds_for_the_next(
     original: Database, old: Old, fresh_schema: Snapshot
 ) -> None:
@@ -311,6 +324,40 @@ def test_what_an_old_worker_was_sending_is_recovered_in_doubt_and_not_sent_again
     assert {row["outcome"] for row in original.rows("select outcome from sms_send_attempts")} == {"in_doubt"}
     claimed = {row["id"] for row in original.rows("select id from claim_due_sms_retries(50)")}
     assert claimed == {old.pending, old.duplicate_due_first}
+
+
+def test_after_the_upgrade_a_start_gives_back_only_what_is_known_to_have_been_there(empty: Database) -> None:
+    """Version 1.0.0 heard the STOP, and kept nothing of what consent was; a text had gone out to one of two."""
+    migrate(empty.url, shipped=[migration for migration in migrations() if migration.version <= VERSION_1_0_0])
+    business = empty.one("insert into businesses (user_id, name) values (%s, 'Maple Street') returning id", uuid4())[
+        "id"
+    ]
+    texted, asked = (
+        empty.one(
+            "insert into customers (business_id, phone, sms_consent_status) values (%s, %s, %s) returning id",
+            business, NUMBER, consent,
+        )["id"]
+        for consent in ("opted_in", "unknown")
+    )  # fmt: skip
+    log = empty.one(
+        "insert into send_logs (business_id, customer_id, channel, subject) values (%s, %s, 'sms', 'Hi') returning id",
+        business, texted,
+    )["id"]  # fmt: skip
+    row = empty.one("select retry_id from queue_sms_retry(%s)", log)["retry_id"]
+    claim_no = empty.one("select claim_no from claim_sms_retry(%s)", row)["claim_no"]
+    begun = empty.one(
+        "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')", row, claim_no, uuid4()
+    )
+    assert begun == {"answer": "go"}
+    empty.run(f"select record_inbound_sms('{NUMBER}', 'SM{'a' * 32}', 'STOP')")
+    migrate(empty.url)
+    assert empty.one("select answer, customers from record_inbound_sms(%s, %s, 'START')", NUMBER, f"SM{'b' * 32}") == {
+        "answer": "opted_in", "customers": 1,
+    }  # fmt: skip
+    found = empty.rows("select id, sms_consent_status as status, sms_consent_source as source from customers")
+    assert {each["id"]: (each["status"], each["source"]) for each in found} == {
+        texted: ("opted_in", "inbound_start"), asked: ("unknown", "inbound_start"),
+    }  # fmt: skip
 
 
 def test_of_two_rows_an_old_worker_was_sending_no_attempt_is_left_without_an_outcome(

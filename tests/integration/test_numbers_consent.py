@@ -95,3 +95,75 @@ def test_deleting_and_importing_a_customer_does_not_reset_the_daily_cap(
         business.connection.execute("delete from customers")
     assert fates == ["Deferred"] * 3
     assert len(stack.twilio.ledger.entries()) == 3
+
+
+# A customer who comes to have the number
+
+
+@pytest.mark.parametrize("saved", ["the number alone", "the whole row"])
+def test_a_customer_who_comes_to_have_the_number_does_not_lift_its_opt_out(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    operators: SupabaseOperators,
+    saved: str,
+) -> None:
+    """The consent was given later, but under another number: two customers were merged, and the text went out."""
+    business.customer()
+    operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
+    stack.move_clock(timedelta(minutes=1))
+    row = business.due_text(phone=MIAMI)
+    operators.record_consent(MIAMI, consent="opted_in", source="form", business_id=business.id)
+    customer = business.row(row)["customer_id"]
+    if saved == "the number alone":
+        business.connection.execute("update customers set phone = %s where id = %s", [PHONE, customer])
+    else:
+        business.connection.execute(
+            """update customers set phone = %s, sms_consent_status = 'opted_in', sms_consent_source = 'form',
+                      sms_consent_at = date_trunc('milliseconds', sms_consent_at)
+               where id = %s""",
+            [PHONE, customer],
+        )
+    assert run(queue, sender) == ["Cancelled"]
+    assert "the number did, at this business" in business.row(row)["last_error"]
+
+
+def test_a_customer_who_moves_to_another_business_lifts_no_opt_out_there_and_takes_its_own_along(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """Two branches were made one."""
+    other = Business(business.connection, stack.now).open()
+    other.customer()
+    operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=other.id)
+    other.customer(phone=MIAMI)
+    stack.move_clock(timedelta(minutes=1))
+    for phone, consent in ((PHONE, "opted_in"), (MIAMI, "opted_out")):
+        business.customer(phone=phone)
+        operators.record_consent(phone, consent=consent, source="form", business_id=business.id)  # type: ignore[arg-type]
+    business.connection.execute("update customers set business_id = %s where business_id = %s", [other.id, business.id])
+    for phone in (PHONE, MIAMI):
+        other.due_text(phone=phone)
+    assert run(queue, sender) == ["Cancelled", "Cancelled"]
+
+
+def test_saving_a_customer_who_had_opted_out_as_it_was_undoes_no_later_opt_in(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """An application that writes every column had opted the number out again."""
+    customer = business.customer()
+    opt_out(business, stack)
+    stack.move_clock(timedelta(minutes=1))
+    row = business.due_text(consent="unknown")
+    business.connection.execute(
+        "update customers set sms_consent_status = 'opted_in', sms_consent_at = %s where id <> %s",
+        [stack.now(), customer],
+    )
+    business.connection.execute(
+        """update customers set phone = phone, sms_consent_status = sms_consent_status, sms_consent_at = sms_consent_at,
+                  sms_consent_source = 'imported'
+           where id = %s""",
+        [customer],
+    )
+    assert run(queue, sender) == ["Sent"]
+    assert business.row(row)["status"] == "completed"

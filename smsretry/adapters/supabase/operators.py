@@ -26,6 +26,9 @@ class ConsentRecorded(BaseModel):
 
     customers: int = Field(description="How many customers it concerns.")
     cancelled: int = Field(description="How many texts waited for them and no longer do.")
+    unmarked: int = Field(
+        0, description="Customers whose rows somebody holds locked. Nothing is sent to them; said again it marks them."
+    )
 
 
 class SupabaseOperators(SupabaseCalls):

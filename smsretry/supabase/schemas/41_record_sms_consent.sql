@@ -1,9 +1,12 @@
 -- For people: a customer says stop, or yes, by telephone or letter. An opt-out without a business is from all of them;
 -- consent is given to one.
+--   customers: how many it concerns · cancelled: texts that waited
+--   unmarked: customers whose rows could not be changed, because somebody holds them locked. The opt-out holds for them, too;
+--     said again it marks them.
 create or replace function public.record_sms_consent(
     phone text, consent text, source text, business_id uuid default null
 )
-returns table (customers integer, cancelled integer)
+returns table (customers integer, cancelled integer, unmarked integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
@@ -16,10 +19,17 @@ begin
     if record_sms_consent.consent = 'opted_in' and record_sms_consent.business_id is null then
         raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
     end if;
-    select s.customers, s.cancelled into customers, cancelled from smsretry.set_consent(
-        record_sms_consent.business_id, null, record_sms_consent.phone, record_sms_consent.consent,
-        record_sms_consent.source, smsretry.clock()) s;
-    if customers = 0 then
+    if record_sms_consent.consent = 'opted_out' then
+        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
+        from smsretry.opt_out(
+            record_sms_consent.phone, record_sms_consent.source, smsretry.clock(), record_sms_consent.business_id) s;
+    else
+        select s.customers, s.cancelled, 0 into customers, cancelled, unmarked
+        from smsretry.set_consent(
+            record_sms_consent.business_id, null, record_sms_consent.phone, 'opted_in', record_sms_consent.source,
+            smsretry.clock()) s;
+    end if;
+    if customers + unmarked = 0 then
         raise exception 'No customer has this number' using errcode = 'SR404',
             hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
     end if;

@@ -10,14 +10,40 @@ create trigger smsretry_scheduled_send_changed
 
 drop trigger if exists smsretry_keep_suppression on public.customers;
 create trigger smsretry_keep_suppression
-    after insert or update of phone, sms_consent_status, sms_consent_at on public.customers
+    after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
     for each row when (new.phone is not null) execute function smsretry.keep_suppression();
 
--- Who had opted out before there was this trigger.
-insert into smsretry.suppressions (number_key, business_id, since, source)
-select distinct on (1) smsretry.number_key(c.business_id, c.phone), c.business_id,
-       coalesce(c.sms_consent_at, smsretry.clock()), left(c.sms_consent_source, 200)
+-- Who had opted out before there was this trigger, and in which way. What a START may not lift is said first: in version
+-- 1.0.0 a later STOP took its place. Nobody is opted out anew who has opted in since.
+insert into smsretry.suppressions as s (number_key, business_id, since, source)
+select distinct on (1) smsretry.number_key(c.business_id, c.phone), c.business_id, c.last_at, left(c.sms_consent_source, 200)
+from (select o.*, max(coalesce(o.sms_consent_at, smsretry.clock())) over (partition by o.business_id, o.phone) as last_at
+      from public.customers o
+      where o.sms_consent_status::text = 'opted_out' and o.phone is not null) c
+where not exists (
+    select 1 from public.customers i
+    where i.phone = c.phone and i.business_id = c.business_id and i.sms_consent_status::text = 'opted_in'
+      and i.sms_consent_at > c.last_at)
+order by 1, smsretry.start_lifts(c.sms_consent_source::text), c.sms_consent_at desc nulls last
+on conflict (number_key) do update set source = excluded.source
+where smsretry.start_lifts(s.source) and not smsretry.start_lifts(excluded.source);
+
+-- What consent was before a STOP that version 1.0.0 wrote. It kept no record of that, and opted out those who had never
+-- consented, too; its START then called all of them opted in. So a START may give consent back only where it is known
+-- otherwise: the last text to the customer's number before the STOP was begun under consent. A consent that says a START is
+-- where it comes from proves nothing, and the text before it is asked. Who is not found here is unknown after a START, and
+-- must be asked anew. Rows that are opted in by such a START stay as they are: of them, too, it is not known.
+insert into smsretry.stopped_consents (customer_id, number_key, consent)
+select c.id, k.number_key, 'opted_in'
 from public.customers c
+cross join lateral (select smsretry.number_key(c.business_id, c.phone) as number_key) k
+cross join lateral (
+    select a.consent_status
+    from public.sms_send_attempts a
+    join public.sms_retry_queue q on q.id = a.retry_id
+    where a.number_key = k.number_key and q.customer_id = c.id and a.begun_at <= coalesce(c.sms_consent_at, 'infinity')
+      and a.consent_source is distinct from 'inbound_start'
+    order by a.begun_at desc limit 1) last
 where c.sms_consent_status::text = 'opted_out' and c.phone is not null
-order by 1, c.sms_consent_at desc nulls last
+  and smsretry.start_lifts(c.sms_consent_source::text) and last.consent_status = 'opted_in'
 on conflict do nothing;

@@ -91,7 +91,7 @@ begin
         when v_customer.sms_consent_status = 'opted_out' then 'Customer opted out'
         when v_customer.sms_consent_status is distinct from 'opted_in'
             then 'Customer opted out (consent is ' || coalesce(v_customer.sms_consent_status::text, 'missing') || ')'
-        when exists (select 1 from smsretry.suppressions s where s.number_key = v_key)
+        when smsretry.suppressed_since(v_key) is not null
             then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
         when v_row.expires_at <= v_now then 'Expired before it could be sent'
     end;

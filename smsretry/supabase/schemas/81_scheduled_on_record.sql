@@ -14,7 +14,8 @@ select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null:
        case when s.not_after between k.first and k.last then s.not_after end as expires_at,
        0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
-       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source, x.since as suppressed_since,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
+       smsretry.suppressed_since(smsretry.number_key(s.business_id, c.phone)) as suppressed_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
        '[]'::jsonb as history, '[]'::jsonb as steps,
        case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
@@ -24,7 +25,6 @@ cross join (select '2000-01-01 00:00+00'::timestamptz as first, '2100-01-01 00:0
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.businesses b on b.id = s.business_id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
-left join smsretry.suppressions x on x.number_key = smsretry.number_key(s.business_id, c.phone)
 where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
 
 grant select on smsretry.scheduled_on_record to service_role;

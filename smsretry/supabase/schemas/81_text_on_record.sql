@@ -13,7 +13,8 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
        q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
        q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
-       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source, s.since as suppressed_since,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
+       smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone)) as suppressed_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
        left(smsretry.numberless(l.status::text), 40) as send_log_status,
        left(smsretry.found_sid(l.provider_message_id), 40) as sid,
@@ -43,7 +44,6 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id
-left join public.send_logs l on l.id = q.send_log_id
-left join smsretry.suppressions s on s.number_key = smsretry.number_key(q.business_id, c.phone);
+left join public.send_logs l on l.id = q.send_log_id;
 
 grant select on smsretry.text_on_record to service_role;

@@ -12,6 +12,34 @@ begin
 end
 $$;
 
+-- ======== drop public.record_inbound_sms ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'record_inbound_sms'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.record_sms_consent ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'record_sms_consent'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== drop public.claim_due_sms_retries ========
 do $$
 declare
@@ -68,6 +96,20 @@ begin
 end
 $$;
 
+-- ======== drop public.explain_sms ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'explain_sms'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== drop public.preview_sms_retries ========
 do $$
 declare
@@ -99,6 +141,96 @@ comment on column smsretry.held_sends.expired is 'It was held for too long. Once
 -- Default privileges may be wide.
 revoke all on smsretry.held_sends from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.held_sends to service_role;
+
+-- ======== schemas/18_stopped_consents.sql ========
+-- What a customer's consent was before a STOP, or Twilio's refusal, ended it: what a START gives back. Kept by the trigger on
+-- customers while that opt-out stands, whoever wrote it. Without a row it is not known that there ever was consent.
+create table if not exists smsretry.stopped_consents (
+    customer_id uuid primary key,
+    number_key bytea not null,
+    consent text
+);
+comment on column smsretry.stopped_consents.number_key is 'The number that was stopped, at the customer''s business: smsretry.number_key. Another number''s START gives nothing back.';
+
+revoke all on smsretry.stopped_consents from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.stopped_consents to service_role;
+
+-- ======== schemas/18_unwritten_consents.sql ========
+-- What a number said to a business whose customers, or whose suppression, somebody else's transaction held locked. An opt-out
+-- holds at once, as a suppression does; a START does not yet. The same call once more writes it where it belongs.
+-- Nothing can make an insert wait: there is no unique key but the row's own, and no foreign key.
+create table if not exists smsretry.unwritten_consents (
+    id bigint generated always as identity primary key,
+    number_key bytea not null,
+    business_id uuid not null,
+    consent text not null,
+    since timestamptz not null,
+    source text,
+    constraint unwritten_consents_consent check (consent in ('opted_out', 'opted_in'))
+);
+create index if not exists unwritten_consents_number on smsretry.unwritten_consents (number_key);
+
+revoke all on smsretry.unwritten_consents from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.unwritten_consents to service_role;
+
+-- ======== schemas/19_start_lifts.sql ========
+-- Whether an opt-out of this source is one that a START takes back: a STOP, or Twilio's refusal, by which a STOP is learned of
+-- where no webhook hears it. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
+-- stands until a later opt-in.
+create or replace function smsretry.start_lifts(source text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(start_lifts.source, '') ~ '^(inbound_stop|twilio_[0-9]+)$'
+$$;
+
+revoke all on function smsretry.start_lifts from public, anon, authenticated;
+grant execute on function smsretry.start_lifts to service_role;
+
+-- ======== schemas/19_suppress.sql ========
+-- Keep that a number opted out of a business's texts. Of several opt-outs the latest time counts, and the source of one that
+-- a START may not lift: a STOP that comes after a telephone call takes nothing away from it.
+-- Where somebody's transaction holds the number's place (or the business's row) locked for longer than lock_timeout, it is kept
+-- beside it: the opt-out holds either way.
+create or replace function smsretry.suppress(business_id uuid, number_key bytea, since timestamptz, source text)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if exists (select 1 from smsretry.unwritten_consents u
+               where u.number_key = suppress.number_key and u.consent = 'opted_out'
+                 and (u.since, u.source) is not distinct from (suppress.since, left(suppress.source, 200))) then
+        return; -- it has just been waited for
+    end if;
+    insert into smsretry.suppressions as s (number_key, business_id, since, source)
+    values (suppress.number_key, suppress.business_id, suppress.since, left(suppress.source, 200))
+    on conflict (number_key) do update
+    set since = greatest(s.since, excluded.since),
+        source = case
+            when smsretry.start_lifts(s.source) then excluded.source
+            when s.since < excluded.since and not smsretry.start_lifts(excluded.source) then excluded.source
+            else s.source end
+    where s.since < excluded.since or (smsretry.start_lifts(s.source) and not smsretry.start_lifts(excluded.source));
+exception when lock_not_available or deadlock_detected then
+    insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+    values (suppress.number_key, suppress.business_id, 'opted_out', suppress.since, left(suppress.source, 200));
+end
+$$;
+
+revoke all on function smsretry.suppress from public, anon, authenticated;
+grant execute on function smsretry.suppress to service_role;
+
+-- ======== schemas/19_suppressed_since.sql ========
+-- Since when a number (smsretry.number_key) may not be texted by a business because somebody who has it opted out there. Null:
+-- nobody did, or a later opt-in lifted it.
+create or replace function smsretry.suppressed_since(number_key bytea)
+returns timestamptz language sql stable set search_path = pg_catalog, pg_temp as $$
+    select max(o.since)
+    from (select s.since from smsretry.suppressions s where s.number_key = suppressed_since.number_key
+          union all
+          select u.since from smsretry.unwritten_consents u
+          where u.number_key = suppressed_since.number_key and u.consent = 'opted_out') o
+$$;
+
+revoke all on function smsretry.suppressed_since from public, anon, authenticated;
+grant execute on function smsretry.suppressed_since to service_role;
 
 -- ======== drop smsretry.claimed_retry ========
 drop view if exists smsretry.claimed_retry;
@@ -286,6 +418,228 @@ $$;
 
 revoke all on function smsretry.record_delivery from public, anon, authenticated;
 grant execute on function smsretry.record_delivery to service_role;
+
+-- ======== schemas/36_set_consent.sql ========
+-- Set or end consent for everyone at a business who has this number, and for one customer by id, whose number may have
+-- changed since. An opt-out cancels their waiting texts; a text in doubt or under way, or one that somebody holds locked,
+-- meets it at its own next begin. A repeated opt-out keeps the record of the first, unless a START could lift the first and
+-- not this one.
+-- Returns how many customers it concerns and how many texts it cancelled.
+create or replace function smsretry.set_consent(
+    business_id uuid, customer_id uuid, phone text, consent text, source text, at timestamptz,
+    out customers integer, out cancelled integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    -- Null without the key of the hashes. No text goes out then; suppressions are made of the rows once there is a key.
+    v_key constant bytea := (select smsretry.number_key(set_consent.business_id, set_consent.phone) from smsretry.secret);
+    v_ids uuid[];
+    v_said record;
+    v_waiting public.sms_retry_queue;
+begin
+    perform smsretry.lock_number(set_consent.business_id, set_consent.phone);
+    -- Locked in one order, so that two opt-outs of the same people wait for each other and do not deadlock.
+    select array_agg(locked.id) into v_ids from (
+        select c.id from public.customers c
+        where (c.phone = set_consent.phone or c.id = set_consent.customer_id) and c.business_id = set_consent.business_id
+        order by c.id for no key update) locked;
+    customers := coalesce(cardinality(v_ids), 0);
+    for v_said in -- this, and before it the opt-outs that could not be written when they were heard
+        with earlier as (
+            delete from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.since <= set_consent.at
+            returning u.consent, u.since, u.source)
+        select e.since, e.source from earlier e
+        where e.consent = 'opted_out' and set_consent.consent = 'opted_out'
+        union all
+        select set_consent.at, set_consent.source
+        order by 1
+    loop
+        -- Here, too: a row that is opted out already keeps its time, and an opt-in from before this one lifts nothing.
+        if set_consent.consent = 'opted_out' and v_key is not null then
+            perform smsretry.suppress(set_consent.business_id, v_key, v_said.since, v_said.source);
+        end if;
+        update public.customers c
+        set sms_consent_status = set_consent.consent, sms_consent_at = v_said.since, sms_consent_source = v_said.source
+        where c.id = any (v_ids)
+          and (set_consent.consent <> 'opted_out' or c.sms_consent_status is distinct from 'opted_out'
+               or (smsretry.start_lifts(c.sms_consent_source::text) and not smsretry.start_lifts(v_said.source)));
+    end loop;
+
+    cancelled := 0;
+    if set_consent.consent = 'opted_out' then
+        begin
+            for v_waiting in
+                select q.* from public.sms_retry_queue q
+                where q.customer_id = any (v_ids) and q.status = 'pending' and q.in_doubt_since is null
+                order by q.id for update
+            loop
+                perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', null, set_consent.at);
+                cancelled := cancelled + 1;
+            end loop;
+        exception when lock_not_available or deadlock_detected then
+            cancelled := 0; -- none of them
+        end;
+    end if;
+end
+$$;
+
+revoke all on function smsretry.set_consent from public, anon, authenticated;
+grant execute on function smsretry.set_consent to service_role;
+
+-- ======== schemas/37_opt_out.sql ========
+-- End consent for everyone who has this number: at one business, or without one at each that has a customer with it. Each
+-- business answers for itself: somebody's transaction that holds its customers locked, or a rule of the application's that
+-- refuses the change, keeps nobody else from opting out. All of them together are waited for a second. What could not be
+-- written holds nevertheless (unwritten_consents); the same call again writes it. Where one business is named, what
+-- refuses the change is told as the error it is.
+-- left_only: only where this opt-out could not be written before, so that one that is said again changes nothing else.
+--   customers: how many are marked now · cancelled: texts that waited · unmarked: customers who could not be marked
+create or replace function smsretry.opt_out(
+    phone text, source text, at timestamptz, business_id uuid default null, left_only boolean default false,
+    out customers integer, out cancelled integer, out unmarked integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s' as $$
+#variable_conflict use_column
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_business uuid;
+    v_key bytea;
+    v_customers integer;
+    v_cancelled integer;
+begin
+    customers := 0;
+    cancelled := 0;
+    unmarked := 0;
+    for v_business in
+        select c.business_id from public.customers c
+        where c.phone = opt_out.phone and (opt_out.business_id is null or c.business_id = opt_out.business_id)
+        group by c.business_id order by c.business_id
+    loop
+        v_key := (select smsretry.number_key(v_business, opt_out.phone) from smsretry.secret);
+        continue when opt_out.left_only and not exists (
+            select 1 from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_out' and u.since = opt_out.at);
+        perform set_config(
+            'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
+        begin
+            select s.customers, s.cancelled into v_customers, v_cancelled
+            from smsretry.set_consent(v_business, null, opt_out.phone, 'opted_out', opt_out.source, opt_out.at) s;
+            customers := customers + v_customers;
+            cancelled := cancelled + v_cancelled;
+        exception when others then
+            if v_key is null or (opt_out.business_id is not null and sqlstate not in ('55P03', '40P01')) then
+                raise;
+            end if;
+            raise warning 'The customers of business % could not be marked as opted out yet: %', v_business, sqlstate;
+            insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+            select v_key, v_business, 'opted_out', opt_out.at, left(opt_out.source, 200)
+            where not exists (
+                select 1 from smsretry.unwritten_consents u
+                where u.number_key = v_key and u.consent = 'opted_out' and u.since = opt_out.at);
+            select unmarked + count(*) into unmarked from public.customers c
+            where c.phone = opt_out.phone and c.business_id = v_business;
+        end;
+    end loop;
+end
+$$;
+
+revoke all on function smsretry.opt_out from public, anon, authenticated;
+grant execute on function smsretry.opt_out to service_role;
+
+-- ======== schemas/37_take_back_stop.sql ========
+-- Somebody texted START: at each business that has a customer with this number, what a STOP or Twilio's refusal ended before
+-- `at` is as it was. Who had consented has consent again; who never gave any has none now. An opt-out that was said otherwise
+-- stays, and so does all else at that business, as does what was said after `at`.
+-- What consent was is known from stopped_consents. Where it is not, it is unknown, and somebody must ask anew: that is so of
+-- rows that came in as opted out, of those that had another number then, and of what version 1.0.0 opted out, unless a text
+-- had gone out under the consent (44_triggers.sql).
+-- Each business answers for itself, and left_only means what it does, as in smsretry.opt_out.
+--   customers: how many have consent again · unmarked: customers who could not be written
+create or replace function smsretry.take_back_stop(
+    phone text, at timestamptz, left_only boolean default false, out customers integer, out unmarked integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s' as $$
+#variable_conflict use_column
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_business uuid;
+    v_key bytea;
+    v_ids uuid[];
+    v_customers integer;
+begin
+    customers := 0;
+    unmarked := 0;
+    for v_business in
+        select c.business_id from public.customers c
+        where c.phone = take_back_stop.phone
+        group by c.business_id order by c.business_id
+    loop
+        v_key := smsretry.number_key(v_business, take_back_stop.phone);
+        continue when take_back_stop.left_only and not exists (
+            select 1 from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_in' and u.since = take_back_stop.at);
+        continue when smsretry.suppressed_since(v_key) is null and not exists (
+            select 1 from public.customers c
+            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out');
+        perform set_config(
+            'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
+        begin
+            perform smsretry.lock_number(v_business, take_back_stop.phone);
+            v_ids := array(
+                select c.id from public.customers c
+                where c.phone = take_back_stop.phone and c.business_id = v_business
+                order by c.id for no key update);
+            delete from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_in' and u.since <= take_back_stop.at;
+            -- Asked after the locks: what held them may have been an opt-out.
+            continue when exists (
+                select 1 from public.customers c
+                where c.id = any (v_ids) and c.sms_consent_status::text = 'opted_out'
+                  and (not smsretry.start_lifts(c.sms_consent_source::text) or c.sms_consent_at >= take_back_stop.at)
+                union all
+                select 1 from smsretry.suppressions s
+                where s.number_key = v_key and (not smsretry.start_lifts(s.source) or s.since >= take_back_stop.at)
+                union all
+                select 1 from smsretry.unwritten_consents u
+                where u.number_key = v_key and u.consent = 'opted_out'
+                  and (not smsretry.start_lifts(u.source) or u.since >= take_back_stop.at));
+            with given_back as (
+                update public.customers c
+                set sms_consent_status = case when x.known then x.consent else 'unknown' end,
+                    sms_consent_at = take_back_stop.at, sms_consent_source = 'inbound_start'
+                from (select i.id, t.customer_id is not null as known, t.consent
+                      from unnest(v_ids) i (id)
+                      left join smsretry.stopped_consents t on t.customer_id = i.id and t.number_key = v_key) x
+                where c.id = x.id and c.sms_consent_status::text = 'opted_out'
+                returning c.sms_consent_status::text as consent)
+            select count(*) into v_customers from given_back g where g.consent = 'opted_in';
+            customers := customers + v_customers;
+            -- Where nobody has consent again, nothing else has done it.
+            delete from smsretry.suppressions s
+            where s.number_key = v_key and smsretry.start_lifts(s.source) and s.since < take_back_stop.at;
+            delete from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_out' and smsretry.start_lifts(u.source)
+              and u.since < take_back_stop.at;
+        exception when others then
+            raise warning 'The START of customers of business % could not be written yet: %', v_business, sqlstate;
+            insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+            select v_key, v_business, 'opted_in', take_back_stop.at, 'inbound_start'
+            where not exists (
+                select 1 from smsretry.unwritten_consents u
+                where u.number_key = v_key and u.consent = 'opted_in' and u.since = take_back_stop.at);
+            select unmarked + count(*) into unmarked from public.customers c
+            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out';
+        end;
+    end loop;
+end
+$$;
+
+revoke all on function smsretry.take_back_stop from public, anon, authenticated;
+grant execute on function smsretry.take_back_stop to service_role;
 
 -- ======== schemas/38_make_send_log.sql ========
 -- The send log of a scheduled send, with the send's own id; the columns that are not named have their defaults. Answers whether
@@ -556,6 +910,111 @@ $$;
 revoke all on function public.schedule_sms from public, anon, authenticated;
 grant execute on function public.schedule_sms to service_role;
 
+-- ======== schemas/41_record_inbound_sms.sql ========
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
+-- number out at every business, because Twilio blocks it for the sender that they share. START takes back what STOP did, or
+-- Twilio's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
+-- HELP, and what is no keyword, changes nothing. Without Advanced Opt-Out there is no OptOutType; then Twilio's default
+-- keywords count. Recorded once a message: sent again, an old webhook writes what could not be written when it was heard,
+-- as of then, and changes nothing else.
+--   answer: opted_out | opted_in | nothing | already_recorded
+--   customers: how many are opted out now, or have consent again · cancelled: texts that waited
+--   unmarked: customers whose rows could not be changed yet, because somebody holds them locked. A STOP holds for them, too;
+--     with the same message again they are marked.
+create or replace function public.record_inbound_sms(
+    phone text, twilio_sid text, opt_out_type text default null, body text default null
+)
+returns table (answer text, customers integer, cancelled integer, unmarked integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_word constant text := upper(btrim(record_inbound_sms.body, E' \t\r\n'));
+    v_said text := upper(btrim(record_inbound_sms.opt_out_type));
+    v_heard_at timestamptz := smsretry.clock();
+    v_again boolean;
+begin
+    if (record_inbound_sms.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true or record_inbound_sms.phone is null then
+        raise exception 'phone must be given, and twilio_sid be a message SID (SM or MM and 32 hexadecimal digits)'
+            using errcode = 'SR422';
+    end if;
+    if coalesce(v_said, '') = '' then
+        v_said := case
+            when v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'CANCEL', 'REVOKE', 'OPTOUT') then 'STOP'
+            when v_word in ('START', 'UNSTOP', 'YES') then 'START' end;
+    end if;
+    answer := 'nothing';
+    customers := 0;
+    cancelled := 0;
+    unmarked := 0;
+    if (v_said in ('STOP', 'START')) is not true then
+        return next;
+        return;
+    end if;
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said)
+    values (record_inbound_sms.twilio_sid, v_heard_at, v_said) on conflict do nothing;
+    v_again := not found;
+    if v_again then
+        select t.said, t.heard_at into v_said, v_heard_at
+        from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
+    end if;
+    answer := case when v_again then 'already_recorded' when v_said = 'STOP' then 'opted_out' else 'opted_in' end;
+    if v_said = 'STOP' then
+        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
+        from smsretry.opt_out(record_inbound_sms.phone, 'inbound_stop', v_heard_at, null, v_again) s;
+    else
+        select s.customers, s.unmarked into customers, unmarked
+        from smsretry.take_back_stop(record_inbound_sms.phone, v_heard_at, v_again) s;
+    end if;
+    return next;
+end
+$$;
+
+revoke all on function public.record_inbound_sms from public, anon, authenticated;
+grant execute on function public.record_inbound_sms to service_role;
+
+-- ======== schemas/41_record_sms_consent.sql ========
+-- For people: a customer says stop, or yes, by telephone or letter. An opt-out without a business is from all of them;
+-- consent is given to one.
+--   customers: how many it concerns · cancelled: texts that waited
+--   unmarked: customers whose rows could not be changed, because somebody holds them locked. The opt-out holds for them, too;
+--     said again it marks them.
+create or replace function public.record_sms_consent(
+    phone text, consent text, source text, business_id uuid default null
+)
+returns table (customers integer, cancelled integer, unmarked integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
+        or (record_sms_consent.phone ~ '^[+][1-9][0-9]{6,14}$') is not true
+        or coalesce(btrim(record_sms_consent.source), '') = '' then
+        raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say how it is known'
+            using errcode = 'SR422';
+    end if;
+    if record_sms_consent.consent = 'opted_in' and record_sms_consent.business_id is null then
+        raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
+    end if;
+    if record_sms_consent.consent = 'opted_out' then
+        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
+        from smsretry.opt_out(
+            record_sms_consent.phone, record_sms_consent.source, smsretry.clock(), record_sms_consent.business_id) s;
+    else
+        select s.customers, s.cancelled, 0 into customers, cancelled, unmarked
+        from smsretry.set_consent(
+            record_sms_consent.business_id, null, record_sms_consent.phone, 'opted_in', record_sms_consent.source,
+            smsretry.clock()) s;
+    end if;
+    if customers + unmarked = 0 then
+        raise exception 'No customer has this number' using errcode = 'SR404',
+            hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
+    end if;
+    return next;
+end
+$$;
+
+revoke all on function public.record_sms_consent from public, anon, authenticated;
+grant execute on function public.record_sms_consent to service_role;
+
 -- ======== schemas/42_scheduled_send_changed.sql ========
 -- Somebody changes a scheduled send. While it waits, it may be moved, changed or cancelled at will. Once it is queued, to
 -- move or to cancel it does the same to its text, or is refused (SR409) if the text's send has begun or it has ended.
@@ -618,6 +1077,113 @@ end
 $$;
 
 revoke all on function smsretry.scheduled_send_changed from public, anon, authenticated;
+
+-- ======== schemas/43_keep_suppression.sql ========
+-- An opt-out is of a number at a business, whoever records it on whichever of its customers' rows, and outlives the row.
+-- It is lifted by an opt-in that was recorded later (sms_consent_at), and by nothing else: a row imported after the
+-- opt-out says nothing new, nor does one that only comes to have the number, or is saved as it was. A START (inbound_start)
+-- lifts what a START may.
+-- What consent was before a STOP is kept for a later START, while that opt-out stands on the customer's row.
+-- security definer, because tenants write customers and may not write suppressions. It never refuses a write of theirs.
+create or replace function smsretry.keep_suppression()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_key bytea;
+    v_since timestamptz;
+    v_changed boolean;
+    v_anew boolean;
+begin
+    -- Here and not above: of what fails there the handler does not hear.
+    v_key := smsretry.number_key(new.business_id, new.phone);
+    v_since := coalesce(new.sms_consent_at, smsretry.clock());
+    v_changed := tg_op = 'UPDATE' and old.sms_consent_status is distinct from new.sms_consent_status;
+    -- Only the status was changed: the time is still that of the consent which ends here.
+    if v_changed and old.sms_consent_at is not distinct from new.sms_consent_at then
+        v_since := smsretry.clock();
+    end if;
+    -- An application that saves whole rows may write an earlier time, too: it cuts off microseconds.
+    v_anew := tg_op = 'INSERT' or v_changed
+        or coalesce(new.sms_consent_at > coalesce(old.sms_consent_at, '-infinity'), false);
+    if new.sms_consent_status::text = 'opted_out' then
+        if v_anew or (old.business_id, old.phone) is distinct from (new.business_id, new.phone)
+            or (old.sms_consent_source is distinct from new.sms_consent_source
+                and smsretry.suppressed_since(v_key) is not null) then
+            perform smsretry.suppress(new.business_id, v_key, v_since, new.sms_consent_source::text);
+        end if;
+    elsif new.sms_consent_status::text = 'opted_in' and v_anew then
+        delete from smsretry.suppressions s
+        where s.number_key = v_key and s.since < new.sms_consent_at
+          and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_lifts(s.source));
+        delete from smsretry.unwritten_consents u
+        where u.number_key = v_key and u.since < new.sms_consent_at and u.consent = 'opted_out'
+          and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_lifts(u.source));
+    end if;
+    if v_changed and new.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(new.sms_consent_source::text) then
+        insert into smsretry.stopped_consents (customer_id, number_key, consent)
+        values (new.id, v_key, old.sms_consent_status::text)
+        on conflict (customer_id) do update set number_key = excluded.number_key, consent = excluded.consent;
+    elsif v_changed then
+        delete from smsretry.stopped_consents t where t.customer_id = new.id;
+    end if;
+    return new;
+exception when others then
+    raise warning 'The consent of customer % could not be kept for its number: %', new.id, sqlstate;
+    return new;
+end
+$$;
+
+revoke all on function smsretry.keep_suppression from public, anon, authenticated;
+
+-- ======== schemas/44_triggers.sql ========
+-- What happens on writes that are not ours.
+
+drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
+create trigger smsretry_before_insert
+    before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
+
+drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
+create trigger smsretry_scheduled_send_changed
+    before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
+
+drop trigger if exists smsretry_keep_suppression on public.customers;
+create trigger smsretry_keep_suppression
+    after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
+    for each row when (new.phone is not null) execute function smsretry.keep_suppression();
+
+-- Who had opted out before there was this trigger, and in which way. What a START may not lift is said first: in version
+-- 1.0.0 a later STOP took its place. Nobody is opted out anew who has opted in since.
+insert into smsretry.suppressions as s (number_key, business_id, since, source)
+select distinct on (1) smsretry.number_key(c.business_id, c.phone), c.business_id, c.last_at, left(c.sms_consent_source, 200)
+from (select o.*, max(coalesce(o.sms_consent_at, smsretry.clock())) over (partition by o.business_id, o.phone) as last_at
+      from public.customers o
+      where o.sms_consent_status::text = 'opted_out' and o.phone is not null) c
+where not exists (
+    select 1 from public.customers i
+    where i.phone = c.phone and i.business_id = c.business_id and i.sms_consent_status::text = 'opted_in'
+      and i.sms_consent_at > c.last_at)
+order by 1, smsretry.start_lifts(c.sms_consent_source::text), c.sms_consent_at desc nulls last
+on conflict (number_key) do update set source = excluded.source
+where smsretry.start_lifts(s.source) and not smsretry.start_lifts(excluded.source);
+
+-- What consent was before a STOP that version 1.0.0 wrote. It kept no record of that, and opted out those who had never
+-- consented, too; its START then called all of them opted in. So a START may give consent back only where it is known
+-- otherwise: the last text to the customer's number before the STOP was begun under consent. A consent that says a START is
+-- where it comes from proves nothing, and the text before it is asked. Who is not found here is unknown after a START, and
+-- must be asked anew. Rows that are opted in by such a START stay as they are: of them, too, it is not known.
+insert into smsretry.stopped_consents (customer_id, number_key, consent)
+select c.id, k.number_key, 'opted_in'
+from public.customers c
+cross join lateral (select smsretry.number_key(c.business_id, c.phone) as number_key) k
+cross join lateral (
+    select a.consent_status
+    from public.sms_send_attempts a
+    join public.sms_retry_queue q on q.id = a.retry_id
+    where a.number_key = k.number_key and q.customer_id = c.id and a.begun_at <= coalesce(c.sms_consent_at, 'infinity')
+      and a.consent_source is distinct from 'inbound_start'
+    order by a.begun_at desc limit 1) last
+where c.sms_consent_status::text = 'opted_out' and c.phone is not null
+  and smsretry.start_lifts(c.sms_consent_source::text) and last.consent_status = 'opted_in'
+on conflict do nothing;
 
 -- ======== schemas/50_claim_due_sms_retries.sql ========
 -- Take up to limit_count due rows, business by business in turns: each one's first due row, then each one's second. Within
@@ -849,6 +1415,145 @@ $$;
 
 revoke all on function public.queue_scheduled_sms from public, anon, authenticated;
 grant execute on function public.queue_scheduled_sms to service_role;
+
+-- ======== schemas/52_begin_sms_attempt.sql ========
+-- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
+-- writes the attempt. May be repeated with the same attempt_id.
+--   answer: go
+--     | lost     another worker has the row
+--     | changed  the customer's number, a zone or the business's hours are no longer what the decision was made from, or
+--                the customer or the send log is gone: decide again
+--     | closed   send_before has come: decide again
+--     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
+--     | ended    the row is finished, and why says for what reason
+-- The cap's span is the caller's choice: a moment 24 hours ago, or the start of a calendar day. decided_at is the
+-- database's clock. What is sent (phone, body, sent_by) is kept until it is known what became of it. life: how long the
+-- text is of use, if this is the first moment it might go out. run_id: the run that asks.
+create or replace function public.begin_sms_attempt(
+    retry_id uuid,
+    claim_no bigint,
+    attempt_id uuid,
+    send_before timestamptz,
+    quiet_hours_rule text,
+    first_send boolean default false,
+    cap integer default null,
+    cap_since timestamptz default null,
+    phone text default null,
+    body text default null,
+    sent_by text default null,
+    decided_by text default null,
+    life interval default null,
+    run_id uuid default null
+)
+returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- Somebody else's long transaction may hold the customer or the send log locked. Then this text waits, and not the worker.
+set lock_timeout = '2s' as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+    v_customer public.customers;
+    v_business public.businesses;
+    v_log public.send_logs;
+    v_key bytea;
+    v_refusal text;
+    v_reached_at timestamptz;
+begin
+    if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
+        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
+    end if;
+    if begin_sms_attempt.claim_no is null or begin_sms_attempt.attempt_id is null or begin_sms_attempt.send_before is null then
+        raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
+            using errcode = 'SR422';
+    end if;
+    if begin_sms_attempt.cap is not null and begin_sms_attempt.cap_since is null then
+        raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
+    end if;
+    -- One at a time to a number, capped or not, or two texts would each be counted without the other.
+    perform smsretry.lock_number(q.business_id, begin_sms_attempt.phone)
+    from public.sms_retry_queue q where q.id = begin_sms_attempt.retry_id;
+    v_row := smsretry.held(begin_sms_attempt.retry_id, begin_sms_attempt.claim_no);
+    v_now := smsretry.clock(); -- after the locks: waiting for them took time
+    if v_row.id is null or v_row.in_doubt_since is not null
+        or v_row.begun_at is not null and v_row.attempt_id <> begin_sms_attempt.attempt_id then
+        return query select 'lost', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_row.begun_at is not null then -- the answer to the same call was lost on its way
+        return query select 'go', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+
+    -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
+    select * into v_customer from public.customers c
+    where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
+    if begin_sms_attempt.phone is null then
+        perform smsretry.lock_number(v_row.business_id, v_customer.phone);
+    end if;
+    v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
+    select * into v_business from public.businesses b where b.id = v_row.business_id;
+    if begin_sms_attempt.cap is not null then
+        v_reached_at := smsretry.cap_reached_at(
+            v_row.business_id, v_customer.phone, begin_sms_attempt.cap, begin_sms_attempt.cap_since);
+    end if;
+    -- `for share` here, too: what finish could not write must not be sent.
+    select * into v_log from public.send_logs l
+    where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
+    v_now := smsretry.clock(); -- after these locks, too
+    if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
+        return query select 'changed', null::text, v_now, null::timestamptz; -- deleted: the next decision says so
+        return;
+    end if;
+    v_refusal := case
+        when smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then 'Already sent'
+        when v_customer.sms_consent_status = 'opted_out' then 'Customer opted out'
+        when v_customer.sms_consent_status is distinct from 'opted_in'
+            then 'Customer opted out (consent is ' || coalesce(v_customer.sms_consent_status::text, 'missing') || ')'
+        when smsretry.suppressed_since(v_key) is not null
+            then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
+        when v_row.expires_at <= v_now then 'Expired before it could be sent'
+    end;
+    if v_refusal is not null then
+        perform smsretry.close_row(v_row, 'cancelled', v_refusal, null, v_now);
+        return query select 'ended', v_refusal, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_now >= begin_sms_attempt.send_before then
+        return query select 'closed', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_customer.phone is distinct from coalesce(begin_sms_attempt.phone, v_customer.phone)
+        or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours)
+            <> begin_sms_attempt.decided_by then
+        return query select 'changed', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_reached_at is not null then
+        return query select 'capped', null::text, v_now, v_reached_at;
+        return;
+    end if;
+
+    insert into public.sms_send_attempts (
+        id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
+        number_key, sent_to, sent_body, sent_by, run_id)
+    values (begin_sms_attempt.attempt_id, v_row.id,
+            case when begin_sms_attempt.first_send then 0 else v_row.attempt_count + 1 end,
+            v_row.claim_no, v_now, v_customer.sms_consent_status, v_customer.sms_consent_at,
+            v_customer.sms_consent_source, begin_sms_attempt.quiet_hours_rule,
+            v_key, v_customer.phone, coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by,
+            begin_sms_attempt.run_id);
+    update public.sms_retry_queue q
+    set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null,
+        held_since = null, recover_count = 0, claimed_by_application = false,
+        expires_at = coalesce(q.expires_at, v_now + begin_sms_attempt.life), updated_at = v_now
+    where q.id = v_row.id;
+    return query select 'go', null::text, v_now, null::timestamptz;
+end
+$$;
+
+revoke all on function public.begin_sms_attempt from public, anon, authenticated;
+grant execute on function public.begin_sms_attempt to service_role;
 
 -- ======== schemas/57_answer_sms_call.sql ========
 -- One call of a worker's, given as JSON: its parameters by name, as PostgREST has them.
@@ -1233,7 +1938,8 @@ select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null:
        case when s.not_after between k.first and k.last then s.not_after end as expires_at,
        0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
        left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
-       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source, x.since as suppressed_since,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
+       smsretry.suppressed_since(smsretry.number_key(s.business_id, c.phone)) as suppressed_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
        '[]'::jsonb as history, '[]'::jsonb as steps,
        case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
@@ -1243,10 +1949,134 @@ cross join (select '2000-01-01 00:00+00'::timestamptz as first, '2100-01-01 00:0
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.businesses b on b.id = s.business_id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
-left join smsretry.suppressions x on x.number_key = smsretry.number_key(s.business_id, c.phone)
 where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
 
 grant select on smsretry.scheduled_on_record to service_role;
+
+-- ======== drop smsretry.text_on_record ========
+drop view if exists smsretry.text_on_record;
+
+-- ======== schemas/81_text_on_record.sql ========
+-- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
+-- where the application wrote freely.
+-- security_invoker, so that row level security is the reader's.
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts ·
+--   steps: what people did to it · can: the calls that would change something now · asked_at: the database's clock
+create or replace view smsretry.text_on_record with (security_invoker = true) as
+select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.send_log_id,
+       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
+       coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
+       left(smsretry.numberless(
+           case when q.status in ('pending', 'processing') then coalesce(q.why, q.last_error) else q.last_error end), 2000) as why,
+       q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
+       q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
+       left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
+       smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone)) as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
+       left(smsretry.numberless(l.status::text), 40) as send_log_status,
+       left(smsretry.found_sid(l.provider_message_id), 40) as sid,
+       coalesce((select jsonb_agg(jsonb_build_object(
+                     'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
+                     'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
+                     'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
+                     'consent_at', a.consent_at, 'consent_source', left(smsretry.numberless(a.consent_source), 200),
+                     'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
+                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
+                 from public.sms_send_attempts a where a.retry_id = q.id), '[]') as history,
+       coalesce((select jsonb_agg(jsonb_build_object(
+                     'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
+                 from smsretry.steps t where t.retry_id = q.id), '[]') as steps,
+       case
+           when q.status = 'completed' or l.id is null or c.id is null then '{}'
+           when q.status in ('failed', 'cancelled') then
+               case when smsretry.is_sent(l.provider_message_id, l.status::text)
+                         and not smsretry.is_undelivered(l.id, l.provider_message_id) then '{}'
+                    when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
+                    else array['requeue_failed_sms'] end
+           when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']
+           when q.status = 'pending' then array['cancel_sms_retries']
+           else '{}'
+       end::text[] as can,
+       smsretry.clock() as asked_at
+from public.sms_retry_queue q
+left join public.businesses b on b.id = q.business_id
+left join public.customers c on c.id = q.customer_id
+left join public.send_logs l on l.id = q.send_log_id;
+
+grant select on smsretry.text_on_record to service_role;
+
+-- ======== schemas/82_explain_sms.sql ========
+-- For a person: what happened to a text, why, and what comes next; newest first. Found by one of row, send log, customer or
+-- number; a business and the last digits of the number (three at least) find it, too. A number finds the texts of everybody
+-- who has it. A scheduled send that is no text yet, or never became one, is found by its id (as row or send log), and by its
+-- customer.
+-- Columns: smsretry.text_on_record.
+create or replace function public.explain_sms(
+    retry_id uuid default null,
+    send_log_id uuid default null,
+    customer_id uuid default null,
+    phone text default null,
+    business_id uuid default null,
+    last_digits text default null,
+    row_limit integer default 20
+)
+returns setof smsretry.text_on_record
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+-- Planned for what was asked: a generic plan would read the whole table.
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    v_people uuid[];
+    v_ids uuid[];
+    v_scheduled uuid[];
+begin
+    if num_nonnulls(explain_sms.retry_id, explain_sms.send_log_id, explain_sms.customer_id, explain_sms.phone,
+                    explain_sms.last_digits) <> 1
+        or explain_sms.last_digits is not null
+            and (explain_sms.business_id is null or explain_sms.last_digits !~ '^[0-9]{3,15}$')
+        or (explain_sms.row_limit between 1 and 200) is not true then
+        raise exception 'Say which text, in one way: retry_id, send_log_id, customer_id, phone, or business_id with last_digits (3 digits or more)'
+            using errcode = 'SR422';
+    end if;
+    v_people := case
+        when explain_sms.customer_id is not null then array[explain_sms.customer_id]
+        when explain_sms.phone is not null then array(select c.id from public.customers c where c.phone = explain_sms.phone)
+        when explain_sms.last_digits is not null then array(
+            select c.id from public.customers c
+            where c.business_id = explain_sms.business_id and c.phone like '%' || explain_sms.last_digits)
+    end;
+    v_ids := array(
+        select q.id from public.sms_retry_queue q
+        where (explain_sms.retry_id is null or q.id = explain_sms.retry_id)
+          and (explain_sms.send_log_id is null or q.send_log_id = explain_sms.send_log_id)
+          and (v_people is null or q.customer_id = any (v_people))
+          and (explain_sms.business_id is null or q.business_id = explain_sms.business_id)
+        order by q.created_at desc, q.id
+        limit explain_sms.row_limit);
+    v_scheduled := array(
+        select s.id from public.scheduled_sends s
+        where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
+          and (explain_sms.retry_id is null or s.id = explain_sms.retry_id)
+          and (explain_sms.send_log_id is null or s.id = explain_sms.send_log_id)
+          and (v_people is null or s.customer_id = any (v_people))
+          and (explain_sms.business_id is null or s.business_id = explain_sms.business_id)
+        order by s.created_at desc, s.id
+        limit explain_sms.row_limit);
+    return query
+    select e.* from (
+        select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids)
+        union all
+        select p.* from smsretry.scheduled_on_record p where p.retry_id = any (v_scheduled)
+    ) e
+    order by e.queued_at desc, e.retry_id
+    limit explain_sms.row_limit;
+end
+$$;
+
+revoke all on function public.explain_sms from public, anon, authenticated;
+grant execute on function public.explain_sms to service_role;
 
 -- ======== schemas/83_preview_sms_retries.sql ========
 -- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions

@@ -1,0 +1,10 @@
+-- Whether an opt-out of this source is one that a START takes back: a STOP, or Twilio's refusal, by which a STOP is learned of
+-- where no webhook hears it. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
+-- stands until a later opt-in.
+create or replace function smsretry.start_lifts(source text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(start_lifts.source, '') ~ '^(inbound_stop|twilio_[0-9]+)$'
+$$;
+
+revoke all on function smsretry.start_lifts from public, anon, authenticated;
+grant execute on function smsretry.start_lifts to service_role;

@@ -1,0 +1,30 @@
+-- Keep that a number opted out of a business's texts. Of several opt-outs the latest time counts, and the source of one that
+-- a START may not lift: a STOP that comes after a telephone call takes nothing away from it.
+-- Where somebody's transaction holds the number's place (or the business's row) locked for longer than lock_timeout, it is kept
+-- beside it: the opt-out holds either way.
+create or replace function smsretry.suppress(business_id uuid, number_key bytea, since timestamptz, source text)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if exists (select 1 from smsretry.unwritten_consents u
+               where u.number_key = suppress.number_key and u.consent = 'opted_out'
+                 and (u.since, u.source) is not distinct from (suppress.since, left(suppress.source, 200))) then
+        return; -- it has just been waited for
+    end if;
+    insert into smsretry.suppressions as s (number_key, business_id, since, source)
+    values (suppress.number_key, suppress.business_id, suppress.since, left(suppress.source, 200))
+    on conflict (number_key) do update
+    set since = greatest(s.since, excluded.since),
+        source = case
+            when smsretry.start_lifts(s.source) then excluded.source
+            when s.since < excluded.since and not smsretry.start_lifts(excluded.source) then excluded.source
+            else s.source end
+    where s.since < excluded.since or (smsretry.start_lifts(s.source) and not smsretry.start_lifts(excluded.source));
+exception when lock_not_available or deadlock_detected then
+    insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+    values (suppress.number_key, suppress.business_id, 'opted_out', suppress.since, left(suppress.source, 200));
+end
+$$;
+
+revoke all on function smsretry.suppress from public, anon, authenticated;
+grant execute on function smsretry.suppress to service_role;

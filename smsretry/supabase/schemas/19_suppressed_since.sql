@@ -1,0 +1,13 @@
+-- Since when a number (smsretry.number_key) may not be texted by a business because somebody who has it opted out there. Null:
+-- nobody did, or a later opt-in lifted it.
+create or replace function smsretry.suppressed_since(number_key bytea)
+returns timestamptz language sql stable set search_path = pg_catalog, pg_temp as $$
+    select max(o.since)
+    from (select s.since from smsretry.suppressions s where s.number_key = suppressed_since.number_key
+          union all
+          select u.since from smsretry.unwritten_consents u
+          where u.number_key = suppressed_since.number_key and u.consent = 'opted_out') o
+$$;
+
+revoke all on function smsretry.suppressed_since from public, anon, authenticated;
+grant execute on function smsretry.suppressed_since to service_role;
