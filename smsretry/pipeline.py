@@ -155,7 +155,7 @@ class _Item:
             case "ended":
                 return result.ended(self.claim, begun.why)
             case "lost":
-                return result.lost(self.claim)
+                return result.not_begun(self.claim, begun.why, at=begun.decided_at)
             case _:
                 assert_never(begun.answer)
 

@@ -138,8 +138,9 @@ class ScheduledSend(Value):
 class Begun(Value):
     """Answer of `begin_sms_attempt`: may the request leave?
 
-    go: yes. lost: another worker has the row. changed: number, zone or hours are others now. closed: `send_before`
-    has come. capped: the recipient has had their texts. ended: the row is finished, and `why` says why.
+    go: yes. lost: another worker has the row; or `why` says that it is in doubt from now on, about an earlier send.
+    changed: number, zone or hours are others now. closed: `send_before` has come. capped: the recipient has had their
+    texts. ended: the row is finished, and `why` says why.
     """
 
     answer: Literal["go", "lost", "changed", "closed", "capped", "ended"]

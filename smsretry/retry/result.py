@@ -55,6 +55,11 @@ def ended(claim: Claim, why: str | None) -> ItemResult:
     return _item(claim, "Cancelled", why or "")
 
 
+def not_begun(claim: Claim, why: str | None, *, at: datetime) -> ItemResult:
+    """Of a send that its claim may no longer begin. `why`: it is in doubt from now on, about an earlier send."""
+    return _item(claim, "InDoubt", why, next_at=at) if why else lost(claim)
+
+
 def sent(claim: Claim, decision: AfterSend, done: Finished) -> ItemResult:
     """Of a decision after a send."""
     if not done.applied:

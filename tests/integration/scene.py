@@ -108,12 +108,12 @@ class Scene:
                 "values": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"},
             }]},
             "end_sms_retry": claim | {"final_status": "failed", "error": "No phone number", "error_code": None},
-            "recover_stuck_sms_retries": {"stale_minutes": 10, "look_in": "1 minute"},
+            "recover_stuck_sms_retries": {"stale_minutes": 10, "look_in": "1 minute", "life": "48 hours"},
             "claim_doubtful_sms_retries": {"limit_count": 10},
             "reconcile_sms_retry": {
                 "retry_id": str(self.looked), "claim_no": self.looked_no, "decision": "look_again",
                 "twilio_sid": None, "settled_by": "reconcile", "look_in": "5 minutes", "error": None,
-                "ambiguous": None,
+                "ambiguous": None, "life": "48 hours",
             },
             "settle_sms_attempt": {
                 "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
@@ -150,6 +150,7 @@ class Scene:
             },
             "doubt_sms_retries": {
                 "since": self.at(minutes=-1), "dry_run": False, "who": "Ann", "because": "Restored", "row_limit": 10,
+                "life": "48 hours",
             },
             "prune_sms_history": {"keep_days": 90, "batch": 100},
             "check_sms_retry_setup": {"wanted": wanted_objects()},

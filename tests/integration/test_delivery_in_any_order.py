@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from smsretry import queue_sms_retry
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.delivering import sync_deliveries
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
+from smsretry.local.twilio.faults import AcceptThenDrop, FetchError, JsonError, ListError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.profile import Profile
 from tests.builders import NOON, run
@@ -27,6 +28,12 @@ from tests.conftest import EMPTY, Business
 RUNS: Final = int(os.environ.get("SMSRETRY_DELIVERY_RUNS", "0"))
 """Histories to try; 0: a few, always the same."""
 RETRIES: Final = 1
+ANEW: Final = 2
+"""How often the application queues the text anew at most, after it failed."""
+HALF_AN_HOUR: Final = timedelta(minutes=31)
+"""Longer than a lost message waits to be followed by the next."""
+BLIND_DAYS: Final = timedelta(hours=49)
+"""Longer than a text is of use."""
 CODES: Final = [30003, 30005, 30006, 30007, 30008, 30034, 30410, 30630, None]
 PASSING: Final = [30003, 30008]
 FAILURES: Final = ("undelivered", "failed")
@@ -62,10 +69,11 @@ def fates(draw: st.DrawFn) -> Fate:
             return Fate(way, arrives=False, answer_lost=lost)
 
 
+WHAT: Final = [
+    *["twilio"] * 4, *["callback"] * 4, *["look", "run"] * 2, "blind look", "refused", "blind days", *["anew"] * 3
+]  # fmt: skip
 STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["twilio", "twilio", "callback", "callback", "look", "run", "blind look"]), st.integers(0, 40)
-    ),
+    st.tuples(st.sampled_from(WHAT), st.integers(0, 40)),
     min_size=5,
     max_size=40,
 )
@@ -80,10 +88,20 @@ class World:
     queue: SupabaseQueue
     sender: TwilioSender
     services: DeliveryServices
-    row: UUID
+    log: UUID
     fates: list[Fate]
     told: Counter[str] = field(default_factory=Counter)
     """How many statuses of each message Twilio knows by now."""
+    anew: int = 0
+    """How often the application has queued the text anew."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The text's, in order."""
+        return self.business.connection.execute("select * from sms_retry_queue order by created_at").fetchall()
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Of all of them."""
+        return self.business.connection.execute("select * from sms_send_attempts order by begun_at").fetchall()
 
     def messages(self) -> list[tuple[str, Fate]]:
         """Each message that Twilio took, with what becomes of it."""
@@ -92,7 +110,7 @@ class World:
 
     def has_arrived(self) -> bool:
         """Whether it was reported of any message that it is on the phone."""
-        return any(attempt["delivery_status"] == "delivered" for attempt in self.business.attempts_of(self.row))
+        return any(attempt["delivery_status"] == "delivered" for attempt in self.attempts())
 
     def step(self, what: str, number: int) -> None:
         """Something happens; `number` says which, or for how long nothing did."""
@@ -101,6 +119,15 @@ class World:
         match what:
             case "run":
                 self.run()
+            case "refused":
+                self.stack.move_clock(HALF_AN_HOUR)
+                self.run(refused=True)
+            case "blind days" if any(row["in_doubt_since"] for row in self.rows()):
+                self.stack.twilio.fail(ListError(), times=None)
+                self.stack.move_clock(BLIND_DAYS)
+                self.run()
+            case "anew" if self.anew < ANEW:
+                self.queue_anew(number)
             case "twilio" if messages:
                 self.twilio_learns(*messages[number % len(messages)])
             case "callback" if messages:
@@ -112,19 +139,31 @@ class World:
             case "look":
                 sync_deliveries(self.services, limit=10)
 
-    def run(self) -> None:
-        """A run of the queue; Twilio's answer to a send may be lost."""
+    def run(self, *, refused: bool = False) -> None:
+        """A run of the queue; Twilio's answer to a send may be lost, or it may refuse it."""
         known = [(fate, self.told[sid]) for sid, fate in self.messages()]
         arrived = self.has_arrived()
         sent = len(self.stack.twilio.ledger.entries())
         lost = sent < len(self.fates) and self.fates[sent].answer_lost
-        if lost:
+        if refused:
+            self.stack.twilio.fail(JsonError(21612, http_status=400))
+        elif lost:
             self.stack.twilio.fail(AcceptThenDrop())
         run(self.queue, self.sender)
         self.stack.twilio.heal()
         if len(self.messages()) > len(known):
             assert not arrived
-            every_earlier_one_was_called_lost(known)
+            every_earlier_one_was_called_lost(known, anew=self.anew > 0)
+
+    def queue_anew(self, number: int) -> None:
+        """The application does, if the text has ended; what Twilio learns meanwhile is unheard of by the next run."""
+        if queue_sms_retry(self.log, None, queue=self.queue).result != "queued":
+            return
+        self.anew += 1
+        for sid, fate in self.messages()[: number % 3]:
+            self.twilio_learns(sid, fate)
+        self.stack.move_clock(timedelta(minutes=2))
+        self.run()
 
     def twilio_learns(self, sid: str, fate: Fate) -> None:
         """The next status of a message."""
@@ -150,7 +189,12 @@ class World:
         )
 
     def calm_down(self) -> None:
-        """Everything that Twilio will ever know comes out, and nothing is lost any more, for six days."""
+        """Everything that Twilio will ever know comes out, and nothing is lost any more, for six days.
+
+        If the text failed in doubt, it is queued anew, so that somebody looks for it.
+        """
+        if any(attempt["outcome"] == "in_doubt" for attempt in self.attempts()):
+            queue_sms_retry(self.log, None, queue=self.queue)
         for hours in (0, 1, 3, 8, 12, 24, 24, 24, 24, 24):
             for sid, fate in self.messages():
                 while self.told[sid] < len(fate.statuses):
@@ -174,7 +218,8 @@ def world(stack: Stack, fates: list[Fate]) -> Iterator[World]:
         sender = opened.enter_context(TwilioSender(stack.settings()))
         records = opened.enter_context(SupabaseDeliveries(stack.settings()))
         services = DeliveryServices(records, sender, Profile(delivery_retries=RETRIES), 1)
-        yield World(stack, business, queue, sender, services, business.due_text(), fates)
+        log = business.row(business.due_text())["send_log_id"]
+        yield World(stack, business, queue, sender, services, log, fates)
 
 
 @settings(
@@ -186,8 +231,8 @@ def world(stack: Stack, fates: list[Fate]) -> Iterator[World]:
 )
 @given(of=st.lists(fates(), min_size=4, max_size=4), steps=STEPS)
 def test_callbacks_and_looks_in_any_order_end_alike(stack: Stack, of: list[Fate], steps: list[tuple[str, int]]) -> None:
-    """The final status is right; a text is sent again only after a failure that passes, once for each; never after it
-    had arrived by what was known, nor while it might still.
+    """The final status is right; a text is sent again only after a failure that passes, once for each, or when the
+    application queues it anew; never after it had arrived by what was known, nor while it might still.
     """
     with world(stack, of) as seen:
         seen.run()
@@ -195,21 +240,24 @@ def test_callbacks_and_looks_in_any_order_end_alike(stack: Stack, of: list[Fate]
             seen.step(what, number)
         seen.calm_down()
         event(f"{len(seen.messages())} messages, {seen.stack.twilio.ledger.arrived()} of them on the phone")
-        assert len(seen.messages()) <= 1 + RETRIES
+        assert len(seen.messages()) <= 1 + RETRIES + seen.anew
         each_attempt_has_the_last_word(seen)
         the_text_ends_as_its_messages_did(seen)
 
 
-def every_earlier_one_was_called_lost(known: list[tuple[Fate, int]]) -> None:
-    """Of each message that Twilio took earlier it had said a failure that passes."""
+def every_earlier_one_was_called_lost(known: list[tuple[Fate, int]], *, anew: bool) -> None:
+    """Of each message that Twilio took earlier it had said a failure that passes, and not that it arrived after all. If
+    it does not pass, the application knew better, which has queued the text anew.
+    """
     for fate, told in known:
         heard = fate.statuses[:told]
-        assert any(status in FAILURES and twilio_refusal(code).retryable for status, code in heard), heard
+        assert any(status in FAILURES and (anew or twilio_refusal(code).retryable) for status, code in heard), heard
+        assert all(status != "delivered" for status, _ in heard), heard
 
 
 def each_attempt_has_the_last_word(seen: World) -> None:
     """Which Twilio said, or for a message of which it said nothing final: unknown."""
-    attempts = seen.business.attempts_of(seen.row)
+    attempts = seen.attempts()
     assert [attempt["delivery_look_at"] for attempt in attempts] == [None] * len(attempts)
     by_sid = {attempt["twilio_sid"]: attempt for attempt in attempts}
     for sid, fate in seen.messages():
@@ -220,13 +268,17 @@ def each_attempt_has_the_last_word(seen: World) -> None:
 
 def the_text_ends_as_its_messages_did(seen: World) -> None:
     """Delivered if any message was; else as the last one."""
-    statuses = [attempt["delivery_status"] for attempt in seen.business.attempts_of(seen.row)]
-    row, log = seen.business.row(seen.row), seen.business.log_of(seen.row)
+    statuses = [attempt["delivery_status"] for attempt in seen.attempts()]
+    rows, log = seen.rows(), seen.business.log_of(seen.rows()[0]["id"])
+    ends = {row["status"] for row in rows}
+    assert ends <= {"completed", "failed", "cancelled"}
     if "delivered" in statuses:
-        assert (row["status"], log["status"]) == ("completed", "delivered")
+        assert ("completed" in ends, log["status"]) == (True, "delivered")
     elif "unknown" in statuses:
-        assert (row["status"], log["status"]) == ("completed", "sent")
+        # A row that failed in doubt stays so, and its send log is told of a late callback.
+        in_doubt = any((row["last_error"] or "").startswith("In doubt") for row in rows)
+        assert ("completed" in ends or in_doubt, log["status"]) == (True, "sent")
     else:
-        assert row["status"] in ("failed", "cancelled"), (row["status"], statuses)
-        assert row["last_error"]
+        assert "completed" not in ends, (ends, statuses)
+        assert all(row["last_error"] for row in rows)
         assert log["status"] in ("undelivered", "failed")

@@ -11,7 +11,9 @@ from uuid import UUID
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
-from tests.builders import run
+from smsretry.local.twilio.faults import ListError
+from smsretry.retry.policy import LIFE
+from tests.builders import PHONE, run
 from tests.conftest import Business
 
 
@@ -69,6 +71,38 @@ def test_what_it_held_when_it_died_may_have_been_sent(
     stack.move_clock(timedelta(minutes=1))
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 1, "the look found what the application had sent"
+
+
+def test_what_it_held_when_it_died_is_of_use_for_as_long_as_every_text(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """From its claim on. It had no end: without Twilio's list it had been looked for every 15 minutes for ever."""
+    row = business.due_text()
+    claims_of_the_application(business)
+    stack.move_clock(timedelta(minutes=11))
+    assert run(queue, sender) == []
+    [attempt] = business.attempts_of(row)
+    assert business.row(row)["expires_at"] == attempt["begun_at"] + LIFE
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(LIFE)
+    assert run(queue, sender) == ["Failed"]
+    assert business.row(row)["last_error"].startswith("In doubt: the provider's list could not be had")
+
+
+def test_what_nobody_decides_about_ends_too(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """A message with another body may be it. It had been held every hour for ever."""
+    row = business.due_text()
+    claims_of_the_application(business)
+    sender._messages.create(to=PHONE, body="Something that somebody sent by hand", **sender._sender)
+    stack.move_clock(timedelta(minutes=11))
+    run(queue, sender)
+    stack.move_clock(timedelta(minutes=1))
+    assert run(queue, sender) == ["Held"]
+    stack.move_clock(LIFE)
+    assert run(queue, sender) == ["Failed"]
+    assert business.row(row)["status"] == "failed"
 
 
 def sent_by_the_application(sender: TwilioSender, claim: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.decision import Complete, GiveBack
 from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted
+from smsretry.retry.policy import LIFE
 from tests.builders import AT_ONCE, BODY, NOON, begin, fates_of, run_over
 from tests.conftest import Business
 from tests.integration.unchangeable import HARMS, MENDED, STUCK, planted
@@ -155,6 +156,20 @@ def test_what_a_worker_has_at_this_moment_is_left_alone(world: World, operators:
     [_] = world.queue.claim_due(1)
     done = operators.doubt(restored(world))
     assert done.skipped == {"A worker has it at this moment: stop every runner first": 1}
+
+
+@pytest.mark.parametrize(("due", "counted"), [(30, 30), (120, 60)], ids=["due since", "due before"])
+def test_a_text_in_doubt_is_of_use_for_as_long_as_every_text(
+    stack: Stack, business: Business, operators: SupabaseOperators, due: int, counted: int
+) -> None:
+    """From when it was due, though not from before the backup: it had not gone out by then. It had no end."""
+    now = stack.now()
+    row = business.due_text(due=timedelta(minutes=-due))
+    since = now - timedelta(minutes=60)
+    done = operators.doubt(Doubt(since=since, dry_run=False, who="Ann", because="Restored from the backup"))
+    assert done.changed == 1
+    ends = business.row(row)["expires_at"] - LIFE
+    assert abs(now - timedelta(minutes=counted) - ends) < timedelta(seconds=5)
 
 
 def test_the_backup_must_have_been_taken(world: World, operators: SupabaseOperators) -> None:

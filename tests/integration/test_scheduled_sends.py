@@ -1,7 +1,7 @@
 """Scheduled sends: each becomes exactly one text, at its time and with every check, or there is a reason why not."""
 
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -545,6 +545,32 @@ def test_past_its_use_it_is_cancelled_with_the_reason(
     stack.move_clock(2 * SOON)
     assert run(queue, sender) == ["Cancelled"]
     assert business.text_of(waiting)["last_error"] == "Expired before it could be sent"
+
+
+def test_it_is_of_use_until_its_not_after_whatever_zone_the_database_keeps(stack: Stack, business: Business) -> None:
+    """New York's clocks went on by an hour in between, and a day that was added there had 23 hours."""
+    stack.set_clock(datetime(2027, 3, 13, 17, tzinfo=UTC))
+    not_after = stack.now() + timedelta(hours=40)
+    scheduled = business.scheduled(due=-2 * HOUR)
+    update(business, scheduled, not_after=not_after)
+    with business.connection.transaction():
+        business.connection.execute("set local timezone = 'America/New_York'")
+        business.connection.execute("select * from queue_scheduled_sms()")
+    assert abs(business.text_of(scheduled)["expires_at"] - not_after) < timedelta(seconds=1)
+
+
+def test_a_text_that_is_of_use_for_two_days_is_so_for_48_hours(stack: Stack, business: Business) -> None:
+    """Likewise."""
+    stack.set_clock(datetime(2027, 3, 13, 17, tzinfo=UTC))
+    log = business.send_log(business.customer())
+    with business.connection.transaction():
+        business.connection.execute("set local timezone = 'America/New_York'")
+        business.connection.execute("select * from queue_sms_retry(%s, expires_in => '2 days')", [log])
+        row = business.connection.execute(
+            "select extract(epoch from expires_at - smsretry.clock()) / 3600 as hours from sms_retry_queue"
+        ).fetchone()
+    assert row is not None
+    assert abs(row["hours"] - 48) < 0.1
 
 
 def test_it_has_every_check_that_each_text_has(

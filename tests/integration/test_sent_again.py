@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from smsretry import queue_sms_retry
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -17,7 +18,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Requeue
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import DropUnaccepted, FetchError
+from smsretry.local.twilio.faults import DropUnaccepted, FetchError, JsonError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.decision import Arrived, Defer
 from smsretry.retry.profile import DEFAULT
@@ -264,6 +265,61 @@ def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_
     log = business.log_of(row)
     assert (business.row(row)["status"], log["status"]) == ("completed", "delivered")
     assert log["provider_message_id"] == {"twilio_sid": first}
+
+
+def queued_anew(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> tuple[UUID, UUID, str]:
+    """A text whose message a carrier lost and whose next one Twilio refused; its rows, and the lost message."""
+    row, sid = lost_text(stack, business, queue, sender, services)
+    stack.move_clock(HALF_AN_HOUR)
+    stack.twilio.fail(JsonError(21612, http_status=400))
+    assert run(queue, sender) == ["Failed"]
+    queued = queue_sms_retry(business.row(row)["send_log_id"], None, queue=queue)
+    assert queued.result == "queued"
+    assert queued.retry_id is not None
+    return row, queued.retry_id, sid
+
+
+def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text_anew(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """A new row has no error, and so nobody had asked: the phone got the text twice."""
+    _, new, sid = queued_anew(stack, business, queue, sender, services)
+    stack.twilio.report(sid, "delivered")
+    stack.move_clock(timedelta(minutes=1))
+    [result] = results_of(run_over(queue, sender))
+    assert (result.fate, result.detail) == ("Sent", f"Arrived after all, as {sid}: it is not sent again")
+    assert len(stack.twilio.ledger.entries()) == 1
+    ended, log = business.row(new), business.log_of(new)
+    assert (ended["status"], ended["attempt_count"]) == ("completed", 0)
+    assert (log["status"], log["provider_message_id"], log["error_message"]) == ("delivered", {"twilio_sid": sid}, None)
+    assert run(queue, sender) == []
+
+
+def test_a_text_that_is_queued_anew_goes_out_if_the_message_is_still_lost(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """One question, one message."""
+    _, new, _ = queued_anew(stack, business, queue, sender, services)
+    stack.move_clock(timedelta(minutes=1))
+    before = stack.twilio.fetches
+    assert run(queue, sender) == ["Sent"]
+    assert stack.twilio.fetches == before + 1
+    assert len(stack.twilio.ledger.entries()) == 2
+    assert business.row(new)["status"] == "completed"
+
+
+def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """As it does one that is to be sent again: neither row waits, and nobody has to ask."""
+    row, new, sid = queued_anew(stack, business, queue, sender, services)
+    business.connection.execute("select settle_sms_attempt(twilio_sid => %s, delivery_status => 'delivered')", [sid])
+    assert [business.row(each)["status"] for each in (row, new)] == ["completed", "completed"]
+    assert business.log_of(new)["status"] == "delivered"
+    stack.move_clock(timedelta(minutes=1))
+    assert run(queue, sender) == []
 
 
 def test_a_message_that_twilio_has_no_more_keeps_no_text_waiting(

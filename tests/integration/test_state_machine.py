@@ -67,8 +67,6 @@ class Row:
     recoveries: int = 0
     held: bool = False
     """It waits for a person."""
-    worker_died: bool = False
-    """The attempt that it is in doubt about was its worker's last deed."""
 
     def ended(self, status: str) -> "Row":
         """The row, ended."""
@@ -91,6 +89,8 @@ class Attempt:
     outcome: str | None = None
     settled_by: str | None = None
     known_sid: str | None = None
+    worker_died: bool = False
+    """It was its worker's last deed."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,9 @@ ENDINGS: Final[dict[Ending, tuple[str, str, bool]]] = {
     "no answer": ("in_doubt", "pending", True),
 }
 Stage = Literal[
-    "written", "queued", "claimed", "feared", "begun", "in doubt", "refused", "begun again", "reported late"
-]
+    "written", "queued", "claimed", "feared", "begun", "in doubt", "refused", "begun again", "reported late",
+    "failed in doubt", "queued anew",
+]  # fmt: skip
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 WORKER_MOVES: Final = [
     "begins", "begins", "finishes", "finishes_what_is_not_its_own", "defers", "holds_for_a_person", "ends", "reconciles"
@@ -128,7 +129,7 @@ MOVES: Final = [
         "claims": 2, "claims_one": 2, "claims_a_suspect": 1, "claims_what_is_in_doubt": 2, "recovers": 2,
         "time_passes": 3, "consent_changes": 2, "the_circuit_opens_or_closes": 1,
         "writes_a_text": 1, "queues_a_text": 2, "inserts_a_row": 1,
-        "twilio_reports": 2,
+        "twilio_reports": 2, "a_person_says": 1,
     }.items()
     for _ in range(weight)
 ]  # fmt: skip
@@ -201,7 +202,16 @@ class Queue(RuleBasedStateMachine):
         self.begin(self.holds[0], attempt_id)
         if stage == "begun":
             return
-        self.finish(attempt_id, "no answer" if stage == "in doubt" else "refused")
+        in_doubt = stage in ("in doubt", "failed in doubt", "queued anew")
+        self.finish(attempt_id, "no answer" if in_doubt else "refused")
+        if stage in ("failed in doubt", "queued anew"):  # nobody decided in its lifetime
+            self.owner.execute(
+                "update sms_retry_queue set status = 'failed', attempt_id = null, in_doubt_since = null where id = %s",
+                [row_id],
+            )
+            self.rows[row_id] = self.rows[row_id].ended("failed")
+        if stage == "queued anew":
+            self.queue(log, used=0, wait=0, life=None)
         if stage in ("begun again", "reported late"):
             self.claim_one(row_id)
             self.begin(self.holds[0], self.new_id())
@@ -305,7 +315,7 @@ class Queue(RuleBasedStateMachine):
             assert answer["result"] == "queued"
             row = self.new_id()  # instead of a random one, which would decide between rows due at the same moment
             self.owner.execute("update sms_retry_queue set id = %s where id = %s", [row, answer["retry_id"]])
-            self.rows[row] = Row(log, self.minute + wait, None if life is None else self.minute + life, used)
+            self.rows[row] = self.new_row(log, self.minute + wait, None if life is None else self.minute + life, used)
             return
         self.nothing_may_change = True
 
@@ -323,7 +333,12 @@ class Queue(RuleBasedStateMachine):
             self.nothing_may_change = True
         else:
             self.owner.execute(insert, values)
-            self.rows[row] = Row(log, self.minute, None, used)
+            self.rows[row] = self.new_row(log, self.minute, None, used)
+
+    def new_row(self, log: UUID, due: int, expires: int | None, used: int) -> Row:
+        """A row that is inserted: in doubt, where a send of its text is that an earlier one made."""
+        attempt = self.earlier_doubt(log)
+        return Row(log, due, expires, used, in_doubt=attempt is not None, attempt=attempt)
 
     # Claims
 
@@ -396,9 +411,9 @@ class Queue(RuleBasedStateMachine):
         for row_id, row in silent.items():
             if row.begun and row.attempt:
                 attempt = self.attempts[row.attempt]
-                self.attempts[row.attempt] = replace(attempt, outcome="in_doubt")
+                self.attempts[row.attempt] = replace(attempt, outcome="in_doubt", worker_died=True)
                 used = max(row.attempt_count, attempt.number)
-                self.rows[row_id] = row.back(self.minute + 1, in_doubt=True, attempt_count=used, worker_died=True)
+                self.rows[row_id] = row.back(self.minute + 1, in_doubt=True, attempt_count=used)
             elif row.in_doubt:
                 self.rows[row_id] = row.back(self.minute + 1, recoveries=row.recoveries + 1)
             else:
@@ -495,9 +510,7 @@ class Queue(RuleBasedStateMachine):
             row = replace(row, attempt_count=used)
             if status == "pending":
                 in_doubt = outcome == "in_doubt"
-                row = row.back(
-                    self.minute + 1, in_doubt=in_doubt, attempt=attempt_id if in_doubt else None, worker_died=False
-                )
+                row = row.back(self.minute + 1, in_doubt=in_doubt, attempt=attempt_id if in_doubt else None)
             else:
                 row = row.ended(status)
             self.rows[attempt.row] = row
@@ -624,25 +637,16 @@ class Queue(RuleBasedStateMachine):
             return
         assert answer == "applied"
         self.reconciled.add((hold.row, hold.claim_no))
-        attempt = self.attempts[row.attempt]
+        if row.expires is None and said != "accepted":
+            row = self.rows[hold.row] = replace(row, expires=self.minute + LIFE)
+        assert row.attempt is not None
         match said:
             case "accepted":
-                self.attempts[row.attempt] = replace(attempt, outcome="accepted", settled_by=by, known_sid=sid)
+                self.accept(row.attempt, hold.row, by, sid)
                 self.rows[hold.row] = row.ended("completed")
                 self.sid_of[row.log] = sid or self.sid_of[row.log]
             case "resend":
-                self.attempts[row.attempt] = replace(attempt, outcome="not_sent", settled_by=by)
-                used = row.attempt_count  # whose worker died costs nothing: nobody knows that the request ever left
-                used = min(used, max(attempt.number - 1, 0)) if row.worker_died else used
-                self.rows[hold.row] = row.back(
-                    self.minute,
-                    in_doubt=False,
-                    attempt=None,
-                    attempt_count=used,
-                    worker_died=False,
-                    held=False,
-                    recoveries=0,
-                )
+                self.send_again(hold.row, row.attempt, by, recoveries=0)
             case "hold":
                 expired = row.expires is not None and row.expires <= self.minute
                 self.rows[hold.row] = (
@@ -650,6 +654,43 @@ class Queue(RuleBasedStateMachine):
                 )
             case _:
                 self.rows[hold.row] = row.back(self.minute + 1, recoveries=0)
+
+    def send_again(self, row_id: UUID, attempt_id: UUID, by: str, **changes: Any) -> None:
+        """A text in doubt is taken never to have gone out."""
+        row, attempt = self.rows[row_id], self.attempts[attempt_id]
+        self.attempts[attempt_id] = replace(attempt, outcome="not_sent", settled_by=by)
+        used = row.attempt_count  # whose worker died costs nothing: nobody knows that the request ever left
+        used = min(used, max(attempt.number - 1, 0)) if attempt.worker_died else used
+        self.rows[row_id] = row.back(
+            self.minute, in_doubt=False, attempt=None, attempt_count=used, held=False, **changes
+        )
+
+    # A person
+
+    def a_person_says(self, data: st.DataObject) -> None:
+        """What became of a text in doubt, by any of its rows."""
+        if not self.rows:
+            return
+        asked = data.draw(st.sampled_from(list(self.rows)))
+        went_out = data.draw(st.booleans())
+        live = self.live_row(self.rows[asked].log)
+        ended = self.rows[asked].status in ("failed", "cancelled")
+        row_id = live if ended and live and self.rows[live].in_doubt else asked
+        row = self.rows[row_id]
+        waits = row.status == "pending" and row.in_doubt
+        attempt_id = row.attempt if waits else self.earlier_doubt(row.log) if row_id == asked and ended else None
+        sid = self.attempts[attempt_id].sid if attempt_id else "SM" + "0" * 32
+        answer = self.ask("resolve_sms_doubt", retry_id=asked, twilio_sid=sid if went_out else None)
+        assert answer == ("resolved" if attempt_id else "not_in_doubt")
+        if attempt_id is None:
+            self.nothing_may_change = True
+        elif went_out:
+            self.settle(attempt_id, "operator")
+        elif waits:
+            self.send_again(row_id, attempt_id, "operator")
+        else:
+            attempt = self.attempts[attempt_id]
+            self.attempts[attempt_id] = replace(attempt, outcome="not_sent", settled_by="operator")
 
     # Twilio's callback
 
@@ -672,15 +713,29 @@ class Queue(RuleBasedStateMachine):
             assert answers[0] == "already_settled"
             self.nothing_may_change = True
             return
-        self.attempts[attempt_id] = replace(attempt, outcome="accepted", settled_by="callback", known_sid=attempt.sid)
-        row = self.rows[attempt.row]
+        assert answers[0] == self.settle(attempt_id, "callback")
+
+    def settle(self, attempt_id: UUID, by: str) -> str:
+        """Somebody knows the message of an attempt: its row is completed, or a newer one that is in doubt about it."""
+        attempt = self.attempts[attempt_id]
+        live = self.live_row(self.rows[attempt.row].log)
+        row_id = live if live and self.rows[live].attempt == attempt_id else attempt.row
+        self.accept(attempt_id, row_id, by, attempt.sid)
+        row = self.rows[row_id]
         if row.status in LIVE and (not row.begun or row.attempt == attempt_id):
-            assert answers[0] == "settled"
-            self.rows[attempt.row] = row.ended("completed")
+            self.rows[row_id] = row.ended("completed")
             self.sid_of[row.log] = attempt.sid
-        else:
-            assert answers[0] == "recorded"
-            self.sid_of[row.log] = self.sid_of[row.log] or attempt.sid
+            return "settled"
+        self.sid_of[row.log] = self.sid_of[row.log] or attempt.sid
+        return "recorded"
+
+    def accept(self, attempt_id: UUID, row_id: UUID, by: str, sid: str | None) -> None:
+        """Its message is that row's from now on."""
+        attempt = self.attempts[attempt_id]
+        claim_no = attempt.claim_no if attempt.row == row_id else self.rows[row_id].claim_no
+        self.attempts[attempt_id] = replace(
+            attempt, row=row_id, claim_no=claim_no, outcome="accepted", settled_by=by, known_sid=sid
+        )
 
     # What holds after every step
 
@@ -710,9 +765,12 @@ class Queue(RuleBasedStateMachine):
             for row_id, row in self.rows.items()
         }  # fmt: skip
         assert {
-            attempt_id: (row["outcome"], row["settled_by"], row["twilio_sid"])
+            attempt_id: (row["retry_id"], row["claim_no"], row["outcome"], row["settled_by"], row["twilio_sid"])
             for attempt_id, row in self.after["sms_send_attempts"].items()
-        } == {key: (each.outcome, each.settled_by, each.known_sid) for key, each in self.attempts.items()}
+        } == {
+            key: (each.row, each.claim_no, each.outcome, each.settled_by, each.known_sid)
+            for key, each in self.attempts.items()
+        }
         assert {
             log_id: (row["provider_message_id"] or {}).get("twilio_sid")
             for log_id, row in self.after["send_logs"].items()
@@ -738,11 +796,17 @@ class Queue(RuleBasedStateMachine):
             assert row["attempt_count"] <= row["max_attempts"]
 
     def every_attempt_is_under_way_or_settled_or_in_doubt(self) -> None:
-        """And a row in doubt has none under way."""
+        """And a text in doubt, by whichever of its rows, has none under way."""
         under_way = {row["attempt_id"] for row in self.after["sms_retry_queue"].values() if row["begun_at"]}
         for attempt_id, attempt in self.after["sms_send_attempts"].items():
             assert (attempt["outcome"] is None) == (attempt_id in under_way)
+        in_doubt = {
+            self.after["sms_retry_queue"][attempt["retry_id"]]["send_log_id"]
+            for attempt in self.after["sms_send_attempts"].values()
+            if attempt["outcome"] == "in_doubt"
+        }
         for row in self.after["sms_retry_queue"].values():
+            assert not (row["begun_at"] and row["send_log_id"] in in_doubt)
             assert not (row["begun_at"] and row["in_doubt_since"])
             if row["in_doubt_since"]:
                 assert self.after["sms_send_attempts"][row["attempt_id"]]["outcome"] == "in_doubt"
@@ -808,6 +872,16 @@ class Queue(RuleBasedStateMachine):
     def live_row(self, log: UUID) -> UUID | None:
         """The row that a text has in the queue."""
         return next((row_id for row_id, row in self.rows.items() if row.log == log and row.status in LIVE), None)
+
+    def earlier_doubt(self, log: UUID) -> UUID | None:
+        """The attempt of a text of which nobody knows whether it went out; of several the last."""
+        doubts = [
+            attempt_id
+            for attempt_id, attempt in self.attempts.items()
+            if self.rows[attempt.row].log == log and attempt.outcome in (None, "in_doubt")
+            if not self.rows[attempt.row].begun
+        ]
+        return doubts[-1] if doubts else None
 
     def due(self, *, in_doubt: bool) -> list[UUID]:
         """The rows whose time has come."""

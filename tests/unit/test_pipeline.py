@@ -265,6 +265,15 @@ def test_a_text_that_is_given_back_by_a_worker_that_lost_it_is_anothers() -> Non
     assert process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), gate=gate).fate == "Lost"
 
 
+def test_a_send_whose_text_is_in_doubt_by_another_row_does_not_begin_and_says_so() -> None:
+    """It is looked for at once. Nothing was sent, and the row is nobody else's."""
+    why = "An earlier send of this text may have gone out"
+    queue, sender = FakeQueue(answers=[begun("lost", why=why)]), FakeSender()
+    result = process_sms_retry_item(claim_with(), queue=queue, sender=sender)
+    assert (result.fate, result.detail, result.next_at) == ("InDoubt", why, NOON)
+    assert (queue.calls, sender.texts) == (["begin"], [])
+
+
 def test_a_shut_gate_does_not_keep_evidence_from_being_looked_for() -> None:
     """A look sends nothing."""
     gate, sender = Gate(), FakeSender()

@@ -17,8 +17,10 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
        -- Messages of this text that did not arrive, newest first: Twilio is asked about them once more before another one
-       -- leaves. A row that is sent again because of one has its error; the others are not looked up.
-       case when q.last_error is null then '{}' else array(
+       -- leaves. A text that has one row, and no error yet, has none: those are not looked up.
+       case when q.last_error is null
+                 and cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) < 2
+            then '{}' else array(
            select m.twilio_sid from public.sms_send_attempts m
            -- An array, so that an index finds them whatever is known of the tables.
            where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))

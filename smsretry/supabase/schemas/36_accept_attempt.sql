@@ -1,5 +1,6 @@
 -- Somebody knows that Twilio has the message of this attempt. If its row still waits for the answer, it is completed;
--- otherwise the send log is told, unless it has another message. The caller holds the row locked.
+-- otherwise the send log is told, unless it has another message. The caller holds the row locked: the attempt's own, or the
+-- newer one of its text that is in doubt about it, whose message it is from then on.
 create or replace function smsretry.accept_attempt(
     retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
 )
@@ -9,7 +10,8 @@ begin
     update public.sms_send_attempts a
     set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
         twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
-        delivery_look_at = accept_attempt.at
+        delivery_look_at = accept_attempt.at,
+        retry_id = retry.id, claim_no = case when a.retry_id = retry.id then a.claim_no else retry.claim_no end
     where a.id = accept_attempt.attempt_id;
     if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
         perform smsretry.complete_row(retry, accept_attempt.sid, accept_attempt.at);

@@ -7,6 +7,7 @@ returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
+    v_newer public.sms_retry_queue;
     v_rank constant integer := smsretry.delivery_rank(record_delivery.status);
     v_known integer;
     v_shown text;
@@ -38,6 +39,14 @@ begin
         if v_row.status = 'failed' or v_row.status = 'pending' and v_row.in_doubt_since is null then
             perform smsretry.complete_row(v_row, v_attempt.twilio_sid, record_delivery.at);
         end if;
+        for v_newer in -- the text was queued anew
+            select q.* from public.sms_retry_queue q
+            where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id and q.id <> v_row.id
+              and q.status = 'pending' and q.in_doubt_since is null
+            for update
+        loop
+            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, record_delivery.at);
+        end loop;
         perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, record_delivery.at);
     end if;
     return true;

@@ -37,7 +37,7 @@ begin
             select q.retry_id into retry_id
             from public.queue_sms_retry(
                 send_log_id => queue_scheduled.send.id, scheduled_for => queue_scheduled.send.scheduled_for,
-                expires_in => queue_scheduled.send.not_after - queue_scheduled.at,
+                expires_in => queue_scheduled.send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
                 message_class => queue_scheduled.send.message_class) q;
             result := 'queued';
         else

@@ -8,7 +8,7 @@ declare
 begin
     update public.sms_send_attempts a
     set outcome = 'not_sent', finished_at = resend.at, settled_by = resend.settled_by, sent_to = null, sent_body = null
-    where a.id = resend.retry.attempt_id
+    where a.id = resend.retry.attempt_id and a.outcome is distinct from 'not_sent'
     returning * into v_attempt;
     if v_attempt.worker_died then
         retry.attempt_count := least(retry.attempt_count, greatest(v_attempt.attempt_number - 1, 0));

@@ -1,9 +1,10 @@
 -- Queue a retry for a send log, or return the live row that it already has.
 --   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed)
+-- If an earlier row of the text ended in doubt, the new one is in doubt about that send: see smsretry.before_insert.
 -- Names of parameters are the API, here and in every function in public: PostgREST calls by name.
 -- The defaults are for the application, which may call this with send_log_id alone; the package passes its own delays. A
 -- null means the default: due in one minute (the first step of the backoff), as marketing. expires_in null: of use for as
--- long as the worker says, from the first moment it might have gone out. scheduled_for
+-- long as the worker says, from the first moment it might have gone out; a day of it has 24 hours. scheduled_for
 -- wins over retry_in.
 create or replace function public.queue_sms_retry(
     send_log_id uuid,
@@ -23,7 +24,9 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_due constant timestamptz := coalesce(
         queue_sms_retry.scheduled_for, v_now + coalesce(queue_sms_retry.retry_in, interval '1 minute'));
-    v_expires constant timestamptz := v_now + queue_sms_retry.expires_in;
+    -- In seconds: a day that is added in a zone with summer time may have 23 hours or 25.
+    v_expires constant timestamptz := v_now
+        + make_interval(secs => extract(epoch from queue_sms_retry.expires_in)::double precision);
     v_error constant text := left(queue_sms_retry.error, 2000);
     v_class constant text := coalesce(queue_sms_retry.message_class, 'marketing');
     v_log public.send_logs;

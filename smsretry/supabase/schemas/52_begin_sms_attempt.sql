@@ -1,7 +1,7 @@
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go
---     | lost     another worker has the row
+--     | lost     another worker has the row; or, where why says so, it is in doubt from now on about an earlier send
 --     | changed  the customer's number, a zone or the business's hours are no longer what the decision was made from, or
 --                the customer or the send log is gone: decide again
 --     | closed   send_before has come: decide again
@@ -40,6 +40,7 @@ declare
     v_key bytea;
     v_refusal text;
     v_reached_at timestamptz;
+    v_doubt record;
 begin
     if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
         perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
@@ -98,6 +99,18 @@ begin
     if v_refusal is not null then
         perform smsretry.close_row(v_row, 'cancelled', v_refusal, null, v_now);
         return query select 'ended', v_refusal, v_now, null::timestamptz;
+        return;
+    end if;
+    -- Mostly its row has been in doubt about it since it was inserted. Somebody may have put back one that had ended.
+    select * into v_doubt from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id);
+    if v_doubt.attempt_id is not null then
+        v_row.attempt_id := v_doubt.attempt_id;
+        v_row.in_doubt_since := v_doubt.since;
+        v_row.reconcile_count := 0;
+        v_row.held_since := null;
+        v_row.why := v_doubt.why;
+        perform smsretry.put_back(v_row, v_now, v_now);
+        return query select 'lost', v_doubt.why, v_now, null::timestamptz;
         return;
     end if;
     if v_now >= begin_sms_attempt.send_before then

@@ -3,10 +3,10 @@
 --   in doubt: still so; after the second time it is claimed alone
 --   neither: pending again at no cost, however often; after the second time it is claimed alone, and ever less often
 -- None is given up here: a text that was never tried is never failed before it expires.
--- A row in doubt is looked at again look_in from now. The defaults are for the application, which calls this with
--- stale_minutes alone; the package passes what it means.
+-- A row in doubt is looked at again look_in from now. life: how long a text is of use, from a claim on that counts as its
+-- first send. The defaults are for the application, which calls this with stale_minutes alone.
 create or replace function public.recover_stuck_sms_retries(
-    stale_minutes integer default 10, look_in interval default '1 minute'
+    stale_minutes integer default 10, look_in interval default '1 minute', life interval default '48 hours'
 )
 returns setof public.sms_retry_queue
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -44,6 +44,7 @@ begin
                 set finished_at = v_now, outcome = 'in_doubt', worker_died = true
                 where a.id = v_stale.attempt_id and a.finished_at is null;
                 v_stale.in_doubt_since := v_now;
+                v_stale.expires_at := coalesce(v_stale.expires_at, least(v_stale.claimed_at, v_now) + life);
                 v_stale.attempt_count := greatest(v_stale.attempt_count, coalesce(
                     (select a.attempt_number from public.sms_send_attempts a where a.id = v_stale.attempt_id), 0));
                 v_stale.last_error := 'The worker died after the send began: it is unknown whether the text went out';

@@ -5,6 +5,7 @@
 --           | resend       it was not found for long enough: send it again
 --           | hold         a person is to decide, and error says about what; looked at again look_in from now. ambiguous:
 --                          the messages that may be the text. Past its expiry, the row fails with that error.
+-- life: how long the text is of use, if nothing has said so before this look.
 --   answer: applied
 --         | lost       the claim was lost
 --         | sid_taken  another text has that SID, or all that are ambiguous: look at the next message
@@ -18,7 +19,8 @@ create or replace function public.reconcile_sms_retry(
     settled_by text default 'reconcile',
     look_in interval default null,
     error text default null,
-    ambiguous text[] default null
+    ambiguous text[] default null,
+    life interval default interval '48 hours'
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -26,6 +28,7 @@ set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
+    v_decision text := reconcile_sms_retry.decision;
 begin
     if (reconcile_sms_retry.decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
         or reconcile_sms_retry.decision in ('look_again', 'look_failed', 'hold') and reconcile_sms_retry.look_in is null
@@ -58,12 +61,18 @@ begin
 
     v_row.reconciled_claim_no := reconcile_sms_retry.claim_no;
     v_row.recover_count := 0;
-    case reconcile_sms_retry.decision
+    v_row.expires_at := coalesce(v_row.expires_at, v_now + reconcile_sms_retry.life);
+    if v_decision <> 'accepted' and exists (
+        select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
+        v_decision := 'resend'; -- a person has said so of an older row of the text, at the moment this one was queued
+    end if;
+    case v_decision
         when 'accepted' then
             update public.sms_send_attempts a
             set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
                 twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null,
-                delivery_look_at = case when reconcile_sms_retry.twilio_sid is not null then v_now end
+                delivery_look_at = case when reconcile_sms_retry.twilio_sid is not null then v_now end,
+                retry_id = v_row.id, claim_no = case when a.retry_id = v_row.id then a.claim_no else v_row.claim_no end
             where a.id = v_row.attempt_id;
             perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
         when 'hold' then
@@ -77,7 +86,7 @@ begin
         when 'resend' then
             perform smsretry.resend(v_row, reconcile_sms_retry.settled_by, v_now);
         else
-            if reconcile_sms_retry.decision = 'look_again' then
+            if v_decision = 'look_again' then
                 v_row.reconcile_count := v_row.reconcile_count + 1;
             end if;
             perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);

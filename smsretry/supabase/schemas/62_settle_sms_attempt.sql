@@ -27,7 +27,13 @@ begin
         select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
     end if;
     -- Twilio holds no claim, so there is no fence here: what it accepted is true whoever has the row.
-    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id for update;
+    -- The row is the one that waits to know: the attempt's own, or a newer one of its text that is in doubt about it.
+    select * into v_row from public.sms_retry_queue q
+    where q.id = coalesce(
+        (select w.id from public.sms_retry_queue o join public.sms_retry_queue w on w.send_log_id = o.send_log_id
+         where o.id = v_attempt.retry_id and w.status in ('pending', 'processing') and w.attempt_id = v_attempt.id),
+        v_attempt.retry_id)
+    for update;
     if not found then
         return 'unknown_attempt';
     end if;

@@ -1,6 +1,7 @@
 -- For a person: what became of a text that is in doubt. With a SID it went out, as that message; without one it did not,
 -- and is sent again. A text that expired in doubt has ended: with a SID its send log says that it went out; without one
--- it stays ended, and may be requeued. Answers resolved, or not_in_doubt. With a SID it may be repeated.
+-- it stays ended, and may be requeued. If it has been queued anew, what is said of the old row is said of the new one.
+-- Answers resolved, or not_in_doubt. With a SID it may be repeated.
 create or replace function public.resolve_sms_doubt(
     retry_id uuid, twilio_sid text default null, who text default null, because text default null
 )
@@ -8,22 +9,31 @@ returns text language plpgsql security invoker set search_path = pg_catalog, pg_
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
+    v_newer public.sms_retry_queue;
     v_attempt_id uuid;
 begin
     if num_nonnulls(resolve_sms_doubt.who, resolve_sms_doubt.because) > 0 then
         perform smsretry.check_told(resolve_sms_doubt.who, resolve_sms_doubt.because);
     end if;
     select * into v_row from public.sms_retry_queue q where q.id = resolve_sms_doubt.retry_id for update;
+    if v_row.status in ('failed', 'cancelled') then
+        select * into v_newer from public.sms_retry_queue q
+        where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id
+          and q.status in ('pending', 'processing') and q.in_doubt_since is not null
+        for update;
+        if found then
+            v_row := v_newer;
+        end if;
+    end if;
     if v_row.status = 'pending' and v_row.in_doubt_since is not null then
         v_attempt_id := v_row.attempt_id;
     elsif v_row.status in ('failed', 'cancelled') then
-        select a.id into v_attempt_id from public.sms_send_attempts a
-        where a.retry_id = v_row.id and a.outcome = 'in_doubt'
-        order by a.begun_at desc limit 1;
+        select d.attempt_id into v_attempt_id from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id) d;
     end if;
     if v_attempt_id is null then -- or a worker is looking at it at this moment
         return case when exists (select 1 from public.sms_send_attempts a
-                                 where a.retry_id = v_row.id and a.twilio_sid = resolve_sms_doubt.twilio_sid)
+                                 join public.sms_retry_queue q on q.id = a.retry_id
+                                 where a.twilio_sid = resolve_sms_doubt.twilio_sid and q.send_log_id = v_row.send_log_id)
                     then 'resolved' else 'not_in_doubt' end;
     end if;
     if resolve_sms_doubt.twilio_sid is null and v_row.status = 'pending' then

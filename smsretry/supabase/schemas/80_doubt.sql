@@ -1,6 +1,7 @@
 -- For doubt_sms_retries: whether this text went out at some time since is unknown. The send that may have been is written
--- as an attempt; one that was in doubt already keeps its own. The first look is due at once.
-create or replace function smsretry.doubt(retry public.sms_retry_queue, since timestamptz, at timestamptz)
+-- as an attempt; one that was in doubt already keeps its own. The first look is due at once. life: how long the text is of
+-- use from the moment it was due, though not from before since, if nothing has said so.
+create or replace function smsretry.doubt(retry public.sms_retry_queue, since timestamptz, at timestamptz, life interval)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     retry.claim_no := retry.claim_no + 1000000; -- more than a text was ever claimed
@@ -8,9 +9,11 @@ begin
     if retry.in_doubt_since is null then
         retry.claimed_at := doubt.since;
         retry := smsretry.begin_for_application(retry);
-        update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at where a.id = retry.attempt_id;
     end if;
+    update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at
+    where a.id = retry.attempt_id and a.outcome is distinct from 'accepted';
     retry.in_doubt_since := doubt.at;
+    retry.expires_at := coalesce(retry.expires_at, greatest(doubt.since, retry.scheduled_for) + doubt.life);
     retry.reconcile_count := 0;
     retry.recover_count := 0;
     retry.held_since := null;

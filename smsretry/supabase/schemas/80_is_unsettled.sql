@@ -1,8 +1,11 @@
--- Whether one of a text's attempts may have gone out and nobody knows. Such a text is never simply sent again.
+-- Whether one of the sends of this row's text, by this row or another, may have gone out and nobody knows. Such a text is
+-- never simply sent again.
 create or replace function smsretry.is_unsettled(retry_id uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-    select exists (select 1 from public.sms_send_attempts a
-                   where a.retry_id = is_unsettled.retry_id and coalesce(a.outcome, 'in_doubt') = 'in_doubt')
+    select exists (
+        select 1 from public.sms_retry_queue q
+        cross join lateral smsretry.earlier_doubt(q.send_log_id, q.business_id) d
+        where q.id = is_unsettled.retry_id and d.attempt_id is not null)
 $$;
 
 revoke all on function smsretry.is_unsettled from public, anon, authenticated;

@@ -5,14 +5,15 @@
 -- and 500 at the most; those that are none yet are named as left alone. What was begun when the backup was taken is in doubt
 -- by recovery.
 -- Claim numbers leap, so that no worker from before the restore can write. May be repeated, and must be until it changes
--- none and names no scheduled send. What it leaves alone comes last, and so in nobody's way. dry_run and the answer: as for
--- requeue_failed_sms.
+-- none and names no scheduled send. What it leaves alone comes last, and so in nobody's way. life: see smsretry.doubt.
+-- dry_run and the answer: as for requeue_failed_sms.
 create or replace function public.doubt_sms_retries(
     since timestamptz,
     dry_run boolean default true,
     who text default null,
     because text default null,
-    row_limit integer default 1000
+    row_limit integer default 1000,
+    life interval default '48 hours'
 )
 returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -30,7 +31,7 @@ begin
     end if;
     if not doubt_sms_retries.dry_run then
         perform smsretry.check_told(doubt_sms_retries.who, doubt_sms_retries.because);
-        perform public.queue_scheduled_sms(doubt_sms_retries.row_limit, interval '0');
+        perform public.queue_scheduled_sms(doubt_sms_retries.row_limit, interval '0', doubt_sms_retries.life);
         if not found then -- only held ones are left, and what they wait for may be mended by now
             update smsretry.held_sends h set look_at = v_now where h.look_at > v_now;
             for v_send in
@@ -45,7 +46,7 @@ begin
                     null; -- it is named below
                 end;
             end loop;
-            perform public.queue_scheduled_sms(doubt_sms_retries.row_limit, interval '0');
+            perform public.queue_scheduled_sms(doubt_sms_retries.row_limit, interval '0', doubt_sms_retries.life);
         end if;
     end if;
     for v_found in
@@ -73,7 +74,7 @@ begin
         select * into v_row from public.sms_retry_queue q where q.id = v_found.id;
         if not doubt_sms_retries.dry_run and v_found.skip is null then
             begin
-                perform smsretry.doubt(v_row, doubt_sms_retries.since, v_now);
+                perform smsretry.doubt(v_row, doubt_sms_retries.since, v_now, doubt_sms_retries.life);
                 if not exists (select 1 from public.sms_retry_queue q where q.id = v_row.id and q.in_doubt_since = v_now) then
                     raise exception 'Row % stays as it is', v_row.id using errcode = 'SR409';
                 end if;

@@ -69,8 +69,7 @@ begin
         end;
         v_warn := case
             when v_customer.sms_consent_status::text is distinct from 'opted_in'
-                or exists (select 1 from smsretry.suppressions s
-                           where s.number_key = smsretry.number_key(v_row.business_id, v_customer.phone))
+                or smsretry.suppressed_since(smsretry.number_key(v_row.business_id, v_customer.phone)) is not null
                 then 'The customer has not opted in: it will be cancelled'
             when v_customer.phone_status in ('invalid', 'not_mobile')
                 then 'The number is known to take no texts (' || v_customer.phone_status || ')'

@@ -1,8 +1,9 @@
 -- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
 -- where the application wrote freely.
 -- security_invoker, so that row level security is the reader's.
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts ·
---   steps: what people did to it · can: the calls that would change something now · asked_at: the database's clock
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
+--   the one of another row that it is in doubt about · steps: what people did to it · can: the calls that would change
+--   something now · asked_at: the database's clock
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.send_log_id,
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
@@ -25,7 +26,7 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
                      'consent_at', a.consent_at, 'consent_source', left(smsretry.numberless(a.consent_source), 200),
                      'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
                      'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
-                 from public.sms_send_attempts a where a.retry_id = q.id), '[]') as history,
+                 from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
                  from smsretry.steps t where t.retry_id = q.id), '[]') as steps,

@@ -27,6 +27,7 @@ exception when others then
     where l.channel = 'sms' and not smsretry.is_sent(l.provider_message_id, l.status::text)
       and not exists (select 1 from public.sms_retry_queue q
                       where q.send_log_id = l.id and q.status in ('pending', 'processing'))
+      and not exists (select 1 from smsretry.earlier_doubt(l.id, l.business_id) d where d.attempt_id is not null)
     limit 1 for update of l, c skip locked;
     update public.customers c
     set phone = '+15005550006', sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()

@@ -82,6 +82,20 @@ begin
 end
 $$;
 
+-- ======== drop public.recover_stuck_sms_retries ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'recover_stuck_sms_retries'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== drop public.claim_doubtful_sms_retries ========
 do $$
 declare
@@ -90,6 +104,48 @@ begin
     for version in
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_doubtful_sms_retries'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.reconcile_sms_retry ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'reconcile_sms_retry'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop smsretry.doubt ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'doubt'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.doubt_sms_retries ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'doubt_sms_retries'
     loop
         execute format('drop function %s', version);
     end loop;
@@ -255,8 +311,10 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
        -- Messages of this text that did not arrive, newest first: Twilio is asked about them once more before another one
-       -- leaves. A row that is sent again because of one has its error; the others are not looked up.
-       case when q.last_error is null then '{}' else array(
+       -- leaves. A text that has one row, and no error yet, has none: those are not looked up.
+       case when q.last_error is null
+                 and cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) < 2
+            then '{}' else array(
            select m.twilio_sid from public.sms_send_attempts m
            -- An array, so that an index finds them whatever is known of the tables.
            where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
@@ -369,6 +427,37 @@ $$;
 revoke all on function smsretry.tell_waiting from public, anon, authenticated;
 grant execute on function smsretry.tell_waiting to service_role;
 
+-- ======== schemas/36_accept_attempt.sql ========
+-- Somebody knows that Twilio has the message of this attempt. If its row still waits for the answer, it is completed;
+-- otherwise the send log is told, unless it has another message. The caller holds the row locked: the attempt's own, or the
+-- newer one of its text that is in doubt about it, whose message it is from then on.
+create or replace function smsretry.accept_attempt(
+    retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
+)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    update public.sms_send_attempts a
+    set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
+        twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
+        delivery_look_at = accept_attempt.at,
+        retry_id = retry.id, claim_no = case when a.retry_id = retry.id then a.claim_no else retry.claim_no end
+    where a.id = accept_attempt.attempt_id;
+    if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
+        perform smsretry.complete_row(retry, accept_attempt.sid, accept_attempt.at);
+        return 'settled';
+    end if;
+    update public.send_logs l
+    set status = 'sent', error_message = null, updated_at = accept_attempt.at,
+        provider_message_id = jsonb_build_object('twilio_sid', accept_attempt.sid)
+    where l.id = retry.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
+    return 'recorded';
+end
+$$;
+
+revoke all on function smsretry.accept_attempt from public, anon, authenticated;
+grant execute on function smsretry.accept_attempt to service_role;
+
 -- ======== schemas/36_record_delivery.sql ========
 -- Keep what Twilio reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
 -- failure is to be decided about at once; a delivery ends the matter, and takes a failure back. The caller holds the row
@@ -379,6 +468,7 @@ returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
+    v_newer public.sms_retry_queue;
     v_rank constant integer := smsretry.delivery_rank(record_delivery.status);
     v_known integer;
     v_shown text;
@@ -410,6 +500,14 @@ begin
         if v_row.status = 'failed' or v_row.status = 'pending' and v_row.in_doubt_since is null then
             perform smsretry.complete_row(v_row, v_attempt.twilio_sid, record_delivery.at);
         end if;
+        for v_newer in -- the text was queued anew
+            select q.* from public.sms_retry_queue q
+            where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id and q.id <> v_row.id
+              and q.status = 'pending' and q.in_doubt_since is null
+            for update
+        loop
+            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, record_delivery.at);
+        end loop;
         perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, record_delivery.at);
     end if;
     return true;
@@ -671,6 +769,37 @@ $$;
 revoke all on function smsretry.make_send_log from public, anon, authenticated;
 grant execute on function smsretry.make_send_log to service_role;
 
+-- ======== schemas/39_earlier_doubt.sql ========
+-- A send of this text of which nobody knows whether it went out, whichever row of the text made it; of several the last.
+-- Null: there is none. Another row of the text is first in doubt about it, instead of sent: evidence of it is looked for
+-- again. One that is under way is no doubt yet.
+--   since: when it came into doubt, which evidence is compared with · why: what the other row says meanwhile
+-- In plpgsql, which plans it once a connection: every begin asks.
+create or replace function smsretry.earlier_doubt(
+    send_log_id uuid, business_id uuid, out attempt_id uuid, out since timestamptz, out why text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    select a.id, coalesce(a.finished_at, a.begun_at) into attempt_id, since
+    from public.sms_send_attempts a
+    -- An array, so that an index finds them whatever is known of the tables.
+    where a.retry_id = any (array(
+            select q.id from public.sms_retry_queue q
+            -- Another business's rows are none of this text's.
+            where q.send_log_id = earlier_doubt.send_log_id and q.business_id = earlier_doubt.business_id
+              and q.begun_at is null))
+      and coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+    order by a.begun_at desc limit 1;
+    if found then
+        why := 'An earlier send of this text may have gone out: it is looked for before another one leaves';
+    end if;
+end
+$$;
+
+revoke all on function smsretry.earlier_doubt from public, anon, authenticated;
+grant execute on function smsretry.earlier_doubt to service_role;
+
 -- ======== schemas/39_keep_scheduled.sql ========
 -- A scheduled send that could not be queued, for a reason that is not its own, waits: held, if somebody must mend it. It is
 -- held for life at most, and not beyond its use. The caller holds the row locked.
@@ -774,7 +903,7 @@ begin
             select q.retry_id into retry_id
             from public.queue_sms_retry(
                 send_log_id => queue_scheduled.send.id, scheduled_for => queue_scheduled.send.scheduled_for,
-                expires_in => queue_scheduled.send.not_after - queue_scheduled.at,
+                expires_in => queue_scheduled.send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
                 message_class => queue_scheduled.send.message_class) q;
             result := 'queued';
         else
@@ -797,6 +926,34 @@ $$;
 
 revoke all on function smsretry.queue_scheduled from public, anon, authenticated;
 grant execute on function smsretry.queue_scheduled to service_role;
+
+-- ======== schemas/39_resend.sql ========
+-- An attempt in doubt is taken never to have reached Twilio, and its text is sent again. If its worker died, it costs no
+-- attempt: nobody knows that the request ever left. The caller holds the row locked.
+create or replace function smsretry.resend(retry public.sms_retry_queue, settled_by text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_attempt public.sms_send_attempts;
+begin
+    update public.sms_send_attempts a
+    set outcome = 'not_sent', finished_at = resend.at, settled_by = resend.settled_by, sent_to = null, sent_body = null
+    where a.id = resend.retry.attempt_id and a.outcome is distinct from 'not_sent'
+    returning * into v_attempt;
+    if v_attempt.worker_died then
+        retry.attempt_count := least(retry.attempt_count, greatest(v_attempt.attempt_number - 1, 0));
+    end if;
+    retry.attempt_id := null;
+    retry.in_doubt_since := null;
+    retry.reconcile_count := 0;
+    retry.held_since := null;
+    retry.why := null;
+    perform smsretry.put_back(retry, resend.at, resend.at);
+end
+$$;
+
+revoke all on function smsretry.resend from public, anon, authenticated;
+grant execute on function smsretry.resend to service_role;
 
 -- ======== schemas/39_send_again.sql ========
 -- Twilio accepted a text and it did not arrive: its row goes back into the queue. Its send log says what is true meanwhile: it
@@ -828,6 +985,106 @@ $$;
 
 revoke all on function smsretry.send_again from public, anon, authenticated;
 grant execute on function smsretry.send_again to service_role;
+
+-- ======== schemas/40_queue_sms_retry.sql ========
+-- Queue a retry for a send log, or return the live row that it already has.
+--   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed)
+-- If an earlier row of the text ended in doubt, the new one is in doubt about that send: see smsretry.before_insert.
+-- Names of parameters are the API, here and in every function in public: PostgREST calls by name.
+-- The defaults are for the application, which may call this with send_log_id alone; the package passes its own delays. A
+-- null means the default: due in one minute (the first step of the backoff), as marketing. expires_in null: of use for as
+-- long as the worker says, from the first moment it might have gone out; a day of it has 24 hours. scheduled_for
+-- wins over retry_in.
+create or replace function public.queue_sms_retry(
+    send_log_id uuid,
+    reason text default null,
+    attempt_count integer default 0,
+    scheduled_for timestamptz default null,
+    error text default null,
+    retry_in interval default null,
+    max_attempts integer default 3,
+    expires_in interval default null,
+    message_class text default null
+)
+returns table (retry_id uuid, result text, due_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_due constant timestamptz := coalesce(
+        queue_sms_retry.scheduled_for, v_now + coalesce(queue_sms_retry.retry_in, interval '1 minute'));
+    -- In seconds: a day that is added in a zone with summer time may have 23 hours or 25.
+    v_expires constant timestamptz := v_now
+        + make_interval(secs => extract(epoch from queue_sms_retry.expires_in)::double precision);
+    v_error constant text := left(queue_sms_retry.error, 2000);
+    v_class constant text := coalesce(queue_sms_retry.message_class, 'marketing');
+    v_log public.send_logs;
+begin
+    select * into v_log from public.send_logs l where l.id = queue_sms_retry.send_log_id for update;
+    if not found then
+        raise exception 'There is no send log %', queue_sms_retry.send_log_id
+            using errcode = 'SR404', hint = 'Insert the send_logs row first, then queue its retry.';
+    end if;
+    if v_log.channel <> 'sms' then
+        raise exception 'Send log % is of channel %, not sms', v_log.id, v_log.channel using errcode = 'SR422';
+    end if;
+    if v_log.customer_id is null then
+        raise exception 'Send log % names no customer', v_log.id
+            using errcode = 'SR422', hint = 'Set send_logs.customer_id: consent and phone number are read there.';
+    end if;
+    if exists (select 1 from public.customers c where c.id = v_log.customer_id and c.business_id <> v_log.business_id) then
+        raise exception 'Send log % names a customer of another business', v_log.id using errcode = 'SR422';
+    end if;
+    if queue_sms_retry.attempt_count is null or queue_sms_retry.max_attempts is null then
+        raise exception 'attempt_count and max_attempts must be numbers' using errcode = 'SR422';
+    end if;
+    if v_class not in ('marketing', 'transactional') then
+        raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
+    end if;
+    if smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
+        return query select null::uuid, 'already_sent', null::timestamptz;
+        return;
+    end if;
+    perform smsretry.supersede(v_log.id, queue_sms_retry.attempt_count);
+    for v_try in 1 .. 3 loop -- again only if somebody else inserts a row for the same text at this very moment
+        return query
+        select q.id, 'already_queued', q.scheduled_for
+        from public.sms_retry_queue q
+        where q.send_log_id = v_log.id and q.status in ('pending', 'processing');
+        if found then
+            return;
+        end if;
+
+        if queue_sms_retry.attempt_count >= queue_sms_retry.max_attempts then
+            update public.send_logs l
+            set status = 'failed', updated_at = v_now, error_message = coalesce(
+                v_error, 'Gave up after ' || queue_sms_retry.attempt_count || ' attempts')
+            where l.id = v_log.id;
+            return query select null::uuid, 'attempts_exhausted', null::timestamptz;
+            return;
+        end if;
+
+        return query
+        insert into public.sms_retry_queue (
+            business_id, send_log_id, customer_id, status, attempt_count, max_attempts,
+            scheduled_for, reason, last_error, expires_at, message_class, created_at, updated_at)
+        values (
+            v_log.business_id, v_log.id, v_log.customer_id, 'pending', queue_sms_retry.attempt_count,
+            queue_sms_retry.max_attempts, v_due, queue_sms_retry.reason, v_error, v_expires, v_class,
+            v_now, v_now)
+        on conflict (send_log_id) where status in ('pending', 'processing') do nothing
+        returning id, 'queued', sms_retry_queue.scheduled_for;
+        if found then
+            return;
+        end if;
+    end loop;
+    raise exception 'The row for send log % was not kept', v_log.id
+        using errcode = 'SR409', hint = 'A trigger on sms_retry_queue swallows inserts: look at the triggers that are not smsretry''s.';
+end
+$$;
+
+revoke all on function public.queue_sms_retry from public, anon, authenticated;
+grant execute on function public.queue_sms_retry to service_role;
 
 -- ======== schemas/40_schedule_sms.sql ========
 -- Plan a text for a time. It is checked like every text when its time comes: consent, permitted hours, caps. To move or to
@@ -1014,6 +1271,32 @@ $$;
 
 revoke all on function public.record_sms_consent from public, anon, authenticated;
 grant execute on function public.record_sms_consent to service_role;
+
+-- ======== schemas/42_before_insert.sql ========
+-- A row that the application inserts: a text that its own processor has claimed keeps one live row, a text of which an
+-- earlier send is in doubt stays in doubt about it, and an error of any length is kept to what is useful.
+-- security definer, because a tenant may insert rows and update none. If row level security then refuses the row, what
+-- was done here is undone with it.
+create or replace function smsretry.before_insert()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_doubt record;
+begin
+    if new.status = 'pending' then
+        perform smsretry.supersede(new.send_log_id, new.attempt_count);
+        select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
+        if v_doubt.attempt_id is not null then
+            new.attempt_id := v_doubt.attempt_id;
+            new.in_doubt_since := v_doubt.since;
+            new.why := v_doubt.why;
+        end if;
+    end if;
+    new.last_error := left(new.last_error, 2000);
+    return new;
+end
+$$;
+
+revoke all on function smsretry.before_insert from public, anon, authenticated;
 
 -- ======== schemas/42_scheduled_send_changed.sql ========
 -- Somebody changes a scheduled send. While it waits, it may be moved, changed or cancelled at will. Once it is queued, to
@@ -1420,7 +1703,7 @@ grant execute on function public.queue_scheduled_sms to service_role;
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go
---     | lost     another worker has the row
+--     | lost     another worker has the row; or, where why says so, it is in doubt from now on about an earlier send
 --     | changed  the customer's number, a zone or the business's hours are no longer what the decision was made from, or
 --                the customer or the send log is gone: decide again
 --     | closed   send_before has come: decide again
@@ -1459,6 +1742,7 @@ declare
     v_key bytea;
     v_refusal text;
     v_reached_at timestamptz;
+    v_doubt record;
 begin
     if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
         perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
@@ -1519,6 +1803,18 @@ begin
         return query select 'ended', v_refusal, v_now, null::timestamptz;
         return;
     end if;
+    -- Mostly its row has been in doubt about it since it was inserted. Somebody may have put back one that had ended.
+    select * into v_doubt from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id);
+    if v_doubt.attempt_id is not null then
+        v_row.attempt_id := v_doubt.attempt_id;
+        v_row.in_doubt_since := v_doubt.since;
+        v_row.reconcile_count := 0;
+        v_row.held_since := null;
+        v_row.why := v_doubt.why;
+        perform smsretry.put_back(v_row, v_now, v_now);
+        return query select 'lost', v_doubt.why, v_now, null::timestamptz;
+        return;
+    end if;
     if v_now >= begin_sms_attempt.send_before then
         return query select 'closed', null::text, v_now, null::timestamptz;
         return;
@@ -1554,6 +1850,88 @@ $$;
 
 revoke all on function public.begin_sms_attempt from public, anon, authenticated;
 grant execute on function public.begin_sms_attempt to service_role;
+
+-- ======== schemas/56_recover_stuck_sms_retries.sql ========
+-- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now.
+--   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
+--   in doubt: still so; after the second time it is claimed alone
+--   neither: pending again at no cost, however often; after the second time it is claimed alone, and ever less often
+-- None is given up here: a text that was never tried is never failed before it expires.
+-- A row in doubt is looked at again look_in from now. life: how long a text is of use, from a claim on that counts as its
+-- first send. The defaults are for the application, which calls this with stale_minutes alone.
+create or replace function public.recover_stuck_sms_retries(
+    stale_minutes integer default 10, look_in interval default '1 minute', life interval default '48 hours'
+)
+returns setof public.sms_retry_queue
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_stale public.sms_retry_queue;
+begin
+    if stale_minutes is null or stale_minutes < 1 then
+        raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
+            using errcode = 'SR422', hint = 'It must outlast the slowest send, or live workers lose their claims.';
+    end if;
+    if look_in is null then
+        raise exception 'look_in must not be null' using errcode = 'SR422';
+    end if;
+    for v_stale in
+        select * from public.sms_retry_queue q
+        where q.status = 'processing'
+          and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
+               -- Claimed while the clock was ahead: its lease would last until then.
+               or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
+        order by q.id
+        limit 500
+        for update skip locked
+    loop
+        begin
+            -- Nobody can have texted a customer without a number.
+            if v_stale.claimed_by_application and v_stale.begun_at is null and v_stale.in_doubt_since is null
+                and not exists (select 1 from public.customers c
+                                where c.id = v_stale.customer_id and coalesce(btrim(c.phone), '') = '') then
+                v_stale := smsretry.begin_for_application(v_stale);
+            end if;
+            if v_stale.begun_at is not null then
+                update public.sms_send_attempts a
+                set finished_at = v_now, outcome = 'in_doubt', worker_died = true
+                where a.id = v_stale.attempt_id and a.finished_at is null;
+                v_stale.in_doubt_since := v_now;
+                v_stale.expires_at := coalesce(v_stale.expires_at, least(v_stale.claimed_at, v_now) + life);
+                v_stale.attempt_count := greatest(v_stale.attempt_count, coalesce(
+                    (select a.attempt_number from public.sms_send_attempts a where a.id = v_stale.attempt_id), 0));
+                v_stale.last_error := 'The worker died after the send began: it is unknown whether the text went out';
+                v_stale.error_code := null;
+                perform smsretry.put_back(v_stale, v_now + look_in, v_now);
+            elsif v_stale.in_doubt_since is not null then
+                -- Its worker died while it looked for evidence. Not limited: to give the row up would call a text failed
+                -- that may have been read.
+                v_stale.recover_count := v_stale.recover_count + 1; -- its looks may be what kills the workers
+                perform smsretry.put_back(v_stale, v_now + look_in, v_now);
+            else
+                v_stale.recover_count := v_stale.recover_count + 1;
+                if v_stale.recover_count >= 2 then
+                    v_stale.why := 'Its worker died ' || v_stale.recover_count
+                        || ' times before the send began: it is claimed alone from now on';
+                end if;
+                perform smsretry.put_back(
+                    v_stale,
+                    case when v_stale.recover_count < 2 then v_stale.scheduled_for
+                         else v_now + make_interval(mins => least(v_stale.recover_count - 2, 15)) end,
+                    v_now);
+            end if;
+            return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
+        exception when others then
+            -- One bad row must not keep the others stuck; the next run tries it again.
+            raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
+        end;
+    end loop;
+end
+$$;
+
+revoke all on function public.recover_stuck_sms_retries from public, anon, authenticated;
+grant execute on function public.recover_stuck_sms_retries to service_role;
 
 -- ======== schemas/57_answer_sms_call.sql ========
 -- One call of a worker's, given as JSON: its parameters by name, as PostgREST has them.
@@ -1627,6 +2005,229 @@ $$;
 revoke all on function public.claim_doubtful_sms_retries from public, anon, authenticated;
 grant execute on function public.claim_doubtful_sms_retries to service_role;
 
+-- ======== schemas/61_reconcile_sms_retry.sql ========
+-- What a look for evidence came to, for a row in doubt that the caller has claimed. May be repeated.
+--   decision: accepted     it was found (twilio_sid; null if only the send log says so)
+--           | look_again   it was not found; the next look is look_in from now
+--           | look_failed  the look itself failed, which proves nothing; the next one is look_in from now
+--           | resend       it was not found for long enough: send it again
+--           | hold         a person is to decide, and error says about what; looked at again look_in from now. ambiguous:
+--                          the messages that may be the text. Past its expiry, the row fails with that error.
+-- life: how long the text is of use, if nothing has said so before this look.
+--   answer: applied
+--         | lost       the claim was lost
+--         | sid_taken  another text has that SID, or all that are ambiguous: look at the next message
+--         | wait       a send to the same number has no answer yet. A message found now may be that one's, and to take it
+--                      would lose a text.
+create or replace function public.reconcile_sms_retry(
+    retry_id uuid,
+    claim_no bigint,
+    decision text,
+    twilio_sid text default null,
+    settled_by text default 'reconcile',
+    look_in interval default null,
+    error text default null,
+    ambiguous text[] default null,
+    life interval default interval '48 hours'
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+    v_decision text := reconcile_sms_retry.decision;
+begin
+    if (reconcile_sms_retry.decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
+        or reconcile_sms_retry.decision in ('look_again', 'look_failed', 'hold') and reconcile_sms_retry.look_in is null
+        or reconcile_sms_retry.decision = 'hold' and reconcile_sms_retry.error is null then
+        raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
+            using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
+    v_now := smsretry.clock();
+    if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
+        return case when exists ( -- the answer to the same call was lost on its way
+            select 1 from public.sms_retry_queue q
+            where q.id = reconcile_sms_retry.retry_id and q.reconciled_claim_no = reconcile_sms_retry.claim_no)
+            then 'applied' else 'lost' end;
+    end if;
+    -- In this order: an answer that comes between the two checks is then seen as a taken SID, and never missed by both.
+    if (reconcile_sms_retry.twilio_sid is not null or reconcile_sms_retry.ambiguous is not null) and exists (
+        select 1 from public.sms_retry_queue q
+        join public.sms_send_attempts theirs on theirs.id = q.attempt_id
+        join public.sms_send_attempts ours on ours.id = v_row.attempt_id and ours.sent_to = theirs.sent_to
+        where q.status = 'processing' and q.begun_at is not null and q.id <> v_row.id) then
+        return 'wait';
+    end if;
+    if smsretry.is_anothers(reconcile_sms_retry.twilio_sid, v_row.attempt_id, v_row.send_log_id)
+        or not exists (select 1 from unnest(reconcile_sms_retry.ambiguous) as m (sid)
+                       where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id))
+           and reconcile_sms_retry.ambiguous is not null then
+        return 'sid_taken';
+    end if;
+
+    v_row.reconciled_claim_no := reconcile_sms_retry.claim_no;
+    v_row.recover_count := 0;
+    v_row.expires_at := coalesce(v_row.expires_at, v_now + reconcile_sms_retry.life);
+    if v_decision <> 'accepted' and exists (
+        select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
+        v_decision := 'resend'; -- a person has said so of an older row of the text, at the moment this one was queued
+    end if;
+    case v_decision
+        when 'accepted' then
+            update public.sms_send_attempts a
+            set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
+                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null,
+                delivery_look_at = case when reconcile_sms_retry.twilio_sid is not null then v_now end,
+                retry_id = v_row.id, claim_no = case when a.retry_id = v_row.id then a.claim_no else v_row.claim_no end
+            where a.id = v_row.attempt_id;
+            perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
+        when 'hold' then
+            if v_row.expires_at <= v_now then
+                perform smsretry.close_row(v_row, 'failed', reconcile_sms_retry.error, null, v_now);
+            else
+                v_row.why := left(reconcile_sms_retry.error, 2000);
+                v_row.held_since := coalesce(v_row.held_since, v_now);
+                perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
+            end if;
+        when 'resend' then
+            perform smsretry.resend(v_row, reconcile_sms_retry.settled_by, v_now);
+        else
+            if v_decision = 'look_again' then
+                v_row.reconcile_count := v_row.reconcile_count + 1;
+            end if;
+            perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
+    end case;
+    return 'applied';
+exception when unique_violation then -- two looks found the same message at the same moment
+    return 'sid_taken';
+end
+$$;
+
+revoke all on function public.reconcile_sms_retry from public, anon, authenticated;
+grant execute on function public.reconcile_sms_retry to service_role;
+
+-- ======== schemas/62_settle_sms_attempt.sql ========
+-- For the application's webhook: what Twilio's status callback says. That Twilio has the message, by the attempt whose id is in
+-- the URL, and how far it has come (delivery_status, error_code: Twilio's MessageStatus and ErrorCode). May be called any
+-- number of times, in any order, before or after the sender's own answer. Without attempt_id the attempt is found by its SID.
+-- A status that Twilio adds one day proves the message, and is not kept.
+-- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (nothing
+-- is news), or unknown_attempt (there is none, or Twilio has it under another SID).
+create or replace function public.settle_sms_attempt(
+    attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
+    delivery_status text default null, error_code integer default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_attempt public.sms_send_attempts;
+    v_now timestamptz;
+    v_answer text := 'already_settled';
+begin
+    if (settle_sms_attempt.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true
+        or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true then
+        raise exception 'twilio_sid must be a message SID (SM or MM and 32 hexadecimal digits), settled_by callback or operator'
+            using errcode = 'SR422';
+    end if;
+    if settle_sms_attempt.attempt_id is null then
+        select * into v_attempt from public.sms_send_attempts a where a.twilio_sid = settle_sms_attempt.twilio_sid;
+    else
+        select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
+    end if;
+    -- Twilio holds no claim, so there is no fence here: what it accepted is true whoever has the row.
+    -- The row is the one that waits to know: the attempt's own, or a newer one of its text that is in doubt about it.
+    select * into v_row from public.sms_retry_queue q
+    where q.id = coalesce(
+        (select w.id from public.sms_retry_queue o join public.sms_retry_queue w on w.send_log_id = o.send_log_id
+         where o.id = v_attempt.retry_id and w.status in ('pending', 'processing') and w.attempt_id = v_attempt.id),
+        v_attempt.retry_id)
+    for update;
+    if not found then
+        return 'unknown_attempt';
+    end if;
+    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
+    v_now := smsretry.clock();
+    if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid then
+        return 'unknown_attempt';
+    end if;
+    if v_attempt.twilio_sid is null then
+        if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
+            raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+        end if;
+        v_answer := smsretry.accept_attempt(v_row, v_attempt.id, settle_sms_attempt.twilio_sid, settle_sms_attempt.settled_by, v_now);
+    end if;
+    if smsretry.record_delivery(v_attempt.id, settle_sms_attempt.delivery_status, settle_sms_attempt.error_code, v_now)
+        and v_answer = 'already_settled' then
+        return 'recorded';
+    end if;
+    return v_answer;
+end
+$$;
+
+revoke all on function public.settle_sms_attempt from public, anon, authenticated;
+grant execute on function public.settle_sms_attempt to service_role;
+
+-- ======== schemas/63_resolve_sms_doubt.sql ========
+-- For a person: what became of a text that is in doubt. With a SID it went out, as that message; without one it did not,
+-- and is sent again. A text that expired in doubt has ended: with a SID its send log says that it went out; without one
+-- it stays ended, and may be requeued. If it has been queued anew, what is said of the old row is said of the new one.
+-- Answers resolved, or not_in_doubt. With a SID it may be repeated.
+create or replace function public.resolve_sms_doubt(
+    retry_id uuid, twilio_sid text default null, who text default null, because text default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_newer public.sms_retry_queue;
+    v_attempt_id uuid;
+begin
+    if num_nonnulls(resolve_sms_doubt.who, resolve_sms_doubt.because) > 0 then
+        perform smsretry.check_told(resolve_sms_doubt.who, resolve_sms_doubt.because);
+    end if;
+    select * into v_row from public.sms_retry_queue q where q.id = resolve_sms_doubt.retry_id for update;
+    if v_row.status in ('failed', 'cancelled') then
+        select * into v_newer from public.sms_retry_queue q
+        where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id
+          and q.status in ('pending', 'processing') and q.in_doubt_since is not null
+        for update;
+        if found then
+            v_row := v_newer;
+        end if;
+    end if;
+    if v_row.status = 'pending' and v_row.in_doubt_since is not null then
+        v_attempt_id := v_row.attempt_id;
+    elsif v_row.status in ('failed', 'cancelled') then
+        select d.attempt_id into v_attempt_id from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id) d;
+    end if;
+    if v_attempt_id is null then -- or a worker is looking at it at this moment
+        return case when exists (select 1 from public.sms_send_attempts a
+                                 join public.sms_retry_queue q on q.id = a.retry_id
+                                 where a.twilio_sid = resolve_sms_doubt.twilio_sid and q.send_log_id = v_row.send_log_id)
+                    then 'resolved' else 'not_in_doubt' end;
+    end if;
+    if resolve_sms_doubt.twilio_sid is null and v_row.status = 'pending' then
+        perform smsretry.resend(v_row, 'operator', smsretry.clock());
+    elsif resolve_sms_doubt.twilio_sid is null then
+        update public.sms_send_attempts a
+        set outcome = 'not_sent', finished_at = smsretry.clock(), settled_by = 'operator', sent_to = null, sent_body = null
+        where a.id = v_attempt_id;
+    else
+        perform public.settle_sms_attempt(v_attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
+    end if;
+    insert into smsretry.steps (retry_id, taken_at, step, who, because)
+    values (v_row.id, smsretry.clock(), case when resolve_sms_doubt.twilio_sid is null then 'did not go out' else 'went out' end,
+            coalesce(resolve_sms_doubt.who, 'not said'), coalesce(resolve_sms_doubt.because, 'not said'));
+    return 'resolved';
+end
+$$;
+
+revoke all on function public.resolve_sms_doubt from public, anon, authenticated;
+grant execute on function public.resolve_sms_doubt to service_role;
+
 -- ======== schemas/80_cancel_scheduled.sql ========
 -- For cancel_sms_retries: end scheduled sends that are no texts yet, the newest first; one that cannot be changed alone stays.
 -- What was done, or would be, a JSON object a row, as told_of_change has it. The filter: as smsretry.chosen; a code or a
@@ -1687,6 +2288,48 @@ $$;
 revoke all on function smsretry.cancel_scheduled from public, anon, authenticated;
 grant execute on function smsretry.cancel_scheduled to service_role;
 
+-- ======== schemas/80_doubt.sql ========
+-- For doubt_sms_retries: whether this text went out at some time since is unknown. The send that may have been is written
+-- as an attempt; one that was in doubt already keeps its own. The first look is due at once. life: how long the text is of
+-- use from the moment it was due, though not from before since, if nothing has said so.
+create or replace function smsretry.doubt(retry public.sms_retry_queue, since timestamptz, at timestamptz, life interval)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.claim_no := retry.claim_no + 1000000; -- more than a text was ever claimed
+    update public.sms_retry_queue q set claim_no = retry.claim_no where q.id = retry.id;
+    if retry.in_doubt_since is null then
+        retry.claimed_at := doubt.since;
+        retry := smsretry.begin_for_application(retry);
+    end if;
+    update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at
+    where a.id = retry.attempt_id and a.outcome is distinct from 'accepted';
+    retry.in_doubt_since := doubt.at;
+    retry.expires_at := coalesce(retry.expires_at, greatest(doubt.since, retry.scheduled_for) + doubt.life);
+    retry.reconcile_count := 0;
+    retry.recover_count := 0;
+    retry.held_since := null;
+    retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+    perform smsretry.put_back(retry, doubt.at, doubt.at);
+end
+$$;
+
+revoke all on function smsretry.doubt from public, anon, authenticated;
+grant execute on function smsretry.doubt to service_role;
+
+-- ======== schemas/80_is_unsettled.sql ========
+-- Whether one of the sends of this row's text, by this row or another, may have gone out and nobody knows. Such a text is
+-- never simply sent again.
+create or replace function smsretry.is_unsettled(retry_id uuid)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1 from public.sms_retry_queue q
+        cross join lateral smsretry.earlier_doubt(q.send_log_id, q.business_id) d
+        where q.id = is_unsettled.retry_id and d.attempt_id is not null)
+$$;
+
+revoke all on function smsretry.is_unsettled from public, anon, authenticated;
+grant execute on function smsretry.is_unsettled to service_role;
+
 -- ======== schemas/81_doubt_sms_retries.sql ========
 -- For a person, when the database was restored from a backup, and before anything runs: what went out after the backup was
 -- taken (since) looks unsent. Put it in doubt, so that it is looked for at Twilio before it is sent again.
@@ -1695,14 +2338,15 @@ grant execute on function smsretry.cancel_scheduled to service_role;
 -- and 500 at the most; those that are none yet are named as left alone. What was begun when the backup was taken is in doubt
 -- by recovery.
 -- Claim numbers leap, so that no worker from before the restore can write. May be repeated, and must be until it changes
--- none and names no scheduled send. What it leaves alone comes last, and so in nobody's way. dry_run and the answer: as for
--- requeue_failed_sms.
+-- none and names no scheduled send. What it leaves alone comes last, and so in nobody's way. life: see smsretry.doubt.
+-- dry_run and the answer: as for requeue_failed_sms.
 create or replace function public.doubt_sms_retries(
     since timestamptz,
     dry_run boolean default true,
     who text default null,
     because text default null,
-    row_limit integer default 1000
+    row_limit integer default 1000,
+    life interval default '48 hours'
 )
 returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -1720,7 +2364,7 @@ begin
     end if;
     if not doubt_sms_retries.dry_run then
         perform smsretry.check_told(doubt_sms_retries.who, doubt_sms_retries.because);
-        perform public.queue_scheduled_sms(doubt_sms_retries.row_limit, interval '0');
+        perform public.queue_scheduled_sms(doubt_sms_retries.row_limit, interval '0', doubt_sms_retries.life);
         if not found then -- only held ones are left, and what they wait for may be mended by now
             update smsretry.held_sends h set look_at = v_now where h.look_at > v_now;
             for v_send in
@@ -1735,7 +2379,7 @@ begin
                     null; -- it is named below
                 end;
             end loop;
-            perform public.queue_scheduled_sms(doubt_sms_retries.row_limit, interval '0');
+            perform public.queue_scheduled_sms(doubt_sms_retries.row_limit, interval '0', doubt_sms_retries.life);
         end if;
     end if;
     for v_found in
@@ -1763,7 +2407,7 @@ begin
         select * into v_row from public.sms_retry_queue q where q.id = v_found.id;
         if not doubt_sms_retries.dry_run and v_found.skip is null then
             begin
-                perform smsretry.doubt(v_row, doubt_sms_retries.since, v_now);
+                perform smsretry.doubt(v_row, doubt_sms_retries.since, v_now, doubt_sms_retries.life);
                 if not exists (select 1 from public.sms_retry_queue q where q.id = v_row.id and q.in_doubt_since = v_now) then
                     raise exception 'Row % stays as it is', v_row.id using errcode = 'SR409';
                 end if;
@@ -1881,8 +2525,7 @@ begin
         end;
         v_warn := case
             when v_customer.sms_consent_status::text is distinct from 'opted_in'
-                or exists (select 1 from smsretry.suppressions s
-                           where s.number_key = smsretry.number_key(v_row.business_id, v_customer.phone))
+                or smsretry.suppressed_since(smsretry.number_key(v_row.business_id, v_customer.phone)) is not null
                 then 'The customer has not opted in: it will be cancelled'
             when v_customer.phone_status in ('invalid', 'not_mobile')
                 then 'The number is known to take no texts (' || v_customer.phone_status || ')'
@@ -1960,8 +2603,9 @@ drop view if exists smsretry.text_on_record;
 -- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
 -- where the application wrote freely.
 -- security_invoker, so that row level security is the reader's.
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts ·
---   steps: what people did to it · can: the calls that would change something now · asked_at: the database's clock
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
+--   the one of another row that it is in doubt about · steps: what people did to it · can: the calls that would change
+--   something now · asked_at: the database's clock
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.send_log_id,
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
@@ -1984,7 +2628,7 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
                      'consent_at', a.consent_at, 'consent_source', left(smsretry.numberless(a.consent_source), 200),
                      'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
                      'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
-                 from public.sms_send_attempts a where a.retry_id = q.id), '[]') as history,
+                 from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
                  from smsretry.steps t where t.retry_id = q.id), '[]') as steps,
@@ -2443,6 +3087,48 @@ $$;
 
 revoke all on function public.describe_sms_tables from public, anon, authenticated;
 grant execute on function public.describe_sms_tables to service_role;
+
+-- ======== schemas/92_sample_text.sql ========
+-- A text to rehearse with, at a business that is there: made where the application's tables let it be made, and otherwise
+-- one of its own that is not sent, waits for nobody and is locked by nobody. Null: there is none.
+-- Only to be called inside a block that is rolled back. security definer, because service_role need not be able to insert
+-- what is the application's.
+create or replace function smsretry.sample_text()
+returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_business uuid;
+    v_customer uuid := gen_random_uuid();
+    v_log uuid := gen_random_uuid();
+begin
+    select b.id into v_business from public.businesses b limit 1;
+    if v_business is null then
+        v_business := gen_random_uuid();
+        insert into public.businesses (id, user_id, name, timezone)
+        values (v_business, gen_random_uuid(), 'Rehearsal', 'America/New_York');
+    end if;
+    insert into public.customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
+    values (v_customer, v_business, '+15005550006', 'America/New_York', 'opted_in', smsretry.clock());
+    insert into public.send_logs (id, business_id, customer_id, channel, subject)
+    values (v_log, v_business, v_customer, 'sms', 'Rehearsal');
+    return v_log;
+exception when others then
+    select l.id, c.id into v_log, v_customer
+    from public.send_logs l
+    join public.customers c on c.id = l.customer_id and c.business_id = l.business_id
+    where l.channel = 'sms' and not smsretry.is_sent(l.provider_message_id, l.status::text)
+      and not exists (select 1 from public.sms_retry_queue q
+                      where q.send_log_id = l.id and q.status in ('pending', 'processing'))
+      and not exists (select 1 from smsretry.earlier_doubt(l.id, l.business_id) d where d.attempt_id is not null)
+    limit 1 for update of l, c skip locked;
+    update public.customers c
+    set phone = '+15005550006', sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()
+    where c.id = v_customer;
+    return v_log;
+end
+$$;
+
+revoke all on function smsretry.sample_text from public, anon, authenticated;
+grant execute on function smsretry.sample_text to service_role;
 
 -- ======== schemas/93_try_sms_retry_queue.sql ========
 -- Rehearse for `smsretry doctor` and at the end of `smsretry migrate`: a sample text is queued, claimed, begun and ends
