@@ -101,7 +101,7 @@ class MeasuredQueue:
             case "ended":
                 self._count(claim, result.ended(claim, begun.why))
             case "lost":
-                self._count(claim, result.lost(claim))
+                self._count(claim, result.not_begun(claim, begun.why, at=begun.decided_at))
             case "changed" | "closed" | "capped":
                 pass  # another decision follows
         return begun
