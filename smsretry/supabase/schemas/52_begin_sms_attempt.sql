@@ -40,7 +40,9 @@ declare
     v_key bytea;
     v_refusal text;
     v_reached_at timestamptz;
-    v_doubt record;
+    v_doubtful uuid;
+    v_since timestamptz;
+    v_why text;
 begin
     if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
         perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
@@ -92,7 +94,9 @@ begin
         when v_customer.sms_consent_status = 'opted_out' then 'Customer opted out'
         when v_customer.sms_consent_status is distinct from 'opted_in'
             then 'Customer opted out (consent is ' || coalesce(v_customer.sms_consent_status::text, 'missing') || ')'
-        when smsretry.suppressed_since(v_key) is not null
+        -- As smsretry.suppressed_since has it, which costs more to call than to say: every send asks.
+        when exists (select 1 from smsretry.suppressions s where s.number_key = v_key)
+            or exists (select 1 from smsretry.unwritten_consents u where u.number_key = v_key and u.consent = 'opted_out')
             then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
         when v_row.expires_at <= v_now then 'Expired before it could be sent'
     end;
@@ -101,16 +105,20 @@ begin
         return query select 'ended', v_refusal, v_now, null::timestamptz;
         return;
     end if;
-    -- Mostly its row has been in doubt about it since it was inserted. Somebody may have put back one that had ended.
-    select * into v_doubt from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id);
-    if v_doubt.attempt_id is not null then
-        v_row.attempt_id := v_doubt.attempt_id;
-        v_row.in_doubt_since := v_doubt.since;
+    -- A row is in doubt about an earlier send from its insert on. But somebody may have put back one that had ended, which
+    -- was claimed before.
+    if v_row.claim_no > 1 then
+        select d.attempt_id, d.since, d.why into v_doubtful, v_since, v_why
+        from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id) d;
+    end if;
+    if v_doubtful is not null then
+        v_row.attempt_id := v_doubtful;
+        v_row.in_doubt_since := v_since;
         v_row.reconcile_count := 0;
         v_row.held_since := null;
-        v_row.why := v_doubt.why;
+        v_row.why := v_why;
         perform smsretry.put_back(v_row, v_now, v_now);
-        return query select 'lost', v_doubt.why, v_now, null::timestamptz;
+        return query select 'lost', v_why, v_now, null::timestamptz;
         return;
     end if;
     if v_now >= begin_sms_attempt.send_before then
