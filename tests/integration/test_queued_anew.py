@@ -13,6 +13,7 @@ from smsretry import queue_sms_retry
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.supabase.schemas import schema_files
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.delivering import sync_deliveries
@@ -272,6 +273,27 @@ def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_as_its_send_is_to_begi
     half_an_hour(stack, business, queue, sender)
     assert business.row(row)["status"] == "completed"
     assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_what_was_queued_anew_before_the_migration_is_in_doubt_after_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Nobody had asked when it was inserted, and it has never been claimed; the other texts wait as they did."""
+    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
+    other = business.due_text(phone="+12125550124")
+    before = business.row(other)
+    business.connection.execute("alter table sms_retry_queue disable trigger smsretry_before_insert")
+    new = by_an_insert(business, queue, row)
+    business.connection.execute("alter table sms_retry_queue enable trigger smsretry_before_insert")
+    assert business.row(new)["in_doubt_since"] is None
+    [triggers] = [file.text for file in schema_files() if file.name == "44_triggers.sql"]
+    business.connection.execute(triggers.encode())
+    waits = business.row(new)
+    assert (waits["attempt_id"], waits["why"]) == (business.attempts_of(row)[0]["id"], WHY)
+    assert business.row(other) == before
+    half_an_hour(stack, business, queue, sender)
+    assert business.row(new)["status"] == "completed"
+    assert len(stack.twilio.ledger.entries("+12125550123")) == 1
 
 
 def test_a_run_says_that_such_a_row_is_in_doubt(

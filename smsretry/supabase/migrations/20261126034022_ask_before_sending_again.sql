@@ -1433,6 +1433,17 @@ create trigger smsretry_keep_suppression
     after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
     for each row when (new.phone is not null) execute function smsretry.keep_suppression();
 
+-- What was queued anew before its insert asked whether an earlier send of the text is in doubt. Found by the sends in doubt,
+-- of which there are few, and not by the rows that wait.
+update public.sms_retry_queue q
+set attempt_id = d.attempt_id, in_doubt_since = d.since, why = d.why, held_since = null
+from (select distinct e.send_log_id, e.business_id
+      from public.sms_send_attempts a join public.sms_retry_queue e on e.id = a.retry_id
+      where coalesce(a.outcome, 'in_doubt') = 'in_doubt' and e.status in ('failed', 'cancelled')) ended
+cross join lateral smsretry.earlier_doubt(ended.send_log_id, ended.business_id) d
+where q.send_log_id = ended.send_log_id and q.business_id = ended.business_id
+  and q.status = 'pending' and q.in_doubt_since is null and d.attempt_id is not null;
+
 -- Who had opted out before there was this trigger, and in which way. What a START may not lift is said first: in version
 -- 1.0.0 a later STOP took its place. Nobody is opted out anew who has opted in since.
 insert into smsretry.suppressions as s (number_key, business_id, since, source)
