@@ -22,8 +22,11 @@ class Brake:
 
     @property
     def seconds(self) -> float:
-        """How long the sends wait. 0: until one of those under way has ended."""
-        return max(self._waits_until - monotonic(), 0)
+        """How long to wait before looking again, unless one of those under way has ended before that.
+
+        Never for ever: the time may be over between two looks at the clock, with nobody under way to wake us.
+        """
+        return max(self._waits_until - monotonic(), 0) or SLOWER_SECONDS
 
     def slow_down(self, under_way: int, retry_after: timedelta | None, *, patient_until: float) -> bool:
         """Wait as long as it says, and then send half as many at once. False: the run may not wait that long.

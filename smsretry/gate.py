@@ -86,7 +86,7 @@ class Gate:
             fit = claim.id not in self._unfit
             answered = fit and self._lock.wait_for(lambda: not self._waiting(), PROBE_SECONDS)
             while self._brake.holds(self._under_way) and not self.shut_because:
-                self._lock.wait(self._brake.seconds or None)
+                self._lock.wait(self._brake.seconds)
             if self.shut_because:
                 return self.shut_because
             if self._probing and not answered:

@@ -138,9 +138,10 @@ def test_a_customer_who_moves_to_another_business_lifts_no_opt_out_there_and_tak
     operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=other.id)
     other.customer(phone=MIAMI)
     stack.move_clock(timedelta(minutes=1))
-    for phone, consent in ((PHONE, "opted_in"), (MIAMI, "opted_out")):
-        business.customer(phone=phone)
-        operators.record_consent(phone, consent=consent, source="form", business_id=business.id)  # type: ignore[arg-type]
+    business.customer(phone=PHONE)
+    operators.record_consent(PHONE, consent="opted_in", source="form", business_id=business.id)
+    business.customer(phone=MIAMI)
+    operators.record_consent(MIAMI, consent="opted_out", source="form", business_id=business.id)
     business.connection.execute("update customers set business_id = %s where business_id = %s", [other.id, business.id])
     for phone in (PHONE, MIAMI):
         other.due_text(phone=phone)

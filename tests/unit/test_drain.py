@@ -294,6 +294,21 @@ def test_fewer_are_sent_at_once_after_that_and_more_again_as_they_are_taken(cloc
     assert _let_in_at_once(gate) == 5
 
 
+def test_a_wait_that_is_over_between_two_looks_at_the_clock_is_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A send that was alone had waited for somebody to wake it."""
+    ticks = iter([0.0, 0.0, 0.9, 1.1])
+    gate = Gate()
+    gate.patient_until = 100
+    monkeypatch.setattr(brake, "monotonic", lambda: next(ticks, 5.0))
+    gate.observe(claim_with(), SLOWER)
+    with ThreadPoolExecutor(1) as asking:
+        answer = asking.submit(gate.admit, claim_with())
+        try:
+            assert answer.result(10) is None
+        finally:
+            gate.stop("Enough")
+
+
 def _let_in_at_once(gate: Gate) -> int:
     """How many of twelve the gate lets in before one of them is done."""
     asking = ThreadPoolExecutor(12)
