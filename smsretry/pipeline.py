@@ -4,7 +4,7 @@ Nothing here retries a send and nothing here knows Prefect. Each function takes 
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 from uuid import UUID, uuid4
@@ -114,6 +114,9 @@ class _Item:
         return self._put_off(policy.unasked(self.claim.claimed_at, str(error)))
 
     def _put_off(self, decision: PutOff) -> ItemResult:
+        ends_at = policy.end_of_life(self.claim, at=self.claim.claimed_at, profile=self.profile)
+        if ends_at and not isinstance(decision, End):
+            decision = replace(decision, expires_at=ends_at)
         return result.put_off(self.claim, decision, held=self.queue.put_off(self.claim, decision))
 
     def _attempt(self, decision: Send, asked: float) -> ItemResult:

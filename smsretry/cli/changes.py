@@ -10,13 +10,16 @@ if TYPE_CHECKING:
     from smsretry.desk.records import Change, ChangedRow
 
 
-def tell_change(change: "Change", *, limit: int, done: str, did: bool, as_json: bool) -> None:
-    """Tell it, or say that no text fits. Ends the command with 1 then.
+def tell_change(
+    change: "Change", *, limit: int, done: str, did: bool, as_json: bool, on_record: str | None = None
+) -> None:
+    """Tell it, or say that no text fits. Ends the command with 1 then, unless something is on record now.
 
     Args:
         limit: how many it was to find at most.
         done: what was to be done, such as `requeued`.
         did: whether it was done, and not only tried.
+        on_record: what was done besides, whether or not a text fits.
     """
     if as_json:
         tell_json({"dry_run": not did, **change.model_dump(mode="json")})
@@ -32,7 +35,9 @@ def tell_change(change: "Change", *, limit: int, done: str, did: bool, as_json: 
             tell(f"These are the newest {limit}; there may be more: call again, or --limit.", style="bold")
         if not did:
             tell("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
-    if not change.matched:
+    if on_record and did and not as_json:
+        tell(on_record, style="bold")
+    if not change.matched and not (on_record and did):
         note("No text fits all that was given. `smsretry explain` tells of one text, `smsretry status` of all.")
         raise typer.Exit(1)
 

@@ -36,6 +36,7 @@ _Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this nothing i
 _Who = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who does it; your login name by default. Kept with each text.")
 ]
+_RESTORED = "The restore is on record: every text from before it is looked for at the provider before it goes out."
 _Because = Annotated[str | None, typer.Option(metavar="WORDS", help="Why. Needed with --yes; kept with each text.")]
 
 
@@ -145,8 +146,8 @@ def doubt(
 ) -> None:
     """After the database was restored, and before a run: look for what may have gone out since, and do not resend it.
 
-    Texts that were due by now are put in doubt; scheduled sends become texts first. Call it again until it changes none
-    and names no scheduled send.
+    Texts that are due are put in doubt: call it again until it changes none. All others from before the restore,
+    scheduled sends too, are looked for before they go out, whenever that is.
     """
     from smsretry.desk.asks import Doubt
     from smsretry.wiring import desk
@@ -154,7 +155,7 @@ def doubt(
     signed = {"dry_run": not yes, "who": _somebody(who) if yes else who, "because": because}
     ask = filled_in(Doubt, since=since, limit=limit, **signed)
     with desk() as asked:
-        tell_change(asked.doubt(ask), limit=limit, done="put in doubt", did=yes, as_json=as_json)
+        tell_change(asked.doubt(ask), limit=limit, done="put in doubt", did=yes, as_json=as_json, on_record=_RESTORED)
 
 
 def resolve(

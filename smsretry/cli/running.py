@@ -3,6 +3,7 @@
 import os
 import signal
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from smsretry.retry.models import ItemResult
     from smsretry.run import ItemFailed
     from smsretry.summary import DeliverySummary
+
+Past = StrEnum("Past", ["cancel", "send"])
 
 _HERE: Final = Path(".smsretry")
 
@@ -63,15 +66,22 @@ def migrate(
     again: Annotated[
         bool, typer.Option("--again", help="Re-apply every migration; restores what was dropped.")
     ] = False,
+    past_sends: Annotated[
+        Past | None,
+        typer.Option(help="When scheduled_sends is adopted: what becomes of those whose time has passed."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Create or update the tables and functions in a database. Safe to repeat; mixes with `supabase db push`."""
     from smsretry.adapters.supabase.migrate import migrate as apply_migrations
 
-    applied = [
-        f"{migration.version}_{migration.name}"
-        for migration in apply_migrations(db_url, again=again, warn=lambda text: note(text, word="warning:"))
-    ]
+    done = apply_migrations(
+        db_url,
+        again=again,
+        past_sends=None if past_sends is None else "cancel" if past_sends is Past.cancel else "send",
+        warn=lambda text: note(text, word="warning:"),
+    )
+    applied = [f"{migration.version}_{migration.name}" for migration in done]
     if as_json:
         tell_json({"applied": applied})
         return

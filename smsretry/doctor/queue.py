@@ -6,6 +6,7 @@ from typing import Final
 from smsretry.desk.clock import span
 from smsretry.desk.standing import LATE_SECONDS, Standing
 from smsretry.retry.models import Finding
+from smsretry.retry.policy import LIFE
 
 _START: Final = "start `python -m flows.serve` under a supervisor, or let cron run `smsretry process`"
 
@@ -17,10 +18,23 @@ def queue_findings(standing: Standing) -> Iterator[Finding]:
     if standing.held:
         advice = f"{standing.held_texts} wait for something that a person can mend: `smsretry status` says for what"
         yield Finding(subject="held texts", ok=True, advice=advice)
+    yield from _late_sends(standing)
     for line in standing.scheduled:
         if line.name == "held":
             advice = f"{line.texts} wait for something that a person can mend: `smsretry explain --row {line.told}`"
             yield Finding(subject="held scheduled sends", ok=True, advice=f"{advice} says for what one does")
+
+
+def _late_sends(standing: Standing) -> Iterator[Finding]:
+    for line in standing.scheduled:
+        late = (standing.at - line.oldest).total_seconds() if line.oldest else 0.0
+        if line.name == "late" and late >= LATE_SECONDS:
+            advice = (
+                f"{line.texts} wait though their time has passed, the first for {span(late)}: the next run lets those "
+                f"go that are late by less than {span(LIFE.total_seconds())}, and cancels the others. Cancel before it "
+                "what is not wanted"
+            )
+            yield Finding(subject="late scheduled sends", ok=True, advice=advice)
 
 
 def _oldest(late_seconds: float, *, before_any_run: bool) -> Finding:

@@ -30,6 +30,8 @@ class Send:
     """The quiet-hours rule it is sent under, kept with the attempt."""
     cap: Cap | None = None
     """The daily cap, where a rule has one."""
+    expires_at: datetime | None = None
+    """When it is of no more use, if nothing has said so before. None: its life counts from the send on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Defer:
     """When the window closes that it waits for. None: it is not known, or waits for no window."""
     ages: bool = False
     """Whether it might have gone out now, so that its life counts from here at the latest."""
+    expires_at: datetime | None = None
+    """If it ages: as in `Send`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class Hold:
     look_in: timedelta
     ambiguous: tuple[str, ...] = ()
     """For a text in doubt: the messages that may be it. If all of them turn out to be others', it is not held."""
+    expires_at: datetime | None = None
+    """For a text that is not in doubt: as in `Send`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,8 @@ class GiveBack:
     """Back to the queue as if it had never been claimed."""
 
     why: str
+    expires_at: datetime | None = None
+    """As in `Send`."""
 
 
 @dataclass(frozen=True, slots=True)

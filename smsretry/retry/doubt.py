@@ -11,6 +11,9 @@ from smsretry.retry.profile import DEFAULT, Profile
 
 DOUBT_HELD_LOOK: Final = timedelta(hours=1)
 """How often a text in doubt that a person must decide about is looked at again."""
+_LISTED: Final = timedelta(hours=2)
+"""What came into doubt so long ago is listed, if it went out: what is left of its looks is made soon. So a planned text
+that a restored backup has forgotten goes out on time, or nearly."""
 _CLOCK_WAS_WRONG: Final = (
     "In doubt: the database's clock was set back since the send began, so nobody knows when that was. Look in the "
     "provider's log, then `smsretry resolve`"
@@ -73,7 +76,8 @@ def look_failed(claim: Claim, why: str) -> LookAgain:
 def _without_evidence(claim: Claim, in_doubt_for: timedelta, profile: Profile) -> AfterLook:
     looks = claim.reconcile_count + 1
     if looks < MIN_LOOKS or in_doubt_for < MIN_QUARANTINE:
-        return LookAgain(next_look_delay(looks), failed=False, why="No evidence yet")
+        wait = next_look_delay(looks if in_doubt_for < _LISTED else 0)
+        return LookAgain(wait, failed=False, why="No evidence yet")
     if profile.in_doubt == "resend":
         return Resend()
     why = f"In doubt: no evidence after {looks} looks. Look in the provider's log, then `smsretry resolve`"

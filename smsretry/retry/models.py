@@ -58,6 +58,11 @@ class Claim(Value):
         (),
         description="Messages of this text that did not arrive, newest first. An older database names none.",
     )
+    due_since: AwareDatetime | None = Field(
+        None,
+        description="Since when it might have gone out, but for its hours: its time, though not from before it was "
+        "there, unless it was planned. An older database does not say.",
+    )
 
     @property
     def masked(self) -> str:

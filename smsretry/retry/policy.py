@@ -1,6 +1,6 @@
 """What to do with a claimed row before its send and after it. Decides, and does nothing."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
 from smsretry.phone import recipient_problem
@@ -35,7 +35,8 @@ MAX_BODY: Final = 1600
 MAX_RATE_LIMITS: Final = 20
 """Rate-limited tries that cost no attempt; beyond, each counts, so that none goes on for ever."""
 LIFE: Final = timedelta(hours=48)
-"""How long a text stays of use, from the first moment it might have gone out. Waiting for an opening does not count."""
+"""How long a text stays of use, from the first moment it might have gone out, also if nothing ran then. Waiting for an
+opening does not count."""
 HELD_LOOK: Final = timedelta(minutes=15)
 """How often a held text is looked at again: at the latest so long after the mending it goes on."""
 BUSY_DELAY: Final = timedelta(minutes=1)
@@ -50,9 +51,10 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
     """May this text go out at `at`? Consent is not asked here: `begin` reads it in the transaction that counts."""
     if problem := _problem(claim):
         return End("failed", problem)
-    expires_at = claim.expires_at or at + LIFE
+    ends_at = end_of_life(claim, at=at, profile=profile)
+    expires_at = claim.expires_at or ends_at or at + LIFE
     if expires_at <= at + MIN_LIFE:
-        return End("cancelled", f"Expired before it could be sent{_still(claim)}")
+        return End("cancelled", f"Expired before it could be sent{_due(claim)}{_still(claim)}")
     try:
         _own_window(claim)
     except ValueError as error:
@@ -67,9 +69,34 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
         return _wait(claim, check, at, profile, why)
     valid_until = min(check.closes_at - profile.closing_guard, expires_at)
     if at < valid_until - MIN_LIFE:
-        return Send(valid_until - MIN_LIFE, valid_until, check.rule, _cap(check, at))
+        return Send(valid_until - MIN_LIFE, valid_until, check.rule, _cap(check, at), ends_at)
     # The last moments: the provider would have to let it go before the window closes.
     return _wait(claim, _check(claim, check.closes_at, profile), check.closes_at, profile, why)
+
+
+def end_of_life(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> datetime | None:
+    """When a text is of no more use that nothing has given an end yet, by the first moment it might have gone out.
+
+    None: it has one; or there was no such moment before `at`.
+    """
+    due = claim.due_since
+    if claim.expires_at or due is None or due >= at:
+        return None
+    try:
+        check = _check(claim, due, profile)
+        if check.closes_at and due + MIN_LIFE >= check.closes_at - profile.closing_guard:
+            check = _check(claim, check.closes_at, profile)
+    except ValueError:  # the hours cannot be read, so none of them kept it
+        return due + LIFE
+    opening = None if check.refused or check.held or check.can_send else check.next_send_at
+    return None if opening and opening > at else (opening or due) + LIFE
+
+
+def _due(claim: Claim) -> str:
+    """Since when a text was due that ends before anything was done with it. To the day, for reasons are counted."""
+    if claim.expires_at or claim.due_since is None:
+        return ""
+    return f": it was due on {claim.due_since.astimezone(UTC):%Y-%m-%d} (UTC)"
 
 
 def _still(claim: Claim) -> str:

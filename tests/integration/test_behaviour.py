@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.asks import Requeue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError, SendFault
 from smsretry.pipeline import process_sms_retry_item
@@ -285,14 +287,39 @@ def test_a_customer_with_a_bad_zone_is_texted_by_their_area_codes_clock(
     assert business.attempts_of(row)[0]["quiet_hours_rule"] == ("08:00–21:00 in America/New_York, area code 212")
 
 
-def test_a_text_that_nobody_tried_has_its_whole_life_before_it(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+@pytest.mark.parametrize(("hours", "fate"), [(47, "Sent"), (49, "Cancelled")])
+def test_a_text_that_nobody_tried_ages_as_every_other(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, hours: int, fate: str
 ) -> None:
-    """However long no worker came: its life begins at the first moment it might go out."""
+    """No worker came: two days after it might have gone out first, nobody wants it any more."""
+    row = business.due_text(due=timedelta(0))
+    stack.move_clock(timedelta(hours=hours))
+    assert [result.fate for result in run(queue, sender)] == [fate]
+    why = "Expired before it could be sent: it was due on 2027-01-12 (UTC)"
+    assert business.row(row)["last_error"] == (why if fate == "Cancelled" else None)
+
+
+def test_a_text_is_no_older_than_its_insert_whatever_time_it_was_given(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """A tenant writes that it was due in the year 2000, and means at once."""
+    row = business.due_text()
+    business.connection.execute("update sms_retry_queue set scheduled_for = '2000-01-01 12:00+00'")
+    assert [result.fate for result in run(queue, sender)] == ["Sent"]
+    ended = business.row(row)
+    assert ended["expires_at"] == ended["created_at"] + timedelta(hours=48)
+
+
+def test_a_text_that_was_put_back_by_a_person_has_a_life_before_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """It had expired, and somebody wants it all the same."""
     row = business.due_text()
     stack.move_clock(timedelta(hours=49))
+    assert [result.fate for result in run(queue, sender)] == ["Cancelled"]
+    signed = {"dry_run": False, "who": "Ann", "because": "Still wanted"}
+    operators.requeue(Requeue.model_validate({"retry_ids": [row], "states": ["cancelled"]} | signed))
     assert [result.fate for result in run(queue, sender)] == ["Sent"]
-    assert business.row(row)["status"] == "completed"
 
 
 def test_a_text_that_waited_too_long_is_cancelled(
@@ -302,7 +329,7 @@ def test_a_text_that_waited_too_long_is_cancelled(
     row = business.due_text()
     stack.twilio.fail(JsonError(20429, http_status=429), times=1)
     assert [result.fate for result in run(queue, sender)] == ["RetryScheduled"]
-    assert business.row(row)["expires_at"] - business.attempts_of(row)[0]["begun_at"] == timedelta(hours=48)
+    assert business.row(row)["expires_at"] - business.row(row)["created_at"] == timedelta(hours=48)
     stack.move_clock(timedelta(hours=49))
     assert [result.fate for result in run(queue, sender)] == ["Cancelled"]
     assert business.log_of(row)["error_message"] == "Expired before it could be sent"

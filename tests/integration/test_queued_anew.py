@@ -301,7 +301,9 @@ def test_a_run_says_that_such_a_row_is_in_doubt(
 ) -> None:
     """And when it is looked for."""
     fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
-    business.connection.execute("update sms_retry_queue set status = 'pending', expires_at = null")
+    business.connection.execute(
+        "update sms_retry_queue set status = 'pending', expires_at = null, scheduled_for = smsretry.clock()"
+    )
     looks = run_over(queue, sender)
     [result] = [looks.process(claim) for claim in looks.claim()]
     assert (result.fate, result.detail) == ("InDoubt", WHY)

@@ -123,7 +123,7 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
     tried = operators.doubt(restored(world, dry_run=True, who=None, because=None))
     assert world.texts() == dict.fromkeys(SENT, 1)
     done = operators.doubt(restored(world))
-    assert (tried.changed, done.changed) == (4, 5), "the scheduled send is made a text, and not only for a try"
+    assert (tried.changed, done.changed) == (4, 4), "the scheduled send is looked for when its text is to go out"
     assert operators.doubt(restored(world)).matched == 0
     world.live(minutes=30)
     assert world.texts() == dict.fromkeys((*SENT, "late"), 1)
@@ -193,15 +193,6 @@ def put_in_doubt(business: Business, *, limit: int = 1000, dry_run: bool = False
     return answer
 
 
-def planned(business: Business, *, body: str = BODY) -> UUID:
-    """A scheduled send that was due when the backup was taken."""
-    scheduled = business.scheduled(due=-timedelta(minutes=5), body=body)
-    business.connection.execute(
-        "update scheduled_sends set created_at = smsretry.clock() - interval '1 hour' where id = %s", [scheduled]
-    )
-    return scheduled
-
-
 def in_doubt(business: Business) -> int:
     """How many texts are in doubt."""
     answer = business.connection.execute("select count(in_doubt_since) as n from sms_retry_queue").fetchone()
@@ -209,52 +200,36 @@ def in_doubt(business: Business) -> int:
     return int(answer["n"])
 
 
-def test_scheduled_sends_become_texts_a_batch_a_call_and_the_others_are_named(business: Business) -> None:
-    """All of them were made in one transaction, which a statement timeout ends; and a dry run said nothing of them."""
+def test_a_batch_is_put_in_doubt_a_call_until_there_is_none(business: Business) -> None:
+    """What would be done is what is done. Then a call changes nothing."""
     with business.connection.transaction():
         for _ in range(5):
-            planned(business)
-    tried = put_in_doubt(business, dry_run=True)
-    assert (tried["matched"], tried["changed"]) == (5, 0)
-    assert tried["skipped"] == {"A scheduled send, which is made a text first": 5}
-    first = put_in_doubt(business, limit=2)
-    assert (first["matched"], first["changed"], in_doubt(business)) == (2, 2, 2)
-    assert [put_in_doubt(business, limit=2)["changed"] for _ in range(3)] == [2, 1, 0]
+            business.due_text()
+    assert put_in_doubt(business, limit=2, dry_run=True)["changed"] == 2
+    assert business.connection.execute("select 1 from smsretry.restores").fetchone() is None
+    assert [put_in_doubt(business, limit=2)["changed"] for _ in range(4)] == [2, 2, 1, 0]
     assert in_doubt(business) == 5
-    assert put_in_doubt(business)["matched"] == 0
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_scheduled_sends_that_nobody_can_change_keep_no_other_from_doubt(business: Business, harm: str) -> None:
-    """Each came back for ever, so that the call did not end. They are named: once mended, they must be put in doubt."""
-    with business.connection.transaction():
-        for body in (STUCK, BODY, STUCK):
-            planned(business, body=body)
-        waiting = business.due_text()
-        business.connection.execute("update sms_retry_queue set created_at = created_at - interval '1 year'")
+def test_a_scheduled_send_that_could_not_become_a_text_is_looked_for_once_it_can(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, harm: str
+) -> None:
+    """Nobody need mend it before anything runs; and it is in no other's way."""
+    stuck, fine = (business.scheduled(due=-timedelta(minutes=5), body=body) for body in (STUCK, BODY))
+    waiting = business.due_text()
     with planted(business.connection, HARMS[harm]):
-        done = put_in_doubt(business)
-        assert (done["matched"], done["changed"]) == (4, 2)
-        assert done["skipped"] == {
-            "A scheduled send that cannot be made a text: mend what explain_sms says of it, and call again before "
-            "anything runs": 2
-        }
+        assert put_in_doubt(business)["changed"] == 1
+        queue.queue_scheduled(200, timedelta(minutes=2))
+        assert sorted(fates_of(run_over(queue, sender, AT_ONCE))) == ["InDoubt", "InDoubt"]
+        assert business.text_of(fine)["in_doubt_since"] is not None
         assert business.row(waiting)["in_doubt_since"] is not None
-        assert put_in_doubt(business)["changed"] == 0
         if harm.startswith("a trigger"):
             business.connection.execute(MENDED)
-            assert put_in_doubt(business)["changed"] == 2
-            assert in_doubt(business) == 4
-
-
-def test_a_scheduled_send_whose_business_is_locked_is_named_as_not_done(stack: Stack, business: Business) -> None:
-    """Nothing was said of it, and it went out a second time."""
-    planned(business)
-    with stack.connect() as other, other.transaction():
-        other.execute("select 1 from businesses where id = %s for update", [business.id])
-        assert put_in_doubt(business)["skipped"] == {"A scheduled send that is no text yet: call again": 1}
-    stack.move_clock(timedelta(minutes=1))
-    assert put_in_doubt(business)["changed"] == 1
+            stack.move_clock(timedelta(minutes=16))
+            queue.queue_scheduled(200, timedelta(minutes=2))
+            fates_of(run_over(queue, sender, AT_ONCE))
+            assert business.text_of(stuck)["in_doubt_since"] is not None
 
 
 def test_what_is_left_alone_does_not_keep_the_others_from_doubt(business: Business) -> None:

@@ -1,5 +1,6 @@
 """How a decision becomes the values of columns. Here and nowhere else."""
 
+from datetime import datetime
 from typing import Final
 
 from smsretry.adapters.supabase.calls import interval
@@ -35,15 +36,20 @@ _OUTCOMES: Final[dict[type[Outcome], OutcomeName]] = {
 def put_off(claim: Claim, decision: PutOff) -> tuple[str, dict[str, object]]:
     """For a row that is not sent now: the function to call, and its values."""
     match decision:
-        case Defer(until, reason, why, closes_at, ages):
+        case Defer(until, reason, why, closes_at, ages, expires_at):
             told: dict[str, object] = {"until": until, "reason": reason, "why": why, "window_closes_at": closes_at}
-            return "defer_sms_retry", told | ({"life": interval(LIFE)} if ages else {})
-        case Hold(why, look_in):
-            return "hold_sms_retry", {"why": why, "look_in": interval(look_in), "life": interval(LIFE)}
-        case GiveBack():
-            return "defer_sms_retry", {"until": claim.scheduled_for, "life": interval(LIFE)}
+            return "defer_sms_retry", told | (_life(expires_at) if ages else {})
+        case Hold(why, look_in, _, expires_at):
+            return "hold_sms_retry", {"why": why, "look_in": interval(look_in)} | _life(expires_at)
+        case GiveBack(_, expires_at):
+            return "defer_sms_retry", {"until": claim.scheduled_for} | _life(expires_at)
         case End(status, why):
             return "end_sms_retry", {"final_status": status, "error": why}
+
+
+def _life(expires_at: datetime | None) -> dict[str, object]:
+    """When a text is of no more use if nothing has said so yet: then, or so long from now."""
+    return {"life": interval(LIFE), "expires_at": expires_at}
 
 
 def after_send(claim: Claim, outcome: Outcome, decision: AfterSend) -> dict[str, object]:

@@ -17,6 +17,7 @@ from psycopg.rows import class_row
 
 from smsretry.adapters.supabase import books
 from smsretry.adapters.supabase.locks import blockers, lock_tables, wait_a_few_seconds
+from smsretry.adapters.supabase.past_sends import PastSends, ask_about_past_sends, cancel_past_sends
 from smsretry.adapters.supabase.schemas import schema_files
 from smsretry.adapters.supabase.sections import without_superseded
 from smsretry.adapters.supabase.shapes import Part, misfits
@@ -60,6 +61,7 @@ def migrate(
     warn: Callable[[str], None] = lambda _: None,
     shipped: Sequence[Migration] | None = None,
     pauses: Sequence[float] = _PAUSES,
+    past_sends: PastSends | None = None,
 ) -> list[Migration]:
     """Apply what the database does not have yet, all of it in one transaction; return what was applied.
 
@@ -74,6 +76,7 @@ def migrate(
             can be sent.
         shipped: other migrations than this version's.
         pauses: seconds between the tries.
+        past_sends: what is to become of scheduled sends that are past when their table is adopted.
 
     Raises:
         MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
@@ -85,11 +88,11 @@ def migrate(
         )
         for pause in pauses:
             try:
-                return _apply(connection, wanted, again, warn)
+                return _apply(connection, wanted, again, warn, past_sends)
             except _LOCKED:
                 time.sleep(pause)
         try:
-            return _apply(connection, wanted, again, warn)
+            return _apply(connection, wanted, again, warn, past_sends)
         except _LOCKED:
             held_by = blockers(connection)
     raise MigrationError(
@@ -120,7 +123,11 @@ def _connect(db_url: str) -> _Connection:
 
 
 def _apply(
-    connection: _Connection, wanted: Sequence[Migration], again: bool, warn: Callable[[str], None]
+    connection: _Connection,
+    wanted: Sequence[Migration],
+    again: bool,
+    warn: Callable[[str], None],
+    past_sends: PastSends | None,
 ) -> list[Migration]:
     """One try. Raises psycopg's errors about locks as they are."""
     where = "The migration"
@@ -137,6 +144,7 @@ def _apply(
             where = "The look at the tables that are there"
             _refuse_what_does_not_fit(connection)
             lock_tables(connection)
+            cancel_until = ask_about_past_sends(connection, past_sends)
             books.opened(connection)
             if unreleased:
                 make_way(connection, unreleased)
@@ -147,6 +155,9 @@ def _apply(
                 later = [other.text for other in wanted if other.version > migration.version]
                 whole = bool(unreleased) or not again  # where way was made there is nothing newer to spare
                 _run(connection, migration, migration.text if whole else without_superseded(migration.text, later))
+            if cancel_until:
+                where = "Cancelling the scheduled sends that are past"
+                cancel_past_sends(connection, cancel_until)
             where = "The rehearsal after the migration"
             told = _rehearse(connection)
         if unreleased:

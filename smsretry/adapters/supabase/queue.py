@@ -152,6 +152,7 @@ class SupabaseQueue(SupabaseClaims):
             "sent_by": sent_by,
             "decided_by": claim.decided_by,
             "life": interval(LIFE),
+            "expires_at": decision.expires_at,
             "run_id": run_id,
         }
         # Whatever holds the customer may hold it for long: the row waits for the next run, and not the worker.

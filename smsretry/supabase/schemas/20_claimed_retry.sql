@@ -25,7 +25,12 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            -- An array, so that an index finds them whatever is known of the tables.
            where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
              and smsretry.delivery_rank(m.delivery_status) = 6
-           order by m.begun_at desc) end as lost_sids
+           order by m.begun_at desc) end as lost_sids,
+       -- Since when it might have gone out, but for its hours: not before it was there, unless its time was planned.
+       case when q.scheduled_for < q.created_at
+                 and not exists (select 1 from public.scheduled_sends s
+                                 where s.id = q.send_log_id and s.business_id = q.business_id)
+            then q.created_at else q.scheduled_for end as due_since
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Another business's are none of this text's: consent is given to one business.

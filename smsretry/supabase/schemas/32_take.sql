@@ -1,11 +1,26 @@
 -- Claim these rows, and return them with all that decides about them. The caller has found them pending and locked them.
 -- Their status is not asked for again: without statistics the planner would walk a partial index for it. A row in doubt
--- keeps the attempt that it is in doubt about. by_application: the claimer does not begin its sends.
+-- keeps the attempt that it is in doubt about. by_application: the claimer does not begin its sends, so what is asked before
+-- a begin is asked here: rows that come into doubt, or cannot, are not claimed.
 create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
 begin
+    if take.by_application and exists (select 1 from smsretry.restores) then
+        for v_row in select q.* from public.sms_retry_queue q where q.id = any (take.ids) loop
+            begin
+                if smsretry.put_in_doubt(v_row, take.at) is not null then
+                    ids := array_remove(ids, v_row.id);
+                end if;
+            exception when others then
+                raise warning 'Row % could not be put in doubt: %', v_row.id, sqlstate;
+                ids := array_remove(ids, v_row.id);
+            end;
+        end loop;
+    end if;
     update public.sms_retry_queue q
     set status = 'processing', claim_no = q.claim_no + 1, claimed_at = take.at, begun_at = null,
         claimed_by_application = take.by_application,

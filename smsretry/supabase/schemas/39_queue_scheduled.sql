@@ -1,9 +1,10 @@
 -- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
 -- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
 --   result: queued | cancelled | failed
+-- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran.
 -- An error, and nothing is done, if the row stays as it was: without that it would be queued again and again.
 create or replace function smsretry.queue_scheduled(
-    send public.scheduled_sends, at timestamptz, out result text, out why text, out retry_id uuid
+    send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -21,9 +22,18 @@ begin
                          and c.business_id = queue_scheduled.send.business_id) then 'Customer not found'
         when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'Text is empty: scheduled_sends.body holds none'
         when queue_scheduled.send.not_after <= queue_scheduled.at then 'Expired before it could be sent'
+        when queue_scheduled.send.not_after is null
+            and queue_scheduled.send.scheduled_for + queue_scheduled.life <= queue_scheduled.at
+            then 'Expired before it could be sent' || case
+                when queue_scheduled.send.held_since is not null then '. ' || queue_scheduled.send.why
+                else ': it was due on ' || to_char(queue_scheduled.send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end
     end;
     if why like 'Expired%' then
         result := 'cancelled';
+        if exists (select 1 from smsretry.restores r
+                   where queue_scheduled.send.scheduled_for between r.since and r.restored_at) then
+            why := why || '. It may have gone out before the database was restored: look in the provider''s log';
+        end if;
     end if;
     if why is null then
         -- One that is made now is this text's, whatever a trigger of the application's made of its words.
@@ -45,7 +55,7 @@ begin
         end if;
     end if;
     update public.scheduled_sends s
-    set status = queue_scheduled.result, why = queue_scheduled.why, held_since = null, look_at = null,
+    set status = queue_scheduled.result, why = left(queue_scheduled.why, 2000), held_since = null, look_at = null,
         not_after = queue_scheduled.send.not_after,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
     where s.id = queue_scheduled.send.id

@@ -3,7 +3,7 @@
 --   result: scheduled | already_scheduled (there is one of this id already, and it stays as it is)
 -- id: the caller's own name for it, with which the call may be repeated. Without it each call plans another text.
 -- not_after: when the text is of no more use; null: as long after its time as any text in the queue. A time that has
--- passed means at once. message_class null: marketing. created_by: who planned it, for the application.
+-- passed means at once, and is kept as now. message_class null: marketing. created_by: who planned it, for the application.
 create or replace function public.schedule_sms(
     business_id uuid,
     customer_id uuid,
@@ -51,7 +51,8 @@ begin
     begin
         insert into public.scheduled_sends (
             id, business_id, customer_id, body, scheduled_for, not_after, message_class, status, created_by, created_at, updated_at)
-        values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body, schedule_sms.scheduled_for,
+        values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body,
+                greatest(schedule_sms.scheduled_for, v_now), -- its life counts from there
                 schedule_sms.not_after, v_class, 'scheduled', schedule_sms.created_by, v_now, v_now)
         on conflict (id) do nothing
         returning * into v_there;

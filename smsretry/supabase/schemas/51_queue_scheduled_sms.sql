@@ -6,7 +6,7 @@
 -- until they are looked at again (smsretry.held_sends).
 --   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
 --     | later (something of its business is locked at this moment)
--- life: how long a text may be held.
+-- life: how long a text is of use from its time on if it says nothing else, and how long it may be held.
 create or replace function public.queue_scheduled_sms(
     limit_count integer default 200,
     ahead interval default interval '2 minutes',
@@ -66,7 +66,7 @@ begin
         if v_state is null then
             begin
                 select q.result, q.why, q.retry_id into result, why, retry_id
-                from smsretry.queue_scheduled(v_send, v_now) q;
+                from smsretry.queue_scheduled(v_send, v_now, life) q;
             exception when others then
                 get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
                     v_rule = constraint_name, v_message = message_text;

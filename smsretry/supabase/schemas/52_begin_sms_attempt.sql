@@ -1,15 +1,17 @@
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go
---     | lost     another worker has the row; or, where why says so, it is in doubt from now on about an earlier send
+--     | lost     another worker has the row; or, where why says so, it is in doubt from now on about an earlier send,
+--                one that a restored backup may have forgotten included
 --     | changed  the customer's number, a zone or the business's hours are no longer what the decision was made from, or
 --                the customer or the send log is gone: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | ended    the row is finished, and why says for what reason
 -- The cap's span is the caller's choice: a moment 24 hours ago, or the start of a calendar day. decided_at is the
--- database's clock. What is sent (phone, body, sent_by) is kept until it is known what became of it. life: how long the
--- text is of use, if this is the first moment it might go out. run_id: the run that asks.
+-- database's clock. What is sent (phone, body, sent_by) is kept until it is known what became of it. expires_at: when the
+-- text is of no more use, if nothing has said so before; without it, life: how long it is of use from this moment on.
+-- run_id: the run that asks.
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -24,7 +26,8 @@ create or replace function public.begin_sms_attempt(
     sent_by text default null,
     decided_by text default null,
     life interval default null,
-    run_id uuid default null
+    run_id uuid default null,
+    expires_at timestamptz default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -40,8 +43,6 @@ declare
     v_key bytea;
     v_refusal text;
     v_reached_at timestamptz;
-    v_doubtful uuid;
-    v_since timestamptz;
     v_why text;
 begin
     if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
@@ -105,19 +106,9 @@ begin
         return query select 'ended', v_refusal, v_now, null::timestamptz;
         return;
     end if;
-    -- A row is in doubt about an earlier send from its insert on. But somebody may have put back one that had ended, which
-    -- was claimed before.
-    if v_row.claim_no > 1 then
-        select d.attempt_id, d.since, d.why into v_doubtful, v_since, v_why
-        from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id) d;
-    end if;
-    if v_doubtful is not null then
-        v_row.attempt_id := v_doubtful;
-        v_row.in_doubt_since := v_since;
-        v_row.reconcile_count := 0;
-        v_row.held_since := null;
-        v_row.why := v_why;
-        perform smsretry.put_back(v_row, v_now, v_now);
+    v_row.expires_at := coalesce(v_row.expires_at, begin_sms_attempt.expires_at, v_now + begin_sms_attempt.life);
+    v_why := smsretry.put_in_doubt(v_row, v_now);
+    if v_why is not null then
         return query select 'lost', v_why, v_now, null::timestamptz;
         return;
     end if;
@@ -148,7 +139,7 @@ begin
     update public.sms_retry_queue q
     set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null,
         held_since = null, recover_count = 0, claimed_by_application = false,
-        expires_at = coalesce(q.expires_at, v_now + begin_sms_attempt.life), updated_at = v_now
+        expires_at = v_row.expires_at, updated_at = v_now
     where q.id = v_row.id;
     return query select 'go', null::text, v_now, null::timestamptz;
 end

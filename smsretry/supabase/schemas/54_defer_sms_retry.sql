@@ -1,10 +1,11 @@
 -- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
 -- window_closes_at: when the window closes that it waits for; null if that is not known.
--- life: how long the text is of use, if it might have gone out now for the first time.
+-- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; without it, life:
+-- how long it is of use from now on.
 -- May be repeated.
 create or replace function public.defer_sms_retry(
     retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
-    life interval default null, window_closes_at timestamptz default null
+    life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -21,7 +22,8 @@ begin
         v_row.why := left(defer_sms_retry.why, 2000);
         v_row.held_since := null;
         v_row.window_closes_at := coalesce(defer_sms_retry.window_closes_at, v_row.window_closes_at);
-        v_row.expires_at := coalesce(v_row.expires_at, smsretry.clock() + defer_sms_retry.life);
+        v_row.expires_at := coalesce(
+            v_row.expires_at, defer_sms_retry.expires_at, smsretry.clock() + defer_sms_retry.life);
         perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());
         return true;
     end if;

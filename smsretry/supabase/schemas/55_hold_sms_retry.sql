@@ -1,8 +1,9 @@
 -- Put a claimed row back to pending because of something that a person can mend (why says what), to be looked at again
 -- look_in from now. Costs no attempt. False: the claim was lost. May be repeated.
--- life: how long the text is of use, if it might have gone out now for the first time.
+-- expires_at, life: as for defer_sms_retry.
 create or replace function public.hold_sms_retry(
-    retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null
+    retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null,
+    expires_at timestamptz default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -19,7 +20,7 @@ begin
     if v_row.id is not null and v_row.begun_at is null then
         v_row.why := left(hold_sms_retry.why, 2000);
         v_row.held_since := coalesce(v_row.held_since, v_now);
-        v_row.expires_at := coalesce(v_row.expires_at, v_now + hold_sms_retry.life);
+        v_row.expires_at := coalesce(v_row.expires_at, hold_sms_retry.expires_at, v_now + hold_sms_retry.life);
         perform smsretry.put_back(v_row, v_now + hold_sms_retry.look_in, v_now);
         return true;
     end if;

@@ -10,7 +10,8 @@ begin
                 quiet_hours_rule => v ->> 'quiet_hours_rule', first_send => coalesce((v ->> 'first_send')::boolean, false),
                 cap => (v ->> 'cap')::integer, cap_since => (v ->> 'cap_since')::timestamptz, phone => v ->> 'phone',
                 body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
-                life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid) b);
+                life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid,
+                expires_at => (v ->> 'expires_at')::timestamptz) b);
         when 'finish_sms_attempt' then
             return (select to_jsonb(f) from public.finish_sms_attempt(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
@@ -24,11 +25,13 @@ begin
             return to_jsonb(public.defer_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
                 until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
-                life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz));
+                life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz,
+                expires_at => (v ->> 'expires_at')::timestamptz));
         when 'hold_sms_retry' then
             return to_jsonb(public.hold_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
-                look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval));
+                look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval,
+                expires_at => (v ->> 'expires_at')::timestamptz));
         when 'end_sms_retry' then
             return to_jsonb(public.end_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,

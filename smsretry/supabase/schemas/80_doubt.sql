@@ -1,8 +1,11 @@
--- For doubt_sms_retries: whether this text went out at some time since is unknown. The send that may have been is written
--- as an attempt; one that was in doubt already keeps its own. The first look is due at once. life: how long the text is of
--- use from the moment it was due, though not from before since, if nothing has said so.
-create or replace function smsretry.doubt(retry public.sms_retry_queue, since timestamptz, at timestamptz, life interval)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- Whether this text went out between since and until is unknown, because the database was restored from a backup. The send
+-- that may have been is written as an attempt; one that was in doubt already keeps its own. The first look is due at once.
+-- The claim number leaps, so that no worker from before the restore can write. Answers what the row says meanwhile. who,
+-- because: of the person who told of the restore. The caller holds the row locked.
+create or replace function smsretry.doubt(
+    retry public.sms_retry_queue, since timestamptz, until timestamptz, who text, because text, at timestamptz
+)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     retry.claim_no := retry.claim_no + 1000000; -- more than a text was ever claimed
     update public.sms_retry_queue q set claim_no = retry.claim_no where q.id = retry.id;
@@ -12,13 +15,15 @@ begin
     end if;
     update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at
     where a.id = retry.attempt_id and a.outcome is distinct from 'accepted';
-    retry.in_doubt_since := doubt.at;
-    retry.expires_at := coalesce(retry.expires_at, greatest(doubt.since, retry.scheduled_for) + doubt.life);
+    retry.in_doubt_since := doubt.until;
     retry.reconcile_count := 0;
     retry.recover_count := 0;
     retry.held_since := null;
     retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
     perform smsretry.put_back(retry, doubt.at, doubt.at);
+    insert into smsretry.steps (retry_id, taken_at, step, who, because)
+    values (retry.id, doubt.at, 'put in doubt', doubt.who, doubt.because);
+    return retry.why;
 end
 $$;
 

@@ -1,11 +1,12 @@
 -- For a person, when the database was restored from a backup, and before anything runs: what went out after the backup was
--- taken (since) looks unsent. Put it in doubt, so that it is looked for at Twilio before it is sent again.
--- Concerned is what was in the backup and was due by now: texts that waited, texts that were claimed, and those in doubt,
--- which may have been sent again since. Scheduled sends whose time has come are made texts first, row_limit of them a call
--- and 500 at the most; those that are none yet are named as left alone. What was begun when the backup was taken is in doubt
--- by recovery.
--- Claim numbers leap, so that no worker from before the restore can write. May be repeated, and must be until it changes
--- none and names no scheduled send. What it leaves alone comes last, and so in nobody's way. life: see smsretry.doubt.
+-- taken (since) looks unsent. The restore is put on record, and from then on each text that is older is looked for at Twilio
+-- before its next message leaves: smsretry.forgotten. So it is with texts that are due later or moved, queued or put back
+-- anew, or sent again because a carrier lost them, and with scheduled sends.
+-- What is due is put in doubt here, so that its looks begin at once: row_limit texts a call. Those that were claimed go
+-- first, and those in doubt, which may have been sent again since; their claim numbers leap, so that no worker from before
+-- the restore can write. What was begun when the backup was taken is in doubt by recovery. May be repeated, and must be until
+-- it changes none. What it leaves alone comes last, and so in nobody's way.
+-- life: how long a text is of use from the moment it was due, though not from before since, if nothing has said so.
 -- dry_run and the answer: as for requeue_failed_sms.
 create or replace function public.doubt_sms_retries(
     since timestamptz,
@@ -20,9 +21,9 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_restored_at timestamptz;
     v_found record;
     v_row public.sms_retry_queue;
-    v_send public.scheduled_sends;
     v_told jsonb[] := '{}';
 begin
     if (doubt_sms_retries.since <= v_now and doubt_sms_retries.dry_run is not null
@@ -31,27 +32,29 @@ begin
     end if;
     if not doubt_sms_retries.dry_run then
         perform smsretry.check_told(doubt_sms_retries.who, doubt_sms_retries.because);
-        perform public.queue_scheduled_sms(doubt_sms_retries.row_limit, interval '0', doubt_sms_retries.life);
-        if not found then -- only held ones are left, and what they wait for may be mended by now
-            update smsretry.held_sends h set look_at = v_now where h.look_at > v_now;
-            for v_send in
-                select s.* from public.scheduled_sends s
-                where s.status = 'scheduled' and s.held_since is not null and s.scheduled_for <= v_now and s.look_at > v_now
-                order by s.scheduled_for, s.id
-                limit doubt_sms_retries.row_limit
-            loop
-                begin
-                    update public.scheduled_sends s set look_at = v_now where s.id = v_send.id;
-                exception when others then
-                    null; -- it is named below
-                end;
-            end loop;
-            perform public.queue_scheduled_sms(doubt_sms_retries.row_limit, interval '0', doubt_sms_retries.life);
-        end if;
+        insert into smsretry.restores (since, restored_at, who, because)
+        values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
+        on conflict (since) do nothing;
     end if;
+    v_restored_at := coalesce((select r.restored_at from smsretry.restores r where r.since = doubt_sms_retries.since), v_now);
     for v_found in
+        -- A number, so that a million rows cost no more than an index has of them: what is due and not reached here is put
+        -- in doubt when its send is to begin.
+        with candidate as materialized (
+            (select q.id from public.sms_retry_queue q
+             where q.status = 'processing' order by q.id limit 20000)
+            union all
+            (select q.id from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is not null and q.in_doubt_since < doubt_sms_retries.since
+             order by q.scheduled_for, q.id limit 20000)
+            union all
+            (select q.id from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_now
+             order by q.scheduled_for, q.id limit 20000)
+        )
         select q.id, k.skip
-        from public.sms_retry_queue q
+        from candidate o
+        join public.sms_retry_queue q on q.id = o.id
         cross join lateral (select case
             when q.status = 'processing' and q.claimed_at > doubt_sms_retries.since
                 then 'A worker has it at this moment: stop every runner first'
@@ -61,25 +64,22 @@ begin
             when exists (select 1 from public.send_logs l where l.id = q.send_log_id
                          and smsretry.is_sent(l.provider_message_id, l.status::text)) then 'Its send log says that it was sent'
         end) as k (skip)
-        where q.status in ('pending', 'processing') and q.begun_at is null
-          and (q.created_at < doubt_sms_retries.since
-               or exists (select 1 from public.scheduled_sends s
-                          where s.send_log_id = q.send_log_id and s.created_at < doubt_sms_retries.since))
-          and (q.scheduled_for <= v_now or q.in_doubt_since is not null or q.status = 'processing')
+        where q.status in ('pending', 'processing') and q.begun_at is null and q.created_at < v_restored_at
           and (q.in_doubt_since is null or q.in_doubt_since < doubt_sms_retries.since)
-        order by k.skip is not null, q.scheduled_for, q.id
+        order by k.skip is not null, q.status = 'pending', q.in_doubt_since is null, q.scheduled_for, q.id
         limit doubt_sms_retries.row_limit
         for update of q
     loop
         select * into v_row from public.sms_retry_queue q where q.id = v_found.id;
         if not doubt_sms_retries.dry_run and v_found.skip is null then
             begin
-                perform smsretry.doubt(v_row, doubt_sms_retries.since, v_now, doubt_sms_retries.life);
+                v_row.expires_at := coalesce(
+                    v_row.expires_at, greatest(doubt_sms_retries.since, v_row.scheduled_for) + doubt_sms_retries.life);
+                perform smsretry.doubt(
+                    v_row, doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because, v_now);
                 if not exists (select 1 from public.sms_retry_queue q where q.id = v_row.id and q.in_doubt_since = v_now) then
                     raise exception 'Row % stays as it is', v_row.id using errcode = 'SR409';
                 end if;
-                insert into smsretry.steps (retry_id, taken_at, step, who, because)
-                values (v_row.id, v_now, 'put in doubt', doubt_sms_retries.who, doubt_sms_retries.because);
                 set constraints all immediate; -- what is only asked at the end would undo the others, too
             exception
                 when no_data_found then
@@ -93,25 +93,6 @@ begin
             'number', smsretry.masked((select c.phone from public.customers c where c.id = v_row.customer_id)),
             'message_class', v_row.message_class, 'attempts', v_row.attempt_count,
             'was', smsretry.numberless(coalesce(v_row.why, v_row.last_error)), 'skipped', v_found.skip, 'warned', null);
-    end loop;
-    for v_send in
-        select s.* from public.scheduled_sends s
-        where s.status = 'scheduled' and s.scheduled_for <= v_now and s.created_at < doubt_sms_retries.since
-        order by s.scheduled_for, s.id
-        limit doubt_sms_retries.row_limit - cardinality(v_told)
-    loop
-        v_told := v_told || jsonb_build_object(
-            'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
-            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
-            'message_class', case v_send.message_class when 'transactional' then 'transactional' else 'marketing' end,
-            'attempts', 0, 'was', smsretry.numberless(v_send.why), 'warned', null, 'skipped', case
-                when doubt_sms_retries.dry_run then 'A scheduled send, which is made a text first'
-                when v_send.held_since is not null
-                    or exists (select 1 from smsretry.held_sends h where h.scheduled_id = v_send.id)
-                    then 'A scheduled send that cannot be made a text: mend what explain_sms says of it, and call again '
-                        || 'before anything runs'
-                else 'A scheduled send that is no text yet: call again'
-            end);
     end loop;
     return query select * from smsretry.told_of_change(v_told);
 end

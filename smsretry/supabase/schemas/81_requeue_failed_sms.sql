@@ -73,6 +73,8 @@ begin
                 then 'The customer has not opted in: it will be cancelled'
             when v_customer.phone_status in ('invalid', 'not_mobile')
                 then 'The number is known to take no texts (' || v_customer.phone_status || ')'
+            when (smsretry.forgotten(v_row)).since is not null
+                then 'The database was restored from a backup: it is looked for before it goes out'
         end;
         if v_skip is null and not requeue_failed_sms.dry_run then
             -- The SID of a message that did not arrive is kept with its attempt.

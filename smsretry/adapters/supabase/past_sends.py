@@ -1,0 +1,54 @@
+"""Scheduled sends of an installation that is adopted, whose time has passed.
+
+Its table may have used the word `scheduled` for what went out, or never will. Such a row must become no text unasked.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import psycopg
+
+from smsretry.errors import MigrationError
+from smsretry.retry.policy import LIFE
+
+PastSends = Literal["cancel", "send"]
+"""What is to become of them. `send`: as with every text, what is of use yet goes out, and the rest is cancelled."""
+_ADOPTS: Final = """
+select to_regproc('public.queue_scheduled_sms') is null and to_regclass('public.scheduled_sends') is not null
+"""
+_PAST: Final = """
+select now(), count(*), count(*) filter (where s.scheduled_for <= now() - %s), min(s.scheduled_for)
+from public.scheduled_sends s where s.status = 'scheduled' and s.scheduled_for <= now()
+"""
+_CANCEL: Final = """
+update public.scheduled_sends s set status = 'cancelled', why = %s
+where s.status = 'scheduled' and s.scheduled_for <= %s
+"""
+_WHY: Final = "Its time had passed when smsretry was set up, and `smsretry migrate` was told to cancel it"
+_Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def ask_about_past_sends(connection: _Connection, told: PastSends | None) -> datetime | None:
+    """Before anything is applied: up to when scheduled sends are to be cancelled once it is. None: none is.
+
+    Raises:
+        MigrationError: there are some, and nobody said what is to become of them.
+    """
+    if connection.execute(_ADOPTS).fetchone() != (True,):  # ours already: it knows what is past
+        return None
+    [(now, past, expired, oldest)] = connection.execute(_PAST, [LIFE]).fetchall()
+    if past and told is None:
+        hours = int(LIFE.total_seconds() / 3600)
+        raise MigrationError(
+            f"scheduled_sends holds {past} rows with the status `scheduled` whose time has passed, the first of them "
+            f"on {oldest.astimezone(UTC):%Y-%m-%d %H:%M} UTC. To smsretry they are texts that are still to go out. Say "
+            "what is to become of them: `--past-sends cancel` cancels them, and says why in each; `--past-sends send` "
+            f"lets those go out that are late by less than {hours} hours ({past - expired}), and the first run cancels "
+            f"the others ({expired}). Nothing was changed."
+        )
+    return now if past and told == "cancel" else None
+
+
+def cancel_past_sends(connection: _Connection, until: datetime) -> None:
+    """Once the table has the columns for it."""
+    connection.execute(_CANCEL, [_WHY, until])

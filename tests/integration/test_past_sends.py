@@ -1,0 +1,94 @@
+"""An installation is adopted whose scheduled sends are past: none becomes a text unasked."""
+
+from typing import Any
+
+import pytest
+
+from smsretry.adapters.supabase.migrate import migrate, migrations
+from smsretry.errors import MigrationError
+from tests.integration.catalog import Database
+
+PAST = ("200 days", "3 days", "47 hours", "1 minute")
+"""By how much their time has passed. Two are of no more use."""
+
+
+@pytest.fixture
+def adopted(original: Database) -> Database:
+    """Its own table, in which the word `scheduled` stays for ever."""
+    original.run(
+        """create table scheduled_sends (
+               id uuid primary key default gen_random_uuid(), business_id uuid not null references businesses (id),
+               customer_id uuid, body text, scheduled_for timestamptz not null, status text not null)"""
+    )
+    business = original.one(
+        "insert into businesses (user_id, name) values (gen_random_uuid(), 'Maple Street') returning id"
+    )
+    customer = original.one(
+        "insert into customers (business_id, phone, sms_consent_status) values (%s, '+12125550123', 'opted_in')"
+        " returning id",
+        business["id"],
+    )
+    for past in PAST:
+        original.one(
+            """insert into scheduled_sends (business_id, customer_id, body, scheduled_for, status)
+               values (%s, %s, %s, now() - %s::interval, 'scheduled') returning id""",
+            business["id"], customer["id"], f"See you tomorrow, {past}", past,
+        )  # fmt: skip
+    return original
+
+
+def states(database: Database) -> dict[str, str]:
+    """What became of each, by its time."""
+    rows: list[dict[str, Any]] = database.rows("select body, status from scheduled_sends")
+    return {row["body"].removeprefix("See you tomorrow, "): row["status"] for row in rows}
+
+
+def first_run(database: Database) -> None:
+    """The first run after the migration makes texts of what is due."""
+    database.rows("select * from queue_scheduled_sms()")
+
+
+def test_it_is_asked_what_becomes_of_them_and_nothing_is_changed(adopted: Database) -> None:
+    """How many, since when, and how to answer."""
+    with pytest.raises(MigrationError) as raised:
+        migrate(adopted.url)
+    told = str(raised.value)
+    assert told.startswith("scheduled_sends holds 4 rows with the status `scheduled` whose time has passed, the first")
+    assert "`--past-sends cancel`" in told
+    assert "late by less than 48 hours (2), and the first run cancels the others (2). Nothing was changed." in told
+    assert adopted.one("select to_regclass('sms_send_attempts') is null as untouched")["untouched"]
+    assert set(states(adopted).values()) == {"scheduled"}
+
+
+def test_told_to_cancel_them_none_becomes_a_text(adopted: Database) -> None:
+    """Each says why. What is planned for later stays."""
+    later = "update scheduled_sends set scheduled_for = now() + interval '1 day' where body like %s returning 1"
+    adopted.one(later, "%3 days")
+    assert migrate(adopted.url, past_sends="cancel") == migrations()
+    first_run(adopted)
+    assert states(adopted) == dict.fromkeys(PAST, "cancelled") | {"3 days": "scheduled"}
+    whys = adopted.rows("select distinct why from scheduled_sends where status = 'cancelled'")
+    assert [row["why"] for row in whys] == [
+        "Its time had passed when smsretry was set up, and `smsretry migrate` was told to cancel it"
+    ]
+
+
+@pytest.mark.parametrize("told", ["send", None], ids=["told to send them", "by supabase db push, which asks nobody"])
+def test_what_is_past_its_life_becomes_no_text_in_any_case(adopted: Database, told: Any) -> None:
+    """Of six months of rows six went out."""
+    if told:
+        migrate(adopted.url, past_sends=told)
+    else:
+        for migration in migrations():
+            adopted.run(migration.text)
+    first_run(adopted)
+    assert states(adopted) == dict.fromkeys(PAST[:2], "cancelled") | dict.fromkeys(PAST[2:], "queued")
+    [row] = adopted.rows("select why from scheduled_sends where body like %s", "%200 days")
+    assert row["why"].startswith("Expired before it could be sent: it was due on 20")
+
+
+def test_an_installation_that_is_ours_is_not_asked(adopted: Database) -> None:
+    """Its runner was off. It knows what it owes."""
+    migrate(adopted.url, past_sends="cancel")
+    adopted.rows("update scheduled_sends set status = 'scheduled' returning 1")
+    assert migrate(adopted.url, again=True) == migrations()
