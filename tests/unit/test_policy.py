@@ -331,6 +331,46 @@ def test_a_life_that_has_not_begun_is_two_days_from_the_first_moment_it_might_go
     assert timedelta(hours=48) == policy.LIFE
 
 
+SINCE: list[tuple[str, datetime, datetime, datetime | None]] = [
+    ("by day, a moment ago", NOON - MINUTE, NOON, NOON - MINUTE),
+    ("by day, and nothing ran for a day", NOON - timedelta(days=1), NOON, NOON - timedelta(days=1)),
+    ("by night, and nothing ran in the morning", NIGHT - timedelta(days=1), NOON, OPENING - timedelta(days=1)),
+    ("in the last moments of the day", CLOSING - timedelta(seconds=5), NOON + timedelta(days=1), OPENING),
+    ("by night, and it is night", NIGHT, NIGHT + MINUTE, None),
+    ("not yet", NOON + MINUTE, NOON, None),
+]
+
+
+@pytest.mark.parametrize(("case", "due", "at", "counted"), SINCE, ids=[each[0] for each in SINCE])
+def test_a_life_counts_from_the_first_moment_it_might_have_gone_out_also_if_nothing_ran(
+    case: str, due: datetime, at: datetime, counted: datetime | None
+) -> None:
+    """Waiting for an opening does not count."""
+    claim = claim_with(expires_at=None, due_since=due)
+    assert policy.end_of_life(claim, at=at) == (counted + policy.LIFE if counted else None), case
+
+
+@pytest.mark.parametrize("wrong", [{"business_hours": "nine to five"}, {"stopped_states": ["NY"]}])
+def test_a_life_counts_from_its_time_where_something_must_be_mended(wrong: dict[str, Any]) -> None:
+    """No opening kept it."""
+    claim = claim_with(expires_at=None, due_since=NIGHT, **wrong)
+    assert policy.end_of_life(claim, at=NIGHT + MINUTE) == NIGHT + policy.LIFE
+
+
+def test_a_life_has_one_end() -> None:
+    """What was said of it once stays; and a database that does not say since when it was due counts from now."""
+    assert policy.end_of_life(claim_with(due_since=NOON - timedelta(days=9)), at=NOON) is None
+    assert policy.end_of_life(claim_with(expires_at=None), at=NOON) is None
+
+
+def test_a_text_that_was_due_too_long_ago_says_since_when() -> None:
+    """It is no failure: nobody wants it any more."""
+    claim = claim_with(expires_at=None, due_since=NOON - timedelta(days=2))
+    assert before_send(claim, at=NOON) == End(
+        "cancelled", "Expired before it could be sent: it was due on 2027-01-10 (UTC)"
+    )
+
+
 @pytest.mark.parametrize("hours", ["Mon 09:00-18:00", "Sun 12:00-14:00"], ids=["in six days", "in five days"])
 def test_waiting_for_an_opening_costs_no_life(hours: str) -> None:
     """A business that texts on one day of the week: longer than a life, and the text waits and is not cancelled."""
