@@ -10,6 +10,7 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.asks import Prune
 from smsretry.local.stack import Stack
 from tests.builders import PHONE, run
 from tests.conftest import Business
@@ -258,3 +259,20 @@ def test_an_opt_out_that_bears_an_old_date_is_not_undone_by_the_opt_in_that_it_e
     for sync in SYNCS:
         sync(business, customer, at)
         assert not goes_out(business, queue, sender)
+
+
+def test_a_date_that_has_come_is_forgotten_where_it_can_lift_nothing(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """An application that dates all customers ahead every night would fill the table; a STOP keeps what it needs."""
+    customer, at = business.customer(), stack.now() + LATER
+    write(business, customer, at)
+    write(business, business.customer(phone=MIAMI), at, phone=MIAMI)
+    hear(business, body="stop")
+    stack.move_clock(timedelta(days=30))
+    operators.prune(Prune(keep_days=7))
+    [kept] = business.connection.execute("select count(*) as n from smsretry.stale_opt_ins").fetchall()
+    assert kept["n"] == 1
+    import_anew(business, customer, at)
+    business.connection.execute("delete from customers where phone = %s", [MIAMI])
+    assert not goes_out(business, queue, sender)

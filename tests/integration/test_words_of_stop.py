@@ -15,7 +15,7 @@ from smsretry.desk.standing import Standing
 from smsretry.local.stack import Stack
 from tests.builders import PHONE, run
 from tests.conftest import Business
-from tests.integration.hearing import another, consents, hear, hear_in_full
+from tests.integration.hearing import another, answer, consents, hear
 from tests.oracles import stopping
 
 SID: Final = "SM" + "a" * 32
@@ -152,7 +152,7 @@ def test_a_word_of_stop_ends_consent_and_needs_nobody(
 ) -> None:
     """Whatever it looks like."""
     text = business.due_text()
-    assert hear_in_full(business, body=body) | {"unmarked": 0} == {
+    assert answer(business, body=body) | {"unmarked": 0} == {
         "answer": "opted_out", "customers": 1, "cancelled": 1, "unmarked": 0, "heard": "keyword",
     }  # fmt: skip
     assert (consents(business), business.row(text)["status"]) == ([("opted_out", "inbound_stop")], "cancelled")
@@ -164,7 +164,7 @@ def test_what_may_mean_stop_opts_out_and_is_shown_until_somebody_says_what_it_is
 ) -> None:
     """By its SID: its words are at Twilio, and kept nowhere here."""
     text = business.due_text()
-    heard = hear_in_full(business, body="please stop texting me", sid=SID)
+    heard = answer(business, body="please stop texting me", sid=SID)
     assert (heard["answer"], heard["heard"], heard["cancelled"]) == ("opted_out", "words", 1)
     assert consents(business) == [("opted_out", "inbound_words")]
     standing = Standing.of(operators.status())
@@ -181,10 +181,8 @@ def test_what_may_mean_stop_opts_out_and_is_shown_until_somebody_says_what_it_is
     assert run(queue, sender) == ["Sent"]
 
 
-@pytest.mark.parametrize("answer", ["opt-out", "STOP", "START"])
-def test_a_plain_word_answers_it_too(
-    stack: Stack, business: Business, operators: SupabaseOperators, answer: str
-) -> None:
+@pytest.mark.parametrize("said", ["opt-out", "STOP", "START"])
+def test_a_plain_word_answers_it_too(stack: Stack, business: Business, operators: SupabaseOperators, said: str) -> None:
     """Somebody's, at the desk, or their own; and of two texts that a number wrote both."""
     business.customer()
     for _ in range(2):
@@ -193,10 +191,10 @@ def test_a_plain_word_answers_it_too(
     [line] = Standing.of(operators.status()).inbound
     assert line.texts == 1
     stack.move_clock(timedelta(minutes=1))
-    if answer == "opt-out":
+    if said == "opt-out":
         operators.record_consent(PHONE, consent="opted_out", source="text", business_id=None)
     else:
-        hear(business, body=answer)
+        hear(business, body=said)
     assert not Standing.of(operators.status()).inbound
 
 
@@ -227,7 +225,7 @@ def test_a_yes_in_a_conversation_lifts_nothing_that_was_said_in_words_and_a_star
 
 
 @pytest.mark.parametrize(
-    ("opt_out_type", "body", "answer"),
+    ("opt_out_type", "body", "becomes"),
     [
         ("HELP", "stop", "opted_out"),
         ("help", "help me stop these texts", "opted_out"),
@@ -242,14 +240,14 @@ def test_a_yes_in_a_conversation_lifts_nothing_that_was_said_in_words_and_a_star
     ],
 )
 def test_twilio_is_believed_where_it_says_stop_or_start_and_help_hides_no_stop(
-    stack: Stack, business: Business, opt_out_type: str | None, body: str, answer: str
+    stack: Stack, business: Business, opt_out_type: str | None, body: str, becomes: str
 ) -> None:
     """Its keywords are what the account has set up."""
     business.customer()
-    if answer == "opted_in":
+    if becomes == "opted_in":
         hear(business, "STOP")
         stack.move_clock(timedelta(minutes=1))
-    assert hear(business, opt_out_type, body)[0] == answer
+    assert hear(business, opt_out_type, body)[0] == becomes
 
 
 @pytest.mark.parametrize("phone", [" 12125550123", "12125550123", "rcs:+12125550123"])

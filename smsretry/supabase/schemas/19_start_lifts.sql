@@ -1,12 +1,9 @@
--- Whether an opt-out of this source is one that a START takes back: a STOP, in a keyword or in other words, or Twilio's
--- refusal, by which a STOP is learned of where no webhook hears it. What was said otherwise (by telephone, by letter, in the
--- application, nobody knows where) stands until a later opt-in.
--- by_yes: the START was a YES. It takes back what Twilio blocks, because Twilio lets it. It may answer another question, and
--- takes nothing back from who said stop in words.
-create or replace function smsretry.start_lifts(source text, by_yes boolean default false)
+-- Whether an opt-out of this source is one that a START takes back: a STOP, or Twilio's refusal, by which a STOP is learned of
+-- where no webhook hears it. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
+-- stands until a later opt-in.
+create or replace function smsretry.start_lifts(source text)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(start_lifts.source, '') ~ '^(inbound_stop|twilio_[0-9]+)$'
-        or coalesce(start_lifts.source = 'inbound_words' and not start_lifts.by_yes, false)
 $$;
 
 revoke all on function smsretry.start_lifts from public, anon, authenticated;

@@ -65,10 +65,10 @@ begin
         if v_anew then
             delete from smsretry.suppressions s
             where s.number_key = v_key and s.since < least(new.sms_consent_at, v_now)
-              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_lifts(s.source));
+              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(s.source));
             delete from smsretry.unwritten_consents u
             where u.number_key = v_key and u.since < least(new.sms_consent_at, v_now) and u.consent = 'opted_out'
-              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_lifts(u.source));
+              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(u.source));
         end if;
         if new.sms_consent_at > v_now or v_moved and not v_anew and smsretry.suppressed_since(v_key) < new.sms_consent_at then
             insert into smsretry.stale_opt_ins (number_key, at)
@@ -76,7 +76,7 @@ begin
             where not exists (select 1 from smsretry.stale_opt_ins o where o.number_key = v_key and o.at = v_second);
         end if;
     end if;
-    if v_changed and new.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(new.sms_consent_source::text) then
+    if v_changed and new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text) then
         insert into smsretry.stopped_consents (customer_id, number_key, consent)
         values (new.id, v_key, old.sms_consent_status::text)
         on conflict (customer_id) do update set number_key = excluded.number_key, consent = excluded.consent;
