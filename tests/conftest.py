@@ -38,7 +38,7 @@ begin
     if pg_relation_size('sms_retry_queue') + pg_relation_size('send_logs') > 1000000 then
         truncate businesses, customers, send_logs, scheduled_sends, sms_retry_queue, sms_send_attempts,
                  smsretry.suppressions, smsretry.stopped_consents, smsretry.unwritten_consents, smsretry.steps,
-                 smsretry.held_sends, smsretry.restores;
+                 smsretry.held_sends, smsretry.restores, smsretry.stale_opt_ins;
     else
         delete from sms_send_attempts;
         delete from sms_retry_queue;
@@ -51,6 +51,7 @@ begin
     delete from smsretry.stopped_states;
     delete from smsretry.sender_time;
     delete from smsretry.suppressions;
+    delete from smsretry.stale_opt_ins;
     delete from smsretry.stopped_consents;
     delete from smsretry.unwritten_consents;
     delete from smsretry.runs;

@@ -76,6 +76,8 @@ class TextRecord(Value):
     steps: tuple[StepRecord, ...]
     can: tuple[str, ...]
     asked_at: AwareDatetime
+    stop_sid: str | None = None
+    """What the number wrote that may mean stop, and nobody has read, by the provider's name of it."""
 
     @property
     def is_text(self) -> bool:
@@ -124,6 +126,7 @@ class StatusLine(Value):
         "delivery_time",
         "undelivered",
         "ended",
+        "inbound",
         "stopped",
         "run",
     ]

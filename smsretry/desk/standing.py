@@ -54,6 +54,8 @@ class Standing(Value):
     """What did not arrive in the last day, by business and by the provider's code."""
     ended: tuple[StatusLine, ...]
     """What failed or was cancelled in the last day, by why."""
+    inbound: tuple[StatusLine, ...] = ()
+    """How many people wrote what may mean stop, and nobody has read it (told: the oldest, by its SID)."""
     stopped: tuple[StatusLine, ...]
     runs: tuple[StatusLine, ...]
 
@@ -87,6 +89,7 @@ class Standing(Value):
             delivery_by_business=DeliveryOfBusiness.sorted_from(part("delivery_business")),
             undelivered=part("undelivered"),
             ended=part("ended"),
+            inbound=part("inbound"),
             stopped=part("stopped"),
             runs=part("run"),
         )
@@ -128,6 +131,7 @@ class Standing(Value):
             "no run has finished lately" if silent is None else "",
             f"no run has finished for {span(silent)}" if silent and silent >= LATE_SECONDS else "",
             f"held {self.held_texts}" if self.held else "",
+            *(f"to read: {line.texts} wrote what may mean stop" for line in self.inbound),
             self.delivery_dropped or "",
             *self._scheduled_needs(),
         ]
@@ -156,6 +160,11 @@ class Standing(Value):
             next_one = f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
             one = f"; `smsretry explain --row {line.told}` tells of one" if line.told else ""
             yield f"scheduled, {line.name}: {line.texts}{next_one}{one}"
+        for line in self.inbound:
+            yield (
+                f"opted out by what may mean stop: {line.texts}{self._since(line)}; read {line.told} in Twilio's log, "
+                "then record what it says with `smsretry consent`"
+            )
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{self._since(line)}"
         for line in self.waiting:

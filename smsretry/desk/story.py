@@ -29,6 +29,11 @@ LEVERS: Final = {
     "resolve_sms_doubt": "look in the provider's log for it, then say whether it went out (resolve)",
 }
 """What each of the calls in `TextRecord.can` does, for people."""
+_READ: Final = (
+    "read {sid} in Twilio's log: the number wrote what may mean stop, and is opted out. If it does, say so with "
+    "smsretry consent - --opt-out --source 'text'; if not, with "
+    "smsretry consent - --opt-in --source 'text' --business {business}"
+)
 _A_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
 
 
@@ -86,6 +91,8 @@ def story(
     since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago)"
     code = meaning(text.code) if text.code and text.state != "sent" else None
     can_do = [LEVERS[lever] for lever in text.can]
+    if text.stop_sid:
+        can_do.append(_READ.format(sid=text.stop_sid, business=text.business_id))
     if code:
         can_do.append(f"{code.to_do}. {code.meaning}: {code.link}")
     return Story(

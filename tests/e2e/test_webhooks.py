@@ -156,7 +156,7 @@ def test_a_message_that_is_not_ours_is_heard_and_changes_nothing(
 def test_stop_and_start_that_come_in_are_recorded_and_help_is_not(
     webhook: Webhook, stack: Stack, business: Business
 ) -> None:
-    """With the word of Advanced Opt-Out, or by Twilio's keywords."""
+    """With the word of Advanced Opt-Out, by Twilio's keywords, or in words of their own."""
     business.customer()
 
     def says(body: str, opt_out_type: str | None = None) -> str:
@@ -167,3 +167,5 @@ def test_stop_and_start_that_come_in_are_recorded_and_help_is_not(
 
     said = [says("Arrêt", "STOP"), says("help", "HELP"), says("Começar", "START"), says("Thanks & bye"), says("stop")]
     assert said == ["opted_out", "opted_out", "opted_in", "opted_in", "opted_out"]
+    in_words = [says("start"), says("Opt-out 🙏"), says("start"), says("please\u200b stop texting me")]
+    assert in_words == ["opted_in", "opted_out", "opted_in", "opted_out"]

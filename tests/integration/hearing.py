@@ -9,15 +9,24 @@ from tests.conftest import Business
 _numbers = count(1)
 
 
-def hear_in_full(
+def answer(
     business: Business, opt_out_type: str | None = None, body: str = "", *, sid: str | None = None, phone: str = PHONE
 ) -> dict[str, Any]:
-    """As the application's webhook does."""
+    """What the application's webhook is answered."""
     found = business.connection.execute(
         "select * from record_inbound_sms(%s, %s, %s, %s)",
         [phone, sid or f"SM{next(_numbers):032x}", opt_out_type, body],
     ).fetchone()
     assert found is not None
+    return found
+
+
+def hear_in_full(
+    business: Business, opt_out_type: str | None = None, body: str = "", *, sid: str | None = None, phone: str = PHONE
+) -> dict[str, Any]:
+    """What came of it, by whatever words it was known."""
+    found = answer(business, opt_out_type, body, sid=sid, phone=phone)
+    del found["heard"]
     return found
 
 

@@ -61,20 +61,22 @@ WORDS = [
     (None, " Stop\n", "opted_out"),
     ("", "UNSUBSCRIBE", "opted_out"),
     (None, "unstop", "opted_in"),
-    (None, "STOP PLEASE", "nothing"),
+    (None, "STOP PLEASE", "opted_out"),
     (None, "help", "nothing"),
     ("HELP", "help", "nothing"),
-    ("HELP", "stop", "nothing"),
+    ("HELP", "stop", "opted_out"),
+    ("HELP", "start", "nothing"),
+    (None, "yes please", "nothing"),
     (None, "See you at nine", "nothing"),
     ("SOMETHING NEW", "?", "nothing"),
 ]
 
 
 @pytest.mark.parametrize(("opt_out_type", "body", "answer"), WORDS)
-def test_twilio_says_what_it_is_and_without_that_its_own_keywords_do(
+def test_twilio_says_what_it_is_and_without_that_the_body_does(
     business: Business, opt_out_type: str | None, body: str, answer: str
 ) -> None:
-    """One word, and in any case."""
+    """In any case. What is more than a word: test_words_of_stop.py."""
     business.customer()
     assert hear(business, opt_out_type, body)[0] == answer
     assert (consents(business)[0][0] == "opted_out") is (answer == "opted_out")

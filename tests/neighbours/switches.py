@@ -18,6 +18,7 @@ from tests.neighbours.deaths import Killer, Poison, PoisonInDoubt
 from tests.neighbours.midflight import Changer, Editor, Twin
 from tests.neighbours.odd import Odd
 from tests.neighbours.report import Report, run
+from tests.neighbours.stoppers import OwnWords, Tomorrow
 from tests.neighbours.street import SLOW_SECONDS, Neighbour
 from tests.neighbours.tenants import Refused, Settings, TwoRows, WellBehaved
 from tests.neighbours.troubles import Grants, Locker, Unreadable
@@ -160,6 +161,25 @@ SWITCHES: Final = {
         neighbours=lambda: [WellBehaved(4), TwoRows()],
         sql="""create or replace function smsretry.keep_suppression()
                returns trigger language plpgsql as 'begin return new; end'""",
+        replaces="smsretry.keep_suppression",
+    ),
+    "own words": Switch(
+        sees="unwanted",
+        neighbours=lambda: [WellBehaved(4), OwnWords()],
+        sql="""create or replace function smsretry.means_stop(body text)
+               returns text language sql immutable as $$
+                   select 'keyword' where upper(btrim(means_stop.body, E' \\t\\r\\n'))
+                       in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'CANCEL', 'REVOKE', 'OPTOUT')
+               $$""",
+        replaces="smsretry.means_stop",
+    ),
+    "dates that have not come": Switch(
+        sees="unwanted",
+        neighbours=lambda: [WellBehaved(4), Tomorrow()],
+        edits=(
+            (r"v_anew := v_anew and [^;]*;", ""),
+            (r"s\.since < least\(new\.sms_consent_at, v_now\)", "s.since < new.sms_consent_at"),
+        ),
         replaces="smsretry.keep_suppression",
     ),
     "holding": Switch(

@@ -55,7 +55,7 @@ class SupabaseOperators(SupabaseCalls):
             page |= {"after_due": rows.given[-1]["scheduled_for"], "after_id": rows.given[-1]["id"]}
 
     def status(self) -> list[StatusLine]:
-        return self.rows(StatusLine, "sms_status", {})
+        return self.rows(StatusLine, "sms_status", {"with_words": True})
 
     def requeue(self, ask: Requeue) -> Change:
         return self._change("requeue_failed_sms", ask)

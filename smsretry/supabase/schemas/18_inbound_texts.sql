@@ -1,12 +1,20 @@
 -- Texts by which somebody said STOP or START, by Twilio's name of each. One is recorded once: whoever sends an old webhook
 -- again, which is still signed rightly, changes nobody's consent. prune_sms_history deletes STOPs after 90 days at least.
+-- A text that only may mean stop waits here for a person, who reads it at Twilio by its name. Its words are not kept.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
     said text not null,
+    heard text,
+    number_key bytea,
+    seen_at timestamptz,
     constraint inbound_texts_said check (said in ('STOP', 'START'))
 );
+comment on column smsretry.inbound_texts.heard is 'By what it was known: as record_inbound_sms answers; yes: a START that said YES. Null: by version 1.0.0.';
+comment on column smsretry.inbound_texts.number_key is 'Who said it, at no business in particular: smsretry.number_key.';
+comment on column smsretry.inbound_texts.seen_at is 'When it stopped waiting for a person: somebody recorded the number''s consent, or it said a plain word since.';
+create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where heard = 'words' and seen_at is null;
 
 -- Default privileges may be wide.
 revoke all on smsretry.inbound_texts from public, anon, authenticated;
-grant select, insert on smsretry.inbound_texts to service_role;
+grant select, insert, update on smsretry.inbound_texts to service_role;

@@ -16,10 +16,10 @@ begin
     on conflict (number_key) do update
     set since = greatest(s.since, excluded.since),
         source = case
-            when smsretry.start_lifts(s.source) then excluded.source
-            when s.since < excluded.since and not smsretry.start_lifts(excluded.source) then excluded.source
+            when smsretry.start_takes_back(s.source) then excluded.source
+            when s.since < excluded.since and not smsretry.start_takes_back(excluded.source) then excluded.source
             else s.source end
-    where s.since < excluded.since or (smsretry.start_lifts(s.source) and not smsretry.start_lifts(excluded.source));
+    where s.since < excluded.since or (smsretry.start_takes_back(s.source) and not smsretry.start_takes_back(excluded.source));
 exception when lock_not_available or deadlock_detected then
     insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
     values (suppress.number_key, suppress.business_id, 'opted_out', suppress.since, left(suppress.source, 200));

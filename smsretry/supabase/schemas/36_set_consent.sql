@@ -42,8 +42,15 @@ begin
         set sms_consent_status = set_consent.consent, sms_consent_at = v_said.since, sms_consent_source = v_said.source
         where c.id = any (v_ids)
           and (set_consent.consent <> 'opted_out' or c.sms_consent_status is distinct from 'opted_out'
-               or (smsretry.start_lifts(c.sms_consent_source::text) and not smsretry.start_lifts(v_said.source)));
+               or (smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)));
     end loop;
+    -- A person's word comes after all that was heard before it, and after what bears a date that has not come.
+    if set_consent.consent = 'opted_in' then
+        delete from smsretry.suppressions s
+        where s.number_key = v_key and (s.since < set_consent.at or s.since > smsretry.clock());
+        delete from smsretry.unwritten_consents u
+        where u.number_key = v_key and u.consent = 'opted_out' and (u.since < set_consent.at or u.since > smsretry.clock());
+    end if;
 
     cancelled := 0;
     if set_consent.consent = 'opted_out' then

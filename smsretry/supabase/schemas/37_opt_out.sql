@@ -3,10 +3,13 @@
 -- refuses the change, keeps nobody else from opting out. All of them together are waited for a second. What could not be
 -- written holds nevertheless (unwritten_consents); the same call again writes it. Where one business is named, what
 -- refuses the change is told as the error it is.
+-- texted: also at each business that has texted the number, though it has no customer with it any more: who was deleted
+-- and says STOP to their last text may be imported again tomorrow.
 -- left_only: only where this opt-out could not be written before, so that one that is said again changes nothing else.
 --   customers: how many are marked now · cancelled: texts that waited · unmarked: customers who could not be marked
 create or replace function smsretry.opt_out(
     phone text, source text, at timestamptz, business_id uuid default null, left_only boolean default false,
+    texted boolean default false,
     out customers integer, out cancelled integer, out unmarked integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -25,7 +28,11 @@ begin
     for v_business in
         select c.business_id from public.customers c
         where c.phone = opt_out.phone and (opt_out.business_id is null or c.business_id = opt_out.business_id)
-        group by c.business_id order by c.business_id
+        union
+        select b.id from public.businesses b cross join smsretry.secret
+        where opt_out.texted and exists (
+            select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, opt_out.phone))
+        order by 1
     loop
         v_key := (select smsretry.number_key(v_business, opt_out.phone) from smsretry.secret);
         continue when opt_out.left_only and not exists (

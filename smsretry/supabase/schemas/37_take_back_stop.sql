@@ -4,10 +4,11 @@
 -- What consent was is known from stopped_consents. Where it is not, it is unknown, and somebody must ask anew: that is so of
 -- rows that came in as opted out, of those that had another number then, and of what version 1.0.0 opted out, unless a text
 -- had gone out under the consent (44_triggers.sql).
+-- by_yes: it was a YES, which takes back less (smsretry.start_takes_back).
 -- Each business answers for itself, and left_only means what it does, as in smsretry.opt_out.
 --   customers: how many have consent again · unmarked: customers who could not be written
 create or replace function smsretry.take_back_stop(
-    phone text, at timestamptz, left_only boolean default false, out customers integer, out unmarked integer
+    phone text, at timestamptz, left_only boolean default false, by_yes boolean default false, out customers integer, out unmarked integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '1s' as $$
@@ -24,7 +25,11 @@ begin
     for v_business in
         select c.business_id from public.customers c
         where c.phone = take_back_stop.phone
-        group by c.business_id order by c.business_id
+        union -- as smsretry.opt_out has it
+        select b.id from public.businesses b
+        where exists (
+            select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, take_back_stop.phone))
+        order by 1
     loop
         v_key := smsretry.number_key(v_business, take_back_stop.phone);
         continue when take_back_stop.left_only and not exists (
@@ -47,14 +52,14 @@ begin
             continue when exists (
                 select 1 from public.customers c
                 where c.id = any (v_ids) and c.sms_consent_status::text = 'opted_out'
-                  and (not smsretry.start_lifts(c.sms_consent_source::text) or c.sms_consent_at >= take_back_stop.at)
+                  and (not smsretry.start_takes_back(c.sms_consent_source::text, take_back_stop.by_yes) or c.sms_consent_at >= take_back_stop.at)
                 union all
                 select 1 from smsretry.suppressions s
-                where s.number_key = v_key and (not smsretry.start_lifts(s.source) or s.since >= take_back_stop.at)
+                where s.number_key = v_key and (not smsretry.start_takes_back(s.source, take_back_stop.by_yes) or s.since >= take_back_stop.at)
                 union all
                 select 1 from smsretry.unwritten_consents u
                 where u.number_key = v_key and u.consent = 'opted_out'
-                  and (not smsretry.start_lifts(u.source) or u.since >= take_back_stop.at));
+                  and (not smsretry.start_takes_back(u.source, take_back_stop.by_yes) or u.since >= take_back_stop.at));
             with given_back as (
                 update public.customers c
                 set sms_consent_status = case when x.known then x.consent else 'unknown' end,
@@ -68,9 +73,9 @@ begin
             customers := customers + v_customers;
             -- Where nobody has consent again, nothing else has done it.
             delete from smsretry.suppressions s
-            where s.number_key = v_key and smsretry.start_lifts(s.source) and s.since < take_back_stop.at;
+            where s.number_key = v_key and smsretry.start_takes_back(s.source) and s.since < take_back_stop.at;
             delete from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.consent = 'opted_out' and smsretry.start_lifts(u.source)
+            where u.number_key = v_key and u.consent = 'opted_out' and smsretry.start_takes_back(u.source)
               and u.since < take_back_stop.at;
         exception when others then
             raise warning 'The START of customers of business % could not be written yet: %', v_business, sqlstate;

@@ -1,57 +1,77 @@
 -- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
 -- number out at every business, because Twilio blocks it for the sender that they share. START takes back what STOP did, or
 -- Twilio's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
--- HELP, and what is no keyword, changes nothing. Without Advanced Opt-Out there is no OptOutType; then Twilio's default
--- keywords count. Recorded once a message: sent again, an old webhook writes what could not be written when it was heard,
--- as of then, and changes nothing else.
+-- OptOutType says STOP or START with Advanced Opt-Out, and is believed. Without it the body is heard: what says stop, or may
+-- mean it (smsretry.means_stop), and Twilio's own words of START, of which it must be one and no more. A text that Twilio
+-- takes for HELP may still say stop, but START it does not say. All else changes nothing.
+-- Recorded once a message: sent again, an old webhook writes what could not be written when it was heard, as of then, and
+-- changes nothing else.
 --   answer: opted_out | opted_in | nothing | already_recorded
 --   customers: how many are opted out now, or have consent again · cancelled: texts that waited
 --   unmarked: customers whose rows could not be changed yet, because somebody holds them locked. A STOP holds for them, too;
 --     with the same message again they are marked.
+--   heard: provider (OptOutType) | keyword | words (it may mean stop: they are opted out, and a person should read it) | null
 create or replace function public.record_inbound_sms(
     phone text, twilio_sid text, opt_out_type text default null, body text default null
 )
-returns table (answer text, customers integer, cancelled integer, unmarked integer)
+returns table (answer text, customers integer, cancelled integer, unmarked integer, heard text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    v_word constant text := upper(btrim(record_inbound_sms.body, E' \t\r\n'));
-    v_said text := upper(btrim(record_inbound_sms.opt_out_type));
+    -- The plus sign of a form that was read wrongly is a space, and RCS has a name for its channel.
+    v_phone constant text := regexp_replace(
+        record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
+    v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
+    v_word constant text := upper(btrim(left(record_inbound_sms.body, 40), E' \t\r\n') collate "C");
+    v_means text;
+    v_said text;
+    v_heard text;
     v_heard_at timestamptz := smsretry.clock();
+    v_key bytea;
     v_again boolean;
 begin
     if (record_inbound_sms.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true or record_inbound_sms.phone is null then
         raise exception 'phone must be given, and twilio_sid be a message SID (SM or MM and 32 hexadecimal digits)'
             using errcode = 'SR422';
     end if;
-    if coalesce(v_said, '') = '' then
-        v_said := case
-            when v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'CANCEL', 'REVOKE', 'OPTOUT') then 'STOP'
-            when v_word in ('START', 'UNSTOP', 'YES') then 'START' end;
+    if v_type in ('STOP', 'START') then
+        v_said := v_type;
+        v_heard := 'provider';
+    else
+        v_means := smsretry.means_stop(record_inbound_sms.body);
+        v_said := case when v_means is not null then 'STOP' when v_type = '' and v_word in ('START', 'UNSTOP', 'YES') then 'START' end;
+        v_heard := coalesce(v_means, case when v_word = 'YES' then 'yes' else 'keyword' end);
     end if;
     answer := 'nothing';
     customers := 0;
     cancelled := 0;
     unmarked := 0;
-    if (v_said in ('STOP', 'START')) is not true then
+    if v_said is null then
         return next;
         return;
     end if;
-    insert into smsretry.inbound_texts (twilio_sid, heard_at, said)
-    values (record_inbound_sms.twilio_sid, v_heard_at, v_said) on conflict do nothing;
+    v_key := (select smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone) from smsretry.secret);
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key)
+    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key) on conflict do nothing;
     v_again := not found;
     if v_again then
-        select t.said, t.heard_at into v_said, v_heard_at
+        select t.said, t.heard_at, t.heard into v_said, v_heard_at, v_heard
         from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
     end if;
     answer := case when v_again then 'already_recorded' when v_said = 'STOP' then 'opted_out' else 'opted_in' end;
     if v_said = 'STOP' then
         select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
-        from smsretry.opt_out(record_inbound_sms.phone, 'inbound_stop', v_heard_at, null, v_again) s;
+        from smsretry.opt_out(v_phone, case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end,
+                              v_heard_at, null, v_again, true) s;
     else
         select s.customers, s.unmarked into customers, unmarked
-        from smsretry.take_back_stop(record_inbound_sms.phone, v_heard_at, v_again) s;
+        from smsretry.take_back_stop(v_phone, v_heard_at, v_again, coalesce(v_heard = 'yes', false)) s;
     end if;
+    -- Nobody need read what a plain word follows, nor what concerns no customer.
+    if not v_again and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
+        perform smsretry.see_words(v_key, v_heard_at);
+    end if;
+    heard := case when v_heard = 'yes' then 'keyword' else v_heard end;
     return next;
 end
 $$;

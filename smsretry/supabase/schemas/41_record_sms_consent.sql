@@ -1,5 +1,5 @@
 -- For people: a customer says stop, or yes, by telephone or letter. An opt-out without a business is from all of them;
--- consent is given to one.
+-- consent is given to one. Either answers what the number wrote that may mean stop: it waits for a person no longer.
 --   customers: how many it concerns · cancelled: texts that waited
 --   unmarked: customers whose rows could not be changed, because somebody holds them locked. The opt-out holds for them, too;
 --     said again it marks them.
@@ -9,6 +9,8 @@ create or replace function public.record_sms_consent(
 returns table (customers integer, cancelled integer, unmarked integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
+declare
+    v_seen integer;
 begin
     if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
         or (record_sms_consent.phone ~ '^[+][1-9][0-9]{6,14}$') is not true
@@ -29,7 +31,10 @@ begin
             record_sms_consent.business_id, null, record_sms_consent.phone, 'opted_in', record_sms_consent.source,
             smsretry.clock()) s;
     end if;
-    if customers + unmarked = 0 then
+    v_seen := smsretry.see_words(
+        (select smsretry.number_key('00000000-0000-0000-0000-000000000000', record_sms_consent.phone) from smsretry.secret),
+        smsretry.clock());
+    if customers + unmarked + v_seen = 0 then
         raise exception 'No customer has this number' using errcode = 'SR404',
             hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
     end if;

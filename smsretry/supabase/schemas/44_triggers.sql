@@ -11,7 +11,7 @@ create trigger smsretry_scheduled_send_changed
 drop trigger if exists smsretry_keep_suppression on public.customers;
 create trigger smsretry_keep_suppression
     after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
-    for each row when (new.phone is not null) execute function smsretry.keep_suppression();
+    for each row execute function smsretry.keep_suppression();
 
 -- What was queued anew before its insert asked whether an earlier send of the text is in doubt. Found by the sends in doubt,
 -- of which there are few, and not by the rows that wait.
@@ -34,7 +34,7 @@ from (select o.*, max(coalesce(o.sms_consent_at, smsretry.clock())) over (partit
 where not exists (
     select 1 from public.customers i
     where i.phone = c.phone and i.business_id = c.business_id and i.sms_consent_status::text = 'opted_in'
-      and i.sms_consent_at > c.last_at)
+      and i.sms_consent_at > c.last_at and i.sms_consent_at <= smsretry.clock())
 order by 1, smsretry.start_lifts(c.sms_consent_source::text), c.sms_consent_at desc nulls last
 on conflict (number_key) do update set source = excluded.source
 where smsretry.start_lifts(s.source) and not smsretry.start_lifts(excluded.source);

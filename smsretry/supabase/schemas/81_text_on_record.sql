@@ -3,7 +3,7 @@
 -- security_invoker, so that row level security is the reader's.
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
 --   the one of another row that it is in doubt about · steps: what people did to it · can: the calls that would change
---   something now · asked_at: the database's clock
+--   something now · asked_at: the database's clock · stop_sid: what the number wrote that may mean stop and nobody has read
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.send_log_id,
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
@@ -41,7 +41,11 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
            when q.status = 'pending' then array['cancel_sms_retries']
            else '{}'
        end::text[] as can,
-       smsretry.clock() as asked_at
+       smsretry.clock() as asked_at,
+       (select t.twilio_sid from smsretry.inbound_texts t
+        where t.number_key = smsretry.number_key('00000000-0000-0000-0000-000000000000', c.phone) and t.heard = 'words'
+          and t.seen_at is null
+        order by t.heard_at desc limit 1) as stop_sid
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id

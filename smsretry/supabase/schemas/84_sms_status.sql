@@ -6,9 +6,11 @@
 --   the same of those whose fate is known, of the ten businesses of which the smallest share arrives (told: its name) ·
 --   delivery_time: seconds from accepted to the report that it was delivered (name: median or 95th percentile; told: the
 --   seconds; texts: of how many) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
---   failed or cancelled, by error, in the last day · stopped (sending, or a US state) · run
+--   failed or cancelled, by error, in the last day · inbound (only where with_words asks for it, because the desk of the last
+--   version does not know it): how many people wrote something that may mean stop, and are opted out until somebody reads it
+--   (told: the SID of the oldest of these texts) · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
-create or replace function public.sms_status()
+create or replace function public.sms_status(with_words boolean default false)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -143,6 +145,11 @@ begin
      from public.sms_retry_queue e
      where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
      group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)
+    union all
+    (select 'inbound', 'words', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
+            (array_agg(t.twilio_sid order by t.heard_at))[1]
+     from smsretry.inbound_texts t
+     where sms_status.with_words and t.heard = 'words' and t.seen_at is null having count(*) > 0)
     union all
     (select 'stopped', 'sending', null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why from smsretry.circuit c)
     union all

@@ -2,7 +2,8 @@
 -- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
 -- application's, as are scheduled sends. A text whose fate is unknown is kept. So are, for 90 days at least, the names of
 -- incoming STOPs: Twilio's signature never expires, and by them an old webhook is known that somebody sends again. Those of
--- STARTs are kept for good: one that is sent again must never undo a later STOP.
+-- STARTs are kept for good: one that is sent again must never undo a later STOP. So are dates of opt-ins while one could lift
+-- an opt-out (stale_opt_ins).
 -- security definer: nobody else may delete history.
 create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
 returns table (texts integer, attempts integer, runs integer)
@@ -33,6 +34,11 @@ begin
         select o.twilio_sid from smsretry.inbound_texts o
         where o.said = 'STOP' and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
         order by o.heard_at limit 10 * prune_sms_history.batch));
+    -- A date that has come and is later than no opt-out lifts nothing of what is said from now on.
+    delete from smsretry.stale_opt_ins o where o.ctid = any (array(
+        select s.ctid from smsretry.stale_opt_ins s
+        where s.at < v_before and coalesce(smsretry.suppressed_since(s.number_key), 'infinity') >= s.at
+        limit 10 * prune_sms_history.batch));
     delete from smsretry.held_sends h -- of scheduled sends that somebody deleted, or ended past our trigger
     where not exists (select 1 from public.scheduled_sends s where s.id = h.scheduled_id and s.status = 'scheduled');
     return next;
