@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from smsretry.errors import InputError
+from smsretry.errors import InputError, QueueError, QueueUnreachable
 from smsretry.pipeline import process_sms_retry_item
 from smsretry.ports import RetryQueue, Sender
 from smsretry.retry.backoff import next_retry_delay
@@ -34,7 +34,8 @@ def queue_sms_retry(
 
     Raises:
         InputError: there is no such send log, or it is no text to a customer.
-        QueueError: the database could not be asked.
+        QueueError: the database could not be asked. The message says whether anything was recorded; the call may be
+            repeated.
     """
     return queue.queue(
         send_log_id,
@@ -72,18 +73,26 @@ def schedule_sms(
 
     Raises:
         InputError: there is no such customer at the business; no body; times that cannot be; or an id that is taken.
-        QueueError: the database could not be asked.
+        QueueError: the database could not be asked. The message says whether anything was recorded; where that is not
+            known, it has the id with which the call may be repeated.
     """
-    return queue.schedule(
-        business_id,
-        customer_id,
-        body,
-        scheduled_for,
-        not_after=not_after,
-        message_class=message_class,
-        created_by=created_by,
-        scheduled_id=scheduled_id or uuid4(),
-    )
+    scheduled_id = scheduled_id or uuid4()
+    try:
+        return queue.schedule(
+            business_id,
+            customer_id,
+            body,
+            scheduled_for,
+            not_after=not_after,
+            message_class=message_class,
+            created_by=created_by,
+            scheduled_id=scheduled_id,
+        )
+    except QueueUnreachable as error:
+        trouble = error
+    if not trouble.undone:  # under another name it would be another text
+        trouble = QueueUnreachable(f"{trouble} Name it with scheduled_id={scheduled_id}, or it may be planned twice.")
+    raise trouble
 
 
 def send_sms(
@@ -102,7 +111,8 @@ def send_sms(
 
     Raises:
         InputError: there is no such send log, it is no text to a customer, or it is already sent.
-        QueueError: the database could not be asked.
+        QueueError: the database could not be asked. The message says how far it came: nothing was recorded, or that is
+            not known, and the call may be repeated; or the text is in the queue, where the worker sees it through.
     """
     queued = queue_sms_retry(send_log_id, None, queue=queue, message_class=message_class)
     if queued.retry_id is None:
@@ -110,9 +120,15 @@ def send_sms(
     row = queued.retry_id
     if queued.result != "queued":
         return ItemResult(retry_id=row, fate="Deferred", detail="Already in the queue", next_at=queued.due_at)
-    claim = queue.claim_one(row)
-    if claim is None:
-        return ItemResult(retry_id=row, fate="Lost", detail="Another worker has taken it, or somebody cancelled it")
-    if isinstance(claim, ItemResult):
-        return claim
-    return process_sms_retry_item(claim, queue=queue, sender=sender, profile=profile, first_send=True)
+    try:
+        claim = queue.claim_one(row)
+        if claim is None:
+            return ItemResult(retry_id=row, fate="Lost", detail="Another worker has taken it, or somebody cancelled it")
+        if isinstance(claim, ItemResult):
+            return claim
+        return process_sms_retry_item(claim, queue=queue, sender=sender, profile=profile, first_send=True)
+    except QueueError as error:
+        trouble = error
+    raise type(trouble)(
+        f"{str(trouble).rstrip('.')}. The text is in the queue as row {row}: the worker sees it through."
+    )

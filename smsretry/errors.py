@@ -5,7 +5,9 @@
     ├── InputError            the caller asked for something that cannot be: names the value's place
     ├── QueueError            the database could not be asked
     │   ├── QueueUnreachable  no answer, or a passing one: try again later
-    │   │   └── QueueBusy     another transaction holds what this row needs: this row later, the others now
+    │   │   ├── QueueBusy     another transaction holds what this row needs: this row later, the others now
+    │   │   └── QueueSlow     it took too long
+    │   │       └── QueueCancelled  and the database undid it
     │   ├── QueueRefused      the key is wrong or may not do this
     │   └── QueueMismatch     it answers, but not as this version expects: migrate, or the URL is another service's
     ├── UnforeseenError       a bug met one row; the row ended `failed` with this message
@@ -34,11 +36,27 @@ class QueueError(SmsRetryError):
 
 
 class QueueUnreachable(QueueError):
-    """No answer came, or one that says try later. Whether the call took effect is unknown."""
+    """No answer came, or one that says try later.
+
+    Args:
+        undone: whether it is certain that the call did nothing. Otherwise it may have taken effect.
+    """
+
+    def __init__(self, message: str, *, undone: bool = False) -> None:
+        super().__init__(message)
+        self.undone = undone
 
 
 class QueueBusy(QueueUnreachable):
     """Another transaction holds something locked that this one row needs."""
+
+
+class QueueSlow(QueueUnreachable):
+    """No answer came in time."""
+
+
+class QueueCancelled(QueueSlow):
+    """The database gave the call up when its time was over, and undid it."""
 
 
 class QueueRefused(QueueError):

@@ -18,7 +18,7 @@ from smsretry.retry import policy, result
 from smsretry.retry.decision import Arrived, Defer, End, GiveBack, PutOff, Send
 from smsretry.retry.lost import asked_too_long, before_sending_again
 from smsretry.retry.models import Claim, ItemResult, Text
-from smsretry.retry.outcome import InDoubt, NotSent, Outcome
+from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 
 _CHANGED: Final = "What the decision was made from has changed: the next run decides anew"
@@ -140,14 +140,14 @@ class _Item:
             self.gate.withdraw()
             raise
         self.gate.trust()
-        if begun.answer == "go" and _stopwatch() - asked <= SEND_WITHIN_SECONDS:
+        took = _stopwatch() - asked if begun.answer == "go" else 0.0
+        if begun.answer == "go" and took <= SEND_WITHIN_SECONDS:
             return self._finish(attempt_id, self._send(attempt_id, decision.valid_until - begun.decided_at))
         self.gate.withdraw()
         match begun.answer:
             case "go":
-                return self._finish(
-                    attempt_id, NotSent("This process was stopped for too long to be sure of its claim")
-                )
+                outcome, retry = policy.too_late(took)
+                return result.sent(self.claim, retry, self.queue.finish(self.claim, attempt_id, outcome, retry))
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
             case "capped":

@@ -38,7 +38,7 @@ begin
     if pg_relation_size('sms_retry_queue') + pg_relation_size('send_logs') > 1000000 then
         truncate businesses, customers, send_logs, scheduled_sends, sms_retry_queue, sms_send_attempts,
                  smsretry.suppressions, smsretry.stopped_consents, smsretry.unwritten_consents, smsretry.steps,
-                 smsretry.held_sends, smsretry.restores, smsretry.stale_opt_ins;
+                 smsretry.held_sends, smsretry.restores, smsretry.stale_opt_ins, smsretry.set_apart;
     else
         delete from sms_send_attempts;
         delete from sms_retry_queue;
@@ -58,7 +58,7 @@ begin
     delete from smsretry.steps;
     delete from smsretry.inbound_texts;
     delete from smsretry.held_sends;
-    delete from smsretry.restores;
+                 smsretry.restores, smsretry.set_apart;
 end
 $$
 """

@@ -109,7 +109,8 @@ class Retry:
     """Try again after `delay`. `counted`: a send was really made, so it counts against the limit of attempts."""
 
     delay: timedelta
-    reason: Reason
+    reason: Reason | None
+    """None leaves the row's as it is."""
     why: str
     code: int | None
     counted: bool

@@ -25,7 +25,7 @@ from smsretry.retry.decision import (
 from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
-from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.words import Reason
 
 MIN_LIFE: Final = timedelta(seconds=10)
@@ -129,6 +129,18 @@ def busy(at: datetime) -> Defer:
 def unasked(at: datetime, why: str) -> Defer:
     """Where a text waits about which the database could not be asked. If it is to blame, it holds up no other."""
     return Defer(at + UNASKED_DELAY, None, why, ages=True)
+
+
+def too_late(seconds: float) -> tuple[NotSent, Retry]:
+    """What becomes of a send that may go, by an answer that took too long: another worker may have the row by now.
+
+    The database was slow, or this process was stopped meanwhile: from here both look the same. Nothing left either way.
+    """
+    why = (
+        f"It took {seconds:.0f} s to learn that it may go, and after {SEND_WITHIN_SECONDS:.0f} s that is not sure. "
+        "The database was slow, or this process was stopped meanwhile"
+    )
+    return NotSent(why), Retry(UNASKED_DELAY, None, why, None, counted=False)
 
 
 def _wait(claim: Claim, check: QuietHoursCheck, since: datetime, profile: Profile, why: str) -> Defer | Hold | End:

@@ -30,3 +30,9 @@ create function public.overloaded(a int) returns int language sql as 'select 1';
 create function public.overloaded(a text) returns int language sql as 'select 2';
 create function public.for_service() returns int language sql as 'select 1';
 revoke all on function public.for_service() from public, anon, authenticated;
+create function public.stable_trouble() returns text language plpgsql stable as $$
+    begin raise exception 'trouble' using errcode = 'PT503'; end $$;
+create function public.volatile_trouble() returns text language plpgsql volatile as $$
+    begin raise exception 'trouble' using errcode = 'PT503'; end $$;
+create function public.slower_than_allowed() returns void language sql set statement_timeout = '50ms' as $$
+    select pg_sleep(5) $$;

@@ -1,6 +1,7 @@
 """Which function a request means, and which requests are refused before any function is called."""
 
 import httpx
+import psycopg
 import pytest
 
 from tests.conformance.conftest import Endpoint
@@ -113,6 +114,33 @@ def test_a_function_that_only_reads_may_be_called_by_get_with_its_arguments_in_t
     assert (response.status_code, response.json()) == (200, "3 texts")
     assert postgrest.call("in_words", method="HEAD", params={"n": "3"}, content="").status_code == 200
     assert postgrest.call("in_words", method="GET", params={"m": "3"}, content="").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("function", "statuses"),
+    [("stable_trouble", {"GET": 503, "HEAD": 200}), ("volatile_trouble", {"GET": 503, "HEAD": 503})],
+)
+def test_head_counts_rows_for_which_a_stable_function_need_not_be_called(
+    postgrest: Endpoint, function: str, statuses: dict[str, int]
+) -> None:
+    """A volatile one is, so a check that must alarm for HEAD is volatile. By GET both are read-only."""
+    answered = {method: postgrest.call(function, method=method, content="").status_code for method in statuses}
+    assert answered == statuses
+
+
+def test_head_does_not_ask_the_grant_of_what_it_does_not_call(postgrest: Endpoint) -> None:
+    """So 200 for HEAD says nothing of a right."""
+    with psycopg.connect(postgrest.database_url) as connection:
+        connection.execute("revoke all on function stable_trouble() from public, anon")
+    head = postgrest.call("stable_trouble", method="HEAD", key=postgrest.anon, content="")
+    get = postgrest.call("stable_trouble", method="GET", key=postgrest.anon, content="")
+    assert (head.status_code, get.status_code) == (200, 401)
+
+
+def test_a_function_s_own_statement_timeout_holds_for_its_call(postgrest: Endpoint) -> None:
+    """PostgREST sets it before the call, for a timeout that a function sets itself comes too late."""
+    response = postgrest.call("slower_than_allowed")
+    assert (response.status_code, response.json()["code"]) == (500, "57014")
 
 
 def test_a_media_type_that_nobody_makes_is_406_and_nothing_is_called(postgrest: Endpoint) -> None:

@@ -73,7 +73,7 @@ def test_supabase_is_not_there(settings: Settings) -> None:
         queue.claim_due(1)
     assert str(raised.value) == (
         f"Supabase did not answer claim_due_sms_retries (ConnectError). Check SUPABASE_URL ({url}) and that the "
-        "project is up; the next run tries again."
+        "project is up. The next run tries again."
     )
 
 

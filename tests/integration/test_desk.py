@@ -277,7 +277,11 @@ def test_a_monitor_is_answered_503_once_texts_are_overdue_or_no_run_finishes(
     def ask() -> httpx.Response:
         key = stack.key("service_role")
         url = f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc/check_sms_retries"
-        return httpx.post(url, json={}, headers={"apikey": key, "Authorization": f"Bearer {key}"})
+        headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+        answer = httpx.post(url, json={}, headers=headers)
+        others = {httpx.request(method, url, headers=headers).status_code for method in ("GET", "HEAD")}
+        assert others == {answer.status_code}, "it does not alarm whichever way it is asked"
+        return answer
 
     assert (ask().status_code, "no run has finished in 7 days" in ask().text) == (503, True)
     fates_of(run_over(queue, sender))

@@ -9,6 +9,7 @@ from tests.neighbours.checks import KINDS, End, Verdict, judge
 from tests.neighbours.deaths import Killer, Poison, PoisonInDoubt
 from tests.neighbours.midflight import Changer, Editor, Twin
 from tests.neighbours.odd import Odd
+from tests.neighbours.slow import slow
 from tests.neighbours.stoppers import OwnWords, Tomorrow
 from tests.neighbours.street import SLOW_SECONDS, Neighbour, Street, live
 from tests.neighbours.tenants import Flood, Refused, Settings, TwoRows, WellBehaved
@@ -45,7 +46,7 @@ def everybody(texts: int) -> list[Neighbour]:
     return [
         WellBehaved(texts), Odd(), Flood(texts // 2), Refused(), Changer(), Settings(), TwoRows(), Twin(), Editor(),
         Locker(minutes=2), Grants(minutes=4), LostAnswers(), Killer(), Poison(), PoisonInDoubt(), Unreadable(),
-        OldProcessor(), OwnWords(), Tomorrow(),
+        OldProcessor(), OwnWords(), Tomorrow(), *slow(),
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from unittest.mock import patch
 from smsretry import gate
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.claims import SupabaseClaims
+from smsretry.adapters.supabase.grouped import Loners, SupabaseGroups
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
@@ -18,6 +19,7 @@ from tests.neighbours.deaths import Killer, Poison, PoisonInDoubt
 from tests.neighbours.midflight import Changer, Editor, Twin
 from tests.neighbours.odd import Odd
 from tests.neighbours.report import Report, run
+from tests.neighbours.slow import Refuser, ShortAnswers, Sleeper
 from tests.neighbours.stoppers import OwnWords, Tomorrow
 from tests.neighbours.street import SLOW_SECONDS, Neighbour
 from tests.neighbours.tenants import Refused, Settings, TwoRows, WellBehaved
@@ -95,9 +97,38 @@ SWITCHES: Final = {
         neighbours=lambda: [WellBehaved(6), Locker(minutes=1, real_seconds=5.5)],
         minutes=6,
         slow_seconds=5.0,
-        edits=((r"current_setting\('smsretry\.wait', true\) <> ''", "false"),),
+        edits=((r"perform smsretry\.wait_shortly\(\);", ""),),
         sql="alter function public.begin_sms_attempt reset lock_timeout",
         replaces=_BEGIN,
+    ),
+    "claims row by row": Switch(
+        sees="bugs",
+        neighbours=lambda: [WellBehaved(6), Refuser()],
+        sql="""create or replace function smsretry.take(
+                   ids uuid[], at timestamptz, by_application boolean default false)
+               returns setof smsretry.claimed_retry language plpgsql as $$
+               begin
+                   perform smsretry.take_row(i.id, take.at, take.by_application) from unnest(take.ids) as i (id);
+                   return query select r.* from smsretry.claimed_retry r where r.id = any (take.ids);
+               end $$""",
+        replaces="smsretry.take",
+        minutes=8,
+    ),
+    "a group's time": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(6), Sleeper(30)],
+        edits=((r"v_over or v_began > v_until", "v_over"), (r"(?i) SET statement_timeout TO '2s'\n", "")),
+        replaces="public.group_sms_calls",
+        patches=((SupabaseGroups, "together", earlier.all_together), (Loners, "note", earlier.nothing)),
+        minutes=8,
+        slow_seconds=60.0,
+    ),
+    "rows of an answer": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(40), ShortAnswers()],
+        patches=((SupabaseCalls, "rows_of_an_answer", earlier.all_of_them),),
+        minutes=4,
+        stale=10,
     ),
     "suspects in doubt": Switch(
         sees="late",

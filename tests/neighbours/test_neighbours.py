@@ -7,9 +7,12 @@ import pytest
 
 from smsretry.adapters.twilio import http
 from smsretry.local.stack import Stack
+from tests.impatience import impatient
 from tests.neighbours.evidence import evidence
 from tests.neighbours.report import everybody, run
+from tests.neighbours.slow import ShortAnswers, slow
 from tests.neighbours.switches import SWITCHES
+from tests.neighbours.tenants import Flood, WellBehaved
 
 
 def test_well_behaved_businesses_notice_nothing_of_their_neighbours(stack: Stack) -> None:
@@ -18,6 +21,15 @@ def test_well_behaved_businesses_notice_nothing_of_their_neighbours(stack: Stack
     assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
     for what in ("changes in mid-flight", "workers killed by a row", "held before the mending", "edited in doubt"):
         assert report.numbers[what], f"nothing of it happened: {what}\n{report}"
+
+
+def test_well_behaved_businesses_notice_nothing_of_what_takes_the_database_long_nor_of_short_answers(
+    stack: Stack,
+) -> None:
+    """Triggers that sleep or refuse, thirty locked rows, megabytes, and ten rows of an answer at most."""
+    with impatient(stack, seconds=2.0):
+        report = run(stack, [WellBehaved(60), Flood(40), *slow(), ShortAnswers()], minutes=20, seed="1")
+    assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
 
 
 @pytest.mark.parametrize("mending", SWITCHES)

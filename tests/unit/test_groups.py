@@ -1,13 +1,22 @@
 """Calls of many threads travel together, and each gets its own answer or error."""
 
+import ctypes
+import itertools
+import json
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from postgrest.exceptions import APIError
+from pydantic import BaseModel, ValidationError
 
-from smsretry.adapters.supabase.groups import LARGEST_GROUP, Call, Groups, Told
-from smsretry.errors import QueueUnreachable
+from smsretry.adapters.supabase.groups import LARGEST_GROUP, Call, Groups, NotMade, Told
+from smsretry.errors import QueueError, QueueMismatch, QueueUnreachable
 
 
 class Wire:
@@ -96,3 +105,185 @@ def test_a_thread_that_is_interrupted_leaves_nobody_waiting() -> None:
         wire.go.release(2)
         errors = [type(call.exception(10)) for call in calls]
     assert errors == [KeyboardInterrupt, KeyboardInterrupt]
+
+
+# Whatever is raised
+
+
+class Odd(Exception):
+    """It cannot be made again from its arguments."""
+
+    def __init__(self, one: str, *, two: int) -> None:
+        super().__init__()
+        self.one, self.two = one, two
+
+
+class OddQueueError(QueueError):
+    """Nor can this one, though it is one of ours."""
+
+    def __init__(self, one: str, *, two: int) -> None:
+        super().__init__(one)
+        self.two = two
+
+
+class _Model(BaseModel):
+    number: int
+
+
+def _invalid() -> Exception:
+    try:
+        _Model.model_validate({"number": "x"})
+    except ValidationError as error:
+        return error
+    raise AssertionError
+
+
+REQUEST = httpx.Request("POST", "http://127.0.0.1")
+RAISED: list[BaseException] = [
+    QueueUnreachable("No answer"), QueueMismatch("Another version"), OddQueueError("x", two=2), Odd("x", two=2),
+    httpx.ReadTimeout("late", request=REQUEST),
+    httpx.HTTPStatusError("no", request=REQUEST, response=httpx.Response(500)),
+    APIError({"code": "57014", "message": "m", "hint": None, "details": None}), _invalid(),
+    json.JSONDecodeError("no", "doc", 1), UnicodeDecodeError("utf-8", b"x", 0, 1, "no"), OSError(2, "no", "file"),
+    MemoryError(), RecursionError(), StopIteration(), ExceptionGroup("several", [ValueError()]), KeyError("x"),
+    KeyboardInterrupt(), SystemExit(1), GeneratorExit(), BaseExceptionGroup("several", [KeyboardInterrupt()]),
+]  # fmt: skip
+
+
+class Trouble:
+    """Requests that come to one thing or another, by turns; what is repeated alone is answered."""
+
+    def __init__(self, fates: Sequence[BaseException | int]) -> None:
+        self._fates = itertools.cycle(fates)
+        self._lock = threading.Lock()
+
+    def send(self, calls: Sequence[Call]) -> list[Told]:
+        with self._lock:
+            fate = next(self._fates)
+        time.sleep(0.001)  # so that others come meanwhile
+        if isinstance(fate, BaseException):
+            raise fate
+        told: list[Told] = [call.function for call in calls]
+        if fate == 3 and len(told) > 1:
+            told[1:] = [NotMade() for _ in told[1:]]
+        return told[: len(told) - 1] if fate == 1 else told + told if fate == 2 else told
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from([*RAISED, 0, 1, 2, 3]), min_size=1, max_size=6))
+def test_nobody_waits_for_ever_and_nobody_has_another_s_answer(fates: list[BaseException | int]) -> None:
+    """Whatever a request raises or answers: too little, too much, or that some were not made."""
+    groups = Groups(Trouble([*fates, 0]).send)
+    ends: dict[str, object] = {}
+
+    def make(name: str) -> None:
+        try:
+            ends[name] = groups.call(_call(name))
+        except BaseException as error:  # noqa: BLE001 - some end a process
+            ends[name] = error
+
+    threads = [threading.Thread(target=make, args=[f"call {n}"], daemon=True) for n in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not [thread for thread in threads if thread.is_alive()], "they wait for ever"
+    for name, end in ends.items():
+        assert end == name or isinstance(end, BaseException)
+    assert groups._waiting == []
+    assert groups._leader is None
+
+
+def test_whoever_was_in_the_request_of_a_thread_that_is_gone_repeats_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What became of the request, nobody can tell."""
+    monkeypatch.setattr("smsretry.adapters.supabase.groups.LOOK_SECONDS", 0.02)
+    wire = Wire()
+    groups = Groups(wire.send)
+    tell = Groups._tell
+
+    def dies(self: Groups, group: Sequence[object], told: Sequence[Told]) -> None:
+        if len(group) > 1:
+            raise MemoryError
+        tell(self, group, told)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Groups, "_tell", dies)
+    with ThreadPoolExecutor(3) as pool:
+        calls = _start(pool, groups, wire, ["one", "two", "three"])
+        wire.go.release(2)
+        ends = [type(call.exception(10)) for call in calls]
+    assert ends[0] is type(None)
+    assert sorted(end.__name__ for end in ends[1:]) == ["MemoryError", "RepeatAlone"]
+
+
+def _kill(thread: threading.Thread) -> None:
+    """Let a thread end wherever it is, as nothing in it expects."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("broken", ["_tell", "_leave"])
+def test_when_the_thread_that_sends_is_gone_another_one_goes_on(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    """It could not even tell the others: they see that it has ended, and repeat their calls or send the next group."""
+    monkeypatch.setattr("smsretry.adapters.supabase.groups.LOOK_SECONDS", 0.02)
+    wire = Wire()
+    groups = Groups(wire.send)
+    whole = getattr(Groups, broken)
+    dead: list[threading.Thread] = []
+
+    def dies(self: Groups, *args: object) -> None:
+        if not dead:
+            dead.append(threading.current_thread())
+            raise SystemExit
+        whole(self, *args)
+
+    monkeypatch.setattr(Groups, broken, dies)
+    with ThreadPoolExecutor(4) as pool:
+        threading.Thread(target=groups.call, args=[_call("first")]).start()
+        assert wire.under_way.acquire(timeout=10)
+        rest = [pool.submit(groups.call, _call(name)) for name in ("two", "three")]
+        while len(groups._waiting) < 2:
+            threading.Event().wait(0.001)
+        wire.go.release(4)
+        ends = [call.exception(10) or call.result() for call in rest]
+    assert ends == ["two", "three"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_is_interrupted_while_it_waits_sends_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was the next to send; another one is."""
+    monkeypatch.setattr("smsretry.adapters.supabase.groups.LOOK_SECONDS", 0.02)
+    wire = Wire()
+    groups = Groups(wire.send)
+    waits = threading.Thread(target=groups.call, args=[_call("interrupted")], daemon=True)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(groups.call, _call("one"))
+        assert wire.under_way.acquire(timeout=10)
+        waits.start()
+        while not groups._waiting:
+            threading.Event().wait(0.001)
+        last = pool.submit(groups.call, _call("last"))
+        while len(groups._waiting) < 2:
+            threading.Event().wait(0.001)
+        _kill(waits)
+        waits.join(10)
+        assert not waits.is_alive()
+        wire.go.release(3)
+        assert [first.result(10), last.result(10)] == ["one", "last"]
+
+
+def test_calls_for_which_there_was_no_time_are_the_next_group() -> None:
+    """They met no trouble, and are made with whoever has come meanwhile."""
+    sizes = []
+
+    def send(calls: Sequence[Call]) -> list[Told]:
+        sizes.append(len(calls))
+        wire.send(calls)
+        return [calls[0].function, *(NotMade() for _ in calls[1:])]
+
+    wire = Wire()
+    groups = Groups(send)
+    with ThreadPoolExecutor(4) as pool:
+        calls = _start(pool, groups, wire, ["one", "two", "three", "four"])
+        wire.go.release(4)
+        assert [call.result(10) for call in calls] == ["one", "two", "three", "four"]
+    assert sizes == [1, 3, 2, 1]

@@ -13,7 +13,7 @@ from smsretry import pipeline
 from smsretry.errors import QueueBusy, QueueError, QueueUnreachable, UnforeseenError
 from smsretry.gate import Gate
 from smsretry.pipeline import process_sms_retry_item
-from smsretry.retry.decision import Defer, Doubt, End, GiveBack, Hold, Send
+from smsretry.retry.decision import Defer, Doubt, End, GiveBack, Hold, Retry, Send
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.retry.profile import SEND_WITHIN_SECONDS
 from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, begun, claim_with, refused
@@ -345,6 +345,24 @@ def test_a_text_leaves_within_fifteen_seconds_of_asking_to_begin_or_not_at_all(
     assert process_sms_retry_item(claim_with(), queue=queue, sender=sender).fate == fate
     assert len(sender.texts) == (1 if fate == "Sent" else 0)
     assert [type(outcome) for outcome in queue.outcomes] == [Accepted if fate == "Sent" else NotSent]
+
+
+def test_an_answer_that_took_too_long_is_told_as_that_and_the_text_goes_on_in_the_next_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A slow database and a process that was stopped look the same from here: the words are true of both."""
+    stopwatch = iter([1000.0, 1017.0])
+    monkeypatch.setattr("smsretry.pipeline._stopwatch", lambda: next(stopwatch))
+    queue = FakeQueue()
+    result = process_sms_retry_item(claim_with(attempt_count=2), queue=queue, sender=FakeSender())
+    assert result.detail == (
+        "It took 17 s to learn that it may go, and after 15 s that is not sure. The database was slow, or this process "
+        "was stopped meanwhile"
+    )
+    (_, decided) = queue.told[-1]
+    assert isinstance(decided, Retry)
+    assert (decided.counted, decided.reason) == (False, None)
+    assert decided.delay < timedelta(minutes=1)
 
 
 def test_each_beginning_has_its_own_fifteen_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,60 @@
-"""What a refusal of PostgREST or the database means, and what to do about it. No message quotes a value."""
+"""What a refusal of PostgREST or the database means, and what to do about it. No message quotes a value.
+
+Of trouble that passes, only the caller knows what comes next: a worker's call is made again by the next run, an order
+that a person or the application gave is not.
+"""
 
 import base64
 import json
 import re
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
 from postgrest.exceptions import APIError
 
-from smsretry.errors import InputError, QueueBusy, QueueMismatch, QueueRefused, QueueUnreachable, SmsRetryError
+from smsretry.errors import (
+    InputError,
+    QueueBusy,
+    QueueCancelled,
+    QueueMismatch,
+    QueueRefused,
+    QueueSlow,
+    QueueUnreachable,
+    SmsRetryError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What follows from trouble that passes, for whoever made the call."""
+
+    undone: str
+    """If it is certain that the call did nothing."""
+    unknown: str
+    """If it may have been made, and its answer was lost."""
+
+
+RUN: Final = Ending("The next run tries again.", "The next run tries again.")
+"""For a worker's call."""
+ORDER: Final = Ending(
+    "Nothing was recorded, and nothing repeats it: give the order again.",
+    "It is not known whether it was recorded, and nothing repeats it: give the same order again.",
+)
+"""For what a person or the application orders. Each order may be given twice."""
+QUESTION: Final = Ending("Ask again.", "Ask again.")
+"""For what changes nothing."""
 
 _PASSING: Final = re.compile(r"(08|40|53|55|57|58)...|PGRST00[0-3]|429|5..")
 """SQLSTATE classes, PostgREST codes and HTTP statuses of troubles that pass by themselves.
 https://docs.postgrest.org/en/stable/references/errors.html"""
 _LOCKED: Final = "55P03"
 """lock_not_available"""
+_CANCELED: Final = "57014"
+"""query_canceled: the statement's time was over."""
+_UNDONE: Final = re.compile(r"(40(?!003)|53|55|57)...|PGRST00[023]|429")
+"""Those after which it is certain that nothing was done: the transaction was undone, or none was begun. Of a broken
+connection (08, PGRST001) and of a gateway's answer (5xx) it is not."""
 MIGRATE: Final = "Run `smsretry migrate` with this version."
 _NO_GRANT: Final = "42501"
 _OTHER_VERSION: Final = (
@@ -68,14 +108,36 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
     if code.startswith("SR"):  # raised by our own functions, whose messages hold ids only
         return InputError(". ".join(part for part in (error.message, error.hint) if part))
     if code == _LOCKED:
-        return QueueBusy(f"{function} waited too long for a lock that another transaction holds")
+        return QueueBusy(f"{function} waited too long for a lock that another transaction holds", undone=True)
+    if code == _CANCELED:
+        return QueueCancelled(f"Supabase could not answer {function} in its time ({code}).", undone=True)
     if not code or _PASSING.fullmatch(code):
-        return QueueUnreachable(
-            f"Supabase could not answer {function} now ({code or 'no code'}). The next run tries again."
-        )
+        undone = bool(_UNDONE.fullmatch(code))
+        return QueueUnreachable(f"Supabase could not answer {function} now ({code or 'no code'}).", undone=undone)
     if code == "404":
         return QueueMismatch(f"There is no Supabase API at SUPABASE_URL ({url}): it answered 404 to {function}.")
     return QueueMismatch(_what_to_do(function, code, url))
+
+
+def unanswered(function: str, error: httpx.RequestError, *, url: str) -> QueueUnreachable:
+    """The error for a request to which no answer came, or none that can be unpacked."""
+    name = type(error).__name__
+    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+        return QueueSlow(f"Supabase did not answer {function} in time ({name}). Check that the project ({url}) is up.")
+    return QueueUnreachable(
+        f"Supabase did not answer {function} ({name}). Check SUPABASE_URL ({url}) and that the project is up.",
+        undone=isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout),
+    )
+
+
+def ended(trouble: QueueUnreachable, ending: Ending, *, undone: bool) -> QueueUnreachable:
+    """The same, with what follows. `undone`: none of the tries can have been made."""
+    said = str(trouble)
+    if isinstance(trouble, QueueBusy):
+        if ending is RUN:
+            return trouble  # what becomes of its row, its caller says
+        said += "."
+    return type(trouble)(f"{said} {ending.undone if undone else ending.unknown}", undone=undone)
 
 
 def _what_to_do(function: str, code: str, url: str) -> str:

@@ -6,7 +6,7 @@ value, because a database's messages quote rows.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Self, TypeVar
@@ -18,26 +18,26 @@ from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
 from smsretry.adapters.certificates import trusted
-from smsretry.adapters.supabase.advice import MIGRATE, explain, is_of_another_role, refuse
+from smsretry.adapters.supabase.advice import (
+    MIGRATE,
+    RUN,
+    Ending,
+    ended,
+    explain,
+    is_of_another_role,
+    refuse,
+    unanswered,
+)
 from smsretry.adapters.supabase.deadline import Deadline
-from smsretry.adapters.supabase.groups import Call, RepeatAlone, Told
 from smsretry.adapters.supabase.rows import Rows, read_rows
-from smsretry.errors import QueueBusy, QueueMismatch, QueueUnreachable, SmsRetryError
+from smsretry.errors import QueueError, QueueMismatch, QueueUnreachable, SmsRetryError
 from smsretry.settings import Settings
 
 _Row = TypeVar("_Row", bound=BaseModel)
+LARGEST_CLAIM: Final = 500
+"""What claims clamp their limit to."""
 _PAUSES: Final = (0.5, 2.0)
 """Seconds before the second and third try of a call that may be repeated."""
-
-
-class _Answered(BaseModel):
-    """What one call of a group came to."""
-
-    place: int
-    answer: Any
-    code: str | None
-    message: str | None
-    hint: str | None
 
 
 class SupabaseCalls:
@@ -57,6 +57,7 @@ class SupabaseCalls:
         )
         options = SyncClientOptions(httpx_client=self._http, auto_refresh_token=False, persist_session=False)
         self._client = create_client(self._url, key, options)
+        self._longest: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,9 +65,9 @@ class SupabaseCalls:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def truth(self, function: str, values: Mapping[str, object]) -> bool:
+    def truth(self, function: str, values: Mapping[str, object], ending: Ending = RUN) -> bool:
         """Call a function that answers true or false. May be repeated."""
-        return self.true(function, self.repeated(function, values))
+        return self.true(function, self.repeated(function, values, ending))
 
     def true(self, function: str, answer: object) -> bool:
         """An answer that is true or false."""
@@ -80,9 +81,9 @@ class SupabaseCalls:
             raise self.not_ours(function)
         return answer
 
-    def row(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> _Row:
+    def row(self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN) -> _Row:
         """Call a function that answers one row. May be repeated."""
-        return self.one(kind, function, self.repeated(function, values))
+        return self.one(kind, function, self.repeated(function, values, ending))
 
     def one(self, kind: type[_Row], function: str, answer: object) -> _Row:
         """The one row of an answer; of a group's, the row itself."""
@@ -95,51 +96,55 @@ class SupabaseCalls:
         """The rows of an answer."""
         return self._parse(kind, function, answer)
 
-    def rows(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> list[_Row]:
+    def rows(self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN) -> list[_Row]:
         """Call a function that answers rows. Called once."""
-        return self._parse(kind, function, self._once(function, values))
+        return self._parse(kind, function, self._tried(function, values, ending))
 
-    def each_row(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> Rows[_Row]:
+    def each_row(
+        self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN
+    ) -> Rows[_Row]:
         """Call a function that answers rows, and read each by itself. Called once."""
-        return self._read(kind, function, self._once(function, values))
+        return self._read(kind, function, self._tried(function, values, ending))
 
-    def repeated(self, function: str, values: Mapping[str, object], *, wait_if_busy: bool = True) -> object:
-        """Call a function up to three times, until an answer comes."""
-        for pause in _PAUSES:
+    def rows_of_an_answer(self, wanted: int) -> int:
+        """How many of so many rows one answer holds. What a project cuts off (max-rows) would be claimed by nobody.
+
+        It is asked once: what is claimed and not told waits out its lease.
+        """
+        if self._longest is None:
+            try:
+                answer = self._once("count_sms_answer", {"row_count": LARGEST_CLAIM})
+            except QueueError:  # an older database; or there is trouble, which the claim meets as well, and tells of
+                return wanted
+            self._longest = max(len(answer), 1) if isinstance(answer, list) else LARGEST_CLAIM
+        return min(wanted, self._longest)
+
+    def repeated(
+        self,
+        function: str,
+        values: Mapping[str, object],
+        ending: Ending = RUN,
+        *,
+        but_for: tuple[type[QueueUnreachable], ...] = (),
+    ) -> object:
+        """Call a function up to three times, until an answer comes. `but_for`: trouble that is not tried again."""
+        undone = True
+        for pause in (*_PAUSES, None):
             try:
                 return self._once(function, values)
             except QueueUnreachable as error:
-                if isinstance(error, QueueBusy) and not wait_if_busy:
-                    raise
-                time.sleep(pause)
-        return self._once(function, values)
+                trouble, undone = error, undone and error.undone
+            if pause is None or isinstance(trouble, but_for):
+                break
+            time.sleep(pause)
+        raise ended(trouble, ending, undone=undone)
 
-    def call(self, call: Call) -> object:
-        """Make a call by itself, and return its answer."""
-        return self.repeated(call.function, call.values, wait_if_busy=not call.leave_if_busy)
-
-    def together(self, calls: Sequence[Call]) -> list[Told]:
-        """Make several calls as one request and one transaction. Each has its own answer or error, in its place."""
-        if len(calls) == 1:
-            return [self.call(calls[0])]
-        given = [{"function": c.function, "values": dict(c.values), "lock_order": c.lock_order} for c in calls]
+    def _tried(self, function: str, values: Mapping[str, object], ending: Ending) -> object:
         try:
-            answer = self.repeated("group_sms_calls", {"calls": given})
-        except QueueMismatch:  # it is not there, or may not be called: the calls themselves may be
-            return [RepeatAlone() for _ in calls]
-        told = self._parse(_Answered, "group_sms_calls", answer)
-        by_place = {answered.place: self._told(calls[answered.place - 1], answered) for answered in told}
-        if by_place.keys() != set(range(1, len(calls) + 1)):
-            raise self.not_ours("group_sms_calls")
-        return [by_place[place] for place in range(1, len(calls) + 1)]
-
-    def _told(self, call: Call, answered: _Answered) -> Told:
-        if not answered.code:
-            return answered.answer
-        error = APIError({"code": answered.code, "message": answered.message, "hint": answered.hint, "details": None})
-        trouble = explain(call.function, error, url=self._url)
-        passing = isinstance(trouble, QueueUnreachable) and not (call.leave_if_busy and isinstance(trouble, QueueBusy))
-        return RepeatAlone() if passing else trouble
+            return self._once(function, values)
+        except QueueUnreachable as error:
+            trouble = error
+        raise ended(trouble, ending, undone=trouble.undone)
 
     def mismatch(self, function: str, columns: Iterable[str]) -> QueueMismatch:
         """The error for rows of other columns than this version's. It quotes no value."""
@@ -169,16 +174,18 @@ class SupabaseCalls:
         try:
             return self._client.rpc(function, dict(values)).execute().data
         except httpx.RequestError as error:  # transport, and an answer that cannot be unpacked
-            trouble = QueueUnreachable(
-                f"Supabase did not answer {function} ({type(error).__name__}). Check SUPABASE_URL ({self._url}) "
-                "and that the project is up; the next run tries again."
-            )
+            trouble = unanswered(function, error, url=self._url)
         except APIError as error:
             trouble = explain(function, error, url=self._url)
         except (ValueError, RecursionError):
             trouble = self.not_ours(function)
         # Outside the handler: an exception raised inside would carry the original, which may quote the row.
         raise trouble
+
+
+def database_error(code: str, message: str | None, hint: str | None) -> APIError:
+    """An error of one call of a group, as if it had been the answer to a request."""
+    return APIError({"code": code, "message": message, "hint": hint, "details": None})
 
 
 def interval(duration: timedelta) -> str:

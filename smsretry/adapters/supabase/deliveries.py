@@ -1,6 +1,6 @@
 """The calls about accepted texts: which deliveries are open, and what follows from a report."""
 
-from typing import Final, cast, get_args
+from typing import cast, get_args
 
 from smsretry.adapters.supabase.calls import SupabaseCalls, interval
 from smsretry.retry.decision import GiveUp, LookAgain
@@ -18,15 +18,12 @@ from smsretry.retry.delivery import (
 )
 from smsretry.words import Followed
 
-LARGEST_CLAIM: Final = 500
-"""An answer of PostgREST may be cut off at 1000 rows."""
-
 
 class SupabaseDeliveries(SupabaseCalls):
     """`ports.DeliveryRecords` over HTTP."""
 
     def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
-        values = {"limit_count": min(limit, LARGEST_CLAIM), "first_look": interval(FIRST_LOOK)}
+        values = {"limit_count": self.rows_of_an_answer(limit), "first_look": interval(FIRST_LOOK)}
         rows = self.each_row(OpenDelivery, "claim_sms_deliveries", values)
         if rows.foreign:
             raise self.mismatch("claim_sms_deliveries", rows.foreign)

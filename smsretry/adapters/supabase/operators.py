@@ -7,18 +7,17 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.adapters.supabase.advice import ORDER, QUESTION
+from smsretry.adapters.supabase.calls import LARGEST_CLAIM, SupabaseCalls
 from smsretry.adapters.supabase.shapes import Part, misfits
 from smsretry.adapters.supabase.wanted_objects import wanted_objects
-from smsretry.desk.asks import Cancel, Doubt, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.asks import Cancel, Doubt, Order, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.form import Ask
 from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord
 from smsretry.retry.models import Claim, Finding
 
 _PAGE: Final = 500
 """Rows of one page of a preview; PostgREST may cut off an answer at 1000."""
-LARGEST_CLAIM: Final = 500
-"""What `claim_due_sms_retries` clamps its limit to."""
 
 
 class ConsentRecorded(BaseModel):
@@ -37,7 +36,7 @@ class SupabaseOperators(SupabaseCalls):
     def explain(self, ask: WhichText | None, phone: str | None) -> list[TextRecord]:
         values = _given(ask) if ask else {}
         limit = values.pop("limit", 10)
-        return self.rows(TextRecord, "explain_sms", values | {"phone": phone, "row_limit": limit})
+        return self.rows(TextRecord, "explain_sms", values | {"phone": phone, "row_limit": limit}, QUESTION)
 
     def waiting(self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None) -> Iterator[Claim]:
         """Texts that wait, in order of their due times, page by page. None is claimed.
@@ -46,16 +45,16 @@ class SupabaseOperators(SupabaseCalls):
         """
         page: dict[str, object] = {"until": until, "retry_ids": retry_ids, "row_limit": _PAGE}
         while True:
-            rows = self.each_row(Claim, "preview_sms_retries", page)
+            rows = self.each_row(Claim, "preview_sms_retries", page, QUESTION)
             if rows.foreign:
                 raise self.mismatch("preview_sms_retries", rows.foreign)
             yield from rows.read
-            if len(rows.given) < _PAGE:
+            if not rows.given:  # a shorter page is not the last one where the project cuts answers off
                 return
             page |= {"after_due": rows.given[-1]["scheduled_for"], "after_id": rows.given[-1]["id"]}
 
     def status(self) -> list[StatusLine]:
-        return self.rows(StatusLine, "sms_status", {"with_words": True})
+        return self.rows(StatusLine, "sms_status", {"with_words": True}, QUESTION)
 
     def requeue(self, ask: Requeue) -> Change:
         return self._change("requeue_failed_sms", ask)
@@ -66,16 +65,16 @@ class SupabaseOperators(SupabaseCalls):
     def doubt(self, ask: Doubt) -> Change:
         return self._change("doubt_sms_retries", ask)
 
-    def _change(self, function: str, ask: Ask) -> Change:
+    def _change(self, function: str, ask: Order) -> Change:
         values = _given(ask)
         values["row_limit"] = values.pop("limit")
-        changed = self.rows(Change, function, values)
+        changed = self.rows(Change, function, values, QUESTION if ask.dry_run else ORDER)
         if len(changed) != 1:
             raise self.not_ours(function)
         return changed[0]
 
     def prune(self, ask: Prune) -> Pruned:
-        return self.row(Pruned, "prune_sms_history", {"keep_days": ask.keep_days})
+        return self.row(Pruned, "prune_sms_history", {"keep_days": ask.keep_days}, ORDER)
 
     def record_consent(
         self, phone: str, *, consent: Literal["opted_in", "opted_out"], source: str, business_id: UUID | None
@@ -86,11 +85,11 @@ class SupabaseOperators(SupabaseCalls):
             InputError: nobody has it; or an opt-in names no business.
         """
         values = {"phone": phone, "consent": consent, "source": source, "business_id": business_id}
-        return self.row(ConsentRecorded, "record_sms_consent", values)
+        return self.row(ConsentRecorded, "record_sms_consent", values, ORDER)
 
     def set_state_stop(self, state: str, why: str | None) -> None:
         """Let no marketing text go to a US state. With None, let them go again."""
-        self.truth("set_sms_state_stop", {"state": state, "why": why})
+        self.truth("set_sms_state_stop", {"state": state, "why": why}, ORDER)
 
     def resolve(self, ask: Resolve) -> bool:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.
@@ -99,29 +98,29 @@ class SupabaseOperators(SupabaseCalls):
             InputError: the message belongs to another text.
         """
         values = {"retry_id": ask.retry_id, "twilio_sid": ask.went_out_as, "who": ask.who, "because": ask.because}
-        answer = self.repeated("resolve_sms_doubt", values)
+        answer = self.repeated("resolve_sms_doubt", values, ORDER)
         if answer not in ("resolved", "not_in_doubt"):
             raise self.not_ours("resolve_sms_doubt")
         return answer == "resolved"
 
     def check(self) -> list[Finding]:
         """What the database says of its own set-up: functions, constraints, policies, grants, row level security."""
-        return self.rows(Finding, "check_sms_retry_setup", {"wanted": wanted_objects()})
+        return self.rows(Finding, "check_sms_retry_setup", {"wanted": wanted_objects()}, QUESTION)
 
     def check_shapes(self) -> list[Finding]:
         """Whether the tables that the application and smsretry share are still as smsretry needs them."""
-        found = misfits(self.rows(Part, "describe_sms_tables", {}))
+        found = misfits(self.rows(Part, "describe_sms_tables", {}, QUESTION))
         return [Finding(subject=misfit.where, ok=False, advice=misfit.what) for misfit in found] or [
             Finding(subject="shapes of the application's tables", ok=True)
         ]
 
     def rehearse(self) -> list[Finding]:
         """Queue, claim, begin and finish sample texts in the database, and roll all of it back."""
-        return self.rows(Finding, "try_sms_retry_queue", {})
+        return self.rows(Finding, "try_sms_retry_queue", {}, QUESTION)
 
     def check_longest_answer(self) -> list[Finding]:
         """Whether an answer holds as many rows as one claim may take. Those that are cut off wait out their lease."""
-        answer = self.repeated("count_sms_answer", {"row_count": LARGEST_CLAIM})
+        answer = self.repeated("count_sms_answer", {"row_count": LARGEST_CLAIM}, QUESTION)
         if not isinstance(answer, list):
             raise self.not_ours("count_sms_answer")
         fits = len(answer) >= LARGEST_CLAIM

@@ -1,16 +1,13 @@
 """The worker's calls."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TypeVar, cast, get_args
+from typing import cast, get_args
 from uuid import UUID
 
-from pydantic import BaseModel
-
+from smsretry.adapters.supabase.advice import ORDER
 from smsretry.adapters.supabase.calls import interval
-from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.decided import after_look, after_send, put_off
-from smsretry.adapters.supabase.groups import Call, Groups, RepeatAlone
+from smsretry.adapters.supabase.grouped import SupabaseGroups
 from smsretry.retry.decision import AfterLook, AfterSend, Arrived, PutOff, Send
 from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import (
@@ -26,19 +23,11 @@ from smsretry.retry.models import (
 )
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.policy import LIFE
-from smsretry.settings import Settings
 from smsretry.words import MessageClass, Reason, Reconciled
 
-_Row = TypeVar("_Row", bound=BaseModel)
 
-
-class SupabaseQueue(SupabaseClaims):
+class SupabaseQueue(SupabaseGroups):
     """`ports.RetryQueue` over HTTP. What several threads ask about their rows at the same time travels together."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self._begins = Groups(self.together)
-        self._others = Groups(self.together)
 
     def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
         return self.rows(InterruptedRun, "start_sms_run", {"run_id": run_id, "stale_minutes": stale_minutes})
@@ -58,10 +47,10 @@ class SupabaseQueue(SupabaseClaims):
         return rows.read
 
     def claim_due(self, limit: int) -> list[Claim]:
-        return self.claims("claim_due_sms_retries", {"limit_count": limit, "begins": True})
+        return self.claims("claim_due_sms_retries", {"limit_count": self.rows_of_an_answer(limit), "begins": True})
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
-        return self.claims("claim_doubtful_sms_retries", {"limit_count": limit})
+        return self.claims("claim_doubtful_sms_retries", {"limit_count": self.rows_of_an_answer(limit)})
 
     def next_due(self) -> float | None:
         answer = self.repeated("next_sms_due", {})
@@ -96,7 +85,7 @@ class SupabaseQueue(SupabaseClaims):
             "error": error,
             "message_class": message_class,
         }
-        return self.row(Queued, "queue_sms_retry", values)
+        return self.row(Queued, "queue_sms_retry", values, ORDER)
 
     def schedule(
         self,
@@ -120,7 +109,7 @@ class SupabaseQueue(SupabaseClaims):
             "created_by": created_by,
             "id": scheduled_id,
         }
-        return self.row(Scheduled, "schedule_sms", values)
+        return self.row(Scheduled, "schedule_sms", values, ORDER)
 
     def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
         values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE)}
@@ -156,15 +145,15 @@ class SupabaseQueue(SupabaseClaims):
             "run_id": run_id,
         }
         # Whatever holds the customer may hold it for long: the row waits for the next run, and not the worker.
-        return self._one(Begun, self._begins, claim, "begin_sms_attempt", values)
+        return self.one(Begun, "begin_sms_attempt", self.begun(claim, "begin_sms_attempt", values))
 
     def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
         values = {"attempt_id": attempt_id, **after_send(claim, outcome, decision)}
-        return self._one(Finished, self._others, claim, "finish_sms_attempt", values)
+        return self.one(Finished, "finish_sms_attempt", self.settled(claim, "finish_sms_attempt", values))
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         function, values = put_off(claim, decision)
-        return self._truth(claim, function, values)
+        return self.true(function, self.settled(claim, function, values))
 
     def arrived(self, claim: Claim, decision: Arrived) -> bool:
         held = self.put_off(claim, decision.meanwhile)  # first: the report completes a row that waits
@@ -172,30 +161,12 @@ class SupabaseQueue(SupabaseClaims):
             self.repeated("settle_sms_attempt", {"twilio_sid": decision.sid, "delivery_status": decision.status})
         return held
 
-    def _one(self, kind: type[_Row], groups: Groups, claim: Claim, function: str, values: Mapping[str, object]) -> _Row:
-        return self.one(kind, function, self._grouped(groups, claim, function, values))
-
-    def _truth(self, claim: Claim, function: str, values: Mapping[str, object]) -> bool:
-        return self.true(function, self._grouped(self._others, claim, function, values))
-
-    def _grouped(self, groups: Groups, claim: Claim, function: str, values: Mapping[str, object]) -> object:
-        """The answer of a call about a claimed row, made together with what other threads ask at this moment."""
-        busy = groups is self._begins
-        call = Call(function, _fence(claim) | dict(values), f"{claim.phone} {claim.business_id} {claim.id}", busy)
-        try:
-            return groups.call(call)
-        except RepeatAlone:
-            return self.call(call)
-
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
-        answer = self.repeated("reconcile_sms_retry", _fence(claim) | after_look(decision))
+        fence = {"retry_id": claim.id, "claim_no": claim.claim_no}
+        answer = self.repeated("reconcile_sms_retry", fence | after_look(decision))
         if answer not in get_args(Reconciled):
             raise self.not_ours("reconcile_sms_retry")
         return cast(Reconciled, answer)
 
     def set_circuit(self, why: str | None) -> None:
         self.truth("set_sms_circuit", {"why": why})
-
-
-def _fence(claim: Claim) -> dict[str, object]:
-    return {"retry_id": claim.id, "claim_no": claim.claim_no}

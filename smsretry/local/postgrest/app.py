@@ -61,7 +61,7 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000) -> Starlette:
         try:
             claims = claims_of(request, jwt_secret=jwt_secret)
             body, given = arguments_of(request, sent)
-            call = _Call(function, request.method, request.url.path, claims, body, given, max_rows)
+            call = _Call(function, request.method, request.url.path, claims, body, given, faults.max_rows or max_rows)
             response = await run_in_threadpool(call.answer, request.app.state.database)
         except Refusal as refused:
             response = refused.response()
@@ -123,7 +123,9 @@ class _Call:
             connection.execute(_PREPARE, settings, prepare=True)
         except psycopg.errors.InvalidParameterValue as error:
             raise no_role(error.diag.message_primary or "") from error
-        statement = function.statement(self._given, max_rows=self._max_rows)
+        for name, value in function.settings.items():
+            connection.execute("select set_config(%s, %s, true)", (name, value), prepare=True)
+        statement = function.statement(self._given, max_rows=self._max_rows, counts=self._method == "HEAD")
         result = connection.execute(statement, (self._body,) if self._given else (), prepare=False)
         if function.returns == "nothing":
             return Response(status_code=204, headers={"Content-Range": "0-0/*"})

@@ -2,10 +2,14 @@
 
 Source: https://docs.postgrest.org/en/v13/references/api/functions.html. The catalog is asked on every call, so
 no schema cache can be stale. Left out: unnamed and variadic parameters, filters on the result.
+A function's own statement_timeout holds for the whole call (db-hoisted-tx-settings, since 12.2):
+https://docs.postgrest.org/en/v13/references/transactions.html#function-settings
+HEAD only counts rows (https://github.com/PostgREST/postgrest/issues/2849). For that PostgreSQL need not call a function
+that is stable and answers one value: neither is it run, nor is its grant asked. Seen on PostgREST 13.0.8 and 14.17.
 """
 
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, Literal, NoReturn
 
@@ -22,7 +26,7 @@ select p.provolatile <> 'v',
             when t.typtype = 'c' or coalesce(p.proargmodes::text[] && '{t,b,o}', false)
             then case when p.proretset then 'objects' else 'object' end
             else case when p.proretset then 'scalars' else 'scalar' end end,
-       a.names, a.types, p.pronargs - p.pronargdefaults
+       a.names, a.types, p.pronargs - p.pronargdefaults, coalesce(p.proconfig, '{}')
 from pg_catalog.pg_proc p
 join pg_catalog.pg_type t on t.oid = p.prorettype
 cross join lateral (
@@ -46,13 +50,16 @@ class RpcFunction:
     required: int
     returns: Returns
     read_only: bool  # stable or immutable: PostgREST calls it in a read-only transaction
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Its own that hold for the whole transaction."""
 
     def takes(self, given: Set[str]) -> bool:
         """Whether these names are its arguments; one that has a default may be missing."""
         return set(list(self.arguments)[: self.required]) <= given <= self.arguments.keys()
 
-    def statement(self, given: Set[str], *, max_rows: int) -> sql.Composed:
+    def statement(self, given: Set[str], *, max_rows: int, counts: bool = False) -> sql.Composed:
         """The call. Its one parameter, if anything is given, is the JSON body, which PostgreSQL itself takes apart.
+        `counts`: only the rows are asked for.
 
         The result is one row: the answer's JSON as text, and how many rows it holds. A void function gives one column.
         """
@@ -68,6 +75,8 @@ class RpcFunction:
         whole, value = self._shape()
         rows = sql.SQL("select called.* from {}, lateral {} as called" if whole else "select {1} as scalar from {0}")
         answer = "with called as ({}) select {}::text, count(*) from (select * from called limit {}) as row"
+        if counts:
+            value = "''"
         return sql.SQL(answer).format(rows.format(source, call), sql.SQL(value), sql.Literal(max_rows))
 
     def _shape(self) -> tuple[bool, str]:
@@ -86,8 +95,8 @@ class RpcFunction:
 def find_function(connection: Connection[Any], name: str, given: Set[str]) -> RpcFunction:
     """The one function of that name that takes these arguments. Raises Refusal: none (404), or several (300)."""
     known = [
-        RpcFunction(name, dict(zip(names, types, strict=True)), required, returns, read_only)
-        for read_only, returns, names, types, required in connection.execute(_CATALOGUE, (name,), prepare=True)
+        RpcFunction(name, dict(zip(names, types, strict=True)), required, returns, read_only, _hoisted(config))
+        for read_only, returns, names, types, required, config in connection.execute(_CATALOGUE, (name,), prepare=True)
     ]
     fitting = [function for function in known if function.takes(given)]
     if not fitting:
@@ -121,6 +130,11 @@ def _refuse_unknown(connection: Connection[Any], name: str, given: Set[str], kno
                 "but no matches were found in the schema cache.",
         hint=f"Perhaps you meant to call the function public.{close[0]}" if close else None,
     )  # fmt: skip
+
+
+def _hoisted(config: Sequence[str]) -> dict[str, str]:
+    settings = dict(setting.split("=", 1) for setting in config)
+    return {name: value for name, value in settings.items() if name == "statement_timeout"}
 
 
 def _type(name: str) -> sql.SQL:

@@ -1,34 +1,71 @@
--- Claim these rows, and return them with all that decides about them. The caller has found them pending and locked them.
--- Their status is not asked for again: without statistics the planner would walk a partial index for it. A row in doubt
--- keeps the attempt that it is in doubt about. by_application: the claimer does not begin its sends, so what is asked before
--- a begin is asked here: rows that come into doubt, or cannot, are not claimed.
+-- Claim these rows, and return with all that decides about them those that could be claimed. The caller has found them
+-- pending and locked them. by_application: the claimer does not begin its sends, so what is asked before a begin is asked
+-- here (smsretry.take_row).
+-- A trigger of the application's may be slow for one business, or refuse a row. That is trouble of its own: the row stays
+-- pending, its business is set apart, and the others are taken. What there was no time for stays pending, too.
 create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
 returns setof smsretry.claimed_retry
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms' as $$ -- for what a trigger waits for
 #variable_conflict use_column
 declare
-    v_row public.sms_retry_queue;
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_order uuid[];
+    v_owners uuid[];
+    v_apart uuid[];
+    v_began timestamptz;
+    v_took uuid[] := '{}';
+    v_whose uuid[] := '{}';
+    v_skip uuid[] := '{}';
+    v_tried integer := 0;
+    v_state text;
 begin
-    if take.by_application and exists (select 1 from smsretry.restores) then
-        for v_row in select q.* from public.sms_retry_queue q where q.id = any (take.ids) loop
-            begin
-                if smsretry.put_in_doubt(v_row, take.at) is not null then
-                    ids := array_remove(ids, v_row.id);
-                end if;
-            exception when others then
-                raise warning 'Row % could not be put in doubt: %', v_row.id, sqlstate;
-                ids := array_remove(ids, v_row.id);
-            end;
-        end loop;
-    end if;
-    update public.sms_retry_queue q
-    set status = 'processing', claim_no = q.claim_no + 1, claimed_at = take.at, begun_at = null,
-        claimed_by_application = take.by_application,
-        attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
-    where q.id = any (take.ids);
+    -- Of a business that is set apart one row, when the others' are taken, and another one each time: not all may be slow.
+    select array_agg(o.id order by o.apart, o.place), array_agg(o.business_id order by o.apart, o.place),
+           array_agg(o.business_id) filter (where o.apart)
+    into v_order, v_owners, v_apart
+    from (
+        select q.id, q.business_id, i.place, s.business_id is not null as apart, s.retry_at,
+               row_number() over (partition by q.business_id order by md5(q.id::text || take.at::text)) as nth
+        from unnest(take.ids) with ordinality as i (id, place)
+        join public.sms_retry_queue q on q.id = i.id
+        left join smsretry.set_apart s on s.business_id = q.business_id
+    ) o
+    where not o.apart or (o.nth = 1 and o.retry_at <= take.at);
 
+    begin
+        for n in 1 .. coalesce(cardinality(v_order), 0) loop
+            v_began := clock_timestamp();
+            exit when v_began > v_until;
+            continue when v_owners[n] = any (v_skip);
+            v_tried := n;
+            if smsretry.take_row(v_order[n], take.at, take.by_application) then
+                v_took := v_took || v_order[n];
+                v_whose := v_whose || v_owners[n];
+            end if;
+            if clock_timestamp() - v_began > interval '250 milliseconds' then
+                v_skip := v_skip || v_owners[n];
+                perform smsretry.set_business_apart(v_owners[n], extract(epoch from clock_timestamp() - v_began), null, take.at);
+            elsif v_owners[n] = any (v_apart) then
+                delete from smsretry.set_apart s where s.business_id = v_owners[n];
+            end if;
+        end loop;
+        set constraints all immediate; -- what is only asked at the end would undo all of them
+    exception
+        when query_canceled then
+            v_state := sqlstate;
+        when others then
+            v_state := sqlstate;
+    end;
+    if v_state = '57014' then
+        -- The statement's time is over and is not counted again: only what was quick is done once more.
+        perform smsretry.set_business_apart(v_owners[v_tried], extract(epoch from clock_timestamp() - v_began), v_state, take.at);
+        v_took := smsretry.take_each(v_took, v_whose, take.at, take.by_application);
+    elsif v_state is not null then
+        v_took := smsretry.take_each(v_order, v_owners, take.at, take.by_application);
+    end if;
     return query
-    select r.* from smsretry.claimed_retry r where r.id = any (take.ids) order by r.scheduled_for, r.id;
+    select r.* from smsretry.claimed_retry r where r.id = any (v_took) order by r.scheduled_for, r.id;
 end
 $$;
 

@@ -8,7 +8,9 @@ create or replace function public.claim_due_sms_retries(limit_count integer defa
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- A generic plan does not know the limit, expects thousands of candidates, and would read the whole queue to join them.
-set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+-- As on Supabase, and wherever else PostgREST runs: a claim whose caller has given it up would keep its rows.
+set statement_timeout = '8s' as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();

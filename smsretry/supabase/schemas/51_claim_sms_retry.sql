@@ -1,5 +1,5 @@
 -- Claim one pending row by its id, due or not: for the caller who has just queued it and sends it at once. No row: it is
--- not pending, or in doubt.
+-- not pending, or in doubt. An error if it cannot be claimed: it is the caller's own.
 create or replace function public.claim_sms_retry(retry_id uuid)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -9,7 +9,8 @@ begin
     where q.id = claim_sms_retry.retry_id and q.status = 'pending' and q.in_doubt_since is null
     for update;
     if found then
-        return query select * from smsretry.take(array[claim_sms_retry.retry_id], smsretry.clock());
+        perform smsretry.take_row(claim_sms_retry.retry_id, smsretry.clock(), false);
+        return query select r.* from smsretry.claimed_retry r where r.id = claim_sms_retry.retry_id;
     end if;
 end
 $$;

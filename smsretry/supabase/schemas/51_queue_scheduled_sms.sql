@@ -15,14 +15,17 @@ create or replace function public.queue_scheduled_sms(
 returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- Somebody else's long transaction may hold the business locked. Then its texts wait, and not the others.
-set lock_timeout = '1s' as $$
+set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_limit constant integer := least(greatest(coalesce(limit_count, 200), 0), 500);
     v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '2 minutes'), interval '0'), interval '1 hour');
     v_send public.scheduled_sends;
+    v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_began timestamptz;
     v_busy uuid[] := '{}';
+    v_slow uuid[] := '{}';
     v_state text;
     v_table text;
     v_column text;
@@ -37,21 +40,27 @@ begin
                 where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
                   -- A subquery and no join, so that the index is walked in its order, and no further than is needed.
                   and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), v_until) <= v_until
+                  and coalesce((select a.retry_at from smsretry.set_apart a where a.business_id = s.business_id), v_now) <= v_now
                 order by coalesce(s.look_at, s.scheduled_for), s.id
                 limit 2000 -- a number, so that a plan made without knowing v_limit walks the index, too
             ) n
             limit 4 * v_limit
         ),
         candidate as materialized (
-            select o.id, o.due, row_number() over (partition by o.business_id order by o.due, o.id) as turn from oldest o
+            select o.id, o.due, row_number() over (partition by o.business_id order by o.due, o.id) as turn,
+                   exists (select 1 from smsretry.set_apart a where a.business_id = o.business_id) as apart
+            from oldest o
         )
         select s.* from candidate c
         join public.scheduled_sends s on s.id = c.id
         where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
-        order by c.turn, c.due, c.id
+        order by c.apart, c.turn, c.due, c.id
         limit v_limit
         for update of s skip locked
     loop
+        v_began := clock_timestamp();
+        exit when v_began > v_latest; -- the next call takes the rest
+        continue when v_send.business_id = any (v_slow);
         scheduled_id := v_send.id;
         business_id := v_send.business_id;
         customer_id := v_send.customer_id;
@@ -67,10 +76,17 @@ begin
             begin
                 select q.result, q.why, q.retry_id into result, why, retry_id
                 from smsretry.queue_scheduled(v_send, v_now, life) q;
-            exception when others then
+            exception when query_canceled or others then
                 get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
                     v_rule = constraint_name, v_message = message_text;
             end;
+        end if;
+        if v_state = '57014' or (v_state is distinct from '55P03' and clock_timestamp() - v_began > interval '250 milliseconds') then
+            -- A trigger of the application's is slow for this business: its others come later, and nobody waits for them.
+            v_slow := v_slow || v_send.business_id;
+            perform smsretry.set_business_apart(
+                v_send.business_id, extract(epoch from clock_timestamp() - v_began), v_state, v_now);
+            exit when v_state = '57014'; -- the time is over and is not counted again
         end if;
         if v_state in ('55P03', '40P01', '40001') then
             v_busy := v_busy || v_send.business_id;

@@ -45,9 +45,7 @@ declare
     v_reached_at timestamptz;
     v_why text;
 begin
-    if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
-        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
-    end if;
+    perform smsretry.wait_shortly();
     if begin_sms_attempt.claim_no is null or begin_sms_attempt.attempt_id is null or begin_sms_attempt.send_before is null then
         raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
             using errcode = 'SR422';
@@ -94,7 +92,7 @@ begin
         when smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then 'Already sent'
         when v_customer.sms_consent_status = 'opted_out' then 'Customer opted out'
         when v_customer.sms_consent_status is distinct from 'opted_in'
-            then 'Customer opted out (consent is ' || coalesce(v_customer.sms_consent_status::text, 'missing') || ')'
+            then 'Customer opted out (consent is ' || coalesce(left(v_customer.sms_consent_status::text, 40), 'missing') || ')'
         -- As smsretry.suppressed_since has it, which costs more to call than to say: every send asks.
         when exists (select 1 from smsretry.suppressions s where s.number_key = v_key)
             or exists (select 1 from smsretry.unwritten_consents u where u.number_key = v_key and u.consent = 'opted_out')
@@ -132,9 +130,9 @@ begin
         number_key, sent_to, sent_body, sent_by, run_id)
     values (begin_sms_attempt.attempt_id, v_row.id,
             case when begin_sms_attempt.first_send then 0 else v_row.attempt_count + 1 end,
-            v_row.claim_no, v_now, v_customer.sms_consent_status, v_customer.sms_consent_at,
-            v_customer.sms_consent_source, begin_sms_attempt.quiet_hours_rule,
-            v_key, v_customer.phone, coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by,
+            v_row.claim_no, v_now, left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at,
+            left(v_customer.sms_consent_source::text, 200), begin_sms_attempt.quiet_hours_rule,
+            v_key, left(v_customer.phone, 40), coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by,
             begin_sms_attempt.run_id);
     update public.sms_retry_queue q
     set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null,

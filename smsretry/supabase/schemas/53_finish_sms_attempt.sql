@@ -33,9 +33,7 @@ declare
     v_number integer;
     v_applied boolean;
 begin
-    if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
-        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
-    end if;
+    perform smsretry.wait_shortly();
     if ((finish_sms_attempt.outcome, finish_sms_attempt.next_status) in (
         ('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
         ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true then

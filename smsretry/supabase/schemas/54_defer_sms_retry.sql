@@ -13,6 +13,7 @@ set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 declare
     v_row public.sms_retry_queue;
 begin
+    perform smsretry.wait_shortly();
     if defer_sms_retry.until is null then
         raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
     end if;

@@ -9,9 +9,7 @@ set lock_timeout = '2s' as $$ -- as begin_sms_attempt
 declare
     v_row public.sms_retry_queue;
 begin
-    if current_setting('smsretry.wait', true) <> '' then -- in a group the others wait, too
-        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
-    end if;
+    perform smsretry.wait_shortly();
     if (end_sms_retry.final_status in ('failed', 'cancelled')) is not true or end_sms_retry.error is null then
         raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
     end if;

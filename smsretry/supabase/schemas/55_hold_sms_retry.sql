@@ -12,6 +12,7 @@ declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
 begin
+    perform smsretry.wait_shortly();
     if hold_sms_retry.why is null or hold_sms_retry.look_in is null then
         raise exception 'why and look_in must be given: a held row says what it waits for' using errcode = 'SR422';
     end if;

@@ -9,10 +9,14 @@ create or replace function public.recover_stuck_sms_retries(
     stale_minutes integer default 10, look_in interval default '1 minute', life interval default '48 hours'
 )
 returns setof public.sms_retry_queue
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_began timestamptz;
+    v_skip uuid[] := '{}';
     v_stale public.sms_retry_queue;
 begin
     if stale_minutes is null or stale_minutes < 1 then
@@ -28,10 +32,15 @@ begin
           and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
                -- Claimed while the clock was ahead: its lease would last until then.
                or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
+          -- A trigger of the application's is slow for these, or refuses them: not before their time has come again.
+          and not exists (select 1 from smsretry.set_apart s where s.business_id = q.business_id and s.retry_at > v_now)
         order by q.id
         limit 500
         for update skip locked
     loop
+        v_began := clock_timestamp();
+        exit when v_began > v_until; -- the next run takes the rest
+        continue when v_stale.business_id = any (v_skip);
         begin
             -- Nobody can have texted a customer without a number.
             if v_stale.claimed_by_application and v_stale.begun_at is null and v_stale.in_doubt_since is null
@@ -68,10 +77,21 @@ begin
                     v_now);
             end if;
             return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
-        exception when others then
-            -- One bad row must not keep the others stuck; the next run tries it again.
-            raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
+            set constraints all immediate; -- what is only asked at the end would undo the others, too
+        exception
+            when query_canceled then -- the time is over and is not counted again
+                perform smsretry.set_business_apart(
+                    v_stale.business_id, extract(epoch from clock_timestamp() - v_began), sqlstate, v_now);
+                exit;
+            when others then
+                -- One bad row must not keep the others stuck; the next run tries it again.
+                raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
         end;
+        if clock_timestamp() - v_began > interval '250 milliseconds' then
+            v_skip := v_skip || v_stale.business_id;
+            perform smsretry.set_business_apart(
+                v_stale.business_id, extract(epoch from clock_timestamp() - v_began), null, v_now);
+        end if;
     end loop;
 end
 $$;

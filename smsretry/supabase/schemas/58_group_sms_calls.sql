@@ -1,15 +1,24 @@
 -- Calls of a worker's that are under way together, as one transaction: begin, finish, defer, hold and end. Each answers for
 -- itself; one that fails is undone alone, and its answer is the error. calls: [{"function", "values", "lock_order"}].
 -- May be repeated, as each of them may.
---   place: the call's place in the array, from 1 · answer: what the function answered · code, message, hint: its error
+--   place: the call's place in the array, from 1 · answer: what the function answered · code, message, hint: its error ·
+--   seconds: how long it took; null, with the code 57014: there was no time left for it, and it was not made
 -- Locks are taken in one order (lock_order), so that two groups do not deadlock. A row that somebody holds locked is
 -- waited for half a second once in a group, and then hardly at all: the others wait for it.
+-- A group has a second; what is left then was not made, and is of the caller's next group. So the database is never busy with
+-- a group whose caller has given it up. The one call that takes longer (a trigger of the application's that sleeps) is
+-- cancelled alone: PostgREST applies the function's statement_timeout to the whole call (db-hoisted-tx-settings, since 12.2;
+-- https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
 create or replace function public.group_sms_calls(calls jsonb)
-returns table (place integer, answer jsonb, code text, message text, hint text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns table (place integer, answer jsonb, code text, message text, hint text, seconds double precision)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '2s' as $$
 #variable_conflict use_column
 declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
     v_call record;
+    v_began timestamptz;
+    v_over boolean := false;
 begin
     if (jsonb_typeof(group_sms_calls.calls) = 'array' and jsonb_array_length(group_sms_calls.calls) between 1 and 100) is not true then
         raise exception 'calls must be an array of 1 to 100 calls' using errcode = 'SR422';
@@ -25,14 +34,30 @@ begin
         code := null;
         message := null;
         hint := null;
+        seconds := null;
+        v_began := clock_timestamp();
+        if v_over or v_began > v_until then
+            code := '57014';
+            return next;
+            continue;
+        end if;
         begin
+            set constraints all deferred; -- to what they are in a transaction of the call's own
             answer := smsretry.answer_sms_call(v_call.value ->> 'function', v_call.value -> 'values');
-        exception when others then
-            get stacked diagnostics code = returned_sqlstate, message = message_text, hint = pg_exception_hint;
-            if code = '55P03' then
-                perform set_config('smsretry.wait', '10ms', true);
-            end if;
+            set constraints all immediate; -- what is only asked at the end would undo the others, too
+        exception
+            when query_canceled then -- the time is over and is not counted again: nothing more is begun
+                get stacked diagnostics code = returned_sqlstate, message = message_text;
+                answer := null;
+                v_over := true;
+            when others then
+                get stacked diagnostics code = returned_sqlstate, message = message_text, hint = pg_exception_hint;
+                answer := null;
+                if code = '55P03' then
+                    perform set_config('smsretry.wait', '10ms', true);
+                end if;
         end;
+        seconds := extract(epoch from clock_timestamp() - v_began);
         return next;
     end loop;
 end

@@ -2,7 +2,8 @@
 -- their attempt. Rows under suspicion are not taken: claim_suspect_sms_retry.
 create or replace function public.claim_doubtful_sms_retries(limit_count integer default 50)
 returns setof smsretry.claimed_retry
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();

@@ -1,0 +1,140 @@
+"""Calls about claimed rows: made together where that is quick, and by themselves where one business would slow all.
+
+A group answers within two seconds, whatever one of its calls waits for (`group_sms_calls`). A call that was cancelled
+there is repeated alone. A business whose call took long travels alone for a while: nobody else waits for it again.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from smsretry.adapters.supabase.advice import explain
+from smsretry.adapters.supabase.calls import database_error
+from smsretry.adapters.supabase.claims import SupabaseClaims
+from smsretry.adapters.supabase.groups import LARGEST_GROUP, Call, Groups, NotMade, RepeatAlone, Told
+from smsretry.errors import QueueBusy, QueueCancelled, QueueMismatch, QueueSlow, QueueUnreachable
+from smsretry.retry.models import Claim
+from smsretry.settings import Settings
+
+SLOW_SECONDS: Final = 0.25
+"""A call takes a millisecond. One that takes this long waits for a lock or a trigger."""
+ALONE_SECONDS: Final = 60.0
+"""How long a business's calls travel alone after one was slow."""
+_NOT_MADE: Final = "57014"
+"""query_canceled: without a time of its own, the call was not made."""
+
+
+class _Answered(BaseModel):
+    """What one call of a group came to."""
+
+    place: int
+    answer: Any
+    code: str | None
+    message: str | None
+    hint: str | None
+    seconds: float | None = None
+    """An older database does not tell."""
+
+    @property
+    def was_not_made(self) -> bool:
+        """Whether the group's time was over before its turn."""
+        return self.code == _NOT_MADE and self.seconds is None
+
+
+class Loners:
+    """Businesses whose calls travel alone for a while, because one of them was slow."""
+
+    def __init__(self) -> None:
+        self._until = dict[UUID, float]()
+        self._lock = threading.Lock()
+
+    def note(self, business_id: UUID | None, seconds: float) -> None:
+        """A call of this business took so long."""
+        if business_id and seconds >= SLOW_SECONDS:
+            with self._lock:
+                self._until[business_id] = time.monotonic() + ALONE_SECONDS
+
+    def has(self, business_id: UUID) -> bool:
+        """Whether one of its calls was slow lately."""
+        with self._lock:
+            return self._until.get(business_id, 0.0) > time.monotonic()
+
+
+class SupabaseGroups(SupabaseClaims):
+    """The calls about one claimed row each."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._begins = Groups(self.together)
+        self._others = Groups(self.together)
+        self._loners = Loners()
+        self._most = LARGEST_GROUP
+        """Calls of which an answer tells."""
+
+    def begun(self, claim: Claim, function: str, values: Mapping[str, object]) -> object:
+        """The answer of a call that is left for the next run if something is locked or slow."""
+        return self._grouped(self._begins, claim, function, values)
+
+    def settled(self, claim: Claim, function: str, values: Mapping[str, object]) -> object:
+        """The answer of a call that has to be made."""
+        return self._grouped(self._others, claim, function, values)
+
+    def _grouped(self, groups: Groups, claim: Claim, function: str, values: Mapping[str, object]) -> object:
+        values = {"retry_id": claim.id, "claim_no": claim.claim_no} | dict(values)
+        order = f"{claim.phone} {claim.business_id} {claim.id}"
+        call = Call(function, values, order, groups is self._begins, claim.business_id)
+        if not self._loners.has(claim.business_id):
+            try:
+                return groups.call(call)
+            except RepeatAlone:
+                pass
+        return self.alone(call)
+
+    def alone(self, call: Call) -> object:
+        """Make a call by itself, and return its answer."""
+        began = time.monotonic()
+        try:
+            left = (QueueBusy, QueueCancelled) if call.leave_if_busy else ()
+            return self.repeated(call.function, call.values, but_for=left)
+        finally:
+            self._loners.note(call.business_id, time.monotonic() - began)
+
+    def together(self, calls: Sequence[Call]) -> Sequence[Told]:
+        """Make several calls as one request and one transaction. Each has its own answer or error, in its place.
+
+        Of which nothing is told, because the project cuts answers off, the next group tells.
+        """
+        if len(calls) == 1:
+            return [self.alone(calls[0])]
+        asked = calls[: self._most]
+        given = [{"function": c.function, "values": dict(c.values), "lock_order": c.lock_order} for c in asked]
+        try:
+            answer = self.repeated("group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow))
+        except (QueueMismatch, QueueSlow, QueueBusy):
+            # It is not there, may not be called, or took too long: the calls themselves may do.
+            return [RepeatAlone() for _ in calls]
+        told: dict[int, Told] = {}
+        for one in self.many(_Answered, "group_sms_calls", answer):
+            if not 1 <= one.place <= len(asked):
+                raise self.not_ours("group_sms_calls")
+            told[one.place] = self._told(calls[one.place - 1], one)
+        if not told:
+            raise self.not_ours("group_sms_calls")
+        if len(told) < len(asked):  # the project cuts answers off (max-rows)
+            self._most = len(told)
+        return [told.get(place, NotMade()) for place in range(1, len(calls) + 1)]
+
+    def _told(self, call: Call, answered: _Answered) -> Told:
+        if answered.was_not_made:
+            return NotMade()
+        self._loners.note(call.business_id, answered.seconds or 0.0)
+        if not answered.code:
+            return answered.answer
+        error = database_error(answered.code, answered.message, answered.hint)
+        trouble = explain(call.function, error, url=self._url)
+        passing = isinstance(trouble, QueueUnreachable) and not (call.leave_if_busy and isinstance(trouble, QueueBusy))
+        return RepeatAlone() if passing else trouble

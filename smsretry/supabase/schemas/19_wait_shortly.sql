@@ -1,0 +1,14 @@
+-- In a group, the others wait for each call, too: what somebody holds locked is waited for as shortly as the group says
+-- (smsretry.wait, set by group_sms_calls). Outside of one, lock_timeout stays as the caller has it. Every function that a
+-- group may call begins with this.
+create or replace function smsretry.wait_shortly()
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if current_setting('smsretry.wait', true) <> '' then
+        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
+    end if;
+end
+$$;
+
+revoke all on function smsretry.wait_shortly from public, anon, authenticated;
+grant execute on function smsretry.wait_shortly to service_role;

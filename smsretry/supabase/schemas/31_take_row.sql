@@ -1,0 +1,27 @@
+-- Claim one row. The caller has found it pending and locked it. Its status is not asked for again: without statistics the
+-- planner would walk a partial index for it. A row in doubt keeps the attempt that it is in doubt about.
+-- by_application: its claimer sends without a begin. A row that a begin would put in doubt is put in doubt here, and not
+-- claimed. Returns whether it was claimed.
+create or replace function smsretry.take_row(id uuid, at timestamptz, by_application boolean)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+begin
+    if take_row.by_application and exists (select 1 from smsretry.restores) then
+        select * into v_row from public.sms_retry_queue q where q.id = take_row.id;
+        if smsretry.put_in_doubt(v_row, take_row.at) is not null then
+            return false;
+        end if;
+    end if;
+    update public.sms_retry_queue q
+    set status = 'processing', claim_no = q.claim_no + 1, claimed_at = take_row.at, begun_at = null,
+        claimed_by_application = take_row.by_application,
+        attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take_row.at
+    where q.id = take_row.id;
+    return true;
+end
+$$;
+
+revoke all on function smsretry.take_row from public, anon, authenticated;
+grant execute on function smsretry.take_row to service_role;
