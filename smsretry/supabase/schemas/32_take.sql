@@ -3,7 +3,9 @@
 -- keeps the attempt that it is in doubt about. by_application: the claimer does not begin its sends.
 create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
 returns setof smsretry.claimed_retry
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp
+-- A plan that does not know how few they are would read whole tables to join them.
+set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_column
 begin
     update public.sms_retry_queue q
