@@ -11,8 +11,7 @@ returns table (
     accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
     max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set enable_hashjoin = off set enable_mergejoin = off as $$ -- as smsretry.take
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -64,10 +63,11 @@ begin
                or exists (select 1 from public.sms_retry_queue o
                           where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
            smsretry.may_have_arrived(q.send_log_id, t.id), v_now
-    from taken t
+    from unnest(v_ids) with ordinality as u (id, turn)
+    join taken t on t.id = u.id
     join public.sms_retry_queue q on q.id = t.retry_id
     left join public.send_logs l on l.id = q.send_log_id
-    order by t.finished_at;
+    order by u.turn;
 end
 $$;
 
