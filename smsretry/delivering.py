@@ -4,8 +4,11 @@ An application without a webhook learns of deliveries by this alone, and one wit
 lost. Failures that a webhook recorded are decided about here, too, so that one place has the rules.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from typing import Final, assert_never
 
 from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
@@ -29,29 +32,54 @@ from smsretry.summary import DeliverySummary, FollowedUp
 MOST: Final = 10_000
 USUAL: Final = 2_000
 """Messages of one run. Ten are asked for at once, so a run takes some minutes at most."""
+ENOUGH: Final = 5
+"""So many looks in a row that Twilio answers with nothing end a run's asking: it refuses, or cannot be reached. They come
+in turns, so they are other businesses', too, if anybody else's are due."""
+_AT_A_TIME: Final = 50
+_SILENT: Final = (
+    "Twilio said nothing of the last {} messages it was asked about: the others are asked about later. "
+    "If that goes on, run `smsretry doctor`: it says whether Twilio takes the credentials"
+)
 
 
 def sync_deliveries(services: DeliveryServices, *, limit: int = USUAL) -> DeliverySummary:
-    """Look after up to `limit` messages whose delivery is open, longest waiting first.
+    """Look after up to `limit` messages whose delivery is open, business by business in turns.
 
+    A few first: where Twilio answers nothing, the others stay as they are, and are neither asked about nor waited for.
     Raises nothing of the database's: what was done before it could not be asked is told all the same.
     """
-    followed = list[FollowedUp]()
+    followed, silent, size = list[FollowedUp](), 0, services.concurrency
     with ThreadPoolExecutor(services.concurrency) as pool:
         while len(followed) < limit:
             try:
-                claimed = services.records.claim_deliveries(limit - len(followed))
+                claimed = services.records.claim_deliveries(min(size, limit - len(followed)))
             except QueueError as error:
                 return DeliverySummary(followed, stopped_because=str(error))
             if not claimed:
                 break
-            followed += pool.map(partial(follow, services=services), claimed)
+            for start in range(0, len(claimed), _AT_A_TIME):
+                looks = list(pool.map(partial(follow, services=services), claimed[start : start + _AT_A_TIME]))
+                followed += looks
+                silent = _silent_at_the_end(looks, before=silent)
+                if silent >= ENOUGH:
+                    return DeliverySummary(followed, stopped_because=_SILENT.format(silent))
+            size = services.concurrency if silent else limit
     return DeliverySummary(followed)
+
+
+def _silent_at_the_end(looks: Sequence[FollowedUp], *, before: int) -> int:
+    """How many of the last looks, in a row, Twilio answered with nothing."""
+    last = len(list(takewhile(lambda look: look.silent, reversed(looks))))
+    return last + before if last == len(looks) else last
 
 
 def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:
     """See one message to what follows. A failure that was reported is asked about once more: it may have arrived."""
     word = services.reports.what_became_of(message.twilio_sid)
+    return replace(_follow(message, word, services), silent=word is None)
+
+
+def _follow(message: OpenDelivery, word: Word, services: DeliveryServices) -> FollowedUp:
     if isinstance(word, NotKept) and message.delivery_status in FAILURES:
         word = services.reports.reported(message.delivery_status, message.delivery_code)
     decision = after_delivery(message, word, profile=services.profile)

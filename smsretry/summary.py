@@ -133,6 +133,8 @@ class FollowedUp:
     code: int | None = None
     blames_sender: bool = False
     """It did not arrive because of our account, our sender or our words."""
+    silent: bool = False
+    """Twilio said nothing of it: it refused, could not be reached, or gave an answer that says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class DeliverySummary:
 
     followed: Sequence[FollowedUp]
     stopped_because: str | None = None
-    """Why the database could not be asked for more."""
+    """Why no more were looked after: the database could not be asked, or Twilio said nothing."""
 
     @property
     def counts(self) -> Counter[CameTo]:

@@ -28,6 +28,9 @@ LOOKS: Final = (
     timedelta(hours=12),
 )
 """After the first look, the second …; the last repeats."""
+SILENT_LOOK: Final = timedelta(hours=1)
+"""When a message is looked after again of which the provider said nothing, at the latest: that says nothing of how long
+the message takes."""
 LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
 """A carrier that has said nothing by then says nothing: some give no receipts at all."""
 RESEND_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))
@@ -123,7 +126,8 @@ def after_delivery(message: OpenDelivery, word: Word, *, profile: Profile = DEFA
             why = _NOT_KEPT
         case None:
             why = "Twilio could not be asked"
-    return LookAgain(_next_look(message), failed=word is None, why=why)
+    after = _next_look(message)
+    return LookAgain(after if word else min(after, SILENT_LOOK), failed=word is None, why=why)
 
 
 def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> AfterDelivery:

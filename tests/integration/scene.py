@@ -36,7 +36,7 @@ QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
 TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABLES]
 OURS = [
     "circuit", "sender_time", "stopped_states", "suppressions", "stopped_consents", "unwritten_consents",
-    "runs", "steps", "inbound_texts", "held_sends", "restores", "stale_opt_ins", "set_apart",
+    "runs", "steps", "inbound_texts", "held_sends", "restores", "stale_opt_ins", "set_apart", "turns",
 ]  # fmt: skip
 """Of the schema smsretry."""
 

@@ -73,7 +73,7 @@ from row_to_be where n between 100001 and 200400;
 # 220, 1,600 to 1,900, 4,900 to 5,800, 540 to 800 and 1,300 to 1,400; without its index 138,000, 6,200, 7,900, 11,000,
 # 2,900 and 5,300.
 CALLS: Final = [
-    ("claim_due_sms_retries(50)", 50, "sms_retry_queue_due", 6_600),
+    ("claim_due_sms_retries(50)", 50, "sms_retry_queue_turns", 6_600),
     ("next_sms_due()", 1, "sms_retry_queue_next", 400),
     ("claim_doubtful_sms_retries(50)", 50, "sms_retry_queue_in_doubt", 4_500),
     ("recover_stuck_sms_retries(10)", 100, "sms_retry_queue_claimed", 8_000),

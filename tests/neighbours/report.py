@@ -15,6 +15,7 @@ from tests.neighbours.street import SLOW_SECONDS, Neighbour, Street, live
 from tests.neighbours.tenants import Flood, Refused, Settings, TwoRows, WellBehaved
 from tests.neighbours.texts import WELL_BEHAVED
 from tests.neighbours.troubles import Grants, Locker, LostAnswers, OldProcessor, Unreadable
+from tests.neighbours.turns import Backlog, ScheduledFlood
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def everybody(texts: int) -> list[Neighbour]:
     return [
         WellBehaved(texts), Odd(), Flood(texts // 2), Refused(), Changer(), Settings(), TwoRows(), Twin(), Editor(),
         Locker(minutes=2), Grants(minutes=4), LostAnswers(), Killer(), Poison(), PoisonInDoubt(), Unreadable(),
-        OldProcessor(), OwnWords(), Tomorrow(), *slow(),
+        OldProcessor(), OwnWords(), Tomorrow(), *slow(), Backlog(4), ScheduledFlood(250),
     ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from tests.neighbours.stoppers import OwnWords, Tomorrow
 from tests.neighbours.street import SLOW_SECONDS, Neighbour
 from tests.neighbours.tenants import Refused, Settings, TwoRows, WellBehaved
 from tests.neighbours.troubles import Grants, Locker, Unreadable
+from tests.neighbours.turns import Backlog, ScheduledFlood
 
 _TRIGGER: Final = """
     create function smsretry.spoilt() returns trigger language plpgsql as $$ begin {body} return new; end $$;
@@ -218,6 +219,20 @@ SWITCHES: Final = {
         neighbours=lambda: [WellBehaved(4), Settings()],
         patches=((SupabaseQueue, "put_off", earlier.fail),),
         minutes=40,
+    ),
+    "turns go on": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(10), Backlog(8)],
+        edits=((r"t\.kind = end_turn\.kind", "false"),),
+        replaces="smsretry.end_turn",
+        minutes=10,
+    ),
+    "turns of all": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(4), ScheduledFlood(290)],
+        edits=((r"v_seen = v_peek", "false"), (r"v_seen < v_peek", "true")),
+        replaces="smsretry.in_turn",
+        minutes=16,
     ),
 }
 

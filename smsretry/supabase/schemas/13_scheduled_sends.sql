@@ -106,6 +106,9 @@ $$;
 -- What is due, oldest first.
 create index if not exists scheduled_sends_due
     on public.scheduled_sends ((coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
+-- What is due, business by business.
+create index if not exists scheduled_sends_turns
+    on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
 -- A person's planned texts, and those that never became one, for the desk.
 create index if not exists scheduled_sends_customer
     on public.scheduled_sends (customer_id) where send_log_id is null;

@@ -60,9 +60,10 @@ create table if not exists public.sms_retry_queue (
     -- A doubt is about one attempt, and a text that is known to be sent is not in doubt.
     constraint sms_retry_queue_doubt check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))
 )
--- Claims and finishes rewrite rows all day. Room on the page keeps their updates HOT, and vacuum comes after a number of
--- dead rows, not after a share of the table.
-with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+-- Claims and finishes rewrite rows all day. Room on the page keeps their updates HOT; vacuum comes after a number of dead
+-- rows, and new statistics after a number of changes, not after a share of the table.
+with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+      autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
 comment on column public.sms_retry_queue.claim_no is 'Fencing token: rises with every claim, never falls. Every write of a worker names the one it holds.';
 comment on column public.sms_retry_queue.claimed_at is 'When the present claim was taken: the start of its lease.';
@@ -91,17 +92,18 @@ create unique index if not exists sms_retry_queue_one_live_row
 create index if not exists sms_retry_queue_next
     on public.sms_retry_queue (scheduled_for, id) include (reason, attempt_count, held_since)
     where status = 'pending' and in_doubt_since is null;
--- Where there is competition the claim walks these business by business, and never meets a row that is not due.
-create index if not exists sms_retry_queue_due
-    on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is null;
-create index if not exists sms_retry_queue_due_transactional
-    on public.sms_retry_queue (business_id, scheduled_for, id)
-    where status = 'pending' and in_doubt_since is null and message_class = 'transactional';
+-- Where there is competition the claim walks these business by business, and never meets a row that is not due. No two have
+-- the same order, so that none can be taken for another.
+create index if not exists sms_retry_queue_turns
+    on public.sms_retry_queue (business_id, message_class, scheduled_for, id)
+    where status = 'pending' and in_doubt_since is null;
 create index if not exists sms_retry_queue_due_closing
     on public.sms_retry_queue (business_id, window_closes_at, id)
     where status = 'pending' and in_doubt_since is null and window_closes_at is not null;
 create index if not exists sms_retry_queue_in_doubt
     on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
+create index if not exists sms_retry_queue_turns_in_doubt
+    on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
 -- Rows under suspicion, which are claimed alone.
 create index if not exists sms_retry_queue_suspect
     on public.sms_retry_queue (recover_count, scheduled_for)

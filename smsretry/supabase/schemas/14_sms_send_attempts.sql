@@ -26,6 +26,7 @@ create table if not exists public.sms_send_attempts (
     delivery_at timestamptz,
     delivery_look_at timestamptz,
     delivery_looks integer not null default 0,
+    business_id uuid,
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -50,7 +51,9 @@ create table if not exists public.sms_send_attempts (
         (twilio_sid is not null or (delivery_status is null and delivery_look_at is null))
         and (delivery_status is null) = (delivery_at is null)
         and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))
-);
+)
+-- As sms_retry_queue.
+with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 comment on table public.sms_send_attempts is 'Every send that was begun and what became of it.';
 comment on column public.sms_send_attempts.number_key is 'A keyed hash of business and number, by which texts to a person are counted: smsretry.number_key.';
 comment on column public.sms_send_attempts.sent_to is 'With sent_body and sent_by: what was sent, until it is known what became of it. Evidence is compared with this and never with what the rows say now.';
@@ -62,6 +65,7 @@ comment on column public.sms_send_attempts.delivery_status is 'What Twilio last 
 comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
 comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
 comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
+comment on column public.sms_send_attempts.business_id is 'Whose it is, kept from when its delivery is open: deliveries are looked after business by business. See smsretry.open_delivery.';
 comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
 -- The texts to a number since a moment, for the daily cap.
@@ -70,6 +74,8 @@ create index if not exists sms_send_attempts_number
 -- Whose delivery is open.
 create index if not exists sms_send_attempts_open
     on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
+create index if not exists sms_send_attempts_turns
+    on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
 -- What was sent lately. A BRIN, because attempts are only ever added.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at) with (pages_per_range = 16);
 -- Whose message is this? Asked by every look for evidence. A hash, because what stands there may be of any length.

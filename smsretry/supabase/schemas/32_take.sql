@@ -6,7 +6,9 @@
 create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql set search_path = pg_catalog, pg_temp
-set lock_timeout = '500ms' as $$ -- for what a trigger waits for
+set lock_timeout = '500ms' -- for what a trigger waits for
+-- A plan that does not know how few they are would read whole tables to join them.
+set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_column
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';

@@ -1,9 +1,8 @@
 -- Make the texts of scheduled sends whose time comes within `ahead`, so that they wait in the queue when it comes. At most
--- limit_count of them (500 at the most), the oldest first, and business by business in turns. Each is one transaction's
--- work and a subtransaction of its own: send log, queue row and status, or none of them. May be repeated.
--- Turns are taken among the oldest 4 × limit_count: callers go on until fewer come back, so a flood of one business's
--- delays another's by seconds, and they are queued ahead by more. Those that are held and cannot be changed are passed over
--- until they are looked at again (smsretry.held_sends).
+-- limit_count of them (500 at the most), business by business in turns, which go on where the last call ended, and each one's
+-- oldest first. Each is one transaction's work and a subtransaction of its own: send log, queue row and status, or none of
+-- them. May be repeated. Those that are held and cannot be changed are passed over until they are looked at again
+-- (smsretry.held_sends).
 --   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
 --     | later (something of its business is locked at this moment)
 -- life: how long a text is of use from its time on if it says nothing else, and how long it may be held.
@@ -21,6 +20,11 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_limit constant integer := least(greatest(coalesce(limit_count, 200), 0), 500);
     v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '2 minutes'), interval '0'), interval '1 hour');
+    v_turn record;
+    v_candidates uuid[];
+    v_id uuid;
+    v_taken integer := 0;
+    v_served uuid;
     v_send public.scheduled_sends;
     v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
     v_began timestamptz;
@@ -32,35 +36,23 @@ declare
     v_rule text;
     v_message text;
 begin
-    for v_send in
-        with oldest as materialized (
-            select n.* from (
-                select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due
-                from public.scheduled_sends s
-                where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
-                  -- A subquery and no join, so that the index is walked in its order, and no further than is needed.
-                  and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), v_until) <= v_until
-                  and coalesce((select a.retry_at from smsretry.set_apart a where a.business_id = s.business_id), v_now) <= v_now
-                order by coalesce(s.look_at, s.scheduled_for), s.id
-                limit 2000 -- a number, so that a plan made without knowing v_limit walks the index, too
-            ) n
-            limit 4 * v_limit
-        ),
-        candidate as materialized (
-            select o.id, o.due, row_number() over (partition by o.business_id order by o.due, o.id) as turn,
-                   exists (select 1 from smsretry.set_apart a where a.business_id = o.business_id) as apart
-            from oldest o
-        )
-        select s.* from candidate c
-        join public.scheduled_sends s on s.id = c.id
-        where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until
-        order by c.apart, c.turn, c.due, c.id
-        limit v_limit
-        for update of s skip locked
-    loop
+    select * into v_turn from smsretry.in_turn('scheduled', v_until, v_limit);
+    v_candidates := smsretry.others_in_turn('scheduled', v_turn.businesses, v_turn.each, v_until);
+    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
+        v_candidates := smsretry.others_in_turn('scheduled', v_turn.businesses, v_limit, v_until);
+    end if;
+    foreach v_id in array coalesce(v_candidates, '{}') loop
         v_began := clock_timestamp();
-        exit when v_began > v_latest; -- the next call takes the rest
-        continue when v_send.business_id = any (v_slow);
+        exit when v_taken >= v_limit or v_began > v_latest; -- the next call takes the rest
+        -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
+        select * into v_send from public.scheduled_sends s where s.id = v_id for update skip locked;
+        if (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true then
+            continue;
+        end if;
+        continue when v_send.business_id = any (v_slow)
+            or exists (select 1 from smsretry.set_apart a where a.business_id = v_send.business_id and a.retry_at > v_now);
+        v_taken := v_taken + 1;
+        v_served := v_send.business_id;
         scheduled_id := v_send.id;
         business_id := v_send.business_id;
         customer_id := v_send.customer_id;
@@ -104,6 +96,8 @@ begin
         end if;
         return next;
     end loop;
+    perform smsretry.end_turn(
+        'scheduled', v_turn.place, v_turn.businesses, v_turn.passed, v_served, v_taken = v_limit);
 end
 $$;
 

@@ -1,5 +1,6 @@
 -- Take up to limit_count rows in doubt whose next look has come (clamped to 500), to look for evidence of what became of
--- their attempt. Rows under suspicion are not taken: claim_suspect_sms_retry.
+-- their attempt; business by business in turns, and each one's longest waiting first. Rows under suspicion are not taken:
+-- claim_suspect_sms_retry.
 create or replace function public.claim_doubtful_sms_retries(limit_count integer default 50)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -7,18 +8,23 @@ set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_ids uuid[];
+    v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
+    v_turn record;
+    v_candidates uuid[];
+    v_taken record;
 begin
-    with due as materialized (
-        select q.id from public.sms_retry_queue q
-        where q.status = 'pending' and q.in_doubt_since is not null and q.scheduled_for <= v_now and q.recover_count < 2
-        order by q.scheduled_for, q.id
-        limit least(greatest(coalesce(limit_count, 50), 0), 500)
-        for update skip locked
-    )
-    select array_agg(d.id) into v_ids from due d;
-
-    return query select * from smsretry.take(v_ids, v_now);
+    select * into v_turn from smsretry.in_turn('doubtful', v_now, v_limit);
+    if cardinality(v_turn.businesses) = 0 then
+        return;
+    end if;
+    v_candidates := smsretry.others_in_turn('doubtful', v_turn.businesses, v_turn.each, v_now);
+    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
+        v_candidates := smsretry.others_in_turn('doubtful', v_turn.businesses, v_limit, v_now);
+    end if;
+    select * into v_taken from smsretry.lock_in_turn(v_candidates, v_limit, true, v_now);
+    perform smsretry.end_turn(
+        'doubtful', v_turn.place, v_turn.businesses, v_turn.passed, v_taken.served, cardinality(v_taken.ids) = v_limit);
+    return query select * from smsretry.take(v_taken.ids, v_now);
 end
 $$;
 

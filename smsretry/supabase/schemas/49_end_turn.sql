@@ -1,0 +1,16 @@
+-- A claim has ended: the next one that goes round from this place begins behind the last business that was served; behind
+-- all that were tried, where too little could be taken because somebody else holds the rest locked.
+create or replace function smsretry.end_turn(
+    kind text, place integer, businesses uuid[], passed uuid, served uuid, enough boolean
+)
+returns void language sql set search_path = pg_catalog, pg_temp as $$
+    update smsretry.turns t
+    set after = coalesce(
+        end_turn.passed,
+        case when end_turn.enough then end_turn.served else end_turn.businesses[cardinality(end_turn.businesses)] end,
+        t.after)
+    where t.kind = end_turn.kind and t.place = end_turn.place
+$$;
+
+revoke all on function smsretry.end_turn from public, anon, authenticated;
+grant execute on function smsretry.end_turn to service_role;

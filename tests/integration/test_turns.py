@@ -1,0 +1,254 @@
+"""Turns go round from claim to claim: whoever was served last is behind all others, whatever anybody writes.
+
+The law: while a business has something due, nobody else gets more than two texts between two of its own. So a newcomer
+waits for one round at most. Each kind of work that is claimed keeps it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smsretry.local.stack import Stack
+from tests.conftest import Business, Sweeper
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+_DUE: Final = """
+insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, message_class, window_closes_at)
+select %(b)s, gen_random_uuid(), gen_random_uuid(), coalesce(%(at)s, smsretry.clock() - make_interval(mins => %(m)s)),
+       %(class)s, smsretry.clock() + make_interval(mins => %(closes)s)
+from generate_series(1, %(n)s)
+"""
+_DOUBTFUL: Final = """
+insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, attempt_id, in_doubt_since)
+select %(b)s, gen_random_uuid(), gen_random_uuid(), coalesce(%(at)s, smsretry.clock() - make_interval(mins => %(m)s)),
+       gen_random_uuid(), smsretry.clock() - interval '1 hour'
+from generate_series(1, %(n)s)
+"""
+_SCHEDULED: Final = """
+insert into scheduled_sends (business_id, body, scheduled_for)
+select %(b)s, 'Hello', coalesce(%(at)s, smsretry.clock() - make_interval(mins => %(m)s))
+from generate_series(1, %(n)s)
+"""
+_OPEN: Final = """
+with q as (
+    insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, status)
+    select %(b)s, gen_random_uuid(), gen_random_uuid(), smsretry.clock(), 'completed'
+    from generate_series(1, %(n)s) returning id
+)
+insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
+                               twilio_sid, delivery_look_at)
+select gen_random_uuid(), q.id, 1, 1, smsretry.clock() - interval '1 hour', smsretry.clock() - interval '1 hour',
+       'accepted', 'response', 'SM' || md5(q.id::text),
+       coalesce(%(at)s, smsretry.clock() - make_interval(mins => %(m)s))
+from q
+"""
+WORK: Final = {
+    "texts": (_DUE, "select * from claim_due_sms_retries(%s)"),
+    "texts in doubt": (_DOUBTFUL, "select * from claim_doubtful_sms_retries(%s)"),
+    "scheduled sends": (_SCHEDULED, "select * from queue_scheduled_sms(%s)"),
+    "deliveries": (_OPEN, "select * from claim_sms_deliveries(%s)"),
+}
+"""How a business comes to have some of it, and how it is claimed."""
+KINDS: Final = pytest.mark.parametrize("kind", WORK)
+LIMITS: Final = pytest.mark.parametrize("limit", [1, 5, 50])
+
+
+def _add(
+    connection: Connection, kind: str, business: UUID, texts: int, *, minutes: int = 1, at: str | None = None, **more: Any
+) -> None:
+    known = {"b": business, "n": texts, "m": minutes, "at": at, "class": "marketing", "closes": None}
+    connection.execute(WORK[kind][0].encode(), known | more)
+
+
+def _claim(connection: Connection, kind: str, limit: int) -> list[UUID]:
+    """Whose they are, in no order."""
+    return [row["business_id"] for row in connection.execute(WORK[kind][1].encode(), [limit]).fetchall()]
+
+
+def _businesses(connection: Connection, count: int) -> list[UUID]:
+    made = connection.execute(
+        """insert into businesses (user_id, name)
+           select gen_random_uuid(), 'Shop' from generate_series(1, %s) returning id""",
+        [count],
+    )
+    return [row["id"] for row in made]
+
+
+def _until(claim: Callable[[], Sequence[UUID]], newcomer: UUID, *, at_most: int) -> int:
+    """The claim that has something of the newcomer's."""
+    for n in range(1, at_most + 1):
+        if newcomer in claim():
+            return n
+    return at_most + 1
+
+
+@KINDS
+@LIMITS
+def test_a_newcomer_waits_for_one_round_however_many_have_older_texts(
+    business: Business, kind: str, limit: int
+) -> None:
+    """Sixty-one businesses of forty older texts each."""
+    connection = business.connection
+    for other in _businesses(connection, 61):
+        _add(connection, kind, other, 40, minutes=30)
+    _claim(connection, kind, limit)
+    _add(connection, kind, business.id, 1, minutes=0)
+    a_round = -(-62 // limit)
+    assert _until(lambda: _claim(connection, kind, limit), business.id, at_most=a_round) <= a_round
+
+
+@KINDS
+@LIMITS
+def test_a_time_long_ago_buys_no_turn(business: Business, kind: str, limit: int) -> None:
+    """A tenant writes the year 2000 into a thousand rows."""
+    connection = business.connection
+    (flood,) = _businesses(connection, 1)
+    _add(connection, kind, flood, 1000, at="2000-01-01 00:00+00")
+    _add(connection, kind, business.id, 3, minutes=0)
+    claimed = Counter(chain.from_iterable(_claim(connection, kind, limit) for _ in range(-(-6 // limit))))
+    assert claimed[business.id] == 3
+
+
+@pytest.mark.parametrize("limit", [1, 5])
+def test_what_closes_soon_goes_before_the_rest_of_its_business_alone(business: Business, limit: int) -> None:
+    """Although a thousand texts of another close within the hour."""
+    connection = business.connection
+    (flood,) = _businesses(connection, 1)
+    _add(connection, "texts", flood, 1000, closes=20)
+    _add(connection, "texts", business.id, 3, minutes=0)
+    claimed = Counter(chain.from_iterable(_claim(connection, "texts", limit) for _ in range(6 // limit or 1)))
+    assert claimed[business.id] >= 2
+
+
+def _longest_wait(served: Iterable[UUID], business: UUID) -> int:
+    """The most texts that another got between two of this one's."""
+    worst, since = 0, Counter[UUID]()
+    for one in served:
+        since = Counter() if one == business else since + Counter([one])
+        worst = max(worst, *since.values(), 0)
+    return worst
+
+
+@pytest.mark.parametrize("kind", ["texts", "texts in doubt", "deliveries"])
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    others=st.lists(st.integers(0, 30), min_size=1, max_size=6),
+    limits=st.lists(st.integers(1, 9), min_size=4, max_size=20),
+)
+def test_nobody_gets_more_than_two_texts_between_two_of_a_business_that_is_always_due(
+    sweeper: Sweeper, kind: str, others: list[int], limits: list[int]
+) -> None:
+    """However much the others have, and whatever the sizes of the claims."""
+    with sweeper.sweep().connect() as connection:
+        always, *rest = _businesses(connection, len(others) + 1)
+        _add(connection, kind, always, 200)
+        for other, texts in zip(rest, others, strict=True):
+            _add(connection, kind, other, texts)
+        # Within a claim all leave together; across claims their order counts.
+        claims = [sorted(_claim(connection, kind, limit), key=lambda one: one != always) for limit in limits]
+        assert all(len(claimed) == limit for claimed, limit in zip(claims, limits, strict=True))
+        for claimed in claims:
+            shares = Counter(claimed)
+            assert all(shares[other] <= shares[always] + 1 for other in rest)
+        assert _longest_wait(chain.from_iterable(claims), always) <= 2 or max(limits) > len(others)
+
+
+@KINDS
+def test_a_round_serves_each_as_often_as_any_other(business: Business, kind: str) -> None:
+    """Claims of three, seven businesses: after seven claims each has had three."""
+    connection = business.connection
+    seven = _businesses(connection, 7)
+    for one in seven:
+        _add(connection, kind, one, 10)
+    served = Counter(chain.from_iterable(_claim(connection, kind, 3) for _ in range(7)))
+    assert served == dict.fromkeys(seven, 3)
+
+
+@KINDS
+def test_businesses_that_wait_for_later_take_nobody_s_turn(business: Business, kind: str) -> None:
+    """Ten thousand of them, beside a flood: two rounds of looking, and a small claim each."""
+    connection = business.connection
+    for sleeper_of in range(10):
+        shops = _businesses(connection, 1000)
+        connection.execute(b"create temporary table if not exists shop (id uuid)")
+        with connection.cursor() as cursor:
+            cursor.executemany("insert into shop values (%s)", [(shop,) for shop in shops])
+        assert sleeper_of < 10
+    later = WORK[kind][0].replace("%(b)s,", "shop.id,").replace("from generate_series(1, %(n)s)", "from shop")
+    connection.execute(later.encode(), {"m": -90, "at": None, "class": "marketing", "closes": None})
+    connection.execute(b"drop table shop")
+    (flood,) = _businesses(connection, 1)
+    _add(connection, kind, flood, 2000, minutes=30)
+    _add(connection, kind, business.id, 2, minutes=0)
+    assert _until(lambda: _claim(connection, kind, 5), business.id, at_most=4) <= 3
+
+
+@pytest.mark.parametrize("kind", ["texts", "texts in doubt", "deliveries"])
+def test_claimers_at_once_wait_for_nobody_and_serve_everybody(stack: Stack, business: Business, kind: str) -> None:
+    """Each goes round for itself: what one has not committed holds no other up."""
+    connection = business.connection
+    eight = _businesses(connection, 8)
+    for one in eight:
+        _add(connection, kind, one, 10)
+    with stack.connect() as first, stack.connect() as second:
+        for claimer in (first, second):
+            claimer.autocommit = False
+            claimer.execute("set local lock_timeout = '2s'")
+        served = Counter(_claim(first, kind, 4) + _claim(second, kind, 4) + _claim(first, kind, 4) + _claim(second, kind, 4))
+        assert max(served.values()) - min(served[one] for one in eight) <= 1
+        first.rollback()
+        second.commit()
+    assert len(_claim(connection, kind, 72)) == 72
+
+
+def test_many_claimers_take_each_text_once_and_all_of_them(stack: Stack, business: Business) -> None:
+    """More than there are places to remember how far the turns are."""
+    for one in _businesses(business.connection, 5):
+        _add(business.connection, "texts", one, 100)
+
+    def drain(_: int) -> list[UUID]:
+        with stack.connect() as connection:
+            return [
+                row["id"]
+                for _ in range(12)
+                for row in connection.execute("select id from claim_due_sms_retries(3)").fetchall()
+            ]
+
+    with ThreadPoolExecutor(20) as pool:
+        taken = list(chain.from_iterable(pool.map(drain, range(20))))
+    assert len(taken) == len(set(taken))
+    left = business.connection.execute("select count(*) as n from sms_retry_queue where status = 'pending'").fetchone()
+    assert left
+    assert len(taken) + left["n"] == 500
+
+
+def test_without_its_memory_a_claim_begins_anywhere(business: Business) -> None:
+    """Somebody emptied the table: nobody is starved, and nothing fails."""
+    connection = business.connection
+    shops = [*_businesses(connection, 4), business.id]
+    for one in shops:
+        _add(connection, "texts", one, 100)
+    with connection.transaction(force_rollback=True):
+        connection.execute("delete from smsretry.turns")
+        served = Counter(chain.from_iterable(_claim(connection, "texts", 1) for _ in range(60)))
+    assert set(served) == set(shops)
+
+
+def test_ids_that_begin_alike_have_turns_as_any_other(business: Business) -> None:
+    """An application that numbers its businesses."""
+    connection = business.connection
+    shops = [UUID(int=n) for n in range(1, 10)]
+    for shop in shops:
+        connection.execute("insert into businesses (id, user_id, name) values (%s, %s, 'Shop')", [shop, uuid4()])
+        _add(connection, "texts", shop, 9)
+    served = [*chain.from_iterable(_claim(connection, "texts", 2) for _ in range(9))]
+    assert Counter(served) == dict.fromkeys(shops, 2)
