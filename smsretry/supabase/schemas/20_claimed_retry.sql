@@ -25,7 +25,14 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            -- An array, so that an index finds them whatever is known of the tables.
            where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
              and smsretry.delivery_rank(m.delivery_status) = 6
-           order by m.begun_at desc) end as lost_sids
+           order by m.begun_at desc) end as lost_sids,
+       -- For a row in doubt: what else was sent to that number of which nobody knows what became, the nearest in time
+       -- first. A message of those words is theirs, and not this one's.
+       case when q.in_doubt_since is null then '{}' else array(
+           select o.sent_body from public.sms_send_attempts o
+           where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
+           group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
+           limit 20) end as other_bodies
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Another business's are none of this text's: consent is given to one business.
