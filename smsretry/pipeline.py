@@ -54,7 +54,7 @@ def process_sms_retry_item(
     except QueueError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost other rows theirs
-        private = (claim.body, claim.phone, claim.sent_body, claim.sent_to)
+        private = (claim.body, claim.phone, claim.sent_body, claim.sent_to, *claim.other_bodies)
         message = describe_unforeseen(error, private=private)
     # Outside the handler: an exception raised inside would carry the original, which may quote the customer.
     if claim.in_doubt_since is None:

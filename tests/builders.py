@@ -74,9 +74,11 @@ def claim_with(**changes: Any) -> Claim:
     return Claim.model_validate(row | changes)
 
 
-def sighting(sid: str = SID, *, to: str = PHONE, body: str = BODY, created_at: datetime = NOON) -> Sighting:
+def sighting(
+    sid: str = SID, *, to: str | None = PHONE, body: str = BODY, created_at: datetime | None = NOON, **more: Any
+) -> Sighting:
     """Our text in the provider's list."""
-    return Sighting(sid=sid, to=to, body=body, created_at=created_at)
+    return Sighting(sid=sid, to=to, body=body, created_at=created_at, **more)
 
 
 def refused(code: int, http_status: int = 400, *, retry_after: timedelta | None = None) -> Rejected:

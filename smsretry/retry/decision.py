@@ -61,7 +61,8 @@ class Hold:
     """What is wrong and what to do."""
     look_in: timedelta
     ambiguous: tuple[str, ...] = ()
-    """For a text in doubt: the messages that may be it. If all of them turn out to be others', it is not held."""
+    """For a text in doubt: the messages that may be it, which `why` is completed with. If all of them turn out to be
+    others', it is not held."""
     expires_at: datetime | None = None
     """For a text that is not in doubt: as in `Send`."""
 

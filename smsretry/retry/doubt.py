@@ -5,7 +5,16 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from smsretry.retry.decision import AfterLook, Hold, LookAgain, Resend, Settle
-from smsretry.retry.evidence import CLOCK_TOLERANCE, MIN_LOOKS, MIN_QUARANTINE, ambiguous_why, find, next_look_delay
+from smsretry.retry.evidence import (
+    AMBIGUOUS,
+    CLOCK_TOLERANCE,
+    LOOK_DELAYS,
+    MIN_LOOKS,
+    MIN_QUARANTINE,
+    Sent,
+    find,
+    next_look_delay,
+)
 from smsretry.retry.models import Claim, Look
 from smsretry.retry.profile import DEFAULT, Profile
 
@@ -14,9 +23,11 @@ DOUBT_HELD_LOOK: Final = timedelta(hours=1)
 _LISTED: Final = timedelta(hours=2)
 """What came into doubt so long ago is listed, if it went out: what is left of its looks is made soon. So a planned text
 that a restored backup has forgotten goes out on time, or nearly."""
+_LIST_MISSED: Final = timedelta(hours=1)
+"""How long the list may have been out of reach before a person is told."""
+_LOOK_YOURSELF: Final = "Look in the provider's log, then `smsretry resolve`"
 _CLOCK_WAS_WRONG: Final = (
-    "In doubt: the database's clock was set back since the send began, so nobody knows when that was. Look in the "
-    "provider's log, then `smsretry resolve`"
+    f"In doubt: the database's clock was set back since the send began, so nobody knows when that was. {_LOOK_YOURSELF}"
 )
 
 
@@ -44,28 +55,31 @@ def after_look(claim: Claim, look: Look | None, *, at: datetime, profile: Profil
         yield _without_list(claim, at)
         return
     since = claim.in_doubt_since or at
-    if claim.attempt_begun_at and claim.attempt_begun_at > since + CLOCK_TOLERANCE:
+    begun_at = claim.attempt_begun_at or since
+    found = find(look, Sent(claim.sent_to or "", claim.sent_body or "", begun_at, since, claim.other_bodies))
+    ambiguous, set_back = found.ambiguous, begun_at > since + CLOCK_TOLERANCE
+    if set_back:
+        ambiguous = (*found.ours, *ambiguous)
+    else:
+        for sid in found.ours:
+            yield Settle(sid, "reconcile")
+    if ambiguous:
+        yield Hold(AMBIGUOUS, DOUBT_HELD_LOOK, ambiguous)
+    if set_back:
         yield Hold(_CLOCK_WAS_WRONG, DOUBT_HELD_LOOK)
-        return
-    found = find(
-        look,
-        phone=claim.sent_to or "",
-        body=claim.sent_body or "",
-        begun_at=claim.attempt_begun_at or since,
-        in_doubt_since=since,
-    )
-    for sid in found.ours:
-        yield Settle(sid, "reconcile")
-    if found.ambiguous:
-        yield Hold(ambiguous_why(found.ambiguous), DOUBT_HELD_LOOK, found.ambiguous)
-    yield _without_evidence(claim, at - since, profile)
+    elif look.lacks:
+        why = f"In doubt: the provider's list {look.lacks}, so that it proves no absence. {_LOOK_YOURSELF}"
+        yield Hold(why, DOUBT_HELD_LOOK)
+    else:
+        yield _without_evidence(claim, at - since, profile)
 
 
 def _without_list(claim: Claim, at: datetime) -> AfterLook:
-    if claim.expires_at and claim.expires_at <= at:
-        why = "In doubt: the provider's list could not be had. Look in its log, then `smsretry resolve`"
-        return Hold(why, DOUBT_HELD_LOOK)
-    return look_failed(claim, "The provider's list could not be had")
+    why = "The provider's list could not be had" if claim.sent_to else "What was sent is not on record"
+    missed = at - (claim.in_doubt_since or at) >= _LIST_MISSED
+    if missed or (claim.expires_at and claim.expires_at <= at):
+        return Hold(f"In doubt: {why[0].lower()}{why[1:]}. {_LOOK_YOURSELF}", LOOK_DELAYS[-1])
+    return look_failed(claim, why)
 
 
 def look_failed(claim: Claim, why: str) -> LookAgain:
@@ -80,5 +94,5 @@ def _without_evidence(claim: Claim, in_doubt_for: timedelta, profile: Profile) -
         return LookAgain(wait, failed=False, why="No evidence yet")
     if profile.in_doubt == "resend":
         return Resend()
-    why = f"In doubt: no evidence after {looks} looks. Look in the provider's log, then `smsretry resolve`"
+    why = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
     return Hold(why, DOUBT_HELD_LOOK)

@@ -2,19 +2,22 @@
 
 A provider has no field of ours to search by. A message is ours when it went from the attempt's sender to the attempt's
 number, with the attempt's body, around the attempt. It is compared with what was *sent*, which `begin` keeps, and never
-with what the rows say now. A message that fits in all but the body may still be ours, because providers change bodies:
-it is ambiguous, and a person decides.
+with what the rows say now.
+
+Evidence proves what it proves. Clocks step, and providers change bodies: what fits but for its time, or but for its
+words, may still be ours. It is ambiguous, and a person decides. What proves that a message is another's is its name on
+record, which the queue knows, and another open text's very words. That it is older than the text proves nothing: the
+clock that says so may be the one that stepped.
 """
 
-import re
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
+from smsretry.retry.alike import may_be_changed, plain
 from smsretry.retry.backoff import nth
-from smsretry.retry.models import Look
+from smsretry.retry.models import Look, Sighting
 
 LOOK_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
 """Before the first look, the second, the third; the last repeats."""
@@ -24,19 +27,24 @@ MIN_QUARANTINE: Final = timedelta(minutes=15)
 """How long a text must have been in doubt before it may be sent again."""
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 """What is left between two clocks once their difference is known; also covers the provider's whole seconds."""
+CLOCK_ERROR: Final = timedelta(days=3)
+"""How far from the attempt a message may be dated and still be its own: a clock that was wrong by a day, by a zone or
+both, or a message that was created late. Less than a week, so that an application which sends the same words each week,
+and records nothing of it, is in nobody's way; and few enough messages to one number that a look reads one page."""
 _LATEST: Final = timedelta(minutes=2)
-"""How long after its doubt began an attempt's message may still be created."""
-_LOOK_ALIKES: Final = str.maketrans(
-    dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u0060\u00b4", "'")
-    | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"')
-    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
-    | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad", "")
-)
-"""Characters that smart encoding replaces by what looks like them, so that a text fits GSM-7."""
+"""How long after its doubt began an attempt's message is usually created."""
 
 
-_RECOGNIZABLE: Final = 20
-"""Characters a body must have to be recognized inside a longer one."""
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What an attempt sent, and when."""
+
+    phone: str = field(repr=False)
+    body: str = field(repr=False)
+    begun_at: datetime
+    in_doubt_since: datetime
+    other_bodies: Collection[str] = field(default=(), repr=False)
+    """Bodies of other attempts to the number of which nobody knows what became."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +52,9 @@ class Found:
     """What a list has of one attempt."""
 
     ours: tuple[str, ...]
-    """SIDs of messages with its body, oldest first. It is the first that nobody else owns."""
+    """SIDs of messages that fit it and no other text, oldest first. It is the first that nobody else owns."""
     ambiguous: tuple[str, ...]
-    """SIDs of messages that fit in all but the body."""
+    """SIDs of messages that may be it: first those with its words."""
 
 
 def next_look_delay(looks: int) -> timedelta:
@@ -54,44 +62,75 @@ def next_look_delay(looks: int) -> timedelta:
     return nth(LOOK_DELAYS, looks)
 
 
-def earliest_creation(begun_at: datetime, clock_ahead: timedelta = timedelta(0)) -> datetime:
-    """No message of an attempt begun at `begun_at` was created before this moment, on the provider's clock."""
-    return begun_at.replace(microsecond=0) + min(clock_ahead, timedelta(0)) - CLOCK_TOLERANCE
+def earliest_creation(begun_at: datetime) -> datetime:
+    """No message of an attempt begun at `begun_at` was created before this moment, on any clock that is covered."""
+    return begun_at.replace(microsecond=0) - CLOCK_ERROR
 
 
-def find(look: Look, *, phone: str, body: str, begun_at: datetime, in_doubt_since: datetime) -> Found:
+def find(look: Look, sent: Sent) -> Found:
     """Sort the messages of a list by whether they may be the attempt's."""
-    earliest = earliest_creation(begun_at, look.clock_ahead)
-    latest = in_doubt_since + max(look.clock_ahead, timedelta(0)) + _LATEST
-    around = [
-        sighting
-        for sighting in sorted(look.sightings, key=lambda sighting: sighting.created_at)
-        if sighting.to == phone and earliest <= sighting.created_at <= latest
-    ]
-    ours = tuple(sighting.sid for sighting in around if _same(sighting.body, body))
-    return Found(ours, tuple(sighting.sid for sighting in around if sighting.sid not in ours))
+    ours, ambiguous = list[str](), list[tuple[bool, str]]()
+    for sighting in sorted(look.sightings, key=lambda sighting: (sighting.created_at or sent.begun_at, sighting.sid)):
+        if sighting.to not in (None, sent.phone):
+            continue
+        words, time = _words(sighting, sent), _time(sighting, sent, look.clock_ahead)
+        if words == "ours" and time == "usual" and sighting.to and sighting.certain:
+            ours.append(sighting.sid)
+        elif _may_be(words, time):
+            ambiguous.append((words not in ("ours", "either"), sighting.sid))
+    return Found(tuple(ours), tuple(sid for _, sid in sorted(ambiguous, key=lambda each: each[0])))
 
 
-def _same(listed: str, sent: str) -> bool:
-    """Whether a listed body is the sent one, after what providers do to bodies.
+_Words = Literal["ours", "either", "changed", "unlike", "another's"]
+"""either: ours, and another open text's as well. changed: what providers make of ours, or we cannot exclude it."""
+_Time = Literal["usual", "unknown", "unusual", "never"]
+"""unusual: by a clock that was wrong, or created late. never: by no clock that is covered."""
 
-    Twilio's smart encoding replaces look-alikes, line ends and spaces change, a trial account puts words before the
-    body, and a service may append a footer with opt-out instructions.
+
+def _may_be(words: _Words, time: _Time) -> bool:
+    """Whether a message may be the attempt's. Other words at another time are two strangers, not one changed text."""
+    if words == "another's" or time == "never":
+        return False
+    return words != "unlike" or time != "unusual"
+
+
+def _words(sighting: Sighting, sent: Sent) -> _Words:
+    """Whose the words are. A body that is not on record is no redacted one's equal."""
+    told = plain(sighting.body)
+    bare = {told, *map(plain, sighting.bare)} - {""}
+    ours = plain(sent.body)
+    others = {plain(body) for body in sent.other_bodies} - {ours}
+    if ours in bare:
+        return "either" if others & bare else "ours"
+    if others & bare:
+        return "another's"
+    return "changed" if may_be_changed(told, ours) else "unlike"
+
+
+def _time(sighting: Sighting, sent: Sent, clock_ahead: timedelta) -> _Time:
+    """Whether it was created when the attempt's message would be."""
+    created = sighting.created_at
+    if created is None:
+        return "unknown"
+    windows = list(_windows(sent, clock_ahead))
+    if any(opens <= created <= closes for opens, closes in windows):
+        return "usual"
+    first, last = min(opens for opens, _ in windows), max(closes for _, closes in windows)
+    return "unusual" if first - CLOCK_ERROR <= created <= last + CLOCK_ERROR else "never"
+
+
+def _windows(sent: Sent, clock_ahead: timedelta) -> Iterator[tuple[datetime, datetime]]:
+    """From when to when its message is usually created, on the provider's clock.
+
+    The two clocks differ by this much now. They may have agreed when it was sent.
     """
-    ours, theirs = _plain(sent), _plain(listed)
-    longer = len(ours) >= _RECOGNIZABLE and (theirs.startswith(ours) or theirs.endswith(ours))
-    return bool(ours) and (ours == theirs or longer)  # a body that is not on record is no redacted one's equal
+    for ahead in {timedelta(0), clock_ahead}:
+        opens = sent.begun_at.replace(microsecond=0) + ahead - CLOCK_TOLERANCE
+        yield opens, sent.in_doubt_since + ahead + _LATEST
 
 
-def _plain(body: str) -> str:
-    """The body with one kind of space, quote and dash."""
-    alike = unicodedata.normalize("NFKC", body.translate(_LOOK_ALIKES))
-    return re.sub(r"\s+", " ", alike).strip()
-
-
-def ambiguous_why(sightings: Sequence[str]) -> str:
-    """What to tell the person who must say whether one of these messages is the text."""
-    return (
-        f"In doubt: {len(sightings)} message(s) to the number may be this text with a changed body "
-        f"({', '.join(sightings[:3])}). Say which with `smsretry resolve`, or that none is"
-    )
+AMBIGUOUS: Final = (
+    "In doubt: messages to the number may be this text, though not all of their words or of their time is as it should "
+    "be. Say with `smsretry resolve` which of them it is, or that none is"
+)
+"""What to tell the person who must say it. The queue adds the messages, but for those that turn out to be another's."""

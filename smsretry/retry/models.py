@@ -37,6 +37,12 @@ class Claim(Value):
     sent_to: str | None = Field(repr=False, description="For a row in doubt: the number that the attempt was sent to.")
     sent_body: str | None = Field(repr=False, description="Likewise the body.")
     sent_by: str | None = Field(repr=False, description="Likewise the sender: a messaging service or a number of ours.")
+    other_bodies: tuple[str, ...] = Field(
+        (),
+        repr=False,
+        description="Likewise bodies of other sends to that number, of which nobody knows what became. "
+        "An older database names none.",
+    )
     known_sid: str | None = Field(description="The provider's name for the text, if its send log has one.")
     log_says_sent: bool = Field(description="Whether its send log says that it was sent.")
     held: bool = Field(description="It waits for something that a person can mend.")
@@ -185,9 +191,15 @@ class Sighting(Value):
     """One message in the provider's list, from the sender that was asked about."""
 
     sid: str
-    to: str = Field(repr=False)
+    to: str | None = Field(repr=False, description="None: the list does not tell the whole number.")
     body: str = Field(repr=False)
-    created_at: AwareDatetime = Field(description="To the second.")
+    bare: tuple[str, ...] = Field(
+        (),
+        repr=False,
+        description="What may have been sent besides: the body without words that others are known to add.",
+    )
+    created_at: AwareDatetime | None = Field(description="To the second. None: the list does not tell it.")
+    certain: bool = Field(True, description="Whether the list says that it is a text, and from whom.")
 
 
 class Look(Value):
@@ -195,3 +207,5 @@ class Look(Value):
 
     sightings: tuple[Sighting, ...]
     clock_ahead: timedelta = timedelta(0)
+    lacks: str | None = None
+    """Why a message may be missing in it, so that it proves no absence: what is to be said of the list."""

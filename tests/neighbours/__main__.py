@@ -4,12 +4,17 @@ import argparse
 import logging
 import signal
 import sys
+from contextlib import nullcontext
 from datetime import timedelta
+from typing import Final
 
 from tests.neighbours.evidence import evidence
 from tests.neighbours.report import Report, everybody, run
 from tests.neighbours.switches import SWITCHES
+from tests.neighbours.unproved import EVIDENCE
 from tests.stacks import running_stack
+
+_WITHOUT: Final = f"take this away, in a short run; exit 0 when it is noticed ({', '.join(EVIDENCE)}: with --evidence)"
 
 
 def main() -> int:
@@ -19,10 +24,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=int, default=120)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--stale-minutes", type=int, default=10)
-    parser.add_argument("--without", choices=SWITCHES, help="take this away, in a short run; exit 0 when it is noticed")
+    parser.add_argument("--without", choices=[*SWITCHES, *EVIDENCE], help=_WITHOUT)
     parser.add_argument("--evidence", action="store_true", help="instead: texts in doubt, of each case so many")
     parser.add_argument("--clock-ahead", type=float, default=0, metavar="MINUTES", help="of Twilio's, for --evidence")
     options = parser.parse_args()
+    if options.without and options.evidence != (options.without in EVIDENCE):
+        parser.error(f"--without {options.without!r} is {'not ' if options.evidence else ''}for --evidence")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as after Ctrl-C
     logging.disable(logging.CRITICAL)  # a connection that Twilio drops is news to urllib3, and not to us
     report = _run(options)
@@ -31,7 +38,8 @@ def main() -> int:
         for line in lines[:8]:
             sys.stdout.write(f"{kind}: {line[:300]}\n")
     if options.without:
-        return 0 if report.verdict[SWITCHES[options.without].sees] else 1
+        sees = (EVIDENCE if options.evidence else SWITCHES)[options.without].sees
+        return 0 if report.verdict[sees] else 1
     return 0 if report.verdict.clean else 1
 
 
@@ -39,7 +47,8 @@ def _run(options: argparse.Namespace) -> Report:
     with running_stack() as stack:
         if options.evidence:
             ahead = timedelta(minutes=options.clock_ahead)
-            return evidence(stack, texts=options.texts, seed=options.seed, clock_ahead=ahead)
+            with EVIDENCE[options.without].taken_away() if options.without else nullcontext():
+                return evidence(stack, texts=options.texts, seed=options.seed, clock_ahead=ahead)
         if options.without:
             return SWITCHES[options.without].run(stack, seed=options.seed)
         neighbours = everybody(options.texts)

@@ -1,5 +1,8 @@
 """Texts in doubt under a Twilio that tells its messages otherwise than they were sent, and beside an application.
 
+Its list changes bodies and orders, dates a message by a clock that was wrong when it was sent, tells no date, or is
+longer than anybody reads.
+
 Of each kind, half the texts were accepted and half were not, and no answer came. A case that nobody can decide is held,
 until a person looks into Twilio's own log and says what it was.
 """
@@ -8,15 +11,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted
+from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, ListLag
 from smsretry.local.twilio.ledger import Entry
 from smsretry.retry.models import Claim
 from tests.builders import resolution
+from tests.neighbours.alike import Alike
 from tests.neighbours.midflight import send_as_application
 from tests.neighbours.report import Report, run
 from tests.neighbours.street import Neighbour, Street
@@ -27,7 +31,9 @@ _PLAIN: Final = str.maketrans(
     {"\u201c": '"', "\u201d": '"', "\u00a0": " ", "\u2013": "-", "\u2019": "'", "\u2026": "..."}
 )
 _WHY_HELD: Final = "In doubt: .*smsretry resolve"
-Application = Literal["silent", "own words", "same words", "own words, unrecorded"]
+_MORE_WORDS: Final = " See you at 10:00. Please bring your card."
+_MANY: Final = 1_000
+Application = Literal["silent", "own words", "same words", "own words, unrecorded", "longer words, unrecorded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,13 @@ class Case:
     footer: str = ""
     application: Application = "silent"
     """What the application texts the same people at the same moment; unrecorded: it keeps no SID of it."""
+    dated: timedelta = timedelta(0)
+    """By how much its messages are dated wrong: the database's clock was, when they were sent."""
+    late: timedelta = timedelta(0)
+    """How long after its request a message is created."""
+    undated: bool = False
+    among: int = 0
+    """So many newer messages, of whomever, come before it in the list."""
     held: Literal["", "accepted", "dropped"] = ""
     """Which half of its texts nobody but a person can decide."""
 
@@ -49,6 +62,15 @@ class Case:
         told = entry.body.translate(_PLAIN) if self.encodes else entry.body
         told = told.strip() if self.trims else told
         return "" if self.redacts else told + self.footer
+
+    def listed(self, entry: Entry) -> list[Entry]:
+        """The message in the list, behind those that come before it."""
+        told = replace(entry, body=self.body(entry), accepted_at=entry.accepted_at + self.dated + self.late)
+        others = [
+            replace(entry, sid=f"SM{n:032x}", body="Somebody's", accepted_at=entry.accepted_at + timedelta(hours=1))
+            for n in range(self.among)
+        ]
+        return [*others, told]
 
 
 CASES: Final = (
@@ -60,6 +82,13 @@ CASES: Final = (
     Case("the application's own words", application="own words"),
     Case("the application's same words", application="same words"),
     Case("the application's words, unrecorded", application="own words, unrecorded", held="dropped"),
+    Case("longer words, unrecorded", application="longer words, unrecorded", held="dropped"),
+    Case("a clock that was fast", dated=timedelta(minutes=-10), held="accepted"),
+    Case("a clock that was slow", dated=timedelta(minutes=10), held="accepted"),
+    Case("a clock of another day", dated=timedelta(days=-2), held="accepted"),
+    Case("created late", late=timedelta(minutes=8), held="accepted"),
+    Case("no dates", undated=True, held="accepted"),
+    Case("a thousand others", among=_MANY, held="accepted"),
 )
 
 
@@ -85,6 +114,8 @@ class InDoubt(Neighbour):
             text.body = f"{_WORDS}{text.body}{_WORDS}"
             street.stack.twilio.fail(AcceptThenDrop() if accepted else DropUnaccepted(), to=text.phone)
             self._open[text.retry_id] = text
+            if self.case.late:
+                street.stack.twilio.fail(ListLag(self.case.late), to=text.phone, times=None)
             if self.case.held == ("accepted" if accepted else "dropped"):
                 self.undecided[text.retry_id] = text
             texts.append(text)
@@ -100,6 +131,8 @@ class InDoubt(Neighbour):
                 send_as_application(street, text, f"Dear Ann, {text.retry_id}")
             case "own words, unrecorded" if text:
                 send_as_application(street, text, f"Dear Ann, {text.retry_id}", recorded=False)
+            case "longer words, unrecorded" if text:
+                send_as_application(street, text, f"{text.body}{_MORE_WORDS}", recorded=False)
 
 
 class Twilio(Neighbour):
@@ -115,14 +148,21 @@ class Twilio(Neighbour):
         of_number = {text.phone: case.case for case in self._cases for text in case._open.values()}
 
         def retell(entries: Sequence[Entry]) -> Sequence[Entry]:
-            told = [replace(entry, body=of_number[entry.to].body(entry)) for entry in entries]
+            told = [each for entry in entries for each in of_number.get(entry.to, CASES[0]).listed(entry)]
             return sorted(told, key=lambda entry: entry.sid)
 
+        def misprint(message: dict[str, Any]) -> dict[str, Any]:
+            undated = of_number.get(message["to"], CASES[0]).undated
+            return {**message, "date_created": None} if undated else message
+
         street.stack.twilio.retell = retell
+        street.stack.twilio.misprint = misprint
         street.stack.twilio.clock_ahead = self._clock_ahead
 
     def move_out(self, street: Street) -> None:
+        street.stack.twilio.heal()
         street.stack.twilio.retell = tuple
+        street.stack.twilio.misprint = dict
         street.stack.twilio.clock_ahead = timedelta(0)
 
 
@@ -159,6 +199,7 @@ class Person(Neighbour):
 def evidence(stack: Stack, *, texts: int, seed: str, clock_ahead: timedelta) -> Report:
     """On an empty stack: every case, with so many texts each, and time enough to look for all of them."""
     cases = [InDoubt(case, texts) for case in CASES]
-    minutes = texts * len(CASES) // 2 + 30
+    alike = texts * len(CASES) // 2 + 2  # when the cases are under way: answers that are missing stop a run
+    minutes = alike + 2 * texts + 30
     others = [Twilio(cases, clock_ahead), Person(cases, comes=minutes - 2)]
-    return run(stack, [*cases, *others], minutes=minutes, seed=seed)
+    return run(stack, [*cases, Alike(texts, first=alike), *others], minutes=minutes, seed=seed)

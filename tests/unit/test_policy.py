@@ -25,7 +25,7 @@ from smsretry.retry.decision import (
     Settle,
 )
 from smsretry.retry.doubt import after_look, known_evidence
-from smsretry.retry.evidence import ambiguous_why
+from smsretry.retry.evidence import AMBIGUOUS
 from smsretry.retry.models import Claim, Look, Sighting
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Refusal, RefusalKind, Rejected
 from smsretry.retry.policy import after_cap, after_send, before_send, busy
@@ -660,7 +660,8 @@ def conclusions_of(
 
 
 FOUND, ABSENT = [sighting()], list[Sighting]()
-AGAIN, FAILED_LOOK = "look again", "look again, this one failed"
+AGAIN, FAILED_LOOK, UNSEEN = "look again", "look again, this one failed", "held, and looked for"
+NO_LIST = "In doubt: the provider's list could not be had. Look in the provider's log, then `smsretry resolve`"
 
 # looks in vain before, minutes in doubt, what the list holds, what is done and after how many minutes
 LOOKS: list[tuple[int, float, list[Sighting] | None, str, int]] = [
@@ -680,7 +681,10 @@ LOOKS: list[tuple[int, float, list[Sighting] | None, str, int]] = [
     # A look that failed says nothing, however many others there were.
     (0, 1, None, FAILED_LOOK, 1),
     (2, 15, None, FAILED_LOOK, 15),
-    (9, 600, None, FAILED_LOOK, 15),
+    (9, 59, None, FAILED_LOOK, 15),
+    # For an hour: it goes on, and a person is told.
+    (0, 60, None, UNSEEN, 15),
+    (9, 600, None, UNSEEN, 15),
     # Found, early and late.
     (0, 1, FOUND, "found", 0),
     (1, 7, FOUND, "found", 0),
@@ -717,6 +721,7 @@ def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifte
     expected: dict[str, AfterLook] = {
         AGAIN: LookAgain(wait * MINUTE, failed=False, why="No evidence yet"),
         FAILED_LOOK: LookAgain(wait * MINUTE, failed=True, why="The provider's list could not be had"),
+        UNSEEN: Hold(NO_LIST, wait * MINUTE),
         "over": over,
         "found": Settle(SID, "reconcile"),
     }
@@ -726,7 +731,7 @@ def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifte
 NOTHING_YET = LookAgain(5 * MINUTE, failed=False, why="No evidence yet")
 SECOND_MESSAGE = sighting(OTHER, after=2 * SECOND)
 REDACTED = sighting(OTHER, after=2 * SECOND, body="")
-HELD = Hold(ambiguous_why([OTHER]), 60 * MINUTE, (OTHER,))
+HELD = Hold(AMBIGUOUS, 60 * MINUTE, (OTHER,))
 
 # what the list holds, what is concluded, in this order, until it is no other attempt's
 CANDIDATES: list[tuple[list[Sighting], list[AfterLook]]] = [
@@ -772,15 +777,44 @@ def test_a_text_whose_body_is_not_on_record_is_never_settled_by_a_redacted_messa
 
 def test_an_expired_text_whose_list_cannot_be_had_is_held() -> None:
     """It cannot be sent again, and may have gone out: a person looks."""
-    why = "In doubt: the provider's list could not be had. Look in its log, then `smsretry resolve`"
-    assert conclusions_of(doubtful(in_doubt_since=BEGUN, expires_at=NOON), None) == [Hold(why, 60 * MINUTE)]
+    claim = doubtful(in_doubt_since=NOON - MINUTE, expires_at=NOON)
+    assert conclusions_of(claim, None) == [Hold(NO_LIST, 15 * MINUTE)]
 
 
 def test_a_text_whose_life_has_not_begun_is_looked_for_again_when_the_list_cannot_be_had() -> None:
     """However often."""
-    (decision,) = conclusions_of(doubtful(in_doubt_since=BEGUN, expires_at=None, reconcile_count=50), None)
+    (decision,) = conclusions_of(doubtful(in_doubt_since=NOON - MINUTE, expires_at=None, reconcile_count=50), None)
     assert isinstance(decision, LookAgain)
     assert decision.failed
+
+
+TOO_LONG = "is longer than anybody reads"
+
+
+@pytest.mark.parametrize("looks", [0, 2, 50])
+@pytest.mark.parametrize(
+    ("sightings", "before"), [([], []), ([sighting()], [Settle(SID, "reconcile")]), ([REDACTED], [HELD])]
+)
+def test_a_list_that_lacks_something_proves_what_is_in_it_and_no_absence(
+    looks: int, sightings: list[Sighting], before: list[AfterLook]
+) -> None:
+    """A person is told of it, at once: to look again will not make it shorter."""
+    claim = doubtful(in_doubt_since=BEGUN + MINUTE, reconcile_count=looks)
+    look = Look(sightings=tuple(sightings), lacks=TOO_LONG)
+    *told, last = after_look(claim, look, at=NOON)
+    assert told == before
+    assert isinstance(last, Hold)
+    assert (last.why.startswith(f"In doubt: the provider's list {TOO_LONG}"), last.look_in) == (True, 60 * MINUTE)
+
+
+def test_nothing_is_proved_where_the_clock_was_set_back_during_the_send() -> None:
+    """What would be the text is named to the person who decides; without any, they look for themselves."""
+    claim = doubtful(in_doubt_since=BEGUN - MINUTE, reconcile_count=2)
+    named, unnamed = conclusions_of(claim, [sighting()])
+    assert named == Hold(HELD.why, 60 * MINUTE, (SID,))
+    assert isinstance(unnamed, Hold)
+    assert "set back" in unnamed.why
+    assert conclusions_of(claim, [])[0] == unnamed
 
 
 def test_a_doubt_without_an_attempt_on_record_is_looked_for_around_its_beginning() -> None:

@@ -9,7 +9,7 @@ import pytest
 from smsretry.errors import QueueUnreachable, UnforeseenError
 from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.decision import Hold, LookAgain, Resend, Settle
-from smsretry.retry.evidence import ambiguous_why, find
+from smsretry.retry.evidence import AMBIGUOUS, CLOCK_ERROR, Sent, find
 from smsretry.retry.models import Claim, ItemResult, Look, Sighting
 from smsretry.retry.profile import Profile
 from smsretry.words import Fate, InDoubtPolicy
@@ -165,8 +165,8 @@ def test_a_message_with_another_body_holds_the_text_until_a_person_says_whose_it
     """It may be ours with a changed body: a resend could double the text, and to settle it could lose it."""
     queue = FakeQueue()
     result = look(doubtful(reconcile_count=looks), queue=queue, listed=[sighting(body="")], in_doubt=in_doubt)
-    assert (result.fate, result.detail, result.next_at) == ("Held", ambiguous_why([SID]), NOON + timedelta(hours=1))
-    assert queue.told == [("reconcile", Hold(ambiguous_why([SID]), timedelta(hours=1), (SID,)))]
+    assert (result.fate, result.detail, result.next_at) == ("Held", AMBIGUOUS, NOON + timedelta(hours=1))
+    assert queue.told == [("reconcile", Hold(AMBIGUOUS, timedelta(hours=1), (SID,)))]
 
 
 def test_a_text_that_is_held_past_its_expiry_has_failed() -> None:
@@ -194,7 +194,7 @@ def test_an_ambiguous_message_that_is_anothers_holds_nothing(looks: int, then: L
     """The application's own text to the same person: as if the list had been empty."""
     queue = FakeQueue(taken={OTHER})
     assert look(doubtful(reconcile_count=looks), queue=queue, listed=[sighting(OTHER, body="Hi")]).fate == fate
-    assert queue.decisions == [Hold(ambiguous_why([OTHER]), timedelta(hours=1), (OTHER,)), then]
+    assert queue.decisions == [Hold(AMBIGUOUS, timedelta(hours=1), (OTHER,)), then]
 
 
 def test_an_ambiguous_message_that_may_be_an_unanswered_sends_holds_nothing_yet() -> None:
@@ -236,21 +236,20 @@ def test_without_what_was_sent_the_list_is_not_asked_and_that_is_no_absence(gone
 
 
 def test_the_list_is_asked_for_the_number_from_before_the_attempt_began() -> None:
-    """The provider's clock may be behind the database's."""
+    """The database's clock may have been wrong by then."""
     sender = FakeSender()
     process_sms_retry_item(doubtful(), queue=FakeQueue(), sender=sender)
-    assert sender.looks == [(PHONE, BEGUN - timedelta(seconds=5))]
+    assert sender.looks == [(PHONE, BEGUN - CLOCK_ERROR)]
 
 
 def test_a_look_reaches_back_to_every_message_that_would_be_evidence() -> None:
     """The provider's times are whole seconds, and paging stops at the first message that is older than `since`."""
-    begun = BEGUN + timedelta(milliseconds=900)
-    oldest = listed_as(created_at=BEGUN - timedelta(seconds=5))
-    listed = Look(sightings=(oldest,))
-    assert find(listed, phone=PHONE, body=BODY, begun_at=begun, in_doubt_since=NOON).ours == (SID,)
+    begun, oldest = BEGUN + timedelta(milliseconds=900), BEGUN - CLOCK_ERROR
+    listed = Look(sightings=(listed_as(created_at=oldest),))
+    assert find(listed, Sent(PHONE, BODY, begun, NOON)).ambiguous == (SID,)
     sender = FakeSender()
     process_sms_retry_item(doubtful(attempt_begun_at=begun), queue=FakeQueue(), sender=sender)
-    assert sender.looks[0][1] <= oldest.created_at
+    assert sender.looks[0][1] <= oldest
 
 
 @pytest.mark.parametrize(

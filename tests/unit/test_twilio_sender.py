@@ -9,8 +9,9 @@ import pytest
 from requests.exceptions import ConnectionError as NoConnection
 
 from smsretry.adapters.twilio.http import TwilioHttp
-from smsretry.adapters.twilio.sender import _sighting, _validity_period, _with_attempt
-from smsretry.retry.evidence import find
+from smsretry.adapters.twilio.lists import _sighting
+from smsretry.adapters.twilio.sender import _validity_period, _with_attempt
+from smsretry.retry.evidence import Sent, find
 from smsretry.retry.models import Look
 from tests.builders import BODY, NOON, PHONE, SID
 
@@ -56,6 +57,13 @@ LISTED = [
     pytest.param(f"  {BODY}", f"{PREFIX}{BODY}", True, id="trimmed behind the prefix"),
     pytest.param("Hi Ann", f"{PREFIX}Hi Ann", True, id="with the prefix, and short"),
     pytest.param(BODY, BODY, True, id="without the prefix"),
+    pytest.param(BODY, f"{BODY} Reply STOP to unsubscribe", True, id="with an opt-out instruction"),
+    pytest.param(BODY, f"{PREFIX}{BODY} Reply STOP to unsubscribe", True, id="with the prefix and such an instruction"),
+    pytest.param(
+        f"{BODY} Reply STOP to end", f"{PREFIX}{BODY} Reply STOP to end", True, id="whose instruction is ours"
+    ),
+    pytest.param(BODY, f"Dear customer: {BODY}", False, id="with some other prefix"),
+    pytest.param(BODY, f"{BODY} See you tomorrow.", False, id="with some other words behind it"),
     pytest.param("Hi Ann", "Dear customer: Hi Ann", False, id="short, with some other prefix"),
     pytest.param("Hi Ann", f"Hi Ann {PREFIX}", False, id="short, with the prefix at the end"),
     pytest.param(BODY, "", False, id="redacted"),
@@ -69,9 +77,17 @@ def test_a_trial_accounts_text_is_read_without_the_words_that_twilio_puts_before
     ours: str, shown: str | None, same: bool
 ) -> None:
     """The text is ours then, and found; at any other place the words are somebody's text, and it is ambiguous."""
-    message = SimpleNamespace(sid=SID, to=PHONE, body=shown, date_created=NOON)
+    message = SimpleNamespace(
+        sid=SID,
+        to=PHONE,
+        body=shown,
+        date_created=NOON,
+        direction="outbound-api",
+        from_=PHONE,
+        messaging_service_sid=None,
+    )
     look = Look(sightings=(_sighting(message),))
-    found = find(look, phone=PHONE, body=ours, begun_at=NOON, in_doubt_since=NOON)
+    found = find(look, Sent(PHONE, ours, NOON, NOON))
     assert (found.ours, found.ambiguous) == (((SID,), ()) if same else ((), (SID,)))
 
 

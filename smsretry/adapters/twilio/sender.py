@@ -14,20 +14,18 @@ from twilio.rest import Client
 from smsretry.adapters.twilio.answers import outcome_of_answer
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.http import TwilioHttp, outcome_of_exception
+from smsretry.adapters.twilio.lists import read_list
 from smsretry.retry.delivery import NotKept, Report, Word
-from smsretry.retry.models import Finding, Look, Sighting, Text
+from smsretry.retry.models import Finding, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome, Rejected
 from smsretry.settings import Settings
 from smsretry.words import DeliveryStatus
 
-_PAST_THE_START: Final = timedelta(hours=1)
-"""How far a list is read beyond the earliest message that matters."""
 _NOT_FOUND: Final = 20404
 """Twilio's code for a resource that it does not have."""
 _NOT_OWNED: Final = (
     "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
 )
-_TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 
 
 class TwilioSender:
@@ -91,24 +89,11 @@ class TwilioSender:
         return self._settings.twilio_sender
 
     def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
-        """Messages from that sender to this number. None: the list could not be had.
-
-        It asks by `To` alone: `From` misses fresh messages of a messaging service, and `DateSent` misses unsent ones
-        (twilio-java#442, twilio-oai#22). Twilio lists newest first, though not always exactly (twilio-csharp#65), so
-        paging goes on well past the first message that is older.
-        """
-        sightings, ahead = [], timedelta(0)
+        """Messages from that sender to this number. None: the list could not be had."""
         try:
-            for message in self._messages.stream(to=phone, page_size=100):
-                if (answer := self._http.answer()) and answer.date:
-                    ahead = answer.date - at
-                if message.date_created < since + min(ahead, timedelta(0)) - _PAST_THE_START:
-                    break
-                if message.direction == "outbound-api" and sent_by in (None, *_senders(message)):
-                    sightings.append(_sighting(message))
+            return read_list(self._messages, self._http, phone, sent_by=sent_by, since=since, at=at)
         except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
             return None
-        return Look(sightings=tuple(sightings), clock_ahead=ahead)
 
     def reported(self, status: DeliveryStatus, code: int | None) -> Report:
         """What a callback said of a message, with what its code means."""
@@ -166,17 +151,6 @@ class TwilioSender:
             case _:
                 reason = f"HTTP {answer.http_status if answer else 'status unknown'}"
         return f"refused ({reason}): check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
-
-
-def _senders(message: Any) -> tuple[str | None, str | None]:
-    """What a listed message says it came from; a fresh one of a messaging service may not name the number yet."""
-    return message.messaging_service_sid, message.from_
-
-
-def _sighting(message: Any) -> Sighting:
-    """A listed message, with its body as we sent it: a trial account puts words of Twilio's before it."""
-    body = (message.body or "").removeprefix(_TRIAL_PREFIX)
-    return Sighting(sid=message.sid, to=message.to, body=body, created_at=message.date_created)
 
 
 def _validity_period(valid_for: timedelta) -> int:

@@ -78,6 +78,11 @@ class ListError:
 
 
 @dataclass(frozen=True, slots=True)
+class EndlessList:
+    """`GET Messages.json` has no last page: the next one is this one."""
+
+
+@dataclass(frozen=True, slots=True)
 class FetchError:
     """`GET Messages/{sid}.json` answers with this error."""
 
@@ -94,7 +99,7 @@ class ListLag:
 
 
 SendFault = JsonError | HtmlError | DropUnaccepted | AcceptThenDrop | AcceptThenWait | BrokenAnswer
-ListFault = ListError | ListLag
+ListFault = ListError | EndlessList | ListLag
 Fault = SendFault | ListFault | FetchError
 
 
@@ -132,7 +137,7 @@ class FaultPlan:
         """Use up one fault for a message to this number."""
         with self._lock:
             for planned in self._planned:
-                if not isinstance(planned.fault, ListError | ListLag | FetchError) and planned.strikes(to):
+                if not isinstance(planned.fault, ListFault | FetchError) and planned.strikes(to):
                     _use(planned)
                     return planned.fault
         return None
@@ -146,24 +151,24 @@ class FaultPlan:
                     return planned.fault
         return None
 
-    def next_list(self, to: str | None) -> tuple[ListError | None, timedelta]:
-        """Use up what strikes one list request with this `To` filter: an error, and how long messages are hidden."""
-        error, lag = None, timedelta(0)
+    def next_list(self, to: str | None) -> tuple[ListError | EndlessList | None, timedelta]:
+        """Use up what strikes one list request with this `To` filter: a fault, and how long messages are hidden."""
+        fault, lag = None, timedelta(0)
         with self._lock:
             for planned in self._planned:
-                if not isinstance(planned.fault, ListError | ListLag) or not planned.strikes(to):
+                if not isinstance(planned.fault, ListFault) or not planned.strikes(to):
                     continue
                 match planned.fault:
-                    case ListError() as found if error is None:
-                        error = found
-                    case ListError():
+                    case ListError() | EndlessList() as found if fault is None:
+                        fault = found
+                    case ListError() | EndlessList():
                         continue
                     case ListLag(lag=found_lag):
                         lag = max(lag, found_lag)
                     case _ as unreachable:
                         assert_never(unreachable)
                 _use(planned)
-        return error, lag
+        return fault, lag
 
 
 def _use(planned: _Planned) -> None:

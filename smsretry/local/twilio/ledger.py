@@ -29,7 +29,9 @@ class Entry(Request):
 
     sid: str
     accepted_at: datetime
-    """By the stand-in's clock. Twilio's `date_created`, but with microseconds."""
+    """By the stand-in's clock."""
+    clock_ahead: timedelta = timedelta(0)
+    """By how much Twilio's own clock was ahead of that one: its `date_created` stays, whatever the clocks do later."""
     sent_at: datetime | None = None
     """Twilio's `date_sent`. None while the message waits in Twilio's own queue."""
     status: str | None = None
@@ -67,7 +69,7 @@ class Ledger:
         with self._lock:
             self._entries.clear()
 
-    def accept(self, request: Request, *, at: datetime, trial: bool) -> Entry:
+    def accept(self, request: Request, *, at: datetime, trial: bool, clock_ahead: timedelta = timedelta(0)) -> Entry:
         """Record one message under a new SID."""
         entry = Entry(
             to=request.to,
@@ -78,6 +80,7 @@ class Ledger:
             validity_period=request.validity_period,
             sid=f"SM{uuid.uuid4().hex}",
             accepted_at=at,
+            clock_ahead=clock_ahead,
         )
         with self._lock:
             self._entries[entry.sid] = entry

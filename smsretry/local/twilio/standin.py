@@ -26,7 +26,7 @@ from starlette.routing import Route
 
 from smsretry.local.twilio import answers, resources
 from smsretry.local.twilio.callbacks import Callback, inbound_message, status_callback
-from smsretry.local.twilio.faults import Fault, FaultPlan
+from smsretry.local.twilio.faults import Fault, FaultPlan, ListError
 from smsretry.local.twilio.journey import Journey
 from smsretry.local.twilio.ledger import Entry, Ledger
 from smsretry.local.twilio.listing import page, select
@@ -58,12 +58,16 @@ class TwilioStandin:
         """How many `POST Messages` arrived with valid credentials, whatever came of them."""
         self.fetches = 0
         """How many `GET Messages/{sid}` arrived with valid credentials."""
+        self.lists = 0
+        """How many `GET Messages` arrived with valid credentials; every page counts."""
         self.clock_ahead = timedelta(0)
         """By how much Twilio's own clock, which its answers tell, is ahead of `clock`, by which the ledger is kept."""
         self.seconds_each = 0.0
         """How long it takes to accept one message."""
         self.retell: Callable[[Sequence[Entry]], Sequence[Entry]] = tuple
         """What lists make of the messages, newest first: other bodies, or another order."""
+        self.misprint: Callable[[dict[str, Any]], dict[str, Any]] = dict
+        """What lists make of one message's JSON: a property that is missing, or that nobody can read."""
         self.journey: Journey | None = None
         """How messages fare as time goes by. None: as `report` says, and otherwise they wait in Twilio's queue."""
         self._account_sid = account_sid
@@ -165,15 +169,16 @@ class TwilioStandin:
         fault = self._faults.next_send(checked.to)
         if fault is not None and not fault.accepted:
             return await answers.faulty(fault, {})
-        entry = self.ledger.accept(checked, at=self._clock(), trial=self._trial)
+        entry = self.ledger.accept(checked, at=self._clock(), trial=self._trial, clock_ahead=self.clock_ahead)
         created = resources.message(entry, self._account_sid)
         await asyncio.sleep(self.seconds_each)
         return JSONResponse(created, 201) if fault is None else await answers.faulty(fault, created)
 
     async def _list_messages(self, request: Request) -> Response:
-        error, lag = self._faults.next_list(request.query_params.get("To"))
-        if error is not None:
-            return answers.error(error.code, error.http_status, "The stand-in was told to fail this list")
+        self.lists += 1
+        fault, lag = self._faults.next_list(request.query_params.get("To"))
+        if isinstance(fault, ListError):
+            return answers.error(fault.code, fault.http_status, "The stand-in was told to fail this list")
         newest = self._clock() - lag
         visible = [entry for entry in self.ledger.entries() if entry.accepted_at <= newest]
         try:
@@ -181,7 +186,8 @@ class TwilioStandin:
         except ValueError:
             return answers.error(20001, 400, "Invalid date value")
         told = self.retell([self._dated(entry) for entry in found])
-        return _paged(request, "messages", (resources.message(entry, self._account_sid) for entry in told))
+        printed = (self.misprint(resources.message(entry, self._account_sid)) for entry in told)
+        return _paged(request, "messages", printed, endless=fault is not None)
 
     async def _fetch_message(self, request: Request) -> Response:
         self.fetches += 1
@@ -200,7 +206,7 @@ class TwilioStandin:
             arrived = fared[0] == "delivered"
             self.ledger.report(entry.sid, *fared, at=self._clock(), arrived=arrived)
             entry = self.ledger.find(entry.sid) or entry
-        return replace(entry, accepted_at=entry.accepted_at + self.clock_ahead)
+        return replace(entry, accepted_at=entry.accepted_at + entry.clock_ahead)
 
     async def _list_numbers(self, request: Request) -> Response:
         wanted = request.query_params.get("PhoneNumber", "")  # matches a part of a number, as Twilio's does
@@ -218,11 +224,13 @@ class TwilioStandin:
         return JSONResponse(resources.messaging_service(sid, self._account_sid, since=self._since))
 
 
-def _paged(request: Request, key: str, records: Iterable[dict[str, Any]]) -> Response:
+def _paged(request: Request, key: str, records: Iterable[dict[str, Any]], *, endless: bool = False) -> Response:
     try:
         content = page(key, list(records), path=request.url.path, query=request.query_params.multi_items())
     except ValueError:
         return answers.error(20001, 400, "Invalid page or page size")
+    if endless:
+        content["next_page_uri"] = content["uri"]
     return JSONResponse(content)
 
 

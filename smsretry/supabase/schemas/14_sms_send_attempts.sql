@@ -71,6 +71,9 @@ comment on column public.sms_send_attempts.delivery_looks is 'How often it was l
 -- The texts to a number since a moment, for the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
+-- What was sent to a number and has no known end: such a look for evidence compares, too. Few, because sent_to is kept no
+-- longer than that.
+create index if not exists sms_send_attempts_unknown on public.sms_send_attempts (sent_to) where sent_to is not null;
 -- Whose delivery is open.
 create index if not exists sms_send_attempts_open
     on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;

@@ -30,7 +30,14 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        case when q.scheduled_for < q.created_at
                  and not exists (select 1 from public.scheduled_sends s
                                  where s.id = q.send_log_id and s.business_id = q.business_id)
-            then q.created_at else q.scheduled_for end as due_since
+            then q.created_at else q.scheduled_for end as due_since,
+       -- For a row in doubt: what else was sent to that number of which nobody knows what became, the nearest in time
+       -- first. A message of those words is theirs, and not this one's.
+       case when q.in_doubt_since is null then '{}' else array(
+           select o.sent_body from public.sms_send_attempts o
+           where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
+           group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
+           limit 20) end as other_bodies
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Another business's are none of this text's: consent is given to one business.

@@ -15,7 +15,8 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        left(c.sms_consent_status::text, 40) as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by, array[]::text[] as lost_sids,
-       s.scheduled_for as due_since
+       s.scheduled_for as due_since,
+       array[]::text[] as other_bodies
 from public.scheduled_sends s
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id

@@ -4,13 +4,15 @@
 --           | look_failed  the look itself failed, which proves nothing; the next one is look_in from now
 --           | resend       it was not found for long enough: send it again
 --           | hold         a person is to decide, and error says about what; looked at again look_in from now. ambiguous:
---                          the messages that may be the text. Past its expiry, the row fails with that error.
+--                          the messages that may be the text; the first that are no other's are told after the error. Past
+--                          its expiry, the row fails with that.
+--           After a look that found nothing, a row is no longer held: what it was held for is another's by now.
 -- life: how long the text is of use, if nothing has said so before this look.
 --   answer: applied
 --         | lost       the claim was lost
 --         | sid_taken  another text has that SID, or all that are ambiguous: look at the next message
---         | wait       a send to the same number has no answer yet. A message found now may be that one's, and to take it
---                      would lose a text.
+--         | wait       a send to the same number has no answer yet, or began after this row was claimed. A message found
+--                      now may be that one's, and to take it would lose a text.
 create or replace function public.reconcile_sms_retry(
     retry_id uuid,
     claim_no bigint,
@@ -29,6 +31,7 @@ declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
     v_decision text := reconcile_sms_retry.decision;
+    v_unowned text[];
 begin
     if (reconcile_sms_retry.decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
         or reconcile_sms_retry.decision in ('look_again', 'look_failed', 'hold') and reconcile_sms_retry.look_in is null
@@ -45,17 +48,13 @@ begin
             then 'applied' else 'lost' end;
     end if;
     -- In this order: an answer that comes between the two checks is then seen as a taken SID, and never missed by both.
-    if (reconcile_sms_retry.twilio_sid is not null or reconcile_sms_retry.ambiguous is not null) and exists (
-        select 1 from public.sms_retry_queue q
-        join public.sms_send_attempts theirs on theirs.id = q.attempt_id
-        join public.sms_send_attempts ours on ours.id = v_row.attempt_id and ours.sent_to = theirs.sent_to
-        where q.status = 'processing' and q.begun_at is not null and q.id <> v_row.id) then
+    if (reconcile_sms_retry.twilio_sid is not null or reconcile_sms_retry.ambiguous is not null)
+        and smsretry.may_be_unanswered(v_row, v_now) then
         return 'wait';
     end if;
+    v_unowned := smsretry.unowned(reconcile_sms_retry.ambiguous, v_row.attempt_id, v_row.send_log_id);
     if smsretry.is_anothers(reconcile_sms_retry.twilio_sid, v_row.attempt_id, v_row.send_log_id)
-        or not exists (select 1 from unnest(reconcile_sms_retry.ambiguous) as m (sid)
-                       where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id))
-           and reconcile_sms_retry.ambiguous is not null then
+        or reconcile_sms_retry.ambiguous is not null and v_unowned is null then
         return 'sid_taken';
     end if;
 
@@ -76,10 +75,12 @@ begin
             where a.id = v_row.attempt_id;
             perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
         when 'hold' then
+            v_row.why := left(reconcile_sms_retry.error, 1800) || coalesce(
+                ': ' || array_to_string(v_unowned[:3], ', ')
+                || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
             if v_row.expires_at <= v_now then
-                perform smsretry.close_row(v_row, 'failed', reconcile_sms_retry.error, null, v_now);
+                perform smsretry.close_row(v_row, 'failed', v_row.why, null, v_now);
             else
-                v_row.why := left(reconcile_sms_retry.error, 2000);
                 v_row.held_since := coalesce(v_row.held_since, v_now);
                 perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
             end if;
@@ -88,6 +89,8 @@ begin
         else
             if v_decision = 'look_again' then
                 v_row.reconcile_count := v_row.reconcile_count + 1;
+                v_row.why := case when v_row.held_since is null then v_row.why end;
+                v_row.held_since := null;
             end if;
             perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
     end case;

@@ -1,0 +1,93 @@
+"""Twilio's list of the messages to a number: read up to a bound, and each entry by itself."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from smsretry.adapters.twilio.http import TwilioHttp
+from smsretry.retry.alike import without_opt_out
+from smsretry.retry.models import Look, Sighting
+
+PAGE_SIZE: Final = 100
+PAGES: Final = 10
+"""Pages that a look reads at the most: a thousand messages, and nobody is sent so many in the days that matter. A list
+that has no end would keep its worker for ever."""
+_PAST_THE_START: Final = timedelta(hours=1)
+"""How far a list is read beyond the earliest message that matters."""
+_TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
+_OURS: Final = "outbound-api"
+"""The direction of what was sent as ours are."""
+_WHOLE_ADDRESS: Final = re.compile(r"\+[0-9]+|[a-z]+:.*")
+"""A whole number, or an address of another channel. What is neither is masked or missing: it may be any number."""
+_TOO_LONG: Final = f"is longer than {PAGES * PAGE_SIZE} messages"
+_ILLEGIBLE: Final = "has an entry that cannot be read"
+
+
+def read_list(
+    messages: Any, http: TwilioHttp, phone: str, *, sent_by: str | None, since: datetime, at: datetime
+) -> Look:
+    """Messages from that sender to this number, back to `since` at least. Raises whatever the SDK does.
+
+    It asks by `To` alone: `From` misses fresh messages of a messaging service, and `DateSent` misses unsent ones
+    (twilio-java#442, twilio-oai#22). Twilio lists newest first, though not always exactly (twilio-csharp#65), so
+    reading goes on well past the first message that is older.
+    """
+    page = messages.page(to=phone, page_size=PAGE_SIZE)
+    answer = http.answer()
+    ahead = answer.date - at if answer and answer.date else timedelta(0)
+    oldest = since + min(ahead, timedelta(0)) - _PAST_THE_START
+    sightings, lacks = list[Sighting](), None
+    for message in _entries(page):
+        if isinstance(message, str):
+            lacks = message
+            continue
+        if message.date_created and message.date_created < oldest:
+            break
+        if _may_be_from(message, sent_by):
+            sightings.append(_sighting(message))
+    return Look(sightings=tuple(sightings), clock_ahead=ahead, lacks=lacks)
+
+
+def _entries(page: Any) -> Iterator[Any]:
+    """The messages of this page and of those that follow it; in place of what cannot be had, what the list lacks."""
+    for _ in range(PAGES - 1):
+        yield from _entries_of_page(page)
+        page = page.next_page()
+        if page is None:
+            return
+    yield from _entries_of_page(page)
+    if page.next_page_url:
+        yield _TOO_LONG
+
+
+def _entries_of_page(page: Any) -> Iterator[Any]:
+    while True:
+        try:
+            message = next(page)
+        except StopIteration:
+            return
+        except Exception:  # noqa: BLE001 - whatever is wrong with an entry, the others can be read
+            yield _ILLEGIBLE
+        else:
+            yield message if message.sid and isinstance(message.sid, str) else _ILLEGIBLE
+
+
+def _may_be_from(message: Any, sent_by: str | None) -> bool:
+    """Whether it may be a text from that sender. A fresh one of a messaging service may not name the number yet."""
+    senders = {message.messaging_service_sid, message.from_} - {None}
+    return (message.direction or _OURS) == _OURS and (not sent_by or not senders or sent_by in senders)
+
+
+def _sighting(message: Any) -> Sighting:
+    """A listed message, with what may have been sent: others put words before a body, or behind it."""
+    body = message.body if isinstance(message.body, str) else ""
+    mine = body.removeprefix(_TRIAL_PREFIX)
+    return Sighting(
+        sid=message.sid,
+        to=message.to if _WHOLE_ADDRESS.fullmatch(str(message.to)) else None,
+        body=body,
+        bare=tuple({mine, without_opt_out(body), without_opt_out(mine)} - {body}),
+        created_at=message.date_created or None,
+        certain=bool(message.direction and (message.from_ or message.messaging_service_sid)),
+    )
