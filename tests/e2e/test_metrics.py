@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import cast
 
 import pytest
+from prefect.logging import disable_run_logger
 
+from flows.showing import queue_at
+from smsretry.desk.desk import Desk
+from smsretry.desk.standing import Standing
 from smsretry.local.demo.seeding import seed
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
@@ -38,7 +43,8 @@ def test_each_run_of_the_flow_pushes_once_what_the_database_knows_and_nothing_pe
     assert {outcome: sent[outcome] for outcome in sends} == sends
     stack.move_clock(timedelta(hours=4))
     flow.run(**collector.environment())
-    assert len(collector.bodies) == 2
+    idle, _ = flow.run(**collector.environment())
+    assert (idle["name"], len(collector.bodies)) == ("idle", 3)
 
     with stack.connect() as connection:
         people = connection.execute(PEOPLE.encode()).fetchall()
@@ -60,3 +66,14 @@ def test_a_collector_that_cannot_be_reached_costs_a_run_a_line_and_nothing_else(
     assert (run["state"]["type"], "sent " in run["name"]) == ("COMPLETED", True)
     assert printed.count("Metrics were not delivered to 127.0.0.1:") == 1
     assert "opentelemetry" not in printed.lower()
+
+
+def test_a_queue_that_cannot_be_shown_ends_no_run() -> None:
+    """Whatever goes wrong with it: it is asked for before the texts go out, and after."""
+
+    class Unreadable:
+        def status(self) -> Standing:
+            raise ValueError("sms_status told no time")
+
+    with disable_run_logger():
+        assert queue_at(cast(Desk, Unreadable())) is None

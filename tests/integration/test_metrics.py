@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from smsretry.adapters.telemetry.push import PUSH_SECONDS
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, Fault, JsonError
+from smsretry.local.twilio.faults import AcceptThenDrop
 from tests.collector import Collector, Samples, collecting
 from tests.conftest import Business
 from tests.integration.conftest import Command
@@ -44,24 +44,18 @@ def collector() -> Iterator[Collector]:
 
 
 def a_day(stack: Stack, business: Business, command: Command) -> None:
-    """Texts come to every end and wait for every reason, some are delivered and some lost; then three more are due."""
+    """Texts come to every end, some are delivered and some lost; then three more are due, one of them for an hour."""
     business.connection.execute("select set_sms_state_stop('LA', 'A hurricane')")
     business.scheduled(due=timedelta(days=1))
-    trouble: dict[str, Fault] = {"+12125550161": JsonError(14107, http_status=400), "+12125550162": AcceptThenDrop()}
-    trouble["+12125550165"] = JsonError(21211, http_status=400)
-    for phone, fault in trouble.items():
-        business.due_text(phone=phone)
-        stack.twilio.fail(fault, to=phone)
-    for zone in (*["America/New_York"] * 4, "Pacific/Honolulu"):
-        business.due_text(timezone=zone)
-    business.due_text(phone=None)
-    business.due_text(phone="+12125550163", consent="opted_out")
-    business.due_text(phone="+15045550164", timezone="America/Chicago")
+    stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
+    for customer in ({"phone": None}, {"phone": "+12125550162"}, {"timezone": "Pacific/Honolulu"}):
+        business.due_text(**customer)
+    business.due_text(consent="opted_out", phone="+12125550163")
+    rows = [business.due_text() for _ in range(4)]
     command("process")
-    sids = business.connection.execute("select twilio_sid from sms_send_attempts where twilio_sid is not null")
     reports = [("delivered", None), ("delivered", None), ("undelivered", 30003), ("undelivered", 30007)]
-    for sid, (status, code) in zip(sids.fetchall(), reports, strict=True):
-        stack.twilio.report(str(sid["twilio_sid"]), status, code)
+    for row, (status, code) in zip(rows, reports, strict=True):
+        stack.twilio.report(str(business.attempts_of(row)[0]["twilio_sid"]), status, code)
     stack.move_clock(timedelta(minutes=6))
     for minutes in (60, 1, 1):
         business.due_text(due=timedelta(minutes=-minutes))

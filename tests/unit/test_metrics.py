@@ -1,12 +1,10 @@
 """When metrics are on, what they tell, and that what goes wrong with them is a line."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.telemetry.switch import wanted
 from smsretry.desk.gauges import exposition, gauges
 from smsretry.desk.records import StatusLine
@@ -31,19 +29,6 @@ def test_opentelemetrys_own_variables_switch_metrics_on_and_off() -> None:
         SOMEWHERE | {"OTEL_METRICS_EXPORTER": "none"},
     ):
         assert wanted(off) is None
-
-
-@pytest.mark.parametrize(("environment", "told"), [(SOMEWHERE, ["No metrics: A bug"]), ({}, [])], ids=["on", "off"])
-def test_a_bug_is_a_line_and_nobody_is_asked_where_metrics_are_off(
-    caplog: pytest.LogCaptureFixture, environment: Mapping[str, str], told: list[str]
-) -> None:
-    """The run is over by then."""
-
-    def standing() -> Standing:
-        raise RuntimeError("A bug")
-
-    export(environment, standing)
-    assert caplog.messages == told
 
 
 def test_the_setting_that_told_businesses_apart_harms_nobody_who_still_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
