@@ -26,7 +26,7 @@ from smsretry.retry.models import Claim, Recovered
 from smsretry.run import CLAIM_SIZE, ItemFailed, Run
 from smsretry.settings import load_settings, sends_at_once
 from smsretry.summary import RunSummary
-from smsretry.wiring import desk, services
+from smsretry.wiring import desk, push_metrics, services
 
 MOST: Final = 100_000
 """Due texts of one run. The claims stay at 50."""
@@ -92,7 +92,10 @@ def process_sms_retries(
             seen = task_runs.seen()
             summary = run.report([one.result or ItemFailed(one.claim.id, one.error) for one in seen])
         end_soon()
-        show(run, summary, seen, before=before, desk=at_desk)
+        after = before if summary.idle else queue_at(at_desk)
+        if after:
+            push_metrics(after)
+        show(run, summary, seen, before=before, after=after, desk=at_desk)
     if summary.needs_somebody:
         return Failed(message=str(summary))
     return Completed(message=str(summary), data=summary)

@@ -142,6 +142,7 @@ def answered(page: Page, *, key: str) -> State[Any]:
     return Completed(message=page.message)
 
 
+@only_showing()
 def queue_at(desk: Desk) -> Standing | None:
     """How the queue stands, for showing only."""
     try:
@@ -152,7 +153,15 @@ def queue_at(desk: Desk) -> Standing | None:
 
 
 @only_showing()
-def show(run: Run, summary: RunSummary, seen: Sequence[Seen], *, before: Standing | None, desk: Desk) -> None:
+def show(
+    run: Run,
+    summary: RunSummary,
+    seen: Sequence[Seen],
+    *,
+    before: Standing | None,
+    after: Standing | None,
+    desk: Desk,
+) -> None:
     """Name and artifacts of a run, and events of the whole queue. An idle one has a name, and little else."""
     report = RunReport(
         summary=summary,
@@ -162,7 +171,7 @@ def show(run: Run, summary: RunSummary, seen: Sequence[Seen], *, before: Standin
         circuit_was_open=run.circuit_was_open,
         circuit_closed=run.circuit_closed,
         before=before,
-        after=before if summary.idle else queue_at(desk),
+        after=after,
     )
     for told in report.events():
         emit_event(told.name, RESOURCE, payload=dict(told.payload))

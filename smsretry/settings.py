@@ -87,8 +87,6 @@ class Settings(BaseSettings):
     """No text may still be in Twilio's queue this long before closing. See `profile` for the least of it."""
     delivery_retries: int = Field(1, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
     """How often a text is sent again that Twilio accepted and a carrier lost for a passing reason. Each costs again."""
-    metrics_by_business: bool = Field(False, validation_alias="SMSRETRY_METRICS_BY_BUSINESS")
-    """Whether metrics tell businesses apart, by id: as many series as there are businesses, times ten or so."""
 
     segments_per_second: float | None = Field(None, gt=0, le=1000, validation_alias="SMSRETRY_SEGMENTS_PER_SECOND")
     """What the sender sends, all workers together. Not set: as fast as Twilio takes them; it queues the rest."""

@@ -3,12 +3,11 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.telemetry.measuring import measured, measured_deliveries
+from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.on_demand import TwilioOnDemand
 from smsretry.desk.desk import Desk
@@ -25,17 +24,8 @@ def services(settings: Settings | None = None) -> Iterator[Services]:
         SettingsError: names the variables that are missing or malformed.
     """
     settings = settings or load_settings()
-    with (
-        SupabaseQueue(settings) as queue,
-        TwilioOnDemand(settings) as sender,
-        measured(
-            Services(queue, sender, settings.profile, settings.concurrency),
-            environment=os.environ,
-            by_business=settings.metrics_by_business,
-            standing=partial(_standing, settings),
-        ) as connected,
-    ):
-        yield connected
+    with SupabaseQueue(settings) as queue, TwilioOnDemand(settings) as sender:
+        yield Services(queue, sender, settings.profile, settings.concurrency)
 
 
 @contextmanager
@@ -46,21 +36,8 @@ def delivery_services() -> Iterator[DeliveryServices]:
         SettingsError: as for `services`.
     """
     settings = load_settings()
-    with (
-        SupabaseDeliveries(settings) as records,
-        TwilioOnDemand(settings) as reports,
-        measured_deliveries(
-            DeliveryServices(records, reports, settings.profile, min(settings.concurrency, 10)),
-            environment=os.environ,
-            by_business=settings.metrics_by_business,
-        ) as connected,
-    ):
-        yield connected
-
-
-def _standing(settings: Settings) -> Standing:
-    with operators(settings) as connected:
-        return Standing.of(connected.status())
+    with SupabaseDeliveries(settings) as records, TwilioOnDemand(settings) as reports:
+        yield DeliveryServices(records, reports, settings.profile, min(settings.concurrency, 10))
 
 
 @contextmanager
@@ -84,3 +61,17 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
     settings = settings or load_settings()
     with operators(settings) as connected:
         yield Desk(connected, profile=settings.profile, meaning=code_meaning)
+
+
+def push_metrics(now: Standing | None = None) -> None:
+    """Push how the queue stands, where metrics are on. Raises nothing.
+
+    Args:
+        now: how it stands; None: the database is asked.
+    """
+    export(os.environ, lambda: now or _standing())
+
+
+def _standing() -> Standing:
+    with desk() as asked:
+        return asked.status()

@@ -114,7 +114,7 @@ def process(
     from smsretry.run import Run, run_once
     from smsretry.scheduled import queue_scheduled_sends
     from smsretry.summary import DeliverySummary
-    from smsretry.wiring import services
+    from smsretry.wiring import push_metrics, services
 
     with services() as connected:
         planned = queue_scheduled_sends(connected.queue)
@@ -136,6 +136,7 @@ def process(
         tell_json({"run_id": run.id, **queued, "items": told, "summary": summary, **looked})
     elif deliveries.followed or deliveries.stopped_because:
         tell(f"deliveries: {deliveries}")
+    push_metrics()
     if summary.needs_somebody or planned.stopped_because or deliveries.needs_somebody:
         raise typer.Exit(1)
 

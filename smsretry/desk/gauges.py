@@ -3,14 +3,18 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Final, TypeAlias, get_args
 
 from smsretry.desk.arrivals import HourOfDelivery
 from smsretry.desk.standing import Standing
 from smsretry.words import OutcomeName
 
+_Point: TypeAlias = tuple[Mapping[str, str], float]
+"""A number, and by its attributes the case that it is of."""
 _REASONS: Final = ("none", "quiet_hours", "rate_limit", "twilio_error")
 """Why a text waits, as `sms_status` has it."""
+_SCHEDULED: Final = ("waiting", "held", "late")
+_ENDS: Final = ("failed", "cancelled")
 _QUANTILES: Final = {"median": "0.5", "95th percentile": "0.95"}
 
 
@@ -23,29 +27,31 @@ class Gauge:
     unit: str
     """`s`, or what is counted, in braces."""
     told: str
-    points: tuple[tuple[Mapping[str, str], float], ...]
+    points: tuple[_Point, ...]
     """By attributes. Those that have nothing are told, too: a 0 is not the same as no answer."""
 
 
 def gauges(now: Standing) -> tuple[Gauge, ...]:
-    """Depth, by state and reason; the lateness of the oldest text that is due; the sends of the last hour.
-
-    And of the texts that were accepted lately: how many arrived, how soon, and for which codes others did not.
-    """
+    """The numbers of `status` that a chart or an alert can hang on. Their attributes hold no id, name or sentence."""
     late = "By how much the oldest due text is late"
+    arrival = "From accepted to delivered, of the last day's texts"
+    lately, day = tuple(_delivered(now.delivery_lately)), tuple(_delivered(now.delivery))
     return (
         Gauge("smsretry.queue.depth", "{text}", "Texts in the queue", tuple(_depth(now))),
         Gauge("smsretry.queue.overdue", "s", late, (({}, now.overdue_seconds),)),
+        Gauge("smsretry.scheduled.sends", "{send}", "Scheduled sends that are no texts yet", tuple(_scheduled(now))),
+        Gauge("smsretry.stopped", "{stop}", "Whether sending is stopped, and in how many states", tuple(_stopped(now))),
+        Gauge("smsretry.run.age", "s", "Since a run last finished", tuple(_silence(now))),
         Gauge("smsretry.recent.sends", "{send}", "Sends begun in the last hour", tuple(_recent(now))),
-        Gauge("smsretry.recent.deliveries", "{text}", "Texts accepted in the last hour", tuple(_delivered(now))),
+        Gauge("smsretry.recent.deliveries", "{text}", "Texts accepted in the last hour", lately),
+        Gauge("smsretry.day.deliveries", "{text}", "Texts accepted in the last day", day),
+        Gauge("smsretry.day.delivery.time", "s", arrival, tuple(_soon(now))),
         Gauge("smsretry.day.undelivered", "{text}", "Texts of the last day that did not arrive", tuple(_lost(now))),
-        Gauge(
-            "smsretry.day.delivery.time", "s", "From accepted to delivered, of the last day's texts", tuple(_soon(now))
-        ),
+        Gauge("smsretry.day.ended", "{text}", "The last day's texts that failed or were cancelled", tuple(_ended(now))),
     )
 
 
-def _depth(now: Standing) -> Iterator[tuple[Mapping[str, str], float]]:
+def _depth(now: Standing) -> Iterator[_Point]:
     waiting = dict.fromkeys(_REASONS, 0) | {line.name: line.texts or 0 for line in now.waiting}
     for state in Standing.STATES:
         if state != "waiting":
@@ -54,17 +60,34 @@ def _depth(now: Standing) -> Iterator[tuple[Mapping[str, str], float]]:
         yield {"smsretry.state": "waiting", "smsretry.reason": reason}, texts
 
 
-def _recent(now: Standing) -> Iterator[tuple[Mapping[str, str], float]]:
+def _scheduled(now: Standing) -> Iterator[_Point]:
+    texts = {line.name: line.texts or 0 for line in now.scheduled}
+    for state in _SCHEDULED:
+        yield {"smsretry.state": state}, texts.get(state, 0)
+
+
+def _stopped(now: Standing) -> Iterator[_Point]:
+    yield {"smsretry.scope": "sending"}, int(now.sending_stopped)
+    yield {"smsretry.scope": "state"}, len(now.stopped) - now.sending_stopped
+
+
+def _silence(now: Standing) -> Iterator[_Point]:
+    """Nothing, where no run has finished lately."""
+    if now.silent_seconds is not None:
+        yield {}, now.silent_seconds
+
+
+def _recent(now: Standing) -> Iterator[_Point]:
     for outcome in (*get_args(OutcomeName), "under_way"):
         yield {"smsretry.outcome": outcome}, now.sent.get(outcome, 0)
 
 
-def _delivered(now: Standing) -> Iterator[tuple[Mapping[str, str], float]]:
+def _delivered(texts: Mapping[str, int]) -> Iterator[_Point]:
     for fate in HourOfDelivery.FATES:
-        yield {"smsretry.delivery": fate}, now.delivery_lately.get(fate, 0)
+        yield {"smsretry.delivery": fate}, texts.get(fate, 0)
 
 
-def _lost(now: Standing) -> Iterator[tuple[Mapping[str, str], float]]:
+def _lost(now: Standing) -> Iterator[_Point]:
     """By the provider's code; `_OTHER` came without one."""
     codes = Counter({"_OTHER": 0})
     for line in now.undelivered:
@@ -73,10 +96,16 @@ def _lost(now: Standing) -> Iterator[tuple[Mapping[str, str], float]]:
         yield {"error.type": code}, texts
 
 
-def _soon(now: Standing) -> Iterator[tuple[Mapping[str, str], float]]:
+def _soon(now: Standing) -> Iterator[_Point]:
     """Nothing, where nothing was delivered: 0 seconds would be a time."""
     for name, seconds in now.delivery_seconds.items():
         yield {"smsretry.quantile": _QUANTILES[name]}, seconds
+
+
+def _ended(now: Standing) -> Iterator[_Point]:
+    """Not by why, which is a sentence."""
+    for fate in _ENDS:
+        yield {"smsretry.fate": fate}, sum(line.texts or 0 for line in now.ended if line.name == fate)
 
 
 def exposition(gauges: tuple[Gauge, ...]) -> Iterator[str]:

@@ -1,61 +1,42 @@
-"""How measurements leave the process: by OTLP over HTTP, every minute and when the process has done its work.
-
-A run's process lives for a minute, so a counter that started at zero with it would say nothing. Each push therefore
-tells what came since the last one (delta temporality), and whoever receives it adds up.
-"""
+"""How the gauges leave the process: by OTLP over HTTP, once."""
 
 import logging
-import os
-import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.http import metric_exporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.sdk.environment_variables import OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE
-from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    MetricExportResult,
-    MetricsData,
-    PeriodicExportingMetricReader,
-)
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.util import re as headers
 
-from smsretry.adapters.telemetry.instruments import Instruments
+from smsretry.desk.gauges import Gauge
 
 PUSH_SECONDS: Final = 2.0
-"""How long one push may take, and what a collector that cannot be reached costs a process at its end."""
-_DELTA: Final[dict[type, AggregationTemporality]] = {
-    Counter: AggregationTemporality.DELTA,
-    Histogram: AggregationTemporality.DELTA,
-}
+"""How long a push may take: what a collector that cannot be reached costs a process at its end."""
 
 
-class Push:
-    """A process's measurements, on their way."""
+def push(gauges: Sequence[Gauge]) -> str | None:
+    """Push these. The answer: why they did not arrive.
 
-    def __init__(self, *, by_business: bool) -> None:
-        """Read OpenTelemetry's variables.
-
-        Raises:
-            Exception: of any kind, when one of them is malformed.
-        """
-        self._exporter = _Exporter()
-        reader = PeriodicExportingMetricReader(self._exporter)
-        self._provider = MeterProvider([reader], resource=_resource(), shutdown_on_exit=False)
-        meter = self._provider.get_meter("smsretry", version("smsretry"))
-        self.instruments: Final = Instruments(meter, by_business=by_business)
-
-    def close(self) -> str | None:
-        """Push the rest. The answer: why it did not arrive."""
-        self._exporter.trouble = f"no answer came within {PUSH_SECONDS:.0f} s"
-        with suppress(Exception):  # it waits so long at most; what it raises is told by `trouble`
-            self._provider.shutdown(timeout_millis=PUSH_SECONDS * 1000)
-        return self._exporter.trouble
+    Raises:
+        Exception: of any kind, when one of OpenTelemetry's variables is malformed.
+    """
+    exporter = _Exporter()
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3_600_000)  # it pushes when it is shut down
+    provider = MeterProvider([reader], resource=_resource(), shutdown_on_exit=False)
+    meter = provider.get_meter("smsretry", version("smsretry"))
+    for gauge in gauges:
+        instrument = meter.create_gauge(gauge.name, gauge.unit, gauge.told)
+        for attributes, value in gauge.points:
+            instrument.set(value, dict(attributes))
+    exporter.trouble = f"no answer came within {PUSH_SECONDS:.0f} s"
+    with suppress(Exception):  # it waits so long at most; what it raises is told by `trouble`
+        provider.shutdown(timeout_millis=PUSH_SECONDS * 1000)
+    return exporter.trouble
 
 
 def reach() -> str | None:
@@ -71,9 +52,7 @@ class _Exporter(OTLPMetricExporter):
 
     def __init__(self) -> None:
         with _unsaid(headers.__name__) as said:  # it would quote the header, and so a key
-            # Somebody whose process lives long may prefer another temporality.
-            given = os.environ.get(OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE)
-            super().__init__(timeout=PUSH_SECONDS, preferred_temporality=None if given else _DELTA)
+            super().__init__(timeout=PUSH_SECONDS)
         if said:
             raise ValueError("OTEL_EXPORTER_OTLP_HEADERS must be name=value, several of them with commas between")
         self.trouble: str | None = None
@@ -112,13 +91,10 @@ def _why(said: list[logging.LogRecord]) -> str:
 
 
 def _resource() -> Resource:
-    """Who measures, unless OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say it.
+    """Who tells, unless OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say it.
 
-    OpenTelemetry would give each process an id of its own, so that nobody could add up what the runs of a day counted.
+    The numbers are the database's, whichever process tells them. OpenTelemetry would give each process an id of its
+    own, and so each run series of its own.
     """
-    ours = {
-        "service.name": "smsretry",
-        "service.version": version("smsretry"),
-        "service.instance.id": socket.gethostname(),
-    }
+    ours = {"service.name": "smsretry", "service.version": version("smsretry"), "service.instance.id": "smsretry"}
     return Resource.create().merge(Resource(ours)).merge(OTELResourceDetector().detect())
