@@ -58,7 +58,8 @@ begin
     delete from smsretry.steps;
     delete from smsretry.inbound_texts;
     delete from smsretry.held_sends;
-                 smsretry.restores, smsretry.set_apart;
+    delete from smsretry.restores;
+    delete from smsretry.set_apart;
 end
 $$
 """

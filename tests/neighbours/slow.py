@@ -129,5 +129,5 @@ class ShortAnswers(Neighbour):
 
 
 def slow() -> list[Neighbour]:
-    """Those that live beside everybody. Short answers make each claim another one, for whoever counts workers' deaths."""
+    """Those that live beside everybody. Short answers are not: they make each claim another one."""
     return [Sleeper(), SlowClaims(), Refuser(), ThirtyLocked(), Megabytes()]
