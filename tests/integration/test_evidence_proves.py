@@ -417,3 +417,25 @@ def test_the_bodies_of_other_texts_are_given_to_a_look_and_to_nothing_else(
     assert len(first.other_bodies) == len(set(first.other_bodies)) == 20
     assert first.other_bodies[:2] == ("Text 1 of an hour, to the same number", "Text 2 of an hour, to the same number")
     assert "to the same number" not in repr(first)
+
+
+MANY_SENDS = """
+    insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
+                                   twilio_sid)
+    select gen_random_uuid(), %s, 1, n, smsretry.clock(), smsretry.clock(), 'accepted', 'response', 'SM' || md5(n::text)
+    from generate_series(1, 30000) n"""
+
+
+def test_a_look_costs_no_more_beside_many_sends_whose_end_is_known(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Counted in pages, and nobody has analyzed the table: 30,000 sends have 600 of them."""
+    in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
+    in_doubt(stack, business, queue, sender, LONG, DropUnaccepted())
+    business.connection.execute(MANY_SENDS, [business.due_text(due=DAY)])
+    stack.move_clock(2 * MINUTE)
+    claim = b"select * from claim_doubtful_sms_retries(1)"
+    business.connection.execute(claim)  # the first call of a connection also reads the catalog
+    [plan] = business.connection.execute(b"explain (analyze, buffers, format json) " + claim).fetchall()
+    root = plan["QUERY PLAN"][0]["Plan"]
+    assert root["Shared Hit Blocks"] + root["Shared Read Blocks"] < 200

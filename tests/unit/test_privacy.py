@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from smsretry.errors import SettingsError
 from smsretry.retry.doubt import after_look
+from smsretry.retry.evidence import Sent
 from smsretry.retry.models import Claim, ItemResult, Look, Sighting, Text
 from smsretry.settings import Settings, load_settings
 from tests.builders import BODY, NOON, PHONE, SID, claim_with, forget_settings, sighting
@@ -35,7 +36,14 @@ def test_a_claim_in_doubt_shows_neither_what_was_sent_nor_what_identifies_it() -
     """Nor the fingerprint of the number, which anybody can try numbers against; nor a number of our own."""
     fingerprint, ours = "0123456789abcdef" * 2, "+12125550100"
     claim = claim_with(
-        phone=None, body=None, sent_to=PHONE, sent_body=BODY, sent_by=ours, decided_by=fingerprint, in_doubt_since=NOON
+        phone=None,
+        body=None,
+        sent_to=PHONE,
+        sent_body=BODY,
+        sent_by=ours,
+        other_bodies=[BODY],
+        decided_by=fingerprint,
+        in_doubt_since=NOON,
     )
     for shown in (repr(claim), str(claim), f"{claim}", repr([claim]), str({"claim": claim})):
         assert_tells_nothing(shown)
@@ -46,7 +54,8 @@ def test_a_claim_in_doubt_shows_neither_what_was_sent_nor_what_identifies_it() -
 
 def test_what_a_look_had_does_not_show_number_and_body() -> None:
     """It shows the provider's names for the messages."""
-    look = Look(sightings=(sighting(),), clock_ahead=timedelta(seconds=3))
+    look = Look(sightings=(sighting(bare=(BODY,)),), clock_ahead=timedelta(seconds=3))
+    assert_tells_nothing(repr(Sent(PHONE, BODY, NOON, NOON, (BODY,))))
     for shown in (repr(look), str(look), repr([look])):
         assert_tells_nothing(shown)
         assert SID in shown
