@@ -39,10 +39,8 @@ begin
     end if;
     v_key := smsretry.number_key(new.business_id, new.phone);
     if v_moved and old.phone is not null then -- what was said before of the row is no news of its new number either
-        insert into smsretry.stale_opt_ins (number_key, at)
-        select v_key, o.at from smsretry.stale_opt_ins o
-        where o.number_key = smsretry.number_key(old.business_id, old.phone)
-          and not exists (select 1 from smsretry.stale_opt_ins n where n.number_key = v_key and n.at = o.at);
+        perform smsretry.keep_stale(v_key, o.at)
+        from smsretry.stale_opt_ins o where o.number_key = smsretry.number_key(old.business_id, old.phone);
     end if;
     -- An application that saves whole rows may write an earlier time, too: it cuts off microseconds.
     v_anew := tg_op = 'INSERT' or v_changed
@@ -54,7 +52,7 @@ begin
             perform smsretry.suppress(new.business_id, v_key, v_since, new.sms_consent_source::text);
         end if;
         if v_changed and old.sms_consent_status::text = 'opted_in' and old.sms_consent_at >= v_since then
-            insert into smsretry.stale_opt_ins (number_key, at) values (v_key, date_trunc('second', old.sms_consent_at));
+            perform smsretry.keep_stale(v_key, old.sms_consent_at);
         end if;
     elsif new.sms_consent_status::text = 'opted_in' and new.sms_consent_at is not null then
         -- Applications keep microseconds, milliseconds or seconds, and cut off or round.
@@ -71,9 +69,7 @@ begin
               and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(u.source));
         end if;
         if new.sms_consent_at > v_now or v_moved and not v_anew and smsretry.suppressed_since(v_key) < new.sms_consent_at then
-            insert into smsretry.stale_opt_ins (number_key, at)
-            select v_key, v_second
-            where not exists (select 1 from smsretry.stale_opt_ins o where o.number_key = v_key and o.at = v_second);
+            perform smsretry.keep_stale(v_key, new.sms_consent_at);
         end if;
     end if;
     if v_changed and new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text) then

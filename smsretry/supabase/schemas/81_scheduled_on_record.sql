@@ -20,10 +20,7 @@ select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null:
        '[]'::jsonb as history, '[]'::jsonb as steps,
        case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at,
-       (select t.twilio_sid from smsretry.inbound_texts t
-        where t.number_key = smsretry.number_key('00000000-0000-0000-0000-000000000000', c.phone) and t.heard = 'words'
-          and t.seen_at is null
-        order by t.heard_at desc limit 1) as stop_sid
+       smsretry.unread_stop(c.phone) as stop_sid
 from public.scheduled_sends s
 cross join (select '2000-01-01 00:00+00'::timestamptz as first, '2100-01-01 00:00+00'::timestamptz as last) k
 left join smsretry.held_sends h on h.scheduled_id = s.id

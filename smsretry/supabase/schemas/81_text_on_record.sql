@@ -42,10 +42,7 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
            else '{}'
        end::text[] as can,
        smsretry.clock() as asked_at,
-       (select t.twilio_sid from smsretry.inbound_texts t
-        where t.number_key = smsretry.number_key('00000000-0000-0000-0000-000000000000', c.phone) and t.heard = 'words'
-          and t.seen_at is null
-        order by t.heard_at desc limit 1) as stop_sid
+       smsretry.unread_stop(c.phone) as stop_sid
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id

@@ -1,0 +1,14 @@
+-- The last text of a number that may mean stop and that nobody has read, by its SID. Null: there is none.
+create or replace function smsretry.unread_stop(phone text)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        select t.twilio_sid from smsretry.inbound_texts t
+        where t.number_key = smsretry.number_key('00000000-0000-0000-0000-000000000000', unread_stop.phone)
+          and t.heard = 'words' and t.seen_at is null
+        order by t.heard_at desc limit 1);
+end
+$$;
+
+revoke all on function smsretry.unread_stop from public, anon, authenticated;
+grant execute on function smsretry.unread_stop to service_role;
