@@ -49,12 +49,6 @@ def read_at_once(self: SupabaseCalls, function: str, values: dict[str, object]) 
         raise explain(function, error, url=self._url) from None
 
 
-def two_businesses(self: Gate, claim: Claim, refusal: Refusal) -> bool:
-    """Two businesses' refusals were the account's, and the probe's place was not given to another."""
-    self._refused.setdefault(claim.business_id, set()).add(claim.phone or "")
-    return refusal.certain or (len(self._refused) >= 2 and sum(map(len, self._refused.values())) >= 3)
-
-
 def nothing(*_: object) -> None:
     """No such step."""
     return

@@ -1,6 +1,6 @@
 """The worker's calls."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar, cast, get_args
 from uuid import UUID
@@ -192,8 +192,9 @@ class SupabaseQueue(SupabaseClaims):
             raise self.not_ours("reconcile_sms_retry")
         return cast(Reconciled, answer)
 
-    def set_circuit(self, why: str | None) -> None:
-        self.truth("set_sms_circuit", {"why": why})
+    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+        ids = None if businesses is None else sorted(map(str, businesses))
+        self.truth("set_sms_circuit", {"why": why, "sender": sender, "business_ids": ids})
 
 
 def _fence(claim: Claim) -> dict[str, object]:

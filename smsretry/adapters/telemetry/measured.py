@@ -1,6 +1,6 @@
 """The two ports, with a meter on each: every call goes through as it is, and what it came to is counted."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from time import monotonic
@@ -212,5 +212,5 @@ class MeasuredQueue:
             message_class=message_class,
         )
 
-    def set_circuit(self, why: str | None) -> None:
-        self._queue.set_circuit(why)
+    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+        self._queue.set_circuit(why, sender=sender, businesses=businesses)

@@ -25,7 +25,10 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            -- An array, so that an index finds them whatever is known of the tables.
            where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
              and smsretry.delivery_rank(m.delivery_status) = 6
-           order by m.begun_at desc) end as lost_sids
+           order by m.begun_at desc) end as lost_sids,
+       (select min(o.opened_at) from smsretry.circuit o) as circuit_opened_at,
+       (select min(o.opened_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_opened_at,
+       (select max(o.tried_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_tried_at
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Another business's are none of this text's: consent is given to one business.
