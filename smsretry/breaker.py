@@ -6,12 +6,12 @@ when texts of innocents, of other businesses than the failing ones, were tried a
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from smsretry.hand import Hand
-from smsretry.phone import destination
+from smsretry.quiet_hours.numbers import destination
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Refusal
 
@@ -84,7 +84,8 @@ class Breaker:
         """What became of the last send that came to nothing."""
         self._probes = set[UUID]()
         self._probes_left = PROBES
-        self._was_open = False
+        self.was_open = False
+        """Whether the circuit was open before this run."""
         self._refused = set[tuple[UUID, str]]()
         self._recipients = set[str]()
         self._refusal: Refusal | None = None
@@ -95,7 +96,7 @@ class Breaker:
 
     def begin_probing(self, opened_for: timedelta | None) -> None:
         """The circuit was open before this run, for so long."""
-        self.probing = self._was_open = True
+        self.probing = self.was_open = True
         self._probes_left = 1 if opened_for and opened_for >= NEWLY_OPENED else PROBES
 
     def puts_off(self, claim: Claim) -> str | None:
@@ -105,9 +106,7 @@ class Breaker:
             return None
         if business_id in self.sends.suspects:
             return f"Several texts of this business in a row came to nothing ({self.why}), others go out"
-        # What is remembered from an outage is no business's own trouble. It says only who need not be the first probe.
-        remembered = claim.business_circuit_opened_at is not None and not self._was_open
-        if remembered and business_id in self._tried - self.sends.well:
+        if self._had_trouble(claim) and business_id in self._tried - self.sends.well:
             return "Texts of this business came to nothing, others go out: one of them is tried each time"
         return None
 
@@ -118,8 +117,15 @@ class Breaker:
 
     def _rank(self, claim: Claim) -> tuple[bool, float, bool]:
         """What has met no trouble goes first; then, of those who have, who was tried longest ago."""
-        refused_now = claim.business_id in {business_id for business_id, _ in self._refused}
-        return refused_now, _seconds(claim.business_circuit_tried_at), claim.account_refusal_count > 0
+        refused_now = not self.was_open and claim.business_id in {business_id for business_id, _ in self._refused}
+        return refused_now, *rank(claim)
+
+    def _had_trouble(self, claim: Claim) -> bool:
+        """Whether its business's own texts came to nothing before this run, while others' went out.
+
+        What is remembered from an outage is no business's own trouble. It says only who need not be the first probe.
+        """
+        return claim.business_circuit_opened_at is not None and not self.was_open
 
     def may_tell(self, claims: Iterable[Claim]) -> bool:
         """Whether there is one among them that may tell whose the trouble is."""
@@ -136,6 +142,11 @@ class Breaker:
     def under_way(self) -> int:
         """Sends that were let in and have not been answered."""
         return self._under_way.total()
+
+    @property
+    def may_probe(self) -> bool:
+        """Whether another probe may go. The more were refused, which costs nothing, the more go at once."""
+        return self.under_way < min(1 + len(self._refused), AT_FIRST)
 
     def ends(self, claim: Claim) -> None:
         """It was answered, or did not begin."""
@@ -158,8 +169,11 @@ class Breaker:
 
     def fails(self, claim: Claim, why: str) -> None:
         """The provider could not be reached, or gave no clear answer."""
-        self.sends.fails(claim.business_id)
         self.why = why
+        if self._had_trouble(claim):
+            self.sends.fails_by_itself(claim.business_id)
+            return
+        self.sends.fails(claim.business_id)
         if self.probing:
             self._probes_left -= claim.id in self._probes
         elif self.sends.in_a_row >= IN_A_ROW:
@@ -178,8 +192,11 @@ class Breaker:
 
     def is_everybodys_limit(self, claim: Claim) -> bool:
         """Whether everybody was asked to go slower. One business's recipients may have limits of their own."""
+        if self._had_trouble(claim):
+            self.sends.fails_by_itself(claim.business_id)
+            return False
         self._limited.add(claim.business_id)
-        if not self.sends.innocents - self._limited:
+        if self.everybody and not self.sends.innocents - self._limited:
             return True
         if self.sends.well - {claim.business_id}:
             self.sends.fails_by_itself(claim.business_id)
@@ -219,7 +236,7 @@ class Breaker:
             and not self.sends.well
             and len({business_id for business_id, _ in self._refused}) >= SEVERAL_BUSINESSES
             and len(self._recipients) >= SEVERAL_RECIPIENTS
-            and {_kind(claim) for claim in self._hand.to_send} <= self._refused
+            and all(_kind(claim) in self._refused for claim in self._hand.to_send)
         )
 
     def open(self, why: str) -> None:
@@ -231,5 +248,7 @@ def _kind(claim: Claim) -> tuple[UUID, str]:
     return claim.business_id, destination(claim.phone or "")
 
 
-def _seconds(at: datetime | None) -> float:
-    return at.timestamp() if at else 0.0
+def rank(claim: Claim) -> tuple[float, bool]:
+    """Whose text is tried first when the circuit is open: what has met no trouble; then what was tried longest ago."""
+    tried_at = claim.business_circuit_tried_at
+    return tried_at.timestamp() if tried_at else 0.0, claim.account_refusal_count > 0

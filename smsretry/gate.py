@@ -82,6 +82,7 @@ class Gate:
         self.hand.done(claim)
         with self._lock:
             self._judge()
+            self._lock.notify_all()  # another may be the best probe now
 
     def probe(self, claim: Claim | None = None) -> None:
         """The circuit was open: one send goes first while the others wait for it.
@@ -109,7 +110,9 @@ class Gate:
                 self._lock.wait(self._brake.seconds)
             if self.shut_because:
                 return GiveBack(self.shut_because)
-            if self._breaker.probing and (self._breaker.under_way or not self._breaker.is_fit(claim)):
+            if self._breaker.probing and not self._breaker.is_fit(claim):
+                return policy.suspected(claim, _PROBING)  # given back, it would fill the claim that is to bring others
+            if self._breaker.probing and not self._breaker.may_probe:
                 return GiveBack(_PROBING)
             if put_off := self._put_off(claim):
                 return put_off
@@ -127,13 +130,16 @@ class Gate:
             return policy.suspected(claim, why) if why else None
 
     def _waits(self, claim: Claim) -> bool:
-        """Whether it may be the next probe, or one of the first. Else it would keep a thread from one that may go."""
+        """Whether it may be a later probe, or one of the first. Else it would keep a thread from one that may go."""
         breaker = self._breaker
         if self.shut_because or breaker.puts_off(claim):
             return False
-        if breaker.probing:
-            return breaker.under_way > 0 and breaker.is_fit(claim)
-        return breaker.has_enough_under_way(claim.business_id)
+        if not breaker.probing:
+            return breaker.has_enough_under_way(claim.business_id)
+        if breaker.is_fit(claim):
+            return not breaker.may_probe
+        # When the circuit was open, whoever is to go before it was claimed before it, and has a thread of its own.
+        return breaker.was_open and claim.business_id not in breaker.sends.failing
 
     def withdraw(self, claim: Claim) -> None:
         """The send that was let in did not begin."""

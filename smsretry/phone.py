@@ -55,12 +55,3 @@ def recipient_problem(phone: str) -> str | None:
     else:
         kind = _REFUSED.get(phonenumbers.number_type(phonenumbers.parse(phone)))
     return f"Phone number is {kind}: no person's phone, no text is sent to it" if kind else None
-
-
-def destination(phone: str) -> str:
-    """The kind of destination of a number: its country, as far as the number tells. Whom a sender can reach goes by it."""
-    try:
-        number = phonenumbers.parse(phone)
-    except phonenumbers.NumberParseException:
-        return ""
-    return phonenumbers.region_code_for_number(number) or f"+{number.country_code}"

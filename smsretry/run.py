@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Final
 from uuid import UUID, uuid4
 
+from smsretry.breaker import rank
 from smsretry.errors import QueueError
 from smsretry.gate import Gate
 from smsretry.pace import Pace
@@ -28,8 +29,8 @@ LONGEST_SECONDS: Final = 600.0
 LINGER_SECONDS: Final = 5.0
 """How long a run that had something to do waits for more, although it knows of nothing that will be due."""
 
-MAX_SUSPECTS: Final = 50
-"""Rows under suspicion that one run takes, one after the other."""
+FEWEST_SUSPECTS: Final = 50
+"""Rows under suspicion that a run takes, one after the other, even when its time is over by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Run:
         """Earlier runs that fell silent, and were not told of before."""
         self._started = monotonic()
         self._claimed = set[UUID]()
-        self._looks_again_at = self._started
+        self._looks_again_at = self._until = self._started
         self._more_is_due = False
         self._ended_because: str | None = None
         self.recovered: list[Recovered] = []
@@ -62,8 +63,10 @@ class Run:
         self.claim_size: Final = self._pace.in_hand(CLAIM_SIZE)
         """Due rows that one claim takes at most."""
         self.gate = Gate(self._pace)
-        self._somebody_else = False
-        """Whether the last claim brought texts of innocents."""
+        self._may_tell = False
+        """Whether the last claim brought a text that may tell whose the trouble is."""
+        self._complete = False
+        """Whether everybody who has a text due had one in the last claim, but for suspects."""
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""
@@ -78,13 +81,15 @@ class Run:
         self._more_is_due = len(due) == limit
         businesses = {claim.business_id for claim in due}
         # Claims go round: whoever has a second text in one has let everybody have a first.
-        self.gate.take([*due, *doubtful], everybody=len(due) < limit or len(businesses) < len(due))
-        self._somebody_else = self.gate.breaker.may_tell(due)
+        self._complete = len(due) < limit or len(businesses) < len(due)
+        suspects_wait = any(claim.suspects_wait for claim in due)
+        self.gate.take([*due, *doubtful], everybody=self._complete and not suspects_wait)
+        self._may_tell = self.gate.breaker.may_tell(due)
         opened = next((claim for claim in (*due, *doubtful) if claim.circuit_open), None)
         if opened and not self.circuit_was_open:
             self.circuit_was_open = True
             self.gate.probe(opened)
-        return [*due, *doubtful]
+        return [*(sorted(due, key=rank) if self.circuit_was_open else due), *doubtful]
 
     def _claim_doubtful(self, limit: int) -> list[Claim]:
         """At most once a second, unless there are more: in a drain, claims come several times a second."""
@@ -104,7 +109,7 @@ class Run:
             seconds: the run's time, from its start on. 0: it takes what is due, and waits for nothing.
         """
         ends = self.gate.patient_until = self._started + seconds
-        until = ends if seconds else self._started + LONGEST_SECONDS
+        until = self._until = ends if seconds else self._started + LONGEST_SECONDS
         claims, left = list(first), limit
         at_once = True
         while True:
@@ -132,7 +137,7 @@ class Run:
     @property
     def _may_find_others(self) -> bool:
         """Whether a claim may bring a text that tells whose the trouble is, and not only what was given back."""
-        return not self.circuit_was_open or self._somebody_else
+        return not self.circuit_was_open or self._may_tell
 
     def _comes_due(self, ends: float, until: float, *, at_once: bool) -> bool:
         """Wait until something is due; false when nothing will be before `ends`, or nothing may be claimed any more.
@@ -163,7 +168,7 @@ class Run:
         One of them may be what kills its worker. Nothing else is in that worker's hands then.
         """
         seen = set[UUID]()
-        while len(seen) < MAX_SUSPECTS and not self.gate.shut_because:
+        while (len(seen) < FEWEST_SUSPECTS or monotonic() < self._until) and not self.gate.shut_because:
             try:
                 claims = self._services.queue.claim_suspect()
             except QueueError as error:  # as in `drain`
@@ -192,6 +197,7 @@ class Run:
 
     def report(self, items: Sequence[ItemResult | ItemFailed]) -> RunSummary:
         """Remember for the next run whether sending works, and add up this one."""
+        self.gate.take([], everybody=self._complete)  # the suspects have had their turn, too
         self._remember()
         results = [item for item in items if isinstance(item, ItemResult)]
         summary = RunSummary.of(
@@ -205,7 +211,6 @@ class Run:
         )
         self._services.queue.finish_run(self.id, str(summary), needs_somebody=summary.needs_somebody)
         return summary
-
 
     def _remember(self) -> None:
         set_circuit = partial(self._services.queue.set_circuit, sender=self._services.sender.sent_by)

@@ -34,6 +34,7 @@ class Claim(Value):
         None, description="Since when this business's texts have come to nothing while others' went out: one is tried."
     )
     business_circuit_tried_at: AwareDatetime | None = Field(None, description="When the last of them was tried.")
+    suspects_wait: bool = Field(False, description="Others are due that are claimed alone, when all else is done.")
     stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
     attempt_id: UUID | None = Field(description="For a row in doubt: the attempt that may have gone out.")
     attempt_begun_at: AwareDatetime | None

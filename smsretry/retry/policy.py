@@ -107,7 +107,7 @@ def unasked(at: datetime, why: str) -> Defer:
 
 
 def suspected(claim: Claim, why: str) -> Defer:
-    """Where a text waits whose business's texts come to nothing, while others' go out: ever longer, one after the other.
+    """Where a text waits whose business's texts come to nothing: the longer they do, the longer, one after the other.
 
     Some are due at each run, so that one of them can be tried.
     """

@@ -6,6 +6,7 @@ from typing import Final
 
 from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
 from tests.neighbours.street import Neighbour, Street
+from tests.neighbours.tenants import WellBehaved
 from tests.neighbours.texts import Text, new_id, open_business, write
 
 _LONG_AGO: Final = -60 * 24
@@ -79,12 +80,13 @@ class Throttled(Neighbour):
         street.move_in(self.name, texts)
 
 
-def poor(texts: int = 300) -> list[Neighbour]:
-    """All of them, a business each."""
+def poor(good: int, each: int = 300) -> list[Neighbour]:
+    """The well-behaved ones, and all of them: a business each, and a chain."""
     return [
-        Firewalled(HtmlError(http_status=403), "a firewall's page", texts),
-        Firewalled(HtmlError(http_status=500), "a broken server", texts),
-        Firewalled(AcceptThenDrop(), "dropped answers", texts),
-        Throttled(texts // 5),
+        WellBehaved(good),
+        Firewalled(HtmlError(http_status=403), "a firewall's page", each),
+        Firewalled(HtmlError(http_status=500), "a broken server", each),
+        Firewalled(AcceptThenDrop(), "dropped answers", each),
+        Throttled(each),
         Chain(),
     ]

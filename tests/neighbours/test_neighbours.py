@@ -8,6 +8,7 @@ import pytest
 from smsretry.adapters.twilio import http
 from smsretry.local.stack import Stack
 from tests.neighbours.evidence import evidence
+from tests.neighbours.poor import poor
 from tests.neighbours.report import everybody, run
 from tests.neighbours.switches import SWITCHES
 
@@ -18,6 +19,12 @@ def test_well_behaved_businesses_notice_nothing_of_their_neighbours(stack: Stack
     assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
     for what in ("changes in mid-flight", "workers killed by a row", "held before the mending", "edited in doubt"):
         assert report.numbers[what], f"nothing of it happened: {what}\n{report}"
+
+
+def test_well_behaved_businesses_notice_nothing_of_tenants_whose_own_texts_come_to_nothing(stack: Stack) -> None:
+    """A firewall's page, a server's errors, lost answers, limits of recipients, and a country that is out of reach."""
+    report = run(stack, poor(60, 60), minutes=30, seed="1")
+    assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
 
 
 @pytest.mark.parametrize("mending", SWITCHES)
