@@ -1,7 +1,6 @@
 """How a run obeys a provider that asks to go slower: the sends wait, and then fewer of them are under way at once."""
 
 import math
-from datetime import timedelta
 from time import monotonic
 from typing import Final
 
@@ -28,14 +27,15 @@ class Brake:
         """
         return max(self._waits_until - monotonic(), 0) or SLOWER_SECONDS
 
-    def slow_down(self, under_way: int, retry_after: timedelta | None, *, patient_until: float) -> bool:
+    def slow_down(self, under_way: int, seconds: float, *, patient_until: float) -> bool:
         """Wait as long as it says, and then send half as many at once. False: the run may not wait that long.
 
         Args:
             under_way: sends that have not been answered yet.
+            seconds: how long it asks to wait; 0 if it does not say.
             patient_until: how long the run may wait, by `time.monotonic`.
         """
-        wait = max(retry_after.total_seconds() if retry_after else 0.0, SLOWER_SECONDS)
+        wait = max(seconds, SLOWER_SECONDS)
         if monotonic() >= self._waits_until:  # else it is of the same burst, which was answered by waiting
             self._at_once = max(1, min(self._at_once, under_way + 1) / 2)
         self._waits_until = max(self._waits_until, monotonic() + wait)

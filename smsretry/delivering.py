@@ -32,6 +32,7 @@ from smsretry.summary import DeliverySummary, FollowedUp
 MOST: Final = 10_000
 USUAL: Final = 2_000
 """Messages of one run. Ten are asked for at once, so a run takes some minutes at most."""
+ENOUGH: Final = 5
 """So many looks in a row that Twilio answers with nothing end a run's asking: it refuses, or cannot be reached. They
 come in turns, so they are other businesses', too, if anybody else's are due."""
 _AT_A_TIME: Final = 50

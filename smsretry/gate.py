@@ -7,124 +7,164 @@ slower is obeyed: the sends wait, and then fewer of them are under way at once.
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final, assert_never
-from uuid import UUID
 
 from smsretry.brake import Brake
+from smsretry.breaker import IN_A_ROW, Breaker, Tally
+from smsretry.hand import Hand
 from smsretry.pace import Pace
+from smsretry.retry import policy
+from smsretry.retry.decision import GiveBack, PutOff
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
 
-IN_A_ROW: Final = 3
-"""Failures to reach the provider, or to get an answer from it, that shut the gate."""
-
-SEVERAL_RECIPIENTS: Final = 3
-SEVERAL_BUSINESSES: Final = 2
-ENOUGH_BUSINESSES: Final = 10
-"""Whose texts must be refused before a refusal that may concern one destination is taken for the account's: several
-people's, and those of every business in the run, up to enough of them. Otherwise two tenants who text where this
-account cannot send would stop everybody's texts."""
 PROBE_SECONDS: Final = 60.0
 """How long the others wait for what becomes of the probe: longer than a send takes."""
+_PROBING: Final = "Sending had stopped: another text goes first, to see whether it works again"
 
 
 class Gate:
-    """One per run; shared by its threads."""
+    """One per run and sender; shared by the run's threads."""
 
     def __init__(self, pace: Pace | None = None) -> None:
         self._pace = pace
         # Reentrant, because a signal handler may stop the gate while its own thread holds the lock.
         self._lock = threading.Condition(threading.RLock())
-        self._limit = IN_A_ROW
-        self._under_way = 0
         self._brake = Brake()
+        self.hand: Final = Hand()
+        """What the run has claimed, and has not seen to its next state."""
+        self._breaker = Breaker(self.hand)
+        self._database = Tally(self.hand)
         self.patient_until = 0.0
         """By `time.monotonic`: how long the run may wait when the provider asks to go slower, instead of stopping."""
-        self._in_a_row = 0
-        self._probing = False
-        self._probe_is_out = False
-        self._unfit = frozenset[UUID]()
-        self._refused = dict[UUID, set[str]]()
-        self._unasked = set[UUID]()
-        self._businesses = 0
         self.shut_because: str | None = None
         """Why no further send may begin."""
-        self.circuit: str | None = None
-        """What is wrong beyond this run, and what to do about it: the next run probes with one text."""
         self.broken: str | None = None
         """Why the database cannot be asked. The next run asks again; nothing is remembered where nothing can be."""
-        self.healthy = False
+
+    @property
+    def circuit(self) -> str | None:
+        """What is wrong beyond this run, and what to do about it: the next run probes with one text."""
+        return self._breaker.circuit
+
+    @property
+    def healthy(self) -> bool:
         """Whether the provider has accepted a text, or refused one for its own sake: sending works."""
+        return bool(self._breaker.sends.well)
 
-    def expect(self, businesses: int) -> None:
-        """How many businesses have texts in this run."""
-        self._businesses = businesses
+    @property
+    def breaker(self) -> Breaker:
+        """What the run has learned of its sender."""
+        return self._breaker
 
-    def probe(self, *, unfit: frozenset[UUID] = frozenset()) -> None:
-        """The circuit was open: one send goes first while the others wait for it, and one failure keeps it open.
+    @property
+    def is_unsure(self) -> bool:
+        """Whether it is open whose the trouble is, so that the rows in hand must tell before others are claimed."""
+        with self._lock:
+            return self._breaker.is_unsure or self._database.in_a_row >= IN_A_ROW
+
+    def take(self, claims: Sequence[Claim], *, everybody: bool = True) -> None:
+        """These were claimed.
 
         Args:
-            unfit: rows for which the account was refused before. They may be what opened it, so none goes first.
+            everybody: whether all who have a text due have one among them.
         """
-        self._limit = 1
-        self._probing = True
-        self._unfit = unfit
+        self.hand.take(claims)
+        with self._lock:
+            self._breaker.everybody = everybody
+            self._judge()
 
-    def admit(self, claim: Claim) -> str | None:
+    def done(self, claim: Claim) -> None:
+        """It has come to its next state. If it was the last innocent's in hand, it is known whose the trouble is."""
+        self.hand.done(claim)
+        with self._lock:
+            self._judge()
+            self._lock.notify_all()  # another may be the best probe now
+
+    def probe(self, claim: Claim | None = None) -> None:
+        """The circuit was open: one send goes first while the others wait for it.
+
+        Args:
+            claim: tells since when.
+        """
+        since = claim.circuit_opened_at if claim else None
+        with self._lock:
+            self._breaker.begin_probing(claim.claimed_at - since if claim and since else None)
+
+    def admit(self, claim: Claim) -> PutOff | None:
         """Let a send begin, or say why not. A send that was let in is followed by `observe`, or by `withdraw`.
 
         Raises:
             QueueError: the sender's time could not be leased.
         """
+        if put_off := self._put_off(claim):
+            return put_off
         if self._pace:
             self.wait(self._pace.turn(claim.body or ""))
         with self._lock:
-            # An unfit one waits for nothing: it would keep a thread from the text that may go first.
-            fit = claim.id not in self._unfit
-            answered = fit and self._lock.wait_for(lambda: not self._waiting(), PROBE_SECONDS)
-            while self._brake.holds(self._under_way) and not self.shut_because:
+            self._lock.wait_for(lambda: not self._waits(claim), PROBE_SECONDS)
+            while self._brake.holds(self._breaker.under_way) and not self.shut_because:
                 self._lock.wait(self._brake.seconds)
             if self.shut_because:
-                return self.shut_because
-            if self._probing and not answered:
-                return "Sending had stopped: another text goes first, to see whether it works again"
-            self._probe_is_out = self._probing
-            self._under_way += 1
+                return GiveBack(self.shut_because)
+            if self._breaker.probing and not self._breaker.is_fit(claim):
+                return policy.suspected(claim, _PROBING)  # given back, it would fill the claim that is to bring others
+            if self._breaker.probing and not self._breaker.may_probe:
+                return GiveBack(_PROBING)
+            if put_off := self._put_off(claim):
+                return put_off
+            self._breaker.begins(claim)
             return None
 
-    def _waiting(self) -> bool:
-        return self._probing and self._probe_is_out and not self.shut_because
+    def _put_off(self, claim: Claim) -> PutOff | None:
+        """Whether the text waits because of its own business's trouble, so that others' go on."""
+        with self._lock:
+            if self.shut_because:
+                return GiveBack(self.shut_because)
+            if claim.business_id in self._database.suspects:
+                return policy.unasked(claim.claimed_at, self.broken or "")
+            why = self._breaker.puts_off(claim)
+            return policy.suspected(claim, why) if why else None
 
-    def withdraw(self) -> None:
+    def _waits(self, claim: Claim) -> bool:
+        """Whether it may be a later probe, or one of the first. Else it would keep a thread from one that may go."""
+        breaker = self._breaker
+        if self.shut_because or breaker.puts_off(claim):
+            return False
+        if not breaker.probing:
+            return breaker.has_enough_under_way(claim.business_id)
+        if breaker.is_fit(claim):
+            return not breaker.may_probe
+        # When the circuit was open, whoever is to go before it was claimed before it, and has a thread of its own.
+        return breaker.was_open and claim.business_id not in breaker.sends.failing
+
+    def withdraw(self, claim: Claim) -> None:
         """The send that was let in did not begin."""
         with self._lock:
-            self._probe_is_out = False
-            self._ended()
+            self._ended(claim)
 
-    def _ended(self) -> None:
-        self._under_way = max(self._under_way - 1, 0)
+    def _ended(self, claim: Claim) -> None:
+        self._breaker.ends(claim)
         self._lock.notify_all()
 
     def distrust(self, claim: Claim, why: str) -> None:
         """The database could not be asked whether this text may go; somebody must mend that.
 
-        No further send begins once that is so for every business of the run, or for enough of them. Before that it may
-        be this row's trouble alone.
+        No further send begins once that is so for every business of the run. Before that it may be this row's trouble
+        alone.
         """
         with self._lock:
             self.broken = self.broken or why
-            self._unasked.add(claim.business_id)
-            everybody = len(self._unasked) >= min(self._businesses, ENOUGH_BUSINESSES)
-        if everybody:
-            self.stop(why)
+            self._database.fails(claim.business_id)
+            self._judge()
 
-    def trust(self) -> None:
+    def trust(self, claim: Claim) -> None:
         """The database could be asked: what failed before was a row's own trouble, or is over."""
         with self._lock:
-            self._unasked.clear()
+            self._database.goes_well(claim.business_id)
 
     def wait(self, seconds: float) -> None:
         """Wait so long, or until the gate is shut."""
@@ -140,59 +180,41 @@ class Gate:
     def observe(self, claim: Claim, outcome: Outcome) -> None:
         """Learn from what became of a send."""
         with self._lock:
-            self._ended()
-        match outcome:
-            case Accepted():
-                self._works()
-            case Rejected(refusal, retry_after):
-                if refusal.kind == "account" and self._proves(claim, refusal):
-                    self._open(f"The account is refused, not the text: {refusal}. Run `smsretry doctor`")
-                elif refusal.kind == "rate_limit" and refusal.level != "recipient":
-                    with self._lock:
-                        patient = self._brake.slow_down(self._under_way, retry_after, patient_until=self.patient_until)
-                    self._probe_again()
-                    if not patient:
-                        self.stop(f"The provider asks to go slower ({refusal})")
-                elif refusal.kind != "account":
-                    self._works()
-            case NotSent(why) | InDoubt(why):
-                with self._lock:
-                    self._in_a_row += 1
-                    enough = self._in_a_row >= self._limit
-                if enough:
-                    self._open(f"Sending does not work: {why}. The provider's status page and the network tell more")
-            case _:
-                assert_never(outcome)
+            self._ended(claim)
+            match outcome:
+                case Accepted():
+                    self._works(claim)
+                case Rejected(refusal, retry_after):
+                    self._refused(claim, refusal, retry_after.total_seconds() if retry_after else 0.0)
+                case NotSent(why) | InDoubt(why):
+                    self._breaker.fails(claim, why)
+                case _:
+                    assert_never(outcome)
+            self._judge()
 
-    def _proves(self, claim: Claim, refusal: Refusal) -> bool:
-        """Whether it is the account, and not this destination: one refusal may say so, or every business's texts."""
-        if refusal.certain:
-            return True
-        self._probe_again()
-        with self._lock:
-            self._refused.setdefault(claim.business_id, set()).add(claim.phone or "")
-            recipients = set[str]().union(*self._refused.values())
-            enough = max(SEVERAL_BUSINESSES, min(self._businesses, ENOUGH_BUSINESSES))
-            return not self.healthy and len(self._refused) >= enough and len(recipients) >= SEVERAL_RECIPIENTS
+    def _refused(self, claim: Claim, refusal: Refusal, retry_after: float) -> None:
+        if refusal.kind == "account":
+            self._breaker.refuses(claim, refusal)
+        elif refusal.kind != "rate_limit" or refusal.level == "recipient":
+            self._works(claim)
+        elif self._breaker.is_everybodys_limit(claim):
+            if not self._brake.slow_down(self._breaker.under_way, retry_after, patient_until=self.patient_until):
+                self.stop(f"The provider asks to go slower ({refusal})")
+        else:
+            self._brake.slow_down(self._breaker.under_way, 0.0, patient_until=self.patient_until)
 
-    def _probe_again(self) -> None:
-        """What became of the probe proves nothing: the next text is the probe."""
-        with self._lock:
-            self._probe_is_out = False
-            self._lock.notify_all()
+    def _works(self, claim: Claim) -> None:
+        self._brake.release()
+        self._breaker.works(claim)
 
-    def _works(self) -> None:
-        with self._lock:
-            self._in_a_row = 0
-            self._brake.release()
-            self._probing = False
-            self.healthy = True
-            self._lock.notify_all()
-
-    def _open(self, why: str) -> None:
-        self.stop(why)
-        with self._lock:
-            self.circuit = self.circuit or why
+    def _judge(self) -> None:
+        """Shut the gate if the trouble is everybody's."""
+        self._breaker.judge()
+        if self._breaker.circuit:
+            self.stop(self._breaker.circuit)
+        nobody_else = self._breaker.everybody and not self._database.innocents
+        if self.broken and self._database.failing and nobody_else:
+            self.stop(self.broken)
 
 
 @contextmanager

@@ -80,21 +80,21 @@ class _Item:
         if not isinstance(decision, Send):
             return self._put_off(decision)
         try:
-            why = self.gate.admit(self.claim)
+            put_off = self.gate.admit(self.claim)
         except QueueError as error:
             return self._unasked(error)
-        if why:
-            return self._put_off(GiveBack(why))
+        if put_off:
+            return self._put_off(put_off)
         asked = _stopwatch()  # what the provider said must still be so when the request leaves
         match self._lost_messages():
             case Arrived() as arrived:
-                self.gate.withdraw()
+                self.gate.withdraw(self.claim)
                 return result.arrived(self.claim, arrived, held=self.queue.arrived(self.claim, arrived))
             case Defer() as wait:
-                self.gate.withdraw()
+                self.gate.withdraw(self.claim)
                 return self._put_off(wait)
             case None if self.claim.lost_sids and _stopwatch() - asked > SEND_WITHIN_SECONDS:
-                self.gate.withdraw()
+                self.gate.withdraw(self.claim)
                 return self._put_off(asked_too_long(self.claim.claimed_at))
             case None:
                 return self._attempt(decision, asked)
@@ -104,7 +104,7 @@ class _Item:
         try:
             said = {sid: self.sender.what_became_of(sid) for sid in self.claim.lost_sids}
         except Exception:
-            self.gate.withdraw()
+            self.gate.withdraw(self.claim)
             raise
         return before_sending_again(said, at=self.claim.claimed_at)
 
@@ -131,19 +131,19 @@ class _Item:
                 run_id=self.run_id,
             )
         except QueueBusy:
-            self.gate.withdraw()
+            self.gate.withdraw(self.claim)
             return self._put_off(policy.busy(self.claim.claimed_at))
         except QueueError as error:
-            self.gate.withdraw()
+            self.gate.withdraw(self.claim)
             return self._unasked(error)
         except Exception:
-            self.gate.withdraw()
+            self.gate.withdraw(self.claim)
             raise
-        self.gate.trust()
+        self.gate.trust(self.claim)
         took = _stopwatch() - asked if begun.answer == "go" else 0.0
         if begun.answer == "go" and took <= SEND_WITHIN_SECONDS:
             return self._finish(attempt_id, self._send(attempt_id, decision.valid_until - begun.decided_at))
-        self.gate.withdraw()
+        self.gate.withdraw(self.claim)
         match begun.answer:
             case "go":
                 outcome, retry = policy.too_late(took)

@@ -1,5 +1,6 @@
 """What the story needs from the outside: a queue and a sender. Decisions cross over as values."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -120,8 +121,13 @@ class RetryQueue(Protocol):
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled: ...
 
-    def set_circuit(self, why: str | None) -> None:
-        """Remember for the next run that sending does not work, or with None that it works again."""
+    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+        """Remember for the next run that sending does not work, or with None that it works again.
+
+        Args:
+            sender: whose circuit it is.
+            businesses: those whose texts alone come to nothing; None: everybody's do.
+        """
         ...
 
 

@@ -11,9 +11,9 @@ from time import monotonic
 from typing import Final
 from uuid import UUID, uuid4
 
+from smsretry.breaker import rank
 from smsretry.errors import QueueError
 from smsretry.gate import Gate
-from smsretry.hand import Hand
 from smsretry.pace import Pace
 from smsretry.pipeline import process_sms_retry_item
 from smsretry.ports import Services
@@ -29,8 +29,8 @@ LONGEST_SECONDS: Final = 600.0
 LINGER_SECONDS: Final = 5.0
 """How long a run that had something to do waits for more, although it knows of nothing that will be due."""
 
-MAX_SUSPECTS: Final = 50
-"""Rows under suspicion that one run takes, one after the other."""
+FEWEST_SUSPECTS: Final = 50
+"""Rows under suspicion that a run takes, one after the other, even when its time is over by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,8 @@ class Run:
         self.interrupted: list[InterruptedRun] = []
         """Earlier runs that fell silent, and were not told of before."""
         self._started = monotonic()
-        self._hand = Hand()
         self._claimed = set[UUID]()
-        self._businesses = set[UUID]()
-        self._looks_again_at = self._started
+        self._looks_again_at = self._until = self._started
         self._more_is_due = False
         self._ended_because: str | None = None
         self.recovered: list[Recovered] = []
@@ -65,6 +63,10 @@ class Run:
         self.claim_size: Final = self._pace.in_hand(CLAIM_SIZE)
         """Due rows that one claim takes at most."""
         self.gate = Gate(self._pace)
+        self._may_tell = False
+        """Whether the last claim brought a text that may tell whose the trouble is."""
+        self._complete = False
+        """Whether everybody who has a text due had one in the last claim, but for suspects."""
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""
@@ -77,14 +79,17 @@ class Run:
         doubtful = self._claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
         due = self._services.queue.claim_due(limit)
         self._more_is_due = len(due) == limit
-        self._hand.take(len(due) + len(doubtful))
-        self._businesses |= {claim.business_id for claim in due}
-        self.gate.expect(len(self._businesses))
-        if any(claim.circuit_open for claim in (*due, *doubtful)) and not self.circuit_was_open:
+        businesses = {claim.business_id for claim in due}
+        # Claims go round: whoever has a second text in one has let everybody have a first.
+        self._complete = len(due) < limit or len(businesses) < len(due)
+        suspects_wait = any(claim.suspects_wait for claim in due)
+        self.gate.take([*due, *doubtful], everybody=self._complete and not suspects_wait)
+        self._may_tell = self.gate.breaker.may_tell(due)
+        opened = next((claim for claim in (*due, *doubtful) if claim.circuit_open), None)
+        if opened and not self.circuit_was_open:
             self.circuit_was_open = True
-            refused = frozenset(claim.id for claim in due if claim.account_refusal_count)
-            self.gate.probe(unfit=refused if len(refused) < len(due) else frozenset())
-        return [*due, *doubtful]
+            self.gate.probe(opened)
+        return [*(sorted(due, key=rank) if self.circuit_was_open else due), *doubtful]
 
     def _claim_doubtful(self, limit: int) -> list[Claim]:
         """At most once a second, unless there are more: in a drain, claims come several times a second."""
@@ -104,7 +109,7 @@ class Run:
             seconds: the run's time, from its start on. 0: it takes what is due, and waits for nothing.
         """
         ends = self.gate.patient_until = self._started + seconds
-        until = ends if seconds else self._started + LONGEST_SECONDS
+        until = self._until = ends if seconds else self._started + LONGEST_SECONDS
         claims, left = list(first), limit
         at_once = True
         while True:
@@ -122,15 +127,17 @@ class Run:
                 return
 
     def _has_room(self, until: float) -> bool:
-        """Wait until the workers have little left; after an open circuit, until it is known whether sending works."""
+        """Wait until the workers have little left; none, while it is open whose the trouble is."""
         while not self.gate.shut_because and monotonic() < until:
-            if self._hand.wait(at_most=self._pace.in_hand(self.concurrency) if self._works else 0):
-                return self._works
+            at_most = 0 if self.gate.is_unsure else self._pace.in_hand(self.concurrency)
+            if self.gate.hand.wait(at_most=at_most):
+                return not self.gate.is_unsure or self._may_find_others
         return False
 
     @property
-    def _works(self) -> bool:
-        return self.gate.healthy or not self.circuit_was_open
+    def _may_find_others(self) -> bool:
+        """Whether a claim may bring a text that tells whose the trouble is, and not only what was given back."""
+        return not self.circuit_was_open or self._may_tell
 
     def _comes_due(self, ends: float, until: float, *, at_once: bool) -> bool:
         """Wait until something is due; false when nothing will be before `ends`, or nothing may be claimed any more.
@@ -161,13 +168,13 @@ class Run:
         One of them may be what kills its worker. Nothing else is in that worker's hands then.
         """
         seen = set[UUID]()
-        while len(seen) < MAX_SUSPECTS and not self.gate.shut_because:
+        while (len(seen) < FEWEST_SUSPECTS or monotonic() < self._until) and not self.gate.shut_because:
             try:
                 claims = self._services.queue.claim_suspect()
             except QueueError as error:  # as in `drain`
                 self._ended_because = self._ended_because or str(error)
                 return
-            self._hand.take(len(claims))
+            self.gate.take(claims, everybody=False)
             yield from claims
             if not claims or claims[0].id in seen:  # it was given back, and would only come again
                 return
@@ -181,7 +188,7 @@ class Run:
                 claim, queue=queue, sender=sender, gate=self.gate, profile=profile, run_id=self.id
             )
         finally:
-            self._hand.done()
+            self.gate.done(claim)
 
     @property
     def circuit_closed(self) -> bool:
@@ -190,10 +197,8 @@ class Run:
 
     def report(self, items: Sequence[ItemResult | ItemFailed]) -> RunSummary:
         """Remember for the next run whether sending works, and add up this one."""
-        if self.gate.circuit:
-            self._services.queue.set_circuit(self.gate.circuit)
-        elif self.circuit_closed:
-            self._services.queue.set_circuit(None)
+        self.gate.take([], everybody=self._complete)  # the suspects have had their turn, too
+        self._remember()
         results = [item for item in items if isinstance(item, ItemResult)]
         summary = RunSummary.of(
             recovered=self.recovered,
@@ -206,6 +211,18 @@ class Run:
         )
         self._services.queue.finish_run(self.id, str(summary), needs_somebody=summary.needs_somebody)
         return summary
+
+    def _remember(self) -> None:
+        set_circuit = partial(self._services.queue.set_circuit, sender=self._services.sender.sent_by)
+        breaker = self.gate.breaker
+        if breaker.circuit:
+            set_circuit(breaker.circuit)
+        elif self.circuit_closed:
+            set_circuit(None)
+        if breaker.to_remember:
+            set_circuit(breaker.why, businesses=breaker.to_remember)
+        if breaker.to_forget:
+            set_circuit(None, businesses=breaker.to_forget)
 
 
 def run_once(

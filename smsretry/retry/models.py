@@ -29,6 +29,12 @@ class Claim(Value):
     rate_limit_count: int
     account_refusal_count: int = Field(description="How often the provider refused the account when it was sent.")
     circuit_open: bool = Field(description="Sending had stopped: of the claimed rows one goes first, the probe.")
+    circuit_opened_at: AwareDatetime | None = Field(None, description="Since when. An older database does not say.")
+    business_circuit_opened_at: AwareDatetime | None = Field(
+        None, description="Since when this business's texts have come to nothing while others' went out: one is tried."
+    )
+    business_circuit_tried_at: AwareDatetime | None = Field(None, description="When the last of them was tried.")
+    suspects_wait: bool = Field(False, description="Others are due that are claimed alone, when all else is done.")
     stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
     attempt_id: UUID | None = Field(description="For a row in doubt: the attempt that may have gone out.")
     attempt_begun_at: AwareDatetime | None

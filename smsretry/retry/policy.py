@@ -43,6 +43,8 @@ BUSY_DELAY: Final = timedelta(minutes=1)
 """What another transaction holds locked is tried again after this."""
 UNASKED_DELAY: Final = timedelta(seconds=30)
 """A text about which the database cannot be asked is due again at the next run, but behind those that were due."""
+SUSPECTED_DELAY: Final = timedelta(minutes=1)
+"""A text whose business's texts come to nothing is due again after this at the earliest: at the next run."""
 CAP_WINDOW: Final = timedelta(hours=24)
 """The time in which a rule's `daily_cap` counts. "24-hour period" (Fla. Stat. 501.616(6)(b))."""
 
@@ -141,6 +143,17 @@ def too_late(seconds: float) -> tuple[NotSent, Retry]:
         "The database was slow, or this process was stopped meanwhile"
     )
     return NotSent(why), Retry(UNASKED_DELAY, None, why, None, counted=False)
+
+
+def suspected(claim: Claim, why: str) -> Defer:
+    """Where a text waits whose business's texts come to nothing: the longer they do, the longer, one after the other.
+
+    Some are due at each run, so that one of them can be tried.
+    """
+    first = claim.claimed_at + SUSPECTED_DELAY
+    lasts = claim.claimed_at - (claim.business_circuit_opened_at or claim.claimed_at)
+    over = min(lasts, HELD_LOOK - SUSPECTED_DELAY)
+    return Defer(spread(first, key=claim.id, over=over, closes_at=first + over), None, why, ages=True)
 
 
 def _wait(claim: Claim, check: QuietHoursCheck, since: datetime, profile: Profile, why: str) -> Defer | Hold | End:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from tests.neighbours.evidence import evidence
+from tests.neighbours.poor import poor
 from tests.neighbours.report import Report, everybody, run
 from tests.neighbours.switches import SWITCHES
 from tests.neighbours.unproved import EVIDENCE
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--stale-minutes", type=int, default=10)
     parser.add_argument("--without", choices=[*SWITCHES, *EVIDENCE], help=_WITHOUT)
+    parser.add_argument("--poor", action="store_true", help="instead: tenants whose own texts come to nothing")
     parser.add_argument("--evidence", action="store_true", help="instead: texts in doubt, of each case so many")
     parser.add_argument("--clock-ahead", type=float, default=0, metavar="MINUTES", help="of Twilio's, for --evidence")
     options = parser.parse_args()
@@ -51,7 +53,7 @@ def _run(options: argparse.Namespace) -> Report:
                 return evidence(stack, texts=options.texts, seed=options.seed, clock_ahead=ahead)
         if options.without:
             return SWITCHES[options.without].run(stack, seed=options.seed)
-        neighbours = everybody(options.texts)
+        neighbours = poor(options.texts) if options.poor else everybody(options.texts)
         return run(stack, neighbours, minutes=options.minutes, seed=options.seed, stale=options.stale_minutes)
 
 

@@ -11,11 +11,10 @@ from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.grouped import SupabaseGroups
 from smsretry.adapters.supabase.groups import Call, Told
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.breaker import IN_A_ROW, Breaker
 from smsretry.errors import QueueUnreachable
-from smsretry.gate import Gate
 from smsretry.retry.decision import Defer, End, GiveBack, Hold, PutOff
 from smsretry.retry.models import Claim
-from smsretry.retry.outcome import Refusal
 
 
 def all_or_nothing(self: SupabaseClaims, function: str, values: dict[str, object]) -> list[Claim]:
@@ -53,10 +52,16 @@ def read_at_once(self: SupabaseCalls, function: str, values: dict[str, object]) 
         raise explain(function, error, url=self._url) from None
 
 
-def two_businesses(self: Gate, claim: Claim, refusal: Refusal) -> bool:
-    """Two businesses' refusals were the account's, and the probe's place was not given to another."""
-    self._refused.setdefault(claim.business_id, set()).add(claim.phone or "")
-    return refusal.certain or (len(self._refused) >= 2 and sum(map(len, self._refused.values())) >= 3)
+def ten_businesses(self: Breaker) -> bool:
+    """Ten businesses' refusals were the account's."""
+    return not self.sends.well and len({business_id for business_id, _ in self._refused}) >= 10
+
+
+def whosever_they_are(self: Breaker, claim: Claim, why: str) -> None:
+    """Three failures in a row were everybody's trouble, and one of a probe."""
+    self.sends.fails(claim.business_id)
+    if self.probing or self.sends.in_a_row >= IN_A_ROW:
+        self.open(why)
 
 
 def nothing(*_: object) -> None:

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 from unittest.mock import patch
 
-from smsretry import gate
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.grouped import Loners, SupabaseGroups
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.breaker import Breaker
 from smsretry.gate import Gate
 from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import HtmlError
 from tests.neighbours import earlier
 from tests.neighbours.deaths import Killer, Poison, PoisonInDoubt
 from tests.neighbours.midflight import Changer, Editor, Twin
 from tests.neighbours.odd import Odd
+from tests.neighbours.poor import Chain, Firewalled
 from tests.neighbours.report import Report, run
 from tests.neighbours.slow import Refuser, ShortAnswers, Sleeper
 from tests.neighbours.stoppers import OwnWords, Tomorrow
@@ -162,13 +164,19 @@ SWITCHES: Final = {
     "several businesses": Switch(
         sees="late",
         neighbours=lambda: [WellBehaved(12), Refused()],
-        patches=((Gate, "_proves", earlier.always),),
+        patches=((Breaker, "_proves_the_account", earlier.always),),
         minutes=8,
     ),
     "every business": Switch(
         sees="late",
-        neighbours=lambda: [WellBehaved(12), Refused()],
-        patches=((Gate, "_proves", earlier.two_businesses), (gate, "PROBE_SECONDS", 0.0)),
+        neighbours=lambda: [WellBehaved(12), Chain()],
+        patches=((Breaker, "_proves_the_account", earlier.ten_businesses), (Breaker, "is_fit", earlier.always)),
+        minutes=8,
+    ),
+    "by business": Switch(
+        sees="late",
+        neighbours=lambda: [WellBehaved(12), Firewalled(HtmlError(http_status=403), "a firewall's page", 60)],
+        patches=((Breaker, "fails", earlier.whosever_they_are), (Breaker, "is_fit", earlier.always)),
         minutes=8,
     ),
     "what was sent": Switch(

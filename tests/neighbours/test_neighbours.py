@@ -9,6 +9,7 @@ from smsretry.adapters.twilio import http
 from smsretry.local.stack import Stack
 from tests.impatience import impatient
 from tests.neighbours.evidence import evidence
+from tests.neighbours.poor import poor
 from tests.neighbours.report import everybody, run
 from tests.neighbours.slow import ShortAnswers, slow
 from tests.neighbours.switches import SWITCHES
@@ -30,6 +31,12 @@ def test_well_behaved_businesses_notice_nothing_of_what_takes_the_database_long_
     """Triggers that sleep or refuse, thirty locked rows, megabytes, and ten rows of an answer at most."""
     with impatient(stack, seconds=2.0):
         report = run(stack, [WellBehaved(60), Flood(40), *slow(), ShortAnswers()], minutes=20, seed="1")
+    assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
+
+
+def test_well_behaved_businesses_notice_nothing_of_tenants_whose_own_texts_come_to_nothing(stack: Stack) -> None:
+    """A firewall's page, a server's errors, lost answers, limits of recipients, and a country that is out of reach."""
+    report = run(stack, poor(60, 60), minutes=30, seed="1")
     assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
 
 

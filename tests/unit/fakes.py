@@ -1,5 +1,6 @@
 """A queue and a sender that keep what they were told and answer as they were set up to."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -66,6 +67,10 @@ class FakeQueue:
     """What a call raises, by its name."""
     told: list[tuple[str, Told]] = field(default_factory=list)
     """The calls in order, each with its decision."""
+    senders: list[str] = field(default_factory=list)
+    """Whose circuits were opened or closed."""
+    businesses: list[tuple[str | None, set[UUID]]] = field(default_factory=list)
+    """Why, and of which businesses alone."""
     leased: list[int] = field(default_factory=list)
     """Segments of the sender's time that were leased."""
     first_sends: list[bool] = field(default_factory=list)
@@ -201,8 +206,10 @@ class FakeQueue:
             return "sid_taken"
         return "wait" if sids & self.unanswered else "applied"
 
-    def set_circuit(self, why: str | None) -> None:
-        self._note("set_circuit", why)
+    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+        self.senders.append(sender)
+        self._note("set_circuit" if businesses is None else "set_circuit of businesses", why)
+        self.businesses.append((why, set(businesses or ())))
 
     @property
     def calls(self) -> list[str]:

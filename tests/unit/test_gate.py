@@ -2,16 +2,20 @@
 
 import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from smsretry.gate import IN_A_ROW, Gate, stopped_by
+from smsretry import breaker
+from smsretry.breaker import AT_FIRST, IN_A_ROW, NEWLY_OPENED, PROBES
+from smsretry.gate import Gate, stopped_by
+from smsretry.retry.decision import Defer, GiveBack
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, RefusalKind, Rejected
-from tests.builders import SID, claim_with, refused
+from tests.builders import NOON, SID, claim_with, refused
 
 ACCEPTED = Accepted(SID)
 UNREACHABLE = NotSent("Not reached")
@@ -22,6 +26,9 @@ OPTED_OUT = refused(21610)
 PASSING = refused(30003)
 TOO_MANY_TO_ONE = refused(14107, 429)
 """Too many texts to one number in half a minute."""
+
+
+WAITS = GiveBack("Sending had stopped: another text goes first, to see whether it works again")
 
 
 def after(*outcomes: Outcome, probe: bool = False) -> Gate:
@@ -192,10 +199,10 @@ def test_a_success_does_not_open_a_gate_again() -> None:
     assert gate.circuit is not None
 
 
-def test_the_count_is_right_when_ten_threads_share_a_gate() -> None:
+def test_the_count_is_right_when_ten_threads_share_a_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trouble is counted once."""
+    monkeypatch.setattr(breaker, "IN_A_ROW", 1001)
     gate = Gate()
-    gate._limit = 1001
     with ThreadPoolExecutor(max_workers=10) as pool:
         list(pool.map(gate.observe, [claim_with()] * 1000, [UNREACHABLE] * 1000))
     assert gate.shut_because is None
@@ -247,17 +254,45 @@ def test_several_businesses_texts_to_several_people_prove_that_it_is_the_account
     assert (gate.circuit is not None, gate.shut_because is not None) == (proved, proved)
 
 
-@pytest.mark.parametrize(
-    ("businesses", "refused_ones", "proved"), [(5, 2, False), (5, 5, True), (90, 9, False), (90, 10, True)]
-)
-def test_a_few_tenants_prove_nothing_while_there_are_others(businesses: int, refused_ones: int, proved: bool) -> None:
-    """Two tenants that text where this account cannot send would have stopped everybody's texts."""
+@pytest.mark.parametrize(("businesses", "refused_ones"), [(5, 4), (90, 10), (90, 89)])
+def test_tenants_prove_nothing_while_there_are_others(businesses: int, refused_ones: int) -> None:
+    """Ten had, and sixty shops of one chain stopped everybody's texts."""
     gate = Gate()
-    gate.expect(businesses)
-    for business in range(refused_ones):
-        for recipient in range(3):
-            gate.observe(text_of(business, recipient), refused(21606))
-    assert (gate.circuit is not None) is proved
+    claims = [text_of(business, recipient) for business in range(businesses) for recipient in range(3)]
+    gate.take(claims)
+    for claim in claims[: 3 * refused_ones]:
+        gate.observe(claim, refused(21606))
+        gate.done(claim)
+    assert gate.circuit is None
+    for claim in claims[3 * refused_ones :]:
+        gate.observe(claim, refused(21606))
+    assert gate.circuit is not None
+
+
+def test_a_business_whose_texts_to_one_country_are_refused_may_still_reach_another() -> None:
+    """It is the account's trouble only when each kind of destination that is due was tried."""
+    gate = Gate()
+    france = text_of(1, 4).model_copy(update={"phone": "+33612345678"})
+    claims = [text_of(1, 1), text_of(2, 2), text_of(2, 3)]
+    gate.take([*claims, france])
+    for claim in claims:
+        gate.observe(claim, refused(21606))
+    assert gate.circuit is None
+    gate.observe(france, refused(21606))
+    assert gate.circuit is not None
+
+
+def test_refusals_prove_nothing_while_others_wait_who_were_not_claimed() -> None:
+    """A claim takes fifty; the oldest texts may all be a chain's."""
+    gate = Gate()
+    claims = [text_of(business, business) for business in range(50)]
+    gate.take(claims, everybody=False)
+    for claim in claims:
+        gate.observe(claim, refused(21606))
+        gate.done(claim)
+    assert (gate.circuit, gate.is_unsure) == (None, True)
+    gate.take([])
+    assert gate.circuit is not None
 
 
 def test_refusals_prove_nothing_about_an_account_that_sends() -> None:
@@ -286,28 +321,172 @@ def test_one_certain_refusal_needs_no_other() -> None:
     assert gate.circuit is not None
 
 
+# Whose trouble it is
+
+
+def test_one_businesss_failures_put_it_off_and_nobody_else() -> None:
+    """Three of them had stopped the run, whoever's text came next."""
+    gate = Gate()
+    gate.take([text_of(business, recipient) for business in (1, 2) for recipient in range(9)])
+    gate.observe(text_of(2, 0), ACCEPTED)
+    for recipient in range(IN_A_ROW):
+        assert gate.admit(text_of(1, recipient)) is None
+        gate.observe(text_of(1, recipient), NO_ANSWER)
+        gate.observe(text_of(2, recipient), ACCEPTED)
+    put_off = gate.admit(text_of(1, 8))
+    assert isinstance(put_off, Defer)
+    assert "No answer" in put_off.why
+    assert put_off.ages
+    assert gate.admit(text_of(2, 8)) is None
+    assert (gate.circuit, gate.breaker.to_remember) == (None, {UUID(int=1)})
+
+
+def test_when_sends_fail_and_none_was_taken_an_innocents_text_tells_whose_trouble_it_is() -> None:
+    """It goes alone. If it is taken, the trouble is the others' own."""
+    gate = Gate()
+    gate.take([text_of(business, recipient) for business in (1, 2) for recipient in range(9)])
+    for recipient in range(IN_A_ROW):
+        gate.observe(text_of(1, recipient), NO_ANSWER)
+    assert gate.circuit is None
+    assert isinstance(gate.admit(text_of(1, 8)), Defer)
+    assert gate.admit(text_of(2, 1)) is None
+    gate.observe(text_of(2, 1), ACCEPTED)
+    assert gate.admit(text_of(2, 2)) is None
+    assert isinstance(gate.admit(text_of(1, 8)), Defer)
+    assert gate.circuit is None
+
+
+def test_the_circuit_opens_when_several_innocents_texts_fail_one_after_the_other() -> None:
+    """What was under way when it began to fail counts for none of them."""
+    gate = Gate()
+    gate.take([text_of(business, business) for business in range(90)])
+    for business in range(AT_FIRST):
+        assert gate.admit(text_of(business, business)) is None
+    for business in range(AT_FIRST):
+        gate.observe(text_of(business, business), NO_ANSWER)
+    assert gate.circuit is None
+    for business in range(AT_FIRST, AT_FIRST + PROBES):
+        assert gate.admit(text_of(business, business)) is None
+        gate.observe(text_of(business, business), NO_ANSWER)
+    assert gate.circuit is not None
+
+
+@pytest.mark.parametrize(("businesses", "at_first"), [(1, IN_A_ROW), (90, AT_FIRST)])
+def test_until_a_text_was_answered_few_are_under_way(businesses: int, at_first: int) -> None:
+    """What is lost in an outage is no more than that, however many a worker sends at once."""
+    gate, let_in = Gate(), list[Claim]()
+    claims = [text_of(number % businesses, number) for number in range(90)]
+    gate.take(claims)
+
+    def ask(claim: Claim) -> None:
+        if gate.admit(claim) is None:
+            let_in.append(claim)
+
+    with ThreadPoolExecutor(50) as pool:
+        asking = [pool.submit(ask, claim) for claim in claims]
+        while len(let_in) < at_first:
+            wait(asking, timeout=0.01)
+        gate.observe(let_in[0], NO_ANSWER)
+        for claim in let_in[1:at_first]:
+            gate.observe(claim, NO_ANSWER)
+        gate.stop("Enough")
+    assert at_first <= len(let_in) <= at_first + PROBES
+
+
+def test_innocents_that_were_claimed_and_never_came_to_a_send_keep_the_circuit_closed_no_longer_than_that() -> None:
+    """It is night where their customers are."""
+    gate, asleep = Gate(), text_of(2, 1)
+    gate.take([text_of(1, 1), asleep])
+    for _ in range(IN_A_ROW):
+        gate.observe(text_of(1, 1), NO_ANSWER)
+    assert gate.circuit is None
+    gate.done(asleep)
+    assert gate.circuit is not None
+
+
+def test_a_business_that_had_trouble_before_is_tried_with_one_text_and_no_more() -> None:
+    """Each may come into doubt. When it is taken the others go on."""
+    gate = Gate()
+    first, other = tried(1, 10), tried(1, 10).model_copy(update={"id": UUID(int=8)})
+    gate.take([first, other, text_of(2, 2)])
+    assert gate.admit(first) is None
+    assert isinstance(gate.admit(other), Defer)
+    assert gate.admit(text_of(2, 2)) is None
+    gate.observe(first, ACCEPTED)
+    assert gate.admit(other) is None
+    assert (gate.breaker.to_forget, gate.breaker.to_remember) == ({UUID(int=1)}, set())
+
+
+def test_one_businesss_recipients_slow_everybody_down_for_a_moment_and_stop_nobody() -> None:
+    """A provider that asked one tenant to wait for an hour had stopped each run at its start."""
+    gate, hour = Gate(), timedelta(hours=1)
+    gate.take([text_of(business, recipient) for business in (1, 2) for recipient in range(9)])
+    gate.observe(text_of(2, 0), ACCEPTED)
+    for recipient in range(IN_A_ROW):
+        gate.observe(text_of(1, recipient), refused(99999, 429, retry_after=hour))
+    assert gate.shut_because is None
+    assert isinstance(gate.admit(text_of(1, 8)), Defer)
+    gate.observe(text_of(2, 1), refused(99999, 429, retry_after=hour))
+    assert gate.shut_because is not None
+
+
 # The probe
 
 
-def probing(*, unfit: Claim | None = None) -> Gate:
-    """The gate of a run that began with an open circuit."""
+def probing(*claims: Claim) -> Gate:
+    """The gate of a run that began with an open circuit, and has claimed these."""
     gate = Gate()
-    gate.probe(unfit=frozenset({unfit.id} if unfit else ()))
+    gate.take(claims)
+    gate.probe()
     return gate
 
 
-WAITS = "Sending had stopped: another text goes first, to see whether it works again"
-
-
-def test_a_text_that_was_refused_before_is_never_the_probe() -> None:
+def test_a_text_that_was_refused_before_is_never_the_probe_while_there_is_another() -> None:
     """It may be what opened the circuit; another text goes first, and once it was taken everything goes."""
-    bad, good = text_of(1, 1), text_of(2, 2)
-    gate = probing(unfit=bad)
-    assert gate.admit(bad) == WAITS
-    assert gate.admit(good) is None
-    assert gate.admit(bad) == WAITS
-    gate.observe(good, ACCEPTED)
-    assert gate.admit(bad) is None
+    bad, good = text_of(1, 1).model_copy(update={"account_refusal_count": 1}), text_of(2, 2)
+    gate = probing(bad, good)
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(gate.admit, bad)
+        assert gate.admit(good) is None
+        assert not waits.done()
+        gate.observe(good, ACCEPTED)
+        assert waits.result(timeout=5) is None
+
+
+def tried(business: int, minute: int) -> Claim:
+    """A text of a business whose texts came to nothing at that minute."""
+    at = NOON.replace(minute=minute)
+    known = {"business_circuit_opened_at": NOON, "business_circuit_tried_at": at}
+    return text_of(business, business).model_copy(update=known)
+
+
+def test_the_probe_is_an_innocents_and_after_that_who_was_tried_longest_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One business's trouble keeps the circuit open for nobody else, however old its texts are."""
+    monkeypatch.setattr("smsretry.gate.PROBE_SECONDS", 0.01)
+    claims = [tried(1, 30), tried(2, 10), tried(3, 20), text_of(4, 4)]
+    gate, order = probing(*claims), []
+    while claims:
+        answers = [gate.admit(claim) for claim in claims]
+        fit = answers.index(None)
+        order.append(claims[fit].business_id.int)
+        gate.observe(claims.pop(fit), UNREACHABLE)
+        if gate.circuit:
+            break
+    assert order == [4, 2, 3]
+
+
+@pytest.mark.parametrize(("open_for", "probes"), [(NEWLY_OPENED / 2, PROBES), (NEWLY_OPENED, 1)])
+def test_a_circuit_that_was_just_opened_is_tried_with_several_innocents(open_for: timedelta, probes: int) -> None:
+    """The longer it is open, the surer it is; each try may cost a text in doubt."""
+    claims = [text_of(business, business) for business in range(9)]
+    gate = Gate()
+    gate.take(claims)
+    gate.probe(claims[0].model_copy(update={"circuit_opened_at": claims[0].claimed_at - open_for}))
+    for claim in claims[:probes]:
+        assert gate.circuit is None
+        assert gate.admit(claim) is None
+        gate.observe(claim, UNREACHABLE)
+    assert gate.circuit is not None
 
 
 @pytest.mark.parametrize(
@@ -315,21 +494,21 @@ def test_a_text_that_was_refused_before_is_never_the_probe() -> None:
     [
         (ACCEPTED, None),
         (WRONG_NUMBER, None),
-        (UNREACHABLE, "Sending does not work"),
         (refused(20003, 401), "The account"),
     ],
     ids=str,
 )
 def test_the_others_wait_for_the_probe_and_then_go_or_go_back(outcome: Outcome, answer: str | None) -> None:
     """When sending works again, they need not wait for another run."""
-    gate, probe = probing(), text_of(1, 1)
+    probe = text_of(1, 1)
+    gate = probing(probe, *[text_of(2, recipient) for recipient in range(3)])
     assert gate.admit(probe) is None
     with ThreadPoolExecutor() as pool:
         others = [pool.submit(gate.admit, text_of(2, recipient)) for recipient in range(3)]
         assert not any(other.done() for other in others)
         gate.observe(probe, outcome)
         answers = [other.result(timeout=5) for other in others]
-    assert [(told or "")[: len(answer or "")] or None for told in answers] == [answer] * 3
+    assert [told.why[: len(answer or "")] if isinstance(told, GiveBack) else told for told in answers] == [answer] * 3
 
 
 @pytest.mark.parametrize("uncertain", UNCERTAIN, ids=str)
@@ -354,11 +533,11 @@ def test_nobody_waits_for_ever_for_a_probe_that_is_not_heard_of(monkeypatch: pyt
 
 def test_a_probe_that_did_not_begin_leaves_its_place_to_the_next_fit_text() -> None:
     """The unfit one is still none."""
-    gate, bad, good = Gate(), text_of(1, 1), text_of(2, 2)
-    gate.probe(unfit=frozenset({bad.id}))
+    bad, good = text_of(1, 1).model_copy(update={"account_refusal_count": 1}), text_of(2, 2)
+    gate = probing(bad, good)
     assert gate.admit(good) is None
-    gate.withdraw()
-    assert gate.admit(bad) is not None
+    gate.withdraw(good)
+    assert not gate.breaker.is_fit(bad)
     assert gate.admit(good) is None
 
 
@@ -371,15 +550,17 @@ def test_a_database_that_cannot_be_asked_shuts_the_gate_and_opens_no_circuit() -
     gate.distrust(claim_with(), "Run `smsretry migrate`")
     gate.distrust(claim_with(), "Something else")
     assert (gate.broken, gate.shut_because, gate.circuit) == ("Run `smsretry migrate`", "Run `smsretry migrate`", None)
-    assert gate.admit(claim_with()) == "Run `smsretry migrate`"
+    assert gate.admit(claim_with()) == GiveBack("Run `smsretry migrate`")
     assert not gate.healthy
 
 
-@pytest.mark.parametrize(("businesses", "failing", "shut"), [(1, 1, True), (5, 4, False), (5, 5, True), (90, 10, True)])
+@pytest.mark.parametrize(
+    ("businesses", "failing", "shut"), [(1, 1, True), (5, 4, False), (5, 5, True), (90, 89, False), (90, 90, True)]
+)
 def test_what_cannot_be_asked_about_some_businesses_stops_no_others(businesses: int, failing: int, shut: bool) -> None:
     """It may be the trouble of their rows."""
     gate = Gate()
-    gate.expect(businesses)
+    gate.take([text_of(business, 1) for business in range(businesses)])
     for business in range(failing):
         gate.distrust(text_of(business, 1), "It failed")
     assert (gate.shut_because is not None, gate.broken) == (shut, "It failed")
@@ -388,11 +569,23 @@ def test_what_cannot_be_asked_about_some_businesses_stops_no_others(businesses: 
 def test_a_database_that_answers_in_between_is_not_broken() -> None:
     """Only what failed since then counts."""
     gate = Gate()
-    gate.expect(3)
+    gate.take([text_of(business, 1) for business in range(4)])
     for business in range(3):
         gate.distrust(text_of(business, 1), "It failed")
-        gate.trust()
+        gate.trust(text_of(3, 1))
     assert gate.shut_because is None
+
+
+def test_a_business_about_which_the_database_cannot_be_asked_keeps_no_worker_from_others() -> None:
+    """Each question may take as long as a lock or a timeout lasts."""
+    gate = Gate()
+    gate.take([text_of(1, 1), text_of(2, 1)])
+    for _ in range(IN_A_ROW):
+        assert gate.admit(text_of(1, 1)) is None
+        gate.withdraw(text_of(1, 1))
+        gate.distrust(text_of(1, 1), "It failed")
+    assert isinstance(gate.admit(text_of(1, 1)), Defer)
+    assert gate.admit(text_of(2, 1)) is None
 
 
 def test_a_gate_that_was_shut_before_still_remembers_that_the_database_is_broken() -> None:

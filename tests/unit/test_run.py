@@ -12,7 +12,7 @@ from smsretry.ports import RetryQueue, Sender
 from smsretry.retry.decision import Defer, GiveBack, Send
 from smsretry.retry.models import Begun, Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
-from smsretry.run import MAX_SUSPECTS, ItemFailed, run_once
+from smsretry.run import FEWEST_SUSPECTS, ItemFailed, run_once
 from tests.builders import CLOSING, CONCURRENCY, NOON, SID, claim_with, fates_of, refused, results_of, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
@@ -245,8 +245,9 @@ def test_a_question_for_suspects_that_fails_costs_no_report() -> None:
     assert list(queue.runs.values()) == [str(summary)]
 
 
-def test_one_run_takes_so_many_suspects_and_no_more() -> None:
-    """A heap of them keeps no later run waiting."""
-    queue = FakeQueue(suspects=[claim_with(id=UUID(int=n)) for n in range(MAX_SUSPECTS + 5)])
-    assert len(results_of(run_over(queue, FakeSender()))) == MAX_SUSPECTS
-    assert len(queue.suspects) == 5
+@pytest.mark.parametrize(("seconds", "taken"), [(60.0, FEWEST_SUSPECTS + 15), (1e-9, FEWEST_SUSPECTS)])
+def test_a_run_takes_suspects_as_long_as_its_time_lasts(seconds: float, taken: int) -> None:
+    """Of six hundred after an outage of lost answers fifty went out a minute. A run that is late still takes some."""
+    queue = FakeQueue(suspects=[claim_with(id=UUID(int=n)) for n in range(FEWEST_SUSPECTS + 15)])
+    items, _ = run_once(run_over(queue, FakeSender()), seconds=seconds)
+    assert (len(items), len(queue.suspects)) == (taken, FEWEST_SUSPECTS + 15 - taken)

@@ -1,5 +1,6 @@
 """The worker's calls."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import cast, get_args
 from uuid import UUID
@@ -168,5 +169,6 @@ class SupabaseQueue(SupabaseGroups):
             raise self.not_ours("reconcile_sms_retry")
         return cast(Reconciled, answer)
 
-    def set_circuit(self, why: str | None) -> None:
-        self.truth("set_sms_circuit", {"why": why})
+    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+        ids = None if businesses is None else sorted(map(str, businesses))
+        self.truth("set_sms_circuit", {"why": why, "sender": sender, "business_ids": ids})

@@ -1,9 +1,10 @@
--- The circuit breaker's memory between runs: at most one row, which is there while sending makes no sense because of the
--- account or of Twilio itself.
+-- The circuit breaker's memory between runs: a sender's row is there while sending makes no sense because of the account or
+-- of Twilio itself. One sender is the only one for now.
 create table if not exists smsretry.circuit (
-    only_one boolean primary key default true check (only_one),
+    sender text not null default '',
     opened_at timestamptz not null,
-    why text not null
+    why text not null,
+    constraint circuit_pkey primary key (sender)
 );
 
 -- Default privileges may be wide.

@@ -37,7 +37,12 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            select o.sent_body from public.sms_send_attempts o
            where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
            group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
-           limit 20) end as other_bodies
+           limit 20) end as other_bodies,
+       (select min(o.opened_at) from smsretry.circuit o) as circuit_opened_at,
+       (select min(o.opened_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_opened_at,
+       (select max(o.tried_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_tried_at,
+       exists (select 1 from public.sms_retry_queue o
+               where o.status = 'pending' and o.recover_count >= 2 and o.scheduled_for <= smsretry.clock()) as suspects_wait
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Another business's are none of this text's: consent is given to one business.

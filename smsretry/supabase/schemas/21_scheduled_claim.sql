@@ -16,7 +16,10 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by, array[]::text[] as lost_sids,
        s.scheduled_for as due_since,
-       array[]::text[] as other_bodies
+       array[]::text[] as other_bodies,
+       (select min(o.opened_at) from smsretry.circuit o) as circuit_opened_at,
+       null::timestamptz as business_circuit_opened_at, null::timestamptz as business_circuit_tried_at,
+       false as suspects_wait
 from public.scheduled_sends s
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id

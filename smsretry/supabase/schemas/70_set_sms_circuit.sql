@@ -1,14 +1,35 @@
--- Open the circuit breaker, or close it. why: what is wrong and what to do; null closes it. Returns whether it is open.
-create or replace function public.set_sms_circuit(why text)
+-- Open the circuit breaker, or close it. why: what is wrong and what to do; null closes it. sender: whose it is; one sender
+-- is the only one for now, so closing forgets what was known of others. business_ids: of these businesses alone; null:
+-- everybody's. Closing everybody's closes all. Returns whether it is open.
+create or replace function public.set_sms_circuit(why text, sender text default '', business_ids uuid[] default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_sender constant text := coalesce(set_sms_circuit.sender, '');
+    v_why constant text := left(smsretry.numberless(set_sms_circuit.why), 2000);
 begin
-    if set_sms_circuit.why is null then
-        delete from smsretry.circuit where only_one; -- Supabase refuses a delete without a where clause
+    if set_sms_circuit.business_ids is not null then
+        if v_why is null then
+            delete from smsretry.business_circuits b where b.business_id = any (set_sms_circuit.business_ids);
+            return false;
+        end if;
+        delete from smsretry.business_circuits b where b.tried_at < v_now - interval '1 day';
+        insert into smsretry.business_circuits (business_id, sender, opened_at, tried_at, why)
+        select distinct i.id, v_sender, v_now, v_now, v_why from unnest(set_sms_circuit.business_ids) as i (id)
+        where i.id is not null
+        order by i.id -- so that two runs lock them in the same order
+        on conflict (business_id, sender) do update set tried_at = excluded.tried_at, why = excluded.why;
+        return true;
+    end if;
+    if v_why is null then
+        delete from smsretry.business_circuits b where b.business_id is not null; -- Supabase refuses a delete without a where clause
+        delete from smsretry.circuit c where c.sender is not null;
         return false;
     end if;
-    insert into smsretry.circuit (opened_at, why) values (smsretry.clock(), smsretry.numberless(set_sms_circuit.why))
-    on conflict (only_one) do update set why = excluded.why;
+    insert into smsretry.circuit (sender, opened_at, why) values (v_sender, v_now, v_why)
+    on conflict (sender) do update set why = excluded.why;
+    delete from smsretry.circuit c where c.sender <> v_sender;
     return true;
 end
 $$;
