@@ -17,7 +17,7 @@ back. For functions: the name, and the md5 of the body."""
 
 _FUNCTION: Final = re.compile(r"^create or replace function (\w+\.\w+)\(.*?\bas (\$\w*\$)(.*?)\2", re.S | re.M)
 _TABLE: Final = re.compile(r"^create table if not exists (\w+\.\w+) \(\n(.*?)^\)", re.S | re.M)
-_COLUMN: Final = re.compile(r"^    (?!constraint\b)(\w+) (\w[^\n]*?),?$", re.M)
+_COLUMN: Final = re.compile(r"^    (?!constraint\b|primary key\b)(\w+) (\w[^\n]*?),?$", re.M)
 _ADDED_COLUMN: Final = re.compile(r"^alter table (\w+\.\w+) add column if not exists (\w+) ([^;]+);", re.M)
 _CONSTRAINT: Final = re.compile(r"^    constraint (\w+) (.*?),?(?=\n    constraint |\n    --|\Z)", re.S | re.M)
 _RULED: Final = re.compile(r"alter table (\w+\.\w+) add constraint %I check \(%s\)")

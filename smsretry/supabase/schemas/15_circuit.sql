@@ -4,7 +4,7 @@ create table if not exists smsretry.circuit (
     sender text not null default '',
     opened_at timestamptz not null,
     why text not null,
-    constraint circuit_pkey primary key (sender)
+    primary key (sender)
 );
 
 -- Default privileges may be wide.
