@@ -239,3 +239,28 @@ def test_what_a_batch_leaves_is_looked_for_when_its_send_is_to_begin(
     ask = Doubt.model_validate({"since": NOON, "limit": 1} | _SIGNED)
     assert operators.doubt(ask).changed == 1
     assert fates_of(run_over(queue, sender, AT_ONCE)).count("Sent") == 0
+
+
+def test_a_batch_costs_the_same_however_many_texts_are_due(business: Business) -> None:
+    """In pages, on tables without statistics: each row of a batch had read all that are due."""
+    customer = business.customer()
+    pages = []
+    for _ in range(2):
+        business.connection.execute(
+            """with made as (
+                   insert into send_logs (business_id, customer_id, channel, subject)
+                   select %s, %s, 'sms', 'Hi Ann' from generate_series(1, 3000) returning id)
+               insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+               select %s, m.id, %s, smsretry.clock() - interval '1 minute' from made m""",
+            [business.id, customer, business.id, customer],
+        )
+        with business.connection.transaction(force_rollback=True):
+            found = business.connection.execute(
+                "explain (analyze, buffers, format json) select * from doubt_sms_retries(%s, false, 'Ann', 'Lost', 20)",
+                [NOON],
+            ).fetchone()
+        assert found is not None
+        plan = found["QUERY PLAN"][0]["Plan"]
+        pages.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    assert pages[1] < 1.5 * pages[0]
+    assert pages[1] < 20_000

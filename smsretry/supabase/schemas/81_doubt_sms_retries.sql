@@ -17,11 +17,15 @@ create or replace function public.doubt_sms_retries(
     life interval default '48 hours'
 )
 returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- Without statistics the planner would read all rows for each candidate.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_restored_at timestamptz;
+    -- Several times the limit, so that what is left alone is passed over.
+    v_peek constant integer := 4 * coalesce(row_limit, 1000);
     v_found record;
     v_row public.sms_retry_queue;
     v_told jsonb[] := '{}';
@@ -38,19 +42,19 @@ begin
     end if;
     v_restored_at := coalesce((select r.restored_at from smsretry.restores r where r.since = doubt_sms_retries.since), v_now);
     for v_found in
-        -- A number, so that a million rows cost no more than an index has of them: what is due and not reached here is put
-        -- in doubt when its send is to begin.
+        -- A million rows cost no more than a batch: what is due and not reached here is put in doubt when its send is to
+        -- begin.
         with candidate as materialized (
             (select q.id from public.sms_retry_queue q
-             where q.status = 'processing' order by q.id limit 20000)
+             where q.status = 'processing' order by q.id limit v_peek)
             union all
             (select q.id from public.sms_retry_queue q
              where q.status = 'pending' and q.in_doubt_since is not null and q.in_doubt_since < doubt_sms_retries.since
-             order by q.scheduled_for, q.id limit 20000)
+             order by q.scheduled_for, q.id limit v_peek)
             union all
             (select q.id from public.sms_retry_queue q
              where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_now
-             order by q.scheduled_for, q.id limit 20000)
+             order by q.scheduled_for, q.id limit v_peek)
         )
         select q.id, k.skip
         from candidate o
@@ -64,13 +68,15 @@ begin
             when exists (select 1 from public.send_logs l where l.id = q.send_log_id
                          and smsretry.is_sent(l.provider_message_id, l.status::text)) then 'Its send log says that it was sent'
         end) as k (skip)
-        where q.status in ('pending', 'processing') and q.begun_at is null and q.created_at < v_restored_at
+        -- Their status is not asked for again: without statistics the planner would walk a partial index for each.
+        where q.begun_at is null and q.created_at < v_restored_at
           and (q.in_doubt_since is null or q.in_doubt_since < doubt_sms_retries.since)
         order by k.skip is not null, q.status = 'pending', q.in_doubt_since is null, q.scheduled_for, q.id
         limit doubt_sms_retries.row_limit
         for update of q
     loop
         select * into v_row from public.sms_retry_queue q where q.id = v_found.id;
+        continue when v_row.status not in ('pending', 'processing'); -- it has ended meanwhile
         if not doubt_sms_retries.dry_run and v_found.skip is null then
             begin
                 v_row.expires_at := coalesce(
