@@ -39,7 +39,7 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
     """Ask Twilio what became of accepted texts, and send again what a carrier lost for a passing reason.
 
     Args:
-        limit: How many messages to look after at most (1 to 10,000); the longest waiting come first.
+        limit: How many messages to look after at most (1 to 10,000); business by business in turns.
     """
     with delivery_services() as connected, desk() as at_desk:
         summary = sync_deliveries(connected, limit=limit)

@@ -33,8 +33,8 @@ MOST: Final = 10_000
 USUAL: Final = 2_000
 """Messages of one run. Ten are asked for at once, so a run takes some minutes at most."""
 ENOUGH: Final = 5
-"""So many looks in a row that Twilio answers with nothing end a run's asking: it refuses, or cannot be reached. They
-come in turns, so they are other businesses', too, if anybody else's are due."""
+"""So many looks in a row that Twilio answers with nothing end a run's asking: it refuses, or cannot be reached. Looks
+come in turns, so those of others are among them, if anybody else's are due."""
 _AT_A_TIME: Final = 50
 _SILENT: Final = (
     "Twilio said nothing of the last {} messages it was asked about: the others are asked about later. "

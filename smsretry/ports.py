@@ -162,7 +162,7 @@ class DeliveryRecords(Protocol):
     """The SQL functions that keep what became of accepted texts."""
 
     def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
-        """Take charge of messages whose delivery is open, longest waiting first."""
+        """Take charge of messages whose delivery is open, business by business in turns."""
         ...
 
     def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:

@@ -3,10 +3,12 @@
 A daily cap is counted only when a send begins, so it is not foreseen; nor is an opt-out that has not been said yet.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
+from itertools import count
 from typing import Final, assert_never
 from uuid import UUID
 
@@ -85,23 +87,53 @@ class Forecast(Value):
 
 
 def _in_turn(claims: Iterable[Claim], *, now: datetime, profile: Profile) -> Iterator[Foreseen]:
-    """What each text comes to, one after the other at the sender's rate."""
-    free_at = now
-    for foreseen in sorted((foresee(claim, now=now, profile=profile) for claim in claims), key=lambda each: each.at):
-        if profile.segments_per_second is None or foreseen.will not in ("goes out", "waits"):
-            yield foreseen
-            continue
+    """What each text comes to at the sender's rate, business by business in turns, as claims take them."""
+    due, free_at = list[Foreseen](), now
+    for one in (foresee(claim, now=now, profile=profile) for claim in claims):
+        if profile.segments_per_second is None or one.will not in ("goes out", "waits"):
+            yield one
+        else:
+            due.append(one)
+    turns = Turns(due)
+    while (foreseen := turns.next(free_at)) is not None:
         turn = max(foreseen.at, free_at)
         late = turn - foreseen.at > _SOON
         decision = policy.before_send(foreseen.claim, at=turn, profile=profile) if late else None
         if decision is None or isinstance(decision, Send):
             size = segments(foreseen.claim.body or "")
-            free_at = turn + timedelta(seconds=size / profile.segments_per_second)
+            free_at = turn + timedelta(seconds=size / (profile.segments_per_second or 1))
             yield replace(foreseen, at=turn)
         elif isinstance(decision, Defer):
             yield replace(foreseen, will="waits", at=decision.until, why=TOO_SLOW)
         else:
             yield replace(foreseen, will="ends", at=turn, why=TOO_SLOW)
+
+
+class Turns:
+    """Whose text is next at the sender: each business's first, then each one's second; transactional ones before."""
+
+    def __init__(self, foreseen: Iterable[Foreseen]) -> None:
+        self._coming = deque(sorted(foreseen, key=lambda each: each.at))
+        self._lines = dict[UUID, list[tuple[bool, datetime, int, Foreseen]]]()
+        """Of the businesses that have something due, the next one first."""
+        self._count = count()
+
+    def next(self, at: datetime) -> Foreseen | None:
+        """The next one when the sender is free at that time; None: that was all."""
+        if not self._lines and self._coming:
+            at = max(at, self._coming[0].at)
+        while self._coming and self._coming[0].at <= at:
+            one = self._coming.popleft()
+            line = self._lines.setdefault(one.claim.business_id, [])
+            heappush(line, (one.claim.message_class != "transactional", one.at, next(self._count), one))
+        if not self._lines:
+            return None
+        business = next(iter(self._lines))
+        line = self._lines.pop(business)
+        *_, foreseen = heappop(line)
+        if line:
+            self._lines[business] = line
+        return foreseen
 
 
 def forecast(

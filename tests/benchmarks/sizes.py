@@ -2,7 +2,7 @@
 
 Two databases side by side, asked in turns: a small one, and one with a million finished rows, 200,000 that wait and
 10,000 due ones of 10,000 businesses; 50,000 of the finished ones were sent in the last day. Milliseconds of one call,
-whose transaction is rolled back.
+whose transaction is rolled back. `--at-once`: the statistics are of an empty table, and all rows came at once.
 """
 
 import argparse
@@ -67,16 +67,23 @@ SMALL = {"businesses": 50, "due": 5000, "waiting": 5000, "finished": 0, "today":
 LARGE = {"businesses": 10_000, "due": 10_000, "waiting": 200_000, "finished": 1_000_000, "today": 50_000}
 
 
-def fill(stack: Stack, name: str, sizes: dict[str, int]) -> psycopg.Connection[tuple[object, ...]]:
+def fill(
+    stack: Stack, name: str, sizes: dict[str, int], *, at_once: bool = False
+) -> psycopg.Connection[tuple[object, ...]]:
     """A database of its own with so many rows."""
     stack.postgres.create_database(name)
     url = stack.postgres.url(name)
     connection = psycopg.connect(url, autocommit=True)
     connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
     migrate(url)
+    if at_once:
+        for table in ("customers", "send_logs", "sms_retry_queue", "sms_send_attempts"):
+            connection.execute(f"alter table {table} set (autovacuum_enabled = false)".encode())
+        connection.execute("analyze")
     with psycopg.ClientCursor(connection) as cursor:
         cursor.execute(_FILL, sizes)
-    connection.execute("vacuum analyze")
+    if not at_once:
+        connection.execute("vacuum analyze")
     return connection
 
 
@@ -104,15 +111,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--finished", type=int, default=LARGE["finished"])
+    parser.add_argument("--at-once", action="store_true")
     given = parser.parse_args()
     with TemporaryDirectory(prefix="smsretry-benchmark-") as directory, Stack(Path(directory)) as stack:
-        small, large = fill(stack, "small", SMALL), fill(stack, "large", LARGE | {"finished": given.finished})
+        small = fill(stack, "small", SMALL, at_once=given.at_once)
+        large = fill(stack, "large", LARGE | {"finished": given.finished}, at_once=given.at_once)
         rows = [[name, *compare([small, large], query, given.rounds)] for name, query in CALLS.items()]
         for connection in (small, large):
             connection.execute(
                 "update sms_retry_queue set scheduled_for = scheduled_for + interval '1 hour' where status = 'pending'"
             )
-            connection.execute("vacuum analyze sms_retry_queue")
+            if not given.at_once:
+                connection.execute("vacuum analyze sms_retry_queue")
         rows.append(["claim, nothing due", *compare([small, large], CALLS["claim of 50"], given.rounds)])
         told = [[name, a, b, b / a] for name, a, b in rows]  # type: ignore[operator]
         show(f"{SMALL} beside {LARGE | {'finished': given.finished}}", ["ms", "small", "large", "ratio"], told)

@@ -158,3 +158,21 @@ def test_what_counts_all_that_waits_reads_each_text_once(connection: Connection,
     """Whatever the planner knows."""
     for known in ("fresh", "what was before", "nothing"):
         assert _pages(connection, COUNTS[name], plan, known) <= sum(_ALL_AT_ONCE.values()) + 5_000
+
+
+_ANY_ORDER: Final = """
+alter function smsretry.{0} reset enable_sort;
+alter function smsretry.{0} reset enable_incremental_sort;
+"""
+
+
+def test_without_the_one_order_that_each_index_has_the_bound_is_exceeded(connection: Connection) -> None:
+    """Or it would guard nothing: the planner takes any index, and sorts."""
+    fresh = _pages(connection, CALLS["claim"], "force_custom_plan", "fresh")
+    with connection.transaction(force_rollback=True):
+        for helper in ("waited_longest", "next_in_turn", "texts_in_turn"):
+            connection.execute(_ANY_ORDER.format(helper).encode())
+        touched = [
+            _pages(connection, CALLS["claim"], "force_custom_plan", known) for known in ("what was before", "nothing")
+        ]
+    assert max(touched) > SLACK * fresh + 300

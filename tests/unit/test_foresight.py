@@ -52,10 +52,10 @@ def test_what_the_sender_is_free_for_goes_out_when_it_is_due() -> None:
 
 
 def test_a_preview_of_one_business_knows_of_the_others_at_the_same_sender() -> None:
-    """It had been foreseen as if it were alone, and what the rate does not reach had been said to go out."""
+    """They send in turns: as many of the one as of the other."""
     others, ours = texts(1700), claim_with(id=UUID(int=9999), business_id=UUID(int=7), scheduled_for=BEFORE_CLOSING)
     told = forecast(
-        [*others, *[ours.model_copy(update={"id": UUID(int=n)}) for n in range(10_000, 10_200)]],
+        [*others, *[ours.model_copy(update={"id": UUID(int=n)}) for n in range(10_000, 11_700)]],
         now=BEFORE_CLOSING,
         hours=2,
         profile=Profile(segments_per_second=1),
@@ -63,5 +63,15 @@ def test_a_preview_of_one_business_knows_of_the_others_at_the_same_sender() -> N
     )
     (business,) = told.businesses
     assert business.business_id == ours.business_id
-    assert business.go_out == told.go_out < 200
-    assert business.why[TOO_SLOW] > 100
+    assert 850 <= business.go_out == told.go_out <= 900
+    assert business.why[TOO_SLOW] == 1700 - business.go_out
+
+
+def test_a_few_texts_of_a_business_are_not_foreseen_behind_thousands_of_another_s() -> None:
+    """As claims take turns: it had been said that the rate does not reach them."""
+    ours = [
+        claim_with(id=UUID(int=n), business_id=UUID(int=7), scheduled_for=BEFORE_CLOSING) for n in range(5000, 5020)
+    ]
+    told = ahead([*texts(4000), *ours], per_second=1, hours=2)
+    by_business = {business.business_id: business.go_out for business in told.businesses}
+    assert by_business[UUID(int=7)] == 20

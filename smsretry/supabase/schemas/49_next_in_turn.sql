@@ -1,11 +1,12 @@
 -- Businesses that have some of this kind of work due, from behind `start` on, by id and round and round: at most so many.
 --   passed: how far was looked, where 5,000 that wait for later came before there were enough
 -- One index probe a business, and none of its other rows is read. enable_sort: each order is one that a single index has, so
--- that no other plan is made, whatever is known of the tables. Kinds: smsretry.in_turn.
+-- that no other plan is made, whatever is known of the tables. By business and class, or by business and due time. Kinds:
+-- smsretry.in_turn.
 create or replace function smsretry.next_in_turn(
     kind text, at timestamptz, start uuid, most integer, settled timestamptz, out businesses uuid[], out passed uuid
 )
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
 declare
     v_business uuid := start;
     v_class text := 'transactional'; -- the last one: the next step goes to another business

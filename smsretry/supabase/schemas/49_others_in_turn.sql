@@ -3,7 +3,7 @@
 create or replace function smsretry.others_in_turn(
     kind text, businesses uuid[], each integer, at timestamptz, settled timestamptz default null
 )
-returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set jit = off as $$
+returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
 declare
     v_ids uuid[];
 begin

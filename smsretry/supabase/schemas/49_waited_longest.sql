@@ -3,7 +3,7 @@
 create or replace function smsretry.waited_longest(
     kind text, at timestamptz, most integer, settled timestamptz, out businesses uuid[], out seen bigint
 )
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
 begin
     case kind
     when 'texts' then
