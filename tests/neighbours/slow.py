@@ -129,5 +129,5 @@ class ShortAnswers(Neighbour):
 
 
 def slow() -> list[Neighbour]:
-    """Those that live beside everybody. Short answers are not: they make each claim another one."""
+    """Those that live beside everybody. With short answers, other claims meet the workers' deaths."""
     return [Sleeper(), SlowClaims(), Refuser(), ThirtyLocked(), Megabytes()]

@@ -144,6 +144,10 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     union all
     select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
     union all
+    (select 'texts of business ' || s.business_id, true,
+            'come last in each claim, one at a time, since ' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC. ' || s.why
+     from smsretry.set_apart s order by s.at limit 20)
+    union all
     select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
            || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
     from smsretry.stopped_states s
