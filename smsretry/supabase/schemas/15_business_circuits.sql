@@ -6,7 +6,7 @@ create table if not exists smsretry.business_circuits (
     opened_at timestamptz not null,
     tried_at timestamptz not null,
     why text not null,
-    constraint business_circuits_pkey primary key (business_id, sender)
+    primary key (business_id, sender)
 );
 comment on column smsretry.business_circuits.tried_at is 'When the last of its texts was tried. While everybody''s circuit is open, who was tried longest ago goes first.';
 
