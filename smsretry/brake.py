@@ -17,7 +17,12 @@ class Brake:
 
     def holds(self, under_way: int) -> bool:
         """Whether no further send may begin beside so many."""
-        return under_way >= self._at_once or monotonic() < self._waits_until
+        return under_way >= self._at_once or self.is_waiting
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it was asked to go slower just now."""
+        return monotonic() < self._waits_until
 
     @property
     def seconds(self) -> float:
@@ -36,7 +41,7 @@ class Brake:
             patient_until: how long the run may wait, by `time.monotonic`.
         """
         wait = max(seconds, SLOWER_SECONDS)
-        if monotonic() >= self._waits_until:  # else it is of the same burst, which was answered by waiting
+        if not self.is_waiting:  # else it is of the same burst, which was answered by waiting
             self._at_once = max(1, min(self._at_once, under_way + 1) / 2)
         self._waits_until = max(self._waits_until, monotonic() + wait)
         return self._waits_until < patient_until

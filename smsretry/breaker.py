@@ -110,10 +110,16 @@ class Breaker:
             return "Texts of this business came to nothing, others go out: one of them is tried each time"
         return None
 
+    def comes_to_nothing(self, business_id: UUID) -> bool:
+        """Whether its texts have failed since the last that went well, or several of them in a row."""
+        return business_id in self.sends.failing or self.sends.own(business_id) >= IN_A_ROW
+
     def is_fit(self, claim: Claim) -> bool:
         """Whether it may be the probe: none of those in hand is a better one."""
-        fit = [one for one in (*self._hand.to_send, claim) if one.business_id not in self.sends.failing]
-        return claim.business_id not in self.sends.failing and self._rank(claim) == min(map(self._rank, fit))
+        if self.comes_to_nothing(claim.business_id):
+            return False
+        others = (one for one in self._hand.to_send if not self.comes_to_nothing(one.business_id))
+        return all(self._rank(claim) <= self._rank(one) for one in others)
 
     def _rank(self, claim: Claim) -> tuple[bool, float, bool]:
         """What has met no trouble goes first; then, of those who have, who was tried longest ago."""
@@ -193,14 +199,9 @@ class Breaker:
     def is_everybodys_limit(self, claim: Claim) -> bool:
         """Whether everybody was asked to go slower. One business's recipients may have limits of their own."""
         if self._had_trouble(claim):
-            self.sends.fails_by_itself(claim.business_id)
             return False
         self._limited.add(claim.business_id)
-        if self.everybody and not self.sends.innocents - self._limited:
-            return True
-        if self.sends.well - {claim.business_id}:
-            self.sends.fails_by_itself(claim.business_id)
-        return False
+        return self.everybody and not self.sends.innocents - self._limited
 
     @property
     def to_remember(self) -> set[UUID]:

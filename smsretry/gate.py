@@ -139,7 +139,7 @@ class Gate:
         if breaker.is_fit(claim):
             return not breaker.may_probe
         # When the circuit was open, whoever is to go before it was claimed before it, and has a thread of its own.
-        return breaker.was_open and claim.business_id not in breaker.sends.failing
+        return breaker.was_open and not breaker.comes_to_nothing(claim.business_id)
 
     def withdraw(self, claim: Claim) -> None:
         """The send that was let in did not begin."""
@@ -201,6 +201,8 @@ class Gate:
             if not self._brake.slow_down(self._breaker.under_way, retry_after, patient_until=self.patient_until):
                 self.stop(f"The provider asks to go slower ({refusal})")
         else:
+            if not self._brake.is_waiting:  # else it is of the same burst
+                self._breaker.sends.fails_by_itself(claim.business_id)
             self._brake.slow_down(self._breaker.under_way, 0.0, patient_until=self.patient_until)
 
     def _works(self, claim: Claim) -> None:

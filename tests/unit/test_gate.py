@@ -5,11 +5,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import timedelta
+from itertools import count
 from uuid import UUID
 
 import pytest
 
-from smsretry import breaker
+from smsretry import brake, breaker
 from smsretry.breaker import AT_FIRST, IN_A_ROW, NEWLY_OPENED, PROBES
 from smsretry.gate import Gate, stopped_by
 from smsretry.retry.decision import Defer, GiveBack
@@ -417,8 +418,12 @@ def test_a_business_that_had_trouble_before_is_tried_with_one_text_and_no_more()
     assert (gate.breaker.to_forget, gate.breaker.to_remember) == ({UUID(int=1)}, set())
 
 
-def test_one_businesss_recipients_slow_everybody_down_for_a_moment_and_stop_nobody() -> None:
+def test_one_businesss_recipients_slow_everybody_down_for_a_moment_and_stop_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A provider that asked one tenant to wait for an hour had stopped each run at its start."""
+    clock = count(step=2)  # each is asked to go slower once the one before it has waited for long enough
+    monkeypatch.setattr(brake, "monotonic", lambda: float(next(clock)))
     gate, hour = Gate(), timedelta(hours=1)
     gate.take([text_of(business, recipient) for business in (1, 2) for recipient in range(9)])
     gate.observe(text_of(2, 0), ACCEPTED)

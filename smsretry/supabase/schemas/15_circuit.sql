@@ -1,10 +1,9 @@
 -- The circuit breaker's memory between runs: a sender's row is there while sending makes no sense because of the account or
 -- of Twilio itself. One sender is the only one for now.
 create table if not exists smsretry.circuit (
-    sender text not null default '',
+    sender text primary key default '',
     opened_at timestamptz not null,
-    why text not null,
-    primary key (sender)
+    why text not null
 );
 
 -- Default privileges may be wide.
