@@ -79,8 +79,8 @@ class Gate:
         Raises:
             QueueError: the sender's time could not be leased.
         """
-        if self._pace:
-            self.wait(self._pace.turn(claim.body or ""))
+        while self._pace and not self.shut_because and (seconds := self._pace.turn(claim.id, claim.body or "")):
+            self.wait(seconds)
         with self._lock:
             # An unfit one waits for nothing: it would keep a thread from the text that may go first.
             fit = claim.id not in self._unfit

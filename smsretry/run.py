@@ -78,6 +78,7 @@ class Run:
         due = self._services.queue.claim_due(limit)
         self._more_is_due = len(due) == limit
         self._hand.take(len(due) + len(doubtful))
+        self._pace.expect((claim.id, claim.body or "") for claim in due)
         self._businesses |= {claim.business_id for claim in due}
         self.gate.expect(len(self._businesses))
         if any(claim.circuit_open for claim in (*due, *doubtful)) and not self.circuit_was_open:
@@ -181,6 +182,7 @@ class Run:
                 claim, queue=queue, sender=sender, gate=self.gate, profile=profile, run_id=self.id
             )
         finally:
+            self._pace.forget(claim.id)
             self._hand.done()
 
     @property

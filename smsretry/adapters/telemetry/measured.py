@@ -18,6 +18,7 @@ from smsretry.retry.models import (
     Finished,
     InterruptedRun,
     ItemResult,
+    Lease,
     Look,
     Queued,
     Recovered,
@@ -173,8 +174,8 @@ class MeasuredQueue:
     def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
         return self._queue.queue_scheduled(limit, ahead)
 
-    def lease(self, sender: str, segments: int, per_second: float) -> float:
-        return self._queue.lease(sender, segments, per_second)
+    def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
+        return self._queue.lease(sender, segments, per_second, lead)
 
     def next_due(self) -> float | None:
         return self._queue.next_due()
