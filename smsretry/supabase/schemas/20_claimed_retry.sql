@@ -25,7 +25,9 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            -- An array, so that an index finds them whatever is known of the tables.
            where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
              and smsretry.delivery_rank(m.delivery_status) = 6
-           order by m.begun_at desc) end as lost_sids
+           order by m.begun_at desc) end as lost_sids,
+       -- What the begin of its send would find. It asks itself: only preview_sms_retries fills these in.
+       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Another business's are none of this text's: consent is given to one business.
