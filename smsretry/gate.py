@@ -102,8 +102,8 @@ class Gate:
         """
         if put_off := self._put_off(claim):
             return put_off
-        if self._pace:
-            self.wait(self._pace.turn(claim.body or ""))
+        while self._pace and not self.shut_because and (seconds := self._pace.turn(claim.id, claim.body or "")):
+            self.wait(seconds)
         with self._lock:
             self._lock.wait_for(lambda: not self._waits(claim), PROBE_SECONDS)
             while self._brake.holds(self._breaker.under_way) and not self.shut_because:

@@ -14,6 +14,7 @@ from smsretry.retry.models import (
     Finished,
     InterruptedRun,
     ItemResult,
+    Lease,
     Look,
     Queued,
     Recovered,
@@ -81,8 +82,11 @@ class RetryQueue(Protocol):
         """In how many seconds a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""
         ...
 
-    def lease(self, sender: str, segments: int, per_second: float) -> float:
-        """Take some of the sender's time, which all workers share. In how many seconds it begins."""
+    def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
+        """Take some of the sender's time, which all workers share, `lead` seconds from now at the soonest.
+
+        No segments: take nothing, and tell the database's clock.
+        """
         ...
 
     def claim_suspect(self) -> list[Claim]:

@@ -79,6 +79,7 @@ class Run:
         doubtful = self._claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
         due = self._services.queue.claim_due(limit)
         self._more_is_due = len(due) == limit
+        self._pace.expect((claim.id, claim.body or "") for claim in due)
         businesses = {claim.business_id for claim in due}
         # Claims go round: whoever has a second text in one has let everybody have a first.
         self._complete = len(due) < limit or len(businesses) < len(due)
@@ -188,6 +189,7 @@ class Run:
                 claim, queue=queue, sender=sender, gate=self.gate, profile=profile, run_id=self.id
             )
         finally:
+            self._pace.forget(claim.id)
             self.gate.done(claim)
 
     @property

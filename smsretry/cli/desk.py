@@ -10,7 +10,7 @@ from smsretry.cli.reading import Json, an_id, filled_in, whole_number_from
 from smsretry.cli.showing import NOT_FOUND, note, tell, tell_all, tell_json, width
 
 if TYPE_CHECKING:
-    from smsretry.desk.foresight import BusinessAhead, Forecast
+    from smsretry.desk.forecast import BusinessAhead, Forecast
 
 _BAR: Final = 40
 """Columns of the longest bar, where there are as many."""
@@ -118,9 +118,14 @@ def preview(
         tell_json({"go_out": ahead.go_out, **ahead.model_dump(mode="json")})
         return
     tell(f"In the next {hours} hours {_texts(ahead.go_out)} {'goes' if ahead.go_out == 1 else 'go'} out.", style="bold")
+    if ahead.stopped:
+        stopped = f"Sending is stopped: {ahead.stopped}. One text of each run tries whether it works again."
+        tell(stopped, style="bold red")
     _draw(ahead)
     for one in ahead.businesses:
         _tell_business(one)
+    for row in ahead.unreadable:
+        tell(f"cannot be read: row {row}", style="yellow")
     if not ahead.complete:
         tell("More texts wait than a preview looks at: those that are due last are not in it.", style="yellow")
 

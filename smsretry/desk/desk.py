@@ -7,11 +7,11 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from smsretry.desk.asks import Cancel, Doubt, Preview, Prune, Requeue, Resolve, WhichText
-from smsretry.desk.foresight import Forecast, forecast, foresee
-from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord
+from smsretry.desk.forecast import Forecast, forecast
+from smsretry.desk.foresight import foresee
+from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
 from smsretry.desk.standing import Standing
 from smsretry.desk.story import CodeMeaning, Story, story
-from smsretry.retry.models import Claim
 from smsretry.retry.profile import Profile
 
 PREVIEW_ROWS: Final = 20_000
@@ -23,7 +23,9 @@ class Records(Protocol):
 
     def explain(self, ask: WhichText | None, phone: str | None) -> list[TextRecord]: ...
 
-    def waiting(self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None) -> Iterator[Claim]: ...
+    def waiting(
+        self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
+    ) -> Iterator[WaitingText | UnreadText]: ...
 
     def status(self) -> list[StatusLine]: ...
 
@@ -57,12 +59,20 @@ class Desk:
         """
         texts = self._records.explain(ask, phone)
         live = [text.retry_id for text in texts if text.state in ("scheduled", "due", "waiting", "held")]
-        claims = {claim.id: claim for claim in self._records.waiting(retry_ids=live)} if live else {}
+        waiting = {one.id: one for one in self._records.waiting(retry_ids=live)} if live else {}
+        open_now = any(isinstance(one, WaitingText) and one.circuit_open for one in waiting.values())
+        stopped = self.status().stopped_because if open_now else None
 
         def told(text: TextRecord) -> Story:
-            claim = claims.get(text.retry_id)
-            foreseen = foresee(claim, now=text.asked_at, profile=self._profile) if claim else None
-            return story(text, now=text.asked_at, foreseen=foreseen, meaning=self._meaning)
+            match waiting.get(text.retry_id):
+                case WaitingText() as one:
+                    foreseen = foresee(one, now=text.asked_at, profile=self._profile, stopped=stopped)
+                    return story(text, now=text.asked_at, foreseen=foreseen, meaning=self._meaning)
+                case UnreadText(columns=columns):
+                    unread = text.model_copy(update={"unreadable": tuple(sorted({*text.unreadable, *columns}))})
+                    return story(unread, now=text.asked_at, foreseen=None, meaning=self._meaning)
+                case _:
+                    return story(text, now=text.asked_at, foreseen=None, meaning=self._meaning)
 
         return [told(text) for text in texts]
 
@@ -72,7 +82,8 @@ class Desk:
 
     def preview(self, ask: Preview) -> Forecast:
         """What goes out in the next hours, what is held, and why. Nothing is claimed or written."""
-        now = self.status().at
+        standing = self.status()
+        now = standing.at
         waiting = self._records.waiting(until=now + timedelta(hours=ask.hours))
         looked_at = list(islice(waiting, PREVIEW_ROWS + 1))
         return forecast(
@@ -82,6 +93,7 @@ class Desk:
             profile=self._profile,
             business_id=ask.business_id,
             complete=len(looked_at) <= PREVIEW_ROWS,
+            stopped=standing.stopped_because,
         )
 
     def requeue(self, ask: Requeue) -> Change:

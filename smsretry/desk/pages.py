@@ -3,17 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from smsretry.desk.arrivals import HourOfDelivery
 from smsretry.desk.asks import Cancel, Requeue, Resolve
 from smsretry.desk.clock import on_clock, span, zone_of
-from smsretry.desk.foresight import Forecast
+from smsretry.desk.forecast import Forecast
 from smsretry.desk.levers import CANCEL, EXPLAIN, REQUEUE, RUN, Forms, levers
 from smsretry.desk.markdown import feed, link, linked, listed, page, plain, table
 from smsretry.desk.picture import bars, stacks
 from smsretry.desk.records import Change, ChangedRow, Pruned
 from smsretry.desk.standing import Standing
 from smsretry.desk.story import Story
+
+TOLD: Final = 20
+"""Rows of a kind that one page names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ def _story(story: Story, forms: Forms) -> str:
     ]
     if text.is_text:
         where.append(f"send log {text.send_log_id}: {plain(story.log_status)}")
+    if text.unreadable:
+        where.append(f"cannot be read: {plain(', '.join(text.unreadable))}")
     return page(
         f"## {plain(story.headline)}",
         listed(where),
@@ -86,10 +92,14 @@ def previewed(forecast: Forecast) -> Page:
         told if forecast.complete else f"{told}; not all waiting texts were looked at",
         page(
             f"# {told}",
+            f"**Sending is stopped: {plain(forecast.stopped)}. One text of each run tries whether it works again.**"
+            if forecast.stopped
+            else "",
             "" if forecast.complete else "**Only the first waiting texts were looked at; there are more.**",
+            listed(f"cannot be read: {feed('text', row, f'row {row}')}" for row in forecast.unreadable[:TOLD]),
             f"![texts by hour]({bars(hours, title='texts by hour (UTC)')})",
             table(["business", "go out", "wait longer", "held", "end", "why not"], rows) if rows else "No text waits.",
-            f"As of {forecast.made_at:%Y-%m-%d %H:%M} UTC. Nothing was changed. A daily cap is not foreseen.",
+            f"As of {forecast.made_at:%Y-%m-%d %H:%M} UTC. Nothing was changed. Whoever opts out by then gets none.",
         ),
     )
 

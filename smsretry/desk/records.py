@@ -3,9 +3,9 @@
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, field_validator
 
-from smsretry.retry.models import Value
+from smsretry.retry.models import Claim, Value
 from smsretry.words import MessageClass
 
 TextState: TypeAlias = Literal[
@@ -48,7 +48,7 @@ class TextRecord(Value):
     """A line of `explain_sms`: a text, and all that is known of it."""
 
     retry_id: UUID
-    business_id: UUID
+    business_id: UUID | None
     business: str | None
     customer_id: UUID | None
     send_log_id: UUID | None
@@ -78,6 +78,7 @@ class TextRecord(Value):
     asked_at: AwareDatetime
     stop_sid: str | None = None
     """What the number wrote that may mean stop, and nobody has read, by the provider's name of it."""
+    unreadable: tuple[str, ...] = Field((), description="Columns in which somebody wrote what cannot be read.")
 
     @property
     def is_text(self) -> bool:
@@ -85,11 +86,36 @@ class TextRecord(Value):
         return self.send_log_id is not None
 
 
+class WaitingText(Claim):
+    """A line of `preview_sms_retries`: a text that waits, and what the begin of its send would find now.
+
+    An older database finds nothing.
+    """
+
+    refused: str | None = Field(None, description="Why its customer may not be texted.")
+    doubted: str | None = Field(None, description="Why it would be looked for first.")
+    texts_at: tuple[AwareDatetime, ...] = Field(
+        (), description="When the texts that count against a cap reached its number, the newest first."
+    )
+
+    @field_validator("texts_at", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return value or ()
+
+
+class UnreadText(Value):
+    """A text that waits, and of which something cannot be read: nobody can foresee what becomes of it."""
+
+    id: UUID
+    columns: tuple[str, ...]
+
+
 class ChangedRow(Value):
     """One row of a change's sample."""
 
     retry_id: UUID
-    business_id: UUID
+    business_id: UUID | None
     customer_id: UUID | None
     number: str | None
     message_class: MessageClass
@@ -136,6 +162,7 @@ class StatusLine(Value):
     oldest: AwareDatetime | None
     next_at: AwareDatetime | None
     told: str | None
+    unreadable: tuple[str, ...] = Field((), description="What of it cannot be read.")
 
 
 class Pruned(Value):

@@ -102,7 +102,12 @@ class Standing(Value):
     @property
     def sending_stopped(self) -> bool:
         """Whether nothing goes out. A state that is stopped holds its own texts alone."""
-        return any(line.name == "sending" for line in self.stopped)
+        return self.stopped_because is not None
+
+    @property
+    def stopped_because(self) -> str | None:
+        """Why nothing goes out, if that is so."""
+        return next((line.told or "no reason was kept" for line in self.stopped if line.name == "sending"), None)
 
     @property
     def numbers(self) -> str:

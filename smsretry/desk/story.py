@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from smsretry.desk.clock import on_clock, span, zone_of
-from smsretry.desk.foresight import Foreseen
+from smsretry.desk.foresight import Foreseen, Will
 from smsretry.desk.records import AttemptRecord, TextRecord, TextState
 from smsretry.retry.models import Value
 
@@ -72,6 +72,8 @@ class Story(Value):
         yield f"business {text.business_id}, {text.business or 'its name is not known'}"
         if text.is_text:
             yield f"send log {text.send_log_id}: {self.log_status}"
+        if text.unreadable:
+            yield f"cannot be read: {', '.join(text.unreadable)}. Mend what is there; the rest is told"
         yield from (f"  {line}" for line in self.happened)
         yield f"Next: {self.next}"
         yield from (f"You can: {line}" for line in self.can_do)
@@ -137,18 +139,37 @@ def _attempt(attempt: AttemptRecord) -> str:
     return "; ".join(part for part in told if part)
 
 
-def _delivery(text: TextRecord) -> str:
-    """What follows once Twilio has the text."""
-    reported = text.history[-1].delivery if text.history else None
-    match reported:
-        case "delivered" | "read":
+def _delivery(text: TextRecord) -> str | None:
+    """What follows once Twilio has the text; None: it has no message. Of several the one that came furthest counts."""
+    fates = {_fate(attempt) for attempt in text.history if attempt.sid}
+    decides = "; the next run of sync-delivery-status decides whether it is sent again" if text.state == "sent" else ""
+    match next((fate for fate in _FATES if fate in fates), None):
+        case "arrived":
             return "nothing more; it was delivered"
-        case "undelivered" | "failed" | "canceled":
-            return "it did not arrive; the next run of sync-delivery-status decides whether it is sent again"
+        case "open":
+            return "nothing more; delivery to the phone is the carrier's, and its report is waited for"
         case "unknown":
             return "nothing more; whether it arrived is not known, because the carrier never said"
+        case "lost":
+            return f"it did not arrive{decides}"
         case _:
-            return "nothing more; delivery to the phone is the carrier's, and its report is waited for"
+            return None
+
+
+_FATES: Final = ("arrived", "open", "unknown", "lost")
+"""Of a message, the best first."""
+
+
+def _fate(attempt: AttemptRecord) -> str:
+    match attempt.delivery:
+        case "delivered" | "read":
+            return "arrived"
+        case "undelivered" | "failed" | "canceled":
+            return "lost"
+        case "unknown":
+            return "unknown"
+        case _:
+            return "open"
 
 
 def _consent(text: TextRecord, zone: tzinfo) -> str:
@@ -165,32 +186,44 @@ def _word(written: str) -> str:
 
 def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:
     at = on_clock(text.next_at, zone) if text.next_at else ""
+    ahead = _foreseen(foreseen, zone)
     match text.state:
         case "sent":
-            return _delivery(text)
+            return _delivery(text) or "nothing more; its send log says that it was sent"
         case "failed" | "cancelled":
-            return "nothing happens by itself"
+            return _delivery(text) or "nothing happens by itself"
         case "scheduled":
-            return f"it goes into the queue shortly before {at}{_foreseen(foreseen, zone)}"
+            return f"it goes into the queue shortly before {at}{ahead}" if at else "nothing: it has no time"
         case "under_way":
             return "its worker says what became of it, or it is taken back after 10 minutes of silence"
         case "in_doubt":
             return f"evidence is looked for at {at}" if at else "evidence is looked for at this moment"
-        case "held":
+        case "held" if foreseen is None or foreseen.will == "is held":
             return f"it is looked at again at {at}, and goes on by itself once that is mended"
+        case "held":
+            return f"it is looked at again at {at}{ahead}"
         case _:
-            return f"it is tried at {at}{_foreseen(foreseen, zone)}"
+            return f"it is tried at {at}{ahead}"
 
 
 def _foreseen(foreseen: Foreseen | None, zone: tzinfo) -> str:
-    if foreseen is None:
-        return ""
-    match foreseen.will:
-        case "goes out":
-            return f" and then goes out ({foreseen.why})"
-        case "waits":
-            return f" and then waits until {on_clock(foreseen.at, zone)} ({foreseen.why})"
-        case "is held":
-            return f" and is then held ({foreseen.why})"
-        case _:
-            return f" and then ends ({foreseen.why})"
+    """What comes of it, step by step."""
+    told, step = "", foreseen
+    while step:
+        told += f" and {_WILL[step.will].format(at=on_clock(step.at, zone))} ({step.why})"
+        if step.will == "goes out" and step.text.lost_sids:
+            told += ", unless an earlier message of it has arrived by then"
+        step = step.then
+    return told
+
+
+_WILL: Final[dict[Will, str]] = {
+    "goes out": "then goes out",
+    "waits": "then waits until {at}",
+    "is held": "is then held",
+    "is stopped": "then waits until one text, which each run tries, has gone out",
+    "is looked for": "is then looked for before it may go out",
+    "is cancelled": "will be cancelled",
+    "fails": "will fail",
+}
+"""For people."""

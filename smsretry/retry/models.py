@@ -98,6 +98,14 @@ class ItemResult(Value):
         return f"{self.detail} — next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC" if self.next_at else self.detail
 
 
+class Lease(Value):
+    """Answer of `lease_sms_time`: some of a sender's time."""
+
+    begins_at: AwareDatetime
+    asked_at: AwareDatetime
+    """The database's clock when it was taken."""
+
+
 class InterruptedRun(Value):
     """An earlier run that never finished, and what its sends came to. Told once."""
 

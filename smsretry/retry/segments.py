@@ -25,6 +25,11 @@ def segments(body: str) -> int:
     return _pieces([1 + (ord(character) > 0xFFFF) for character in body], whole=70, part=67)
 
 
+def sending_seconds(count: int, per_second: float) -> float:
+    """How long so many segments take a sender that makes so many a second."""
+    return count / per_second
+
+
 def _pieces(sizes: Sequence[int], *, whole: int, part: int) -> int:
     """How many messages characters of these sizes fill. A character stands whole in one of them."""
     if sum(sizes) <= whole:

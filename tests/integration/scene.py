@@ -85,6 +85,7 @@ class Scene:
             "queue_scheduled_sms": {"limit_count": 10, "ahead": "2 minutes", "life": "48 hours"},
             "claim_suspect_sms_retry": {},
             "next_sms_due": {},
+            "lease_sms_time": {"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1},
             "lease_sms_sender": {"sender": SENDER, "segments": 5, "per_second": 10},
             "claim_sms_retry": {"retry_id": str(self.due)},
             "begin_sms_attempt": claim | {

@@ -11,6 +11,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.ports import Services
+from smsretry.retry.models import Lease
 from smsretry.retry.profile import Profile
 from smsretry.run import Run, run_once
 from tests.conftest import Business
@@ -20,21 +21,46 @@ RATE = 20.0
 
 def test_the_time_of_a_sender_is_given_away_once(queue: SupabaseQueue) -> None:
     """What one has leased is not there for another; another sender's is its own."""
-    begins = [queue.lease("+12125550100", 10, 1) for _ in range(3)]
-    assert begins == pytest.approx([0, 10, 20], abs=1)
-    assert queue.lease("+12125550101", 10, 1) == 0
+    leases = [queue.lease("+12125550100", 10, 1, 0) for _ in range(3)]
+    assert [_ahead(lease) for lease in leases] == pytest.approx([0, 10, 20], abs=1)
+    assert [later.begins_at - one.begins_at for one, later in pairwise(leases)] == [timedelta(seconds=10)] * 2
+    assert _ahead(queue.lease("+12125550101", 10, 1, 0)) == 0
+
+
+def _ahead(lease: Lease) -> float:
+    return (lease.begins_at - lease.asked_at).total_seconds()
+
+
+def test_what_is_leased_with_a_lead_begins_when_the_answer_is_there(queue: SupabaseQueue) -> None:
+    """A turn that is over before its worker knows of it would be lost."""
+    assert _ahead(queue.lease("+12125550100", 10, 1, 0.5)) == 0.5
+    assert _ahead(queue.lease("+12125550100", 10, 1, 0.5)) == pytest.approx(10.5, abs=1)
+
+
+def test_the_clock_alone_may_be_asked_for(queue: SupabaseQueue) -> None:
+    """Nothing is taken by it."""
+    assert _ahead(queue.lease("+12125550100", 0, 1, 5)) == 0
+    assert _ahead(queue.lease("+12125550100", 1, 1, 0)) == 0
+
+
+def test_a_worker_of_the_last_version_shares_the_sender_s_time(queue: SupabaseQueue, business: Business) -> None:
+    """It asks in its own words, and is told in how many seconds."""
+    queue.lease("+12125550100", 10, 1, 0)
+    [told] = business.connection.execute("select lease_sms_sender('+12125550100', 10, 1) as begins").fetchall()
+    assert told["begins"] == pytest.approx(10, abs=1)
+    assert _ahead(queue.lease("+12125550100", 1, 1, 0)) == pytest.approx(20, abs=1)
 
 
 def test_a_rate_that_was_set_wrong_is_no_debt_for_ever(queue: SupabaseQueue) -> None:
     """At one segment in three hours the time of a day would be gone; with the right rate it goes on at once."""
-    queue.lease("+12125550100", 1, 1 / 10_800)
-    assert queue.lease("+12125550100", 10, 20) == 0
+    queue.lease("+12125550100", 1, 1 / 10_800, 0)
+    assert _ahead(queue.lease("+12125550100", 10, 20, 0)) == 0
 
 
 def test_a_rate_of_nothing_is_refused(queue: SupabaseQueue) -> None:
     """It would never come."""
     with pytest.raises(InputError, match="per_second must be above 0"):
-        queue.lease("+12125550100", 10, 0)
+        queue.lease("+12125550100", 10, 0, 0)
 
 
 def test_two_workers_together_send_at_the_rate_of_their_sender(stack: Stack, business: Business) -> None:

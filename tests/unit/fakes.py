@@ -25,6 +25,7 @@ from smsretry.retry.models import (
     Claim,
     Finished,
     InterruptedRun,
+    Lease,
     Look,
     Queued,
     Recovered,
@@ -135,9 +136,9 @@ class FakeQueue:
     def next_due(self) -> float | None:
         return 0 if self.claims or self.doubtful else None
 
-    def lease(self, sender: str, segments: int, per_second: float) -> float:
+    def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
         self.leased.append(segments)
-        return 0
+        return Lease(begins_at=NOON, asked_at=NOON)
 
     def claim_suspect(self) -> list[Claim]:
         self.suspicions += 1

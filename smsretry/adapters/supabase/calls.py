@@ -20,6 +20,7 @@ from supabase.lib.client_options import SyncClientOptions
 from smsretry.adapters.certificates import trusted
 from smsretry.adapters.supabase.advice import (
     MIGRATE,
+    QUESTION,
     RUN,
     Ending,
     ended,
@@ -29,7 +30,7 @@ from smsretry.adapters.supabase.advice import (
     unanswered,
 )
 from smsretry.adapters.supabase.deadline import Deadline
-from smsretry.adapters.supabase.rows import Rows, read_rows
+from smsretry.adapters.supabase.rows import Rows, read_in_part, read_rows
 from smsretry.errors import QueueError, QueueMismatch, QueueUnreachable, SmsRetryError
 from smsretry.settings import Settings
 
@@ -106,6 +107,13 @@ class SupabaseCalls:
         """Call a function that answers rows, and read each by itself. Called once."""
         return self._read(kind, function, self._tried(function, values, ending))
 
+    def told(
+        self, kind: type[_Row], function: str, values: Mapping[str, object], blank: Mapping[str, object]
+    ) -> list[_Row]:
+        """Answer a person's question with rows. One of which something cannot be read hides no other."""
+        answer = self._listed(function, self._tried(function, values, QUESTION))
+        return self._all_of(function, read_in_part(kind, answer, blank))
+
     def rows_of_an_answer(self, wanted: int) -> int:
         """How many of so many rows one answer holds. What a project cuts off (max-rows) would be claimed by nobody.
 
@@ -158,16 +166,21 @@ class SupabaseCalls:
         )
 
     def _parse(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
-        rows = self._read(kind, function, answer)
+        return self._all_of(function, self._read(kind, function, answer))
+
+    def _all_of(self, function: str, rows: Rows[_Row]) -> list[_Row]:
         columns = rows.foreign.union(*(row.columns for row in rows.unreadable))
         if columns:
             raise self.mismatch(function, columns)
         return rows.read
 
     def _read(self, kind: type[_Row], function: str, answer: object) -> Rows[_Row]:
+        return read_rows(kind, self._listed(function, answer))
+
+    def _listed(self, function: str, answer: object) -> list[Mapping[str, Any]]:
         if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
             raise self.not_ours(function)
-        return read_rows(kind, answer)
+        return answer
 
     def _once(self, function: str, values: Mapping[str, object]) -> Any:
         trouble: SmsRetryError

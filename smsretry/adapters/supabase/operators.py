@@ -8,13 +8,14 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from smsretry.adapters.supabase.advice import ORDER, QUESTION
-from smsretry.adapters.supabase.calls import LARGEST_CLAIM, SupabaseCalls
+from smsretry.adapters.supabase.calls import LARGEST_CLAIM, SupabaseCalls, interval
 from smsretry.adapters.supabase.shapes import Part, misfits
 from smsretry.adapters.supabase.wanted_objects import wanted_objects
 from smsretry.desk.asks import Cancel, Doubt, Order, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.form import Ask
-from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord
-from smsretry.retry.models import Claim, Finding
+from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
+from smsretry.retry.models import Finding
+from smsretry.retry.policy import CAP_WINDOW
 
 _PAGE: Final = 500
 """Rows of one page of a preview; PostgREST may cut off an answer at 1000."""
@@ -36,25 +37,27 @@ class SupabaseOperators(SupabaseCalls):
     def explain(self, ask: WhichText | None, phone: str | None) -> list[TextRecord]:
         values = _given(ask) if ask else {}
         limit = values.pop("limit", 10)
-        return self.rows(TextRecord, "explain_sms", values | {"phone": phone, "row_limit": limit}, QUESTION)
+        blank: dict[str, object] = {"history": [], "steps": [], "can": []}
+        return self.told(TextRecord, "explain_sms", values | {"phone": phone, "row_limit": limit}, blank)
 
-    def waiting(self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None) -> Iterator[Claim]:
-        """Texts that wait, in order of their due times, page by page. None is claimed.
-
-        One that cannot be read is passed over: its own claim will say so.
-        """
+    def waiting(
+        self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
+    ) -> Iterator[WaitingText | UnreadText]:
+        """Texts that wait, in order of their due times, page by page. None is claimed."""
         page: dict[str, object] = {"until": until, "retry_ids": retry_ids, "row_limit": _PAGE}
+        page["cap_window"] = interval(CAP_WINDOW)
         while True:
-            rows = self.each_row(Claim, "preview_sms_retries", page, QUESTION)
+            rows = self.each_row(WaitingText, "preview_sms_retries", page, QUESTION)
             if rows.foreign:
                 raise self.mismatch("preview_sms_retries", rows.foreign)
             yield from rows.read
+            yield from (UnreadText(id=one.row["id"], columns=one.columns) for one in rows.unreadable)
             if not rows.given:  # a shorter page is not the last one where the project cuts answers off
                 return
             page |= {"after_due": rows.given[-1]["scheduled_for"], "after_id": rows.given[-1]["id"]}
 
     def status(self) -> list[StatusLine]:
-        return self.rows(StatusLine, "sms_status", {"with_words": True}, QUESTION)
+        return self.told(StatusLine, "sms_status", {"with_words": True}, {"name": "what cannot be read"})
 
     def requeue(self, ask: Requeue) -> Change:
         return self._change("requeue_failed_sms", ask)

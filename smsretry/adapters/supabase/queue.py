@@ -17,6 +17,7 @@ from smsretry.retry.models import (
     Finished,
     InterruptedRun,
     ItemResult,
+    Lease,
     Queued,
     Recovered,
     Scheduled,
@@ -57,9 +58,9 @@ class SupabaseQueue(SupabaseGroups):
         answer = self.repeated("next_sms_due", {})
         return None if answer is None else self.number("next_sms_due", answer)
 
-    def lease(self, sender: str, segments: int, per_second: float) -> float:
-        values = {"sender": sender, "segments": segments, "per_second": per_second}
-        return self.number("lease_sms_sender", self.repeated("lease_sms_sender", values))
+    def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
+        values = {"sender": sender, "segments": segments, "per_second": per_second, "lead": lead}
+        return self.row(Lease, "lease_sms_time", values)
 
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
         claims, others = self.claims_and_others("claim_sms_retry", {"retry_id": retry_id})

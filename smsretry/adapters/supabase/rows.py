@@ -41,13 +41,35 @@ def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
             rows.read.append(kind.model_validate(row))
         except ValidationError as error:
             problems = {str(problem["loc"][0]): problem["type"] for problem in error.errors(include_input=False)}
-            foreign = {column for column, problem in problems.items() if _is_foreign(problem)}
+            foreign = {column for column, problem in problems.items() if _is_foreign(problem, row.get(column))}
             rows.foreign |= foreign
             if not foreign:
                 rows.unreadable.append(Unreadable(row, tuple(sorted(problems))))
     return rows
 
 
-def _is_foreign(problem: str) -> bool:
-    """Whether pydantic's kind of problem is about the column itself: `missing`, `int_type`, `datetime_type` …"""
-    return problem == "missing" or problem.endswith("_type")
+def read_in_part(kind: type[_Row], answer: list[Mapping[str, Any]], blank: Mapping[str, Any]) -> Rows[_Row]:
+    """For what people are told: a row of which something cannot be read is told, too, as far as it can. Raises nothing.
+
+    Args:
+        kind: has a field `unreadable`, which then names the columns.
+        blank: what stands in their place, if not null.
+    """
+    rows = Rows[_Row](answer)
+    for row in answer:
+        told = read_rows(kind, [row])
+        for unreadable in told.unreadable:
+            known = dict(row) | {column: blank.get(column) for column in unreadable.columns}
+            told = read_rows(kind, [known | {"unreadable": unreadable.columns}])
+        rows.read += told.read
+        rows.unreadable += told.unreadable
+        rows.foreign |= told.foreign
+    return rows
+
+
+def _is_foreign(problem: str, value: object) -> bool:
+    """Whether pydantic's kind of problem is about the column itself: `missing`, `int_type`, `datetime_type` …
+
+    That there is nothing in it is the row's own trouble.
+    """
+    return problem == "missing" or (problem.endswith("_type") and value is not None)

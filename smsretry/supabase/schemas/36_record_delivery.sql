@@ -1,6 +1,6 @@
 -- Keep what Twilio reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
--- failure is to be decided about at once; a delivery ends the matter, and takes a failure back. The caller holds the row
--- locked. Answers whether it was news.
+-- failure is to be decided about at once; a delivery ends the matter, and takes back a failure or a cancellation: the text is
+-- on the phone. The caller holds the row locked. Answers whether it was news.
 create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -35,9 +35,14 @@ begin
             v_row.send_log_id, 'undelivered', v_attempt.twilio_sid,
             coalesce('Not delivered: Twilio ' || record_delivery.code, 'Not delivered'), record_delivery.at);
     elsif v_rank >= 7 and v_known < 7 then
-        -- It was called lost, and was to be sent again or given up. A send of it that is under way ends by itself.
-        if v_row.status = 'failed' or v_row.status = 'pending' and v_row.in_doubt_since is null then
+        -- It was called lost, or unknown, and was to be sent again, given up, or no longer wanted. A send of it that is under
+        -- way ends by itself.
+        if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
             perform smsretry.complete_row(v_row, v_attempt.twilio_sid, record_delivery.at);
+            update public.sms_retry_queue q -- what was told of it before stays told
+            set why = left('It was delivered after all. Before that it had ' || case v_row.status when 'failed' then 'failed: ' else 'been cancelled: ' end
+                           || coalesce(v_row.last_error, 'no reason was kept'), 2000)
+            where q.id = v_row.id and v_row.status <> 'pending';
         end if;
         for v_newer in -- the text was queued anew
             select q.* from public.sms_retry_queue q

@@ -88,17 +88,9 @@ begin
         return query select 'changed', null::text, v_now, null::timestamptz; -- deleted: the next decision says so
         return;
     end if;
-    v_refusal := case
-        when smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then 'Already sent'
-        when v_customer.sms_consent_status = 'opted_out' then 'Customer opted out'
-        when v_customer.sms_consent_status is distinct from 'opted_in'
-            then 'Customer opted out (consent is ' || coalesce(left(v_customer.sms_consent_status::text, 40), 'missing') || ')'
-        -- As smsretry.suppressed_since has it, which costs more to call than to say: every send asks.
-        when exists (select 1 from smsretry.suppressions s where s.number_key = v_key)
-            or exists (select 1 from smsretry.unwritten_consents u where u.number_key = v_key and u.consent = 'opted_out')
-            then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
-        when v_row.expires_at <= v_now then 'Expired before it could be sent'
-    end;
+    v_refusal := coalesce(
+        smsretry.refusal(smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key),
+        case when v_row.expires_at <= v_now then 'Expired before it could be sent' end);
     if v_refusal is not null then
         perform smsretry.close_row(v_row, 'cancelled', v_refusal, null, v_now);
         return query select 'ended', v_refusal, v_now, null::timestamptz;

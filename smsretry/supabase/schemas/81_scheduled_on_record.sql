@@ -2,7 +2,7 @@
 -- which its send log will have, too. What the application wrote is shown as far as it is a time, or a class of ours. Columns:
 -- smsretry.text_on_record.
 create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
-select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null::uuid as send_log_id,
+select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
        case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
        case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
@@ -10,12 +10,12 @@ select s.id as retry_id, s.business_id, b.name as business, s.customer_id, null:
                       k.last), k.first) as since,
        left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), 2000) as why,
        null::integer as code,
-       case when s.status = 'scheduled' then least(greatest(s.scheduled_for, s.look_at, h.look_at, k.first), k.last) end as next_at,
+       case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, h.look_at, k.first), k.last) end as next_at,
        case when s.not_after between k.first and k.last then s.not_after end as expires_at,
        0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
-       left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
+       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
        left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
-       smsretry.suppressed_since(smsretry.number_key(s.business_id, c.phone)) as suppressed_since,
+       smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(s.business_id, c.phone))) as suppressed_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
        '[]'::jsonb as history, '[]'::jsonb as steps,
        case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,

@@ -5,17 +5,17 @@
 --   the one of another row that it is in doubt about · steps: what people did to it · can: the calls that would change
 --   something now · asked_at: the database's clock · stop_sid: what the number wrote that may mean stop and nobody has read
 create or replace view smsretry.text_on_record with (security_invoker = true) as
-select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.send_log_id,
+select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
        q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
        coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
        left(smsretry.numberless(
-           case when q.status in ('pending', 'processing') then coalesce(q.why, q.last_error) else q.last_error end), 2000) as why,
+           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end), 2000) as why,
        q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
        q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
-       left(c.sms_consent_status::text, 40) as consent, c.sms_consent_at as consent_at,
+       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
        left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
-       smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone)) as suppressed_since,
+       smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone))) as suppressed_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
        left(smsretry.numberless(l.status::text), 40) as send_log_status,
        left(smsretry.found_sid(l.provider_message_id), 40) as sid,
@@ -23,7 +23,7 @@ select q.id as retry_id, q.business_id, b.name as business, q.customer_id, q.sen
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                     'consent_at', a.consent_at, 'consent_source', left(smsretry.numberless(a.consent_source), 200),
+                     'consent_at', smsretry.on_calendar(a.consent_at), 'consent_source', left(smsretry.numberless(a.consent_source), 200),
                      'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
                      'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,

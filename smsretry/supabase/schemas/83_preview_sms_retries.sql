@@ -1,11 +1,15 @@
 -- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
 -- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
+-- Each with what the begin of its send would find now:
+--   refused: why it would end (smsretry.refusal) · doubted: why it would be looked for first (smsretry.earlier_doubt)
+--   texts_at: when the texts that count against a cap reached the number, in the last cap_window, the newest first
 create or replace function public.preview_sms_retries(
     until timestamptz default null,
     after_due timestamptz default null,
     after_id uuid default null,
     retry_ids uuid[] default null,
-    row_limit integer default 500
+    row_limit integer default 500,
+    cap_window interval default null
 )
 returns setof smsretry.claimed_retry
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -14,6 +18,7 @@ declare
     v_limit constant integer := least(greatest(coalesce(preview_sms_retries.row_limit, 500), 1), 500);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
+    v_at timestamptz;
 begin
     if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
         raise exception 'until or retry_ids must be given: which texts are to be foreseen' using errcode = 'SR422';
@@ -45,6 +50,19 @@ begin
         order by scheduled_for, id
     loop
         v_claim.claimed_at := smsretry.clock();
+        v_claim.refused := smsretry.refusal(
+            v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone));
+        if v_claim.claim_no > 0 then
+            select d.why into v_claim.doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
+        end if;
+        v_claim.texts_at := '{}';
+        while preview_sms_retries.cap_window is not null and cardinality(v_claim.texts_at) < 20 loop
+            v_at := smsretry.cap_reached_at(
+                v_claim.business_id, v_claim.phone, cardinality(v_claim.texts_at) + 1,
+                v_claim.claimed_at - preview_sms_retries.cap_window);
+            exit when v_at is null;
+            v_claim.texts_at := v_claim.texts_at || v_at;
+        end loop;
         return next v_claim;
     end loop;
 end

@@ -74,7 +74,7 @@ begin
         group by q.business_id
     ),
     worst as (
-        select l.business_id, l.undelivered, coalesce(a.delivered, 0) as delivered, b.name,
+        select l.business_id, l.undelivered, coalesce(a.delivered, 0) as delivered, left(b.name, 200) as name,
                coalesce(a.delivered, 0)::float8 / (l.undelivered + coalesce(a.delivered, 0)) as share
         from losing l
         left join arrived a on a.business_id = l.business_id
@@ -110,10 +110,10 @@ begin
     (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
      from live l where l.state = 'waiting' group by l.category order by l.category)
     union all
-    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), b.name
+    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), left(b.name, 200)
      from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
      where q.held_since is not null and q.status in ('pending', 'processing')
-     group by left(q.why, 200), q.business_id, b.name order by count(*) desc limit 50)
+     group by left(q.why, 200), q.business_id, left(b.name, 200) order by count(*) desc limit 50)
     union all
     (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
      from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)
@@ -136,7 +136,7 @@ begin
      where t.texts > 0)
     union all
     (select 'undelivered', coalesce(l.delivery_code::text, 'without a code'), l.business_id, l.texts, l.oldest,
-            null::timestamptz, b.name
+            null::timestamptz, left(b.name, 200)
      from lost l left join public.businesses b on b.id = l.business_id
      order by l.texts desc limit 50)
     union all
