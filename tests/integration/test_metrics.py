@@ -66,8 +66,8 @@ def a_day(stack: Stack, business: Business, command: Command) -> None:
 def test_every_number_that_is_pushed_is_the_databases_and_prometheus_reads_the_same(
     stack: Stack, business: Business, collector: Collector, command: Command
 ) -> None:
-    """There is one push a run, and no name, id or reason that `status` tells is in it. Cases without a text are told, too;
-    the text that was an hour late is sent by now.
+    """There is one push a run, and no name, id or reason that `status` tells is in it. Cases without a text are told,
+    too; the text that was an hour late is sent by now.
     """
     a_day(stack, business, command)
     command("process", "--limit", "1", **collector.environment())
