@@ -16,6 +16,7 @@ from smsretry.adapters.telemetry.push import PUSH_SECONDS
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
+from tests.builders import BODY, PHONE
 from tests.collector import Collector, Samples, collecting
 from tests.conftest import Business
 from tests.integration.conftest import Command
@@ -50,7 +51,8 @@ def a_day(stack: Stack, business: Business, command: Command) -> None:
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
     for customer in ({"phone": None}, {"phone": "+12125550162"}, {"timezone": "Pacific/Honolulu"}):
         business.due_text(**customer)
-    business.due_text(consent="opted_out", phone="+12125550163")
+    business.due_text(phone="+15045550164", timezone="America/Chicago")
+    business.due_text(phone="+12125550163", consent="opted_out")
     rows = [business.due_text() for _ in range(4)]
     command("process")
     reports = [("delivered", None), ("delivered", None), ("undelivered", 30003), ("undelivered", 30007)]
@@ -64,10 +66,16 @@ def a_day(stack: Stack, business: Business, command: Command) -> None:
 def test_every_number_that_is_pushed_is_the_databases_and_prometheus_reads_the_same(
     stack: Stack, business: Business, collector: Collector, command: Command
 ) -> None:
-    """There is one push a run. Cases without a text are told, too; the text that was an hour late is sent by now."""
+    """There is one push a run, and no name, id or reason that `status` tells is in it. Cases without a text are told,
+    too; the text that was an hour late is sent by now.
+    """
     a_day(stack, business, command)
     command("process", "--limit", "1", **collector.environment())
-    [_] = collector.bodies
+    [body] = collector.bodies
+    private = [BODY, PHONE[1:], "Maple Street", str(business.id), "hurricane"]
+    assert [one for one in private if one.encode() in body] == []
+    status = command("status", "--json").stdout
+    assert [one in status for one in private[2:]] == [True, True, True]
     pushed = collector.gauges()
     for name, statement in KNOWN.items():
         rows = business.connection.execute(statement.encode()).fetchall()
