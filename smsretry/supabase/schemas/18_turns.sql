@@ -5,7 +5,7 @@ create table if not exists smsretry.turns (
     kind text not null,
     place integer not null,
     after uuid not null,
-    constraint turns_pkey primary key (kind, place),
+    primary key (kind, place),
     constraint turns_kind check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries'))
 )
 -- Rewritten by every claim that cannot take all there is.
