@@ -35,8 +35,8 @@ CHECKS = {
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
 TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABLES]
 OURS = [
-    "circuit", "sender_time", "stopped_states", "suppressions", "stopped_consents", "unwritten_consents", "runs",
-    "steps", "inbound_texts", "held_sends",
+    "circuit", "business_circuits", "sender_time", "stopped_states", "suppressions", "stopped_consents",
+    "unwritten_consents", "runs", "steps", "inbound_texts", "held_sends",
 ]  # fmt: skip
 """Of the schema smsretry."""
 
