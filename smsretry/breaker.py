@@ -141,7 +141,8 @@ class Breaker:
 
     def has_enough_under_way(self, business_id: UUID) -> bool:
         """Whether this business, or everybody, has as many sends under way as may be lost before one was answered."""
-        own = business_id not in self.sends.well and self._under_way[business_id] >= IN_A_ROW
+        may_fail = self._under_way[business_id] + self.sends.own(business_id)
+        own = business_id not in self.sends.well and may_fail >= IN_A_ROW
         return own or (not self.sends.well and self._under_way.total() >= AT_FIRST)
 
     @property

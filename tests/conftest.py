@@ -48,6 +48,7 @@ begin
         delete from businesses;
     end if;
     delete from smsretry.circuit;
+    delete from smsretry.business_circuits;
     delete from smsretry.stopped_states;
     delete from smsretry.sender_time;
     delete from smsretry.suppressions;

@@ -37,6 +37,7 @@ TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABL
 OURS = [
     "circuit", "sender_time", "stopped_states", "suppressions", "stopped_consents", "unwritten_consents",
     "runs", "steps", "inbound_texts", "held_sends", "restores", "stale_opt_ins", "set_apart", "turns",
+    "business_circuits",
 ]  # fmt: skip
 """Of the schema smsretry."""
 

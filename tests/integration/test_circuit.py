@@ -7,9 +7,10 @@ import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.breaker import IN_A_ROW
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import HtmlError, JsonError
+from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
 from smsretry.settings import Settings
 from tests.builders import CONCURRENCY, PHONE, fates_of, run, run_over
 from tests.conftest import Business
@@ -173,3 +174,30 @@ def test_tenants_who_text_where_the_account_cannot_send_keep_nobody_back(
         run(queue, sender)
         assert [business.row(row)["status"] for row in rows] == ["completed"] * 3
         stack.move_clock(timedelta(minutes=1))
+
+
+@pytest.mark.parametrize("fault", [HtmlError(http_status=403), HtmlError(http_status=500), AcceptThenDrop()], ids=str)
+def test_a_business_whose_texts_come_to_nothing_keeps_nobody_back(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fault: SendFault
+) -> None:
+    """Three in a row had stopped each run, and its text was the next run's probe: others' waited for ever."""
+    poor = Business(business.connection, stack.now).open()
+    good = [Business(business.connection, stack.now).open() for _ in range(3)]
+    for n in range(40):
+        stack.twilio.fail(fault, to=f"+1212556{n:04}", times=None)
+        poor.due_text(phone=f"+1212556{n:04}", due=timedelta(days=-1))
+    begun = []
+    for minute in range(4):
+        rows = [shop.due_text(phone=f"+1646555{minute}{n:03}") for n, shop in enumerate(good)]
+        run(queue, sender)
+        assert [business.row(row)["status"] for row in rows] == ["completed"] * 3
+        counted = business.connection.execute("select count(*) as n from sms_send_attempts").fetchone()
+        begun.append(counted["n"] - 3 * (minute + 1) if counted else 0)
+        stack.move_clock(timedelta(minutes=1))
+    assert begun[0] == IN_A_ROW
+    assert begun[-1] <= IN_A_ROW + 3, "of its own: three, and then one each run"
+    stack.twilio.heal()
+    for _ in range(30):  # what came into doubt is looked for over 21 minutes
+        stack.move_clock(timedelta(minutes=1))
+        run(queue, sender)
+    assert not business.connection.execute("select from sms_retry_queue where status <> 'completed'").fetchall()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from unittest.mock import patch
+from uuid import UUID
 
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.claims import SupabaseClaims
@@ -176,7 +177,12 @@ SWITCHES: Final = {
     "by business": Switch(
         sees="late",
         neighbours=lambda: [WellBehaved(12), Firewalled(HtmlError(http_status=403), "a firewall's page", 60)],
-        patches=((Breaker, "fails", earlier.whosever_they_are), (Breaker, "is_fit", earlier.always)),
+        patches=(
+            (Breaker, "fails", earlier.whosever_they_are),
+            (Breaker, "is_fit", earlier.always),
+            (Breaker, "puts_off", earlier.nothing),
+            (Breaker, "to_remember", frozenset[UUID]()),
+        ),
         minutes=8,
     ),
     "what was sent": Switch(
