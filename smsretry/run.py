@@ -86,11 +86,14 @@ class Run:
         suspects_wait = any(claim.suspects_wait for claim in due)
         self.gate.take([*due, *doubtful], everybody=self._complete and not suspects_wait)
         self._may_tell = self.gate.breaker.may_tell(due)
-        opened = next((claim for claim in (*due, *doubtful) if claim.circuit_open), None)
+        self._notice_circuit([*due, *doubtful])
+        return [*(sorted(due, key=rank) if self.circuit_was_open else due), *doubtful]
+
+    def _notice_circuit(self, claims: Sequence[Claim]) -> None:
+        opened = next((claim for claim in claims if claim.circuit_open), None)
         if opened and not self.circuit_was_open:
             self.circuit_was_open = True
             self.gate.probe(opened)
-        return [*(sorted(due, key=rank) if self.circuit_was_open else due), *doubtful]
 
     def _claim_doubtful(self, limit: int) -> list[Claim]:
         """At most once a second, unless there are more: in a drain, claims come several times a second."""
@@ -176,6 +179,7 @@ class Run:
                 self._ended_because = self._ended_because or str(error)
                 return
             self.gate.take(claims, everybody=False)
+            self._notice_circuit(claims)
             yield from claims
             if not claims or claims[0].id in seen:  # it was given back, and would only come again
                 return

@@ -8,6 +8,7 @@ from typing import Any, Final
 from unittest.mock import patch
 from uuid import UUID
 
+from smsretry import run as runs
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.grouped import Loners, SupabaseGroups
@@ -171,7 +172,11 @@ SWITCHES: Final = {
     "every business": Switch(
         sees="late",
         neighbours=lambda: [WellBehaved(12), Chain()],
-        patches=((Breaker, "_proves_the_account", earlier.ten_businesses), (Breaker, "is_fit", earlier.always)),
+        patches=(
+            (Breaker, "_proves_the_account", earlier.ten_businesses),
+            (Breaker, "is_fit", earlier.always),
+            (runs, "rank", earlier.always),  # the oldest text first, whosever it is
+        ),
         minutes=8,
     ),
     "by business": Switch(

@@ -13,7 +13,7 @@ from smsretry.retry.decision import Defer, GiveBack, Send
 from smsretry.retry.models import Begun, Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.run import FEWEST_SUSPECTS, ItemFailed, run_once
-from tests.builders import CLOSING, CONCURRENCY, NOON, SID, claim_with, fates_of, refused, results_of, run_over
+from tests.builders import CLOSING, CONCURRENCY, NOON, SENDER, SID, claim_with, fates_of, refused, results_of, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
 
@@ -228,6 +228,31 @@ def test_no_more_suspects_are_claimed_once_the_gate_is_shut() -> None:
     queue = FakeQueue(suspects=[claim_with(id=UUID(int=n)) for n in (21, 22)])
     assert fates_of(run_over(queue, FakeSender(refused(20003, 401)))) == ["RetryScheduled"]
     assert len(queue.suspects) == 1
+
+
+def test_a_suspect_that_is_sent_closes_a_circuit_that_was_open() -> None:
+    """Nothing else was due, and nobody else could have closed it."""
+    queue = FakeQueue(suspects=[claim_with(circuit_open=True)])
+    assert fates_of(run_over(queue, FakeSender())) == ["Sent"]
+    assert queue.told[-1] == ("set_circuit", None)
+    assert queue.senders == [SENDER]
+
+
+def test_what_is_known_of_one_business_is_remembered_for_it_alone() -> None:
+    """Others' texts went out; the next run tries one of its texts."""
+    poor, good = UUID(int=1), UUID(int=2)
+    claims = [claim_with(id=UUID(int=10 + n), business_id=good if n == 9 else poor) for n in range(10)]
+
+    class Firewalled(FakeSender):
+        def send(self, text: Text) -> Outcome:
+            super().send(text)
+            return Accepted(SID) if text.to == "+12125550199" else InDoubt("A page of HTML", 403)
+
+    claims[9] = claims[9].model_copy(update={"phone": "+12125550199"})
+    queue = FakeQueue(claims=claims)
+    assert Counter(fates_of(run_over(queue, Firewalled()))) == {"InDoubt": 3, "Deferred": 6, "Sent": 1}
+    assert queue.businesses == [("A page of HTML", {poor})]
+    assert "set_circuit" not in queue.calls
 
 
 def test_where_nobody_is_under_suspicion_one_question_is_asked() -> None:
