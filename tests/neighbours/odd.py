@@ -56,6 +56,11 @@ class Odd(Neighbour):
             *(self._text(street, "completed", zone=zone) for zone in self._zones),
             *(self._text(street, end, queued=row) for row, end in self._rows),
         ]
+        for text in texts:
+            if (
+                text.phone in self._numbers
+            ):  # if the old processor claims it, nobody can look for it under such a number
+                text.may_end += ("in doubt: The worker died",)
         street.move_in(self.name, texts, zone="Nowhere/At_All")
         self._try_what_is_refused(street)
         # An earlier version had no bounds, and a row of its is still here.
