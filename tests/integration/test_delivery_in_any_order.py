@@ -22,7 +22,7 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, FetchError, JsonError, ListError
 from smsretry.ports import DeliveryServices
 from smsretry.retry.profile import Profile
-from tests.builders import NOON, run
+from tests.builders import NOON, PHONE, run
 from tests.conftest import EMPTY, Business
 
 RUNS: Final = int(os.environ.get("SMSRETRY_DELIVERY_RUNS", "0"))
@@ -70,7 +70,8 @@ def fates(draw: st.DrawFn) -> Fate:
 
 
 WHAT: Final = [
-    *["twilio"] * 4, *["callback"] * 4, *["look", "run"] * 2, "blind look", "refused", "blind days", *["anew"] * 3
+    *["twilio"] * 4, *["callback"] * 4, *["look", "run"] * 2, "blind look", "refused", "blind days", *["anew"] * 3,
+    "stop",
 ]  # fmt: skip
 STEPS = st.lists(
     st.tuples(st.sampled_from(WHAT), st.integers(0, 40)),
@@ -126,6 +127,10 @@ class World:
                 self.stack.twilio.fail(ListError(), times=None)
                 self.stack.move_clock(BLIND_DAYS)
                 self.run()
+            case "stop" if number > 20:  # half of them
+                self.business.connection.execute(
+                    "select record_inbound_sms(%s, %s, 'STOP', 'stop')", [PHONE, "SM" + "e" * 32]
+                )
             case "anew" if self.anew < ANEW:
                 self.queue_anew(number)
             case "twilio" if messages:
@@ -275,9 +280,10 @@ def the_text_ends_as_its_messages_did(seen: World) -> None:
     if "delivered" in statuses:
         assert ("completed" in ends, log["status"]) == (True, "delivered")
     elif "unknown" in statuses:
-        # A row that failed in doubt stays so, and its send log is told of a late callback.
-        in_doubt = any((row["last_error"] or "").startswith("In doubt") for row in rows)
-        assert ("completed" in ends or in_doubt, log["status"]) == (True, "sent")
+        # A row that failed in doubt stays so, and one that a STOP cancelled; its send log is told of a late callback.
+        ended = ("In doubt", "Customer opted out")
+        otherwise = any((row["last_error"] or "").startswith(ended) for row in rows)
+        assert ("completed" in ends or otherwise, log["status"]) == (True, "sent")
     else:
         assert "completed" not in ends, (ends, statuses)
         assert all(row["last_error"] for row in rows)

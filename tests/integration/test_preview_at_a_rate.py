@@ -1,0 +1,71 @@
+"""What preview promises of a sender's rate, against what a run then sends: on the real stack, in a time that only waits
+make pass.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+import pytest
+
+from smsretry import brake
+from smsretry import pace as paces
+from smsretry import run as runs
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.errors import code_meaning
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.asks import Preview
+from smsretry.desk.desk import Desk
+from smsretry.gate import Gate
+from smsretry.local.stack import Stack
+from smsretry.ports import Services
+from smsretry.retry.profile import Profile
+from smsretry.run import Run, run_once
+from tests.conftest import Business
+
+BODIES: Final = ["a" * 200, "b" * 400, "Hello", "c" * 300]
+"""Of two, three, one and two segments."""
+CLOSING: Final = timedelta(hours=8, minutes=58)
+"""From noon: the window closes in two minutes, and nothing is sent in the last one."""
+
+
+class Time:
+    """It passes when somebody waits, for the database and for the run alike."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack, self._began, self._now = stack, stack.now(), 0.0
+
+    def monotonic(self) -> float:
+        """The run's clock: as far on as the database's, which goes on by itself, too."""
+        return (self._stack.now() - self._began).total_seconds()
+
+    def wait(self, gate: Gate, seconds: float) -> None:
+        """In place of a gate's."""
+        if not gate.shut_because and seconds > 0:
+            self._stack.move_clock(timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("per_second", [1.5, 3.0, 5.0])
+def test_what_preview_promises_at_a_sender_s_rate_goes_out(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    operators: SupabaseOperators,
+    monkeypatch: pytest.MonkeyPatch,
+    per_second: float,
+) -> None:
+    """And what it says is not reached does not: 150 of 150 had been promised where 93 went out."""
+    stack.move_clock(CLOSING)
+    for place in range(150):
+        business.due_text(body=BODIES[place % len(BODIES)])
+    profile = Profile(opening_spread=timedelta(0), segments_per_second=per_second)
+    promised = Desk(operators, profile=profile, meaning=code_meaning).preview(Preview(hours=1)).go_out
+    assert 0 < promised < 150
+    time = Time(stack)
+    for module in (paces, brake, runs):
+        monkeypatch.setattr(module, "monotonic", time.monotonic)
+    monkeypatch.setattr(Gate, "wait", lambda gate, seconds: time.wait(gate, seconds))
+    run_once(Run(Services(queue, sender, profile, concurrency=1)), limit=500, seconds=55)
+    sent = len(stack.twilio.ledger.entries())
+    assert promised * 0.9 - 2 <= sent <= promised + 1
