@@ -1,0 +1,4729 @@
+-- ======== drop smsretry.take ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'take'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop smsretry.queue_scheduled ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'queue_scheduled'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.record_inbound_sms ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'record_inbound_sms'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.claim_due_sms_retries ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_due_sms_retries'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.claim_sms_retry ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_sms_retry'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.claim_suspect_sms_retry ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_suspect_sms_retry'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.begin_sms_attempt ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'begin_sms_attempt'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.defer_sms_retry ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'defer_sms_retry'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.hold_sms_retry ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'hold_sms_retry'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.group_sms_calls ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'group_sms_calls'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.claim_doubtful_sms_retries ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_doubtful_sms_retries'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.set_sms_circuit ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'set_sms_circuit'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop smsretry.doubt ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'doubt'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.explain_sms ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'explain_sms'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.preview_sms_retries ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'preview_sms_retries'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.sms_status ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'sms_status'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop smsretry.opt_out ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'opt_out'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop smsretry.take_back_stop ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'take_back_stop'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== schemas/50_businesses_from.sql is removed ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'businesses_from'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== by hand: public.scheduled_sends ========
+comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
+-- What is due, business by business.
+create index if not exists scheduled_sends_turns
+    on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
+
+-- ======== schemas/13_scheduled_sends.sql ========
+-- Texts that are planned for a time. The application's table: it is made only where there is none, and its policies and
+-- grants with it; an existing one keeps its own. A row becomes a send log and a row of the queue shortly before its time
+-- (queue_scheduled_sms). What becomes of the text then is told by the send log, which has the row's own id.
+do $$
+begin
+    if to_regclass('public.scheduled_sends') is not null then
+        return;
+    end if;
+    create table public.scheduled_sends (
+        id uuid primary key default gen_random_uuid(),
+        -- As in the queue: no foreign key to customers. A row whose customer is gone ends with a reason.
+        business_id uuid not null references public.businesses (id) on delete cascade,
+        customer_id uuid,
+        body text,
+        scheduled_for timestamptz not null,
+        not_after timestamptz,
+        message_class text not null default 'marketing',
+        status text not null default 'scheduled' check (status in ('scheduled', 'queued', 'cancelled', 'failed')),
+        send_log_id uuid,
+        created_by uuid,
+        why text,
+        held_since timestamptz,
+        look_at timestamptz,
+        created_at timestamptz not null default now(),
+        updated_at timestamptz not null default now()
+    );
+    create index scheduled_sends_business on public.scheduled_sends (business_id, scheduled_for);
+    alter table public.scheduled_sends enable row level security;
+    create policy "Owners read their scheduled sends" on public.scheduled_sends for select to authenticated
+        using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    create policy "Owners schedule texts to their customers" on public.scheduled_sends for insert to authenticated
+        with check (
+            status = 'scheduled'
+            and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
+            and exists (select 1 from public.customers c where c.id = customer_id
+                        and c.business_id = scheduled_sends.business_id));
+    create policy "Owners move and cancel their scheduled sends" on public.scheduled_sends for update to authenticated
+        using (status in ('scheduled', 'queued')
+               and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))
+        with check (status in ('scheduled', 'queued', 'cancelled')
+                    and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    -- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back. The
+    -- message class is not a tenant's to choose: a transactional text keeps fewer rules.
+    revoke all on public.scheduled_sends from public, anon, authenticated;
+    grant select on public.scheduled_sends to authenticated;
+    grant insert (id, business_id, customer_id, body, scheduled_for, not_after, created_by)
+        on public.scheduled_sends to authenticated;
+    grant update (body, scheduled_for, not_after, status) on public.scheduled_sends to authenticated;
+    -- A text that is no longer wanted is cancelled, not deleted: deleting the row would not end the text.
+    revoke delete, truncate on public.scheduled_sends from service_role;
+end
+$$;
+
+-- Ours in it, whoever made it.
+alter table public.scheduled_sends add column if not exists customer_id uuid;
+alter table public.scheduled_sends add column if not exists body text;
+alter table public.scheduled_sends add column if not exists not_after timestamptz;
+alter table public.scheduled_sends add column if not exists message_class text not null default 'marketing';
+alter table public.scheduled_sends add column if not exists send_log_id uuid;
+alter table public.scheduled_sends add column if not exists created_by uuid;
+alter table public.scheduled_sends add column if not exists why text;
+alter table public.scheduled_sends add column if not exists held_since timestamptz;
+alter table public.scheduled_sends add column if not exists look_at timestamptz;
+alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
+alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
+comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
+comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
+comment on column public.scheduled_sends.send_log_id is 'The send log of its text, once there is one. It is the row''s own id.';
+comment on column public.scheduled_sends.why is 'Why it was cancelled, has failed or is held.';
+comment on column public.scheduled_sends.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
+comment on column public.scheduled_sends.look_at is 'When it is looked at again, if not at its time.';
+
+-- Rules for the states that are ours; an application may have others. Added unvalidated, then validated: a row that broke a
+-- rule before there was one is reported.
+do $$
+declare
+    rule record;
+begin
+    for rule in
+        select * from (values
+            ('scheduled_sends_message_class', $c$message_class in ('marketing', 'transactional')$c$),
+            -- An instant that no calendar has (infinity, years BC) could be queued by nobody.
+            ('scheduled_sends_instants', $c$status not in ('scheduled', 'queued')
+                or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+                   and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
+            -- A text that is of no more use at its own time could only be cancelled.
+            ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
+            -- A body of megabytes would cost the other rows their turn. 1600 characters are the most that Twilio takes.
+            ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
+            ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
+            ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
+        ) as r (name, expression)
+    loop
+        execute format('alter table public.scheduled_sends drop constraint if exists %I', rule.name);
+        execute format('alter table public.scheduled_sends add constraint %I check (%s) not valid', rule.name, rule.expression);
+        begin
+            execute format('alter table public.scheduled_sends validate constraint %I', rule.name);
+        exception when check_violation then
+            raise warning 'scheduled_sends holds rows that break %: %', rule.name, rule.expression
+                using hint = 'Find them with: select id from scheduled_sends where not (' || rule.expression || ')';
+        end;
+    end loop;
+end
+$$;
+
+-- What is due, oldest first.
+create index if not exists scheduled_sends_due
+    on public.scheduled_sends ((coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
+-- What is due, business by business.
+create index if not exists scheduled_sends_turns
+    on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
+-- A person's planned texts, and those that never became one, for the desk.
+create index if not exists scheduled_sends_customer
+    on public.scheduled_sends (customer_id) where send_log_id is null;
+
+grant select, insert, update on public.scheduled_sends to service_role;
+
+-- ======== by hand: public.sms_retry_queue ========
+alter table public.sms_retry_queue set (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+-- Where there is competition the claim walks these business by business, and never meets a row that is not due. No two have
+-- the same order, so that none can be taken for another.
+create index if not exists sms_retry_queue_turns
+    on public.sms_retry_queue (business_id, message_class, scheduled_for, id)
+    where status = 'pending' and in_doubt_since is null;
+create index if not exists sms_retry_queue_turns_in_doubt
+    on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
+drop index if exists public.sms_retry_queue_due;
+drop index if exists public.sms_retry_queue_due_transactional;
+
+-- ======== schemas/13_sms_retry_queue.sql ========
+-- One row a text that is owed to one person. The first columns, down to updated_at, are the application's: their names,
+-- values and meanings are kept for it.
+create table if not exists public.sms_retry_queue (
+    id uuid primary key default gen_random_uuid(),
+    -- Deleting a business deletes its texts. There are no foreign keys to send_logs and customers: deleting one of those
+    -- must neither be forbidden nor erase the row, which ends with a reason that a person can read.
+    business_id uuid not null references public.businesses (id) on delete cascade,
+    send_log_id uuid not null,
+    customer_id uuid not null,
+    status text not null default 'pending',
+    attempt_count integer not null default 0,
+    max_attempts integer not null default 3,
+    scheduled_for timestamptz not null,
+    last_attempted_at timestamptz,
+    last_error text,
+    reason text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    claim_no bigint not null default 0,
+    claimed_at timestamptz,
+    begun_at timestamptz,
+    attempt_id uuid,
+    in_doubt_since timestamptz,
+    reconcile_count integer not null default 0,
+    reconciled_claim_no bigint,
+    recover_count integer not null default 0,
+    rate_limit_count integer not null default 0,
+    account_refusal_count integer not null default 0,
+    error_code integer,
+    message_class text not null default 'marketing',
+    why text,
+    held_since timestamptz,
+    claimed_by_application boolean not null default false,
+    expires_at timestamptz,
+    window_closes_at timestamptz,
+
+    constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
+    constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
+    -- Attempts count the sends that were made. A row that may make none has no business being queued.
+    constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
+    -- An instant that no calendar has (infinity, years BC) could be read by no worker, and would cost the other rows of
+    -- its claim theirs.
+    constraint sms_retry_queue_instants check (
+        scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
+    -- A claim's answer carries these for each of its rows.
+    constraint sms_retry_queue_lengths check (length(last_error) <= 2000 and length(why) <= 2000),
+    -- Only what waits is held.
+    constraint sms_retry_queue_held check (held_since is null or (status in ('pending', 'processing') and why is not null)),
+    -- Without a lease nobody could ever take a processing row back.
+    constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null),
+    -- Only a claimed row is begun, and the send that was begun has an id.
+    constraint sms_retry_queue_begun check (begun_at is null or (status = 'processing' and attempt_id is not null)),
+    -- A doubt is about one attempt, and a text that is known to be sent is not in doubt.
+    constraint sms_retry_queue_doubt check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))
+)
+-- Claims and finishes rewrite rows all day. Room on the page keeps their updates HOT; vacuum comes after a number of dead
+-- rows, and new statistics after a number of changes, not after a share of the table.
+with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+      autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+
+comment on column public.sms_retry_queue.claim_no is 'Fencing token: rises with every claim, never falls. Every write of a worker names the one it holds.';
+comment on column public.sms_retry_queue.claimed_at is 'When the present claim was taken: the start of its lease.';
+comment on column public.sms_retry_queue.begun_at is 'When the send that is under way was begun; null when none is.';
+comment on column public.sms_retry_queue.attempt_id is 'The attempt that is under way or in doubt; null when there is none.';
+comment on column public.sms_retry_queue.in_doubt_since is 'Since when it is unknown whether attempt_id reached the customer. Such a row is never simply sent again.';
+comment on column public.sms_retry_queue.reconcile_count is 'How many looks for evidence of attempt_id found nothing.';
+comment on column public.sms_retry_queue.reconciled_claim_no is 'The last claim whose look for evidence was recorded, so that recording it twice is harmless.';
+comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower". Costs an attempt only past a cap.';
+comment on column public.sms_retry_queue.recover_count is 'How many workers died while they held this row, before its send began or while they looked for evidence of it.';
+comment on column public.sms_retry_queue.account_refusal_count is 'How often Twilio refused the account when this text was sent. Such a text is never the one that tries whether sending works again.';
+comment on column public.sms_retry_queue.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
+comment on column public.sms_retry_queue.claimed_by_application is 'Claimed by a caller that does not begin its sends: its claim counts as a send, because it may be one.';
+comment on column public.sms_retry_queue.expires_at is 'When the text is of no more use. Null until the first moment it might have gone out: waiting for an opening does not count.';
+comment on column public.sms_retry_queue.window_closes_at is 'When the window closes that a deferred row waits for; null if none is known. In the hour before, it goes before other texts of its business.';
+comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
+comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
+comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
+comment on column public.sms_retry_queue.attempt_count is 'Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do not count.';
+
+-- One live row a text.
+create unique index if not exists sms_retry_queue_one_live_row
+    on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
+-- What is due, oldest first: the claim looks here first, and on most minutes finds nothing. What it includes lets the status
+-- count all waiting texts by it alone, and costs no HOT update: those columns change only when the status does.
+create index if not exists sms_retry_queue_next
+    on public.sms_retry_queue (scheduled_for, id) include (reason, attempt_count, held_since)
+    where status = 'pending' and in_doubt_since is null;
+-- Where there is competition the claim walks these business by business, and never meets a row that is not due. No two have
+-- the same order, so that none can be taken for another.
+create index if not exists sms_retry_queue_turns
+    on public.sms_retry_queue (business_id, message_class, scheduled_for, id)
+    where status = 'pending' and in_doubt_since is null;
+create index if not exists sms_retry_queue_due_closing
+    on public.sms_retry_queue (business_id, window_closes_at, id)
+    where status = 'pending' and in_doubt_since is null and window_closes_at is not null;
+create index if not exists sms_retry_queue_in_doubt
+    on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
+create index if not exists sms_retry_queue_turns_in_doubt
+    on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
+-- Rows under suspicion, which are claimed alone.
+create index if not exists sms_retry_queue_suspect
+    on public.sms_retry_queue (recover_count, scheduled_for)
+    where status = 'pending' and recover_count >= 2;
+-- The texts of a person, for the daily cap and for an opt-out.
+create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
+-- The texts of a send log, whatever became of them.
+create index if not exists sms_retry_queue_send_log on public.sms_retry_queue (send_log_id);
+-- What waits for a person, for the desk.
+create index if not exists sms_retry_queue_held on public.sms_retry_queue (held_since) where held_since is not null;
+-- What has ended, for the desk and for pruning. A row enters it once.
+create index if not exists sms_retry_queue_ended
+    on public.sms_retry_queue (updated_at) where status in ('completed', 'failed', 'cancelled');
+-- Recovery reads all claims. By id, because an index on the lease itself would cost every begin its HOT update.
+create index if not exists sms_retry_queue_claimed on public.sms_retry_queue (id) where status = 'processing';
+
+alter table public.sms_retry_queue enable row level security;
+
+drop policy if exists "Owners read their retries" on public.sms_retry_queue;
+create policy "Owners read their retries" on public.sms_retry_queue for select to authenticated
+    using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+
+-- The text and its customer must belong to the same business, or a tenant could have another tenant's text sent.
+drop policy if exists "Owners queue retries of their texts" on public.sms_retry_queue;
+create policy "Owners queue retries of their texts" on public.sms_retry_queue for insert to authenticated
+    with check (
+        status = 'pending' and attempt_count between 0 and max_attempts and max_attempts between 1 and 10
+        and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
+        and exists (select 1 from public.send_logs l where l.id = send_log_id
+                    and l.business_id = sms_retry_queue.business_id and l.customer_id = sms_retry_queue.customer_id)
+        and exists (select 1 from public.customers c where c.id = customer_id
+                    and c.business_id = sms_retry_queue.business_id)
+    );
+
+-- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back.
+revoke all on public.sms_retry_queue from public, anon, authenticated;
+grant select on public.sms_retry_queue to authenticated;
+-- What the application needs to queue a retry, and no more: claim number, lease and the book-keeping are not a tenant's
+-- to set.
+revoke insert on public.sms_retry_queue from authenticated;
+grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
+              last_error, reason)
+    on public.sms_retry_queue to authenticated;
+-- History is kept: a text that is no longer wanted is cancelled, not deleted.
+revoke delete, truncate on public.sms_retry_queue from service_role;
+grant select, insert, update on public.sms_retry_queue to service_role;
+
+-- ======== by hand: public.sms_send_attempts ========
+create index if not exists sms_send_attempts_unknown on public.sms_send_attempts (sent_to) where sent_to is not null;
+alter table public.sms_send_attempts set (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+alter table public.sms_send_attempts add column if not exists business_id uuid;
+comment on column public.sms_send_attempts.business_id is 'Whose it is, kept from when its delivery is open: deliveries are looked after business by business. See smsretry.open_delivery.';
+update public.sms_send_attempts a set business_id = q.business_id
+from public.sms_retry_queue q
+where q.id = a.retry_id and a.delivery_look_at is not null and a.business_id is null;
+create index if not exists sms_send_attempts_turns
+    on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
+
+-- ======== schemas/14_sms_send_attempts.sql ========
+-- One row a send that was begun. Append-only: begin inserts it, it is settled once, and no function deletes it. What Twilio
+-- reports of an accepted one afterwards is kept in delivery_….
+create table if not exists public.sms_send_attempts (
+    id uuid primary key,
+    retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
+    attempt_number integer not null,
+    claim_no bigint not null,
+    begun_at timestamptz not null,
+    finished_at timestamptz,
+    outcome text,
+    settled_by text,
+    error_code integer,
+    twilio_sid text,
+    consent_status text,
+    consent_at timestamptz,
+    consent_source text,
+    quiet_hours_rule text,
+    number_key bytea,
+    sent_to text,
+    sent_body text,
+    sent_by text,
+    worker_died boolean not null default false,
+    run_id uuid,
+    delivery_status text,
+    delivery_code integer,
+    delivery_at timestamptz,
+    delivery_look_at timestamptz,
+    delivery_looks integer not null default 0,
+    business_id uuid,
+    constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
+    constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
+    -- An outcome and its time are set together.
+    constraint sms_send_attempts_finished check ((finished_at is null) = (outcome is null)),
+    -- Only a message that Twilio accepted has a SID. A response without one is no acceptance; a send log that the
+    -- application marked as sent is evidence even without one.
+    constraint sms_send_attempts_sid check (
+        case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end),
+    -- A Twilio message belongs to one attempt.
+    constraint sms_send_attempts_twilio_sid_key unique (twilio_sid),
+    -- A claim sends at most once.
+    constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
+    -- Number and body are kept for as long as evidence may be compared with them, and no longer.
+    constraint sms_send_attempts_private check (
+        outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null)),
+    -- Twilio's own words for a message's progress, in order of their rank; unknown is ours, for one that was looked after
+    -- for long enough.
+    constraint sms_send_attempts_delivery check (delivery_status in (
+        'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read')),
+    -- Only of a message that has a name is anything reported, and only a failure has a code.
+    constraint sms_send_attempts_reported check (
+        (twilio_sid is not null or (delivery_status is null and delivery_look_at is null))
+        and (delivery_status is null) = (delivery_at is null)
+        and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))
+)
+-- As sms_retry_queue.
+with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+comment on table public.sms_send_attempts is 'Every send that was begun and what became of it.';
+comment on column public.sms_send_attempts.number_key is 'A keyed hash of business and number, by which texts to a person are counted: smsretry.number_key.';
+comment on column public.sms_send_attempts.sent_to is 'With sent_body and sent_by: what was sent, until it is known what became of it. Evidence is compared with this and never with what the rows say now.';
+comment on column public.sms_send_attempts.worker_died is 'It came into doubt because its worker died: nobody knows whether the request ever left.';
+comment on column public.sms_send_attempts.run_id is 'The run that made it: smsretry.runs, and in Prefect the flow run of this id.';
+comment on column public.sms_send_attempts.attempt_number is '1, 2, 3 … for retries; 0 for a text''s first send by send_sms.';
+comment on column public.sms_send_attempts.consent_status is 'With consent_at and consent_source: the customer''s consent as it was read when the send began.';
+comment on column public.sms_send_attempts.delivery_status is 'What Twilio last reported of the message: smsretry.delivery_rank has the order. Null: nothing yet.';
+comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
+comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
+comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
+comment on column public.sms_send_attempts.business_id is 'Whose it is, kept from when its delivery is open: deliveries are looked after business by business. See smsretry.open_delivery.';
+comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
+
+-- The texts to a number since a moment, for the daily cap.
+create index if not exists sms_send_attempts_number
+    on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
+-- What was sent to a number and has no known end: such a look for evidence compares, too. Few, because sent_to is kept no
+-- longer than that.
+create index if not exists sms_send_attempts_unknown on public.sms_send_attempts (sent_to) where sent_to is not null;
+-- Whose delivery is open.
+create index if not exists sms_send_attempts_open
+    on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
+create index if not exists sms_send_attempts_turns
+    on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
+-- What was sent lately. A BRIN, because attempts are only ever added.
+create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at) with (pages_per_range = 16);
+-- Whose message is this? Asked by every look for evidence. A hash, because what stands there may be of any length.
+create index if not exists send_logs_twilio_sid on public.send_logs using hash ((provider_message_id ->> 'twilio_sid'));
+
+alter table public.sms_send_attempts enable row level security;
+
+drop policy if exists "Owners read their attempts" on public.sms_send_attempts;
+create policy "Owners read their attempts" on public.sms_send_attempts for select to authenticated
+    using (exists (select 1 from public.sms_retry_queue q where q.id = retry_id));
+
+-- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back.
+revoke all on public.sms_send_attempts from public, anon, authenticated;
+grant select on public.sms_send_attempts to authenticated;
+-- Attempts are deleted only with their business.
+revoke delete, truncate on public.sms_send_attempts from service_role;
+grant select, insert, update on public.sms_send_attempts to service_role;
+
+-- ======== schemas/15_business_circuits.sql ========
+-- Businesses whose texts come to nothing while others' go out: each run tries one text of theirs, and puts the others off.
+-- There is no foreign key, so that no lock of a business's row holds up a run; what is a day old is forgotten.
+create table if not exists smsretry.business_circuits (
+    business_id uuid not null,
+    sender text not null default '',
+    opened_at timestamptz not null,
+    tried_at timestamptz not null,
+    why text not null,
+    primary key (business_id, sender)
+);
+comment on column smsretry.business_circuits.tried_at is 'When the last of its texts was tried. While everybody''s circuit is open, who was tried longest ago goes first.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.business_circuits from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.business_circuits to service_role;
+
+-- ======== by hand: smsretry.circuit ========
+-- There was one row for all senders.
+alter table smsretry.circuit add column if not exists sender text not null default '';
+alter table smsretry.circuit drop column if exists only_one;
+alter table smsretry.circuit drop constraint if exists circuit_pkey;
+alter table smsretry.circuit add constraint circuit_pkey primary key (sender);
+
+-- ======== schemas/15_circuit.sql ========
+-- The circuit breaker's memory between runs: a sender's row is there while sending makes no sense because of the account or
+-- of Twilio itself. One sender is the only one for now.
+create table if not exists smsretry.circuit (
+    sender text primary key default '',
+    opened_at timestamptz not null,
+    why text not null
+);
+
+-- Default privileges may be wide.
+revoke all on smsretry.circuit from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.circuit to service_role;
+
+-- ======== by hand: smsretry.inbound_texts ========
+alter table smsretry.inbound_texts add column if not exists heard text;
+alter table smsretry.inbound_texts add column if not exists number_key bytea;
+alter table smsretry.inbound_texts add column if not exists seen_at timestamptz;
+
+-- ======== schemas/18_inbound_texts.sql ========
+-- Texts by which somebody said STOP or START, by Twilio's name of each. One is recorded once: whoever sends an old webhook
+-- again, which is still signed rightly, changes nobody's consent. prune_sms_history deletes STOPs after 90 days at least.
+-- A text that only may mean stop waits here for a person, who reads it at Twilio by its name. Its words are not kept.
+create table if not exists smsretry.inbound_texts (
+    twilio_sid text primary key,
+    heard_at timestamptz not null,
+    said text not null,
+    heard text,
+    number_key bytea,
+    seen_at timestamptz,
+    constraint inbound_texts_said check (said in ('STOP', 'START'))
+);
+comment on column smsretry.inbound_texts.heard is 'By what it was known: as record_inbound_sms answers; yes: a START that said YES. Null: by version 1.0.0.';
+comment on column smsretry.inbound_texts.number_key is 'Who said it, at no business in particular: smsretry.number_key.';
+comment on column smsretry.inbound_texts.seen_at is 'When it stopped waiting for a person: somebody recorded the number''s consent, or it said a plain word since.';
+create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where heard = 'words' and seen_at is null;
+
+-- Default privileges may be wide.
+revoke all on smsretry.inbound_texts from public, anon, authenticated;
+grant select, insert, update on smsretry.inbound_texts to service_role;
+
+-- ======== schemas/18_restores.sql ========
+-- Restores from a backup: what went out after since is forgotten, and a text that is older than the restore may have. Such a
+-- text is looked for at Twilio before its next message leaves, whichever way that comes about: smsretry.forgotten. Written by
+-- doubt_sms_retries.
+create table if not exists smsretry.restores (
+    since timestamptz primary key,
+    restored_at timestamptz not null,
+    who text not null,
+    because text not null,
+    constraint restores_order check (since <= restored_at),
+    constraint restores_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+comment on table smsretry.restores is 'Each restore from a backup that somebody told of.';
+comment on column smsretry.restores.since is 'When the backup was taken.';
+comment on column smsretry.restores.restored_at is 'When somebody told of the restore, before anything ran. What was begun from then on is on record.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.restores from public, anon, authenticated;
+grant select, insert on smsretry.restores to service_role;
+
+-- ======== schemas/18_set_apart.sql ========
+-- Businesses whose rows could not be taken with everybody's: a trigger of the application's that was slow for one of them,
+-- or that refused it. Their rows come last in a claim, one at a time, and not before retry_at, so that nobody else waits for
+-- them. An entry goes when one of their rows is taken as fast as any. It is kept here because their own rows are what cannot
+-- be written.
+create table if not exists smsretry.set_apart (
+    business_id uuid primary key,
+    at timestamptz not null,
+    retry_at timestamptz not null,
+    why text not null,
+    constraint set_apart_why check (length(why) <= 200)
+);
+comment on column smsretry.set_apart.why is 'What happened, for a person: how long it took, or the SQLSTATE. No words of the database''s, which may quote a row.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.set_apart from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.set_apart to service_role;
+
+-- ======== schemas/18_stale_opt_ins.sql ========
+-- Opt-ins that say nothing new of a number, by the second they bear: such a date lifts no opt-out, however often it is
+-- written, and by whichever row. It was written before it came, or stood on a row when that opted out, or came along with
+-- a row that got the number. Kept while there is an opt-out that it would lift: whoever imports it may do so next year.
+-- Nothing can make an insert wait: there is no unique key.
+create table if not exists smsretry.stale_opt_ins (
+    number_key bytea not null,
+    at timestamptz not null
+);
+comment on column smsretry.stale_opt_ins.number_key is 'smsretry.number_key: business and number, hashed.';
+create index if not exists stale_opt_ins_number on smsretry.stale_opt_ins (number_key);
+
+revoke all on smsretry.stale_opt_ins from public, anon, authenticated;
+grant select on smsretry.stale_opt_ins to service_role;
+
+-- ======== schemas/18_turns.sql ========
+-- How far the turns have come, by kind of work: the business that was served last. The next claim goes on behind it, in the
+-- order of the businesses' ids and round and round, so that nobody waits for more than one round, whatever anybody writes.
+-- Several places a kind: of claims at the same moment each goes round from a place of its own, and none waits for another.
+create table if not exists smsretry.turns (
+    kind text not null,
+    place integer not null,
+    after uuid not null,
+    constraint turns_kind check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries'))
+)
+-- Rewritten by every claim that cannot take all there is.
+with (fillfactor = 20);
+create unique index if not exists turns_place on smsretry.turns (kind, place);
+
+-- They begin apart, so that claims at the same moment do not meet.
+insert into smsretry.turns (kind, place, after)
+select k.kind, p.place, md5(k.kind || p.place)::uuid
+from unnest(array['texts', 'doubtful', 'scheduled', 'deliveries']) as k (kind) cross join generate_series(1, 8) as p (place)
+on conflict do nothing;
+
+-- Default privileges may be wide.
+revoke all on smsretry.turns from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.turns to service_role;
+
+-- ======== schemas/19_keep_stale.sql ========
+-- Keep that an opt-in of this date says nothing new of a number: smsretry.stale_opt_ins. For the trigger on customers alone.
+create or replace function smsretry.keep_stale(number_key bytea, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    insert into smsretry.stale_opt_ins (number_key, at)
+    select keep_stale.number_key, date_trunc('second', keep_stale.at)
+    where not exists (
+        select 1 from smsretry.stale_opt_ins o
+        where o.number_key = keep_stale.number_key and o.at = date_trunc('second', keep_stale.at));
+end
+$$;
+
+revoke all on function smsretry.keep_stale from public, anon, authenticated;
+
+-- ======== schemas/19_on_calendar.sql ========
+-- A time that somebody else may have written, as far as a calendar has it; null: infinity, years BC and the like, which no
+-- program reads.
+create or replace function smsretry.on_calendar(at timestamptz)
+returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case when on_calendar.at between '1900-01-01 00:00+00' and '9999-01-01 00:00+00' then on_calendar.at end
+$$;
+
+revoke all on function smsretry.on_calendar from public, anon, authenticated;
+grant execute on function smsretry.on_calendar to service_role;
+
+-- ======== schemas/19_plain_words.sql ========
+-- What somebody wrote, as plain words: small letters without accents, one space between words, no punctuation, no quotes,
+-- nothing that cannot be seen, no emoji. What cannot be seen may join letters or part words: `gap` takes its place.
+-- The same on every database: no rule of its language or collation is asked, so that a Turkish one has the same small i.
+-- Of what is longer than the longest text (1,600 characters), the rest is not read.
+create or replace function smsretry.plain_words(said text, gap text default '')
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_said text := left(plain_words.said, 1600);
+begin
+    -- Apostrophes first: normalized, some of them are a space. A sign may stand for its word.
+    v_said := regexp_replace(v_said collate "C", '[''’‘ʼ´`′＇]', '', 'g');
+    v_said := replace(replace(v_said, '🛑', ' stop '), '#', ' number ');
+    -- Full-width, circled and mathematical letters become ordinary ones, and accents come off.
+    v_said := normalize(v_said, nfkd);
+    v_said := regexp_replace(v_said collate "C",
+        '[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]', '', 'g');
+    v_said := regexp_replace(v_said collate "C",
+        '[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]',
+        plain_words.gap, 'g');
+    v_said := translate(lower(v_said collate "C"),
+        'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯІЄҐΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩςøØłŁđĐı',
+        'абвгдежзийклмнопрстуфхцчшщъыьэюяієґαβγδεζηθικλμνξοπρστυφχψωσoollddi');
+    v_said := replace(v_said, 'ß', 'ss');
+    v_said := regexp_replace(v_said collate "C",
+        '[\u0001-/:-@\[-`{-\u00bf\u00d7\u00f7\u02b0-\u02ff\u037e\u0387\u055a-\u055f\u0589\u05be\u05f3\u05f4\u060c\u061b\u061f\u066a-\u066d\u06d4\u0964\u0965\u0e3f\u1680\u2000-\u2bff\u2e00-\u2e7f\u3000-\u3004\u3008-\u3030\u303d\u30fb\ua830-\ua83f\ue000-\uf8ff\ufe10-\ufe1f\ufe30-\ufe6f\uff00-\uff0f\ufff0-\uffff\U0001d000-\U0001d3ff\U0001f000-\U0001fbff\U000f0000-\U0010ffff]+',
+        ' ', 'g');
+    -- Who writes «don t» says what «don't» says.
+    return btrim(regexp_replace(v_said collate "C", '\m(do|did|does|wo|ca|could|would|should|is|ai)n t\M', '\1nt', 'g'));
+end
+$$;
+
+revoke all on function smsretry.plain_words from public, anon, authenticated;
+grant execute on function smsretry.plain_words to service_role;
+
+-- ======== schemas/19_refusal.sql ========
+-- Why a text may not go to its customer, at whatever hour; null: it may. The one rule, for the begin of a send and for those
+-- who foresee it.
+--   sent: whether its send log says so (smsretry.is_sent) · consent: the customer's · number_key: of the customer's number
+-- In plpgsql, which plans it once a connection: every begin asks.
+create or replace function smsretry.refusal(sent boolean, consent text, number_key bytea)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    return case
+        when refusal.sent then 'Already sent'
+        when refusal.consent = 'opted_out' then 'Customer opted out'
+        when refusal.consent is distinct from 'opted_in'
+            then 'Customer opted out (consent is ' || coalesce(left(refusal.consent, 40), 'missing') || ')'
+        -- As smsretry.suppressed_since has it, which costs more to call than to say: every send asks.
+        when exists (select 1 from smsretry.suppressions s where s.number_key = refusal.number_key)
+            or exists (select 1 from smsretry.unwritten_consents u where u.number_key = refusal.number_key and u.consent = 'opted_out')
+            then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
+    end;
+end
+$$;
+
+revoke all on function smsretry.refusal from public, anon, authenticated;
+grant execute on function smsretry.refusal to service_role;
+
+-- ======== schemas/19_see_words.sql ========
+-- What a number wrote that may mean stop waits for a person no longer. Returns how many texts did.
+create or replace function smsretry.see_words(number_key bytea, at timestamptz)
+returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_seen integer;
+begin
+    update smsretry.inbound_texts t set seen_at = see_words.at
+    where t.number_key = see_words.number_key and t.heard = 'words' and t.seen_at is null;
+    get diagnostics v_seen = row_count;
+    return v_seen;
+end
+$$;
+
+revoke all on function smsretry.see_words from public, anon, authenticated;
+grant execute on function smsretry.see_words to service_role;
+
+-- ======== schemas/19_start_takes_back.sql ========
+-- Whether an opt-out of this source is one that a START takes back: a STOP, or Twilio's refusal (smsretry.start_lifts), or what
+-- somebody wrote that may mean stop. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
+-- stands until a later opt-in.
+-- by_yes: the START was a YES. It takes back what Twilio blocks, because Twilio lets it. It may answer another question, and
+-- takes nothing back from who said stop in words.
+create or replace function smsretry.start_takes_back(source text, by_yes boolean default false)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select smsretry.start_lifts(start_takes_back.source)
+        or coalesce(start_takes_back.source = 'inbound_words' and not start_takes_back.by_yes, false)
+$$;
+
+revoke all on function smsretry.start_takes_back from public, anon, authenticated;
+grant execute on function smsretry.start_takes_back to service_role;
+
+-- ======== schemas/19_suppress.sql ========
+-- Keep that a number opted out of a business's texts. Of several opt-outs the latest time counts, and the source of one that
+-- a START may not lift: a STOP that comes after a telephone call takes nothing away from it.
+-- Where somebody's transaction holds the number's place (or the business's row) locked for longer than lock_timeout, it is kept
+-- beside it: the opt-out holds either way.
+create or replace function smsretry.suppress(business_id uuid, number_key bytea, since timestamptz, source text)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if exists (select 1 from smsretry.unwritten_consents u
+               where u.number_key = suppress.number_key and u.consent = 'opted_out'
+                 and (u.since, u.source) is not distinct from (suppress.since, left(suppress.source, 200))) then
+        return; -- it has just been waited for
+    end if;
+    insert into smsretry.suppressions as s (number_key, business_id, since, source)
+    values (suppress.number_key, suppress.business_id, suppress.since, left(suppress.source, 200))
+    on conflict (number_key) do update
+    set since = greatest(s.since, excluded.since),
+        source = case
+            when smsretry.start_takes_back(s.source) then excluded.source
+            when s.since < excluded.since and not smsretry.start_takes_back(excluded.source) then excluded.source
+            else s.source end
+    where s.since < excluded.since or (smsretry.start_takes_back(s.source) and not smsretry.start_takes_back(excluded.source));
+exception when lock_not_available or deadlock_detected then
+    insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+    values (suppress.number_key, suppress.business_id, 'opted_out', suppress.since, left(suppress.source, 200));
+end
+$$;
+
+revoke all on function smsretry.suppress from public, anon, authenticated;
+grant execute on function smsretry.suppress to service_role;
+
+-- ======== schemas/19_wait_shortly.sql ========
+-- In a group, the others wait for each call, too: what somebody holds locked is waited for as shortly as the group says
+-- (smsretry.wait, set by group_sms_calls). Outside of one, lock_timeout stays as the caller has it. Every function that a
+-- group may call begins with this.
+create or replace function smsretry.wait_shortly()
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if current_setting('smsretry.wait', true) <> '' then
+        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
+    end if;
+end
+$$;
+
+revoke all on function smsretry.wait_shortly from public, anon, authenticated;
+grant execute on function smsretry.wait_shortly to service_role;
+
+-- ======== schemas/19_words_of_stop.sql ========
+-- The words by which people say stop, as data: the one list, as smsretry.plain_words has words: small, without accents.
+--   keyword: all of a text. A word of one of these languages, alone or repeated, in whatever case and with whatever around it.
+--   courtesy: what may stand beside a keyword and changes nothing.
+--   words: anywhere in a text (a regular expression, over plain words). It may mean stop.
+--   not_this: what has such a word in it and means something else. It is taken out before the words are looked for.
+--   even_so: words that not_this would take out, and that may mean stop.
+-- said_by: who names the word. 47 CFR 64.1200(a)(10)(i) has seven that always revoke consent. Twilio: "Customize users'
+-- opt-in and opt-out experience with Advanced Opt-Out" (its default keywords; those of other languages are what each account
+-- sets up, and come as OptOutType) and "Opt-out keywords" of Proxy (the French ones). AWS: "Required opt-out keywords" of
+-- End User Messaging. Telnyx: "Advanced Opt-In/Out". Ours: nobody's list; the plain word for it, or what people write.
+create or replace function smsretry.words_of_stop()
+returns table (kind text, language text, said_by text, words text[])
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select w.kind, w.language, w.said_by,
+           string_to_array(regexp_replace(normalize(w.words, nfkd), '[\u0300-\u036f\u064b-\u065f]', '', 'g'), '; ')
+    from (values
+        ('keyword', 'en', '47 CFR 64.1200(a)(10)(i)', 'stop; quit; end; revoke; opt out; cancel; unsubscribe'),
+        ('keyword', 'en', 'Twilio', 'stopall; optout'),
+        ('keyword', 'en', 'Telnyx', 'stop all'),
+        ('keyword', 'en', 'AWS', 'remove; td'),
+        ('keyword', 'fr', 'Twilio', 'arret; arrete; arrett'),
+        ('keyword', 'en', 'ours', 'unsub; stop it; stop now; stop texting; opt me out; remove me; cease; desist; halt; 2stop; stop2end; st0p; 5top; stp; sotp; stpo; tsop; stoip; stop0; unsuscribe; unsubcribe; unsubscibe; unsubsribe; unsubscrib; cancle'),
+        ('keyword', 'es', 'ours', 'alto; baja; para; pare; paren; parar; basta; detener; detente; cancelar; cancela; eliminar; salir; fin; terminar; no mas; dar de baja; anular; desuscribir; desuscribirme'),
+        ('keyword', 'fr', 'ours', 'arretez; arreter; stopper; fin; annuler; annulez; desabonner; desabonnement; desabonnez moi; desinscrire; desinscription; resilier; supprimer'),
+        ('keyword', 'de', 'ours', 'stopp; stoppen; ende; schluss; abmelden; abmeldung; abbestellen; austragen; aufhoren; aufhoeren; kundigen; kuendigen; widerruf; widerrufen; loschen'),
+        ('keyword', 'pt', 'ours', 'parem; sair; remover; descadastrar; descadastre; chega; fim; suspender'),
+        ('keyword', 'it', 'ours', 'ferma; fermare; fermati; annulla; cancella; cancellami; disiscrivi; disiscrivimi; rimuovi; disdici'),
+        ('keyword', 'nl, da, no, sv, fi', 'ours', 'afmelden; uitschrijven; opzeggen; einde; stopt; afmeld; frameld; meld af; avmeld; avslutt; slutt; avsluta; sluta; avregistrera; lopeta'),
+        ('keyword', 'pl, cs, hu, ro, tr', 'ours', 'koniec; wypisz; wypisz mnie; rezygnuje; rezygnacja; anuluj; odhlasit; konec; zrusit; leiratkozas; alljon le; dezabonare; opreste; dur; durdur; iptal; ret'),
+        ('keyword', 'vi, tl, id, ht', 'ours', 'dung lai; ngung; tigil; itigil; hinto; tama na; berhenti; henti; batal; sispann; kanpe'),
+        ('keyword', 'ru, uk, el', 'ours', 'стоп; отписаться; отписка; отпишите; отмена; хватит; прекратите; прекратить; отстаньте; відписатися; досить; припиніть; στοπ; διακοπη; σταματηστε; τελοσ'),
+        ('keyword', 'ar, he, hi, th', 'ours', 'توقف; قف; ايقاف; إيقاف; الغاء; إلغاء; وقف; הסר; הסרה; הסירו; עצור; הפסק; הפסיקו; די; बंद; बंद करो; बंद करें; रोको; रोकें; रुको; หยุด; ยกเลิก'),
+        ('keyword', 'zh, ja, ko', 'ours', '停止; 停; 退订; 退訂; 取消; 取消订阅; 取消訂閱; 配信停止; 解除; 停止して; ストップ; やめて; 중지; 정지; 그만; 수신거부; 수신 거부; 거부; 취소; 스톱'),
+        ('courtesy', 'en', 'ours', 'please; pls; plz; plse; kindly; thanks; thank; you; thx; ty; now; ok; okay; all; it; this; immediately; asap; already; just; hi; hello; hey; sorry; sir; madam; everything; forever; right; away; at; once; me; my; number'),
+        ('courtesy', 'es, fr, de, pt, it', 'ours', 'por; favor; gracias; ya; svp; sil; vous; te; plait; merci; bitte; danke; sofort; obrigado; obrigada; per; favore; grazie'),
+        ('not_this', 'en', 'ours', '\m(do not|dont|never|not|wont|cant|cannot|didnt|doesnt|couldnt|wouldnt|shouldnt|non)( ever| really| want to| want you to| want it to| please)? (stop|unsubscribe|opt out|cancel)\M'),
+        ('not_this', 'en', 'ours', '\m(a|an|the|my|our|your|his|her|their|one|another|each|every|first|second|third|2nd|3rd|last|final|next|full|quick|short|which|what|same|bus|train|tram|metro|subway|truck|pit|rest|gas|whistle) stop\M'),
+        ('not_this', 'en', 'ours', '\mstop (by|in|into|over|off|around|round|at|for|to get|to pick|to see|on the way|on my way|sign|signs|light|lights|watch|loss|gap|motion|and shop|n shop|shop|and go|number [0-9]+)\M'),
+        ('even_so', 'en', 'ours', '\mstop (at|for) (once|all|good|now|ever|real|god|gods|fucks?|the love)\M'),
+        ('even_so', 'en', 'ours', '\m(you|u|they|these|those|it|texts?|messages?|msgs?)( just)? (do not|dont|wont|will not|never|didnt|doesnt|not) stop( [^ ]*(text|mess|send|contact|spam)[^ ]*)?$'),
+        ('words', 'en', 'ours', '\m(sto+p+|stopall|un ?sub(scribe|scribed|scribing)?|unsuscribe|unsubcribe|opt(ed|ing)?( me| us| my number| this number)? ?out)\M'),
+        ('words', 'en', 'ours', '\m(do not|dont|never|not|quit|cease|no more)( ever| be| you)? (text|txt|texting|txting|message|messaging|msg|contact|contacting|bother|bothering|spam|spamming|harass|harassing|sms|sending)\M'),
+        ('words', 'en', 'ours', '\m(do not|dont|never|quit|cease)( ever)? (send( [^ ]+){0,4} (texts?|messages?|msgs?|sms|anything|any ?more|again|reminders?|notifications?|offers|ads|promotions|spam)\M|send( me| us)?( this| these| those)?$|call( me| us| this number| here)?( ever)? (again|any ?more|ever|(or|and|nor) (text|message))\M)'),
+        ('words', 'en', 'ours', '\m(do not|dont|no longer|never)( really)? (want|wants|need|wish|care|like|asked|signed|agreed|consent)( [^ ]+){0,5} (texts?|texted|texting|messages?|messaged|msgs?|sms|contact|contacted|notifications?|reminders?|alerts?|marketing|promotions?|offers|ads|spam)\M|\m(do not|dont)( really)? want( to receive| to get)? (this|these|those)( any ?more)?$'),
+        ('words', 'en', 'ours', '(^|\m(please|pls|plz|want|said|i say) )no (texts?|texting|messages?|sms)( please| pls| plz| thanks| thank you| ever|$)|\m(no more|no further|enough|too many)( fucking| damn| of these| of your)* (texts?|texting|messages?|msgs?|sms|notifications?|reminders?|ads|spam)( please| pls| plz| thanks| thank you| again| ever|$)'),
+        ('words', 'en', 'ours', '\m(no more|no longer (interested|needed|required)|not interested|uninterested|(ive|i have|thats|that is) enough|had enough|enough is enough|enough already)( please| pls| plz| thanks| thank you| sorry)?$|^enough( now| please)?$|\m(no longer|not)( a| an| your)* (customer|client|patient)\M|\mis deceased\M'),
+        ('words', 'en', 'ours', '\m(cancel|end|revoke|discontinue|terminate|suspend|halt|disable|deactivate|turn off|shut off|block|unsubscribe from)( [^ ]+){0,3} (texts|texting|text (alerts?|messages?|reminders?|notifications?)|messages?|messaging|msgs?|sms|subscriptions?|notifications?|alerts?|reminders?|spam)\M'),
+        ('words', 'en', 'ours', '\m(revoke|revoking|revoked|withdraw|withdrawing|withdrawn|rescind|end|cancel|remove)( [^ ]+){0,2} (consent|permission|authorization)\M|\mi (hereby )?revoke\M|\mconsent (is )?(revoked|withdrawn)\M'),
+        ('words', 'en', 'ours', '\m(remove|delete|erase|scratch) (me|us)\M|\m(remove|delete|erase|scratch|drop|lose|forget) (this number|the number|number|my (name|number|cell|phone|info|information|contact|data))\M|\mremove from( the| your| this)? list\M'),
+        ('words', 'en', 'ours', '\mtake (me|us|this number|my (name|number|cell|phone))( [^ ]+){0,2} (off|out)\M|\m(off|from)( of)? (your|ur|this|the|ya) ((text|texting|call|calling|contact|mailing|sms) )?list\M'),
+        ('words', 'en', 'ours', '\mwrong (number|person|phone|guy|contact)\M|\mnot (my|his|her|their) (number|phone)\M|\m(is not|isnt|aint) [^ ]+ (number|phone)( any ?more)?$|\mhow did (you|u) get (my|this) number\M|\mwho gave (you|u) (my|this) number\M'),
+        ('words', 'en', 'ours', '\m(leave me( the [^ ]+)? alone|leave us alone|go away|get lost|knock it off|cut it out|shut up|buzz off|bug off|fuck off|f off|fuck you|piss off|screw you|go to hell|give it a rest)\M'),
+        ('words', 'en', 'ours', '\m(do not call (list|registry)|dnc|tcpa|fcc|cease and desist|harass(ing|ment)?|spamming|spammers?|(this is|its|is|no|more|your|this|report) spam|report(ing|ed)? (you|this|your number|as)|block(ing|ed)? (you|this number|your number)|sue you|suing|(will|ill|i) sue|my (lawyer|attorney))\M|^spam$'),
+        ('words', 'en', 'ours', '^(off|exit|delete|erase|block|blocked|withdraw|unenroll|deregister|unregister|terminate|discontinue|dnd|do not disturb|no contact)( this| me| it| please| pls)*$'),
+        ('words', 'en', 'ours', '\m(refrain from|(prefer|rather) not)( to)?( be| get| getting| receive)? (text|mess|contact)|\m(why are you|you keep|keep on|why do i keep|i keep) (texting|messaging|getting (texts|messages|these)|receiving (texts|messages|these)|sending)\M'),
+        ('words', 'en', 'ours', '\m(did not|didnt|never)( ever)? (sign up|signed up|ask for this|asked for this|ask for these|asked for these|agree|agreed|consent|consented|subscribe|subscribed|gave you permission|give you permission|gave permission)\M'),
+        ('words', 'es', 'ours', '\m(par[aeo]n?|parar|alto|basta|dej[ae]n?|dejar|ces[ae]n?)( ya)?( de)? (enviar|enviarme|mandar|mandarme|escribir|escribirme|molestar|molestarme|textear|textearme|mensajes?|textos?|llamar|llamarme)\M|\m(no mas|ya no|ni un)( [^ ]+){0,3} (mensajes?|textos?|sms|notificaciones|publicidad|recordatorios|favor|gracias)\M'),
+        ('words', 'es', 'ours', '\m(no|ya no|nunca)( me| nos)? (envi|mand|escrib|contact|molest|texte|llam)(e|es|en|a|as|an|i|is|ies|ien)( mas| nada| mensajes?| textos?| por favor|$)|\mno (quiero|deseo|quisiera)( [^ ]+){0,3} (mensajes?|textos?|sms|notificaciones|publicidad|recordatorios|contacten)\M'),
+        ('words', 'es', 'ours', '\m(dar|darme|dame|denme|deme|den|quiero) (de )?(la )?baja\M|\mde baja\M|\m(borr|elimin|quit|saqu|remuev)(a|e|en|ar)me\M|\m(numero|persona) equivocad[oa]\M|\mequivocad[oa]$|\mdesuscri|\mdejen?me en paz\M|\mcancel(ar|en|e|a)( la| los| mis| mi| las)? (suscripcion|mensajes|textos|notificaciones)\M|\m(borrar|borren?|eliminar|eliminen?|quitar|quiten?) (mi|este) numero\M|\mno (me interesa|estoy interesad[oa])\M|^(no quiero|desactivar)( gracias| por favor)?$'),
+        ('words', 'fr', 'ours', '\m(arrete[rz]?|cesse[rz]?)( svp| sil vous plait)?( de| d| les| vos| ces| tout| ca)\M|\m(ne |n)?(me |m)?(envoyez|envoyer|envoie|contactez|contacter|textez|ecrivez|derangez|envoyez moi) (plus|pas)\M|\m(plus|pas|aucun) (de |d )?(messages?|textos?|sms)\M|\mplus recevoir\M|\m(me |m)?(desabonn|desinscri)|\m(retirez|enlevez|supprimez|retirer|effacez) (moi|mon numero)\M|\m(mauvais|faux) numero\M|\mlaissez moi tranquille\M|\mpas interessee?\M|^fini$'),
+        ('words', 'de', 'ours', '\m(keine|keinen|nicht mehr|nie wieder|nie mehr)( [^ ]+){0,3} (sms|nachrichten?|textnachrichten|mitteilungen|werbung|schreiben|anschreiben|kontaktieren|texten|senden|schicken)\M|\mhor(t|en sie)?( [^ ]+){0,3} auf\M|\m(abmelden|abbestellen|austragen|aufhoren|stoppen)\M|\mfalsche nummer\M|\mkein interesse\M|\mnicht mehr( bitte| danke)?$|\min ruhe\M|\m(meine|diese) nummer (zu )?loschen\M|\mlosch(en|t|e)( sie)?( bitte)? (meine|diese) nummer\M'),
+        ('words', 'pt, it, nl', 'ours', '\mpar(e|em|ar|a) de (me |enviar|mandar|escrever)|\mnao( me)? (envi|mand|escrev|contat|perturb|incomod)[a-z]+|\mnao (quero|desejo)( [^ ]+){0,3} (mensagens|mensagem|sms|textos?)\M|\mnumero errado\M|\mdescadastr|\m(me )?(tire|tirem|remova|removam|retire)( me| meu)\M|\mnon( mi)? (scriv|mand|invi|contatt|disturb)[a-z]+|\mnon voglio( [^ ]+){0,3} (messaggi|sms)\M|\m(smett|basta con)[a-z]*|\mbasta (messaggi|sms)\M|\mnumero sbagliato\M|\mdisiscriv|\m(cancellatemi|rimuovetemi|toglietemi)\M|\m(geen|nooit meer)( [^ ]+){0,3} (berichten|berichtjes|sms|smsjes)\M|\mniet meer( [^ ]+){0,2} (smsen|appen|berichten|sturen|contact)\M|\m(uitschrijven|afmelden)\M|\mverkeerd nummer\M|\m(nao tenho|geen) interesse\M|\mnon mi interessa\M'),
+        ('words', 'ru, uk, zh, ja, ko, vi, tl', 'ours', 'отпиш|отписа|не пиши|не присыла|не отправля|прекрат|перестан|відпиш|не пиш|не надсила|不要再|别再发|別再發|不要发|退订|退訂|取消订阅|取消訂閱|送らない|やめて|停止して|配信停止|보내지|수신거부|그만 보내|dung nhan tin|dung gui|khong gui|huwag (na|nang|mo) |tigilan')
+    ) as w (kind, language, said_by, words)
+$$;
+
+revoke all on function smsretry.words_of_stop from public, anon, authenticated;
+grant execute on function smsretry.words_of_stop to service_role;
+
+-- ======== drop smsretry.claimed_retry ========
+drop view if exists smsretry.claimed_retry;
+
+-- ======== schemas/20_claimed_retry.sql ========
+-- What a claim hands to its worker: a row with everything that decides about it. security_invoker, so that row level
+-- security is the caller's.
+create or replace view smsretry.claimed_retry with (security_invoker = true) as
+select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
+       q.scheduled_for, q.last_attempted_at, left(q.last_error, 2000) as last_error, q.reason, q.created_at, q.updated_at,
+       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, 2000) as why,
+       q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count, q.account_refusal_count, q.message_class,
+       a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by,
+       exists (select 1 from smsretry.circuit) as circuit_open,
+       array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
+       -- No more of a value than it can be: a body of megabytes would cost the other rows of the claim theirs.
+       l.id is not null as send_log_found, left(l.subject, 1601) as body, left(l.channel::text, 40) as channel,
+       smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
+       smsretry.found_sid(l.provider_message_id) as known_sid,
+       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
+       left(c.sms_consent_status::text, 40) as sms_consent_status,
+       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
+       -- Messages of this text that did not arrive, newest first: Twilio is asked about them once more before another one
+       -- leaves. A text that has one row, and no error yet, has none: those are not looked up.
+       case when q.last_error is null
+                 and cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) < 2
+            then '{}' else array(
+           select m.twilio_sid from public.sms_send_attempts m
+           -- An array, so that an index finds them whatever is known of the tables.
+           where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+             and smsretry.delivery_rank(m.delivery_status) = 6
+           order by m.begun_at desc) end as lost_sids,
+       -- Since when it might have gone out, but for its hours: not before it was there, unless its time was planned.
+       case when q.scheduled_for < q.created_at
+                 and not exists (select 1 from public.scheduled_sends s
+                                 where s.id = q.send_log_id and s.business_id = q.business_id)
+            then q.created_at else q.scheduled_for end as due_since,
+       -- For a row in doubt: what else was sent to that number of which nobody knows what became, the nearest in time
+       -- first. A message of those words is theirs, and not this one's.
+       case when q.in_doubt_since is null then '{}' else array(
+           select o.sent_body from public.sms_send_attempts o
+           where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
+           group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
+           limit 20) end as other_bodies,
+       (select min(o.opened_at) from smsretry.circuit o) as circuit_opened_at,
+       (select min(o.opened_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_opened_at,
+       (select max(o.tried_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_tried_at,
+       exists (select 1 from public.sms_retry_queue o
+               where o.status = 'pending' and o.recover_count >= 2 and o.scheduled_for <= smsretry.clock()) as suspects_wait,
+       -- What the begin of its send would find. It asks itself: only preview_sms_retries fills these in.
+       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at
+from public.sms_retry_queue q
+left join public.sms_send_attempts a on a.id = q.attempt_id
+-- Another business's are none of this text's: consent is given to one business.
+left join public.send_logs l on l.id = q.send_log_id and l.business_id = q.business_id
+left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
+left join public.businesses b on b.id = q.business_id;
+
+grant select on smsretry.claimed_retry to service_role;
+
+-- ======== schemas/20_means_stop.sql ========
+-- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)), and nobody lists those:
+-- who is in doubt is opted out and shown to a person, because a wrongly stopped one is asked, and a wrongly texted one sues.
+--   keyword: the text is a word of stop and nothing else, whatever its case, accents, punctuation, spaces and emoji; or such
+--     words alone ("stop, cancel!"), or one that somebody leaned on ("stoppp")
+--   words: it may mean stop: a keyword with nothing but courtesies beside it, or what smsretry.words_of_stop has, anywhere
+--   null: neither. So it is with "cancel", "end" and "quit" in a sentence about something else, with stops that are places
+--     or visits ("stop by at 5?"), and with what is told not to stop ("don't stop, I love these")
+-- A phone's reaction to a text of ours ("Liked “…Reply STOP to opt out”") quotes us and says nothing.
+create or replace function smsretry.means_stop(body text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_reaction constant text := '^[^a-z]*(loved|liked|disliked|laughed at|emphasi[sz]ed|questioned|reacted [^ ]{1,12} to|removed an? .{1,30} from|(no )?le (gust|encant)[^ ]+|se ri[^ ]+ de|(n’)?a (pas )?(aim|ador)[^ ]+|[^a-z]{1,12} to) ["“„«].*["”“»][^a-z]*$';
+    v_list record;
+    v_plain text;
+    v_words text[];
+    v_pattern text;
+    v_means text;
+begin
+    if lower(left(means_stop.body, 1600) collate "C") ~ v_reaction then
+        return null;
+    end if;
+    select array_agg(replace(x.word, ' ', '')) filter (where w.kind = 'keyword') as keywords,
+           array_agg(x.word) filter (where w.kind = 'courtesy') as courtesies,
+           array_agg(x.word) filter (where w.kind = 'even_so') as even_so,
+           array_agg(x.word) filter (where w.kind = 'not_this') as not_this,
+           array_agg(x.word) filter (where w.kind = 'words') as words into v_list
+    from smsretry.words_of_stop() w cross join unnest(w.words) x (word);
+    for v_plain in
+        select distinct p.plain
+        from (values (smsretry.plain_words(means_stop.body)), (smsretry.plain_words(means_stop.body, ' '))) p (plain)
+        where p.plain <> ''
+    loop
+        v_words := string_to_array(v_plain, ' ');
+        if v_words <@ v_list.keywords or replace(v_plain, ' ', '') = any (v_list.keywords)
+            or length(v_plain) <= 60 and regexp_replace(replace(v_plain, ' ', ''), '(.)\1+', '\1', 'g') in (
+                select regexp_replace(k.word, '(.)\1+', '\1', 'g') from unnest(v_list.keywords) k (word)) then
+            return 'keyword';
+        end if;
+        if v_words <@ (v_list.keywords || v_list.courtesies) and v_words && v_list.keywords
+            or v_plain collate "C" ~ any (v_list.even_so) then
+            v_means := 'words';
+        end if;
+        foreach v_pattern in array v_list.not_this loop
+            v_plain := regexp_replace(v_plain collate "C", v_pattern, '-', 'g');
+        end loop;
+        if v_plain collate "C" ~ any (v_list.words) then
+            v_means := 'words';
+        end if;
+    end loop;
+    return v_means;
+end
+$$;
+
+revoke all on function smsretry.means_stop from public, anon, authenticated;
+grant execute on function smsretry.means_stop to service_role;
+
+-- ======== drop smsretry.scheduled_claim ========
+drop view if exists smsretry.scheduled_claim;
+
+-- ======== schemas/21_scheduled_claim.sql ========
+-- A scheduled send as its claim will be once it is queued, so that the same decisions can be told of it beforehand. Columns:
+-- smsretry.claimed_retry.
+create or replace view smsretry.scheduled_claim with (security_invoker = true) as
+select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text as status, 0 as attempt_count, 3 as max_attempts,
+       s.scheduled_for, null::timestamptz as last_attempted_at, null::text as last_error, null::text as reason,
+       s.created_at, s.updated_at, 0::bigint as claim_no, null::timestamptz as claimed_at, s.not_after as expires_at,
+       s.held_since is not null or h.scheduled_id is not null as held, coalesce(h.why, s.why) as why, null::uuid as attempt_id, null::timestamptz as in_doubt_since,
+       0 as reconcile_count, 0 as rate_limit_count, 0 as account_refusal_count, s.message_class,
+       null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by,
+       exists (select 1 from smsretry.circuit) as circuit_open,
+       array(select t.state from smsretry.stopped_states t order by t.state) as stopped_states,
+       true as send_log_found, left(s.body, 1601) as body, 'sms'::text as channel, false as log_says_sent,
+       null::text as known_sid,
+       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
+       left(c.sms_consent_status::text, 40) as sms_consent_status,
+       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by, array[]::text[] as lost_sids,
+       s.scheduled_for as due_since,
+       array[]::text[] as other_bodies,
+       (select min(o.opened_at) from smsretry.circuit o) as circuit_opened_at,
+       null::timestamptz as business_circuit_opened_at, null::timestamptz as business_circuit_tried_at,
+       false as suspects_wait,
+       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at
+from public.scheduled_sends s
+left join smsretry.held_sends h on h.scheduled_id = s.id
+left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
+left join public.businesses b on b.id = s.business_id
+where s.status = 'scheduled';
+
+grant select on smsretry.scheduled_claim to service_role;
+
+-- ======== schemas/31_set_business_apart.sql ========
+-- A row of this business took so many seconds to write, or could not be written at all (state: its SQLSTATE). Ten times as
+-- long it is left alone, ten minutes at the most: so nobody's trigger has more than a tenth of the time of all.
+-- Never waits and never fails: to note it is worth less than what the caller has in hand.
+create or replace function smsretry.set_business_apart(business_id uuid, seconds double precision, state text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $$
+#variable_conflict use_column
+begin
+    insert into smsretry.set_apart as s (business_id, at, retry_at, why)
+    values (
+        set_business_apart.business_id, set_business_apart.at,
+        set_business_apart.at + least(make_interval(secs => 10 * set_business_apart.seconds), interval '10 minutes'),
+        case when set_business_apart.state is null or set_business_apart.state = '57014'
+             then 'A row took ' || round(set_business_apart.seconds::numeric, 1) || ' s to write'
+             else 'A row could not be written (' || set_business_apart.state || ')' end
+            || ': look at the triggers of sms_retry_queue')
+    on conflict (business_id) do update set at = excluded.at, retry_at = excluded.retry_at, why = excluded.why;
+exception when others then
+    raise warning 'Business % could not be set apart: %', set_business_apart.business_id, sqlstate;
+end
+$$;
+
+revoke all on function smsretry.set_business_apart from public, anon, authenticated;
+grant execute on function smsretry.set_business_apart to service_role;
+
+-- ======== schemas/31_take_each.sql ========
+-- Claim rows each by itself, because one of them could not be written: that one stays as it is and its business is set apart.
+-- Returns those that were claimed. owners: whose each is.
+create or replace function smsretry.take_each(ids uuid[], owners uuid[], at timestamptz, by_application boolean)
+returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_began timestamptz;
+    v_took uuid[] := '{}';
+    v_skip uuid[] := '{}';
+begin
+    for n in 1 .. coalesce(cardinality(take_each.ids), 0) loop
+        continue when take_each.owners[n] = any (v_skip);
+        v_began := clock_timestamp();
+        begin
+            if smsretry.take_row(take_each.ids[n], take_each.at, take_each.by_application) then
+                v_took := v_took || take_each.ids[n];
+            end if;
+            set constraints all immediate; -- what is only asked at the end would undo the others, too
+        exception
+            when query_canceled then -- no time is left, and it is not counted again
+                perform smsretry.set_business_apart(
+                    take_each.owners[n], extract(epoch from clock_timestamp() - v_began), sqlstate, take_each.at);
+                exit;
+            when others then
+                perform smsretry.set_business_apart(
+                    take_each.owners[n], extract(epoch from clock_timestamp() - v_began), sqlstate, take_each.at);
+                if clock_timestamp() - v_began > interval '250 milliseconds' then
+                    v_skip := v_skip || take_each.owners[n]; -- it waits for something: so would its other rows
+                end if;
+        end;
+    end loop;
+    return v_took;
+end
+$$;
+
+revoke all on function smsretry.take_each from public, anon, authenticated;
+grant execute on function smsretry.take_each to service_role;
+
+-- ======== schemas/31_take_row.sql ========
+-- Claim one row. The caller has found it pending and locked it. Its status is not asked for again: without statistics the
+-- planner would walk a partial index for it. A row in doubt keeps the attempt that it is in doubt about.
+-- by_application: its claimer sends without a begin. A row that a begin would put in doubt is put in doubt here, and not
+-- claimed. Returns whether it was claimed.
+create or replace function smsretry.take_row(id uuid, at timestamptz, by_application boolean)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+begin
+    if take_row.by_application and exists (select 1 from smsretry.restores) then
+        select * into v_row from public.sms_retry_queue q where q.id = take_row.id;
+        if smsretry.put_in_doubt(v_row, take_row.at) is not null then
+            return false;
+        end if;
+    end if;
+    update public.sms_retry_queue q
+    set status = 'processing', claim_no = q.claim_no + 1, claimed_at = take_row.at, begun_at = null,
+        claimed_by_application = take_row.by_application,
+        attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take_row.at
+    where q.id = take_row.id;
+    return true;
+end
+$$;
+
+revoke all on function smsretry.take_row from public, anon, authenticated;
+grant execute on function smsretry.take_row to service_role;
+
+-- ======== schemas/32_take.sql ========
+-- Claim these rows, and return with all that decides about them those that could be claimed. The caller has found them
+-- pending and locked them. by_application: the claimer does not begin its sends, so what is asked before a begin is asked
+-- here (smsretry.take_row).
+-- A trigger of the application's may be slow for one business, or refuse a row. That is trouble of its own: the row stays
+-- pending, its business is set apart, and the others are taken. What there was no time for stays pending, too.
+create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
+returns setof smsretry.claimed_retry
+language plpgsql set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms' -- for what a trigger waits for
+-- A plan that does not know how few they are would read whole tables to join them.
+set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+#variable_conflict use_column
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_order uuid[];
+    v_owners uuid[];
+    v_apart uuid[];
+    v_began timestamptz;
+    v_took uuid[] := '{}';
+    v_whose uuid[] := '{}';
+    v_skip uuid[] := '{}';
+    v_tried integer := 0;
+    v_state text;
+begin
+    -- Of a business that is set apart one row, when the others' are taken, and another one each time: not all may be slow.
+    select array_agg(o.id order by o.apart, o.place), array_agg(o.business_id order by o.apart, o.place),
+           array_agg(o.business_id) filter (where o.apart)
+    into v_order, v_owners, v_apart
+    from (
+        select q.id, q.business_id, i.place, s.business_id is not null as apart, s.retry_at,
+               row_number() over (partition by q.business_id order by md5(q.id::text || take.at::text)) as nth
+        from unnest(take.ids) with ordinality as i (id, place)
+        join public.sms_retry_queue q on q.id = i.id
+        left join smsretry.set_apart s on s.business_id = q.business_id
+    ) o
+    where not o.apart or (o.nth = 1 and o.retry_at <= take.at);
+
+    begin
+        for n in 1 .. coalesce(cardinality(v_order), 0) loop
+            v_began := clock_timestamp();
+            exit when v_began > v_until;
+            continue when v_owners[n] = any (v_skip);
+            v_tried := n;
+            if smsretry.take_row(v_order[n], take.at, take.by_application) then
+                v_took := v_took || v_order[n];
+                v_whose := v_whose || v_owners[n];
+            end if;
+            if clock_timestamp() - v_began > interval '250 milliseconds' then
+                v_skip := v_skip || v_owners[n];
+                perform smsretry.set_business_apart(v_owners[n], extract(epoch from clock_timestamp() - v_began), null, take.at);
+            elsif v_owners[n] = any (v_apart) then
+                delete from smsretry.set_apart s where s.business_id = v_owners[n];
+            end if;
+        end loop;
+        set constraints all immediate; -- what is only asked at the end would undo all of them
+    exception
+        when query_canceled then
+            v_state := sqlstate;
+        when others then
+            v_state := sqlstate;
+    end;
+    if v_state = '57014' then
+        -- The statement's time is over and is not counted again: only what was quick is done once more.
+        perform smsretry.set_business_apart(v_owners[v_tried], extract(epoch from clock_timestamp() - v_began), v_state, take.at);
+        v_took := smsretry.take_each(v_took, v_whose, take.at, take.by_application);
+    elsif v_state is not null then
+        v_took := smsretry.take_each(v_order, v_owners, take.at, take.by_application);
+    end if;
+    return query
+    select r.* from smsretry.claimed_retry r where r.id = any (v_took) order by r.scheduled_for, r.id;
+end
+$$;
+
+revoke all on function smsretry.take from public, anon, authenticated;
+grant execute on function smsretry.take to service_role;
+
+-- ======== schemas/36_record_delivery.sql ========
+-- Keep what Twilio reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
+-- failure is to be decided about at once; a delivery ends the matter, and takes back a failure or a cancellation: the text is
+-- on the phone. The caller holds the row locked. Answers whether it was news.
+create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_attempt public.sms_send_attempts;
+    v_row public.sms_retry_queue;
+    v_newer public.sms_retry_queue;
+    v_rank constant integer := smsretry.delivery_rank(record_delivery.status);
+    v_known integer;
+    v_shown text;
+begin
+    select * into v_attempt from public.sms_send_attempts a where a.id = record_delivery.attempt_id for update;
+    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
+    v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
+    if v_rank = v_known and v_rank = 6 and v_attempt.delivery_code is null then -- the report that said why came second
+        update public.sms_send_attempts a set delivery_code = record_delivery.code where a.id = v_attempt.id;
+        return record_delivery.code is not null;
+    end if;
+    if (v_rank > v_known) is not true then
+        return false;
+    end if;
+    update public.sms_send_attempts a
+    set delivery_status = record_delivery.status, delivery_at = record_delivery.at,
+        delivery_code = case when v_rank = 6 then record_delivery.code end,
+        -- A failure comes before whatever else is due: its text may still reach somebody in time.
+        delivery_look_at = case when v_rank < 5 then a.delivery_look_at when v_rank = 6 then record_delivery.at - interval '3 days' end
+    where a.id = v_attempt.id;
+
+    select smsretry.found_sid(l.provider_message_id) into v_shown from public.send_logs l where l.id = v_row.send_log_id;
+    if v_rank = 6 and v_shown = v_attempt.twilio_sid then
+        perform smsretry.tell_delivery(
+            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid,
+            coalesce('Not delivered: Twilio ' || record_delivery.code, 'Not delivered'), record_delivery.at);
+    elsif v_rank >= 7 and v_known < 7 then
+        -- It was called lost, or unknown, and was to be sent again, given up, or no longer wanted. A send of it that is under
+        -- way ends by itself.
+        if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
+            perform smsretry.complete_row(v_row, v_attempt.twilio_sid, record_delivery.at);
+            update public.sms_retry_queue q -- what was told of it before stays told
+            set why = left('It was delivered after all. Before that it had ' || case v_row.status when 'failed' then 'failed: ' else 'been cancelled: ' end
+                           || coalesce(v_row.last_error, 'no reason was kept'), 2000)
+            where q.id = v_row.id and v_row.status <> 'pending';
+        end if;
+        for v_newer in -- the text was queued anew
+            select q.* from public.sms_retry_queue q
+            where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id and q.id <> v_row.id
+              and q.status = 'pending' and q.in_doubt_since is null
+            for update
+        loop
+            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, record_delivery.at);
+        end loop;
+        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, record_delivery.at);
+    end if;
+    return true;
+end
+$$;
+
+revoke all on function smsretry.record_delivery from public, anon, authenticated;
+grant execute on function smsretry.record_delivery to service_role;
+
+-- ======== schemas/36_set_consent.sql ========
+-- Set or end consent for everyone at a business who has this number, and for one customer by id, whose number may have
+-- changed since. An opt-out cancels their waiting texts; a text in doubt or under way, or one that somebody holds locked,
+-- meets it at its own next begin. A repeated opt-out keeps the record of the first, unless a START could lift the first and
+-- not this one.
+-- Returns how many customers it concerns and how many texts it cancelled.
+create or replace function smsretry.set_consent(
+    business_id uuid, customer_id uuid, phone text, consent text, source text, at timestamptz,
+    out customers integer, out cancelled integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    -- Null without the key of the hashes. No text goes out then; suppressions are made of the rows once there is a key.
+    v_key constant bytea := (select smsretry.number_key(set_consent.business_id, set_consent.phone) from smsretry.secret);
+    v_ids uuid[];
+    v_said record;
+    v_waiting public.sms_retry_queue;
+begin
+    perform smsretry.lock_number(set_consent.business_id, set_consent.phone);
+    -- Locked in one order, so that two opt-outs of the same people wait for each other and do not deadlock.
+    select array_agg(locked.id) into v_ids from (
+        select c.id from public.customers c
+        where (c.phone = set_consent.phone or c.id = set_consent.customer_id) and c.business_id = set_consent.business_id
+        order by c.id for no key update) locked;
+    customers := coalesce(cardinality(v_ids), 0);
+    for v_said in -- this, and before it the opt-outs that could not be written when they were heard
+        with earlier as (
+            delete from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.since <= set_consent.at
+            returning u.consent, u.since, u.source)
+        select e.since, e.source from earlier e
+        where e.consent = 'opted_out' and set_consent.consent = 'opted_out'
+        union all
+        select set_consent.at, set_consent.source
+        order by 1
+    loop
+        -- Here, too: a row that is opted out already keeps its time, and an opt-in from before this one lifts nothing.
+        if set_consent.consent = 'opted_out' and v_key is not null then
+            perform smsretry.suppress(set_consent.business_id, v_key, v_said.since, v_said.source);
+        end if;
+        update public.customers c
+        set sms_consent_status = set_consent.consent, sms_consent_at = v_said.since, sms_consent_source = v_said.source
+        where c.id = any (v_ids)
+          and (set_consent.consent <> 'opted_out' or c.sms_consent_status is distinct from 'opted_out'
+               or (smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)));
+    end loop;
+    -- A person's word comes after all that was heard before it, and after what bears a date that has not come.
+    if set_consent.consent = 'opted_in' then
+        delete from smsretry.suppressions s
+        where s.number_key = v_key and (s.since < set_consent.at or s.since > smsretry.clock());
+        delete from smsretry.unwritten_consents u
+        where u.number_key = v_key and u.consent = 'opted_out' and (u.since < set_consent.at or u.since > smsretry.clock());
+    end if;
+
+    cancelled := 0;
+    if set_consent.consent = 'opted_out' then
+        begin
+            for v_waiting in
+                select q.* from public.sms_retry_queue q
+                where q.customer_id = any (v_ids) and q.status = 'pending' and q.in_doubt_since is null
+                order by q.id for update
+            loop
+                perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', null, set_consent.at);
+                cancelled := cancelled + 1;
+            end loop;
+        exception when lock_not_available or deadlock_detected then
+            cancelled := 0; -- none of them
+        end;
+    end if;
+end
+$$;
+
+revoke all on function smsretry.set_consent from public, anon, authenticated;
+grant execute on function smsretry.set_consent to service_role;
+
+-- ======== schemas/37_opt_out.sql ========
+-- End consent for everyone who has this number: at one business, or without one at each that has a customer with it. Each
+-- business answers for itself: somebody's transaction that holds its customers locked, or a rule of the application's that
+-- refuses the change, keeps nobody else from opting out. All of them together are waited for a second. What could not be
+-- written holds nevertheless (unwritten_consents); the same call again writes it. Where one business is named, what
+-- refuses the change is told as the error it is.
+-- texted: also at each business that has texted the number, though it has no customer with it any more: who was deleted
+-- and says STOP to their last text may be imported again tomorrow.
+-- left_only: only where this opt-out could not be written before, so that one that is said again changes nothing else.
+--   customers: how many are marked now · cancelled: texts that waited · unmarked: customers who could not be marked
+create or replace function smsretry.opt_out(
+    phone text, source text, at timestamptz, business_id uuid default null, left_only boolean default false,
+    texted boolean default false,
+    out customers integer, out cancelled integer, out unmarked integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s' as $$
+#variable_conflict use_column
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_business uuid;
+    v_key bytea;
+    v_customers integer;
+    v_cancelled integer;
+begin
+    customers := 0;
+    cancelled := 0;
+    unmarked := 0;
+    for v_business in
+        select c.business_id from public.customers c
+        where c.phone = opt_out.phone and (opt_out.business_id is null or c.business_id = opt_out.business_id)
+        union
+        select b.id from public.businesses b cross join smsretry.secret
+        where opt_out.texted and exists (
+            select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, opt_out.phone))
+        order by 1
+    loop
+        v_key := (select smsretry.number_key(v_business, opt_out.phone) from smsretry.secret);
+        continue when opt_out.left_only and not exists (
+            select 1 from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_out' and u.since = opt_out.at);
+        perform set_config(
+            'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
+        begin
+            select s.customers, s.cancelled into v_customers, v_cancelled
+            from smsretry.set_consent(v_business, null, opt_out.phone, 'opted_out', opt_out.source, opt_out.at) s;
+            customers := customers + v_customers;
+            cancelled := cancelled + v_cancelled;
+        exception when others then
+            if v_key is null or (opt_out.business_id is not null and sqlstate not in ('55P03', '40P01')) then
+                raise;
+            end if;
+            raise warning 'The customers of business % could not be marked as opted out yet: %', v_business, sqlstate;
+            insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+            select v_key, v_business, 'opted_out', opt_out.at, left(opt_out.source, 200)
+            where not exists (
+                select 1 from smsretry.unwritten_consents u
+                where u.number_key = v_key and u.consent = 'opted_out' and u.since = opt_out.at);
+            select unmarked + count(*) into unmarked from public.customers c
+            where c.phone = opt_out.phone and c.business_id = v_business;
+        end;
+    end loop;
+end
+$$;
+
+revoke all on function smsretry.opt_out from public, anon, authenticated;
+grant execute on function smsretry.opt_out to service_role;
+
+-- ======== schemas/37_take_back_stop.sql ========
+-- Somebody texted START: at each business that has a customer with this number, what a STOP or Twilio's refusal ended before
+-- `at` is as it was. Who had consented has consent again; who never gave any has none now. An opt-out that was said otherwise
+-- stays, and so does all else at that business, as does what was said after `at`.
+-- What consent was is known from stopped_consents. Where it is not, it is unknown, and somebody must ask anew: that is so of
+-- rows that came in as opted out, of those that had another number then, and of what version 1.0.0 opted out, unless a text
+-- had gone out under the consent (44_triggers.sql).
+-- by_yes: it was a YES, which takes back less (smsretry.start_takes_back).
+-- Each business answers for itself, and left_only means what it does, as in smsretry.opt_out.
+--   customers: how many have consent again · unmarked: customers who could not be written
+create or replace function smsretry.take_back_stop(
+    phone text, at timestamptz, left_only boolean default false, by_yes boolean default false, out customers integer, out unmarked integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s' as $$
+#variable_conflict use_column
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_business uuid;
+    v_key bytea;
+    v_ids uuid[];
+    v_customers integer;
+begin
+    customers := 0;
+    unmarked := 0;
+    for v_business in
+        select c.business_id from public.customers c
+        where c.phone = take_back_stop.phone
+        union -- as smsretry.opt_out has it
+        select b.id from public.businesses b
+        where exists (
+            select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, take_back_stop.phone))
+        order by 1
+    loop
+        v_key := smsretry.number_key(v_business, take_back_stop.phone);
+        continue when take_back_stop.left_only and not exists (
+            select 1 from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_in' and u.since = take_back_stop.at);
+        continue when smsretry.suppressed_since(v_key) is null and not exists (
+            select 1 from public.customers c
+            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out');
+        perform set_config(
+            'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
+        begin
+            perform smsretry.lock_number(v_business, take_back_stop.phone);
+            v_ids := array(
+                select c.id from public.customers c
+                where c.phone = take_back_stop.phone and c.business_id = v_business
+                order by c.id for no key update);
+            delete from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_in' and u.since <= take_back_stop.at;
+            -- Asked after the locks: what held them may have been an opt-out.
+            continue when exists (
+                select 1 from public.customers c
+                where c.id = any (v_ids) and c.sms_consent_status::text = 'opted_out'
+                  and (not smsretry.start_takes_back(c.sms_consent_source::text, take_back_stop.by_yes) or c.sms_consent_at >= take_back_stop.at)
+                union all
+                select 1 from smsretry.suppressions s
+                where s.number_key = v_key and (not smsretry.start_takes_back(s.source, take_back_stop.by_yes) or s.since >= take_back_stop.at)
+                union all
+                select 1 from smsretry.unwritten_consents u
+                where u.number_key = v_key and u.consent = 'opted_out'
+                  and (not smsretry.start_takes_back(u.source, take_back_stop.by_yes) or u.since >= take_back_stop.at));
+            with given_back as (
+                update public.customers c
+                set sms_consent_status = case when x.known then x.consent else 'unknown' end,
+                    sms_consent_at = take_back_stop.at, sms_consent_source = 'inbound_start'
+                from (select i.id, t.customer_id is not null as known, t.consent
+                      from unnest(v_ids) i (id)
+                      left join smsretry.stopped_consents t on t.customer_id = i.id and t.number_key = v_key) x
+                where c.id = x.id and c.sms_consent_status::text = 'opted_out'
+                returning c.sms_consent_status::text as consent)
+            select count(*) into v_customers from given_back g where g.consent = 'opted_in';
+            customers := customers + v_customers;
+            -- Where nobody has consent again, nothing else has done it.
+            delete from smsretry.suppressions s
+            where s.number_key = v_key and smsretry.start_takes_back(s.source) and s.since < take_back_stop.at;
+            delete from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_out' and smsretry.start_takes_back(u.source)
+              and u.since < take_back_stop.at;
+        exception when others then
+            raise warning 'The START of customers of business % could not be written yet: %', v_business, sqlstate;
+            insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+            select v_key, v_business, 'opted_in', take_back_stop.at, 'inbound_start'
+            where not exists (
+                select 1 from smsretry.unwritten_consents u
+                where u.number_key = v_key and u.consent = 'opted_in' and u.since = take_back_stop.at);
+            select unmarked + count(*) into unmarked from public.customers c
+            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out';
+        end;
+    end loop;
+end
+$$;
+
+revoke all on function smsretry.take_back_stop from public, anon, authenticated;
+grant execute on function smsretry.take_back_stop to service_role;
+
+-- ======== schemas/39_begin_for_application.sql ========
+-- The application's own processor claimed this row and fell silent. It begins nothing, so its claim counts as a send that
+-- was begun when it was claimed, to whom and with what the rows say now. Likewise where a backup forgot the send.
+create or replace function smsretry.begin_for_application(retry public.sms_retry_queue)
+returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    retry.attempt_id := gen_random_uuid();
+    retry.begun_at := retry.claimed_at;
+    insert into public.sms_send_attempts (
+        id, retry_id, attempt_number, claim_no, begun_at, number_key, sent_to, sent_body,
+        consent_status, consent_at, consent_source)
+    select retry.attempt_id, retry.id, retry.attempt_count + 1, retry.claim_no, retry.claimed_at,
+           smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40), left(l.subject, 1601),
+           left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200)
+    from (select 1) one
+    left join public.customers c on c.id = retry.customer_id
+    left join public.send_logs l on l.id = retry.send_log_id;
+    return retry;
+end
+$$;
+
+revoke all on function smsretry.begin_for_application from public, anon, authenticated;
+grant execute on function smsretry.begin_for_application to service_role;
+
+-- ======== schemas/39_forgotten.sql ========
+-- The time in which this text may have gone out, and nothing here says so, because the database was restored from a backup
+-- since. Null: there is none, or the text was looked for since and was not found. A text is older than the restore if its
+-- row, its send log or its scheduled send is. A message that was found proves no other absent: a carrier may have lost it,
+-- and the text may have been sent again. So only a look that found nothing counts, or a person's word.
+create or replace function smsretry.forgotten(
+    retry public.sms_retry_queue, out since timestamptz, out until timestamptz, out who text, out because text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if not exists (select 1 from smsretry.restores) -- on most days this is all
+        or not exists (select 1 from public.customers c -- nobody can have texted a customer without a number
+                       where c.id = forgotten.retry.customer_id and coalesce(btrim(c.phone), '') <> '') then
+        return;
+    end if;
+    select min(r.since), max(r.restored_at), max(r.who), max(r.because) into since, until, who, because
+    from smsretry.restores r
+    where (forgotten.retry.created_at < r.restored_at
+           or exists (select 1 from public.send_logs l
+                      where l.id = forgotten.retry.send_log_id and l.created_at < r.restored_at)
+           or exists (select 1 from public.scheduled_sends s
+                      where s.id = forgotten.retry.send_log_id and s.created_at < r.restored_at))
+      and not exists (
+          select 1 from public.sms_send_attempts a
+          -- An array, so that an index finds them whatever is known of the tables.
+          where a.retry_id = any (array(
+                  select q.id from public.sms_retry_queue q where q.send_log_id = forgotten.retry.send_log_id))
+            and a.begun_at <= r.since and a.finished_at >= r.restored_at
+            and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'));
+end
+$$;
+
+revoke all on function smsretry.forgotten from public, anon, authenticated;
+grant execute on function smsretry.forgotten to service_role;
+
+-- ======== schemas/39_may_be_unanswered.sql ========
+-- Whether what a look for this row's attempt has found may be a send to the same number that the look could not know of: it
+-- has no answer yet, or began between the claim and now, so that its words were not compared. (One that is dated later still
+-- began before a clock was set back, and was known.)
+create or replace function smsretry.may_be_unanswered(retry public.sms_retry_queue, at timestamptz)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1 from public.sms_send_attempts ours
+        join public.sms_send_attempts theirs on theirs.sent_to = ours.sent_to and theirs.id <> ours.id
+        join public.sms_retry_queue q on q.id = theirs.retry_id
+        where ours.id = may_be_unanswered.retry.attempt_id
+          and (q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id
+               or theirs.begun_at > may_be_unanswered.retry.claimed_at and theirs.begun_at <= may_be_unanswered.at))
+$$;
+
+revoke all on function smsretry.may_be_unanswered from public, anon, authenticated;
+grant execute on function smsretry.may_be_unanswered to service_role;
+
+-- ======== schemas/39_put_in_doubt.sql ========
+-- If a message of this text may have left already, its row goes back to the queue in doubt about that, and the answer says
+-- why. Null: there is none, and nothing was done. The caller holds the row locked.
+create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_earlier record;
+    v_forgotten record;
+begin
+    -- A row is in doubt about an earlier send from its insert on. But somebody may have put back one that had ended, which
+    -- was claimed before.
+    if retry.claim_no > 1 then
+        select * into v_earlier from smsretry.earlier_doubt(put_in_doubt.retry.send_log_id, put_in_doubt.retry.business_id);
+        if v_earlier.attempt_id is not null then
+            retry.attempt_id := v_earlier.attempt_id;
+            retry.in_doubt_since := v_earlier.since;
+            retry.reconcile_count := 0;
+            retry.held_since := null;
+            retry.why := v_earlier.why;
+            perform smsretry.put_back(retry, put_in_doubt.at, put_in_doubt.at);
+            return v_earlier.why;
+        end if;
+    end if;
+    select * into v_forgotten from smsretry.forgotten(retry);
+    if v_forgotten.since is not null then
+        return smsretry.doubt(
+            retry, v_forgotten.since, v_forgotten.until, v_forgotten.who, v_forgotten.because, put_in_doubt.at);
+    end if;
+    return null;
+end
+$$;
+
+revoke all on function smsretry.put_in_doubt from public, anon, authenticated;
+grant execute on function smsretry.put_in_doubt to service_role;
+
+-- ======== schemas/39_queue_scheduled.sql ========
+-- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
+-- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
+--   result: queued | cancelled | failed
+-- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran.
+-- An error, and nothing is done, if the row stays as it was: without that it would be queued again and again.
+create or replace function smsretry.queue_scheduled(
+    send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_made boolean;
+    v_status text;
+begin
+    -- An end that no calendar has (infinity, the year 9999) is none. A rule refuses it, and with it each change of the row.
+    if send.not_after > '2100-01-01 00:00+00' then
+        send.not_after := null;
+    end if;
+    result := 'failed';
+    why := case
+        when not exists (select 1 from public.customers c where c.id = queue_scheduled.send.customer_id
+                         and c.business_id = queue_scheduled.send.business_id) then 'Customer not found'
+        when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'Text is empty: scheduled_sends.body holds none'
+        when queue_scheduled.send.not_after <= queue_scheduled.at then 'Expired before it could be sent'
+        when queue_scheduled.send.not_after is null
+            and queue_scheduled.send.scheduled_for + queue_scheduled.life <= queue_scheduled.at
+            then 'Expired before it could be sent' || case
+                when queue_scheduled.send.held_since is not null then '. ' || queue_scheduled.send.why
+                else ': it was due on ' || to_char(queue_scheduled.send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end
+    end;
+    if why like 'Expired%' then
+        result := 'cancelled';
+        if exists (select 1 from smsretry.restores r
+                   where queue_scheduled.send.scheduled_for between r.since and r.restored_at) then
+            why := why || '. It may have gone out before the database was restored: look in the provider''s log';
+        end if;
+    end if;
+    if why is null then
+        -- One that is made now is this text's, whatever a trigger of the application's made of its words.
+        v_made := smsretry.make_send_log(
+            queue_scheduled.send.id, queue_scheduled.send.business_id, queue_scheduled.send.customer_id,
+            queue_scheduled.send.body, queue_scheduled.at);
+        if v_made or exists (
+                select 1 from public.send_logs l
+                where l.id = queue_scheduled.send.id and l.business_id = queue_scheduled.send.business_id
+                  and l.customer_id = queue_scheduled.send.customer_id and l.subject = queue_scheduled.send.body) then
+            select q.retry_id into retry_id
+            from public.queue_sms_retry(
+                send_log_id => queue_scheduled.send.id, scheduled_for => queue_scheduled.send.scheduled_for,
+                expires_in => queue_scheduled.send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
+                message_class => queue_scheduled.send.message_class) q;
+            result := 'queued';
+        else
+            why := 'Its id is that of another send log: schedule the text anew';
+        end if;
+    end if;
+    update public.scheduled_sends s
+    set status = queue_scheduled.result, why = left(queue_scheduled.why, 2000), held_since = null, look_at = null,
+        not_after = queue_scheduled.send.not_after,
+        send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
+    where s.id = queue_scheduled.send.id
+    returning s.status into v_status;
+    if coalesce(v_status = 'scheduled', true) then
+        raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that', result
+            using errcode = 'SR409';
+    end if;
+    set constraints all immediate; -- what is only asked at the end would undo the others, too
+end
+$$;
+
+revoke all on function smsretry.queue_scheduled from public, anon, authenticated;
+grant execute on function smsretry.queue_scheduled to service_role;
+
+-- ======== schemas/39_unowned.sql ========
+-- Of these Twilio messages, those that no other text than this one is known to have, in the same order.
+create or replace function smsretry.unowned(sids text[], attempt_id uuid, send_log_id uuid)
+returns text[] language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array_agg(m.sid order by m.place)
+    from unnest(unowned.sids) with ordinality as m (sid, place)
+    where not smsretry.is_anothers(m.sid, unowned.attempt_id, unowned.send_log_id)
+$$;
+
+revoke all on function smsretry.unowned from public, anon, authenticated;
+grant execute on function smsretry.unowned to service_role;
+
+-- ======== schemas/40_schedule_sms.sql ========
+-- Plan a text for a time. It is checked like every text when its time comes: consent, permitted hours, caps. To move or to
+-- cancel it, update its row in scheduled_sends.
+--   result: scheduled | already_scheduled (there is one of this id already, and it stays as it is)
+-- id: the caller's own name for it, with which the call may be repeated. Without it each call plans another text.
+-- not_after: when the text is of no more use; null: as long after its time as any text in the queue. A time that has
+-- passed means at once, and is kept as now. message_class null: marketing. created_by: who planned it, for the application.
+create or replace function public.schedule_sms(
+    business_id uuid,
+    customer_id uuid,
+    body text,
+    scheduled_for timestamptz,
+    not_after timestamptz default null,
+    message_class text default null,
+    created_by uuid default null,
+    id uuid default null
+)
+returns table (scheduled_id uuid, result text, due_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_id constant uuid := coalesce(schedule_sms.id, gen_random_uuid());
+    v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
+    v_problem text;
+    v_there public.scheduled_sends;
+    v_state text;
+    v_column text;
+    v_rule text;
+begin
+    v_problem := case
+        when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
+        when (schedule_sms.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00') is not true
+            then 'scheduled_for must be a time in this century'
+        when schedule_sms.not_after not between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+            then 'not_after must be a time in this century'
+        when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
+            then 'not_after must come after scheduled_for, and after now'
+        when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = '' then 'body is empty'
+        when length(schedule_sms.body) > 1600 then 'body is longer than 1600 characters, the most that Twilio takes'
+        when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
+    end;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
+    end if;
+    if not exists (select 1 from public.customers c
+                   where c.id = schedule_sms.customer_id and c.business_id = schedule_sms.business_id) then
+        raise exception 'There is no customer % at business %', schedule_sms.customer_id, schedule_sms.business_id
+            using errcode = 'SR404', hint = 'Consent and phone number are read there: insert the customer first.';
+    end if;
+
+    begin
+        insert into public.scheduled_sends (
+            id, business_id, customer_id, body, scheduled_for, not_after, message_class, status, created_by, created_at, updated_at)
+        values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body,
+                greatest(schedule_sms.scheduled_for, v_now), -- its life counts from there
+                schedule_sms.not_after, v_class, 'scheduled', schedule_sms.created_by, v_now, v_now)
+        on conflict (id) do nothing
+        returning * into v_there;
+    exception when integrity_constraint_violation then
+        -- Not the database's own error: that quotes the row with its body, and goes into the database's log.
+        get stacked diagnostics v_state = returned_sqlstate, v_column = column_name, v_rule = constraint_name;
+        raise exception 'scheduled_sends does not take the text: %', concat_ws(', ', v_state, nullif(v_column, ''), nullif(v_rule, ''))
+            using errcode = 'SR409', hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
+    end;
+    if v_there.id is not null then
+        return query select v_there.id, 'scheduled', v_there.scheduled_for;
+        return;
+    end if;
+    select * into v_there from public.scheduled_sends s where s.id = v_id;
+    if (v_there.business_id, v_there.customer_id, v_there.body)
+        is distinct from (schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body) then
+        raise exception 'Scheduled send % is another text', v_id
+            using errcode = 'SR409', hint = 'Give each text an id of its own.';
+    end if;
+    return query select v_there.id, 'already_scheduled', v_there.scheduled_for;
+end
+$$;
+
+revoke all on function public.schedule_sms from public, anon, authenticated;
+grant execute on function public.schedule_sms to service_role;
+
+-- ======== schemas/41_record_inbound_sms.sql ========
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
+-- number out at every business, because Twilio blocks it for the sender that they share. START takes back what STOP did, or
+-- Twilio's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
+-- OptOutType says STOP or START with Advanced Opt-Out, and is believed. Without it the body is heard: what says stop, or may
+-- mean it (smsretry.means_stop), and Twilio's own words of START, of which it must be one and no more. A text that Twilio
+-- takes for HELP may still say stop, but START it does not say. All else changes nothing.
+-- Recorded once a message: sent again, an old webhook writes what could not be written when it was heard, as of then, and
+-- changes nothing else.
+--   answer: opted_out | opted_in | nothing | already_recorded
+--   customers: how many are opted out now, or have consent again · cancelled: texts that waited
+--   unmarked: customers whose rows could not be changed yet, because somebody holds them locked. A STOP holds for them, too;
+--     with the same message again they are marked.
+--   heard: provider (OptOutType) | keyword | words (it may mean stop: they are opted out, and a person should read it) | null
+create or replace function public.record_inbound_sms(
+    phone text, twilio_sid text, opt_out_type text default null, body text default null
+)
+returns table (answer text, customers integer, cancelled integer, unmarked integer, heard text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    -- The plus sign of a form that was read wrongly is a space, and RCS has a name for its channel.
+    v_phone constant text := regexp_replace(
+        record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
+    v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
+    v_word constant text := upper(btrim(left(record_inbound_sms.body, 40), E' \t\r\n') collate "C");
+    v_means text;
+    v_said text;
+    v_heard text;
+    v_heard_at timestamptz := smsretry.clock();
+    v_key bytea;
+    v_again boolean;
+begin
+    if (record_inbound_sms.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true or record_inbound_sms.phone is null then
+        raise exception 'phone must be given, and twilio_sid be a message SID (SM or MM and 32 hexadecimal digits)'
+            using errcode = 'SR422';
+    end if;
+    if v_type in ('STOP', 'START') then
+        v_said := v_type;
+        v_heard := 'provider';
+    else
+        v_means := smsretry.means_stop(record_inbound_sms.body);
+        v_said := case when v_means is not null then 'STOP' when v_type = '' and v_word in ('START', 'UNSTOP', 'YES') then 'START' end;
+        v_heard := coalesce(v_means, case when v_word = 'YES' then 'yes' else 'keyword' end);
+    end if;
+    answer := 'nothing';
+    customers := 0;
+    cancelled := 0;
+    unmarked := 0;
+    if v_said is null then
+        return next;
+        return;
+    end if;
+    v_key := (select smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone) from smsretry.secret);
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key)
+    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key) on conflict do nothing;
+    v_again := not found;
+    if v_again then
+        select t.said, t.heard_at, t.heard into v_said, v_heard_at, v_heard
+        from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
+    end if;
+    answer := case when v_again then 'already_recorded' when v_said = 'STOP' then 'opted_out' else 'opted_in' end;
+    if v_said = 'STOP' then
+        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
+        from smsretry.opt_out(v_phone, case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end,
+                              v_heard_at, null, v_again, true) s;
+    else
+        select s.customers, s.unmarked into customers, unmarked
+        from smsretry.take_back_stop(v_phone, v_heard_at, v_again, coalesce(v_heard = 'yes', false)) s;
+    end if;
+    -- Nobody need read what a plain word follows, nor what concerns no customer.
+    if not v_again and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
+        perform smsretry.see_words(v_key, v_heard_at);
+    end if;
+    heard := case when v_heard = 'yes' then 'keyword' else v_heard end;
+    return next;
+end
+$$;
+
+revoke all on function public.record_inbound_sms from public, anon, authenticated;
+grant execute on function public.record_inbound_sms to service_role;
+
+-- ======== schemas/41_record_sms_consent.sql ========
+-- For people: a customer says stop, or yes, by telephone or letter. An opt-out without a business is from all of them;
+-- consent is given to one. Either answers what the number wrote that may mean stop: it waits for a person no longer.
+--   customers: how many it concerns · cancelled: texts that waited
+--   unmarked: customers whose rows could not be changed, because somebody holds them locked. The opt-out holds for them, too;
+--     said again it marks them.
+create or replace function public.record_sms_consent(
+    phone text, consent text, source text, business_id uuid default null
+)
+returns table (customers integer, cancelled integer, unmarked integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_seen integer;
+begin
+    if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
+        or (record_sms_consent.phone ~ '^[+][1-9][0-9]{6,14}$') is not true
+        or coalesce(btrim(record_sms_consent.source), '') = '' then
+        raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say how it is known'
+            using errcode = 'SR422';
+    end if;
+    if record_sms_consent.consent = 'opted_in' and record_sms_consent.business_id is null then
+        raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
+    end if;
+    if record_sms_consent.consent = 'opted_out' then
+        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
+        from smsretry.opt_out(
+            record_sms_consent.phone, record_sms_consent.source, smsretry.clock(), record_sms_consent.business_id) s;
+    else
+        select s.customers, s.cancelled, 0 into customers, cancelled, unmarked
+        from smsretry.set_consent(
+            record_sms_consent.business_id, null, record_sms_consent.phone, 'opted_in', record_sms_consent.source,
+            smsretry.clock()) s;
+    end if;
+    v_seen := smsretry.see_words(
+        (select smsretry.number_key('00000000-0000-0000-0000-000000000000', record_sms_consent.phone) from smsretry.secret),
+        smsretry.clock());
+    if customers + unmarked + v_seen = 0 then
+        raise exception 'No customer has this number' using errcode = 'SR404',
+            hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
+    end if;
+    return next;
+end
+$$;
+
+revoke all on function public.record_sms_consent from public, anon, authenticated;
+grant execute on function public.record_sms_consent to service_role;
+
+-- ======== schemas/42_before_insert.sql ========
+-- A row that the application inserts: a text that its own processor has claimed keeps one live row, a text of which an
+-- earlier send is in doubt stays in doubt about it, and an error of any length is kept to what is useful. It is as old as
+-- its insert, by the one clock: its life counts from there, and a restored backup is told from what came after it.
+-- security definer, because a tenant may insert rows and update none. If row level security then refuses the row, what
+-- was done here is undone with it.
+create or replace function smsretry.before_insert()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_doubt record;
+begin
+    if new.status = 'pending' then
+        new.created_at := smsretry.clock();
+        perform smsretry.supersede(new.send_log_id, new.attempt_count);
+        select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
+        if v_doubt.attempt_id is not null then
+            new.attempt_id := v_doubt.attempt_id;
+            new.in_doubt_since := v_doubt.since;
+            new.why := v_doubt.why;
+        end if;
+    end if;
+    new.last_error := left(new.last_error, 2000);
+    return new;
+end
+$$;
+
+revoke all on function smsretry.before_insert from public, anon, authenticated;
+
+-- ======== schemas/42_open_delivery.sql ========
+-- The delivery of an attempt is open from now: whose it is stands in it, so that deliveries are looked after in turns.
+create or replace function smsretry.open_delivery()
+returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    new.business_id := (select q.business_id from public.sms_retry_queue q where q.id = new.retry_id);
+    return new;
+end
+$$;
+
+revoke all on function smsretry.open_delivery from public, anon, authenticated;
+
+-- ======== schemas/43_keep_suppression.sql ========
+-- An opt-out is of a number at a business, whoever records it on whichever of its customers' rows, and outlives the row.
+-- It is lifted by an opt-in that was recorded later (sms_consent_at), and by nothing else: a row imported after the
+-- opt-out says nothing new, nor does one that only comes to have the number, or is saved as it was. A START (inbound_start)
+-- lifts what a START may.
+-- Later is what was written later and bears a later date. What has not happened yet lifts nothing, and is known again when
+-- its date has come (stale_opt_ins). So is the consent that an opt-out ends, whatever its date, should a clock have been
+-- set back. A row that is opted in from tomorrow on is opted in: where nobody said stop, texts go out.
+-- What consent was before a STOP is kept for a later START, while that opt-out stands on the customer's row.
+-- security definer, because tenants write customers and may not write suppressions. It never refuses a write of theirs.
+create or replace function smsretry.keep_suppression()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    -- An application's clock may be fast by that much. It is no policy.
+    k_fast constant interval := '5 minutes';
+    v_now timestamptz;
+    v_key bytea;
+    v_since timestamptz;
+    v_changed boolean;
+    v_moved boolean;
+    v_anew boolean;
+    v_second timestamptz;
+begin
+    -- Here and not above: of what fails there the handler does not hear.
+    v_now := smsretry.clock();
+    v_since := coalesce(new.sms_consent_at, v_now);
+    v_changed := tg_op = 'UPDATE' and old.sms_consent_status is distinct from new.sms_consent_status;
+    v_moved := tg_op = 'UPDATE' and (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
+    -- Only the status was changed: the time is still that of the consent which ends here.
+    if v_changed and old.sms_consent_at is not distinct from new.sms_consent_at then
+        v_since := v_now;
+    end if;
+    -- Who opts out may take the number off the row with the same write.
+    if v_changed and v_moved and new.sms_consent_status::text = 'opted_out' and old.phone is not null then
+        perform smsretry.suppress(
+            old.business_id, smsretry.number_key(old.business_id, old.phone), v_since, new.sms_consent_source::text);
+    end if;
+    if new.phone is null then
+        return new;
+    end if;
+    v_key := smsretry.number_key(new.business_id, new.phone);
+    if v_moved and old.phone is not null then -- what was said before of the row is no news of its new number either
+        perform smsretry.keep_stale(v_key, o.at)
+        from smsretry.stale_opt_ins o where o.number_key = smsretry.number_key(old.business_id, old.phone);
+    end if;
+    -- An application that saves whole rows may write an earlier time, too: it cuts off microseconds.
+    v_anew := tg_op = 'INSERT' or v_changed
+        or coalesce(new.sms_consent_at > coalesce(old.sms_consent_at, '-infinity'), false);
+    if new.sms_consent_status::text = 'opted_out' then
+        if v_anew or v_moved
+            or (old.sms_consent_source is distinct from new.sms_consent_source
+                and smsretry.suppressed_since(v_key) is not null) then
+            perform smsretry.suppress(new.business_id, v_key, v_since, new.sms_consent_source::text);
+        end if;
+        if v_changed and old.sms_consent_status::text = 'opted_in' and old.sms_consent_at >= v_since then
+            perform smsretry.keep_stale(v_key, old.sms_consent_at);
+        end if;
+    elsif new.sms_consent_status::text = 'opted_in' and new.sms_consent_at is not null then
+        -- Applications keep microseconds, milliseconds or seconds, and cut off or round.
+        v_second := date_trunc('second', new.sms_consent_at);
+        v_anew := v_anew and new.sms_consent_at <= v_now + k_fast and not exists (
+            select 1 from smsretry.stale_opt_ins o
+            where o.number_key = v_key and o.at in (v_second, v_second - interval '1 second'));
+        if v_anew then
+            delete from smsretry.suppressions s
+            where s.number_key = v_key and s.since < least(new.sms_consent_at, v_now)
+              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(s.source));
+            delete from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.since < least(new.sms_consent_at, v_now) and u.consent = 'opted_out'
+              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(u.source));
+        end if;
+        if new.sms_consent_at > v_now or v_moved and not v_anew and smsretry.suppressed_since(v_key) < new.sms_consent_at then
+            perform smsretry.keep_stale(v_key, new.sms_consent_at);
+        end if;
+    end if;
+    if v_changed and new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text) then
+        insert into smsretry.stopped_consents (customer_id, number_key, consent)
+        values (new.id, v_key, old.sms_consent_status::text)
+        on conflict (customer_id) do update set number_key = excluded.number_key, consent = excluded.consent;
+    elsif v_changed then
+        delete from smsretry.stopped_consents t where t.customer_id = new.id;
+    end if;
+    return new;
+exception when others then
+    raise warning 'The consent of customer % could not be kept for its number: %', new.id, sqlstate;
+    return new;
+end
+$$;
+
+revoke all on function smsretry.keep_suppression from public, anon, authenticated;
+
+-- ======== schemas/44_triggers.sql ========
+-- What happens on writes that are not ours.
+
+drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
+create trigger smsretry_before_insert
+    before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
+
+drop trigger if exists smsretry_open_delivery on public.sms_send_attempts;
+create trigger smsretry_open_delivery
+    before insert or update of delivery_look_at on public.sms_send_attempts
+    for each row when (new.delivery_look_at is not null and new.business_id is null) execute function smsretry.open_delivery();
+
+drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
+create trigger smsretry_scheduled_send_changed
+    before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
+
+drop trigger if exists smsretry_keep_suppression on public.customers;
+create trigger smsretry_keep_suppression
+    after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
+    for each row execute function smsretry.keep_suppression();
+
+-- What was queued anew before its insert asked whether an earlier send of the text is in doubt. Found by the sends in doubt,
+-- of which there are few, and not by the rows that wait.
+update public.sms_retry_queue q
+set attempt_id = d.attempt_id, in_doubt_since = d.since, why = d.why, held_since = null
+from (select distinct e.send_log_id, e.business_id
+      from public.sms_send_attempts a join public.sms_retry_queue e on e.id = a.retry_id
+      where coalesce(a.outcome, 'in_doubt') = 'in_doubt' and e.status in ('failed', 'cancelled')) ended
+cross join lateral smsretry.earlier_doubt(ended.send_log_id, ended.business_id) d
+where q.send_log_id = ended.send_log_id and q.business_id = ended.business_id
+  and q.status = 'pending' and q.in_doubt_since is null and d.attempt_id is not null;
+
+-- Who had opted out before there was this trigger, and in which way. What a START may not lift is said first: in version
+-- 1.0.0 a later STOP took its place. Nobody is opted out anew who has opted in since.
+insert into smsretry.suppressions as s (number_key, business_id, since, source)
+select distinct on (1) smsretry.number_key(c.business_id, c.phone), c.business_id, c.last_at, left(c.sms_consent_source, 200)
+from (select o.*, max(coalesce(o.sms_consent_at, smsretry.clock())) over (partition by o.business_id, o.phone) as last_at
+      from public.customers o
+      where o.sms_consent_status::text = 'opted_out' and o.phone is not null) c
+where not exists (
+    select 1 from public.customers i
+    where i.phone = c.phone and i.business_id = c.business_id and i.sms_consent_status::text = 'opted_in'
+      and i.sms_consent_at > c.last_at and i.sms_consent_at <= smsretry.clock())
+order by 1, smsretry.start_lifts(c.sms_consent_source::text), c.sms_consent_at desc nulls last
+on conflict (number_key) do update set source = excluded.source
+where smsretry.start_lifts(s.source) and not smsretry.start_lifts(excluded.source);
+
+-- What consent was before a STOP that version 1.0.0 wrote. It kept no record of that, and opted out those who had never
+-- consented, too; its START then called all of them opted in. So a START may give consent back only where it is known
+-- otherwise: the last text to the customer's number before the STOP was begun under consent. A consent that says a START is
+-- where it comes from proves nothing, and the text before it is asked. Who is not found here is unknown after a START, and
+-- must be asked anew. Rows that are opted in by such a START stay as they are: of them, too, it is not known.
+insert into smsretry.stopped_consents (customer_id, number_key, consent)
+select c.id, k.number_key, 'opted_in'
+from public.customers c
+cross join lateral (select smsretry.number_key(c.business_id, c.phone) as number_key) k
+cross join lateral (
+    select a.consent_status
+    from public.sms_send_attempts a
+    join public.sms_retry_queue q on q.id = a.retry_id
+    where a.number_key = k.number_key and q.customer_id = c.id and a.begun_at <= coalesce(c.sms_consent_at, 'infinity')
+      and a.consent_source is distinct from 'inbound_start'
+    order by a.begun_at desc limit 1) last
+where c.sms_consent_status::text = 'opted_out' and c.phone is not null
+  and smsretry.start_lifts(c.sms_consent_source::text) and last.consent_status = 'opted_in'
+on conflict do nothing;
+
+-- ======== schemas/49_end_turn.sql ========
+-- A claim has ended: the next one that goes round from this place begins behind the last business that was served; behind
+-- all that were tried, where too little could be taken because somebody else holds the rest locked.
+create or replace function smsretry.end_turn(
+    kind text, place integer, businesses uuid[], passed uuid, served uuid, enough boolean
+)
+returns void language sql set search_path = pg_catalog, pg_temp as $$
+    update smsretry.turns t
+    set after = coalesce(
+        end_turn.passed,
+        case when end_turn.enough then end_turn.served else end_turn.businesses[cardinality(end_turn.businesses)] end,
+        t.after)
+    where t.kind = end_turn.kind and t.place = end_turn.place
+$$;
+
+revoke all on function smsretry.end_turn from public, anon, authenticated;
+grant execute on function smsretry.end_turn to service_role;
+
+-- ======== schemas/49_in_turn.sql ========
+-- Whose turn it is: businesses that have some of this kind of work to be claimed, from behind the one on that was served last,
+-- by id and round and round. What they wrote, and how much of it, has no part in the order.
+--   kind: texts | doubtful | scheduled | deliveries (settled: accepted no later than that, unless they failed)
+--   businesses: up to twice as many as the claim takes, because what others hold locked is passed over. Empty: nothing is due
+--   each: how many of each of them to look at first, for the same reason several times as many as are taken
+--   place: of smsretry.turns, locked until end_turn. Null: all that is due fits into the claim, and nobody needs a turn; or more
+--     claim at this moment than there are places, and the order begins anywhere
+--   passed: where too many wait for later, how far was looked. Then those that have waited longest stand behind those that
+--     were found, and the next claim looks on from there
+create or replace function smsretry.in_turn(
+    kind text, at timestamptz, limit_count integer, settled timestamptz default null,
+    out businesses uuid[], out each integer, out place integer, out passed uuid
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_peek constant integer := greatest(4 * limit_count, 200);
+    v_known uuid[];
+    v_seen bigint;
+    v_start uuid;
+begin
+    select w.businesses, w.seen into v_known, v_seen from smsretry.waited_longest(kind, at, v_peek, settled) w;
+    if v_seen <= limit_count then
+        businesses := coalesce(v_known, '{}');
+        each := limit_count;
+        return;
+    end if;
+    select t.place, t.after into place, v_start from smsretry.turns t
+    where t.kind = in_turn.kind order by t.place limit 1 for update skip locked;
+    v_start := coalesce(v_start, md5(concat(clock_timestamp(), pg_backend_pid()))::uuid);
+    if v_seen = v_peek then -- there may be more, of others
+        select n.businesses, n.passed into businesses, passed
+        from smsretry.next_in_turn(kind, at, v_start, 2 * limit_count, settled) n;
+    end if;
+    if v_seen < v_peek or passed is not null then
+        businesses := coalesce(businesses, '{}') || array(
+            select b from unnest(v_known) b where (b = any (businesses)) is not true order by b <= coalesce(passed, v_start), b);
+    end if;
+    each := v_peek / greatest(cardinality(businesses), 1) + 1;
+end
+$$;
+
+revoke all on function smsretry.in_turn from public, anon, authenticated;
+grant execute on function smsretry.in_turn to service_role;
+
+-- ======== schemas/49_lock_in_turn.sql ========
+-- Lock these rows one by one, in this order, until there are so many; what somebody else holds locked is passed over, and so is
+-- what is due no more. A loop, and each row by its id alone: a join with what they must be may read a whole index for each
+-- of them where little is known of the table, and `limit` beside `skip locked` may be asked once a row, and takes far more.
+--   served: the business of the last one
+create or replace function smsretry.lock_in_turn(
+    candidates uuid[], most integer, doubtful boolean, at timestamptz, out ids uuid[], out served uuid
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_id uuid;
+    v_business uuid;
+    v_due boolean;
+begin
+    ids := '{}';
+    foreach v_id in array coalesce(candidates, '{}') loop
+        exit when cardinality(ids) >= most;
+        select q.status = 'pending' and q.scheduled_for <= lock_in_turn.at and q.recover_count < 2
+                   and (q.in_doubt_since is not null) = lock_in_turn.doubtful, q.business_id
+        into v_due, v_business
+        from public.sms_retry_queue q where q.id = v_id for update skip locked;
+        if v_due then
+            ids := ids || v_id;
+            served := v_business;
+        end if;
+    end loop;
+end
+$$;
+
+revoke all on function smsretry.lock_in_turn from public, anon, authenticated;
+grant execute on function smsretry.lock_in_turn to service_role;
+
+-- ======== schemas/49_next_in_turn.sql ========
+-- Businesses that have some of this kind of work due, from behind `start` on, by id and round and round: at most so many.
+--   passed: how far was looked, where 5,000 that wait for later came before there were enough
+-- One index probe a business, and none of its other rows is read. enable_sort: each order is one that a single index has, so
+-- that no other plan is made, whatever is known of the tables. By business and class, or by business and due time. Kinds:
+-- smsretry.in_turn.
+create or replace function smsretry.next_in_turn(
+    kind text, at timestamptz, start uuid, most integer, settled timestamptz, out businesses uuid[], out passed uuid
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+declare
+    v_business uuid := start;
+    v_class text := 'transactional'; -- the last one: the next step goes to another business
+    v_edge timestamptz := 'infinity'; -- likewise
+    v_due timestamptz;
+    v_wrapped boolean := false;
+begin
+    businesses := '{}';
+    for v_looks in 1 .. 5000 loop
+        case kind
+        when 'texts' then
+            select q.business_id, q.message_class, q.scheduled_for into v_business, v_class, v_due from public.sms_retry_queue q
+            where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+              and (q.business_id, q.message_class) > (v_business, v_class)
+            order by q.business_id, q.message_class, q.scheduled_for limit 1;
+        when 'doubtful' then
+            select q.business_id, q.scheduled_for into v_business, v_due from public.sms_retry_queue q
+            where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < 2
+              and (q.business_id, q.scheduled_for) > (v_business, v_edge)
+            order by q.business_id, q.scheduled_for limit 1;
+        when 'scheduled' then
+            select s.business_id, coalesce(s.look_at, s.scheduled_for) into v_business, v_due from public.scheduled_sends s
+            where s.status = 'scheduled' and (s.business_id, coalesce(s.look_at, s.scheduled_for)) > (v_business, v_edge)
+              and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
+            order by s.business_id, coalesce(s.look_at, s.scheduled_for) limit 1;
+        when 'deliveries' then
+            select a.business_id, a.delivery_look_at into v_business, v_due from public.sms_send_attempts a
+            where a.delivery_look_at is not null and (a.business_id, a.delivery_look_at) > (v_business, v_edge)
+              and (a.finished_at <= settled or smsretry.delivery_rank(a.delivery_status) = 6)
+            order by a.business_id, a.delivery_look_at limit 1;
+        end case;
+        v_edge := 'infinity';
+        if v_business is null then -- there is none behind: on from the first one
+            exit when v_wrapped;
+            v_wrapped := true;
+            v_business := '00000000-0000-0000-0000-000000000000';
+            v_class := '';
+            v_edge := '-infinity';
+            continue;
+        end if;
+        exit when v_wrapped and v_business > start;
+        if v_due <= at then
+            businesses := businesses || v_business;
+            exit when cardinality(businesses) >= most;
+            v_class := 'transactional';
+        end if;
+        if v_looks = 5000 then
+            passed := v_business;
+        end if;
+    end loop;
+end
+$$;
+
+revoke all on function smsretry.next_in_turn from public, anon, authenticated;
+grant execute on function smsretry.next_in_turn to service_role;
+
+-- ======== schemas/49_others_in_turn.sql ========
+-- What is due of these businesses, of work that is not a text to be sent, in turns: each one's longest waiting, then each one's
+-- next; of a business at most `each`. Kinds: smsretry.in_turn. enable_sort: as there; the turns are sorted all the same.
+create or replace function smsretry.others_in_turn(
+    kind text, businesses uuid[], each integer, at timestamptz, settled timestamptz default null
+)
+returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+declare
+    v_ids uuid[];
+begin
+    case kind
+    when 'doubtful' then
+        select array_agg(w.id order by w.turn, b.place) into v_ids
+        from unnest(businesses) with ordinality as b (id, place)
+        cross join lateral (
+            select n.id, row_number() over () as turn
+            from (select q.id from public.sms_retry_queue q
+                  where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < 2
+                    and (q.business_id, q.scheduled_for) >= (b.id, '-infinity') and (q.business_id, q.scheduled_for) <= (b.id, at)
+                  order by q.business_id, q.scheduled_for, q.id limit each) n) w;
+    when 'scheduled' then
+        select array_agg(w.id order by w.turn, b.place) into v_ids
+        from unnest(businesses) with ordinality as b (id, place)
+        cross join lateral (
+            select n.id, row_number() over () as turn
+            from (select s.id from public.scheduled_sends s
+                  where s.status = 'scheduled'
+                    and (s.business_id, coalesce(s.look_at, s.scheduled_for)) >= (b.id, '-infinity')
+                    and (s.business_id, coalesce(s.look_at, s.scheduled_for)) <= (b.id, at)
+                    and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
+                  order by s.business_id, coalesce(s.look_at, s.scheduled_for), s.id limit each) n) w;
+    when 'deliveries' then
+        select array_agg(w.id order by w.turn, b.place) into v_ids
+        from unnest(businesses) with ordinality as b (id, place)
+        cross join lateral (
+            select n.id, row_number() over () as turn
+            from (select a.id from public.sms_send_attempts a
+                  where a.delivery_look_at is not null
+                    and (a.business_id, a.delivery_look_at) >= (b.id, '-infinity') and (a.business_id, a.delivery_look_at) <= (b.id, at)
+                    and (a.finished_at <= settled or smsretry.delivery_rank(a.delivery_status) = 6)
+                  order by a.business_id, a.delivery_look_at, a.id limit each) n) w;
+    end case;
+    return v_ids;
+end
+$$;
+
+revoke all on function smsretry.others_in_turn from public, anon, authenticated;
+grant execute on function smsretry.others_in_turn to service_role;
+
+-- ======== schemas/49_texts_in_turn.sql ========
+-- Texts that are due of these businesses, in turns: each one's first, then each one's second. Within a business,
+-- transactional texts come first, then those whose window closes within the hour. Of each kind of a business at most `each`.
+-- enable_sort: as in in_turn. What it is forbidden for is read in an index's order; the turns are sorted all the same.
+create or replace function smsretry.texts_in_turn(businesses uuid[], each integer, at timestamptz)
+returns uuid[] language sql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+    select array_agg(t.id order by t.turn, t.place)
+    from (
+        select c.id, b.place, row_number() over (
+                   partition by b.place order by c.message_class desc, c.closes_soon, c.scheduled_for, c.id) as turn
+        from unnest(texts_in_turn.businesses) with ordinality as b (id, place)
+        cross join lateral (
+            select d.id, d.message_class, d.scheduled_for,
+                   case when d.window_closes_at between texts_in_turn.at and texts_in_turn.at + interval '1 hour'
+                        then d.window_closes_at end as closes_soon
+            from (
+                (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
+                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+                   and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'transactional', '-infinity')
+                   and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'transactional', texts_in_turn.at)
+                 order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
+                union
+                (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
+                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+                   and q.window_closes_at is not null and q.scheduled_for <= texts_in_turn.at
+                   and (q.business_id, q.window_closes_at) >= (b.id, texts_in_turn.at)
+                   and (q.business_id, q.window_closes_at) <= (b.id, texts_in_turn.at + interval '1 hour')
+                 order by q.business_id, q.window_closes_at, q.id limit texts_in_turn.each)
+                union
+                (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
+                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+                   and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'marketing', '-infinity')
+                   and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'marketing', texts_in_turn.at)
+                 order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
+            ) d
+        ) c
+    ) t
+$$;
+
+revoke all on function smsretry.texts_in_turn from public, anon, authenticated;
+grant execute on function smsretry.texts_in_turn to service_role;
+
+-- ======== schemas/49_waited_longest.sql ========
+-- Whose work of this kind has waited longest, of what is due: the businesses of the first `most`, and how many of it there are.
+-- Tells at little cost that nothing is due, or so little that all who have some are known. Kinds: smsretry.in_turn.
+create or replace function smsretry.waited_longest(
+    kind text, at timestamptz, most integer, settled timestamptz, out businesses uuid[], out seen bigint
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+begin
+    case kind
+    when 'texts' then
+        select array_agg(distinct n.business_id), count(*) into businesses, seen
+        from (select q.business_id from public.sms_retry_queue q
+              where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= at and q.recover_count < 2
+              order by q.scheduled_for, q.id limit most) n;
+    when 'doubtful' then
+        select array_agg(distinct n.business_id), count(*) into businesses, seen
+        from (select q.business_id from public.sms_retry_queue q
+              where q.status = 'pending' and q.in_doubt_since is not null and q.scheduled_for <= at and q.recover_count < 2
+              order by q.scheduled_for, q.id limit most) n;
+    when 'scheduled' then
+        select array_agg(distinct n.business_id), count(*) into businesses, seen
+        from (select s.business_id from public.scheduled_sends s
+              where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= at
+                -- A subquery and no join, so that the index is walked in its order, and no further than is needed.
+                and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
+              order by coalesce(s.look_at, s.scheduled_for), s.id limit most) n;
+    when 'deliveries' then
+        select array_agg(distinct n.business_id), count(*) into businesses, seen
+        from (select a.business_id from public.sms_send_attempts a
+              where a.delivery_look_at <= at and (a.finished_at <= settled or smsretry.delivery_rank(a.delivery_status) = 6)
+              order by a.delivery_look_at limit most) n;
+    end case;
+end
+$$;
+
+revoke all on function smsretry.waited_longest from public, anon, authenticated;
+grant execute on function smsretry.waited_longest to service_role;
+
+-- ======== schemas/50_claim_due_sms_retries.sql ========
+-- Take up to limit_count due rows, business by business in turns, which go on where the last claim ended: smsretry.in_turn.
+-- Within a business, transactional texts come first, then those whose window closes within the hour. limit_count is clamped to 500, because PostgREST truncates answers at 1000.
+-- Rows in doubt are not taken: the caller sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry.
+-- claimed_at in the answer is the database's clock.
+-- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
+-- its is a send that may have been made, and comes into doubt when the processor dies.
+create or replace function public.claim_due_sms_retries(limit_count integer default 50, begins boolean default false)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- As on Supabase, and wherever else PostgREST runs: a claim whose caller has given it up would keep its rows.
+set statement_timeout = '8s' as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
+    v_turn record;
+    v_candidates uuid[];
+    v_taken record;
+begin
+    select * into v_turn from smsretry.in_turn('texts', v_now, v_limit);
+    if cardinality(v_turn.businesses) = 0 then
+        return;
+    end if;
+    v_candidates := smsretry.texts_in_turn(v_turn.businesses, v_turn.each, v_now);
+    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
+        v_candidates := smsretry.texts_in_turn(v_turn.businesses, v_limit, v_now);
+    end if;
+    select * into v_taken from smsretry.lock_in_turn(v_candidates, v_limit, false, v_now);
+    perform smsretry.end_turn(
+        'texts', v_turn.place, v_turn.businesses, v_turn.passed, v_taken.served, cardinality(v_taken.ids) = v_limit);
+    return query select * from smsretry.take(v_taken.ids, v_now, begins is not true);
+end
+$$;
+
+revoke all on function public.claim_due_sms_retries from public, anon, authenticated;
+grant execute on function public.claim_due_sms_retries to service_role;
+
+-- ======== schemas/50_lease_sms_sender.sql ========
+-- For workers of earlier versions: lease_sms_time, told in how many seconds the segments begin.
+create or replace function public.lease_sms_sender(sender text, segments integer, per_second double precision)
+returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    return extract(epoch from l.begins_at - l.asked_at)
+    from public.lease_sms_time(
+        lease_sms_sender.sender, greatest(lease_sms_sender.segments, 1), lease_sms_sender.per_second) l;
+end
+$$;
+
+revoke all on function public.lease_sms_sender from public, anon, authenticated;
+grant execute on function public.lease_sms_sender to service_role;
+
+-- ======== schemas/50_lease_sms_time.sql ========
+-- Take some of a sender's time: so many segments, at so many a second. Whole texts are leased and in one piece, so that all
+-- workers together keep the sender's rate. What is not used is lost.
+--   begins_at: when they begin, `lead` seconds from now at the soonest, because the answer takes a while to come
+--   asked_at: the database's clock, by which a worker knows when that is on its own
+-- No segments: nothing is taken, and asked_at is told. More than an hour ahead nothing is given away: a rate was set wrong
+-- and is mended.
+create or replace function public.lease_sms_time(
+    sender text, segments integer, per_second double precision, lead double precision default 0
+)
+returns table (begins_at timestamptz, asked_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := smsretry.clock();
+    v_first timestamptz;
+    v_takes interval;
+    v_ends timestamptz;
+begin
+    if (lease_sms_time.per_second > 0) is not true then
+        raise exception 'per_second must be above 0' using errcode = 'SR422';
+    end if;
+    if (lease_sms_time.segments > 0) is not true then
+        return query select v_now, v_now;
+        return;
+    end if;
+    v_takes := make_interval(secs => lease_sms_time.segments / lease_sms_time.per_second);
+    v_first := v_now + make_interval(secs => least(greatest(coalesce(lease_sms_time.lead, 0), 0), 60));
+    insert into smsretry.sender_time as s (sender, free_at) values (lease_sms_time.sender, v_first + v_takes)
+    on conflict (sender) do update
+        set free_at = case when s.free_at > v_now + interval '1 hour' then v_first else greatest(s.free_at, v_first) end + v_takes
+    returning s.free_at into v_ends;
+    return query select v_ends - v_takes, v_now;
+end
+$$;
+
+revoke all on function public.lease_sms_time from public, anon, authenticated;
+grant execute on function public.lease_sms_time to service_role;
+
+-- ======== schemas/51_claim_sms_retry.sql ========
+-- Claim one pending row by its id, due or not: for the caller who has just queued it and sends it at once. No row: it is
+-- not pending, or in doubt. An error if it cannot be claimed: it is the caller's own.
+create or replace function public.claim_sms_retry(retry_id uuid)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    perform 1 from public.sms_retry_queue q
+    where q.id = claim_sms_retry.retry_id and q.status = 'pending' and q.in_doubt_since is null
+    for update;
+    if found then
+        perform smsretry.take_row(claim_sms_retry.retry_id, smsretry.clock(), false);
+        return query select r.* from smsretry.claimed_retry r where r.id = claim_sms_retry.retry_id;
+    end if;
+end
+$$;
+
+revoke all on function public.claim_sms_retry from public, anon, authenticated;
+grant execute on function public.claim_sms_retry to service_role;
+
+-- ======== schemas/51_claim_suspect_sms_retry.sql ========
+-- Take one due row whose claims have died more than once, before its send began or while it was in doubt, or none. It may
+-- be what kills its worker, so it is claimed alone. The one that died least often goes first; one that cannot be claimed is
+-- passed over.
+create or replace function public.claim_suspect_sms_retry()
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_id uuid;
+begin
+    for v_id in
+        select q.id from public.sms_retry_queue q
+        where q.status = 'pending' and q.recover_count >= 2 and q.scheduled_for <= v_now
+        order by q.recover_count, q.scheduled_for
+        limit 50
+        for update skip locked
+    loop
+        return query select * from smsretry.take(array[v_id], v_now);
+        exit when found or clock_timestamp() > v_until;
+    end loop;
+end
+$$;
+
+revoke all on function public.claim_suspect_sms_retry from public, anon, authenticated;
+grant execute on function public.claim_suspect_sms_retry to service_role;
+
+-- ======== schemas/51_queue_scheduled_sms.sql ========
+-- Make the texts of scheduled sends whose time comes within `ahead`, so that they wait in the queue when it comes. At most
+-- limit_count of them (500 at the most), business by business in turns, which go on where the last call ended, and each one's
+-- oldest first. Each is one transaction's work and a subtransaction of its own: send log, queue row and status, or none of
+-- them. May be repeated. Those that are held and cannot be changed are passed over until they are looked at again
+-- (smsretry.held_sends).
+--   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
+--     | later (something of its business is locked at this moment)
+-- life: how long a text is of use from its time on if it says nothing else, and how long it may be held.
+create or replace function public.queue_scheduled_sms(
+    limit_count integer default 200,
+    ahead interval default interval '2 minutes',
+    life interval default interval '48 hours'
+)
+returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- Somebody else's long transaction may hold the business locked. Then its texts wait, and not the others.
+set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := least(greatest(coalesce(limit_count, 200), 0), 500);
+    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '2 minutes'), interval '0'), interval '1 hour');
+    v_turn record;
+    v_candidates uuid[];
+    v_id uuid;
+    v_taken integer := 0;
+    v_served uuid;
+    v_send public.scheduled_sends;
+    v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_began timestamptz;
+    v_busy uuid[] := '{}';
+    v_slow uuid[] := '{}';
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+    v_message text;
+begin
+    select * into v_turn from smsretry.in_turn('scheduled', v_until, v_limit);
+    v_candidates := smsretry.others_in_turn('scheduled', v_turn.businesses, v_turn.each, v_until);
+    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
+        v_candidates := smsretry.others_in_turn('scheduled', v_turn.businesses, v_limit, v_until);
+    end if;
+    foreach v_id in array coalesce(v_candidates, '{}') loop
+        v_began := clock_timestamp();
+        exit when v_taken >= v_limit or v_began > v_latest; -- the next call takes the rest
+        -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
+        select * into v_send from public.scheduled_sends s where s.id = v_id for update skip locked;
+        if (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true then
+            continue;
+        end if;
+        continue when v_send.business_id = any (v_slow)
+            or exists (select 1 from smsretry.set_apart a where a.business_id = v_send.business_id and a.retry_at > v_now);
+        v_taken := v_taken + 1;
+        v_served := v_send.business_id;
+        scheduled_id := v_send.id;
+        business_id := v_send.business_id;
+        customer_id := v_send.customer_id;
+        retry_id := null;
+        if exists (select 1 from smsretry.held_sends h where h.scheduled_id = v_send.id and h.expired) then
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(v_send, 'It was held for too long', life, v_until + interval '13 minutes', v_now) k;
+            return next;
+            continue;
+        end if;
+        v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
+        if v_state is null then
+            begin
+                select q.result, q.why, q.retry_id into result, why, retry_id
+                from smsretry.queue_scheduled(v_send, v_now, life) q;
+            exception when query_canceled or others then
+                get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                    v_rule = constraint_name, v_message = message_text;
+            end;
+        end if;
+        if v_state = '57014' or (v_state is distinct from '55P03' and clock_timestamp() - v_began > interval '250 milliseconds') then
+            -- A trigger of the application's is slow for this business: its others come later, and nobody waits for them.
+            v_slow := v_slow || v_send.business_id;
+            perform smsretry.set_business_apart(
+                v_send.business_id, extract(epoch from clock_timestamp() - v_began), v_state, v_now);
+            exit when v_state = '57014'; -- the time is over and is not counted again
+        end if;
+        if v_state in ('55P03', '40P01', '40001') then
+            v_busy := v_busy || v_send.business_id;
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
+        elsif v_state is not null then
+            -- No message of the database's: it may quote the row. Ours, with an SR code, hold ids only.
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(
+                v_send, 'Its text cannot be made: ' || case
+                    when v_state like 'SR%' then v_message
+                    else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                        || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
+                end, life, v_until + interval '13 minutes', v_now) k;
+        end if;
+        return next;
+    end loop;
+    perform smsretry.end_turn(
+        'scheduled', v_turn.place, v_turn.businesses, v_turn.passed, v_served, v_taken = v_limit);
+end
+$$;
+
+revoke all on function public.queue_scheduled_sms from public, anon, authenticated;
+grant execute on function public.queue_scheduled_sms to service_role;
+
+-- ======== schemas/52_begin_sms_attempt.sql ========
+-- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
+-- writes the attempt. May be repeated with the same attempt_id.
+--   answer: go
+--     | lost     another worker has the row; or, where why says so, it is in doubt from now on about an earlier send,
+--                one that a restored backup may have forgotten included
+--     | changed  the customer's number, a zone or the business's hours are no longer what the decision was made from, or
+--                the customer or the send log is gone: decide again
+--     | closed   send_before has come: decide again
+--     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
+--     | ended    the row is finished, and why says for what reason
+-- The cap's span is the caller's choice: a moment 24 hours ago, or the start of a calendar day. decided_at is the
+-- database's clock. What is sent (phone, body, sent_by) is kept until it is known what became of it. expires_at: when the
+-- text is of no more use, if nothing has said so before; without it, life: how long it is of use from this moment on.
+-- run_id: the run that asks.
+create or replace function public.begin_sms_attempt(
+    retry_id uuid,
+    claim_no bigint,
+    attempt_id uuid,
+    send_before timestamptz,
+    quiet_hours_rule text,
+    first_send boolean default false,
+    cap integer default null,
+    cap_since timestamptz default null,
+    phone text default null,
+    body text default null,
+    sent_by text default null,
+    decided_by text default null,
+    life interval default null,
+    run_id uuid default null,
+    expires_at timestamptz default null
+)
+returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- Somebody else's long transaction may hold the customer or the send log locked. Then this text waits, and not the worker.
+set lock_timeout = '2s' as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+    v_customer public.customers;
+    v_business public.businesses;
+    v_log public.send_logs;
+    v_key bytea;
+    v_refusal text;
+    v_reached_at timestamptz;
+    v_why text;
+begin
+    perform smsretry.wait_shortly();
+    if begin_sms_attempt.claim_no is null or begin_sms_attempt.attempt_id is null or begin_sms_attempt.send_before is null then
+        raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
+            using errcode = 'SR422';
+    end if;
+    if begin_sms_attempt.cap is not null and begin_sms_attempt.cap_since is null then
+        raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
+    end if;
+    -- One at a time to a number, capped or not, or two texts would each be counted without the other.
+    perform smsretry.lock_number(q.business_id, begin_sms_attempt.phone)
+    from public.sms_retry_queue q where q.id = begin_sms_attempt.retry_id;
+    v_row := smsretry.held(begin_sms_attempt.retry_id, begin_sms_attempt.claim_no);
+    v_now := smsretry.clock(); -- after the locks: waiting for them took time
+    if v_row.id is null or v_row.in_doubt_since is not null
+        or v_row.begun_at is not null and v_row.attempt_id <> begin_sms_attempt.attempt_id then
+        return query select 'lost', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_row.begun_at is not null then -- the answer to the same call was lost on its way
+        return query select 'go', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+
+    -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
+    select * into v_customer from public.customers c
+    where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
+    if begin_sms_attempt.phone is null then
+        perform smsretry.lock_number(v_row.business_id, v_customer.phone);
+    end if;
+    v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
+    select * into v_business from public.businesses b where b.id = v_row.business_id;
+    if begin_sms_attempt.cap is not null then
+        v_reached_at := smsretry.cap_reached_at(
+            v_row.business_id, v_customer.phone, begin_sms_attempt.cap, begin_sms_attempt.cap_since);
+    end if;
+    -- `for share` here, too: what finish could not write must not be sent.
+    select * into v_log from public.send_logs l
+    where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
+    v_now := smsretry.clock(); -- after these locks, too
+    if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
+        return query select 'changed', null::text, v_now, null::timestamptz; -- deleted: the next decision says so
+        return;
+    end if;
+    v_refusal := coalesce(
+        smsretry.refusal(smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key),
+        case when v_row.expires_at <= v_now then 'Expired before it could be sent' end);
+    if v_refusal is not null then
+        perform smsretry.close_row(v_row, 'cancelled', v_refusal, null, v_now);
+        return query select 'ended', v_refusal, v_now, null::timestamptz;
+        return;
+    end if;
+    v_row.expires_at := coalesce(v_row.expires_at, begin_sms_attempt.expires_at, v_now + begin_sms_attempt.life);
+    v_why := smsretry.put_in_doubt(v_row, v_now);
+    if v_why is not null then
+        return query select 'lost', v_why, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_now >= begin_sms_attempt.send_before then
+        return query select 'closed', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_customer.phone is distinct from coalesce(begin_sms_attempt.phone, v_customer.phone)
+        or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours)
+            <> begin_sms_attempt.decided_by then
+        return query select 'changed', null::text, v_now, null::timestamptz;
+        return;
+    end if;
+    if v_reached_at is not null then
+        return query select 'capped', null::text, v_now, v_reached_at;
+        return;
+    end if;
+
+    insert into public.sms_send_attempts (
+        id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
+        number_key, sent_to, sent_body, sent_by, run_id)
+    values (begin_sms_attempt.attempt_id, v_row.id,
+            case when begin_sms_attempt.first_send then 0 else v_row.attempt_count + 1 end,
+            v_row.claim_no, v_now, left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at,
+            left(v_customer.sms_consent_source::text, 200), begin_sms_attempt.quiet_hours_rule,
+            v_key, left(v_customer.phone, 40), coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by,
+            begin_sms_attempt.run_id);
+    update public.sms_retry_queue q
+    set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null,
+        held_since = null, recover_count = 0, claimed_by_application = false,
+        expires_at = v_row.expires_at, updated_at = v_now
+    where q.id = v_row.id;
+    return query select 'go', null::text, v_now, null::timestamptz;
+end
+$$;
+
+revoke all on function public.begin_sms_attempt from public, anon, authenticated;
+grant execute on function public.begin_sms_attempt to service_role;
+
+-- ======== schemas/53_finish_sms_attempt.sql ========
+-- What became of a begun send, and where its row goes: attempt, row and send log in one transaction. May be repeated: the
+-- second call finds the attempt settled and changes nothing. applied is false if the claim was lost.
+--   outcome → next_status: accepted → completed; rejected, not_sent → pending (after retry_in) or failed;
+--   in_doubt → pending, marked, and out of reach of the claim
+-- counted: whether the send costs an attempt. What Twilio said of the number that the text was sent to (phone) is kept:
+-- see smsretry.mark_customer.
+create or replace function public.finish_sms_attempt(
+    retry_id uuid,
+    claim_no bigint,
+    attempt_id uuid,
+    outcome text,
+    next_status text,
+    error text default null,
+    error_code integer default null,
+    twilio_sid text default null,
+    retry_in interval default null,
+    reason text default null,
+    counted boolean default true,
+    phone text default null,
+    opted_out boolean default false,
+    phone_status text default null,
+    account_refused boolean default false
+)
+returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_column
+declare
+    v_doubt constant boolean := finish_sms_attempt.outcome = 'in_doubt';
+    v_settled_by constant text := case when not v_doubt then 'response' end;
+    v_now timestamptz;
+    v_row public.sms_retry_queue;
+    v_number integer;
+    v_applied boolean;
+begin
+    perform smsretry.wait_shortly();
+    if ((finish_sms_attempt.outcome, finish_sms_attempt.next_status) in (
+        ('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
+        ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true then
+        raise exception 'A send whose outcome is % cannot leave its row %',
+            finish_sms_attempt.outcome, finish_sms_attempt.next_status using errcode = 'SR422';
+    end if;
+    if finish_sms_attempt.next_status = 'pending' and finish_sms_attempt.retry_in is null then
+        raise exception 'retry_in is missing: a row that goes back to pending needs a time' using errcode = 'SR422';
+    end if;
+    if finish_sms_attempt.next_status <> 'completed' and finish_sms_attempt.error is null then
+        raise exception 'error is missing: a text that did not go out needs a reason' using errcode = 'SR422';
+    end if;
+
+    if finish_sms_attempt.opted_out then
+        perform smsretry.lock_number(q.business_id, finish_sms_attempt.phone)
+        from public.sms_retry_queue q where q.id = finish_sms_attempt.retry_id;
+    end if;
+    v_row := smsretry.held(finish_sms_attempt.retry_id, finish_sms_attempt.claim_no);
+    v_now := smsretry.clock();
+    v_applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = finish_sms_attempt.attempt_id, false);
+
+    if v_applied then
+        update public.sms_send_attempts a
+        set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
+            twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
+            delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now end,
+            sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
+        where a.id = finish_sms_attempt.attempt_id
+        returning a.attempt_number into v_number;
+
+        if finish_sms_attempt.counted then
+            v_row.attempt_count := greatest(v_row.attempt_count, v_number);
+        end if;
+        v_row.reason := coalesce(finish_sms_attempt.reason, v_row.reason);
+        if finish_sms_attempt.reason = 'rate_limit' then
+            v_row.rate_limit_count := v_row.rate_limit_count + 1;
+        end if;
+        if finish_sms_attempt.account_refused then
+            v_row.account_refusal_count := v_row.account_refusal_count + 1;
+        end if;
+        case finish_sms_attempt.next_status
+            when 'completed' then
+                perform smsretry.complete_row(v_row, finish_sms_attempt.twilio_sid, v_now);
+            when 'failed' then
+                perform smsretry.close_row(v_row, 'failed', finish_sms_attempt.error, finish_sms_attempt.error_code, v_now);
+            else
+                v_row.last_error := finish_sms_attempt.error;
+                v_row.error_code := finish_sms_attempt.error_code;
+                v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
+                v_row.in_doubt_since := case when v_doubt then v_now end;
+                perform smsretry.put_back(v_row, v_now + finish_sms_attempt.retry_in, v_now);
+        end case;
+        if finish_sms_attempt.opted_out or finish_sms_attempt.phone_status is not null then
+            perform smsretry.mark_customer(
+                v_row, finish_sms_attempt.phone, finish_sms_attempt.opted_out, finish_sms_attempt.phone_status,
+                finish_sms_attempt.error_code, v_now);
+        end if;
+    else
+        -- Applied before: the answer to the same call was lost, or Twilio's callback was faster than its response.
+        v_applied := exists (
+            select 1 from public.sms_send_attempts a
+            where a.id = finish_sms_attempt.attempt_id and a.retry_id = finish_sms_attempt.retry_id
+              and a.claim_no = finish_sms_attempt.claim_no
+              and (a.settled_by = 'callback'
+                   or a.outcome = finish_sms_attempt.outcome and a.settled_by is not distinct from v_settled_by));
+    end if;
+
+    return query -- one row, even for a row that is gone
+    select v_applied, q.status, q.scheduled_for, q.attempt_count
+    from (select 1) one
+    left join public.sms_retry_queue q on q.id = finish_sms_attempt.retry_id;
+end
+$$;
+
+revoke all on function public.finish_sms_attempt from public, anon, authenticated;
+grant execute on function public.finish_sms_attempt to service_role;
+
+-- ======== schemas/54_defer_sms_retry.sql ========
+-- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
+-- window_closes_at: when the window closes that it waits for; null if that is not known.
+-- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; without it, life:
+-- how long it is of use from now on.
+-- May be repeated.
+create or replace function public.defer_sms_retry(
+    retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
+    life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+begin
+    perform smsretry.wait_shortly();
+    if defer_sms_retry.until is null then
+        raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
+    if v_row.id is not null and v_row.begun_at is null then
+        v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
+        v_row.why := left(defer_sms_retry.why, 2000);
+        v_row.held_since := null;
+        v_row.window_closes_at := coalesce(defer_sms_retry.window_closes_at, v_row.window_closes_at);
+        v_row.expires_at := coalesce(
+            v_row.expires_at, defer_sms_retry.expires_at, smsretry.clock() + defer_sms_retry.life);
+        perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());
+        return true;
+    end if;
+    return exists ( -- the answer to the same call was lost on its way
+        select 1 from public.sms_retry_queue q
+        where q.id = defer_sms_retry.retry_id and q.status = 'pending'
+          and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = defer_sms_retry.until);
+end
+$$;
+
+revoke all on function public.defer_sms_retry from public, anon, authenticated;
+grant execute on function public.defer_sms_retry to service_role;
+
+-- ======== schemas/55_end_sms_retry.sql ========
+-- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no longer wanted).
+-- False: the claim was lost. May be repeated.
+create or replace function public.end_sms_retry(
+    retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+begin
+    perform smsretry.wait_shortly();
+    if (end_sms_retry.final_status in ('failed', 'cancelled')) is not true or end_sms_retry.error is null then
+        raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(end_sms_retry.retry_id, end_sms_retry.claim_no);
+    if v_row.id is not null and v_row.begun_at is null then
+        perform smsretry.close_row(
+            v_row, end_sms_retry.final_status, end_sms_retry.error, end_sms_retry.error_code, smsretry.clock());
+        return true;
+    end if;
+    return exists ( -- the answer to the same call was lost on its way
+        select 1 from public.sms_retry_queue q
+        where q.id = end_sms_retry.retry_id and q.status = end_sms_retry.final_status
+          and q.claim_no = end_sms_retry.claim_no and q.last_error = end_sms_retry.error);
+end
+$$;
+
+revoke all on function public.end_sms_retry from public, anon, authenticated;
+grant execute on function public.end_sms_retry to service_role;
+
+-- ======== schemas/55_hold_sms_retry.sql ========
+-- Put a claimed row back to pending because of something that a person can mend (why says what), to be looked at again
+-- look_in from now. Costs no attempt. False: the claim was lost. May be repeated.
+-- expires_at, life: as for defer_sms_retry.
+create or replace function public.hold_sms_retry(
+    retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null,
+    expires_at timestamptz default null
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+begin
+    perform smsretry.wait_shortly();
+    if hold_sms_retry.why is null or hold_sms_retry.look_in is null then
+        raise exception 'why and look_in must be given: a held row says what it waits for' using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(hold_sms_retry.retry_id, hold_sms_retry.claim_no);
+    v_now := smsretry.clock();
+    if v_row.id is not null and v_row.begun_at is null then
+        v_row.why := left(hold_sms_retry.why, 2000);
+        v_row.held_since := coalesce(v_row.held_since, v_now);
+        v_row.expires_at := coalesce(v_row.expires_at, hold_sms_retry.expires_at, v_now + hold_sms_retry.life);
+        perform smsretry.put_back(v_row, v_now + hold_sms_retry.look_in, v_now);
+        return true;
+    end if;
+    return exists ( -- the answer to the same call was lost on its way
+        select 1 from public.sms_retry_queue q
+        where q.id = hold_sms_retry.retry_id and q.status = 'pending'
+          and q.claim_no = hold_sms_retry.claim_no and q.held_since is not null);
+end
+$$;
+
+revoke all on function public.hold_sms_retry from public, anon, authenticated;
+grant execute on function public.hold_sms_retry to service_role;
+
+-- ======== schemas/56_recover_stuck_sms_retries.sql ========
+-- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now.
+--   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
+--   in doubt: still so; after the second time it is claimed alone
+--   neither: pending again at no cost, however often; after the second time it is claimed alone, and ever less often
+-- None is given up here: a text that was never tried is never failed before it expires.
+-- A row in doubt is looked at again look_in from now. life: how long a text is of use, from a claim on that counts as its
+-- first send. The defaults are for the application, which calls this with stale_minutes alone.
+create or replace function public.recover_stuck_sms_retries(
+    stale_minutes integer default 10, look_in interval default '1 minute', life interval default '48 hours'
+)
+returns setof public.sms_retry_queue
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_began timestamptz;
+    v_skip uuid[] := '{}';
+    v_stale public.sms_retry_queue;
+begin
+    if stale_minutes is null or stale_minutes < 1 then
+        raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
+            using errcode = 'SR422', hint = 'It must outlast the slowest send, or live workers lose their claims.';
+    end if;
+    if look_in is null then
+        raise exception 'look_in must not be null' using errcode = 'SR422';
+    end if;
+    for v_stale in
+        select * from public.sms_retry_queue q
+        where q.status = 'processing'
+          and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
+               -- Claimed while the clock was ahead: its lease would last until then.
+               or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
+          -- A trigger of the application's is slow for these, or refuses them: not before their time has come again.
+          and not exists (select 1 from smsretry.set_apart s where s.business_id = q.business_id and s.retry_at > v_now)
+        order by q.id
+        limit 500
+        for update skip locked
+    loop
+        v_began := clock_timestamp();
+        exit when v_began > v_until; -- the next run takes the rest
+        continue when v_stale.business_id = any (v_skip);
+        begin
+            -- Nobody can have texted a customer without a number.
+            if v_stale.claimed_by_application and v_stale.begun_at is null and v_stale.in_doubt_since is null
+                and not exists (select 1 from public.customers c
+                                where c.id = v_stale.customer_id and coalesce(btrim(c.phone), '') = '') then
+                v_stale := smsretry.begin_for_application(v_stale);
+            end if;
+            if v_stale.begun_at is not null then
+                update public.sms_send_attempts a
+                set finished_at = v_now, outcome = 'in_doubt', worker_died = true
+                where a.id = v_stale.attempt_id and a.finished_at is null;
+                v_stale.in_doubt_since := v_now;
+                v_stale.expires_at := coalesce(v_stale.expires_at, least(v_stale.claimed_at, v_now) + life);
+                v_stale.attempt_count := greatest(v_stale.attempt_count, coalesce(
+                    (select a.attempt_number from public.sms_send_attempts a where a.id = v_stale.attempt_id), 0));
+                v_stale.last_error := 'The worker died after the send began: it is unknown whether the text went out';
+                v_stale.error_code := null;
+                perform smsretry.put_back(v_stale, v_now + look_in, v_now);
+            elsif v_stale.in_doubt_since is not null then
+                -- Its worker died while it looked for evidence. Not limited: to give the row up would call a text failed
+                -- that may have been read.
+                v_stale.recover_count := v_stale.recover_count + 1; -- its looks may be what kills the workers
+                perform smsretry.put_back(v_stale, v_now + look_in, v_now);
+            else
+                v_stale.recover_count := v_stale.recover_count + 1;
+                if v_stale.recover_count >= 2 then
+                    v_stale.why := 'Its worker died ' || v_stale.recover_count
+                        || ' times before the send began: it is claimed alone from now on';
+                end if;
+                perform smsretry.put_back(
+                    v_stale,
+                    case when v_stale.recover_count < 2 then v_stale.scheduled_for
+                         else v_now + make_interval(mins => least(v_stale.recover_count - 2, 15)) end,
+                    v_now);
+            end if;
+            return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
+            set constraints all immediate; -- what is only asked at the end would undo the others, too
+        exception
+            when query_canceled then -- the time is over and is not counted again
+                perform smsretry.set_business_apart(
+                    v_stale.business_id, extract(epoch from clock_timestamp() - v_began), sqlstate, v_now);
+                exit;
+            when others then
+                -- One bad row must not keep the others stuck; the next run tries it again.
+                raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
+        end;
+        if clock_timestamp() - v_began > interval '250 milliseconds' then
+            v_skip := v_skip || v_stale.business_id;
+            perform smsretry.set_business_apart(
+                v_stale.business_id, extract(epoch from clock_timestamp() - v_began), null, v_now);
+        end if;
+    end loop;
+end
+$$;
+
+revoke all on function public.recover_stuck_sms_retries from public, anon, authenticated;
+grant execute on function public.recover_stuck_sms_retries to service_role;
+
+-- ======== schemas/57_answer_sms_call.sql ========
+-- One call of a worker's, given as JSON: its parameters by name, as PostgREST has them.
+create or replace function smsretry.answer_sms_call(function text, v jsonb)
+returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    case answer_sms_call.function
+        when 'begin_sms_attempt' then
+            return (select to_jsonb(b) from public.begin_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, send_before => (v ->> 'send_before')::timestamptz,
+                quiet_hours_rule => v ->> 'quiet_hours_rule', first_send => coalesce((v ->> 'first_send')::boolean, false),
+                cap => (v ->> 'cap')::integer, cap_since => (v ->> 'cap_since')::timestamptz, phone => v ->> 'phone',
+                body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
+                life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid,
+                expires_at => (v ->> 'expires_at')::timestamptz) b);
+        when 'finish_sms_attempt' then
+            return (select to_jsonb(f) from public.finish_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, outcome => v ->> 'outcome', next_status => v ->> 'next_status',
+                error => v ->> 'error', error_code => (v ->> 'error_code')::integer, twilio_sid => v ->> 'twilio_sid',
+                retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
+                counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
+                opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
+                account_refused => coalesce((v ->> 'account_refused')::boolean, false)) f);
+        when 'defer_sms_retry' then
+            return to_jsonb(public.defer_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
+                life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz,
+                expires_at => (v ->> 'expires_at')::timestamptz));
+        when 'hold_sms_retry' then
+            return to_jsonb(public.hold_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
+                look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval,
+                expires_at => (v ->> 'expires_at')::timestamptz));
+        when 'end_sms_retry' then
+            return to_jsonb(public.end_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer));
+        else
+            raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
+    end case;
+end
+$$;
+
+revoke all on function smsretry.answer_sms_call from public, anon, authenticated;
+grant execute on function smsretry.answer_sms_call to service_role;
+
+-- ======== schemas/58_group_sms_calls.sql ========
+-- Calls of a worker's that are under way together, as one transaction: begin, finish, defer, hold and end. Each answers for
+-- itself; one that fails is undone alone, and its answer is the error. calls: [{"function", "values", "lock_order"}].
+-- May be repeated, as each of them may.
+--   place: the call's place in the array, from 1 · answer: what the function answered · code, message, hint: its error ·
+--   seconds: how long it took; null, with the code 57014: there was no time left for it, and it was not made
+-- Locks are taken in one order (lock_order), so that two groups do not deadlock. A row that somebody holds locked is
+-- waited for half a second once in a group, and then hardly at all: the others wait for it.
+-- A group has a second; what is left then was not made, and is of the caller's next group. So the database is never busy with
+-- a group whose caller has given it up. The one call that takes longer (a trigger of the application's that sleeps) is
+-- cancelled alone: PostgREST applies the function's statement_timeout to the whole call (db-hoisted-tx-settings, since 12.2;
+-- https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
+create or replace function public.group_sms_calls(calls jsonb)
+returns table (place integer, answer jsonb, code text, message text, hint text, seconds double precision)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '2s' as $$
+#variable_conflict use_column
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_call record;
+    v_began timestamptz;
+    v_over boolean := false;
+begin
+    if (jsonb_typeof(group_sms_calls.calls) = 'array' and jsonb_array_length(group_sms_calls.calls) between 1 and 100) is not true then
+        raise exception 'calls must be an array of 1 to 100 calls' using errcode = 'SR422';
+    end if;
+    perform set_config('smsretry.wait', '500ms', true);
+    for v_call in
+        select c.value, c.ordinality::integer as place
+        from jsonb_array_elements(group_sms_calls.calls) with ordinality c
+        order by c.value ->> 'lock_order', c.ordinality
+    loop
+        place := v_call.place;
+        answer := null;
+        code := null;
+        message := null;
+        hint := null;
+        seconds := null;
+        v_began := clock_timestamp();
+        if v_over or v_began > v_until then
+            code := '57014';
+            return next;
+            continue;
+        end if;
+        begin
+            set constraints all deferred; -- to what they are in a transaction of the call's own
+            answer := smsretry.answer_sms_call(v_call.value ->> 'function', v_call.value -> 'values');
+            set constraints all immediate; -- what is only asked at the end would undo the others, too
+        exception
+            when query_canceled then -- the time is over and is not counted again: nothing more is begun
+                get stacked diagnostics code = returned_sqlstate, message = message_text;
+                answer := null;
+                v_over := true;
+            when others then
+                get stacked diagnostics code = returned_sqlstate, message = message_text, hint = pg_exception_hint;
+                answer := null;
+                if code = '55P03' then
+                    perform set_config('smsretry.wait', '10ms', true);
+                end if;
+        end;
+        seconds := extract(epoch from clock_timestamp() - v_began);
+        return next;
+    end loop;
+end
+$$;
+
+revoke all on function public.group_sms_calls from public, anon, authenticated;
+grant execute on function public.group_sms_calls to service_role;
+
+-- ======== schemas/60_claim_doubtful_sms_retries.sql ========
+-- Take up to limit_count rows in doubt whose next look has come (clamped to 500), to look for evidence of what became of
+-- their attempt; business by business in turns, and each one's longest waiting first. Rows under suspicion are not taken:
+-- claim_suspect_sms_retry.
+create or replace function public.claim_doubtful_sms_retries(limit_count integer default 50)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
+    v_turn record;
+    v_candidates uuid[];
+    v_taken record;
+begin
+    select * into v_turn from smsretry.in_turn('doubtful', v_now, v_limit);
+    if cardinality(v_turn.businesses) = 0 then
+        return;
+    end if;
+    v_candidates := smsretry.others_in_turn('doubtful', v_turn.businesses, v_turn.each, v_now);
+    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
+        v_candidates := smsretry.others_in_turn('doubtful', v_turn.businesses, v_limit, v_now);
+    end if;
+    select * into v_taken from smsretry.lock_in_turn(v_candidates, v_limit, true, v_now);
+    perform smsretry.end_turn(
+        'doubtful', v_turn.place, v_turn.businesses, v_turn.passed, v_taken.served, cardinality(v_taken.ids) = v_limit);
+    return query select * from smsretry.take(v_taken.ids, v_now);
+end
+$$;
+
+revoke all on function public.claim_doubtful_sms_retries from public, anon, authenticated;
+grant execute on function public.claim_doubtful_sms_retries to service_role;
+
+-- ======== schemas/61_reconcile_sms_retry.sql ========
+-- What a look for evidence came to, for a row in doubt that the caller has claimed. May be repeated.
+--   decision: accepted     it was found (twilio_sid; null if only the send log says so)
+--           | look_again   it was not found; the next look is look_in from now
+--           | look_failed  the look itself failed, which proves nothing; the next one is look_in from now
+--           | resend       it was not found for long enough: send it again
+--           | hold         a person is to decide, and error says about what; looked at again look_in from now. ambiguous:
+--                          the messages that may be the text; the first that are no other's are told after the error. Past
+--                          its expiry, the row fails with that.
+--           After a look that found nothing, a row is no longer held: what it was held for is another's by now.
+-- life: how long the text is of use, if nothing has said so before this look.
+--   answer: applied
+--         | lost       the claim was lost
+--         | sid_taken  another text has that SID, or all that are ambiguous: look at the next message
+--         | wait       a send to the same number has no answer yet, or began after this row was claimed. A message found
+--                      now may be that one's, and to take it would lose a text.
+create or replace function public.reconcile_sms_retry(
+    retry_id uuid,
+    claim_no bigint,
+    decision text,
+    twilio_sid text default null,
+    settled_by text default 'reconcile',
+    look_in interval default null,
+    error text default null,
+    ambiguous text[] default null,
+    life interval default interval '48 hours'
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+    v_decision text := reconcile_sms_retry.decision;
+    v_unowned text[];
+begin
+    if (reconcile_sms_retry.decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
+        or reconcile_sms_retry.decision in ('look_again', 'look_failed', 'hold') and reconcile_sms_retry.look_in is null
+        or reconcile_sms_retry.decision = 'hold' and reconcile_sms_retry.error is null then
+        raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
+            using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
+    v_now := smsretry.clock();
+    if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
+        return case when exists ( -- the answer to the same call was lost on its way
+            select 1 from public.sms_retry_queue q
+            where q.id = reconcile_sms_retry.retry_id and q.reconciled_claim_no = reconcile_sms_retry.claim_no)
+            then 'applied' else 'lost' end;
+    end if;
+    -- In this order: an answer that comes between the two checks is then seen as a taken SID, and never missed by both.
+    if (reconcile_sms_retry.twilio_sid is not null or reconcile_sms_retry.ambiguous is not null)
+        and smsretry.may_be_unanswered(v_row, v_now) then
+        return 'wait';
+    end if;
+    v_unowned := smsretry.unowned(reconcile_sms_retry.ambiguous, v_row.attempt_id, v_row.send_log_id);
+    if smsretry.is_anothers(reconcile_sms_retry.twilio_sid, v_row.attempt_id, v_row.send_log_id)
+        or reconcile_sms_retry.ambiguous is not null and v_unowned is null then
+        return 'sid_taken';
+    end if;
+
+    v_row.reconciled_claim_no := reconcile_sms_retry.claim_no;
+    v_row.recover_count := 0;
+    v_row.expires_at := coalesce(v_row.expires_at, v_now + reconcile_sms_retry.life);
+    if v_decision <> 'accepted' and exists (
+        select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
+        v_decision := 'resend'; -- a person has said so of an older row of the text, at the moment this one was queued
+    end if;
+    case v_decision
+        when 'accepted' then
+            update public.sms_send_attempts a
+            set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
+                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null,
+                delivery_look_at = case when reconcile_sms_retry.twilio_sid is not null then v_now end,
+                retry_id = v_row.id, claim_no = case when a.retry_id = v_row.id then a.claim_no else v_row.claim_no end
+            where a.id = v_row.attempt_id;
+            perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
+        when 'hold' then
+            v_row.why := left(reconcile_sms_retry.error, 1800) || coalesce(
+                ': ' || array_to_string(v_unowned[:3], ', ')
+                || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
+            if v_row.expires_at <= v_now then
+                perform smsretry.close_row(v_row, 'failed', v_row.why, null, v_now);
+            else
+                v_row.held_since := coalesce(v_row.held_since, v_now);
+                perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
+            end if;
+        when 'resend' then
+            perform smsretry.resend(v_row, reconcile_sms_retry.settled_by, v_now);
+        else
+            if v_decision = 'look_again' then
+                v_row.reconcile_count := v_row.reconcile_count + 1;
+                v_row.why := case when v_row.held_since is null then v_row.why end;
+                v_row.held_since := null;
+            end if;
+            perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
+    end case;
+    return 'applied';
+exception when unique_violation then -- two looks found the same message at the same moment
+    return 'sid_taken';
+end
+$$;
+
+revoke all on function public.reconcile_sms_retry from public, anon, authenticated;
+grant execute on function public.reconcile_sms_retry to service_role;
+
+-- ======== schemas/64_claim_sms_deliveries.sql ========
+-- Messages whose delivery is open: Twilio accepted them and said nothing final, or they did not arrive and nobody has
+-- decided yet what follows. Business by business in turns, which go on where the last claim ended, and each one's longest
+-- waiting first; none younger than first_look, which leaves time for Twilio's callback. A failure is decided about at once. Taken for as long as lease, so that runs side by side ask for each message once.
+--   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
+--   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may get, on the phone
+create or replace function public.claim_sms_deliveries(
+    limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
+)
+returns table (
+    attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
+    accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
+    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_settled constant timestamptz := v_now - claim_sms_deliveries.first_look;
+    v_turn record;
+    v_candidates uuid[];
+    v_id uuid;
+    v_ids uuid[] := '{}';
+    v_served uuid;
+    v_business uuid;
+    v_due boolean;
+begin
+    if (claim_sms_deliveries.limit_count between 1 and 10000 and claim_sms_deliveries.first_look >= interval '0'
+        and claim_sms_deliveries.lease >= interval '0') is not true then
+        raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
+    end if;
+    select * into v_turn from smsretry.in_turn('deliveries', v_now, limit_count, v_settled);
+    v_candidates := smsretry.others_in_turn('deliveries', v_turn.businesses, v_turn.each, v_now, v_settled);
+    if cardinality(v_candidates) < limit_count and v_turn.each < limit_count then -- a few of them have most of it
+        v_candidates := smsretry.others_in_turn('deliveries', v_turn.businesses, limit_count, v_now, v_settled);
+    end if;
+    foreach v_id in array coalesce(v_candidates, '{}') loop
+        exit when cardinality(v_ids) >= limit_count;
+        -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
+        select a.delivery_look_at <= v_now, a.business_id into v_due, v_business
+        from public.sms_send_attempts a where a.id = v_id for update skip locked;
+        if v_due then
+            v_ids := v_ids || v_id;
+            v_served := v_business;
+        end if;
+    end loop;
+    perform smsretry.end_turn(
+        'deliveries', v_turn.place, v_turn.businesses, v_turn.passed, v_served, cardinality(v_ids) = limit_count);
+    return query
+    with taken as (
+        update public.sms_send_attempts a
+        set delivery_look_at = v_now + claim_sms_deliveries.lease, delivery_looks = a.delivery_looks + 1
+        where a.id = any (v_ids)
+        returning a.*
+    )
+    select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
+           t.finished_at, t.delivery_status, t.delivery_code,
+           (select count(*) from public.sms_send_attempts a
+            -- An array, so that an index finds them whatever is known of the tables.
+            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+              and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
+           greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
+           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
+               or exists (select 1 from public.sms_retry_queue o
+                          where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now
+    from unnest(v_ids) with ordinality as u (id, turn)
+    join taken t on t.id = u.id
+    join public.sms_retry_queue q on q.id = t.retry_id
+    left join public.send_logs l on l.id = q.send_log_id
+    order by u.turn;
+end
+$$;
+
+revoke all on function public.claim_sms_deliveries from public, anon, authenticated;
+grant execute on function public.claim_sms_deliveries to service_role;
+
+-- ======== schemas/70_set_sms_circuit.sql ========
+-- Open the circuit breaker, or close it. why: what is wrong and what to do; null closes it. sender: whose it is; one sender
+-- is the only one for now, so closing forgets what was known of others. business_ids: of these businesses alone; null:
+-- everybody's. Closing everybody's closes all. Returns whether it is open.
+create or replace function public.set_sms_circuit(why text, sender text default '', business_ids uuid[] default null)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_sender constant text := coalesce(set_sms_circuit.sender, '');
+    v_why constant text := left(smsretry.numberless(set_sms_circuit.why), 2000);
+begin
+    if set_sms_circuit.business_ids is not null then
+        if v_why is null then
+            delete from smsretry.business_circuits b where b.business_id = any (set_sms_circuit.business_ids);
+            return false;
+        end if;
+        delete from smsretry.business_circuits b where b.tried_at < v_now - interval '1 day';
+        insert into smsretry.business_circuits (business_id, sender, opened_at, tried_at, why)
+        select distinct i.id, v_sender, v_now, v_now, v_why from unnest(set_sms_circuit.business_ids) as i (id)
+        where i.id is not null
+        order by i.id -- so that two runs lock them in the same order
+        on conflict (business_id, sender) do update set tried_at = excluded.tried_at, why = excluded.why;
+        return true;
+    end if;
+    if v_why is null then
+        delete from smsretry.business_circuits b where b.business_id is not null; -- Supabase refuses a delete without a where clause
+        delete from smsretry.circuit c where c.sender is not null;
+        return false;
+    end if;
+    insert into smsretry.circuit (sender, opened_at, why) values (v_sender, v_now, v_why)
+    on conflict (sender) do update set why = excluded.why;
+    delete from smsretry.circuit c where c.sender <> v_sender;
+    return true;
+end
+$$;
+
+revoke all on function public.set_sms_circuit from public, anon, authenticated;
+grant execute on function public.set_sms_circuit to service_role;
+
+-- ======== schemas/80_doubt.sql ========
+-- Whether this text went out between since and until is unknown, because the database was restored from a backup. The send
+-- that may have been is written as an attempt; one that was in doubt already keeps its own. The first look is due at once.
+-- The claim number leaps, so that no worker from before the restore can write. Answers what the row says meanwhile. who,
+-- because: of the person who told of the restore. The caller holds the row locked.
+create or replace function smsretry.doubt(
+    retry public.sms_retry_queue, since timestamptz, until timestamptz, who text, because text, at timestamptz
+)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.claim_no := retry.claim_no + 1000000; -- more than a text was ever claimed
+    update public.sms_retry_queue q set claim_no = retry.claim_no where q.id = retry.id;
+    if retry.in_doubt_since is null then
+        retry.claimed_at := doubt.since;
+        retry := smsretry.begin_for_application(retry);
+    end if;
+    update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at
+    where a.id = retry.attempt_id and a.outcome is distinct from 'accepted';
+    retry.in_doubt_since := doubt.until;
+    retry.reconcile_count := 0;
+    retry.recover_count := 0;
+    retry.held_since := null;
+    retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+    perform smsretry.put_back(retry, doubt.at, doubt.at);
+    insert into smsretry.steps (retry_id, taken_at, step, who, because)
+    values (retry.id, doubt.at, 'put in doubt', doubt.who, doubt.because);
+    return retry.why;
+end
+$$;
+
+revoke all on function smsretry.doubt from public, anon, authenticated;
+grant execute on function smsretry.doubt to service_role;
+
+-- ======== schemas/80_unread_stop.sql ========
+-- The last text of a number that may mean stop and that nobody has read, by its SID. Null: there is none.
+create or replace function smsretry.unread_stop(phone text)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        select t.twilio_sid from smsretry.inbound_texts t
+        where t.number_key = smsretry.number_key('00000000-0000-0000-0000-000000000000', unread_stop.phone)
+          and t.heard = 'words' and t.seen_at is null
+        order by t.heard_at desc limit 1);
+end
+$$;
+
+revoke all on function smsretry.unread_stop from public, anon, authenticated;
+grant execute on function smsretry.unread_stop to service_role;
+
+-- ======== schemas/81_doubt_sms_retries.sql ========
+-- For a person, when the database was restored from a backup, and before anything runs: what went out after the backup was
+-- taken (since) looks unsent. The restore is put on record, and from then on each text that is older is looked for at Twilio
+-- before its next message leaves: smsretry.forgotten. So it is with texts that are due later or moved, queued or put back
+-- anew, or sent again because a carrier lost them, and with scheduled sends.
+-- What is due is put in doubt here, so that its looks begin at once: row_limit texts a call. Those that were claimed go
+-- first, and those in doubt, which may have been sent again since; their claim numbers leap, so that no worker from before
+-- the restore can write. What was begun when the backup was taken is in doubt by recovery. May be repeated, and must be until
+-- it changes none. What it leaves alone comes last, and so in nobody's way.
+-- life: how long a text is of use from the moment it was due, though not from before since, if nothing has said so.
+-- dry_run and the answer: as for requeue_failed_sms.
+create or replace function public.doubt_sms_retries(
+    since timestamptz,
+    dry_run boolean default true,
+    who text default null,
+    because text default null,
+    row_limit integer default 1000,
+    life interval default '48 hours'
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- Without statistics the planner would read all rows for each candidate.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_restored_at timestamptz;
+    -- Several times the limit, so that what is left alone is passed over.
+    v_peek constant integer := 4 * coalesce(row_limit, 1000);
+    v_found record;
+    v_row public.sms_retry_queue;
+    v_told jsonb[] := '{}';
+begin
+    if (doubt_sms_retries.since <= v_now and doubt_sms_retries.dry_run is not null
+        and doubt_sms_retries.row_limit between 1 and 10000) is not true then
+        raise exception 'since is when the backup was taken, and not to come; row_limit is 1 to 10000' using errcode = 'SR422';
+    end if;
+    if not doubt_sms_retries.dry_run then
+        perform smsretry.check_told(doubt_sms_retries.who, doubt_sms_retries.because);
+        insert into smsretry.restores (since, restored_at, who, because)
+        values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
+        on conflict (since) do nothing;
+    end if;
+    v_restored_at := coalesce((select r.restored_at from smsretry.restores r where r.since = doubt_sms_retries.since), v_now);
+    for v_found in
+        -- A million rows cost no more than a batch: what is due and not reached here is put in doubt when its send is to
+        -- begin.
+        with candidate as materialized (
+            (select q.id from public.sms_retry_queue q
+             where q.status = 'processing' order by q.id limit v_peek)
+            union all
+            (select q.id from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is not null and q.in_doubt_since < doubt_sms_retries.since
+             order by q.scheduled_for, q.id limit v_peek)
+            union all
+            (select q.id from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_now
+             order by q.scheduled_for, q.id limit v_peek)
+        )
+        select q.id, k.skip
+        from candidate o
+        join public.sms_retry_queue q on q.id = o.id
+        cross join lateral (select case
+            when q.status = 'processing' and q.claimed_at > doubt_sms_retries.since
+                then 'A worker has it at this moment: stop every runner first'
+            when q.in_doubt_since is null and not exists (
+                select 1 from public.customers c where c.id = q.customer_id and coalesce(btrim(c.phone), '') <> '')
+                then 'Nobody can have texted a customer without a number'
+            when exists (select 1 from public.send_logs l where l.id = q.send_log_id
+                         and smsretry.is_sent(l.provider_message_id, l.status::text)) then 'Its send log says that it was sent'
+        end) as k (skip)
+        -- Their status is not asked for again: without statistics the planner would walk a partial index for each.
+        where q.begun_at is null and q.created_at < v_restored_at
+          and (q.in_doubt_since is null or q.in_doubt_since < doubt_sms_retries.since)
+        order by k.skip is not null, q.status = 'pending', q.in_doubt_since is null, q.scheduled_for, q.id
+        limit doubt_sms_retries.row_limit
+        for update of q
+    loop
+        select * into v_row from public.sms_retry_queue q where q.id = v_found.id;
+        continue when v_row.status not in ('pending', 'processing'); -- it has ended meanwhile
+        if not doubt_sms_retries.dry_run and v_found.skip is null then
+            begin
+                v_row.expires_at := coalesce(
+                    v_row.expires_at, greatest(doubt_sms_retries.since, v_row.scheduled_for) + doubt_sms_retries.life);
+                perform smsretry.doubt(
+                    v_row, doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because, v_now);
+                if not exists (select 1 from public.sms_retry_queue q where q.id = v_row.id and q.in_doubt_since = v_now) then
+                    raise exception 'Row % stays as it is', v_row.id using errcode = 'SR409';
+                end if;
+                set constraints all immediate; -- what is only asked at the end would undo the others, too
+            exception
+                when no_data_found then
+                    raise; -- the key of the hashed numbers is gone: that concerns all
+                when others then
+                    v_found.skip := 'A trigger or a rule refuses to have it changed (' || sqlstate || ')';
+            end;
+        end if;
+        v_told := v_told || jsonb_build_object(
+            'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
+            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_row.customer_id)),
+            'message_class', v_row.message_class, 'attempts', v_row.attempt_count,
+            'was', smsretry.numberless(coalesce(v_row.why, v_row.last_error)), 'skipped', v_found.skip, 'warned', null);
+    end loop;
+    return query select * from smsretry.told_of_change(v_told);
+end
+$$;
+
+revoke all on function public.doubt_sms_retries from public, anon, authenticated;
+grant execute on function public.doubt_sms_retries to service_role;
+
+-- ======== schemas/81_requeue_failed_sms.sql ========
+-- For a person: put texts that failed back into the queue, due at once. Every check is made again when they are claimed.
+-- What is known is kept: message class, attempts so far, errors; each gets more_attempts further ones, and its life counts
+-- anew. Its send log says what is true meanwhile: it waits. One whose send log cannot be told so is left alone.
+-- Without dry_run => false nothing is changed. states: failed, or cancelled as well. row_limit: at most so many, the
+-- newest first; call again for the rest.
+--   matched: rows that fit · changed: requeued, or what would be · skipped: left alone, by why · warned: requeued though
+create or replace function public.requeue_failed_sms(
+    retry_ids uuid[] default null,
+    business_id uuid default null,
+    customer_id uuid default null,
+    code integer default null,
+    reason text default null,
+    containing text default null,
+    since timestamptz default null,
+    until timestamptz default null,
+    states text[] default '{failed}',
+    dry_run boolean default true,
+    who text default null,
+    because text default null,
+    more_attempts integer default 3,
+    row_limit integer default 1000
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_row public.sms_retry_queue;
+    v_log public.send_logs;
+    v_customer public.customers;
+    v_skip text;
+    v_warn text;
+    v_told jsonb[] := '{}';
+begin
+    if (requeue_failed_sms.states <@ array['failed', 'cancelled'] and requeue_failed_sms.dry_run is not null
+        and requeue_failed_sms.more_attempts between 1 and 100 and requeue_failed_sms.row_limit between 1 and 10000) is not true then
+        raise exception 'states are failed or cancelled, more_attempts 1 to 100, row_limit 1 to 10000' using errcode = 'SR422';
+    end if;
+    if not requeue_failed_sms.dry_run then
+        perform smsretry.check_told(requeue_failed_sms.who, requeue_failed_sms.because);
+    end if;
+    for v_row in
+        select c.* from smsretry.chosen(
+            requeue_failed_sms.states, requeue_failed_sms.retry_ids, requeue_failed_sms.business_id,
+            requeue_failed_sms.customer_id, requeue_failed_sms.code, requeue_failed_sms.reason,
+            requeue_failed_sms.containing, requeue_failed_sms.since, requeue_failed_sms.until) c
+        limit requeue_failed_sms.row_limit
+    loop
+        -- The send log first: whoever queues a text locks it, so that no second live row can appear meanwhile.
+        select * into v_log from public.send_logs l where l.id = v_row.send_log_id for update;
+        select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
+        select * into v_customer from public.customers c where c.id = v_row.customer_id;
+        v_skip := case
+            when v_row.status <> all (requeue_failed_sms.states) then 'It has changed meanwhile'
+            when v_log.id is null then 'Its send log is gone'
+            when v_customer.id is null then 'Its customer is gone'
+            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text)
+                and not smsretry.is_undelivered(v_log.id, v_log.provider_message_id)
+                then 'Its send log says that it was sent'
+            when exists (select 1 from public.sms_retry_queue q
+                         where q.send_log_id = v_row.send_log_id and q.id <> v_row.id
+                           and (q.created_at, q.id) > (v_row.created_at, v_row.id))
+                then 'A newer row is of the same text'
+            when exists (select 1 from public.sms_retry_queue q
+                         where q.send_log_id = v_row.send_log_id and q.id <> v_row.id and q.status in ('pending', 'processing'))
+                then 'Another row of the same text waits'
+            when smsretry.is_unsettled(v_row.id)
+                then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt'
+        end;
+        v_warn := case
+            when v_customer.sms_consent_status::text is distinct from 'opted_in'
+                or smsretry.suppressed_since(smsretry.number_key(v_row.business_id, v_customer.phone)) is not null
+                then 'The customer has not opted in: it will be cancelled'
+            when v_customer.phone_status in ('invalid', 'not_mobile')
+                then 'The number is known to take no texts (' || v_customer.phone_status || ')'
+            when (smsretry.forgotten(v_row)).since is not null
+                then 'The database was restored from a backup: it is looked for before it goes out'
+        end;
+        if v_skip is null and not requeue_failed_sms.dry_run then
+            -- The SID of a message that did not arrive is kept with its attempt.
+            v_skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, v_now);
+        end if;
+        v_told := v_told || jsonb_build_object(
+            'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
+            'number', smsretry.masked(v_customer.phone), 'message_class', v_row.message_class,
+            'attempts', v_row.attempt_count, 'was', smsretry.numberless(v_row.last_error), 'skipped', v_skip, 'warned', v_warn);
+        if requeue_failed_sms.dry_run or v_skip is not null then
+            continue;
+        end if;
+        v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + requeue_failed_sms.more_attempts), 1000);
+        update public.sms_retry_queue q set max_attempts = v_row.max_attempts where q.id = v_row.id;
+        v_row.expires_at := null;
+        v_row.rate_limit_count := 0;
+        v_row.recover_count := 0;
+        v_row.account_refusal_count := 0;
+        v_row.reconcile_count := 0;
+        v_row.reason := null;
+        v_row.why := 'Requeued by ' || requeue_failed_sms.who || ': ' || requeue_failed_sms.because;
+        perform smsretry.put_back(v_row, v_now, v_now);
+        insert into smsretry.steps (retry_id, taken_at, step, who, because)
+        values (v_row.id, v_now, 'requeued', requeue_failed_sms.who, requeue_failed_sms.because);
+    end loop;
+    return query select * from smsretry.told_of_change(v_told);
+end
+$$;
+
+revoke all on function public.requeue_failed_sms from public, anon, authenticated;
+grant execute on function public.requeue_failed_sms to service_role;
+
+-- ======== drop smsretry.scheduled_on_record ========
+drop view if exists smsretry.scheduled_on_record;
+
+-- ======== schemas/81_scheduled_on_record.sql ========
+-- A scheduled send that is no text yet, or never became one, for people: what explain_sms tells. retry_id is its own id,
+-- which its send log will have, too. What the application wrote is shown as far as it is a time, or a class of ours. Columns:
+-- smsretry.text_on_record.
+create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
+select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
+       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
+       case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
+       greatest(least(coalesce(s.held_since, case s.status when 'scheduled' then h.held_since end, s.updated_at, smsretry.clock()),
+                      k.last), k.first) as since,
+       left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), 2000) as why,
+       null::integer as code,
+       case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, h.look_at, k.first), k.last) end as next_at,
+       case when s.not_after between k.first and k.last then s.not_after end as expires_at,
+       0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
+       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
+       smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(s.business_id, c.phone))) as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
+       '[]'::jsonb as history, '[]'::jsonb as steps,
+       case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
+       smsretry.clock() as asked_at,
+       smsretry.unread_stop(c.phone) as stop_sid
+from public.scheduled_sends s
+cross join (select '2000-01-01 00:00+00'::timestamptz as first, '2100-01-01 00:00+00'::timestamptz as last) k
+left join smsretry.held_sends h on h.scheduled_id = s.id
+left join public.businesses b on b.id = s.business_id
+left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
+where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
+
+grant select on smsretry.scheduled_on_record to service_role;
+
+-- ======== drop smsretry.text_on_record ========
+drop view if exists smsretry.text_on_record;
+
+-- ======== schemas/81_text_on_record.sql ========
+-- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
+-- where the application wrote freely.
+-- security_invoker, so that row level security is the reader's.
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
+--   the one of another row that it is in doubt about · steps: what people did to it · can: the calls that would change
+--   something now · asked_at: the database's clock · stop_sid: what the number wrote that may mean stop and nobody has read
+create or replace view smsretry.text_on_record with (security_invoker = true) as
+select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
+       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
+       coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
+       left(smsretry.numberless(
+           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end), 2000) as why,
+       q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
+       q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
+       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
+       smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone))) as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
+       left(smsretry.numberless(l.status::text), 40) as send_log_status,
+       left(smsretry.found_sid(l.provider_message_id), 40) as sid,
+       coalesce((select jsonb_agg(jsonb_build_object(
+                     'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
+                     'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
+                     'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
+                     'consent_at', smsretry.on_calendar(a.consent_at), 'consent_source', left(smsretry.numberless(a.consent_source), 200),
+                     'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
+                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
+                 from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
+       coalesce((select jsonb_agg(jsonb_build_object(
+                     'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
+                 from smsretry.steps t where t.retry_id = q.id), '[]') as steps,
+       case
+           when q.status = 'completed' or l.id is null or c.id is null then '{}'
+           when q.status in ('failed', 'cancelled') then
+               case when smsretry.is_sent(l.provider_message_id, l.status::text)
+                         and not smsretry.is_undelivered(l.id, l.provider_message_id) then '{}'
+                    when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
+                    else array['requeue_failed_sms'] end
+           when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']
+           when q.status = 'pending' then array['cancel_sms_retries']
+           else '{}'
+       end::text[] as can,
+       smsretry.clock() as asked_at,
+       smsretry.unread_stop(c.phone) as stop_sid
+from public.sms_retry_queue q
+left join public.businesses b on b.id = q.business_id
+left join public.customers c on c.id = q.customer_id
+left join public.send_logs l on l.id = q.send_log_id;
+
+grant select on smsretry.text_on_record to service_role;
+
+-- ======== schemas/82_explain_sms.sql ========
+-- For a person: what happened to a text, why, and what comes next; newest first. Found by one of row, send log, customer or
+-- number; a business and the last digits of the number (three at least) find it, too. A number finds the texts of everybody
+-- who has it. A scheduled send that is no text yet, or never became one, is found by its id (as row or send log), and by its
+-- customer.
+-- Columns: smsretry.text_on_record.
+create or replace function public.explain_sms(
+    retry_id uuid default null,
+    send_log_id uuid default null,
+    customer_id uuid default null,
+    phone text default null,
+    business_id uuid default null,
+    last_digits text default null,
+    row_limit integer default 20
+)
+returns setof smsretry.text_on_record
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+-- Planned for what was asked: a generic plan would read the whole table.
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    v_people uuid[];
+    v_ids uuid[];
+    v_scheduled uuid[];
+begin
+    if num_nonnulls(explain_sms.retry_id, explain_sms.send_log_id, explain_sms.customer_id, explain_sms.phone,
+                    explain_sms.last_digits) <> 1
+        or explain_sms.last_digits is not null
+            and (explain_sms.business_id is null or explain_sms.last_digits !~ '^[0-9]{3,15}$')
+        or (explain_sms.row_limit between 1 and 200) is not true then
+        raise exception 'Say which text, in one way: retry_id, send_log_id, customer_id, phone, or business_id with last_digits (3 digits or more)'
+            using errcode = 'SR422';
+    end if;
+    v_people := case
+        when explain_sms.customer_id is not null then array[explain_sms.customer_id]
+        when explain_sms.phone is not null then array(select c.id from public.customers c where c.phone = explain_sms.phone)
+        when explain_sms.last_digits is not null then array(
+            select c.id from public.customers c
+            where c.business_id = explain_sms.business_id and c.phone like '%' || explain_sms.last_digits)
+    end;
+    v_ids := array(
+        select q.id from public.sms_retry_queue q
+        where (explain_sms.retry_id is null or q.id = explain_sms.retry_id)
+          and (explain_sms.send_log_id is null or q.send_log_id = explain_sms.send_log_id)
+          and (v_people is null or q.customer_id = any (v_people))
+          and (explain_sms.business_id is null or q.business_id = explain_sms.business_id)
+        order by q.created_at desc, q.id
+        limit explain_sms.row_limit);
+    v_scheduled := array(
+        select s.id from public.scheduled_sends s
+        where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
+          and (explain_sms.retry_id is null or s.id = explain_sms.retry_id)
+          and (explain_sms.send_log_id is null or s.id = explain_sms.send_log_id)
+          and (v_people is null or s.customer_id = any (v_people))
+          and (explain_sms.business_id is null or s.business_id = explain_sms.business_id)
+        order by s.created_at desc, s.id
+        limit explain_sms.row_limit);
+    return query
+    select e.* from (
+        select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids)
+        union all
+        select p.* from smsretry.scheduled_on_record p where p.retry_id = any (v_scheduled)
+    ) e
+    order by e.queued_at desc, e.retry_id
+    limit explain_sms.row_limit;
+end
+$$;
+
+revoke all on function public.explain_sms from public, anon, authenticated;
+grant execute on function public.explain_sms to service_role;
+
+-- ======== schemas/83_preview_sms_retries.sql ========
+-- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
+-- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
+-- Each with what the begin of its send would find now:
+--   refused: why it would end (smsretry.refusal) · doubted: why it would be looked for first (smsretry.earlier_doubt)
+--   texts_at: when the texts that count against a cap reached the number, in the last cap_window, the newest first
+create or replace function public.preview_sms_retries(
+    until timestamptz default null,
+    after_due timestamptz default null,
+    after_id uuid default null,
+    retry_ids uuid[] default null,
+    row_limit integer default 500,
+    cap_window interval default null
+)
+returns setof smsretry.claimed_retry
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_limit constant integer := least(greatest(coalesce(preview_sms_retries.row_limit, 500), 1), 500);
+    v_ids uuid[];
+    v_claim smsretry.claimed_retry;
+    v_at timestamptz;
+begin
+    if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
+        raise exception 'until or retry_ids must be given: which texts are to be foreseen' using errcode = 'SR422';
+    end if;
+    v_ids := array(
+        select w.id from (
+            (select q.id, q.scheduled_for from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null
+               and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by q.scheduled_for, q.id limit v_limit)
+            union all
+            (select s.id, s.scheduled_for from public.scheduled_sends s
+             where s.status = 'scheduled'
+               and (preview_sms_retries.retry_ids is null or s.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or s.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (s.scheduled_for, s.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by s.scheduled_for, s.id limit v_limit)
+        ) w
+        order by w.scheduled_for, w.id
+        limit v_limit);
+    for v_claim in
+        select r.* from smsretry.claimed_retry r where r.id = any (v_ids)
+        union all
+        select s.* from smsretry.scheduled_claim s where s.id = any (v_ids)
+        order by scheduled_for, id
+    loop
+        v_claim.claimed_at := smsretry.clock();
+        v_claim.refused := smsretry.refusal(
+            v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone));
+        if v_claim.claim_no > 0 then
+            select d.why into v_claim.doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
+        end if;
+        v_claim.texts_at := '{}';
+        while preview_sms_retries.cap_window is not null and cardinality(v_claim.texts_at) < 20 loop
+            v_at := smsretry.cap_reached_at(
+                v_claim.business_id, v_claim.phone, cardinality(v_claim.texts_at) + 1,
+                v_claim.claimed_at - preview_sms_retries.cap_window);
+            exit when v_at is null;
+            v_claim.texts_at := v_claim.texts_at || v_at;
+        end loop;
+        return next v_claim;
+    end loop;
+end
+$$;
+
+revoke all on function public.preview_sms_retries from public, anon, authenticated;
+grant execute on function public.preview_sms_retries to service_role;
+
+-- ======== schemas/84_sms_status.sql ========
+-- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
+--   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late; told: one
+--   that is held, by its id) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
+--   hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
+--   (delivered, undelivered, unknown or open) · delivery_hour: the same by hour (oldest: when it began) · delivery_business:
+--   the same of those whose fate is known, of the ten businesses of which the smallest share arrives (told: its name) ·
+--   delivery_time: seconds from accepted to the report that it was delivered (name: median or 95th percentile; told: the
+--   seconds; texts: of how many) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
+--   failed or cancelled, by error, in the last day · inbound (only where with_words asks for it, because the desk of the last
+--   version does not know it): how many people wrote something that may mean stop, and are opted out until somebody reads it
+--   (told: the SID of the oldest of these texts) · stopped (sending, or a US state) · run
+-- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
+create or replace function public.sms_status(with_words boolean default false)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    return query
+    with waiting as (
+        -- An index holds all of this: the rows themselves, of which 200,000 may wait, are not read.
+        select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > v_now as later,
+               count(*) as texts, min(q.scheduled_for) as oldest
+        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is null
+        group by 1, 2, 3, 4
+    ),
+    live as materialized (
+        -- The states of smsretry.text_state.
+        select case when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
+               coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) as category,
+               w.texts, w.oldest, case when w.later then w.oldest end as next_at
+        from waiting w
+        union all
+        select 'in_doubt', 'none', count(*), min(q.scheduled_for), min(q.scheduled_for) filter (where q.scheduled_for > v_now)
+        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is not null having count(*) > 0
+        union all
+        select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, 'none', count(*), min(q.scheduled_for),
+               min(q.scheduled_for) filter (where q.scheduled_for > v_now)
+        from public.sms_retry_queue q where q.status = 'processing' group by 1
+    ),
+    reported as materialized (
+        select a.delivery_status, a.begun_at > v_now - interval '1 hour' as lately,
+               date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
+        from public.sms_send_attempts a
+        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+        group by 1, 2, 3
+    ),
+    accepted as (
+        select case when smsretry.delivery_rank(r.delivery_status) >= 7 then 'delivered'
+                    when smsretry.delivery_rank(r.delivery_status) = 6 then 'undelivered'
+                    when r.delivery_status = 'unknown' then 'unknown'
+                    else 'open' end as fate,
+               r.lately, r.hour, r.texts
+        from reported r
+    ),
+    lost as materialized (
+        select q.business_id, a.delivery_code, count(*) as texts, min(a.delivery_at) as oldest
+        from public.sms_send_attempts a join public.sms_retry_queue q on q.id = a.retry_id
+        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
+          and a.delivery_status in ('undelivered', 'failed', 'canceled')
+        group by q.business_id, a.delivery_code
+    ),
+    losing as (
+        select l.business_id, sum(l.texts)::bigint as undelivered from lost l group by l.business_id
+    ),
+    arrived as (
+        -- The row of a message that arrived ended within the day, so that an index finds it.
+        select q.business_id, count(*) as delivered
+        from public.sms_retry_queue q join public.sms_send_attempts a on a.retry_id = q.id
+        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at > v_now - interval '1 day'
+          and q.business_id in (select l.business_id from losing l)
+          and a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null and a.delivery_status in ('delivered', 'read')
+        group by q.business_id
+    ),
+    worst as (
+        select l.business_id, l.undelivered, coalesce(a.delivered, 0) as delivered, left(b.name, 200) as name,
+               coalesce(a.delivered, 0)::float8 / (l.undelivered + coalesce(a.delivered, 0)) as share
+        from losing l
+        left join arrived a on a.business_id = l.business_id
+        left join public.businesses b on b.id = l.business_id
+        where l.undelivered + coalesce(a.delivered, 0) >= 20 -- a share of fewer says nothing
+        order by share, l.undelivered desc, l.business_id limit 10
+    ),
+    taken as (
+        -- Not of one that was read: when it was delivered is not kept beside that. The answer to its request was late or
+        -- lost if another evidence settled it.
+        select count(*) as texts, percentile_cont(array[0.5, 0.95]) within group (order by greatest(
+                   a.delivery_at - case a.settled_by when 'response' then a.finished_at else a.begun_at end, '0')) as after
+        from public.sms_send_attempts a
+        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null and a.delivery_status = 'delivered'
+    )
+    (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
+    union all
+    (select 'scheduled', p.name, null::uuid, count(*), min(p.due), min(p.due) filter (where p.due > v_now),
+            min(p.id::text) filter (where p.name = 'held')
+     from (
+         select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
+                           when s.scheduled_for <= v_now then 'late' else 'waiting' end as name,
+                -- The application may have written a time that no calendar has.
+                case when s.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' then s.scheduled_for end as due
+         from public.scheduled_sends s
+         left join smsretry.held_sends h on h.scheduled_id = s.id
+         where s.status = 'scheduled') p
+     group by p.name order by p.name)
+    union all
+    (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
+     from live l group by l.state order by l.state)
+    union all
+    (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
+     from live l where l.state = 'waiting' group by l.category order by l.category)
+    union all
+    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), left(b.name, 200)
+     from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
+     where q.held_since is not null and q.status in ('pending', 'processing')
+     group by left(q.why, 200), q.business_id, left(b.name, 200) order by count(*) desc limit 50)
+    union all
+    (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
+     from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)
+    union all
+    (select 'delivery', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d group by d.fate order by d.fate)
+    union all
+    (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d where d.lately group by d.fate order by d.fate)
+    union all
+    (select 'delivery_hour', d.fate, null::uuid, sum(d.texts)::bigint, d.hour, null::timestamptz, null::text
+     from accepted d group by d.hour, d.fate order by d.hour, d.fate)
+    union all
+    (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz, w.name
+     from worst w cross join lateral (values ('delivered', w.delivered), ('undelivered', w.undelivered)) as f (fate, texts)
+     order by w.share, w.undelivered desc, w.business_id, f.fate)
+    union all
+    (select 'delivery_time', v.name, null::uuid, t.texts, null::timestamptz, null::timestamptz, round(extract(epoch from v.after), 1)::text
+     from taken t cross join lateral (values ('median', t.after[1]), ('95th percentile', t.after[2])) as v (name, after)
+     where t.texts > 0)
+    union all
+    (select 'undelivered', coalesce(l.delivery_code::text, 'without a code'), l.business_id, l.texts, l.oldest,
+            null::timestamptz, left(b.name, 200)
+     from lost l left join public.businesses b on b.id = l.business_id
+     order by l.texts desc limit 50)
+    union all
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
+            smsretry.numberless(left(e.last_error, 200))
+     from public.sms_retry_queue e
+     where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
+     group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)
+    union all
+    (select 'inbound', 'words', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
+            (array_agg(t.twilio_sid order by t.heard_at))[1]
+     from smsretry.inbound_texts t
+     where sms_status.with_words and t.heard = 'words' and t.seen_at is null having count(*) > 0)
+    union all
+    (select 'stopped', 'sending', null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why from smsretry.circuit c)
+    union all
+    (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why
+     from smsretry.stopped_states s order by s.state)
+    union all
+    (select 'run', r.id::text, null::uuid, null::bigint, r.started_at, r.finished_at,
+            coalesce(r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end)
+     from smsretry.runs r order by r.started_at desc limit 5);
+end
+$$;
+
+revoke all on function public.sms_status from public, anon, authenticated;
+grant execute on function public.sms_status to service_role;
+
+-- ======== schemas/85_check_sms_retries.sql ========
+-- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503 and that says what is wrong. Asks whether
+-- texts are overdue, queued or not, sending is stopped, or no run has finished lately; each within max_minutes.
+-- It only reads, and is volatile all the same: HEAD asks PostgREST for a count of rows, for which PostgreSQL would not call a
+-- stable function, and a monitor that asks by HEAD would see 200 whatever is wrong. GET and HEAD call it read-only.
+-- security definer, so that an owner may let a role call it that may do nothing else. It tells numbers only.
+create or replace function public.check_sms_retries(max_minutes integer default 10)
+returns text language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_since constant timestamptz := v_now - make_interval(mins => greatest(coalesce(max_minutes, 10), 1));
+    v_overdue bigint;
+    v_oldest timestamptz;
+    v_unqueued bigint;
+    v_circuit text;
+    v_run timestamptz;
+    v_wrong text;
+begin
+    select count(*), min(q.scheduled_for) into v_overdue, v_oldest
+    from public.sms_retry_queue q
+    where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_since;
+    select count(*) into v_unqueued
+    from public.scheduled_sends s
+    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since
+      and not exists (select 1 from smsretry.held_sends h where h.scheduled_id = s.id);
+    select c.why into v_circuit from smsretry.circuit c;
+    select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
+    v_wrong := concat_ws(' · ',
+        case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
+            || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
+        case when v_unqueued > 0 then v_unqueued || ' scheduled sends are overdue and not queued' end,
+        'sending is stopped: ' || v_circuit,
+        case when v_run is null then 'no run has finished in 7 days'
+             when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);
+    if v_wrong <> '' then
+        raise exception '%', v_wrong using errcode = 'PT503', hint = 'Run `smsretry status`, then `smsretry doctor`.';
+    end if;
+    return 'ok, last run finished ' || to_char(v_run at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
+end
+$$;
+
+revoke all on function public.check_sms_retries from public, anon, authenticated;
+grant execute on function public.check_sms_retries to service_role;
+
+-- ======== schemas/86_prune_sms_history.sql ========
+-- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and the record of runs.
+-- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
+-- application's, as are scheduled sends. A text whose fate is unknown is kept. So are, for 90 days at least, the names of
+-- incoming STOPs: Twilio's signature never expires, and by them an old webhook is known that somebody sends again. Those of
+-- STARTs are kept for good: one that is sent again must never undo a later STOP. So are dates of opt-ins while one could lift
+-- an opt-out (stale_opt_ins).
+-- security definer: nobody else may delete history.
+create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
+returns table (texts integer, attempts integer, runs integer)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_before timestamptz;
+    v_ids uuid[];
+begin
+    if (prune_sms_history.keep_days between 7 and 36500 and prune_sms_history.batch between 1 and 10000) is not true then
+        raise exception 'keep_days is 7 or more, batch 1 to 10000' using errcode = 'SR422',
+            hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
+    end if;
+    v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
+    v_ids := array(
+        select q.id from public.sms_retry_queue q
+        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at < v_before
+          and not smsretry.is_unsettled(q.id)
+        order by q.updated_at limit prune_sms_history.batch
+        for update skip locked);
+    select count(*) into attempts from public.sms_send_attempts a where a.retry_id = any (v_ids);
+    delete from public.sms_retry_queue q where q.id = any (v_ids);
+    get diagnostics texts = row_count;
+    delete from smsretry.runs r where r.id = any (array(
+        select o.id from smsretry.runs o where o.started_at < v_before order by o.started_at limit prune_sms_history.batch));
+    get diagnostics runs = row_count;
+    delete from smsretry.inbound_texts t where t.twilio_sid = any (array(
+        select o.twilio_sid from smsretry.inbound_texts o
+        where o.said = 'STOP' and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
+        order by o.heard_at limit 10 * prune_sms_history.batch));
+    -- A date that has come and is later than no opt-out lifts nothing of what is said from now on.
+    delete from smsretry.stale_opt_ins o where o.ctid = any (array(
+        select s.ctid from smsretry.stale_opt_ins s
+        where s.at < v_before and coalesce(smsretry.suppressed_since(s.number_key), 'infinity') >= s.at
+        limit 10 * prune_sms_history.batch));
+    delete from smsretry.held_sends h -- of scheduled sends that somebody deleted, or ended past our trigger
+    where not exists (select 1 from public.scheduled_sends s where s.id = h.scheduled_id and s.status = 'scheduled');
+    return next;
+end
+$$;
+
+revoke all on function public.prune_sms_history from public, anon, authenticated;
+grant execute on function public.prune_sms_history to service_role;
+
+-- ======== schemas/90_check_sms_retry_setup.sql ========
+-- What is right, what is not and what to do about it: for `smsretry doctor`. Reads only.
+-- wanted: what the caller's version of the package makes, by kind: functions ([name, md5 of the body]); columns and
+-- constraints ([table, name, definition]); indexes, triggers, policies and the grants of service_role ([table, name]).
+create or replace function public.check_sms_retry_setup(wanted jsonb)
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with functions (name, body) as (
+        select f.value ->> 0, f.value ->> 1 from jsonb_array_elements(check_sms_retry_setup.wanted -> 'functions') f
+    ),
+    made as (
+        select f.name, count(p.oid) as found, bool_and(md5(p.prosrc) = f.body) as ours,
+               bool_and(has_function_privilege('service_role', p.oid, 'execute')) as by_service,
+               bool_or(has_function_privilege('anon', p.oid, 'execute') or has_function_privilege('authenticated', p.oid, 'execute')) as by_others
+        from functions f
+        left join pg_catalog.pg_proc p
+            on p.proname = split_part(f.name, '.', 2) and p.pronamespace = to_regnamespace(split_part(f.name, '.', 1))
+        group by f.name
+    ),
+    parts (kind, in_table, relation, name, definition) as (
+        select k.key, e.value ->> 0, to_regclass(e.value ->> 0), e.value ->> 1, e.value ->> 2
+        from jsonb_each(check_sms_retry_setup.wanted) k
+        cross join jsonb_array_elements(k.value) e
+        where k.key <> 'functions'
+    ),
+    missing (kind, in_table, name, definition) as (
+        select p.kind, p.in_table, p.name, p.definition
+        from parts p
+        where p.relation is not null and not coalesce(case p.kind
+            when 'columns' then exists (
+                select 1 from pg_attribute a where a.attrelid = p.relation and a.attname = p.name and not a.attisdropped)
+            when 'constraints' then exists (
+                select 1 from pg_constraint k where k.conrelid = p.relation and k.conname = p.name)
+            when 'indexes' then exists (
+                select 1 from pg_index i join pg_class c on c.oid = i.indexrelid
+                where i.indrelid = p.relation and c.relname = p.name and i.indisvalid)
+            when 'triggers' then exists (
+                select 1 from pg_trigger t where t.tgrelid = p.relation and t.tgname = p.name and t.tgenabled <> 'D')
+            when 'policies' then exists (
+                select 1 from pg_policy y where y.polrelid = p.relation and y.polname = p.name)
+            when 'grants' then has_table_privilege('service_role', p.relation, p.name)
+        end, false)
+    ),
+    tables as (
+        select r.oid, r.relname, r.relrowsecurity
+        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
+        join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
+        order by t.place
+    ),
+    findings (subject, ok, advice) as (
+        select 'functions', false, 'no names were given, so no function was checked'
+        where not exists (select 1 from functions)
+        union all
+        select 'functions (' || count(*) || ')', true, null
+        from made m
+        where m.name like 'public.%'
+        having count(*) > 0 and bool_and(m.found = 1 and m.by_service and not m.by_others and m.ours)
+        union all
+        (select 'function ' || split_part(m.name, '.', 2), false,
+                case when m.found = 0 then 'missing: run `smsretry migrate`, with --again if it was applied before'
+                     when m.found > 1 then 'exists ' || m.found || ' times: drop the versions that are not smsretry''s'
+                     when not m.by_service then 'service_role may not call it: run `smsretry migrate --again`'
+                     when m.by_others then 'anon or authenticated may call it: revoke execute, or run `smsretry migrate --again`'
+                     else 'is another version''s, or somebody changed it: run `smsretry migrate`, with --again if it was applied before' end
+         from made m
+         where m.name like 'public.%' and not coalesce(m.found = 1 and m.by_service and not m.by_others and m.ours, false)
+         order by m.name)
+        union all
+        select 'functions of the schema smsretry', count(*) filter (where m.found <> 1 or not m.ours) = 0,
+               'missing, double, changed or another version''s: '
+                   || string_agg(split_part(m.name, '.', 2), ', ' order by m.name) filter (where m.found <> 1 or not m.ours)
+                   || '. Run `smsretry migrate`, with --again if it was applied before'
+        from made m
+        where m.name like 'smsretry.%'
+        having count(*) > 0
+        union all
+        select 'tables and views', count(*) filter (where p.relation is null) = 0,
+               'missing: ' || string_agg(distinct replace(p.in_table, 'public.', ''), ', ') filter (where p.relation is null)
+                   || '. Run `smsretry migrate --again`'
+        from parts p
+        having count(*) > 0
+        union all
+        select case k.kind when 'grants' then 'grants of service_role' else k.kind end, count(m.name) = 0,
+               'missing or switched off: '
+                   || string_agg(m.name || ' of ' || split_part(m.in_table, '.', 2), ', ' order by m.in_table, m.name)
+                   -- What stood in the statement that made the table is made with the table only.
+                   || case when min(m.definition) is null then '. Run `smsretry migrate --again`'
+                           else '. Run: ' || string_agg('alter table ' || m.in_table || ' add ' || rtrim(m.kind, 's') || ' '
+                                    || m.name || ' ' || m.definition, '; ' order by m.in_table, m.name) end
+        from (select distinct p.kind from parts p) k
+        left join missing m on m.kind = k.kind
+        group by k.kind
+        union all
+        select 'row level security of ' || r.relname, r.relrowsecurity,
+               'is off: anyone with the anon key may read it. Run: alter table public.' || r.relname || ' enable row level security'
+        from tables r
+        union all
+        select 'service_role', not row_security_active(r.oid),
+               'is bound by row level security, so it sees no text. Run: alter role service_role bypassrls'
+        from tables r
+        where r.relname = 'sms_retry_queue'
+        union all
+        select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
+               'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
+                   || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
+        union all
+        select 'only service_role changes ' || r.relname,
+               not exists (
+                   select 1 from unnest(array['anon', 'authenticated']) as g (role)
+                   where has_table_privilege(g.role, r.oid, 'update, delete, truncate')
+                      or has_any_column_privilege(g.role, r.oid, 'update')),
+               'anon or authenticated may update or delete: revoke it, or run `smsretry migrate --again`'
+        from tables r
+        where r.relname in ('sms_retry_queue', 'sms_send_attempts')
+        union all
+        select 'rules of the state machine', count(*) filter (where not k.convalidated) = 0,
+               'some rows break ' || string_agg(k.conname, ', ') filter (where not k.convalidated)
+                   || ': mend or delete them, then run `smsretry migrate --again`'
+        from pg_catalog.pg_constraint k
+        where k.contype = 'c'
+          and (k.conrelid = to_regclass('public.sms_retry_queue') and k.conname like 'sms\_retry\_queue\_%'
+               or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
+    )
+    select f.subject, f.ok, case when not f.ok then f.advice end from findings f
+    union all -- warnings: set by somebody or passing, and easily forgotten
+    select 'policy "' || y.polname || '" of ' || r.relname, true,
+           'lets ' || string_agg(case g.rolname when 'anon' then 'anyone with the anon key' else 'every signed-in user' end, ' and '
+                                 order by g.rolname) || ' read all rows: drop or narrow it, unless that is meant'
+    from tables r
+    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
+    join pg_roles g on g.rolname in ('anon', 'authenticated') and (y.polroles @> array[0::oid] or g.oid = any(y.polroles))
+    where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
+    group by y.polname, r.relname
+    union all
+    select 'policies of scheduled_sends', true,
+           'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '
+               || '"Owners read their scheduled sends" on public.scheduled_sends for select to authenticated '
+               || 'using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))'
+    from tables r
+    where r.relname = 'scheduled_sends' and r.relrowsecurity and has_table_privilege('authenticated', r.oid, 'select')
+      and not exists (
+          select 1 from pg_policy y join pg_roles g on g.rolname = 'authenticated'
+          where y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
+            and (y.polroles @> array[0::oid] or g.oid = any(y.polroles)))
+    union all
+    select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
+    union all
+    (select 'texts of business ' || s.business_id, true,
+            'come last in each claim, one at a time, since ' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC. ' || s.why
+     from smsretry.set_apart s order by s.at limit 20)
+    union all
+    select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
+           || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
+    from smsretry.stopped_states s
+$$;
+
+revoke all on function public.check_sms_retry_setup from public, anon, authenticated;
+grant execute on function public.check_sms_retry_setup to service_role;
+
+-- ======== schemas/93_try_sms_retry_queue.sql ========
+-- Rehearse for `smsretry doctor` and at the end of `smsretry migrate`: a sample text is queued, claimed, begun and ends
+-- completed, another one failed, a third one cancelled by an opt-out. Each is rolled back: no row stays, nobody sees one,
+-- and no row of the application's queue is touched.
+-- ok is false if a step failed, and advice says which. If it cannot be tried now, advice says so and ok is true.
+-- Then a scheduled send is planned and queued. If that fails a second row says so: ok, because no other text depends on it.
+create or replace function public.try_sms_retry_queue()
+returns table (subject text, ok boolean, advice text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$
+declare
+    v_end text;
+    v_step text;
+    v_log_id uuid;
+    v_log public.send_logs;
+    v_retry_id uuid;
+    v_claim smsretry.claimed_retry;
+    v_attempt_id constant uuid := gen_random_uuid();
+    v_said text;
+    v_state text;
+    v_message text;
+begin
+    subject := 'rehearsal of queue, claim, begin and finish';
+    foreach v_end in array array['completed', 'failed', 'cancelled'] loop
+        begin
+            v_step := 'making a sample text';
+            v_log_id := smsretry.sample_text();
+            select * into v_log from public.send_logs l where l.id = v_log_id;
+            if v_log.id is null then
+                raise exception 'there is no text to try it with yet' using errcode = 'SR000';
+            end if;
+            v_step := 'queue_sms_retry';
+            select q.retry_id, q.result into v_retry_id, v_said from public.queue_sms_retry(v_log.id) q;
+            if v_said <> 'queued' then
+                raise exception 'it answered %', v_said using errcode = 'SR500';
+            end if;
+            if v_end = 'cancelled' then
+                v_step := 'record_sms_consent';
+                select s.cancelled::text into v_said
+                from public.record_sms_consent('+15005550006', 'opted_out', 'rehearsal', v_log.business_id) s;
+                if v_said = '0' then
+                    raise exception 'an opt-out cancelled nothing' using errcode = 'SR500';
+                end if;
+            else
+                v_step := 'claim_due_sms_retries';
+                perform 1 from public.claim_due_sms_retries(0, true); -- none: the due rows are not ours to take
+                v_step := 'claim_sms_retry';
+                select * into v_claim from public.claim_sms_retry(v_retry_id);
+                if v_claim.id is null then
+                    raise exception 'it took no row' using errcode = 'SR500';
+                end if;
+                v_step := 'begin_sms_attempt';
+                select b.answer || coalesce(': ' || b.why, '') into v_said
+                from public.begin_sms_attempt(
+                    retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
+                    send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal') b;
+                if v_said <> 'go' then
+                    raise exception 'it answered %', v_said using errcode = 'SR500';
+                end if;
+                v_step := 'finish_sms_attempt';
+                select f.status into v_said
+                from public.finish_sms_attempt(
+                    retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
+                    outcome => case v_end when 'failed' then 'rejected' else 'accepted' end, next_status => v_end,
+                    error => case v_end when 'failed' then 'Rehearsal' end,
+                    twilio_sid => case v_end when 'completed' then 'SM' || replace(v_attempt_id::text, '-', '') end) f
+                where f.applied;
+                if v_said is distinct from v_end then
+                    raise exception 'the text did not end %', v_end using errcode = 'SR500';
+                end if;
+            end if;
+            v_step := null;
+            raise exception 'rolled back' using errcode = 'SR000';
+        exception when others then
+            get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
+        end;
+        if v_step is not null then
+            -- No text to try with, or somebody else's lock: nothing is known to be wrong.
+            ok := v_state in ('SR000', '55P03', '40P01');
+            advice := case when ok then 'could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
+                || left(v_message, 300)
+                || case when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end;
+            exit;
+        end if;
+    end loop;
+    ok := coalesce(ok, true);
+    return next;
+    if not ok then
+        return;
+    end if;
+
+    begin
+        v_step := 'making its send log';
+        v_log_id := smsretry.sample_text();
+        select * into v_log from public.send_logs l where l.id = v_log_id;
+        perform smsretry.make_send_log(
+            gen_random_uuid(), coalesce(v_log.business_id, gen_random_uuid()), coalesce(v_log.customer_id, gen_random_uuid()),
+            'Rehearsal of a scheduled send', smsretry.clock());
+        if v_log.id is null then
+            raise exception 'there is nobody to plan it for' using errcode = 'SR000';
+        end if;
+        v_step := 'schedule_sms';
+        select s.scheduled_id into v_retry_id
+        from public.schedule_sms(
+            v_log.business_id, v_log.customer_id, 'Rehearsal of a scheduled send', smsretry.clock()) s;
+        v_step := 'queue_scheduled_sms';
+        select q.result || coalesce(': ' || q.why, '') into v_said
+        from public.scheduled_sends s cross join lateral smsretry.queue_scheduled(s, smsretry.clock(), interval '48 hours') q
+        where s.id = v_retry_id;
+        if v_said is distinct from 'queued' then
+            raise exception 'it answered %', v_said using errcode = 'SR500';
+        end if;
+        v_step := null;
+        raise exception 'rolled back' using errcode = 'SR000';
+    exception when others then
+        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
+    end;
+    -- Another text of the same customer may break a rule of the application's that none breaks alone. A customer who is made
+    -- up breaks foreign keys, and whatever triggers ask; then only what any row would break is told.
+    if v_step is not null and v_state not in ('SR000', '55P03', '40P01', '23505')
+        and (v_log.id is not null or v_state in ('23502', '23514', '428C9')) then
+        subject := 'rehearsal of a scheduled send';
+        advice := 'fails: ' || v_step || ' (' || v_state || '): ' || left(v_message, 300) || case v_step
+            when 'schedule_sms' then '. What the application inserts by itself is queued; for the call, give what is named a default'
+            else '. Until that is mended, scheduled sends are held and become no texts: give what is named a default, or look '
+                || 'at the rules and triggers of send_logs and scheduled_sends' end;
+        return next;
+    end if;
+end
+$$;
+
+revoke all on function public.try_sms_retry_queue from public, anon, authenticated;
+grant execute on function public.try_sms_retry_queue to service_role;
+
+-- ======== PostgREST learns of the change at once ========
+notify pgrst, 'reload schema';
