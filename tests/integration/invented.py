@@ -13,11 +13,11 @@ _PLACE = re.compile(rf"^{BY_HAND} public\.sms_retry_queue .*\n.*\n.*\n", re.M)
 
 
 def edited(files: Sequence[SchemaFile], changes: dict[str, tuple[str, str]]) -> list[SchemaFile]:
-    """The files after a text was replaced in each of those that are named without their number."""
+    """The files after a text was replaced in each of those that are named."""
     left = dict(changes)
 
     def edit(file: SchemaFile) -> SchemaFile:
-        old, new = left.pop(file.name.removesuffix(".sql").partition("_")[2], ("", ""))
+        old, new = left.pop(file.name, ("", ""))
         assert old in file.text, f"{file.name} does not hold {old!r}"
         return replace(file, text=file.text.replace(old, new, 1)) if old else file
 
@@ -50,8 +50,9 @@ def changed_files() -> list[SchemaFile]:
             "end_sms_retry": ("A row ends failed", "A row can end failed"),
         },
     )
-    new = SchemaFile("72_sms_queue_length.sql", _NEW)
-    return sorted([file for file in files if file.creates != "public.set_sms_state_stop"] + [new], key=lambda f: f.name)
+    return [file for file in files if file.name != "set_sms_state_stop"] + [
+        SchemaFile("desk/sms_queue_length.sql", _NEW)
+    ]
 
 
 def following(new: Sequence[SchemaFile], *, by_hand: str = COLUMN) -> Migration:

@@ -120,7 +120,7 @@ def test_the_migrations_record_every_schema_file_as_it_is() -> None:
 
 
 def test_the_schema_files_alone_make_what_all_migrations_make(empty: Database, fresh_schema: Snapshot) -> None:
-    """Applied in the order of their names, as Supabase applies declarative schemas."""
+    """Applied folder by folder."""
     for file in schema_files():
         empty.run(file.text)
     assert snapshot(empty) == fresh_schema
@@ -136,10 +136,9 @@ def test_the_schema_files_may_be_applied_twice(empty: Database, fresh_schema: Sn
 def test_a_schema_file_creates_one_thing_and_is_named_for_it() -> None:
     """So that whoever looks for a function finds its file."""
     for file in schema_files():
-        named = file.name.removesuffix(".sql").partition("_")[2]
-        assert file.creates.partition(".")[2] == (named if file.kind != "other" else ""), file.name
+        assert file.creates.partition(".")[2] == (file.name if file.kind != "other" else ""), file.path
         statements = [line for line in file.text.splitlines() if line.startswith("create or replace ")]
-        assert len(statements) == (file.kind in ("function", "view")), file.name
+        assert len(statements) == (file.kind in ("function", "view")), file.path
 
 
 def test_a_migrated_installation_has_the_schema_of_a_new_one(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from smsretry.adapters.supabase.migrate import Migration, migrate, migrations
-from smsretry.adapters.supabase.next_migration import BY_HAND, next_migration
+from smsretry.adapters.supabase.next_migration import BY_HAND, changed, next_migration
 from smsretry.adapters.supabase.schemas import api_functions, schema_files
 from smsretry.adapters.supabase.sections import recorded, sections
 from smsretry.errors import MigrationError
@@ -96,20 +96,20 @@ def test_the_next_migration_holds_what_changed_and_nothing_else() -> None:
         "drop public.preview_sms_retries",
         "schemas/71_set_sms_state_stop.sql is removed",
         "by hand: public.sms_retry_queue",
-        "schemas/13_sms_retry_queue.sql",
+        "schemas/tables/sms_retry_queue.sql",
         "drop smsretry.claimed_retry",
-        "schemas/20_claimed_retry.sql",
-        "schemas/32_take.sql",
-        "schemas/50_claim_due_sms_retries.sql",
-        "schemas/51_claim_sms_retry.sql",
-        "schemas/51_claim_suspect_sms_retry.sql",
-        "schemas/52_begin_sms_attempt.sql",
-        "schemas/53_finish_sms_attempt.sql",
-        "schemas/54_defer_sms_retry.sql",
-        "schemas/55_end_sms_retry.sql",
-        "schemas/60_claim_doubtful_sms_retries.sql",
-        "schemas/72_sms_queue_length.sql",
-        "schemas/83_preview_sms_retries.sql",
+        "schemas/views/claimed_retry.sql",
+        "schemas/worker/begin_sms_attempt.sql",
+        "schemas/worker/claim_due_sms_retries.sql",
+        "schemas/worker/claim_sms_retry.sql",
+        "schemas/worker/claim_suspect_sms_retry.sql",
+        "schemas/worker/defer_sms_retry.sql",
+        "schemas/worker/end_sms_retry.sql",
+        "schemas/worker/finish_sms_attempt.sql",
+        "schemas/worker/take.sql",
+        "schemas/doubt/claim_doubtful_sms_retries.sql",
+        "schemas/desk/preview_sms_retries.sql",
+        "schemas/desk/sms_queue_length.sql",
         "PostgREST learns of the change at once",
     ]
 
@@ -118,34 +118,30 @@ def test_a_changed_body_is_replaced_without_dropping_anything() -> None:
     """So that its callers never miss it."""
     files = edited(schema_files(), {"held": ("for update", "for no key update")})
     made = following(files)
-    assert [section.title for section in sections(made.text)][:-1] == ["schemas/31_held.sql"]
+    assert [section.title for section in sections(made.text)][:-1] == ["schemas/worker/held.sql"]
     assert "drop " not in made.text
 
 
 def test_once_it_is_recorded_a_change_is_not_written_again() -> None:
     """A section's recorded text is its latest one."""
     every = [*migrations(), following(changed_files())]
-    assert recorded(migration.text for migration in every) == {file.name: file for file in changed_files()}
+    texts = {name: file.text for name, file in recorded(migration.text for migration in every).items()}
+    assert texts == {file.name: file.text for file in changed_files()}
     assert next_migration("more", every, changed_files(), at=AT) is None
     assert next_migration("back", every, schema_files(), at=AT) is not None
 
 
-def test_a_file_with_another_number_drops_nothing() -> None:
-    """A function keeps its callers and a table its rows."""
-    numbers = {"31_held.sql": "39_held.sql", "15_circuit.sql": "17_circuit.sql"}
-    files = [replace(file, name=numbers.get(file.name, file.name)) for file in schema_files()]
-    made = next_migration("numbers", migrations(), sorted(files, key=lambda file: file.name), at=AT)
-    assert made is not None
-    assert "drop function" not in made.text
-    assert BY_HAND not in made.text
-    assert next_migration("more", [*migrations(), made], files, at=AT) is None
+def test_a_file_in_another_folder_has_not_changed() -> None:
+    """Where a reader finds it is nothing of the database's."""
+    files = [replace(file, path=f"elsewhere/{file.name}.sql") for file in schema_files()]
+    assert changed(migrations(), files) == changed(migrations(), schema_files()) == []
 
 
 def test_a_function_with_another_name_is_dropped_under_the_old_one() -> None:
     """In the same file."""
     files = edited(schema_files(), {"is_sent": ("function smsretry.is_sent(", "function smsretry.was_sent(")})
     named = [section.title for section in sections(following(files).text)]
-    assert named[:2] == ["drop smsretry.is_sent", "schemas/19_is_sent.sql"]
+    assert named[:2] == ["drop smsretry.is_sent", "schemas/helpers/is_sent.sql"]
 
 
 def test_a_removed_table_is_left_to_a_person() -> None:
@@ -189,7 +185,7 @@ def test_the_command_writes_the_file_and_says_what_to_do(tmp_path: Path) -> None
 
     assert run("nothing") == (0, "Nothing to do: the migrations record every file of supabase/schemas as it is.\n")
     assert run("No name")[0] == 2
-    held = folder / "schemas" / "31_held.sql"
+    held = folder / "schemas" / "worker" / "held.sql"
     held.write_text(held.read_text().replace("for update", "for no key update"))
     code, said = run("gentler_fence")
     assert code == 0

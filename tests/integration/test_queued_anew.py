@@ -11,9 +11,10 @@ import pytest
 
 from smsretry import queue_sms_retry
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.migrate import migrations
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.supabase.schemas import schema_files
+from smsretry.adapters.supabase.sections import sections
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.delivering import sync_deliveries
@@ -286,8 +287,9 @@ def test_what_was_queued_anew_before_the_migration_is_in_doubt_after_it(
     new = by_an_insert(business, queue, row)
     business.connection.execute("alter table sms_retry_queue enable trigger smsretry_before_insert")
     assert business.row(new)["in_doubt_since"] is None
-    [triggers] = [file.text for file in schema_files() if file.name == "44_triggers.sql"]
-    business.connection.execute(triggers.encode())
+    [asking] = [migration for migration in migrations() if migration.name == "ask_before_sending_again"]
+    [repair] = [section.text for section in sections(asking.text) if section.source == "triggers"]
+    business.connection.execute(repair.encode())
     waits = business.row(new)
     assert (waits["attempt_id"], waits["why"]) == (business.attempts_of(row)[0]["id"], WHY)
     assert business.row(other) == before

@@ -48,14 +48,20 @@ _Files = Mapping[str, SchemaFile]
 
 def changed(old: Sequence[Migration], new: Sequence[SchemaFile]) -> list[str]:
     """The names of the schema files that differ from what the migrations record: changed, new or gone."""
-    was, now = recorded(migration.text for migration in old), {file.name: file for file in new}
+    was, now = _texts(recorded(migration.text for migration in old)), _texts({file.name: file for file in new})
     return sorted(name for name in was | now if was.get(name) != now.get(name))
+
+
+def _texts(files: _Files) -> dict[str, str]:
+    """A file that only moved to another folder has not changed."""
+    return {name: file.text for name, file in files.items()}
 
 
 def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile], *, at: str) -> Migration | None:
     """The migration that brings a database from what `old` records to `new`; None if nothing changed.
 
     Args:
+        new: the schema files, in the order in which they are applied.
         at: its version, 14 digits; raised if it is not above the last one.
     """
     differing = set(changed(old, new))
@@ -64,8 +70,9 @@ def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile
     was, now = recorded(migration.text for migration in old), {file.name: file for file in new}
     dropped = _dropped_functions(was, now, differing)
     parts = [_drop(file) for file in dropped if file.name in now]
-    parts += [_removed(was[gone], now) for gone in sorted(was.keys() - now.keys())]
-    for file in (now[anew] for anew in sorted((differing | {file.name for file in dropped}) & now.keys())):
+    parts += [_removed(was[gone]) for gone in sorted(was.keys() - now.keys())]
+    anew = differing | {file.name for file in dropped}
+    for file in (file for file in new if file.name in anew):
         if file.name in was and file.kind == "table":
             parts.append(Section(f"by hand: {file.creates}", _by_hand(file, "changed, and exists already: alter it")))
         elif file.name in was and file.kind == "view":
@@ -84,8 +91,7 @@ def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[Sc
     views = [file.creates for file in was.values() if file.kind == "view" and file.name in differing]
 
     def cannot_be_replaced(file: SchemaFile) -> bool:
-        new = _home(file.creates, now)
-        return new is None or new.signature != file.signature
+        return file.name not in now or now[file.name].signature != file.signature
 
     return [
         file
@@ -94,20 +100,13 @@ def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[Sc
     ]
 
 
-def _home(creates: str, now: _Files) -> SchemaFile | None:
-    return next((file for file in now.values() if creates and file.creates == creates), None)
-
-
 def _drop(file: SchemaFile) -> Section:
     schema, name = file.creates.split(".")
     drop = _DROP_VIEW if file.kind == "view" else _DROP_FUNCTION
     return Section(f"drop {file.creates}", drop.format(schema=schema, name=name, qualified=file.creates))
 
 
-def _removed(file: SchemaFile, now: _Files) -> Section:
-    home = _home(file.creates, now)
-    if home and home.signature == file.signature:
-        return removing(file, f"-- {file.creates} is in schemas/{home.name} now.\n")
+def _removed(file: SchemaFile) -> Section:
     if file.kind in ("function", "view"):
         return removing(file, _drop(file).text)
     return removing(file, _by_hand(file, "is gone: drop it, or keep it for its rows"))

@@ -1,4 +1,4 @@
-"""The files of `supabase/schemas/`: the one home of each table, view and function."""
+"""The files of `supabase/schemas/`: the one home of each table, view and function, in folders by subject."""
 
 import re
 from collections.abc import Sequence
@@ -9,16 +9,40 @@ from typing import Final, Literal, cast
 
 Kind = Literal["table", "view", "function", "other"]
 
+FOLDERS: Final = (
+    "schema",
+    "tables",
+    "helpers",
+    "views",
+    "queue",
+    "turns",
+    "worker",
+    "doubt",
+    "consent",
+    "scheduled",
+    "delivery",
+    "records",
+    "desk",
+    "checks",
+    "triggers",
+)
+"""The order in which they are applied; within a folder, by name. What names another comes after it."""
 _CREATES: Final = re.compile(r"^ *create (?:or replace )?(table|view|function) (?:if not exists )?(\w+\.\w+)", re.M)
-_SIGNATURE: Final = re.compile(r"create or replace function \w+\.\w+(\(.*?)\blanguage\b", re.S)
+_SIGNATURE: Final = re.compile(r"create or replace function (\w+\.\w+\(.*?)\blanguage\b", re.S)
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaFile:
-    """One file, such as `31_held.sql`."""
+    """One file."""
 
-    name: str
+    path: str
+    """Below `schemas/`, such as `worker/held.sql`. The first migrations record them as `31_held.sql`."""
     text: str
+
+    @property
+    def name(self) -> str:
+        """What it is known by, wherever it stands: what it creates, without its schema."""
+        return re.sub(r"^\d+_", "", self.path.rpartition("/")[2]).removesuffix(".sql")
 
     @property
     def kind(self) -> Kind:
@@ -34,18 +58,18 @@ class SchemaFile:
 
     @property
     def signature(self) -> str:
-        """A function's parameters and what it returns, on one line: what `create or replace` cannot change."""
+        """A function's name, parameters and answer, on one line: what `create or replace` cannot change."""
         found = _SIGNATURE.search(self.text)
         return " ".join(found[1].split()) if found else ""
 
 
-def schema_files(folder: Traversable | None = None) -> list[SchemaFile]:
-    """All of them, in the order in which they are applied. `folder`: other than the package's own."""
-    folder = folder or files("smsretry").joinpath("supabase", "schemas")
-    found = [file for file in folder.iterdir() if file.name.endswith(".sql")]
+def schema_files(root: Traversable | None = None) -> list[SchemaFile]:
+    """All of them, in the order in which they are applied. `root`: other than the package's own."""
+    root = root or files("smsretry").joinpath("supabase", "schemas")
     return [
-        SchemaFile(file.name, file.read_text(encoding="utf-8").rstrip() + "\n")
-        for file in sorted(found, key=lambda file: file.name)
+        SchemaFile(f"{folder}/{file.name}", file.read_text(encoding="utf-8").rstrip() + "\n")
+        for folder in FOLDERS
+        for file in sorted(root.joinpath(folder).iterdir(), key=lambda file: file.name)
     ]
 
 

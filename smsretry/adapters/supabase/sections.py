@@ -24,24 +24,27 @@ class Section:
 
     @property
     def source(self) -> str:
-        """The schema file that it records or removes; empty if it was written by hand."""
-        return self.title.removeprefix(_FILE).removesuffix(_REMOVED) if self.title.startswith(_FILE) else ""
+        """The name of the schema file that it records or removes; empty if it was written by hand."""
+        return self._file.name if self.title.startswith(_FILE) else ""
 
     @property
     def file(self) -> SchemaFile | None:
         """The schema file as recorded here; None if it is removed here, or this was written by hand."""
-        recorded_here = self.source and not self.title.endswith(_REMOVED)
-        return SchemaFile(self.source, self.text.rstrip() + "\n") if recorded_here else None
+        return self._file if self.source and not self.title.endswith(_REMOVED) else None
+
+    @property
+    def _file(self) -> SchemaFile:
+        return SchemaFile(self.title.removeprefix(_FILE).removesuffix(_REMOVED), self.text.rstrip() + "\n")
 
 
 def recording(file: SchemaFile) -> Section:
     """The section that records a schema file."""
-    return Section(f"{_FILE}{file.name}", file.text)
+    return Section(f"{_FILE}{file.path}", file.text)
 
 
 def removing(file: SchemaFile, statements: str) -> Section:
     """The section that records that a schema file is gone."""
-    return Section(f"{_FILE}{file.name}{_REMOVED}", statements)
+    return Section(f"{_FILE}{file.path}{_REMOVED}", statements)
 
 
 def sections(migration: str) -> list[Section]:
@@ -57,7 +60,7 @@ def joined(parts: Iterable[Section]) -> str:
 
 
 def recorded(migrations: Iterable[str]) -> dict[str, SchemaFile]:
-    """The schema files as all migrations together leave them: of each its latest record."""
+    """The schema files as all migrations together leave them, by name: of each its latest record."""
     latest: dict[str, SchemaFile] = {}
     for section in (section for text in migrations for section in sections(text) if section.source):
         if section.file:
@@ -83,4 +86,4 @@ def without_superseded(migration: str, later: Iterable[str]) -> str:
 
 
 def _may_differ(file: SchemaFile) -> bool:
-    return file.kind == "view" or (file.kind == "function" and file.signature != "() returns trigger")
+    return file.kind == "view" or (file.kind == "function" and not file.signature.endswith("() returns trigger"))

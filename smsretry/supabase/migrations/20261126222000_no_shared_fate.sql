@@ -264,13 +264,97 @@ begin
 end
 $$;
 
+-- ======== schemas/tables/business_circuits.sql ========
+-- Businesses whose texts come to nothing while others' go out: each run tries one text of theirs, and puts the others off.
+-- There is no foreign key, so that no lock of a business's row holds up a run; what is a day old is forgotten.
+create table if not exists smsretry.business_circuits (
+    business_id uuid not null,
+    sender text not null default '',
+    opened_at timestamptz not null,
+    tried_at timestamptz not null,
+    why text not null,
+    primary key (business_id, sender)
+);
+comment on column smsretry.business_circuits.tried_at is 'When the last of its texts was tried. While everybody''s circuit is open, who was tried longest ago goes first.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.business_circuits from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.business_circuits to service_role;
+
+-- ======== by hand: smsretry.circuit ========
+-- There was one row for all senders.
+alter table smsretry.circuit add column if not exists sender text not null default '';
+alter table smsretry.circuit drop column if exists only_one;
+alter table smsretry.circuit drop constraint if exists circuit_pkey;
+alter table smsretry.circuit add constraint circuit_pkey primary key (sender);
+
+-- ======== schemas/tables/circuit.sql ========
+-- The circuit breaker's memory between runs: a sender's row is there while sending makes no sense because of the account or
+-- of Twilio itself. One sender is the only one for now.
+create table if not exists smsretry.circuit (
+    sender text primary key default '',
+    opened_at timestamptz not null,
+    why text not null
+);
+
+-- Default privileges may be wide.
+revoke all on smsretry.circuit from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.circuit to service_role;
+
+-- ======== by hand: smsretry.inbound_texts ========
+alter table smsretry.inbound_texts add column if not exists heard text;
+alter table smsretry.inbound_texts add column if not exists number_key bytea;
+alter table smsretry.inbound_texts add column if not exists seen_at timestamptz;
+
+-- ======== schemas/tables/inbound_texts.sql ========
+-- Texts by which somebody said STOP or START, by Twilio's name of each. One is recorded once: whoever sends an old webhook
+-- again, which is still signed rightly, changes nobody's consent. prune_sms_history deletes STOPs after 90 days at least.
+-- A text that only may mean stop waits here for a person, who reads it at Twilio by its name. Its words are not kept.
+create table if not exists smsretry.inbound_texts (
+    twilio_sid text primary key,
+    heard_at timestamptz not null,
+    said text not null,
+    heard text,
+    number_key bytea,
+    seen_at timestamptz,
+    constraint inbound_texts_said check (said in ('STOP', 'START'))
+);
+comment on column smsretry.inbound_texts.heard is 'By what it was known: as record_inbound_sms answers; yes: a START that said YES. Null: by version 1.0.0.';
+comment on column smsretry.inbound_texts.number_key is 'Who said it, at no business in particular: smsretry.number_key.';
+comment on column smsretry.inbound_texts.seen_at is 'When it stopped waiting for a person: somebody recorded the number''s consent, or it said a plain word since.';
+create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where heard = 'words' and seen_at is null;
+
+-- Default privileges may be wide.
+revoke all on smsretry.inbound_texts from public, anon, authenticated;
+grant select, insert, update on smsretry.inbound_texts to service_role;
+
+-- ======== schemas/tables/restores.sql ========
+-- Restores from a backup: what went out after since is forgotten, and a text that is older than the restore may have. Such a
+-- text is looked for at Twilio before its next message leaves, whichever way that comes about: smsretry.forgotten. Written by
+-- doubt_sms_retries.
+create table if not exists smsretry.restores (
+    since timestamptz primary key,
+    restored_at timestamptz not null,
+    who text not null,
+    because text not null,
+    constraint restores_order check (since <= restored_at),
+    constraint restores_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+comment on table smsretry.restores is 'Each restore from a backup that somebody told of.';
+comment on column smsretry.restores.since is 'When the backup was taken.';
+comment on column smsretry.restores.restored_at is 'When somebody told of the restore, before anything ran. What was begun from then on is on record.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.restores from public, anon, authenticated;
+grant select, insert on smsretry.restores to service_role;
+
 -- ======== by hand: public.scheduled_sends ========
 comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
 -- What is due, business by business.
 create index if not exists scheduled_sends_turns
     on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
 
--- ======== schemas/13_scheduled_sends.sql ========
+-- ======== schemas/tables/scheduled_sends.sql ========
 -- Texts that are planned for a time. The application's table: it is made only where there is none, and its policies and
 -- grants with it; an existing one keeps its own. A row becomes a send log and a row of the queue shortly before its time
 -- (queue_scheduled_sms). What becomes of the text then is told by the send log, which has the row's own id.
@@ -388,6 +472,24 @@ create index if not exists scheduled_sends_customer
 
 grant select, insert, update on public.scheduled_sends to service_role;
 
+-- ======== schemas/tables/set_apart.sql ========
+-- Businesses whose rows could not be taken with everybody's: a trigger of the application's that was slow for one of them,
+-- or that refused it. Their rows come last in a claim, one at a time, and not before retry_at, so that nobody else waits for
+-- them. An entry goes when one of their rows is taken as fast as any. It is kept here because their own rows are what cannot
+-- be written.
+create table if not exists smsretry.set_apart (
+    business_id uuid primary key,
+    at timestamptz not null,
+    retry_at timestamptz not null,
+    why text not null,
+    constraint set_apart_why check (length(why) <= 200)
+);
+comment on column smsretry.set_apart.why is 'What happened, for a person: how long it took, or the SQLSTATE. No words of the database''s, which may quote a row.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.set_apart from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.set_apart to service_role;
+
 -- ======== by hand: public.sms_retry_queue ========
 alter table public.sms_retry_queue set (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 -- Where there is competition the claim walks these business by business, and never meets a row that is not due. No two have
@@ -400,7 +502,7 @@ create index if not exists sms_retry_queue_turns_in_doubt
 drop index if exists public.sms_retry_queue_due;
 drop index if exists public.sms_retry_queue_due_transactional;
 
--- ======== schemas/13_sms_retry_queue.sql ========
+-- ======== schemas/tables/sms_retry_queue.sql ========
 -- One row a text that is owed to one person. The first columns, down to updated_at, are the application's: their names,
 -- values and meanings are kept for it.
 create table if not exists public.sms_retry_queue (
@@ -565,7 +667,7 @@ where q.id = a.retry_id and a.delivery_look_at is not null and a.business_id is 
 create index if not exists sms_send_attempts_turns
     on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
 
--- ======== schemas/14_sms_send_attempts.sql ========
+-- ======== schemas/tables/sms_send_attempts.sql ========
 -- One row a send that was begun. Append-only: begin inserts it, it is settled once, and no function deletes it. What Twilio
 -- reports of an accepted one afterwards is kept in delivery_….
 create table if not exists public.sms_send_attempts (
@@ -665,109 +767,7 @@ grant select on public.sms_send_attempts to authenticated;
 revoke delete, truncate on public.sms_send_attempts from service_role;
 grant select, insert, update on public.sms_send_attempts to service_role;
 
--- ======== schemas/15_business_circuits.sql ========
--- Businesses whose texts come to nothing while others' go out: each run tries one text of theirs, and puts the others off.
--- There is no foreign key, so that no lock of a business's row holds up a run; what is a day old is forgotten.
-create table if not exists smsretry.business_circuits (
-    business_id uuid not null,
-    sender text not null default '',
-    opened_at timestamptz not null,
-    tried_at timestamptz not null,
-    why text not null,
-    primary key (business_id, sender)
-);
-comment on column smsretry.business_circuits.tried_at is 'When the last of its texts was tried. While everybody''s circuit is open, who was tried longest ago goes first.';
-
--- Default privileges may be wide.
-revoke all on smsretry.business_circuits from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.business_circuits to service_role;
-
--- ======== by hand: smsretry.circuit ========
--- There was one row for all senders.
-alter table smsretry.circuit add column if not exists sender text not null default '';
-alter table smsretry.circuit drop column if exists only_one;
-alter table smsretry.circuit drop constraint if exists circuit_pkey;
-alter table smsretry.circuit add constraint circuit_pkey primary key (sender);
-
--- ======== schemas/15_circuit.sql ========
--- The circuit breaker's memory between runs: a sender's row is there while sending makes no sense because of the account or
--- of Twilio itself. One sender is the only one for now.
-create table if not exists smsretry.circuit (
-    sender text primary key default '',
-    opened_at timestamptz not null,
-    why text not null
-);
-
--- Default privileges may be wide.
-revoke all on smsretry.circuit from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.circuit to service_role;
-
--- ======== by hand: smsretry.inbound_texts ========
-alter table smsretry.inbound_texts add column if not exists heard text;
-alter table smsretry.inbound_texts add column if not exists number_key bytea;
-alter table smsretry.inbound_texts add column if not exists seen_at timestamptz;
-
--- ======== schemas/18_inbound_texts.sql ========
--- Texts by which somebody said STOP or START, by Twilio's name of each. One is recorded once: whoever sends an old webhook
--- again, which is still signed rightly, changes nobody's consent. prune_sms_history deletes STOPs after 90 days at least.
--- A text that only may mean stop waits here for a person, who reads it at Twilio by its name. Its words are not kept.
-create table if not exists smsretry.inbound_texts (
-    twilio_sid text primary key,
-    heard_at timestamptz not null,
-    said text not null,
-    heard text,
-    number_key bytea,
-    seen_at timestamptz,
-    constraint inbound_texts_said check (said in ('STOP', 'START'))
-);
-comment on column smsretry.inbound_texts.heard is 'By what it was known: as record_inbound_sms answers; yes: a START that said YES. Null: by version 1.0.0.';
-comment on column smsretry.inbound_texts.number_key is 'Who said it, at no business in particular: smsretry.number_key.';
-comment on column smsretry.inbound_texts.seen_at is 'When it stopped waiting for a person: somebody recorded the number''s consent, or it said a plain word since.';
-create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where heard = 'words' and seen_at is null;
-
--- Default privileges may be wide.
-revoke all on smsretry.inbound_texts from public, anon, authenticated;
-grant select, insert, update on smsretry.inbound_texts to service_role;
-
--- ======== schemas/18_restores.sql ========
--- Restores from a backup: what went out after since is forgotten, and a text that is older than the restore may have. Such a
--- text is looked for at Twilio before its next message leaves, whichever way that comes about: smsretry.forgotten. Written by
--- doubt_sms_retries.
-create table if not exists smsretry.restores (
-    since timestamptz primary key,
-    restored_at timestamptz not null,
-    who text not null,
-    because text not null,
-    constraint restores_order check (since <= restored_at),
-    constraint restores_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
-);
-comment on table smsretry.restores is 'Each restore from a backup that somebody told of.';
-comment on column smsretry.restores.since is 'When the backup was taken.';
-comment on column smsretry.restores.restored_at is 'When somebody told of the restore, before anything ran. What was begun from then on is on record.';
-
--- Default privileges may be wide.
-revoke all on smsretry.restores from public, anon, authenticated;
-grant select, insert on smsretry.restores to service_role;
-
--- ======== schemas/18_set_apart.sql ========
--- Businesses whose rows could not be taken with everybody's: a trigger of the application's that was slow for one of them,
--- or that refused it. Their rows come last in a claim, one at a time, and not before retry_at, so that nobody else waits for
--- them. An entry goes when one of their rows is taken as fast as any. It is kept here because their own rows are what cannot
--- be written.
-create table if not exists smsretry.set_apart (
-    business_id uuid primary key,
-    at timestamptz not null,
-    retry_at timestamptz not null,
-    why text not null,
-    constraint set_apart_why check (length(why) <= 200)
-);
-comment on column smsretry.set_apart.why is 'What happened, for a person: how long it took, or the SQLSTATE. No words of the database''s, which may quote a row.';
-
--- Default privileges may be wide.
-revoke all on smsretry.set_apart from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.set_apart to service_role;
-
--- ======== schemas/18_stale_opt_ins.sql ========
+-- ======== schemas/tables/stale_opt_ins.sql ========
 -- Opt-ins that say nothing new of a number, by the second they bear: such a date lifts no opt-out, however often it is
 -- written, and by whichever row. It was written before it came, or stood on a row when that opted out, or came along with
 -- a row that got the number. Kept while there is an opt-out that it would lift: whoever imports it may do so next year.
@@ -782,7 +782,7 @@ create index if not exists stale_opt_ins_number on smsretry.stale_opt_ins (numbe
 revoke all on smsretry.stale_opt_ins from public, anon, authenticated;
 grant select on smsretry.stale_opt_ins to service_role;
 
--- ======== schemas/18_turns.sql ========
+-- ======== schemas/tables/turns.sql ========
 -- How far the turns have come, by kind of work: the business that was served last. The next claim goes on behind it, in the
 -- order of the businesses' ids and round and round, so that nobody waits for more than one round, whatever anybody writes.
 -- Several places a kind: of claims at the same moment each goes round from a place of its own, and none waits for another.
@@ -806,23 +806,7 @@ on conflict do nothing;
 revoke all on smsretry.turns from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.turns to service_role;
 
--- ======== schemas/19_keep_stale.sql ========
--- Keep that an opt-in of this date says nothing new of a number: smsretry.stale_opt_ins. For the trigger on customers alone.
-create or replace function smsretry.keep_stale(number_key bytea, at timestamptz)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    insert into smsretry.stale_opt_ins (number_key, at)
-    select keep_stale.number_key, date_trunc('second', keep_stale.at)
-    where not exists (
-        select 1 from smsretry.stale_opt_ins o
-        where o.number_key = keep_stale.number_key and o.at = date_trunc('second', keep_stale.at));
-end
-$$;
-
-revoke all on function smsretry.keep_stale from public, anon, authenticated;
-
--- ======== schemas/19_on_calendar.sql ========
+-- ======== schemas/helpers/on_calendar.sql ========
 -- A time that somebody else may have written, as far as a calendar has it; null: infinity, years BC and the like, which no
 -- program reads.
 create or replace function smsretry.on_calendar(at timestamptz)
@@ -833,7 +817,7 @@ $$;
 revoke all on function smsretry.on_calendar from public, anon, authenticated;
 grant execute on function smsretry.on_calendar to service_role;
 
--- ======== schemas/19_plain_words.sql ========
+-- ======== schemas/helpers/plain_words.sql ========
 -- What somebody wrote, as plain words: small letters without accents, one space between words, no punctuation, no quotes,
 -- nothing that cannot be seen, no emoji. What cannot be seen may join letters or part words: `gap` takes its place.
 -- The same on every database: no rule of its language or collation is asked, so that a Turkish one has the same small i.
@@ -868,113 +852,7 @@ $$;
 revoke all on function smsretry.plain_words from public, anon, authenticated;
 grant execute on function smsretry.plain_words to service_role;
 
--- ======== schemas/19_refusal.sql ========
--- Why a text may not go to its customer, at whatever hour; null: it may. The one rule, for the begin of a send and for those
--- who foresee it.
---   sent: whether its send log says so (smsretry.is_sent) · consent: the customer's · number_key: of the customer's number
--- In plpgsql, which plans it once a connection: every begin asks.
-create or replace function smsretry.refusal(sent boolean, consent text, number_key bytea)
-returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    return case
-        when refusal.sent then 'Already sent'
-        when refusal.consent = 'opted_out' then 'Customer opted out'
-        when refusal.consent is distinct from 'opted_in'
-            then 'Customer opted out (consent is ' || coalesce(left(refusal.consent, 40), 'missing') || ')'
-        -- As smsretry.suppressed_since has it, which costs more to call than to say: every send asks.
-        when exists (select 1 from smsretry.suppressions s where s.number_key = refusal.number_key)
-            or exists (select 1 from smsretry.unwritten_consents u where u.number_key = refusal.number_key and u.consent = 'opted_out')
-            then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
-    end;
-end
-$$;
-
-revoke all on function smsretry.refusal from public, anon, authenticated;
-grant execute on function smsretry.refusal to service_role;
-
--- ======== schemas/19_see_words.sql ========
--- What a number wrote that may mean stop waits for a person no longer. Returns how many texts did.
-create or replace function smsretry.see_words(number_key bytea, at timestamptz)
-returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_seen integer;
-begin
-    update smsretry.inbound_texts t set seen_at = see_words.at
-    where t.number_key = see_words.number_key and t.heard = 'words' and t.seen_at is null;
-    get diagnostics v_seen = row_count;
-    return v_seen;
-end
-$$;
-
-revoke all on function smsretry.see_words from public, anon, authenticated;
-grant execute on function smsretry.see_words to service_role;
-
--- ======== schemas/19_start_takes_back.sql ========
--- Whether an opt-out of this source is one that a START takes back: a STOP, or Twilio's refusal (smsretry.start_lifts), or what
--- somebody wrote that may mean stop. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
--- stands until a later opt-in.
--- by_yes: the START was a YES. It takes back what Twilio blocks, because Twilio lets it. It may answer another question, and
--- takes nothing back from who said stop in words.
-create or replace function smsretry.start_takes_back(source text, by_yes boolean default false)
-returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select smsretry.start_lifts(start_takes_back.source)
-        or coalesce(start_takes_back.source = 'inbound_words' and not start_takes_back.by_yes, false)
-$$;
-
-revoke all on function smsretry.start_takes_back from public, anon, authenticated;
-grant execute on function smsretry.start_takes_back to service_role;
-
--- ======== schemas/19_suppress.sql ========
--- Keep that a number opted out of a business's texts. Of several opt-outs the latest time counts, and the source of one that
--- a START may not lift: a STOP that comes after a telephone call takes nothing away from it.
--- Where somebody's transaction holds the number's place (or the business's row) locked for longer than lock_timeout, it is kept
--- beside it: the opt-out holds either way.
-create or replace function smsretry.suppress(business_id uuid, number_key bytea, since timestamptz, source text)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    if exists (select 1 from smsretry.unwritten_consents u
-               where u.number_key = suppress.number_key and u.consent = 'opted_out'
-                 and (u.since, u.source) is not distinct from (suppress.since, left(suppress.source, 200))) then
-        return; -- it has just been waited for
-    end if;
-    insert into smsretry.suppressions as s (number_key, business_id, since, source)
-    values (suppress.number_key, suppress.business_id, suppress.since, left(suppress.source, 200))
-    on conflict (number_key) do update
-    set since = greatest(s.since, excluded.since),
-        source = case
-            when smsretry.start_takes_back(s.source) then excluded.source
-            when s.since < excluded.since and not smsretry.start_takes_back(excluded.source) then excluded.source
-            else s.source end
-    where s.since < excluded.since or (smsretry.start_takes_back(s.source) and not smsretry.start_takes_back(excluded.source));
-exception when lock_not_available or deadlock_detected then
-    insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
-    values (suppress.number_key, suppress.business_id, 'opted_out', suppress.since, left(suppress.source, 200));
-end
-$$;
-
-revoke all on function smsretry.suppress from public, anon, authenticated;
-grant execute on function smsretry.suppress to service_role;
-
--- ======== schemas/19_wait_shortly.sql ========
--- In a group, the others wait for each call, too: what somebody holds locked is waited for as shortly as the group says
--- (smsretry.wait, set by group_sms_calls). Outside of one, lock_timeout stays as the caller has it. Every function that a
--- group may call begins with this.
-create or replace function smsretry.wait_shortly()
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    if current_setting('smsretry.wait', true) <> '' then
-        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
-    end if;
-end
-$$;
-
-revoke all on function smsretry.wait_shortly from public, anon, authenticated;
-grant execute on function smsretry.wait_shortly to service_role;
-
--- ======== schemas/19_words_of_stop.sql ========
+-- ======== schemas/helpers/words_of_stop.sql ========
 -- The words by which people say stop, as data: the one list, as smsretry.plain_words has words: small, without accents.
 --   keyword: all of a text. A word of one of these languages, alone or repeated, in whatever case and with whatever around it.
 --   courtesy: what may stand beside a keyword and changes nothing.
@@ -1047,7 +925,7 @@ grant execute on function smsretry.words_of_stop to service_role;
 -- ======== drop smsretry.claimed_retry ========
 drop view if exists smsretry.claimed_retry;
 
--- ======== schemas/20_claimed_retry.sql ========
+-- ======== schemas/views/claimed_retry.sql ========
 -- What a claim hands to its worker: a row with everything that decides about it. security_invoker, so that row level
 -- security is the caller's.
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
@@ -1104,67 +982,10 @@ left join public.businesses b on b.id = q.business_id;
 
 grant select on smsretry.claimed_retry to service_role;
 
--- ======== schemas/20_means_stop.sql ========
--- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)), and nobody lists those:
--- who is in doubt is opted out and shown to a person, because a wrongly stopped one is asked, and a wrongly texted one sues.
---   keyword: the text is a word of stop and nothing else, whatever its case, accents, punctuation, spaces and emoji; or such
---     words alone ("stop, cancel!"), or one that somebody leaned on ("stoppp")
---   words: it may mean stop: a keyword with nothing but courtesies beside it, or what smsretry.words_of_stop has, anywhere
---   null: neither. So it is with "cancel", "end" and "quit" in a sentence about something else, with stops that are places
---     or visits ("stop by at 5?"), and with what is told not to stop ("don't stop, I love these")
--- A phone's reaction to a text of ours ("Liked “…Reply STOP to opt out”") quotes us and says nothing.
-create or replace function smsretry.means_stop(body text)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_reaction constant text := '^[^a-z]*(loved|liked|disliked|laughed at|emphasi[sz]ed|questioned|reacted [^ ]{1,12} to|removed an? .{1,30} from|(no )?le (gust|encant)[^ ]+|se ri[^ ]+ de|(n’)?a (pas )?(aim|ador)[^ ]+|[^a-z]{1,12} to) ["“„«].*["”“»][^a-z]*$';
-    v_list record;
-    v_plain text;
-    v_words text[];
-    v_pattern text;
-    v_means text;
-begin
-    if lower(left(means_stop.body, 1600) collate "C") ~ v_reaction then
-        return null;
-    end if;
-    select array_agg(replace(x.word, ' ', '')) filter (where w.kind = 'keyword') as keywords,
-           array_agg(x.word) filter (where w.kind = 'courtesy') as courtesies,
-           array_agg(x.word) filter (where w.kind = 'even_so') as even_so,
-           array_agg(x.word) filter (where w.kind = 'not_this') as not_this,
-           array_agg(x.word) filter (where w.kind = 'words') as words into v_list
-    from smsretry.words_of_stop() w cross join unnest(w.words) x (word);
-    for v_plain in
-        select distinct p.plain
-        from (values (smsretry.plain_words(means_stop.body)), (smsretry.plain_words(means_stop.body, ' '))) p (plain)
-        where p.plain <> ''
-    loop
-        v_words := string_to_array(v_plain, ' ');
-        if v_words <@ v_list.keywords or replace(v_plain, ' ', '') = any (v_list.keywords)
-            or length(v_plain) <= 60 and regexp_replace(replace(v_plain, ' ', ''), '(.)\1+', '\1', 'g') in (
-                select regexp_replace(k.word, '(.)\1+', '\1', 'g') from unnest(v_list.keywords) k (word)) then
-            return 'keyword';
-        end if;
-        if v_words <@ (v_list.keywords || v_list.courtesies) and v_words && v_list.keywords
-            or v_plain collate "C" ~ any (v_list.even_so) then
-            v_means := 'words';
-        end if;
-        foreach v_pattern in array v_list.not_this loop
-            v_plain := regexp_replace(v_plain collate "C", v_pattern, '-', 'g');
-        end loop;
-        if v_plain collate "C" ~ any (v_list.words) then
-            v_means := 'words';
-        end if;
-    end loop;
-    return v_means;
-end
-$$;
-
-revoke all on function smsretry.means_stop from public, anon, authenticated;
-grant execute on function smsretry.means_stop to service_role;
-
 -- ======== drop smsretry.scheduled_claim ========
 drop view if exists smsretry.scheduled_claim;
 
--- ======== schemas/21_scheduled_claim.sql ========
+-- ======== schemas/views/scheduled_claim.sql ========
 -- A scheduled send as its claim will be once it is queued, so that the same decisions can be told of it beforehand. Columns:
 -- smsretry.claimed_retry.
 create or replace view smsretry.scheduled_claim with (security_invoker = true) as
@@ -1196,894 +1017,7 @@ where s.status = 'scheduled';
 
 grant select on smsretry.scheduled_claim to service_role;
 
--- ======== schemas/31_set_business_apart.sql ========
--- A row of this business took so many seconds to write, or could not be written at all (state: its SQLSTATE). Ten times as
--- long it is left alone, ten minutes at the most: so nobody's trigger has more than a tenth of the time of all.
--- Never waits and never fails: to note it is worth less than what the caller has in hand.
-create or replace function smsretry.set_business_apart(business_id uuid, seconds double precision, state text, at timestamptz)
-returns void language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $$
-#variable_conflict use_column
-begin
-    insert into smsretry.set_apart as s (business_id, at, retry_at, why)
-    values (
-        set_business_apart.business_id, set_business_apart.at,
-        set_business_apart.at + least(make_interval(secs => 10 * set_business_apart.seconds), interval '10 minutes'),
-        case when set_business_apart.state is null or set_business_apart.state = '57014'
-             then 'A row took ' || round(set_business_apart.seconds::numeric, 1) || ' s to write'
-             else 'A row could not be written (' || set_business_apart.state || ')' end
-            || ': look at the triggers of sms_retry_queue')
-    on conflict (business_id) do update set at = excluded.at, retry_at = excluded.retry_at, why = excluded.why;
-exception when others then
-    raise warning 'Business % could not be set apart: %', set_business_apart.business_id, sqlstate;
-end
-$$;
-
-revoke all on function smsretry.set_business_apart from public, anon, authenticated;
-grant execute on function smsretry.set_business_apart to service_role;
-
--- ======== schemas/31_take_each.sql ========
--- Claim rows each by itself, because one of them could not be written: that one stays as it is and its business is set apart.
--- Returns those that were claimed. owners: whose each is.
-create or replace function smsretry.take_each(ids uuid[], owners uuid[], at timestamptz, by_application boolean)
-returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_began timestamptz;
-    v_took uuid[] := '{}';
-    v_skip uuid[] := '{}';
-begin
-    for n in 1 .. coalesce(cardinality(take_each.ids), 0) loop
-        continue when take_each.owners[n] = any (v_skip);
-        v_began := clock_timestamp();
-        begin
-            if smsretry.take_row(take_each.ids[n], take_each.at, take_each.by_application) then
-                v_took := v_took || take_each.ids[n];
-            end if;
-            set constraints all immediate; -- what is only asked at the end would undo the others, too
-        exception
-            when query_canceled then -- no time is left, and it is not counted again
-                perform smsretry.set_business_apart(
-                    take_each.owners[n], extract(epoch from clock_timestamp() - v_began), sqlstate, take_each.at);
-                exit;
-            when others then
-                perform smsretry.set_business_apart(
-                    take_each.owners[n], extract(epoch from clock_timestamp() - v_began), sqlstate, take_each.at);
-                if clock_timestamp() - v_began > interval '250 milliseconds' then
-                    v_skip := v_skip || take_each.owners[n]; -- it waits for something: so would its other rows
-                end if;
-        end;
-    end loop;
-    return v_took;
-end
-$$;
-
-revoke all on function smsretry.take_each from public, anon, authenticated;
-grant execute on function smsretry.take_each to service_role;
-
--- ======== schemas/31_take_row.sql ========
--- Claim one row. The caller has found it pending and locked it. Its status is not asked for again: without statistics the
--- planner would walk a partial index for it. A row in doubt keeps the attempt that it is in doubt about.
--- by_application: its claimer sends without a begin. A row that a begin would put in doubt is put in doubt here, and not
--- claimed. Returns whether it was claimed.
-create or replace function smsretry.take_row(id uuid, at timestamptz, by_application boolean)
-returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_row public.sms_retry_queue;
-begin
-    if take_row.by_application and exists (select 1 from smsretry.restores) then
-        select * into v_row from public.sms_retry_queue q where q.id = take_row.id;
-        if smsretry.put_in_doubt(v_row, take_row.at) is not null then
-            return false;
-        end if;
-    end if;
-    update public.sms_retry_queue q
-    set status = 'processing', claim_no = q.claim_no + 1, claimed_at = take_row.at, begun_at = null,
-        claimed_by_application = take_row.by_application,
-        attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take_row.at
-    where q.id = take_row.id;
-    return true;
-end
-$$;
-
-revoke all on function smsretry.take_row from public, anon, authenticated;
-grant execute on function smsretry.take_row to service_role;
-
--- ======== schemas/32_take.sql ========
--- Claim these rows, and return with all that decides about them those that could be claimed. The caller has found them
--- pending and locked them. by_application: the claimer does not begin its sends, so what is asked before a begin is asked
--- here (smsretry.take_row).
--- A trigger of the application's may be slow for one business, or refuse a row. That is trouble of its own: the row stays
--- pending, its business is set apart, and the others are taken. What there was no time for stays pending, too.
-create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
-returns setof smsretry.claimed_retry
-language plpgsql set search_path = pg_catalog, pg_temp
-set lock_timeout = '500ms' -- for what a trigger waits for
--- A plan that does not know how few they are would read whole tables to join them.
-set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
-#variable_conflict use_column
-declare
-    v_until constant timestamptz := clock_timestamp() + interval '1 second';
-    v_order uuid[];
-    v_owners uuid[];
-    v_apart uuid[];
-    v_began timestamptz;
-    v_took uuid[] := '{}';
-    v_whose uuid[] := '{}';
-    v_skip uuid[] := '{}';
-    v_tried integer := 0;
-    v_state text;
-begin
-    -- Of a business that is set apart one row, when the others' are taken, and another one each time: not all may be slow.
-    select array_agg(o.id order by o.apart, o.place), array_agg(o.business_id order by o.apart, o.place),
-           array_agg(o.business_id) filter (where o.apart)
-    into v_order, v_owners, v_apart
-    from (
-        select q.id, q.business_id, i.place, s.business_id is not null as apart, s.retry_at,
-               row_number() over (partition by q.business_id order by md5(q.id::text || take.at::text)) as nth
-        from unnest(take.ids) with ordinality as i (id, place)
-        join public.sms_retry_queue q on q.id = i.id
-        left join smsretry.set_apart s on s.business_id = q.business_id
-    ) o
-    where not o.apart or (o.nth = 1 and o.retry_at <= take.at);
-
-    begin
-        for n in 1 .. coalesce(cardinality(v_order), 0) loop
-            v_began := clock_timestamp();
-            exit when v_began > v_until;
-            continue when v_owners[n] = any (v_skip);
-            v_tried := n;
-            if smsretry.take_row(v_order[n], take.at, take.by_application) then
-                v_took := v_took || v_order[n];
-                v_whose := v_whose || v_owners[n];
-            end if;
-            if clock_timestamp() - v_began > interval '250 milliseconds' then
-                v_skip := v_skip || v_owners[n];
-                perform smsretry.set_business_apart(v_owners[n], extract(epoch from clock_timestamp() - v_began), null, take.at);
-            elsif v_owners[n] = any (v_apart) then
-                delete from smsretry.set_apart s where s.business_id = v_owners[n];
-            end if;
-        end loop;
-        set constraints all immediate; -- what is only asked at the end would undo all of them
-    exception
-        when query_canceled then
-            v_state := sqlstate;
-        when others then
-            v_state := sqlstate;
-    end;
-    if v_state = '57014' then
-        -- The statement's time is over and is not counted again: only what was quick is done once more.
-        perform smsretry.set_business_apart(v_owners[v_tried], extract(epoch from clock_timestamp() - v_began), v_state, take.at);
-        v_took := smsretry.take_each(v_took, v_whose, take.at, take.by_application);
-    elsif v_state is not null then
-        v_took := smsretry.take_each(v_order, v_owners, take.at, take.by_application);
-    end if;
-    return query
-    select r.* from smsretry.claimed_retry r where r.id = any (v_took) order by r.scheduled_for, r.id;
-end
-$$;
-
-revoke all on function smsretry.take from public, anon, authenticated;
-grant execute on function smsretry.take to service_role;
-
--- ======== schemas/36_record_delivery.sql ========
--- Keep what Twilio reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
--- failure is to be decided about at once; a delivery ends the matter, and takes back a failure or a cancellation: the text is
--- on the phone. The caller holds the row locked. Answers whether it was news.
-create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
-returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_attempt public.sms_send_attempts;
-    v_row public.sms_retry_queue;
-    v_newer public.sms_retry_queue;
-    v_rank constant integer := smsretry.delivery_rank(record_delivery.status);
-    v_known integer;
-    v_shown text;
-begin
-    select * into v_attempt from public.sms_send_attempts a where a.id = record_delivery.attempt_id for update;
-    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
-    v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
-    if v_rank = v_known and v_rank = 6 and v_attempt.delivery_code is null then -- the report that said why came second
-        update public.sms_send_attempts a set delivery_code = record_delivery.code where a.id = v_attempt.id;
-        return record_delivery.code is not null;
-    end if;
-    if (v_rank > v_known) is not true then
-        return false;
-    end if;
-    update public.sms_send_attempts a
-    set delivery_status = record_delivery.status, delivery_at = record_delivery.at,
-        delivery_code = case when v_rank = 6 then record_delivery.code end,
-        -- A failure comes before whatever else is due: its text may still reach somebody in time.
-        delivery_look_at = case when v_rank < 5 then a.delivery_look_at when v_rank = 6 then record_delivery.at - interval '3 days' end
-    where a.id = v_attempt.id;
-
-    select smsretry.found_sid(l.provider_message_id) into v_shown from public.send_logs l where l.id = v_row.send_log_id;
-    if v_rank = 6 and v_shown = v_attempt.twilio_sid then
-        perform smsretry.tell_delivery(
-            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid,
-            coalesce('Not delivered: Twilio ' || record_delivery.code, 'Not delivered'), record_delivery.at);
-    elsif v_rank >= 7 and v_known < 7 then
-        -- It was called lost, or unknown, and was to be sent again, given up, or no longer wanted. A send of it that is under
-        -- way ends by itself.
-        if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
-            perform smsretry.complete_row(v_row, v_attempt.twilio_sid, record_delivery.at);
-            update public.sms_retry_queue q -- what was told of it before stays told
-            set why = left('It was delivered after all. Before that it had ' || case v_row.status when 'failed' then 'failed: ' else 'been cancelled: ' end
-                           || coalesce(v_row.last_error, 'no reason was kept'), 2000)
-            where q.id = v_row.id and v_row.status <> 'pending';
-        end if;
-        for v_newer in -- the text was queued anew
-            select q.* from public.sms_retry_queue q
-            where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id and q.id <> v_row.id
-              and q.status = 'pending' and q.in_doubt_since is null
-            for update
-        loop
-            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, record_delivery.at);
-        end loop;
-        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, record_delivery.at);
-    end if;
-    return true;
-end
-$$;
-
-revoke all on function smsretry.record_delivery from public, anon, authenticated;
-grant execute on function smsretry.record_delivery to service_role;
-
--- ======== schemas/36_set_consent.sql ========
--- Set or end consent for everyone at a business who has this number, and for one customer by id, whose number may have
--- changed since. An opt-out cancels their waiting texts; a text in doubt or under way, or one that somebody holds locked,
--- meets it at its own next begin. A repeated opt-out keeps the record of the first, unless a START could lift the first and
--- not this one.
--- Returns how many customers it concerns and how many texts it cancelled.
-create or replace function smsretry.set_consent(
-    business_id uuid, customer_id uuid, phone text, consent text, source text, at timestamptz,
-    out customers integer, out cancelled integer
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    -- Null without the key of the hashes. No text goes out then; suppressions are made of the rows once there is a key.
-    v_key constant bytea := (select smsretry.number_key(set_consent.business_id, set_consent.phone) from smsretry.secret);
-    v_ids uuid[];
-    v_said record;
-    v_waiting public.sms_retry_queue;
-begin
-    perform smsretry.lock_number(set_consent.business_id, set_consent.phone);
-    -- Locked in one order, so that two opt-outs of the same people wait for each other and do not deadlock.
-    select array_agg(locked.id) into v_ids from (
-        select c.id from public.customers c
-        where (c.phone = set_consent.phone or c.id = set_consent.customer_id) and c.business_id = set_consent.business_id
-        order by c.id for no key update) locked;
-    customers := coalesce(cardinality(v_ids), 0);
-    for v_said in -- this, and before it the opt-outs that could not be written when they were heard
-        with earlier as (
-            delete from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.since <= set_consent.at
-            returning u.consent, u.since, u.source)
-        select e.since, e.source from earlier e
-        where e.consent = 'opted_out' and set_consent.consent = 'opted_out'
-        union all
-        select set_consent.at, set_consent.source
-        order by 1
-    loop
-        -- Here, too: a row that is opted out already keeps its time, and an opt-in from before this one lifts nothing.
-        if set_consent.consent = 'opted_out' and v_key is not null then
-            perform smsretry.suppress(set_consent.business_id, v_key, v_said.since, v_said.source);
-        end if;
-        update public.customers c
-        set sms_consent_status = set_consent.consent, sms_consent_at = v_said.since, sms_consent_source = v_said.source
-        where c.id = any (v_ids)
-          and (set_consent.consent <> 'opted_out' or c.sms_consent_status is distinct from 'opted_out'
-               or (smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)));
-    end loop;
-    -- A person's word comes after all that was heard before it, and after what bears a date that has not come.
-    if set_consent.consent = 'opted_in' then
-        delete from smsretry.suppressions s
-        where s.number_key = v_key and (s.since < set_consent.at or s.since > smsretry.clock());
-        delete from smsretry.unwritten_consents u
-        where u.number_key = v_key and u.consent = 'opted_out' and (u.since < set_consent.at or u.since > smsretry.clock());
-    end if;
-
-    cancelled := 0;
-    if set_consent.consent = 'opted_out' then
-        begin
-            for v_waiting in
-                select q.* from public.sms_retry_queue q
-                where q.customer_id = any (v_ids) and q.status = 'pending' and q.in_doubt_since is null
-                order by q.id for update
-            loop
-                perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', null, set_consent.at);
-                cancelled := cancelled + 1;
-            end loop;
-        exception when lock_not_available or deadlock_detected then
-            cancelled := 0; -- none of them
-        end;
-    end if;
-end
-$$;
-
-revoke all on function smsretry.set_consent from public, anon, authenticated;
-grant execute on function smsretry.set_consent to service_role;
-
--- ======== schemas/37_opt_out.sql ========
--- End consent for everyone who has this number: at one business, or without one at each that has a customer with it. Each
--- business answers for itself: somebody's transaction that holds its customers locked, or a rule of the application's that
--- refuses the change, keeps nobody else from opting out. All of them together are waited for a second. What could not be
--- written holds nevertheless (unwritten_consents); the same call again writes it. Where one business is named, what
--- refuses the change is told as the error it is.
--- texted: also at each business that has texted the number, though it has no customer with it any more: who was deleted
--- and says STOP to their last text may be imported again tomorrow.
--- left_only: only where this opt-out could not be written before, so that one that is said again changes nothing else.
---   customers: how many are marked now · cancelled: texts that waited · unmarked: customers who could not be marked
-create or replace function smsretry.opt_out(
-    phone text, source text, at timestamptz, business_id uuid default null, left_only boolean default false,
-    texted boolean default false,
-    out customers integer, out cancelled integer, out unmarked integer
-)
-language plpgsql set search_path = pg_catalog, pg_temp
-set lock_timeout = '1s' as $$
-#variable_conflict use_column
-declare
-    v_until constant timestamptz := clock_timestamp() + interval '1 second';
-    v_business uuid;
-    v_key bytea;
-    v_customers integer;
-    v_cancelled integer;
-begin
-    customers := 0;
-    cancelled := 0;
-    unmarked := 0;
-    for v_business in
-        select c.business_id from public.customers c
-        where c.phone = opt_out.phone and (opt_out.business_id is null or c.business_id = opt_out.business_id)
-        union
-        select b.id from public.businesses b cross join smsretry.secret
-        where opt_out.texted and exists (
-            select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, opt_out.phone))
-        order by 1
-    loop
-        v_key := (select smsretry.number_key(v_business, opt_out.phone) from smsretry.secret);
-        continue when opt_out.left_only and not exists (
-            select 1 from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.consent = 'opted_out' and u.since = opt_out.at);
-        perform set_config(
-            'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
-        begin
-            select s.customers, s.cancelled into v_customers, v_cancelled
-            from smsretry.set_consent(v_business, null, opt_out.phone, 'opted_out', opt_out.source, opt_out.at) s;
-            customers := customers + v_customers;
-            cancelled := cancelled + v_cancelled;
-        exception when others then
-            if v_key is null or (opt_out.business_id is not null and sqlstate not in ('55P03', '40P01')) then
-                raise;
-            end if;
-            raise warning 'The customers of business % could not be marked as opted out yet: %', v_business, sqlstate;
-            insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
-            select v_key, v_business, 'opted_out', opt_out.at, left(opt_out.source, 200)
-            where not exists (
-                select 1 from smsretry.unwritten_consents u
-                where u.number_key = v_key and u.consent = 'opted_out' and u.since = opt_out.at);
-            select unmarked + count(*) into unmarked from public.customers c
-            where c.phone = opt_out.phone and c.business_id = v_business;
-        end;
-    end loop;
-end
-$$;
-
-revoke all on function smsretry.opt_out from public, anon, authenticated;
-grant execute on function smsretry.opt_out to service_role;
-
--- ======== schemas/37_take_back_stop.sql ========
--- Somebody texted START: at each business that has a customer with this number, what a STOP or Twilio's refusal ended before
--- `at` is as it was. Who had consented has consent again; who never gave any has none now. An opt-out that was said otherwise
--- stays, and so does all else at that business, as does what was said after `at`.
--- What consent was is known from stopped_consents. Where it is not, it is unknown, and somebody must ask anew: that is so of
--- rows that came in as opted out, of those that had another number then, and of what version 1.0.0 opted out, unless a text
--- had gone out under the consent (44_triggers.sql).
--- by_yes: it was a YES, which takes back less (smsretry.start_takes_back).
--- Each business answers for itself, and left_only means what it does, as in smsretry.opt_out.
---   customers: how many have consent again · unmarked: customers who could not be written
-create or replace function smsretry.take_back_stop(
-    phone text, at timestamptz, left_only boolean default false, by_yes boolean default false, out customers integer, out unmarked integer
-)
-language plpgsql set search_path = pg_catalog, pg_temp
-set lock_timeout = '1s' as $$
-#variable_conflict use_column
-declare
-    v_until constant timestamptz := clock_timestamp() + interval '1 second';
-    v_business uuid;
-    v_key bytea;
-    v_ids uuid[];
-    v_customers integer;
-begin
-    customers := 0;
-    unmarked := 0;
-    for v_business in
-        select c.business_id from public.customers c
-        where c.phone = take_back_stop.phone
-        union -- as smsretry.opt_out has it
-        select b.id from public.businesses b
-        where exists (
-            select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, take_back_stop.phone))
-        order by 1
-    loop
-        v_key := smsretry.number_key(v_business, take_back_stop.phone);
-        continue when take_back_stop.left_only and not exists (
-            select 1 from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.consent = 'opted_in' and u.since = take_back_stop.at);
-        continue when smsretry.suppressed_since(v_key) is null and not exists (
-            select 1 from public.customers c
-            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out');
-        perform set_config(
-            'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
-        begin
-            perform smsretry.lock_number(v_business, take_back_stop.phone);
-            v_ids := array(
-                select c.id from public.customers c
-                where c.phone = take_back_stop.phone and c.business_id = v_business
-                order by c.id for no key update);
-            delete from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.consent = 'opted_in' and u.since <= take_back_stop.at;
-            -- Asked after the locks: what held them may have been an opt-out.
-            continue when exists (
-                select 1 from public.customers c
-                where c.id = any (v_ids) and c.sms_consent_status::text = 'opted_out'
-                  and (not smsretry.start_takes_back(c.sms_consent_source::text, take_back_stop.by_yes) or c.sms_consent_at >= take_back_stop.at)
-                union all
-                select 1 from smsretry.suppressions s
-                where s.number_key = v_key and (not smsretry.start_takes_back(s.source, take_back_stop.by_yes) or s.since >= take_back_stop.at)
-                union all
-                select 1 from smsretry.unwritten_consents u
-                where u.number_key = v_key and u.consent = 'opted_out'
-                  and (not smsretry.start_takes_back(u.source, take_back_stop.by_yes) or u.since >= take_back_stop.at));
-            with given_back as (
-                update public.customers c
-                set sms_consent_status = case when x.known then x.consent else 'unknown' end,
-                    sms_consent_at = take_back_stop.at, sms_consent_source = 'inbound_start'
-                from (select i.id, t.customer_id is not null as known, t.consent
-                      from unnest(v_ids) i (id)
-                      left join smsretry.stopped_consents t on t.customer_id = i.id and t.number_key = v_key) x
-                where c.id = x.id and c.sms_consent_status::text = 'opted_out'
-                returning c.sms_consent_status::text as consent)
-            select count(*) into v_customers from given_back g where g.consent = 'opted_in';
-            customers := customers + v_customers;
-            -- Where nobody has consent again, nothing else has done it.
-            delete from smsretry.suppressions s
-            where s.number_key = v_key and smsretry.start_takes_back(s.source) and s.since < take_back_stop.at;
-            delete from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.consent = 'opted_out' and smsretry.start_takes_back(u.source)
-              and u.since < take_back_stop.at;
-        exception when others then
-            raise warning 'The START of customers of business % could not be written yet: %', v_business, sqlstate;
-            insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
-            select v_key, v_business, 'opted_in', take_back_stop.at, 'inbound_start'
-            where not exists (
-                select 1 from smsretry.unwritten_consents u
-                where u.number_key = v_key and u.consent = 'opted_in' and u.since = take_back_stop.at);
-            select unmarked + count(*) into unmarked from public.customers c
-            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out';
-        end;
-    end loop;
-end
-$$;
-
-revoke all on function smsretry.take_back_stop from public, anon, authenticated;
-grant execute on function smsretry.take_back_stop to service_role;
-
--- ======== schemas/39_begin_for_application.sql ========
--- The application's own processor claimed this row and fell silent. It begins nothing, so its claim counts as a send that
--- was begun when it was claimed, to whom and with what the rows say now. Likewise where a backup forgot the send.
-create or replace function smsretry.begin_for_application(retry public.sms_retry_queue)
-returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    retry.attempt_id := gen_random_uuid();
-    retry.begun_at := retry.claimed_at;
-    insert into public.sms_send_attempts (
-        id, retry_id, attempt_number, claim_no, begun_at, number_key, sent_to, sent_body,
-        consent_status, consent_at, consent_source)
-    select retry.attempt_id, retry.id, retry.attempt_count + 1, retry.claim_no, retry.claimed_at,
-           smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40), left(l.subject, 1601),
-           left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200)
-    from (select 1) one
-    left join public.customers c on c.id = retry.customer_id
-    left join public.send_logs l on l.id = retry.send_log_id;
-    return retry;
-end
-$$;
-
-revoke all on function smsretry.begin_for_application from public, anon, authenticated;
-grant execute on function smsretry.begin_for_application to service_role;
-
--- ======== schemas/39_forgotten.sql ========
--- The time in which this text may have gone out, and nothing here says so, because the database was restored from a backup
--- since. Null: there is none, or the text was looked for since and was not found. A text is older than the restore if its
--- row, its send log or its scheduled send is. A message that was found proves no other absent: a carrier may have lost it,
--- and the text may have been sent again. So only a look that found nothing counts, or a person's word.
-create or replace function smsretry.forgotten(
-    retry public.sms_retry_queue, out since timestamptz, out until timestamptz, out who text, out because text
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    if not exists (select 1 from smsretry.restores) -- on most days this is all
-        or not exists (select 1 from public.customers c -- nobody can have texted a customer without a number
-                       where c.id = forgotten.retry.customer_id and coalesce(btrim(c.phone), '') <> '') then
-        return;
-    end if;
-    select min(r.since), max(r.restored_at), max(r.who), max(r.because) into since, until, who, because
-    from smsretry.restores r
-    where (forgotten.retry.created_at < r.restored_at
-           or exists (select 1 from public.send_logs l
-                      where l.id = forgotten.retry.send_log_id and l.created_at < r.restored_at)
-           or exists (select 1 from public.scheduled_sends s
-                      where s.id = forgotten.retry.send_log_id and s.created_at < r.restored_at))
-      and not exists (
-          select 1 from public.sms_send_attempts a
-          -- An array, so that an index finds them whatever is known of the tables.
-          where a.retry_id = any (array(
-                  select q.id from public.sms_retry_queue q where q.send_log_id = forgotten.retry.send_log_id))
-            and a.begun_at <= r.since and a.finished_at >= r.restored_at
-            and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'));
-end
-$$;
-
-revoke all on function smsretry.forgotten from public, anon, authenticated;
-grant execute on function smsretry.forgotten to service_role;
-
--- ======== schemas/39_may_be_unanswered.sql ========
--- Whether what a look for this row's attempt has found may be a send to the same number that the look could not know of: it
--- has no answer yet, or began between the claim and now, so that its words were not compared. (One that is dated later still
--- began before a clock was set back, and was known.)
-create or replace function smsretry.may_be_unanswered(retry public.sms_retry_queue, at timestamptz)
-returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-    select exists (
-        select 1 from public.sms_send_attempts ours
-        join public.sms_send_attempts theirs on theirs.sent_to = ours.sent_to and theirs.id <> ours.id
-        join public.sms_retry_queue q on q.id = theirs.retry_id
-        where ours.id = may_be_unanswered.retry.attempt_id
-          and (q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id
-               or theirs.begun_at > may_be_unanswered.retry.claimed_at and theirs.begun_at <= may_be_unanswered.at))
-$$;
-
-revoke all on function smsretry.may_be_unanswered from public, anon, authenticated;
-grant execute on function smsretry.may_be_unanswered to service_role;
-
--- ======== schemas/39_put_in_doubt.sql ========
--- If a message of this text may have left already, its row goes back to the queue in doubt about that, and the answer says
--- why. Null: there is none, and nothing was done. The caller holds the row locked.
-create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz)
-returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_earlier record;
-    v_forgotten record;
-begin
-    -- A row is in doubt about an earlier send from its insert on. But somebody may have put back one that had ended, which
-    -- was claimed before.
-    if retry.claim_no > 1 then
-        select * into v_earlier from smsretry.earlier_doubt(put_in_doubt.retry.send_log_id, put_in_doubt.retry.business_id);
-        if v_earlier.attempt_id is not null then
-            retry.attempt_id := v_earlier.attempt_id;
-            retry.in_doubt_since := v_earlier.since;
-            retry.reconcile_count := 0;
-            retry.held_since := null;
-            retry.why := v_earlier.why;
-            perform smsretry.put_back(retry, put_in_doubt.at, put_in_doubt.at);
-            return v_earlier.why;
-        end if;
-    end if;
-    select * into v_forgotten from smsretry.forgotten(retry);
-    if v_forgotten.since is not null then
-        return smsretry.doubt(
-            retry, v_forgotten.since, v_forgotten.until, v_forgotten.who, v_forgotten.because, put_in_doubt.at);
-    end if;
-    return null;
-end
-$$;
-
-revoke all on function smsretry.put_in_doubt from public, anon, authenticated;
-grant execute on function smsretry.put_in_doubt to service_role;
-
--- ======== schemas/39_queue_scheduled.sql ========
--- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
--- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
---   result: queued | cancelled | failed
--- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran.
--- An error, and nothing is done, if the row stays as it was: without that it would be queued again and again.
-create or replace function smsretry.queue_scheduled(
-    send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_made boolean;
-    v_status text;
-begin
-    -- An end that no calendar has (infinity, the year 9999) is none. A rule refuses it, and with it each change of the row.
-    if send.not_after > '2100-01-01 00:00+00' then
-        send.not_after := null;
-    end if;
-    result := 'failed';
-    why := case
-        when not exists (select 1 from public.customers c where c.id = queue_scheduled.send.customer_id
-                         and c.business_id = queue_scheduled.send.business_id) then 'Customer not found'
-        when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'Text is empty: scheduled_sends.body holds none'
-        when queue_scheduled.send.not_after <= queue_scheduled.at then 'Expired before it could be sent'
-        when queue_scheduled.send.not_after is null
-            and queue_scheduled.send.scheduled_for + queue_scheduled.life <= queue_scheduled.at
-            then 'Expired before it could be sent' || case
-                when queue_scheduled.send.held_since is not null then '. ' || queue_scheduled.send.why
-                else ': it was due on ' || to_char(queue_scheduled.send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end
-    end;
-    if why like 'Expired%' then
-        result := 'cancelled';
-        if exists (select 1 from smsretry.restores r
-                   where queue_scheduled.send.scheduled_for between r.since and r.restored_at) then
-            why := why || '. It may have gone out before the database was restored: look in the provider''s log';
-        end if;
-    end if;
-    if why is null then
-        -- One that is made now is this text's, whatever a trigger of the application's made of its words.
-        v_made := smsretry.make_send_log(
-            queue_scheduled.send.id, queue_scheduled.send.business_id, queue_scheduled.send.customer_id,
-            queue_scheduled.send.body, queue_scheduled.at);
-        if v_made or exists (
-                select 1 from public.send_logs l
-                where l.id = queue_scheduled.send.id and l.business_id = queue_scheduled.send.business_id
-                  and l.customer_id = queue_scheduled.send.customer_id and l.subject = queue_scheduled.send.body) then
-            select q.retry_id into retry_id
-            from public.queue_sms_retry(
-                send_log_id => queue_scheduled.send.id, scheduled_for => queue_scheduled.send.scheduled_for,
-                expires_in => queue_scheduled.send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
-                message_class => queue_scheduled.send.message_class) q;
-            result := 'queued';
-        else
-            why := 'Its id is that of another send log: schedule the text anew';
-        end if;
-    end if;
-    update public.scheduled_sends s
-    set status = queue_scheduled.result, why = left(queue_scheduled.why, 2000), held_since = null, look_at = null,
-        not_after = queue_scheduled.send.not_after,
-        send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
-    where s.id = queue_scheduled.send.id
-    returning s.status into v_status;
-    if coalesce(v_status = 'scheduled', true) then
-        raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that', result
-            using errcode = 'SR409';
-    end if;
-    set constraints all immediate; -- what is only asked at the end would undo the others, too
-end
-$$;
-
-revoke all on function smsretry.queue_scheduled from public, anon, authenticated;
-grant execute on function smsretry.queue_scheduled to service_role;
-
--- ======== schemas/39_unowned.sql ========
--- Of these Twilio messages, those that no other text than this one is known to have, in the same order.
-create or replace function smsretry.unowned(sids text[], attempt_id uuid, send_log_id uuid)
-returns text[] language sql stable set search_path = pg_catalog, pg_temp as $$
-    select array_agg(m.sid order by m.place)
-    from unnest(unowned.sids) with ordinality as m (sid, place)
-    where not smsretry.is_anothers(m.sid, unowned.attempt_id, unowned.send_log_id)
-$$;
-
-revoke all on function smsretry.unowned from public, anon, authenticated;
-grant execute on function smsretry.unowned to service_role;
-
--- ======== schemas/40_schedule_sms.sql ========
--- Plan a text for a time. It is checked like every text when its time comes: consent, permitted hours, caps. To move or to
--- cancel it, update its row in scheduled_sends.
---   result: scheduled | already_scheduled (there is one of this id already, and it stays as it is)
--- id: the caller's own name for it, with which the call may be repeated. Without it each call plans another text.
--- not_after: when the text is of no more use; null: as long after its time as any text in the queue. A time that has
--- passed means at once, and is kept as now. message_class null: marketing. created_by: who planned it, for the application.
-create or replace function public.schedule_sms(
-    business_id uuid,
-    customer_id uuid,
-    body text,
-    scheduled_for timestamptz,
-    not_after timestamptz default null,
-    message_class text default null,
-    created_by uuid default null,
-    id uuid default null
-)
-returns table (scheduled_id uuid, result text, due_at timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_id constant uuid := coalesce(schedule_sms.id, gen_random_uuid());
-    v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
-    v_problem text;
-    v_there public.scheduled_sends;
-    v_state text;
-    v_column text;
-    v_rule text;
-begin
-    v_problem := case
-        when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
-        when (schedule_sms.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00') is not true
-            then 'scheduled_for must be a time in this century'
-        when schedule_sms.not_after not between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-            then 'not_after must be a time in this century'
-        when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
-            then 'not_after must come after scheduled_for, and after now'
-        when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = '' then 'body is empty'
-        when length(schedule_sms.body) > 1600 then 'body is longer than 1600 characters, the most that Twilio takes'
-        when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
-    end;
-    if v_problem is not null then
-        raise exception '%', v_problem using errcode = 'SR422';
-    end if;
-    if not exists (select 1 from public.customers c
-                   where c.id = schedule_sms.customer_id and c.business_id = schedule_sms.business_id) then
-        raise exception 'There is no customer % at business %', schedule_sms.customer_id, schedule_sms.business_id
-            using errcode = 'SR404', hint = 'Consent and phone number are read there: insert the customer first.';
-    end if;
-
-    begin
-        insert into public.scheduled_sends (
-            id, business_id, customer_id, body, scheduled_for, not_after, message_class, status, created_by, created_at, updated_at)
-        values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body,
-                greatest(schedule_sms.scheduled_for, v_now), -- its life counts from there
-                schedule_sms.not_after, v_class, 'scheduled', schedule_sms.created_by, v_now, v_now)
-        on conflict (id) do nothing
-        returning * into v_there;
-    exception when integrity_constraint_violation then
-        -- Not the database's own error: that quotes the row with its body, and goes into the database's log.
-        get stacked diagnostics v_state = returned_sqlstate, v_column = column_name, v_rule = constraint_name;
-        raise exception 'scheduled_sends does not take the text: %', concat_ws(', ', v_state, nullif(v_column, ''), nullif(v_rule, ''))
-            using errcode = 'SR409', hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
-    end;
-    if v_there.id is not null then
-        return query select v_there.id, 'scheduled', v_there.scheduled_for;
-        return;
-    end if;
-    select * into v_there from public.scheduled_sends s where s.id = v_id;
-    if (v_there.business_id, v_there.customer_id, v_there.body)
-        is distinct from (schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body) then
-        raise exception 'Scheduled send % is another text', v_id
-            using errcode = 'SR409', hint = 'Give each text an id of its own.';
-    end if;
-    return query select v_there.id, 'already_scheduled', v_there.scheduled_for;
-end
-$$;
-
-revoke all on function public.schedule_sms from public, anon, authenticated;
-grant execute on function public.schedule_sms to service_role;
-
--- ======== schemas/41_record_inbound_sms.sql ========
--- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
--- number out at every business, because Twilio blocks it for the sender that they share. START takes back what STOP did, or
--- Twilio's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
--- OptOutType says STOP or START with Advanced Opt-Out, and is believed. Without it the body is heard: what says stop, or may
--- mean it (smsretry.means_stop), and Twilio's own words of START, of which it must be one and no more. A text that Twilio
--- takes for HELP may still say stop, but START it does not say. All else changes nothing.
--- Recorded once a message: sent again, an old webhook writes what could not be written when it was heard, as of then, and
--- changes nothing else.
---   answer: opted_out | opted_in | nothing | already_recorded
---   customers: how many are opted out now, or have consent again · cancelled: texts that waited
---   unmarked: customers whose rows could not be changed yet, because somebody holds them locked. A STOP holds for them, too;
---     with the same message again they are marked.
---   heard: provider (OptOutType) | keyword | words (it may mean stop: they are opted out, and a person should read it) | null
-create or replace function public.record_inbound_sms(
-    phone text, twilio_sid text, opt_out_type text default null, body text default null
-)
-returns table (answer text, customers integer, cancelled integer, unmarked integer, heard text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    -- The plus sign of a form that was read wrongly is a space, and RCS has a name for its channel.
-    v_phone constant text := regexp_replace(
-        record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
-    v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
-    v_word constant text := upper(btrim(left(record_inbound_sms.body, 40), E' \t\r\n') collate "C");
-    v_means text;
-    v_said text;
-    v_heard text;
-    v_heard_at timestamptz := smsretry.clock();
-    v_key bytea;
-    v_again boolean;
-begin
-    if (record_inbound_sms.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true or record_inbound_sms.phone is null then
-        raise exception 'phone must be given, and twilio_sid be a message SID (SM or MM and 32 hexadecimal digits)'
-            using errcode = 'SR422';
-    end if;
-    if v_type in ('STOP', 'START') then
-        v_said := v_type;
-        v_heard := 'provider';
-    else
-        v_means := smsretry.means_stop(record_inbound_sms.body);
-        v_said := case when v_means is not null then 'STOP' when v_type = '' and v_word in ('START', 'UNSTOP', 'YES') then 'START' end;
-        v_heard := coalesce(v_means, case when v_word = 'YES' then 'yes' else 'keyword' end);
-    end if;
-    answer := 'nothing';
-    customers := 0;
-    cancelled := 0;
-    unmarked := 0;
-    if v_said is null then
-        return next;
-        return;
-    end if;
-    v_key := (select smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone) from smsretry.secret);
-    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key)
-    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key) on conflict do nothing;
-    v_again := not found;
-    if v_again then
-        select t.said, t.heard_at, t.heard into v_said, v_heard_at, v_heard
-        from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
-    end if;
-    answer := case when v_again then 'already_recorded' when v_said = 'STOP' then 'opted_out' else 'opted_in' end;
-    if v_said = 'STOP' then
-        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
-        from smsretry.opt_out(v_phone, case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end,
-                              v_heard_at, null, v_again, true) s;
-    else
-        select s.customers, s.unmarked into customers, unmarked
-        from smsretry.take_back_stop(v_phone, v_heard_at, v_again, coalesce(v_heard = 'yes', false)) s;
-    end if;
-    -- Nobody need read what a plain word follows, nor what concerns no customer.
-    if not v_again and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
-        perform smsretry.see_words(v_key, v_heard_at);
-    end if;
-    heard := case when v_heard = 'yes' then 'keyword' else v_heard end;
-    return next;
-end
-$$;
-
-revoke all on function public.record_inbound_sms from public, anon, authenticated;
-grant execute on function public.record_inbound_sms to service_role;
-
--- ======== schemas/41_record_sms_consent.sql ========
--- For people: a customer says stop, or yes, by telephone or letter. An opt-out without a business is from all of them;
--- consent is given to one. Either answers what the number wrote that may mean stop: it waits for a person no longer.
---   customers: how many it concerns · cancelled: texts that waited
---   unmarked: customers whose rows could not be changed, because somebody holds them locked. The opt-out holds for them, too;
---     said again it marks them.
-create or replace function public.record_sms_consent(
-    phone text, consent text, source text, business_id uuid default null
-)
-returns table (customers integer, cancelled integer, unmarked integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_seen integer;
-begin
-    if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
-        or (record_sms_consent.phone ~ '^[+][1-9][0-9]{6,14}$') is not true
-        or coalesce(btrim(record_sms_consent.source), '') = '' then
-        raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say how it is known'
-            using errcode = 'SR422';
-    end if;
-    if record_sms_consent.consent = 'opted_in' and record_sms_consent.business_id is null then
-        raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
-    end if;
-    if record_sms_consent.consent = 'opted_out' then
-        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
-        from smsretry.opt_out(
-            record_sms_consent.phone, record_sms_consent.source, smsretry.clock(), record_sms_consent.business_id) s;
-    else
-        select s.customers, s.cancelled, 0 into customers, cancelled, unmarked
-        from smsretry.set_consent(
-            record_sms_consent.business_id, null, record_sms_consent.phone, 'opted_in', record_sms_consent.source,
-            smsretry.clock()) s;
-    end if;
-    v_seen := smsretry.see_words(
-        (select smsretry.number_key('00000000-0000-0000-0000-000000000000', record_sms_consent.phone) from smsretry.secret),
-        smsretry.clock());
-    if customers + unmarked + v_seen = 0 then
-        raise exception 'No customer has this number' using errcode = 'SR404',
-            hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
-    end if;
-    return next;
-end
-$$;
-
-revoke all on function public.record_sms_consent from public, anon, authenticated;
-grant execute on function public.record_sms_consent to service_role;
-
--- ======== schemas/42_before_insert.sql ========
+-- ======== schemas/queue/before_insert.sql ========
 -- A row that the application inserts: a text that its own processor has claimed keeps one live row, a text of which an
 -- earlier send is in doubt stays in doubt about it, and an error of any length is kept to what is useful. It is as old as
 -- its insert, by the one clock: its life counts from there, and a restored backup is told from what came after it.
@@ -2111,177 +1045,32 @@ $$;
 
 revoke all on function smsretry.before_insert from public, anon, authenticated;
 
--- ======== schemas/42_open_delivery.sql ========
--- The delivery of an attempt is open from now: whose it is stands in it, so that deliveries are looked after in turns.
-create or replace function smsretry.open_delivery()
-returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- ======== schemas/queue/begin_for_application.sql ========
+-- The application's own processor claimed this row and fell silent. It begins nothing, so its claim counts as a send that
+-- was begun when it was claimed, to whom and with what the rows say now. Likewise where a backup forgot the send.
+create or replace function smsretry.begin_for_application(retry public.sms_retry_queue)
+returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
 begin
-    new.business_id := (select q.business_id from public.sms_retry_queue q where q.id = new.retry_id);
-    return new;
+    retry.attempt_id := gen_random_uuid();
+    retry.begun_at := retry.claimed_at;
+    insert into public.sms_send_attempts (
+        id, retry_id, attempt_number, claim_no, begun_at, number_key, sent_to, sent_body,
+        consent_status, consent_at, consent_source)
+    select retry.attempt_id, retry.id, retry.attempt_count + 1, retry.claim_no, retry.claimed_at,
+           smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40), left(l.subject, 1601),
+           left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200)
+    from (select 1) one
+    left join public.customers c on c.id = retry.customer_id
+    left join public.send_logs l on l.id = retry.send_log_id;
+    return retry;
 end
 $$;
 
-revoke all on function smsretry.open_delivery from public, anon, authenticated;
+revoke all on function smsretry.begin_for_application from public, anon, authenticated;
+grant execute on function smsretry.begin_for_application to service_role;
 
--- ======== schemas/43_keep_suppression.sql ========
--- An opt-out is of a number at a business, whoever records it on whichever of its customers' rows, and outlives the row.
--- It is lifted by an opt-in that was recorded later (sms_consent_at), and by nothing else: a row imported after the
--- opt-out says nothing new, nor does one that only comes to have the number, or is saved as it was. A START (inbound_start)
--- lifts what a START may.
--- Later is what was written later and bears a later date. What has not happened yet lifts nothing, and is known again when
--- its date has come (stale_opt_ins). So is the consent that an opt-out ends, whatever its date, should a clock have been
--- set back. A row that is opted in from tomorrow on is opted in: where nobody said stop, texts go out.
--- What consent was before a STOP is kept for a later START, while that opt-out stands on the customer's row.
--- security definer, because tenants write customers and may not write suppressions. It never refuses a write of theirs.
-create or replace function smsretry.keep_suppression()
-returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    -- An application's clock may be fast by that much. It is no policy.
-    k_fast constant interval := '5 minutes';
-    v_now timestamptz;
-    v_key bytea;
-    v_since timestamptz;
-    v_changed boolean;
-    v_moved boolean;
-    v_anew boolean;
-    v_second timestamptz;
-begin
-    -- Here and not above: of what fails there the handler does not hear.
-    v_now := smsretry.clock();
-    v_since := coalesce(new.sms_consent_at, v_now);
-    v_changed := tg_op = 'UPDATE' and old.sms_consent_status is distinct from new.sms_consent_status;
-    v_moved := tg_op = 'UPDATE' and (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
-    -- Only the status was changed: the time is still that of the consent which ends here.
-    if v_changed and old.sms_consent_at is not distinct from new.sms_consent_at then
-        v_since := v_now;
-    end if;
-    -- Who opts out may take the number off the row with the same write.
-    if v_changed and v_moved and new.sms_consent_status::text = 'opted_out' and old.phone is not null then
-        perform smsretry.suppress(
-            old.business_id, smsretry.number_key(old.business_id, old.phone), v_since, new.sms_consent_source::text);
-    end if;
-    if new.phone is null then
-        return new;
-    end if;
-    v_key := smsretry.number_key(new.business_id, new.phone);
-    if v_moved and old.phone is not null then -- what was said before of the row is no news of its new number either
-        perform smsretry.keep_stale(v_key, o.at)
-        from smsretry.stale_opt_ins o where o.number_key = smsretry.number_key(old.business_id, old.phone);
-    end if;
-    -- An application that saves whole rows may write an earlier time, too: it cuts off microseconds.
-    v_anew := tg_op = 'INSERT' or v_changed
-        or coalesce(new.sms_consent_at > coalesce(old.sms_consent_at, '-infinity'), false);
-    if new.sms_consent_status::text = 'opted_out' then
-        if v_anew or v_moved
-            or (old.sms_consent_source is distinct from new.sms_consent_source
-                and smsretry.suppressed_since(v_key) is not null) then
-            perform smsretry.suppress(new.business_id, v_key, v_since, new.sms_consent_source::text);
-        end if;
-        if v_changed and old.sms_consent_status::text = 'opted_in' and old.sms_consent_at >= v_since then
-            perform smsretry.keep_stale(v_key, old.sms_consent_at);
-        end if;
-    elsif new.sms_consent_status::text = 'opted_in' and new.sms_consent_at is not null then
-        -- Applications keep microseconds, milliseconds or seconds, and cut off or round.
-        v_second := date_trunc('second', new.sms_consent_at);
-        v_anew := v_anew and new.sms_consent_at <= v_now + k_fast and not exists (
-            select 1 from smsretry.stale_opt_ins o
-            where o.number_key = v_key and o.at in (v_second, v_second - interval '1 second'));
-        if v_anew then
-            delete from smsretry.suppressions s
-            where s.number_key = v_key and s.since < least(new.sms_consent_at, v_now)
-              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(s.source));
-            delete from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.since < least(new.sms_consent_at, v_now) and u.consent = 'opted_out'
-              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(u.source));
-        end if;
-        if new.sms_consent_at > v_now or v_moved and not v_anew and smsretry.suppressed_since(v_key) < new.sms_consent_at then
-            perform smsretry.keep_stale(v_key, new.sms_consent_at);
-        end if;
-    end if;
-    if v_changed and new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text) then
-        insert into smsretry.stopped_consents (customer_id, number_key, consent)
-        values (new.id, v_key, old.sms_consent_status::text)
-        on conflict (customer_id) do update set number_key = excluded.number_key, consent = excluded.consent;
-    elsif v_changed then
-        delete from smsretry.stopped_consents t where t.customer_id = new.id;
-    end if;
-    return new;
-exception when others then
-    raise warning 'The consent of customer % could not be kept for its number: %', new.id, sqlstate;
-    return new;
-end
-$$;
-
-revoke all on function smsretry.keep_suppression from public, anon, authenticated;
-
--- ======== schemas/44_triggers.sql ========
--- What happens on writes that are not ours.
-
-drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
-create trigger smsretry_before_insert
-    before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
-
-drop trigger if exists smsretry_open_delivery on public.sms_send_attempts;
-create trigger smsretry_open_delivery
-    before insert or update of delivery_look_at on public.sms_send_attempts
-    for each row when (new.delivery_look_at is not null and new.business_id is null) execute function smsretry.open_delivery();
-
-drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
-create trigger smsretry_scheduled_send_changed
-    before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
-
-drop trigger if exists smsretry_keep_suppression on public.customers;
-create trigger smsretry_keep_suppression
-    after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
-    for each row execute function smsretry.keep_suppression();
-
--- What was queued anew before its insert asked whether an earlier send of the text is in doubt. Found by the sends in doubt,
--- of which there are few, and not by the rows that wait.
-update public.sms_retry_queue q
-set attempt_id = d.attempt_id, in_doubt_since = d.since, why = d.why, held_since = null
-from (select distinct e.send_log_id, e.business_id
-      from public.sms_send_attempts a join public.sms_retry_queue e on e.id = a.retry_id
-      where coalesce(a.outcome, 'in_doubt') = 'in_doubt' and e.status in ('failed', 'cancelled')) ended
-cross join lateral smsretry.earlier_doubt(ended.send_log_id, ended.business_id) d
-where q.send_log_id = ended.send_log_id and q.business_id = ended.business_id
-  and q.status = 'pending' and q.in_doubt_since is null and d.attempt_id is not null;
-
--- Who had opted out before there was this trigger, and in which way. What a START may not lift is said first: in version
--- 1.0.0 a later STOP took its place. Nobody is opted out anew who has opted in since.
-insert into smsretry.suppressions as s (number_key, business_id, since, source)
-select distinct on (1) smsretry.number_key(c.business_id, c.phone), c.business_id, c.last_at, left(c.sms_consent_source, 200)
-from (select o.*, max(coalesce(o.sms_consent_at, smsretry.clock())) over (partition by o.business_id, o.phone) as last_at
-      from public.customers o
-      where o.sms_consent_status::text = 'opted_out' and o.phone is not null) c
-where not exists (
-    select 1 from public.customers i
-    where i.phone = c.phone and i.business_id = c.business_id and i.sms_consent_status::text = 'opted_in'
-      and i.sms_consent_at > c.last_at and i.sms_consent_at <= smsretry.clock())
-order by 1, smsretry.start_lifts(c.sms_consent_source::text), c.sms_consent_at desc nulls last
-on conflict (number_key) do update set source = excluded.source
-where smsretry.start_lifts(s.source) and not smsretry.start_lifts(excluded.source);
-
--- What consent was before a STOP that version 1.0.0 wrote. It kept no record of that, and opted out those who had never
--- consented, too; its START then called all of them opted in. So a START may give consent back only where it is known
--- otherwise: the last text to the customer's number before the STOP was begun under consent. A consent that says a START is
--- where it comes from proves nothing, and the text before it is asked. Who is not found here is unknown after a START, and
--- must be asked anew. Rows that are opted in by such a START stay as they are: of them, too, it is not known.
-insert into smsretry.stopped_consents (customer_id, number_key, consent)
-select c.id, k.number_key, 'opted_in'
-from public.customers c
-cross join lateral (select smsretry.number_key(c.business_id, c.phone) as number_key) k
-cross join lateral (
-    select a.consent_status
-    from public.sms_send_attempts a
-    join public.sms_retry_queue q on q.id = a.retry_id
-    where a.number_key = k.number_key and q.customer_id = c.id and a.begun_at <= coalesce(c.sms_consent_at, 'infinity')
-      and a.consent_source is distinct from 'inbound_start'
-    order by a.begun_at desc limit 1) last
-where c.sms_consent_status::text = 'opted_out' and c.phone is not null
-  and smsretry.start_lifts(c.sms_consent_source::text) and last.consent_status = 'opted_in'
-on conflict do nothing;
-
--- ======== schemas/49_end_turn.sql ========
+-- ======== schemas/turns/end_turn.sql ========
 -- A claim has ended: the next one that goes round from this place begins behind the last business that was served; behind
 -- all that were tried, where too little could be taken because somebody else holds the rest locked.
 create or replace function smsretry.end_turn(
@@ -2299,7 +1088,7 @@ $$;
 revoke all on function smsretry.end_turn from public, anon, authenticated;
 grant execute on function smsretry.end_turn to service_role;
 
--- ======== schemas/49_in_turn.sql ========
+-- ======== schemas/turns/in_turn.sql ========
 -- Whose turn it is: businesses that have some of this kind of work to be claimed, from behind the one on that was served last,
 -- by id and round and round. What they wrote, and how much of it, has no part in the order.
 --   kind: texts | doubtful | scheduled | deliveries (settled: accepted no later than that, unless they failed)
@@ -2344,7 +1133,7 @@ $$;
 revoke all on function smsretry.in_turn from public, anon, authenticated;
 grant execute on function smsretry.in_turn to service_role;
 
--- ======== schemas/49_lock_in_turn.sql ========
+-- ======== schemas/turns/lock_in_turn.sql ========
 -- Lock these rows one by one, in this order, until there are so many; what somebody else holds locked is passed over, and so is
 -- what is due no more. A loop, and each row by its id alone: a join with what they must be may read a whole index for each
 -- of them where little is known of the table, and `limit` beside `skip locked` may be asked once a row, and takes far more.
@@ -2377,7 +1166,7 @@ $$;
 revoke all on function smsretry.lock_in_turn from public, anon, authenticated;
 grant execute on function smsretry.lock_in_turn to service_role;
 
--- ======== schemas/49_next_in_turn.sql ========
+-- ======== schemas/turns/next_in_turn.sql ========
 -- Businesses that have some of this kind of work due, from behind `start` on, by id and round and round: at most so many.
 --   passed: how far was looked, where 5,000 that wait for later came before there were enough
 -- One index probe a business, and none of its other rows is read. enable_sort: each order is one that a single index has, so
@@ -2443,7 +1232,7 @@ $$;
 revoke all on function smsretry.next_in_turn from public, anon, authenticated;
 grant execute on function smsretry.next_in_turn to service_role;
 
--- ======== schemas/49_others_in_turn.sql ========
+-- ======== schemas/turns/others_in_turn.sql ========
 -- What is due of these businesses, of work that is not a text to be sent, in turns: each one's longest waiting, then each one's
 -- next; of a business at most `each`. Kinds: smsretry.in_turn. enable_sort: as there; the turns are sorted all the same.
 create or replace function smsretry.others_in_turn(
@@ -2492,7 +1281,7 @@ $$;
 revoke all on function smsretry.others_in_turn from public, anon, authenticated;
 grant execute on function smsretry.others_in_turn to service_role;
 
--- ======== schemas/49_texts_in_turn.sql ========
+-- ======== schemas/turns/texts_in_turn.sql ========
 -- Texts that are due of these businesses, in turns: each one's first, then each one's second. Within a business,
 -- transactional texts come first, then those whose window closes within the hour. Of each kind of a business at most `each`.
 -- enable_sort: as in in_turn. What it is forbidden for is read in an index's order; the turns are sorted all the same.
@@ -2534,7 +1323,7 @@ $$;
 revoke all on function smsretry.texts_in_turn from public, anon, authenticated;
 grant execute on function smsretry.texts_in_turn to service_role;
 
--- ======== schemas/49_waited_longest.sql ========
+-- ======== schemas/turns/waited_longest.sql ========
 -- Whose work of this kind has waited longest, of what is due: the businesses of the first `most`, and how many of it there are.
 -- Tells at little cost that nothing is due, or so little that all who have some are known. Kinds: smsretry.in_turn.
 create or replace function smsretry.waited_longest(
@@ -2572,256 +1361,55 @@ $$;
 revoke all on function smsretry.waited_longest from public, anon, authenticated;
 grant execute on function smsretry.waited_longest to service_role;
 
--- ======== schemas/50_claim_due_sms_retries.sql ========
--- Take up to limit_count due rows, business by business in turns, which go on where the last claim ended: smsretry.in_turn.
--- Within a business, transactional texts come first, then those whose window closes within the hour. limit_count is clamped to 500, because PostgREST truncates answers at 1000.
--- Rows in doubt are not taken: the caller sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry.
--- claimed_at in the answer is the database's clock.
--- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
--- its is a send that may have been made, and comes into doubt when the processor dies.
-create or replace function public.claim_due_sms_retries(limit_count integer default 50, begins boolean default false)
-returns setof smsretry.claimed_retry
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- As on Supabase, and wherever else PostgREST runs: a claim whose caller has given it up would keep its rows.
-set statement_timeout = '8s' as $$
-#variable_conflict use_column
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
-    v_turn record;
-    v_candidates uuid[];
-    v_taken record;
+-- ======== schemas/worker/answer_sms_call.sql ========
+-- One call of a worker's, given as JSON: its parameters by name, as PostgREST has them.
+create or replace function smsretry.answer_sms_call(function text, v jsonb)
+returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    select * into v_turn from smsretry.in_turn('texts', v_now, v_limit);
-    if cardinality(v_turn.businesses) = 0 then
-        return;
-    end if;
-    v_candidates := smsretry.texts_in_turn(v_turn.businesses, v_turn.each, v_now);
-    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
-        v_candidates := smsretry.texts_in_turn(v_turn.businesses, v_limit, v_now);
-    end if;
-    select * into v_taken from smsretry.lock_in_turn(v_candidates, v_limit, false, v_now);
-    perform smsretry.end_turn(
-        'texts', v_turn.place, v_turn.businesses, v_turn.passed, v_taken.served, cardinality(v_taken.ids) = v_limit);
-    return query select * from smsretry.take(v_taken.ids, v_now, begins is not true);
+    case answer_sms_call.function
+        when 'begin_sms_attempt' then
+            return (select to_jsonb(b) from public.begin_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, send_before => (v ->> 'send_before')::timestamptz,
+                quiet_hours_rule => v ->> 'quiet_hours_rule', first_send => coalesce((v ->> 'first_send')::boolean, false),
+                cap => (v ->> 'cap')::integer, cap_since => (v ->> 'cap_since')::timestamptz, phone => v ->> 'phone',
+                body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
+                life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid,
+                expires_at => (v ->> 'expires_at')::timestamptz) b);
+        when 'finish_sms_attempt' then
+            return (select to_jsonb(f) from public.finish_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, outcome => v ->> 'outcome', next_status => v ->> 'next_status',
+                error => v ->> 'error', error_code => (v ->> 'error_code')::integer, twilio_sid => v ->> 'twilio_sid',
+                retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
+                counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
+                opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
+                account_refused => coalesce((v ->> 'account_refused')::boolean, false)) f);
+        when 'defer_sms_retry' then
+            return to_jsonb(public.defer_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
+                life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz,
+                expires_at => (v ->> 'expires_at')::timestamptz));
+        when 'hold_sms_retry' then
+            return to_jsonb(public.hold_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
+                look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval,
+                expires_at => (v ->> 'expires_at')::timestamptz));
+        when 'end_sms_retry' then
+            return to_jsonb(public.end_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer));
+        else
+            raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
+    end case;
 end
 $$;
 
-revoke all on function public.claim_due_sms_retries from public, anon, authenticated;
-grant execute on function public.claim_due_sms_retries to service_role;
+revoke all on function smsretry.answer_sms_call from public, anon, authenticated;
+grant execute on function smsretry.answer_sms_call to service_role;
 
--- ======== schemas/50_lease_sms_sender.sql ========
--- For workers of earlier versions: lease_sms_time, told in how many seconds the segments begin.
-create or replace function public.lease_sms_sender(sender text, segments integer, per_second double precision)
-returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-begin
-    return extract(epoch from l.begins_at - l.asked_at)
-    from public.lease_sms_time(
-        lease_sms_sender.sender, greatest(lease_sms_sender.segments, 1), lease_sms_sender.per_second) l;
-end
-$$;
-
-revoke all on function public.lease_sms_sender from public, anon, authenticated;
-grant execute on function public.lease_sms_sender to service_role;
-
--- ======== schemas/50_lease_sms_time.sql ========
--- Take some of a sender's time: so many segments, at so many a second. Whole texts are leased and in one piece, so that all
--- workers together keep the sender's rate. What is not used is lost.
---   begins_at: when they begin, `lead` seconds from now at the soonest, because the answer takes a while to come
---   asked_at: the database's clock, by which a worker knows when that is on its own
--- No segments: nothing is taken, and asked_at is told. More than an hour ahead nothing is given away: a rate was set wrong
--- and is mended.
-create or replace function public.lease_sms_time(
-    sender text, segments integer, per_second double precision, lead double precision default 0
-)
-returns table (begins_at timestamptz, asked_at timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_now timestamptz := smsretry.clock();
-    v_first timestamptz;
-    v_takes interval;
-    v_ends timestamptz;
-begin
-    if (lease_sms_time.per_second > 0) is not true then
-        raise exception 'per_second must be above 0' using errcode = 'SR422';
-    end if;
-    if (lease_sms_time.segments > 0) is not true then
-        return query select v_now, v_now;
-        return;
-    end if;
-    v_takes := make_interval(secs => lease_sms_time.segments / lease_sms_time.per_second);
-    v_first := v_now + make_interval(secs => least(greatest(coalesce(lease_sms_time.lead, 0), 0), 60));
-    insert into smsretry.sender_time as s (sender, free_at) values (lease_sms_time.sender, v_first + v_takes)
-    on conflict (sender) do update
-        set free_at = case when s.free_at > v_now + interval '1 hour' then v_first else greatest(s.free_at, v_first) end + v_takes
-    returning s.free_at into v_ends;
-    return query select v_ends - v_takes, v_now;
-end
-$$;
-
-revoke all on function public.lease_sms_time from public, anon, authenticated;
-grant execute on function public.lease_sms_time to service_role;
-
--- ======== schemas/51_claim_sms_retry.sql ========
--- Claim one pending row by its id, due or not: for the caller who has just queued it and sends it at once. No row: it is
--- not pending, or in doubt. An error if it cannot be claimed: it is the caller's own.
-create or replace function public.claim_sms_retry(retry_id uuid)
-returns setof smsretry.claimed_retry
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    perform 1 from public.sms_retry_queue q
-    where q.id = claim_sms_retry.retry_id and q.status = 'pending' and q.in_doubt_since is null
-    for update;
-    if found then
-        perform smsretry.take_row(claim_sms_retry.retry_id, smsretry.clock(), false);
-        return query select r.* from smsretry.claimed_retry r where r.id = claim_sms_retry.retry_id;
-    end if;
-end
-$$;
-
-revoke all on function public.claim_sms_retry from public, anon, authenticated;
-grant execute on function public.claim_sms_retry to service_role;
-
--- ======== schemas/51_claim_suspect_sms_retry.sql ========
--- Take one due row whose claims have died more than once, before its send began or while it was in doubt, or none. It may
--- be what kills its worker, so it is claimed alone. The one that died least often goes first; one that cannot be claimed is
--- passed over.
-create or replace function public.claim_suspect_sms_retry()
-returns setof smsretry.claimed_retry
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
-#variable_conflict use_column
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_until constant timestamptz := clock_timestamp() + interval '1 second';
-    v_id uuid;
-begin
-    for v_id in
-        select q.id from public.sms_retry_queue q
-        where q.status = 'pending' and q.recover_count >= 2 and q.scheduled_for <= v_now
-        order by q.recover_count, q.scheduled_for
-        limit 50
-        for update skip locked
-    loop
-        return query select * from smsretry.take(array[v_id], v_now);
-        exit when found or clock_timestamp() > v_until;
-    end loop;
-end
-$$;
-
-revoke all on function public.claim_suspect_sms_retry from public, anon, authenticated;
-grant execute on function public.claim_suspect_sms_retry to service_role;
-
--- ======== schemas/51_queue_scheduled_sms.sql ========
--- Make the texts of scheduled sends whose time comes within `ahead`, so that they wait in the queue when it comes. At most
--- limit_count of them (500 at the most), business by business in turns, which go on where the last call ended, and each one's
--- oldest first. Each is one transaction's work and a subtransaction of its own: send log, queue row and status, or none of
--- them. May be repeated. Those that are held and cannot be changed are passed over until they are looked at again
--- (smsretry.held_sends).
---   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
---     | later (something of its business is locked at this moment)
--- life: how long a text is of use from its time on if it says nothing else, and how long it may be held.
-create or replace function public.queue_scheduled_sms(
-    limit_count integer default 200,
-    ahead interval default interval '2 minutes',
-    life interval default interval '48 hours'
-)
-returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- Somebody else's long transaction may hold the business locked. Then its texts wait, and not the others.
-set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
-#variable_conflict use_column
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := least(greatest(coalesce(limit_count, 200), 0), 500);
-    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '2 minutes'), interval '0'), interval '1 hour');
-    v_turn record;
-    v_candidates uuid[];
-    v_id uuid;
-    v_taken integer := 0;
-    v_served uuid;
-    v_send public.scheduled_sends;
-    v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
-    v_began timestamptz;
-    v_busy uuid[] := '{}';
-    v_slow uuid[] := '{}';
-    v_state text;
-    v_table text;
-    v_column text;
-    v_rule text;
-    v_message text;
-begin
-    select * into v_turn from smsretry.in_turn('scheduled', v_until, v_limit);
-    v_candidates := smsretry.others_in_turn('scheduled', v_turn.businesses, v_turn.each, v_until);
-    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
-        v_candidates := smsretry.others_in_turn('scheduled', v_turn.businesses, v_limit, v_until);
-    end if;
-    foreach v_id in array coalesce(v_candidates, '{}') loop
-        v_began := clock_timestamp();
-        exit when v_taken >= v_limit or v_began > v_latest; -- the next call takes the rest
-        -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
-        select * into v_send from public.scheduled_sends s where s.id = v_id for update skip locked;
-        if (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true then
-            continue;
-        end if;
-        continue when v_send.business_id = any (v_slow)
-            or exists (select 1 from smsretry.set_apart a where a.business_id = v_send.business_id and a.retry_at > v_now);
-        v_taken := v_taken + 1;
-        v_served := v_send.business_id;
-        scheduled_id := v_send.id;
-        business_id := v_send.business_id;
-        customer_id := v_send.customer_id;
-        retry_id := null;
-        if exists (select 1 from smsretry.held_sends h where h.scheduled_id = v_send.id and h.expired) then
-            select k.result, k.why into result, why
-            from smsretry.keep_scheduled(v_send, 'It was held for too long', life, v_until + interval '13 minutes', v_now) k;
-            return next;
-            continue;
-        end if;
-        v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
-        if v_state is null then
-            begin
-                select q.result, q.why, q.retry_id into result, why, retry_id
-                from smsretry.queue_scheduled(v_send, v_now, life) q;
-            exception when query_canceled or others then
-                get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
-                    v_rule = constraint_name, v_message = message_text;
-            end;
-        end if;
-        if v_state = '57014' or (v_state is distinct from '55P03' and clock_timestamp() - v_began > interval '250 milliseconds') then
-            -- A trigger of the application's is slow for this business: its others come later, and nobody waits for them.
-            v_slow := v_slow || v_send.business_id;
-            perform smsretry.set_business_apart(
-                v_send.business_id, extract(epoch from clock_timestamp() - v_began), v_state, v_now);
-            exit when v_state = '57014'; -- the time is over and is not counted again
-        end if;
-        if v_state in ('55P03', '40P01', '40001') then
-            v_busy := v_busy || v_send.business_id;
-            select k.result, k.why into result, why
-            from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
-        elsif v_state is not null then
-            -- No message of the database's: it may quote the row. Ours, with an SR code, hold ids only.
-            select k.result, k.why into result, why
-            from smsretry.keep_scheduled(
-                v_send, 'Its text cannot be made: ' || case
-                    when v_state like 'SR%' then v_message
-                    else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                        || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
-                end, life, v_until + interval '13 minutes', v_now) k;
-        end if;
-        return next;
-    end loop;
-    perform smsretry.end_turn(
-        'scheduled', v_turn.place, v_turn.businesses, v_turn.passed, v_served, v_taken = v_limit);
-end
-$$;
-
-revoke all on function public.queue_scheduled_sms from public, anon, authenticated;
-grant execute on function public.queue_scheduled_sms to service_role;
-
--- ======== schemas/52_begin_sms_attempt.sql ========
+-- ======== schemas/worker/begin_sms_attempt.sql ========
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go
@@ -2962,7 +1550,169 @@ $$;
 revoke all on function public.begin_sms_attempt from public, anon, authenticated;
 grant execute on function public.begin_sms_attempt to service_role;
 
--- ======== schemas/53_finish_sms_attempt.sql ========
+-- ======== schemas/worker/claim_due_sms_retries.sql ========
+-- Take up to limit_count due rows, business by business in turns, which go on where the last claim ended: smsretry.in_turn.
+-- Within a business, transactional texts come first, then those whose window closes within the hour. limit_count is clamped to 500, because PostgREST truncates answers at 1000.
+-- Rows in doubt are not taken: the caller sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry.
+-- claimed_at in the answer is the database's clock.
+-- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
+-- its is a send that may have been made, and comes into doubt when the processor dies.
+create or replace function public.claim_due_sms_retries(limit_count integer default 50, begins boolean default false)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- As on Supabase, and wherever else PostgREST runs: a claim whose caller has given it up would keep its rows.
+set statement_timeout = '8s' as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
+    v_turn record;
+    v_candidates uuid[];
+    v_taken record;
+begin
+    select * into v_turn from smsretry.in_turn('texts', v_now, v_limit);
+    if cardinality(v_turn.businesses) = 0 then
+        return;
+    end if;
+    v_candidates := smsretry.texts_in_turn(v_turn.businesses, v_turn.each, v_now);
+    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
+        v_candidates := smsretry.texts_in_turn(v_turn.businesses, v_limit, v_now);
+    end if;
+    select * into v_taken from smsretry.lock_in_turn(v_candidates, v_limit, false, v_now);
+    perform smsretry.end_turn(
+        'texts', v_turn.place, v_turn.businesses, v_turn.passed, v_taken.served, cardinality(v_taken.ids) = v_limit);
+    return query select * from smsretry.take(v_taken.ids, v_now, begins is not true);
+end
+$$;
+
+revoke all on function public.claim_due_sms_retries from public, anon, authenticated;
+grant execute on function public.claim_due_sms_retries to service_role;
+
+-- ======== schemas/worker/claim_sms_retry.sql ========
+-- Claim one pending row by its id, due or not: for the caller who has just queued it and sends it at once. No row: it is
+-- not pending, or in doubt. An error if it cannot be claimed: it is the caller's own.
+create or replace function public.claim_sms_retry(retry_id uuid)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    perform 1 from public.sms_retry_queue q
+    where q.id = claim_sms_retry.retry_id and q.status = 'pending' and q.in_doubt_since is null
+    for update;
+    if found then
+        perform smsretry.take_row(claim_sms_retry.retry_id, smsretry.clock(), false);
+        return query select r.* from smsretry.claimed_retry r where r.id = claim_sms_retry.retry_id;
+    end if;
+end
+$$;
+
+revoke all on function public.claim_sms_retry from public, anon, authenticated;
+grant execute on function public.claim_sms_retry to service_role;
+
+-- ======== schemas/worker/claim_suspect_sms_retry.sql ========
+-- Take one due row whose claims have died more than once, before its send began or while it was in doubt, or none. It may
+-- be what kills its worker, so it is claimed alone. The one that died least often goes first; one that cannot be claimed is
+-- passed over.
+create or replace function public.claim_suspect_sms_retry()
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_id uuid;
+begin
+    for v_id in
+        select q.id from public.sms_retry_queue q
+        where q.status = 'pending' and q.recover_count >= 2 and q.scheduled_for <= v_now
+        order by q.recover_count, q.scheduled_for
+        limit 50
+        for update skip locked
+    loop
+        return query select * from smsretry.take(array[v_id], v_now);
+        exit when found or clock_timestamp() > v_until;
+    end loop;
+end
+$$;
+
+revoke all on function public.claim_suspect_sms_retry from public, anon, authenticated;
+grant execute on function public.claim_suspect_sms_retry to service_role;
+
+-- ======== schemas/worker/defer_sms_retry.sql ========
+-- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
+-- window_closes_at: when the window closes that it waits for; null if that is not known.
+-- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; without it, life:
+-- how long it is of use from now on.
+-- May be repeated.
+create or replace function public.defer_sms_retry(
+    retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
+    life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+begin
+    perform smsretry.wait_shortly();
+    if defer_sms_retry.until is null then
+        raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
+    if v_row.id is not null and v_row.begun_at is null then
+        v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
+        v_row.why := left(defer_sms_retry.why, 2000);
+        v_row.held_since := null;
+        v_row.window_closes_at := coalesce(defer_sms_retry.window_closes_at, v_row.window_closes_at);
+        v_row.expires_at := coalesce(
+            v_row.expires_at, defer_sms_retry.expires_at, smsretry.clock() + defer_sms_retry.life);
+        perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());
+        return true;
+    end if;
+    return exists ( -- the answer to the same call was lost on its way
+        select 1 from public.sms_retry_queue q
+        where q.id = defer_sms_retry.retry_id and q.status = 'pending'
+          and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = defer_sms_retry.until);
+end
+$$;
+
+revoke all on function public.defer_sms_retry from public, anon, authenticated;
+grant execute on function public.defer_sms_retry to service_role;
+
+-- ======== schemas/worker/end_sms_retry.sql ========
+-- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no longer wanted).
+-- False: the claim was lost. May be repeated.
+create or replace function public.end_sms_retry(
+    retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+begin
+    perform smsretry.wait_shortly();
+    if (end_sms_retry.final_status in ('failed', 'cancelled')) is not true or end_sms_retry.error is null then
+        raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(end_sms_retry.retry_id, end_sms_retry.claim_no);
+    if v_row.id is not null and v_row.begun_at is null then
+        perform smsretry.close_row(
+            v_row, end_sms_retry.final_status, end_sms_retry.error, end_sms_retry.error_code, smsretry.clock());
+        return true;
+    end if;
+    return exists ( -- the answer to the same call was lost on its way
+        select 1 from public.sms_retry_queue q
+        where q.id = end_sms_retry.retry_id and q.status = end_sms_retry.final_status
+          and q.claim_no = end_sms_retry.claim_no and q.last_error = end_sms_retry.error);
+end
+$$;
+
+revoke all on function public.end_sms_retry from public, anon, authenticated;
+grant execute on function public.end_sms_retry to service_role;
+
+-- ======== schemas/worker/finish_sms_attempt.sql ========
 -- What became of a begun send, and where its row goes: attempt, row and send log in one transaction. May be repeated: the
 -- second call finds the attempt settled and changes nothing. applied is false if the claim was lost.
 --   outcome → next_status: accepted → completed; rejected, not_sent → pending (after retry_in) or failed;
@@ -3076,80 +1826,76 @@ $$;
 revoke all on function public.finish_sms_attempt from public, anon, authenticated;
 grant execute on function public.finish_sms_attempt to service_role;
 
--- ======== schemas/54_defer_sms_retry.sql ========
--- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
--- window_closes_at: when the window closes that it waits for; null if that is not known.
--- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; without it, life:
--- how long it is of use from now on.
--- May be repeated.
-create or replace function public.defer_sms_retry(
-    retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
-    life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null
-)
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+-- ======== schemas/worker/group_sms_calls.sql ========
+-- Calls of a worker's that are under way together, as one transaction: begin, finish, defer, hold and end. Each answers for
+-- itself; one that fails is undone alone, and its answer is the error. calls: [{"function", "values", "lock_order"}].
+-- May be repeated, as each of them may.
+--   place: the call's place in the array, from 1 · answer: what the function answered · code, message, hint: its error ·
+--   seconds: how long it took; null, with the code 57014: there was no time left for it, and it was not made
+-- Locks are taken in one order (lock_order), so that two groups do not deadlock. A row that somebody holds locked is
+-- waited for half a second once in a group, and then hardly at all: the others wait for it.
+-- A group has a second; what is left then was not made, and is of the caller's next group. So the database is never busy with
+-- a group whose caller has given it up. The one call that takes longer (a trigger of the application's that sleeps) is
+-- cancelled alone: PostgREST applies the function's statement_timeout to the whole call (db-hoisted-tx-settings, since 12.2;
+-- https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
+create or replace function public.group_sms_calls(calls jsonb)
+returns table (place integer, answer jsonb, code text, message text, hint text, seconds double precision)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '2s' as $$
 #variable_conflict use_column
 declare
-    v_row public.sms_retry_queue;
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_call record;
+    v_began timestamptz;
+    v_over boolean := false;
 begin
-    perform smsretry.wait_shortly();
-    if defer_sms_retry.until is null then
-        raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
+    if (jsonb_typeof(group_sms_calls.calls) = 'array' and jsonb_array_length(group_sms_calls.calls) between 1 and 100) is not true then
+        raise exception 'calls must be an array of 1 to 100 calls' using errcode = 'SR422';
     end if;
-    v_row := smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
-    if v_row.id is not null and v_row.begun_at is null then
-        v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
-        v_row.why := left(defer_sms_retry.why, 2000);
-        v_row.held_since := null;
-        v_row.window_closes_at := coalesce(defer_sms_retry.window_closes_at, v_row.window_closes_at);
-        v_row.expires_at := coalesce(
-            v_row.expires_at, defer_sms_retry.expires_at, smsretry.clock() + defer_sms_retry.life);
-        perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());
-        return true;
-    end if;
-    return exists ( -- the answer to the same call was lost on its way
-        select 1 from public.sms_retry_queue q
-        where q.id = defer_sms_retry.retry_id and q.status = 'pending'
-          and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = defer_sms_retry.until);
+    perform set_config('smsretry.wait', '500ms', true);
+    for v_call in
+        select c.value, c.ordinality::integer as place
+        from jsonb_array_elements(group_sms_calls.calls) with ordinality c
+        order by c.value ->> 'lock_order', c.ordinality
+    loop
+        place := v_call.place;
+        answer := null;
+        code := null;
+        message := null;
+        hint := null;
+        seconds := null;
+        v_began := clock_timestamp();
+        if v_over or v_began > v_until then
+            code := '57014';
+            return next;
+            continue;
+        end if;
+        begin
+            set constraints all deferred; -- to what they are in a transaction of the call's own
+            answer := smsretry.answer_sms_call(v_call.value ->> 'function', v_call.value -> 'values');
+            set constraints all immediate; -- what is only asked at the end would undo the others, too
+        exception
+            when query_canceled then -- the time is over and is not counted again: nothing more is begun
+                get stacked diagnostics code = returned_sqlstate, message = message_text;
+                answer := null;
+                v_over := true;
+            when others then
+                get stacked diagnostics code = returned_sqlstate, message = message_text, hint = pg_exception_hint;
+                answer := null;
+                if code = '55P03' then
+                    perform set_config('smsretry.wait', '10ms', true);
+                end if;
+        end;
+        seconds := extract(epoch from clock_timestamp() - v_began);
+        return next;
+    end loop;
 end
 $$;
 
-revoke all on function public.defer_sms_retry from public, anon, authenticated;
-grant execute on function public.defer_sms_retry to service_role;
+revoke all on function public.group_sms_calls from public, anon, authenticated;
+grant execute on function public.group_sms_calls to service_role;
 
--- ======== schemas/55_end_sms_retry.sql ========
--- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no longer wanted).
--- False: the claim was lost. May be repeated.
-create or replace function public.end_sms_retry(
-    retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null
-)
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
-declare
-    v_row public.sms_retry_queue;
-begin
-    perform smsretry.wait_shortly();
-    if (end_sms_retry.final_status in ('failed', 'cancelled')) is not true or end_sms_retry.error is null then
-        raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
-    end if;
-    v_row := smsretry.held(end_sms_retry.retry_id, end_sms_retry.claim_no);
-    if v_row.id is not null and v_row.begun_at is null then
-        perform smsretry.close_row(
-            v_row, end_sms_retry.final_status, end_sms_retry.error, end_sms_retry.error_code, smsretry.clock());
-        return true;
-    end if;
-    return exists ( -- the answer to the same call was lost on its way
-        select 1 from public.sms_retry_queue q
-        where q.id = end_sms_retry.retry_id and q.status = end_sms_retry.final_status
-          and q.claim_no = end_sms_retry.claim_no and q.last_error = end_sms_retry.error);
-end
-$$;
-
-revoke all on function public.end_sms_retry from public, anon, authenticated;
-grant execute on function public.end_sms_retry to service_role;
-
--- ======== schemas/55_hold_sms_retry.sql ========
+-- ======== schemas/worker/hold_sms_retry.sql ========
 -- Put a claimed row back to pending because of something that a person can mend (why says what), to be looked at again
 -- look_in from now. Costs no attempt. False: the claim was lost. May be repeated.
 -- expires_at, life: as for defer_sms_retry.
@@ -3187,7 +1933,60 @@ $$;
 revoke all on function public.hold_sms_retry from public, anon, authenticated;
 grant execute on function public.hold_sms_retry to service_role;
 
--- ======== schemas/56_recover_stuck_sms_retries.sql ========
+-- ======== schemas/worker/lease_sms_sender.sql ========
+-- For workers of earlier versions: lease_sms_time, told in how many seconds the segments begin.
+create or replace function public.lease_sms_sender(sender text, segments integer, per_second double precision)
+returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    return extract(epoch from l.begins_at - l.asked_at)
+    from public.lease_sms_time(
+        lease_sms_sender.sender, greatest(lease_sms_sender.segments, 1), lease_sms_sender.per_second) l;
+end
+$$;
+
+revoke all on function public.lease_sms_sender from public, anon, authenticated;
+grant execute on function public.lease_sms_sender to service_role;
+
+-- ======== schemas/worker/lease_sms_time.sql ========
+-- Take some of a sender's time: so many segments, at so many a second. Whole texts are leased and in one piece, so that all
+-- workers together keep the sender's rate. What is not used is lost.
+--   begins_at: when they begin, `lead` seconds from now at the soonest, because the answer takes a while to come
+--   asked_at: the database's clock, by which a worker knows when that is on its own
+-- No segments: nothing is taken, and asked_at is told. More than an hour ahead nothing is given away: a rate was set wrong
+-- and is mended.
+create or replace function public.lease_sms_time(
+    sender text, segments integer, per_second double precision, lead double precision default 0
+)
+returns table (begins_at timestamptz, asked_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := smsretry.clock();
+    v_first timestamptz;
+    v_takes interval;
+    v_ends timestamptz;
+begin
+    if (lease_sms_time.per_second > 0) is not true then
+        raise exception 'per_second must be above 0' using errcode = 'SR422';
+    end if;
+    if (lease_sms_time.segments > 0) is not true then
+        return query select v_now, v_now;
+        return;
+    end if;
+    v_takes := make_interval(secs => lease_sms_time.segments / lease_sms_time.per_second);
+    v_first := v_now + make_interval(secs => least(greatest(coalesce(lease_sms_time.lead, 0), 0), 60));
+    insert into smsretry.sender_time as s (sender, free_at) values (lease_sms_time.sender, v_first + v_takes)
+    on conflict (sender) do update
+        set free_at = case when s.free_at > v_now + interval '1 hour' then v_first else greatest(s.free_at, v_first) end + v_takes
+    returning s.free_at into v_ends;
+    return query select v_ends - v_takes, v_now;
+end
+$$;
+
+revoke all on function public.lease_sms_time from public, anon, authenticated;
+grant execute on function public.lease_sms_time to service_role;
+
+-- ======== schemas/worker/recover_stuck_sms_retries.sql ========
 -- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now.
 --   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
 --   in doubt: still so; after the second time it is claimed alone
@@ -3289,341 +2088,32 @@ $$;
 revoke all on function public.recover_stuck_sms_retries from public, anon, authenticated;
 grant execute on function public.recover_stuck_sms_retries to service_role;
 
--- ======== schemas/57_answer_sms_call.sql ========
--- One call of a worker's, given as JSON: its parameters by name, as PostgREST has them.
-create or replace function smsretry.answer_sms_call(function text, v jsonb)
-returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    case answer_sms_call.function
-        when 'begin_sms_attempt' then
-            return (select to_jsonb(b) from public.begin_sms_attempt(
-                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
-                attempt_id => (v ->> 'attempt_id')::uuid, send_before => (v ->> 'send_before')::timestamptz,
-                quiet_hours_rule => v ->> 'quiet_hours_rule', first_send => coalesce((v ->> 'first_send')::boolean, false),
-                cap => (v ->> 'cap')::integer, cap_since => (v ->> 'cap_since')::timestamptz, phone => v ->> 'phone',
-                body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
-                life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid,
-                expires_at => (v ->> 'expires_at')::timestamptz) b);
-        when 'finish_sms_attempt' then
-            return (select to_jsonb(f) from public.finish_sms_attempt(
-                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
-                attempt_id => (v ->> 'attempt_id')::uuid, outcome => v ->> 'outcome', next_status => v ->> 'next_status',
-                error => v ->> 'error', error_code => (v ->> 'error_code')::integer, twilio_sid => v ->> 'twilio_sid',
-                retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
-                counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
-                opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
-                account_refused => coalesce((v ->> 'account_refused')::boolean, false)) f);
-        when 'defer_sms_retry' then
-            return to_jsonb(public.defer_sms_retry(
-                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
-                until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
-                life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz,
-                expires_at => (v ->> 'expires_at')::timestamptz));
-        when 'hold_sms_retry' then
-            return to_jsonb(public.hold_sms_retry(
-                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
-                look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval,
-                expires_at => (v ->> 'expires_at')::timestamptz));
-        when 'end_sms_retry' then
-            return to_jsonb(public.end_sms_retry(
-                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
-                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer));
-        else
-            raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
-    end case;
-end
-$$;
-
-revoke all on function smsretry.answer_sms_call from public, anon, authenticated;
-grant execute on function smsretry.answer_sms_call to service_role;
-
--- ======== schemas/58_group_sms_calls.sql ========
--- Calls of a worker's that are under way together, as one transaction: begin, finish, defer, hold and end. Each answers for
--- itself; one that fails is undone alone, and its answer is the error. calls: [{"function", "values", "lock_order"}].
--- May be repeated, as each of them may.
---   place: the call's place in the array, from 1 · answer: what the function answered · code, message, hint: its error ·
---   seconds: how long it took; null, with the code 57014: there was no time left for it, and it was not made
--- Locks are taken in one order (lock_order), so that two groups do not deadlock. A row that somebody holds locked is
--- waited for half a second once in a group, and then hardly at all: the others wait for it.
--- A group has a second; what is left then was not made, and is of the caller's next group. So the database is never busy with
--- a group whose caller has given it up. The one call that takes longer (a trigger of the application's that sleeps) is
--- cancelled alone: PostgREST applies the function's statement_timeout to the whole call (db-hoisted-tx-settings, since 12.2;
--- https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
-create or replace function public.group_sms_calls(calls jsonb)
-returns table (place integer, answer jsonb, code text, message text, hint text, seconds double precision)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set statement_timeout = '2s' as $$
+-- ======== schemas/worker/set_business_apart.sql ========
+-- A row of this business took so many seconds to write, or could not be written at all (state: its SQLSTATE). Ten times as
+-- long it is left alone, ten minutes at the most: so nobody's trigger has more than a tenth of the time of all.
+-- Never waits and never fails: to note it is worth less than what the caller has in hand.
+create or replace function smsretry.set_business_apart(business_id uuid, seconds double precision, state text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $$
 #variable_conflict use_column
-declare
-    v_until constant timestamptz := clock_timestamp() + interval '1 second';
-    v_call record;
-    v_began timestamptz;
-    v_over boolean := false;
 begin
-    if (jsonb_typeof(group_sms_calls.calls) = 'array' and jsonb_array_length(group_sms_calls.calls) between 1 and 100) is not true then
-        raise exception 'calls must be an array of 1 to 100 calls' using errcode = 'SR422';
-    end if;
-    perform set_config('smsretry.wait', '500ms', true);
-    for v_call in
-        select c.value, c.ordinality::integer as place
-        from jsonb_array_elements(group_sms_calls.calls) with ordinality c
-        order by c.value ->> 'lock_order', c.ordinality
-    loop
-        place := v_call.place;
-        answer := null;
-        code := null;
-        message := null;
-        hint := null;
-        seconds := null;
-        v_began := clock_timestamp();
-        if v_over or v_began > v_until then
-            code := '57014';
-            return next;
-            continue;
-        end if;
-        begin
-            set constraints all deferred; -- to what they are in a transaction of the call's own
-            answer := smsretry.answer_sms_call(v_call.value ->> 'function', v_call.value -> 'values');
-            set constraints all immediate; -- what is only asked at the end would undo the others, too
-        exception
-            when query_canceled then -- the time is over and is not counted again: nothing more is begun
-                get stacked diagnostics code = returned_sqlstate, message = message_text;
-                answer := null;
-                v_over := true;
-            when others then
-                get stacked diagnostics code = returned_sqlstate, message = message_text, hint = pg_exception_hint;
-                answer := null;
-                if code = '55P03' then
-                    perform set_config('smsretry.wait', '10ms', true);
-                end if;
-        end;
-        seconds := extract(epoch from clock_timestamp() - v_began);
-        return next;
-    end loop;
+    insert into smsretry.set_apart as s (business_id, at, retry_at, why)
+    values (
+        set_business_apart.business_id, set_business_apart.at,
+        set_business_apart.at + least(make_interval(secs => 10 * set_business_apart.seconds), interval '10 minutes'),
+        case when set_business_apart.state is null or set_business_apart.state = '57014'
+             then 'A row took ' || round(set_business_apart.seconds::numeric, 1) || ' s to write'
+             else 'A row could not be written (' || set_business_apart.state || ')' end
+            || ': look at the triggers of sms_retry_queue')
+    on conflict (business_id) do update set at = excluded.at, retry_at = excluded.retry_at, why = excluded.why;
+exception when others then
+    raise warning 'Business % could not be set apart: %', set_business_apart.business_id, sqlstate;
 end
 $$;
 
-revoke all on function public.group_sms_calls from public, anon, authenticated;
-grant execute on function public.group_sms_calls to service_role;
+revoke all on function smsretry.set_business_apart from public, anon, authenticated;
+grant execute on function smsretry.set_business_apart to service_role;
 
--- ======== schemas/60_claim_doubtful_sms_retries.sql ========
--- Take up to limit_count rows in doubt whose next look has come (clamped to 500), to look for evidence of what became of
--- their attempt; business by business in turns, and each one's longest waiting first. Rows under suspicion are not taken:
--- claim_suspect_sms_retry.
-create or replace function public.claim_doubtful_sms_retries(limit_count integer default 50)
-returns setof smsretry.claimed_retry
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
-#variable_conflict use_column
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
-    v_turn record;
-    v_candidates uuid[];
-    v_taken record;
-begin
-    select * into v_turn from smsretry.in_turn('doubtful', v_now, v_limit);
-    if cardinality(v_turn.businesses) = 0 then
-        return;
-    end if;
-    v_candidates := smsretry.others_in_turn('doubtful', v_turn.businesses, v_turn.each, v_now);
-    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
-        v_candidates := smsretry.others_in_turn('doubtful', v_turn.businesses, v_limit, v_now);
-    end if;
-    select * into v_taken from smsretry.lock_in_turn(v_candidates, v_limit, true, v_now);
-    perform smsretry.end_turn(
-        'doubtful', v_turn.place, v_turn.businesses, v_turn.passed, v_taken.served, cardinality(v_taken.ids) = v_limit);
-    return query select * from smsretry.take(v_taken.ids, v_now);
-end
-$$;
-
-revoke all on function public.claim_doubtful_sms_retries from public, anon, authenticated;
-grant execute on function public.claim_doubtful_sms_retries to service_role;
-
--- ======== schemas/61_reconcile_sms_retry.sql ========
--- What a look for evidence came to, for a row in doubt that the caller has claimed. May be repeated.
---   decision: accepted     it was found (twilio_sid; null if only the send log says so)
---           | look_again   it was not found; the next look is look_in from now
---           | look_failed  the look itself failed, which proves nothing; the next one is look_in from now
---           | resend       it was not found for long enough: send it again
---           | hold         a person is to decide, and error says about what; looked at again look_in from now. ambiguous:
---                          the messages that may be the text; the first that are no other's are told after the error. Past
---                          its expiry, the row fails with that.
---           After a look that found nothing, a row is no longer held: what it was held for is another's by now.
--- life: how long the text is of use, if nothing has said so before this look.
---   answer: applied
---         | lost       the claim was lost
---         | sid_taken  another text has that SID, or all that are ambiguous: look at the next message
---         | wait       a send to the same number has no answer yet, or began after this row was claimed. A message found
---                      now may be that one's, and to take it would lose a text.
-create or replace function public.reconcile_sms_retry(
-    retry_id uuid,
-    claim_no bigint,
-    decision text,
-    twilio_sid text default null,
-    settled_by text default 'reconcile',
-    look_in interval default null,
-    error text default null,
-    ambiguous text[] default null,
-    life interval default interval '48 hours'
-)
-returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
-declare
-    v_row public.sms_retry_queue;
-    v_now timestamptz;
-    v_decision text := reconcile_sms_retry.decision;
-    v_unowned text[];
-begin
-    if (reconcile_sms_retry.decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
-        or reconcile_sms_retry.decision in ('look_again', 'look_failed', 'hold') and reconcile_sms_retry.look_in is null
-        or reconcile_sms_retry.decision = 'hold' and reconcile_sms_retry.error is null then
-        raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
-            using errcode = 'SR422';
-    end if;
-    v_row := smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
-    v_now := smsretry.clock();
-    if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
-        return case when exists ( -- the answer to the same call was lost on its way
-            select 1 from public.sms_retry_queue q
-            where q.id = reconcile_sms_retry.retry_id and q.reconciled_claim_no = reconcile_sms_retry.claim_no)
-            then 'applied' else 'lost' end;
-    end if;
-    -- In this order: an answer that comes between the two checks is then seen as a taken SID, and never missed by both.
-    if (reconcile_sms_retry.twilio_sid is not null or reconcile_sms_retry.ambiguous is not null)
-        and smsretry.may_be_unanswered(v_row, v_now) then
-        return 'wait';
-    end if;
-    v_unowned := smsretry.unowned(reconcile_sms_retry.ambiguous, v_row.attempt_id, v_row.send_log_id);
-    if smsretry.is_anothers(reconcile_sms_retry.twilio_sid, v_row.attempt_id, v_row.send_log_id)
-        or reconcile_sms_retry.ambiguous is not null and v_unowned is null then
-        return 'sid_taken';
-    end if;
-
-    v_row.reconciled_claim_no := reconcile_sms_retry.claim_no;
-    v_row.recover_count := 0;
-    v_row.expires_at := coalesce(v_row.expires_at, v_now + reconcile_sms_retry.life);
-    if v_decision <> 'accepted' and exists (
-        select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
-        v_decision := 'resend'; -- a person has said so of an older row of the text, at the moment this one was queued
-    end if;
-    case v_decision
-        when 'accepted' then
-            update public.sms_send_attempts a
-            set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
-                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null,
-                delivery_look_at = case when reconcile_sms_retry.twilio_sid is not null then v_now end,
-                retry_id = v_row.id, claim_no = case when a.retry_id = v_row.id then a.claim_no else v_row.claim_no end
-            where a.id = v_row.attempt_id;
-            perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
-        when 'hold' then
-            v_row.why := left(reconcile_sms_retry.error, 1800) || coalesce(
-                ': ' || array_to_string(v_unowned[:3], ', ')
-                || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
-            if v_row.expires_at <= v_now then
-                perform smsretry.close_row(v_row, 'failed', v_row.why, null, v_now);
-            else
-                v_row.held_since := coalesce(v_row.held_since, v_now);
-                perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
-            end if;
-        when 'resend' then
-            perform smsretry.resend(v_row, reconcile_sms_retry.settled_by, v_now);
-        else
-            if v_decision = 'look_again' then
-                v_row.reconcile_count := v_row.reconcile_count + 1;
-                v_row.why := case when v_row.held_since is null then v_row.why end;
-                v_row.held_since := null;
-            end if;
-            perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
-    end case;
-    return 'applied';
-exception when unique_violation then -- two looks found the same message at the same moment
-    return 'sid_taken';
-end
-$$;
-
-revoke all on function public.reconcile_sms_retry from public, anon, authenticated;
-grant execute on function public.reconcile_sms_retry to service_role;
-
--- ======== schemas/64_claim_sms_deliveries.sql ========
--- Messages whose delivery is open: Twilio accepted them and said nothing final, or they did not arrive and nobody has
--- decided yet what follows. Business by business in turns, which go on where the last claim ended, and each one's longest
--- waiting first; none younger than first_look, which leaves time for Twilio's callback. A failure is decided about at once. Taken for as long as lease, so that runs side by side ask for each message once.
---   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
---   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may get, on the phone
-create or replace function public.claim_sms_deliveries(
-    limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
-)
-returns table (
-    attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
-    accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
-    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz
-)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_settled constant timestamptz := v_now - claim_sms_deliveries.first_look;
-    v_turn record;
-    v_candidates uuid[];
-    v_id uuid;
-    v_ids uuid[] := '{}';
-    v_served uuid;
-    v_business uuid;
-    v_due boolean;
-begin
-    if (claim_sms_deliveries.limit_count between 1 and 10000 and claim_sms_deliveries.first_look >= interval '0'
-        and claim_sms_deliveries.lease >= interval '0') is not true then
-        raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
-    end if;
-    select * into v_turn from smsretry.in_turn('deliveries', v_now, limit_count, v_settled);
-    v_candidates := smsretry.others_in_turn('deliveries', v_turn.businesses, v_turn.each, v_now, v_settled);
-    if cardinality(v_candidates) < limit_count and v_turn.each < limit_count then -- a few of them have most of it
-        v_candidates := smsretry.others_in_turn('deliveries', v_turn.businesses, limit_count, v_now, v_settled);
-    end if;
-    foreach v_id in array coalesce(v_candidates, '{}') loop
-        exit when cardinality(v_ids) >= limit_count;
-        -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
-        select a.delivery_look_at <= v_now, a.business_id into v_due, v_business
-        from public.sms_send_attempts a where a.id = v_id for update skip locked;
-        if v_due then
-            v_ids := v_ids || v_id;
-            v_served := v_business;
-        end if;
-    end loop;
-    perform smsretry.end_turn(
-        'deliveries', v_turn.place, v_turn.businesses, v_turn.passed, v_served, cardinality(v_ids) = limit_count);
-    return query
-    with taken as (
-        update public.sms_send_attempts a
-        set delivery_look_at = v_now + claim_sms_deliveries.lease, delivery_looks = a.delivery_looks + 1
-        where a.id = any (v_ids)
-        returning a.*
-    )
-    select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
-           t.finished_at, t.delivery_status, t.delivery_code,
-           (select count(*) from public.sms_send_attempts a
-            -- An array, so that an index finds them whatever is known of the tables.
-            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-              and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
-           greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
-           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
-               or exists (select 1 from public.sms_retry_queue o
-                          where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
-           smsretry.may_have_arrived(q.send_log_id, t.id), v_now
-    from unnest(v_ids) with ordinality as u (id, turn)
-    join taken t on t.id = u.id
-    join public.sms_retry_queue q on q.id = t.retry_id
-    left join public.send_logs l on l.id = q.send_log_id
-    order by u.turn;
-end
-$$;
-
-revoke all on function public.claim_sms_deliveries from public, anon, authenticated;
-grant execute on function public.claim_sms_deliveries to service_role;
-
--- ======== schemas/70_set_sms_circuit.sql ========
+-- ======== schemas/worker/set_sms_circuit.sql ========
 -- Open the circuit breaker, or close it. why: what is wrong and what to do; null closes it. sender: whose it is; one sender
 -- is the only one for now, so closing forgets what was known of others. business_ids: of these businesses alone; null:
 -- everybody's. Closing everybody's closes all. Returns whether it is open.
@@ -3663,7 +2153,201 @@ $$;
 revoke all on function public.set_sms_circuit from public, anon, authenticated;
 grant execute on function public.set_sms_circuit to service_role;
 
--- ======== schemas/80_doubt.sql ========
+-- ======== schemas/worker/take.sql ========
+-- Claim these rows, and return with all that decides about them those that could be claimed. The caller has found them
+-- pending and locked them. by_application: the claimer does not begin its sends, so what is asked before a begin is asked
+-- here (smsretry.take_row).
+-- A trigger of the application's may be slow for one business, or refuse a row. That is trouble of its own: the row stays
+-- pending, its business is set apart, and the others are taken. What there was no time for stays pending, too.
+create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
+returns setof smsretry.claimed_retry
+language plpgsql set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms' -- for what a trigger waits for
+-- A plan that does not know how few they are would read whole tables to join them.
+set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+#variable_conflict use_column
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_order uuid[];
+    v_owners uuid[];
+    v_apart uuid[];
+    v_began timestamptz;
+    v_took uuid[] := '{}';
+    v_whose uuid[] := '{}';
+    v_skip uuid[] := '{}';
+    v_tried integer := 0;
+    v_state text;
+begin
+    -- Of a business that is set apart one row, when the others' are taken, and another one each time: not all may be slow.
+    select array_agg(o.id order by o.apart, o.place), array_agg(o.business_id order by o.apart, o.place),
+           array_agg(o.business_id) filter (where o.apart)
+    into v_order, v_owners, v_apart
+    from (
+        select q.id, q.business_id, i.place, s.business_id is not null as apart, s.retry_at,
+               row_number() over (partition by q.business_id order by md5(q.id::text || take.at::text)) as nth
+        from unnest(take.ids) with ordinality as i (id, place)
+        join public.sms_retry_queue q on q.id = i.id
+        left join smsretry.set_apart s on s.business_id = q.business_id
+    ) o
+    where not o.apart or (o.nth = 1 and o.retry_at <= take.at);
+
+    begin
+        for n in 1 .. coalesce(cardinality(v_order), 0) loop
+            v_began := clock_timestamp();
+            exit when v_began > v_until;
+            continue when v_owners[n] = any (v_skip);
+            v_tried := n;
+            if smsretry.take_row(v_order[n], take.at, take.by_application) then
+                v_took := v_took || v_order[n];
+                v_whose := v_whose || v_owners[n];
+            end if;
+            if clock_timestamp() - v_began > interval '250 milliseconds' then
+                v_skip := v_skip || v_owners[n];
+                perform smsretry.set_business_apart(v_owners[n], extract(epoch from clock_timestamp() - v_began), null, take.at);
+            elsif v_owners[n] = any (v_apart) then
+                delete from smsretry.set_apart s where s.business_id = v_owners[n];
+            end if;
+        end loop;
+        set constraints all immediate; -- what is only asked at the end would undo all of them
+    exception
+        when query_canceled then
+            v_state := sqlstate;
+        when others then
+            v_state := sqlstate;
+    end;
+    if v_state = '57014' then
+        -- The statement's time is over and is not counted again: only what was quick is done once more.
+        perform smsretry.set_business_apart(v_owners[v_tried], extract(epoch from clock_timestamp() - v_began), v_state, take.at);
+        v_took := smsretry.take_each(v_took, v_whose, take.at, take.by_application);
+    elsif v_state is not null then
+        v_took := smsretry.take_each(v_order, v_owners, take.at, take.by_application);
+    end if;
+    return query
+    select r.* from smsretry.claimed_retry r where r.id = any (v_took) order by r.scheduled_for, r.id;
+end
+$$;
+
+revoke all on function smsretry.take from public, anon, authenticated;
+grant execute on function smsretry.take to service_role;
+
+-- ======== schemas/worker/take_each.sql ========
+-- Claim rows each by itself, because one of them could not be written: that one stays as it is and its business is set apart.
+-- Returns those that were claimed. owners: whose each is.
+create or replace function smsretry.take_each(ids uuid[], owners uuid[], at timestamptz, by_application boolean)
+returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_began timestamptz;
+    v_took uuid[] := '{}';
+    v_skip uuid[] := '{}';
+begin
+    for n in 1 .. coalesce(cardinality(take_each.ids), 0) loop
+        continue when take_each.owners[n] = any (v_skip);
+        v_began := clock_timestamp();
+        begin
+            if smsretry.take_row(take_each.ids[n], take_each.at, take_each.by_application) then
+                v_took := v_took || take_each.ids[n];
+            end if;
+            set constraints all immediate; -- what is only asked at the end would undo the others, too
+        exception
+            when query_canceled then -- no time is left, and it is not counted again
+                perform smsretry.set_business_apart(
+                    take_each.owners[n], extract(epoch from clock_timestamp() - v_began), sqlstate, take_each.at);
+                exit;
+            when others then
+                perform smsretry.set_business_apart(
+                    take_each.owners[n], extract(epoch from clock_timestamp() - v_began), sqlstate, take_each.at);
+                if clock_timestamp() - v_began > interval '250 milliseconds' then
+                    v_skip := v_skip || take_each.owners[n]; -- it waits for something: so would its other rows
+                end if;
+        end;
+    end loop;
+    return v_took;
+end
+$$;
+
+revoke all on function smsretry.take_each from public, anon, authenticated;
+grant execute on function smsretry.take_each to service_role;
+
+-- ======== schemas/worker/take_row.sql ========
+-- Claim one row. The caller has found it pending and locked it. Its status is not asked for again: without statistics the
+-- planner would walk a partial index for it. A row in doubt keeps the attempt that it is in doubt about.
+-- by_application: its claimer sends without a begin. A row that a begin would put in doubt is put in doubt here, and not
+-- claimed. Returns whether it was claimed.
+create or replace function smsretry.take_row(id uuid, at timestamptz, by_application boolean)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+begin
+    if take_row.by_application and exists (select 1 from smsretry.restores) then
+        select * into v_row from public.sms_retry_queue q where q.id = take_row.id;
+        if smsretry.put_in_doubt(v_row, take_row.at) is not null then
+            return false;
+        end if;
+    end if;
+    update public.sms_retry_queue q
+    set status = 'processing', claim_no = q.claim_no + 1, claimed_at = take_row.at, begun_at = null,
+        claimed_by_application = take_row.by_application,
+        attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take_row.at
+    where q.id = take_row.id;
+    return true;
+end
+$$;
+
+revoke all on function smsretry.take_row from public, anon, authenticated;
+grant execute on function smsretry.take_row to service_role;
+
+-- ======== schemas/worker/wait_shortly.sql ========
+-- In a group, the others wait for each call, too: what somebody holds locked is waited for as shortly as the group says
+-- (smsretry.wait, set by group_sms_calls). Outside of one, lock_timeout stays as the caller has it. Every function that a
+-- group may call begins with this.
+create or replace function smsretry.wait_shortly()
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if current_setting('smsretry.wait', true) <> '' then
+        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
+    end if;
+end
+$$;
+
+revoke all on function smsretry.wait_shortly from public, anon, authenticated;
+grant execute on function smsretry.wait_shortly to service_role;
+
+-- ======== schemas/doubt/claim_doubtful_sms_retries.sql ========
+-- Take up to limit_count rows in doubt whose next look has come (clamped to 500), to look for evidence of what became of
+-- their attempt; business by business in turns, and each one's longest waiting first. Rows under suspicion are not taken:
+-- claim_suspect_sms_retry.
+create or replace function public.claim_doubtful_sms_retries(limit_count integer default 50)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
+    v_turn record;
+    v_candidates uuid[];
+    v_taken record;
+begin
+    select * into v_turn from smsretry.in_turn('doubtful', v_now, v_limit);
+    if cardinality(v_turn.businesses) = 0 then
+        return;
+    end if;
+    v_candidates := smsretry.others_in_turn('doubtful', v_turn.businesses, v_turn.each, v_now);
+    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
+        v_candidates := smsretry.others_in_turn('doubtful', v_turn.businesses, v_limit, v_now);
+    end if;
+    select * into v_taken from smsretry.lock_in_turn(v_candidates, v_limit, true, v_now);
+    perform smsretry.end_turn(
+        'doubtful', v_turn.place, v_turn.businesses, v_turn.passed, v_taken.served, cardinality(v_taken.ids) = v_limit);
+    return query select * from smsretry.take(v_taken.ids, v_now);
+end
+$$;
+
+revoke all on function public.claim_doubtful_sms_retries from public, anon, authenticated;
+grant execute on function public.claim_doubtful_sms_retries to service_role;
+
+-- ======== schemas/doubt/doubt.sql ========
 -- Whether this text went out between since and until is unknown, because the database was restored from a backup. The send
 -- that may have been is written as an attempt; one that was in doubt already keeps its own. The first look is due at once.
 -- The claim number leaps, so that no worker from before the restore can write. Answers what the row says meanwhile. who,
@@ -3696,23 +2380,7 @@ $$;
 revoke all on function smsretry.doubt from public, anon, authenticated;
 grant execute on function smsretry.doubt to service_role;
 
--- ======== schemas/80_unread_stop.sql ========
--- The last text of a number that may mean stop and that nobody has read, by its SID. Null: there is none.
-create or replace function smsretry.unread_stop(phone text)
-returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return (
-        select t.twilio_sid from smsretry.inbound_texts t
-        where t.number_key = smsretry.number_key('00000000-0000-0000-0000-000000000000', unread_stop.phone)
-          and t.heard = 'words' and t.seen_at is null
-        order by t.heard_at desc limit 1);
-end
-$$;
-
-revoke all on function smsretry.unread_stop from public, anon, authenticated;
-grant execute on function smsretry.unread_stop to service_role;
-
--- ======== schemas/81_doubt_sms_retries.sql ========
+-- ======== schemas/doubt/doubt_sms_retries.sql ========
 -- For a person, when the database was restored from a backup, and before anything runs: what went out after the backup was
 -- taken (since) looks unsent. The restore is put on record, and from then on each text that is older is looked for at Twilio
 -- before its next message leaves: smsretry.forgotten. So it is with texts that are due later or moved, queued or put back
@@ -3822,7 +2490,1560 @@ $$;
 revoke all on function public.doubt_sms_retries from public, anon, authenticated;
 grant execute on function public.doubt_sms_retries to service_role;
 
--- ======== schemas/81_requeue_failed_sms.sql ========
+-- ======== schemas/doubt/forgotten.sql ========
+-- The time in which this text may have gone out, and nothing here says so, because the database was restored from a backup
+-- since. Null: there is none, or the text was looked for since and was not found. A text is older than the restore if its
+-- row, its send log or its scheduled send is. A message that was found proves no other absent: a carrier may have lost it,
+-- and the text may have been sent again. So only a look that found nothing counts, or a person's word.
+create or replace function smsretry.forgotten(
+    retry public.sms_retry_queue, out since timestamptz, out until timestamptz, out who text, out because text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if not exists (select 1 from smsretry.restores) -- on most days this is all
+        or not exists (select 1 from public.customers c -- nobody can have texted a customer without a number
+                       where c.id = forgotten.retry.customer_id and coalesce(btrim(c.phone), '') <> '') then
+        return;
+    end if;
+    select min(r.since), max(r.restored_at), max(r.who), max(r.because) into since, until, who, because
+    from smsretry.restores r
+    where (forgotten.retry.created_at < r.restored_at
+           or exists (select 1 from public.send_logs l
+                      where l.id = forgotten.retry.send_log_id and l.created_at < r.restored_at)
+           or exists (select 1 from public.scheduled_sends s
+                      where s.id = forgotten.retry.send_log_id and s.created_at < r.restored_at))
+      and not exists (
+          select 1 from public.sms_send_attempts a
+          -- An array, so that an index finds them whatever is known of the tables.
+          where a.retry_id = any (array(
+                  select q.id from public.sms_retry_queue q where q.send_log_id = forgotten.retry.send_log_id))
+            and a.begun_at <= r.since and a.finished_at >= r.restored_at
+            and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'));
+end
+$$;
+
+revoke all on function smsretry.forgotten from public, anon, authenticated;
+grant execute on function smsretry.forgotten to service_role;
+
+-- ======== schemas/doubt/may_be_unanswered.sql ========
+-- Whether what a look for this row's attempt has found may be a send to the same number that the look could not know of: it
+-- has no answer yet, or began between the claim and now, so that its words were not compared. (One that is dated later still
+-- began before a clock was set back, and was known.)
+create or replace function smsretry.may_be_unanswered(retry public.sms_retry_queue, at timestamptz)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1 from public.sms_send_attempts ours
+        join public.sms_send_attempts theirs on theirs.sent_to = ours.sent_to and theirs.id <> ours.id
+        join public.sms_retry_queue q on q.id = theirs.retry_id
+        where ours.id = may_be_unanswered.retry.attempt_id
+          and (q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id
+               or theirs.begun_at > may_be_unanswered.retry.claimed_at and theirs.begun_at <= may_be_unanswered.at))
+$$;
+
+revoke all on function smsretry.may_be_unanswered from public, anon, authenticated;
+grant execute on function smsretry.may_be_unanswered to service_role;
+
+-- ======== schemas/doubt/put_in_doubt.sql ========
+-- If a message of this text may have left already, its row goes back to the queue in doubt about that, and the answer says
+-- why. Null: there is none, and nothing was done. The caller holds the row locked.
+create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_earlier record;
+    v_forgotten record;
+begin
+    -- A row is in doubt about an earlier send from its insert on. But somebody may have put back one that had ended, which
+    -- was claimed before.
+    if retry.claim_no > 1 then
+        select * into v_earlier from smsretry.earlier_doubt(put_in_doubt.retry.send_log_id, put_in_doubt.retry.business_id);
+        if v_earlier.attempt_id is not null then
+            retry.attempt_id := v_earlier.attempt_id;
+            retry.in_doubt_since := v_earlier.since;
+            retry.reconcile_count := 0;
+            retry.held_since := null;
+            retry.why := v_earlier.why;
+            perform smsretry.put_back(retry, put_in_doubt.at, put_in_doubt.at);
+            return v_earlier.why;
+        end if;
+    end if;
+    select * into v_forgotten from smsretry.forgotten(retry);
+    if v_forgotten.since is not null then
+        return smsretry.doubt(
+            retry, v_forgotten.since, v_forgotten.until, v_forgotten.who, v_forgotten.because, put_in_doubt.at);
+    end if;
+    return null;
+end
+$$;
+
+revoke all on function smsretry.put_in_doubt from public, anon, authenticated;
+grant execute on function smsretry.put_in_doubt to service_role;
+
+-- ======== schemas/doubt/reconcile_sms_retry.sql ========
+-- What a look for evidence came to, for a row in doubt that the caller has claimed. May be repeated.
+--   decision: accepted     it was found (twilio_sid; null if only the send log says so)
+--           | look_again   it was not found; the next look is look_in from now
+--           | look_failed  the look itself failed, which proves nothing; the next one is look_in from now
+--           | resend       it was not found for long enough: send it again
+--           | hold         a person is to decide, and error says about what; looked at again look_in from now. ambiguous:
+--                          the messages that may be the text; the first that are no other's are told after the error. Past
+--                          its expiry, the row fails with that.
+--           After a look that found nothing, a row is no longer held: what it was held for is another's by now.
+-- life: how long the text is of use, if nothing has said so before this look.
+--   answer: applied
+--         | lost       the claim was lost
+--         | sid_taken  another text has that SID, or all that are ambiguous: look at the next message
+--         | wait       a send to the same number has no answer yet, or began after this row was claimed. A message found
+--                      now may be that one's, and to take it would lose a text.
+create or replace function public.reconcile_sms_retry(
+    retry_id uuid,
+    claim_no bigint,
+    decision text,
+    twilio_sid text default null,
+    settled_by text default 'reconcile',
+    look_in interval default null,
+    error text default null,
+    ambiguous text[] default null,
+    life interval default interval '48 hours'
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_column
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+    v_decision text := reconcile_sms_retry.decision;
+    v_unowned text[];
+begin
+    if (reconcile_sms_retry.decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
+        or reconcile_sms_retry.decision in ('look_again', 'look_failed', 'hold') and reconcile_sms_retry.look_in is null
+        or reconcile_sms_retry.decision = 'hold' and reconcile_sms_retry.error is null then
+        raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
+            using errcode = 'SR422';
+    end if;
+    v_row := smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
+    v_now := smsretry.clock();
+    if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
+        return case when exists ( -- the answer to the same call was lost on its way
+            select 1 from public.sms_retry_queue q
+            where q.id = reconcile_sms_retry.retry_id and q.reconciled_claim_no = reconcile_sms_retry.claim_no)
+            then 'applied' else 'lost' end;
+    end if;
+    -- In this order: an answer that comes between the two checks is then seen as a taken SID, and never missed by both.
+    if (reconcile_sms_retry.twilio_sid is not null or reconcile_sms_retry.ambiguous is not null)
+        and smsretry.may_be_unanswered(v_row, v_now) then
+        return 'wait';
+    end if;
+    v_unowned := smsretry.unowned(reconcile_sms_retry.ambiguous, v_row.attempt_id, v_row.send_log_id);
+    if smsretry.is_anothers(reconcile_sms_retry.twilio_sid, v_row.attempt_id, v_row.send_log_id)
+        or reconcile_sms_retry.ambiguous is not null and v_unowned is null then
+        return 'sid_taken';
+    end if;
+
+    v_row.reconciled_claim_no := reconcile_sms_retry.claim_no;
+    v_row.recover_count := 0;
+    v_row.expires_at := coalesce(v_row.expires_at, v_now + reconcile_sms_retry.life);
+    if v_decision <> 'accepted' and exists (
+        select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
+        v_decision := 'resend'; -- a person has said so of an older row of the text, at the moment this one was queued
+    end if;
+    case v_decision
+        when 'accepted' then
+            update public.sms_send_attempts a
+            set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
+                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null,
+                delivery_look_at = case when reconcile_sms_retry.twilio_sid is not null then v_now end,
+                retry_id = v_row.id, claim_no = case when a.retry_id = v_row.id then a.claim_no else v_row.claim_no end
+            where a.id = v_row.attempt_id;
+            perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
+        when 'hold' then
+            v_row.why := left(reconcile_sms_retry.error, 1800) || coalesce(
+                ': ' || array_to_string(v_unowned[:3], ', ')
+                || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
+            if v_row.expires_at <= v_now then
+                perform smsretry.close_row(v_row, 'failed', v_row.why, null, v_now);
+            else
+                v_row.held_since := coalesce(v_row.held_since, v_now);
+                perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
+            end if;
+        when 'resend' then
+            perform smsretry.resend(v_row, reconcile_sms_retry.settled_by, v_now);
+        else
+            if v_decision = 'look_again' then
+                v_row.reconcile_count := v_row.reconcile_count + 1;
+                v_row.why := case when v_row.held_since is null then v_row.why end;
+                v_row.held_since := null;
+            end if;
+            perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
+    end case;
+    return 'applied';
+exception when unique_violation then -- two looks found the same message at the same moment
+    return 'sid_taken';
+end
+$$;
+
+revoke all on function public.reconcile_sms_retry from public, anon, authenticated;
+grant execute on function public.reconcile_sms_retry to service_role;
+
+-- ======== schemas/doubt/unowned.sql ========
+-- Of these Twilio messages, those that no other text than this one is known to have, in the same order.
+create or replace function smsretry.unowned(sids text[], attempt_id uuid, send_log_id uuid)
+returns text[] language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array_agg(m.sid order by m.place)
+    from unnest(unowned.sids) with ordinality as m (sid, place)
+    where not smsretry.is_anothers(m.sid, unowned.attempt_id, unowned.send_log_id)
+$$;
+
+revoke all on function smsretry.unowned from public, anon, authenticated;
+grant execute on function smsretry.unowned to service_role;
+
+-- ======== schemas/consent/keep_stale.sql ========
+-- Keep that an opt-in of this date says nothing new of a number: smsretry.stale_opt_ins. For the trigger on customers alone.
+create or replace function smsretry.keep_stale(number_key bytea, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    insert into smsretry.stale_opt_ins (number_key, at)
+    select keep_stale.number_key, date_trunc('second', keep_stale.at)
+    where not exists (
+        select 1 from smsretry.stale_opt_ins o
+        where o.number_key = keep_stale.number_key and o.at = date_trunc('second', keep_stale.at));
+end
+$$;
+
+revoke all on function smsretry.keep_stale from public, anon, authenticated;
+
+-- ======== schemas/consent/keep_suppression.sql ========
+-- An opt-out is of a number at a business, whoever records it on whichever of its customers' rows, and outlives the row.
+-- It is lifted by an opt-in that was recorded later (sms_consent_at), and by nothing else: a row imported after the
+-- opt-out says nothing new, nor does one that only comes to have the number, or is saved as it was. A START (inbound_start)
+-- lifts what a START may.
+-- Later is what was written later and bears a later date. What has not happened yet lifts nothing, and is known again when
+-- its date has come (stale_opt_ins). So is the consent that an opt-out ends, whatever its date, should a clock have been
+-- set back. A row that is opted in from tomorrow on is opted in: where nobody said stop, texts go out.
+-- What consent was before a STOP is kept for a later START, while that opt-out stands on the customer's row.
+-- security definer, because tenants write customers and may not write suppressions. It never refuses a write of theirs.
+create or replace function smsretry.keep_suppression()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    -- An application's clock may be fast by that much. It is no policy.
+    k_fast constant interval := '5 minutes';
+    v_now timestamptz;
+    v_key bytea;
+    v_since timestamptz;
+    v_changed boolean;
+    v_moved boolean;
+    v_anew boolean;
+    v_second timestamptz;
+begin
+    -- Here and not above: of what fails there the handler does not hear.
+    v_now := smsretry.clock();
+    v_since := coalesce(new.sms_consent_at, v_now);
+    v_changed := tg_op = 'UPDATE' and old.sms_consent_status is distinct from new.sms_consent_status;
+    v_moved := tg_op = 'UPDATE' and (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
+    -- Only the status was changed: the time is still that of the consent which ends here.
+    if v_changed and old.sms_consent_at is not distinct from new.sms_consent_at then
+        v_since := v_now;
+    end if;
+    -- Who opts out may take the number off the row with the same write.
+    if v_changed and v_moved and new.sms_consent_status::text = 'opted_out' and old.phone is not null then
+        perform smsretry.suppress(
+            old.business_id, smsretry.number_key(old.business_id, old.phone), v_since, new.sms_consent_source::text);
+    end if;
+    if new.phone is null then
+        return new;
+    end if;
+    v_key := smsretry.number_key(new.business_id, new.phone);
+    if v_moved and old.phone is not null then -- what was said before of the row is no news of its new number either
+        perform smsretry.keep_stale(v_key, o.at)
+        from smsretry.stale_opt_ins o where o.number_key = smsretry.number_key(old.business_id, old.phone);
+    end if;
+    -- An application that saves whole rows may write an earlier time, too: it cuts off microseconds.
+    v_anew := tg_op = 'INSERT' or v_changed
+        or coalesce(new.sms_consent_at > coalesce(old.sms_consent_at, '-infinity'), false);
+    if new.sms_consent_status::text = 'opted_out' then
+        if v_anew or v_moved
+            or (old.sms_consent_source is distinct from new.sms_consent_source
+                and smsretry.suppressed_since(v_key) is not null) then
+            perform smsretry.suppress(new.business_id, v_key, v_since, new.sms_consent_source::text);
+        end if;
+        if v_changed and old.sms_consent_status::text = 'opted_in' and old.sms_consent_at >= v_since then
+            perform smsretry.keep_stale(v_key, old.sms_consent_at);
+        end if;
+    elsif new.sms_consent_status::text = 'opted_in' and new.sms_consent_at is not null then
+        -- Applications keep microseconds, milliseconds or seconds, and cut off or round.
+        v_second := date_trunc('second', new.sms_consent_at);
+        v_anew := v_anew and new.sms_consent_at <= v_now + k_fast and not exists (
+            select 1 from smsretry.stale_opt_ins o
+            where o.number_key = v_key and o.at in (v_second, v_second - interval '1 second'));
+        if v_anew then
+            delete from smsretry.suppressions s
+            where s.number_key = v_key and s.since < least(new.sms_consent_at, v_now)
+              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(s.source));
+            delete from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.since < least(new.sms_consent_at, v_now) and u.consent = 'opted_out'
+              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(u.source));
+        end if;
+        if new.sms_consent_at > v_now or v_moved and not v_anew and smsretry.suppressed_since(v_key) < new.sms_consent_at then
+            perform smsretry.keep_stale(v_key, new.sms_consent_at);
+        end if;
+    end if;
+    if v_changed and new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text) then
+        insert into smsretry.stopped_consents (customer_id, number_key, consent)
+        values (new.id, v_key, old.sms_consent_status::text)
+        on conflict (customer_id) do update set number_key = excluded.number_key, consent = excluded.consent;
+    elsif v_changed then
+        delete from smsretry.stopped_consents t where t.customer_id = new.id;
+    end if;
+    return new;
+exception when others then
+    raise warning 'The consent of customer % could not be kept for its number: %', new.id, sqlstate;
+    return new;
+end
+$$;
+
+revoke all on function smsretry.keep_suppression from public, anon, authenticated;
+
+-- ======== schemas/consent/means_stop.sql ========
+-- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)), and nobody lists those:
+-- who is in doubt is opted out and shown to a person, because a wrongly stopped one is asked, and a wrongly texted one sues.
+--   keyword: the text is a word of stop and nothing else, whatever its case, accents, punctuation, spaces and emoji; or such
+--     words alone ("stop, cancel!"), or one that somebody leaned on ("stoppp")
+--   words: it may mean stop: a keyword with nothing but courtesies beside it, or what smsretry.words_of_stop has, anywhere
+--   null: neither. So it is with "cancel", "end" and "quit" in a sentence about something else, with stops that are places
+--     or visits ("stop by at 5?"), and with what is told not to stop ("don't stop, I love these")
+-- A phone's reaction to a text of ours ("Liked “…Reply STOP to opt out”") quotes us and says nothing.
+create or replace function smsretry.means_stop(body text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_reaction constant text := '^[^a-z]*(loved|liked|disliked|laughed at|emphasi[sz]ed|questioned|reacted [^ ]{1,12} to|removed an? .{1,30} from|(no )?le (gust|encant)[^ ]+|se ri[^ ]+ de|(n’)?a (pas )?(aim|ador)[^ ]+|[^a-z]{1,12} to) ["“„«].*["”“»][^a-z]*$';
+    v_list record;
+    v_plain text;
+    v_words text[];
+    v_pattern text;
+    v_means text;
+begin
+    if lower(left(means_stop.body, 1600) collate "C") ~ v_reaction then
+        return null;
+    end if;
+    select array_agg(replace(x.word, ' ', '')) filter (where w.kind = 'keyword') as keywords,
+           array_agg(x.word) filter (where w.kind = 'courtesy') as courtesies,
+           array_agg(x.word) filter (where w.kind = 'even_so') as even_so,
+           array_agg(x.word) filter (where w.kind = 'not_this') as not_this,
+           array_agg(x.word) filter (where w.kind = 'words') as words into v_list
+    from smsretry.words_of_stop() w cross join unnest(w.words) x (word);
+    for v_plain in
+        select distinct p.plain
+        from (values (smsretry.plain_words(means_stop.body)), (smsretry.plain_words(means_stop.body, ' '))) p (plain)
+        where p.plain <> ''
+    loop
+        v_words := string_to_array(v_plain, ' ');
+        if v_words <@ v_list.keywords or replace(v_plain, ' ', '') = any (v_list.keywords)
+            or length(v_plain) <= 60 and regexp_replace(replace(v_plain, ' ', ''), '(.)\1+', '\1', 'g') in (
+                select regexp_replace(k.word, '(.)\1+', '\1', 'g') from unnest(v_list.keywords) k (word)) then
+            return 'keyword';
+        end if;
+        if v_words <@ (v_list.keywords || v_list.courtesies) and v_words && v_list.keywords
+            or v_plain collate "C" ~ any (v_list.even_so) then
+            v_means := 'words';
+        end if;
+        foreach v_pattern in array v_list.not_this loop
+            v_plain := regexp_replace(v_plain collate "C", v_pattern, '-', 'g');
+        end loop;
+        if v_plain collate "C" ~ any (v_list.words) then
+            v_means := 'words';
+        end if;
+    end loop;
+    return v_means;
+end
+$$;
+
+revoke all on function smsretry.means_stop from public, anon, authenticated;
+grant execute on function smsretry.means_stop to service_role;
+
+-- ======== schemas/consent/opt_out.sql ========
+-- End consent for everyone who has this number: at one business, or without one at each that has a customer with it. Each
+-- business answers for itself: somebody's transaction that holds its customers locked, or a rule of the application's that
+-- refuses the change, keeps nobody else from opting out. All of them together are waited for a second. What could not be
+-- written holds nevertheless (unwritten_consents); the same call again writes it. Where one business is named, what
+-- refuses the change is told as the error it is.
+-- texted: also at each business that has texted the number, though it has no customer with it any more: who was deleted
+-- and says STOP to their last text may be imported again tomorrow.
+-- left_only: only where this opt-out could not be written before, so that one that is said again changes nothing else.
+--   customers: how many are marked now · cancelled: texts that waited · unmarked: customers who could not be marked
+create or replace function smsretry.opt_out(
+    phone text, source text, at timestamptz, business_id uuid default null, left_only boolean default false,
+    texted boolean default false,
+    out customers integer, out cancelled integer, out unmarked integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s' as $$
+#variable_conflict use_column
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_business uuid;
+    v_key bytea;
+    v_customers integer;
+    v_cancelled integer;
+begin
+    customers := 0;
+    cancelled := 0;
+    unmarked := 0;
+    for v_business in
+        select c.business_id from public.customers c
+        where c.phone = opt_out.phone and (opt_out.business_id is null or c.business_id = opt_out.business_id)
+        union
+        select b.id from public.businesses b cross join smsretry.secret
+        where opt_out.texted and exists (
+            select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, opt_out.phone))
+        order by 1
+    loop
+        v_key := (select smsretry.number_key(v_business, opt_out.phone) from smsretry.secret);
+        continue when opt_out.left_only and not exists (
+            select 1 from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_out' and u.since = opt_out.at);
+        perform set_config(
+            'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
+        begin
+            select s.customers, s.cancelled into v_customers, v_cancelled
+            from smsretry.set_consent(v_business, null, opt_out.phone, 'opted_out', opt_out.source, opt_out.at) s;
+            customers := customers + v_customers;
+            cancelled := cancelled + v_cancelled;
+        exception when others then
+            if v_key is null or (opt_out.business_id is not null and sqlstate not in ('55P03', '40P01')) then
+                raise;
+            end if;
+            raise warning 'The customers of business % could not be marked as opted out yet: %', v_business, sqlstate;
+            insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+            select v_key, v_business, 'opted_out', opt_out.at, left(opt_out.source, 200)
+            where not exists (
+                select 1 from smsretry.unwritten_consents u
+                where u.number_key = v_key and u.consent = 'opted_out' and u.since = opt_out.at);
+            select unmarked + count(*) into unmarked from public.customers c
+            where c.phone = opt_out.phone and c.business_id = v_business;
+        end;
+    end loop;
+end
+$$;
+
+revoke all on function smsretry.opt_out from public, anon, authenticated;
+grant execute on function smsretry.opt_out to service_role;
+
+-- ======== schemas/consent/record_inbound_sms.sql ========
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
+-- number out at every business, because Twilio blocks it for the sender that they share. START takes back what STOP did, or
+-- Twilio's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
+-- OptOutType says STOP or START with Advanced Opt-Out, and is believed. Without it the body is heard: what says stop, or may
+-- mean it (smsretry.means_stop), and Twilio's own words of START, of which it must be one and no more. A text that Twilio
+-- takes for HELP may still say stop, but START it does not say. All else changes nothing.
+-- Recorded once a message: sent again, an old webhook writes what could not be written when it was heard, as of then, and
+-- changes nothing else.
+--   answer: opted_out | opted_in | nothing | already_recorded
+--   customers: how many are opted out now, or have consent again · cancelled: texts that waited
+--   unmarked: customers whose rows could not be changed yet, because somebody holds them locked. A STOP holds for them, too;
+--     with the same message again they are marked.
+--   heard: provider (OptOutType) | keyword | words (it may mean stop: they are opted out, and a person should read it) | null
+create or replace function public.record_inbound_sms(
+    phone text, twilio_sid text, opt_out_type text default null, body text default null
+)
+returns table (answer text, customers integer, cancelled integer, unmarked integer, heard text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    -- The plus sign of a form that was read wrongly is a space, and RCS has a name for its channel.
+    v_phone constant text := regexp_replace(
+        record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
+    v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
+    v_word constant text := upper(btrim(left(record_inbound_sms.body, 40), E' \t\r\n') collate "C");
+    v_means text;
+    v_said text;
+    v_heard text;
+    v_heard_at timestamptz := smsretry.clock();
+    v_key bytea;
+    v_again boolean;
+begin
+    if (record_inbound_sms.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true or record_inbound_sms.phone is null then
+        raise exception 'phone must be given, and twilio_sid be a message SID (SM or MM and 32 hexadecimal digits)'
+            using errcode = 'SR422';
+    end if;
+    if v_type in ('STOP', 'START') then
+        v_said := v_type;
+        v_heard := 'provider';
+    else
+        v_means := smsretry.means_stop(record_inbound_sms.body);
+        v_said := case when v_means is not null then 'STOP' when v_type = '' and v_word in ('START', 'UNSTOP', 'YES') then 'START' end;
+        v_heard := coalesce(v_means, case when v_word = 'YES' then 'yes' else 'keyword' end);
+    end if;
+    answer := 'nothing';
+    customers := 0;
+    cancelled := 0;
+    unmarked := 0;
+    if v_said is null then
+        return next;
+        return;
+    end if;
+    v_key := (select smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone) from smsretry.secret);
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key)
+    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key) on conflict do nothing;
+    v_again := not found;
+    if v_again then
+        select t.said, t.heard_at, t.heard into v_said, v_heard_at, v_heard
+        from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
+    end if;
+    answer := case when v_again then 'already_recorded' when v_said = 'STOP' then 'opted_out' else 'opted_in' end;
+    if v_said = 'STOP' then
+        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
+        from smsretry.opt_out(v_phone, case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end,
+                              v_heard_at, null, v_again, true) s;
+    else
+        select s.customers, s.unmarked into customers, unmarked
+        from smsretry.take_back_stop(v_phone, v_heard_at, v_again, coalesce(v_heard = 'yes', false)) s;
+    end if;
+    -- Nobody need read what a plain word follows, nor what concerns no customer.
+    if not v_again and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
+        perform smsretry.see_words(v_key, v_heard_at);
+    end if;
+    heard := case when v_heard = 'yes' then 'keyword' else v_heard end;
+    return next;
+end
+$$;
+
+revoke all on function public.record_inbound_sms from public, anon, authenticated;
+grant execute on function public.record_inbound_sms to service_role;
+
+-- ======== schemas/consent/record_sms_consent.sql ========
+-- For people: a customer says stop, or yes, by telephone or letter. An opt-out without a business is from all of them;
+-- consent is given to one. Either answers what the number wrote that may mean stop: it waits for a person no longer.
+--   customers: how many it concerns · cancelled: texts that waited
+--   unmarked: customers whose rows could not be changed, because somebody holds them locked. The opt-out holds for them, too;
+--     said again it marks them.
+create or replace function public.record_sms_consent(
+    phone text, consent text, source text, business_id uuid default null
+)
+returns table (customers integer, cancelled integer, unmarked integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_seen integer;
+begin
+    if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
+        or (record_sms_consent.phone ~ '^[+][1-9][0-9]{6,14}$') is not true
+        or coalesce(btrim(record_sms_consent.source), '') = '' then
+        raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say how it is known'
+            using errcode = 'SR422';
+    end if;
+    if record_sms_consent.consent = 'opted_in' and record_sms_consent.business_id is null then
+        raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
+    end if;
+    if record_sms_consent.consent = 'opted_out' then
+        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
+        from smsretry.opt_out(
+            record_sms_consent.phone, record_sms_consent.source, smsretry.clock(), record_sms_consent.business_id) s;
+    else
+        select s.customers, s.cancelled, 0 into customers, cancelled, unmarked
+        from smsretry.set_consent(
+            record_sms_consent.business_id, null, record_sms_consent.phone, 'opted_in', record_sms_consent.source,
+            smsretry.clock()) s;
+    end if;
+    v_seen := smsretry.see_words(
+        (select smsretry.number_key('00000000-0000-0000-0000-000000000000', record_sms_consent.phone) from smsretry.secret),
+        smsretry.clock());
+    if customers + unmarked + v_seen = 0 then
+        raise exception 'No customer has this number' using errcode = 'SR404',
+            hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
+    end if;
+    return next;
+end
+$$;
+
+revoke all on function public.record_sms_consent from public, anon, authenticated;
+grant execute on function public.record_sms_consent to service_role;
+
+-- ======== schemas/consent/refusal.sql ========
+-- Why a text may not go to its customer, at whatever hour; null: it may. The one rule, for the begin of a send and for those
+-- who foresee it.
+--   sent: whether its send log says so (smsretry.is_sent) · consent: the customer's · number_key: of the customer's number
+-- In plpgsql, which plans it once a connection: every begin asks.
+create or replace function smsretry.refusal(sent boolean, consent text, number_key bytea)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    return case
+        when refusal.sent then 'Already sent'
+        when refusal.consent = 'opted_out' then 'Customer opted out'
+        when refusal.consent is distinct from 'opted_in'
+            then 'Customer opted out (consent is ' || coalesce(left(refusal.consent, 40), 'missing') || ')'
+        -- As smsretry.suppressed_since has it, which costs more to call than to say: every send asks.
+        when exists (select 1 from smsretry.suppressions s where s.number_key = refusal.number_key)
+            or exists (select 1 from smsretry.unwritten_consents u where u.number_key = refusal.number_key and u.consent = 'opted_out')
+            then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
+    end;
+end
+$$;
+
+revoke all on function smsretry.refusal from public, anon, authenticated;
+grant execute on function smsretry.refusal to service_role;
+
+-- ======== schemas/consent/see_words.sql ========
+-- What a number wrote that may mean stop waits for a person no longer. Returns how many texts did.
+create or replace function smsretry.see_words(number_key bytea, at timestamptz)
+returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_seen integer;
+begin
+    update smsretry.inbound_texts t set seen_at = see_words.at
+    where t.number_key = see_words.number_key and t.heard = 'words' and t.seen_at is null;
+    get diagnostics v_seen = row_count;
+    return v_seen;
+end
+$$;
+
+revoke all on function smsretry.see_words from public, anon, authenticated;
+grant execute on function smsretry.see_words to service_role;
+
+-- ======== schemas/consent/set_consent.sql ========
+-- Set or end consent for everyone at a business who has this number, and for one customer by id, whose number may have
+-- changed since. An opt-out cancels their waiting texts; a text in doubt or under way, or one that somebody holds locked,
+-- meets it at its own next begin. A repeated opt-out keeps the record of the first, unless a START could lift the first and
+-- not this one.
+-- Returns how many customers it concerns and how many texts it cancelled.
+create or replace function smsretry.set_consent(
+    business_id uuid, customer_id uuid, phone text, consent text, source text, at timestamptz,
+    out customers integer, out cancelled integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    -- Null without the key of the hashes. No text goes out then; suppressions are made of the rows once there is a key.
+    v_key constant bytea := (select smsretry.number_key(set_consent.business_id, set_consent.phone) from smsretry.secret);
+    v_ids uuid[];
+    v_said record;
+    v_waiting public.sms_retry_queue;
+begin
+    perform smsretry.lock_number(set_consent.business_id, set_consent.phone);
+    -- Locked in one order, so that two opt-outs of the same people wait for each other and do not deadlock.
+    select array_agg(locked.id) into v_ids from (
+        select c.id from public.customers c
+        where (c.phone = set_consent.phone or c.id = set_consent.customer_id) and c.business_id = set_consent.business_id
+        order by c.id for no key update) locked;
+    customers := coalesce(cardinality(v_ids), 0);
+    for v_said in -- this, and before it the opt-outs that could not be written when they were heard
+        with earlier as (
+            delete from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.since <= set_consent.at
+            returning u.consent, u.since, u.source)
+        select e.since, e.source from earlier e
+        where e.consent = 'opted_out' and set_consent.consent = 'opted_out'
+        union all
+        select set_consent.at, set_consent.source
+        order by 1
+    loop
+        -- Here, too: a row that is opted out already keeps its time, and an opt-in from before this one lifts nothing.
+        if set_consent.consent = 'opted_out' and v_key is not null then
+            perform smsretry.suppress(set_consent.business_id, v_key, v_said.since, v_said.source);
+        end if;
+        update public.customers c
+        set sms_consent_status = set_consent.consent, sms_consent_at = v_said.since, sms_consent_source = v_said.source
+        where c.id = any (v_ids)
+          and (set_consent.consent <> 'opted_out' or c.sms_consent_status is distinct from 'opted_out'
+               or (smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)));
+    end loop;
+    -- A person's word comes after all that was heard before it, and after what bears a date that has not come.
+    if set_consent.consent = 'opted_in' then
+        delete from smsretry.suppressions s
+        where s.number_key = v_key and (s.since < set_consent.at or s.since > smsretry.clock());
+        delete from smsretry.unwritten_consents u
+        where u.number_key = v_key and u.consent = 'opted_out' and (u.since < set_consent.at or u.since > smsretry.clock());
+    end if;
+
+    cancelled := 0;
+    if set_consent.consent = 'opted_out' then
+        begin
+            for v_waiting in
+                select q.* from public.sms_retry_queue q
+                where q.customer_id = any (v_ids) and q.status = 'pending' and q.in_doubt_since is null
+                order by q.id for update
+            loop
+                perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', null, set_consent.at);
+                cancelled := cancelled + 1;
+            end loop;
+        exception when lock_not_available or deadlock_detected then
+            cancelled := 0; -- none of them
+        end;
+    end if;
+end
+$$;
+
+revoke all on function smsretry.set_consent from public, anon, authenticated;
+grant execute on function smsretry.set_consent to service_role;
+
+-- ======== schemas/consent/start_takes_back.sql ========
+-- Whether an opt-out of this source is one that a START takes back: a STOP, or Twilio's refusal (smsretry.start_lifts), or what
+-- somebody wrote that may mean stop. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
+-- stands until a later opt-in.
+-- by_yes: the START was a YES. It takes back what Twilio blocks, because Twilio lets it. It may answer another question, and
+-- takes nothing back from who said stop in words.
+create or replace function smsretry.start_takes_back(source text, by_yes boolean default false)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select smsretry.start_lifts(start_takes_back.source)
+        or coalesce(start_takes_back.source = 'inbound_words' and not start_takes_back.by_yes, false)
+$$;
+
+revoke all on function smsretry.start_takes_back from public, anon, authenticated;
+grant execute on function smsretry.start_takes_back to service_role;
+
+-- ======== schemas/consent/suppress.sql ========
+-- Keep that a number opted out of a business's texts. Of several opt-outs the latest time counts, and the source of one that
+-- a START may not lift: a STOP that comes after a telephone call takes nothing away from it.
+-- Where somebody's transaction holds the number's place (or the business's row) locked for longer than lock_timeout, it is kept
+-- beside it: the opt-out holds either way.
+create or replace function smsretry.suppress(business_id uuid, number_key bytea, since timestamptz, source text)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if exists (select 1 from smsretry.unwritten_consents u
+               where u.number_key = suppress.number_key and u.consent = 'opted_out'
+                 and (u.since, u.source) is not distinct from (suppress.since, left(suppress.source, 200))) then
+        return; -- it has just been waited for
+    end if;
+    insert into smsretry.suppressions as s (number_key, business_id, since, source)
+    values (suppress.number_key, suppress.business_id, suppress.since, left(suppress.source, 200))
+    on conflict (number_key) do update
+    set since = greatest(s.since, excluded.since),
+        source = case
+            when smsretry.start_takes_back(s.source) then excluded.source
+            when s.since < excluded.since and not smsretry.start_takes_back(excluded.source) then excluded.source
+            else s.source end
+    where s.since < excluded.since or (smsretry.start_takes_back(s.source) and not smsretry.start_takes_back(excluded.source));
+exception when lock_not_available or deadlock_detected then
+    insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+    values (suppress.number_key, suppress.business_id, 'opted_out', suppress.since, left(suppress.source, 200));
+end
+$$;
+
+revoke all on function smsretry.suppress from public, anon, authenticated;
+grant execute on function smsretry.suppress to service_role;
+
+-- ======== schemas/consent/take_back_stop.sql ========
+-- Somebody texted START: at each business that has a customer with this number, what a STOP or Twilio's refusal ended before
+-- `at` is as it was. Who had consented has consent again; who never gave any has none now. An opt-out that was said otherwise
+-- stays, and so does all else at that business, as does what was said after `at`.
+-- What consent was is known from stopped_consents. Where it is not, it is unknown, and somebody must ask anew: that is so of
+-- rows that came in as opted out, of those that had another number then, and of what version 1.0.0 opted out, unless a text
+-- had gone out under the consent (44_triggers.sql).
+-- by_yes: it was a YES, which takes back less (smsretry.start_takes_back).
+-- Each business answers for itself, and left_only means what it does, as in smsretry.opt_out.
+--   customers: how many have consent again · unmarked: customers who could not be written
+create or replace function smsretry.take_back_stop(
+    phone text, at timestamptz, left_only boolean default false, by_yes boolean default false, out customers integer, out unmarked integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s' as $$
+#variable_conflict use_column
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_business uuid;
+    v_key bytea;
+    v_ids uuid[];
+    v_customers integer;
+begin
+    customers := 0;
+    unmarked := 0;
+    for v_business in
+        select c.business_id from public.customers c
+        where c.phone = take_back_stop.phone
+        union -- as smsretry.opt_out has it
+        select b.id from public.businesses b
+        where exists (
+            select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, take_back_stop.phone))
+        order by 1
+    loop
+        v_key := smsretry.number_key(v_business, take_back_stop.phone);
+        continue when take_back_stop.left_only and not exists (
+            select 1 from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_in' and u.since = take_back_stop.at);
+        continue when smsretry.suppressed_since(v_key) is null and not exists (
+            select 1 from public.customers c
+            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out');
+        perform set_config(
+            'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
+        begin
+            perform smsretry.lock_number(v_business, take_back_stop.phone);
+            v_ids := array(
+                select c.id from public.customers c
+                where c.phone = take_back_stop.phone and c.business_id = v_business
+                order by c.id for no key update);
+            delete from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_in' and u.since <= take_back_stop.at;
+            -- Asked after the locks: what held them may have been an opt-out.
+            continue when exists (
+                select 1 from public.customers c
+                where c.id = any (v_ids) and c.sms_consent_status::text = 'opted_out'
+                  and (not smsretry.start_takes_back(c.sms_consent_source::text, take_back_stop.by_yes) or c.sms_consent_at >= take_back_stop.at)
+                union all
+                select 1 from smsretry.suppressions s
+                where s.number_key = v_key and (not smsretry.start_takes_back(s.source, take_back_stop.by_yes) or s.since >= take_back_stop.at)
+                union all
+                select 1 from smsretry.unwritten_consents u
+                where u.number_key = v_key and u.consent = 'opted_out'
+                  and (not smsretry.start_takes_back(u.source, take_back_stop.by_yes) or u.since >= take_back_stop.at));
+            with given_back as (
+                update public.customers c
+                set sms_consent_status = case when x.known then x.consent else 'unknown' end,
+                    sms_consent_at = take_back_stop.at, sms_consent_source = 'inbound_start'
+                from (select i.id, t.customer_id is not null as known, t.consent
+                      from unnest(v_ids) i (id)
+                      left join smsretry.stopped_consents t on t.customer_id = i.id and t.number_key = v_key) x
+                where c.id = x.id and c.sms_consent_status::text = 'opted_out'
+                returning c.sms_consent_status::text as consent)
+            select count(*) into v_customers from given_back g where g.consent = 'opted_in';
+            customers := customers + v_customers;
+            -- Where nobody has consent again, nothing else has done it.
+            delete from smsretry.suppressions s
+            where s.number_key = v_key and smsretry.start_takes_back(s.source) and s.since < take_back_stop.at;
+            delete from smsretry.unwritten_consents u
+            where u.number_key = v_key and u.consent = 'opted_out' and smsretry.start_takes_back(u.source)
+              and u.since < take_back_stop.at;
+        exception when others then
+            raise warning 'The START of customers of business % could not be written yet: %', v_business, sqlstate;
+            insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+            select v_key, v_business, 'opted_in', take_back_stop.at, 'inbound_start'
+            where not exists (
+                select 1 from smsretry.unwritten_consents u
+                where u.number_key = v_key and u.consent = 'opted_in' and u.since = take_back_stop.at);
+            select unmarked + count(*) into unmarked from public.customers c
+            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out';
+        end;
+    end loop;
+end
+$$;
+
+revoke all on function smsretry.take_back_stop from public, anon, authenticated;
+grant execute on function smsretry.take_back_stop to service_role;
+
+-- ======== schemas/consent/unread_stop.sql ========
+-- The last text of a number that may mean stop and that nobody has read, by its SID. Null: there is none.
+create or replace function smsretry.unread_stop(phone text)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        select t.twilio_sid from smsretry.inbound_texts t
+        where t.number_key = smsretry.number_key('00000000-0000-0000-0000-000000000000', unread_stop.phone)
+          and t.heard = 'words' and t.seen_at is null
+        order by t.heard_at desc limit 1);
+end
+$$;
+
+revoke all on function smsretry.unread_stop from public, anon, authenticated;
+grant execute on function smsretry.unread_stop to service_role;
+
+-- ======== schemas/scheduled/queue_scheduled.sql ========
+-- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
+-- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
+--   result: queued | cancelled | failed
+-- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran.
+-- An error, and nothing is done, if the row stays as it was: without that it would be queued again and again.
+create or replace function smsretry.queue_scheduled(
+    send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_made boolean;
+    v_status text;
+begin
+    -- An end that no calendar has (infinity, the year 9999) is none. A rule refuses it, and with it each change of the row.
+    if send.not_after > '2100-01-01 00:00+00' then
+        send.not_after := null;
+    end if;
+    result := 'failed';
+    why := case
+        when not exists (select 1 from public.customers c where c.id = queue_scheduled.send.customer_id
+                         and c.business_id = queue_scheduled.send.business_id) then 'Customer not found'
+        when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'Text is empty: scheduled_sends.body holds none'
+        when queue_scheduled.send.not_after <= queue_scheduled.at then 'Expired before it could be sent'
+        when queue_scheduled.send.not_after is null
+            and queue_scheduled.send.scheduled_for + queue_scheduled.life <= queue_scheduled.at
+            then 'Expired before it could be sent' || case
+                when queue_scheduled.send.held_since is not null then '. ' || queue_scheduled.send.why
+                else ': it was due on ' || to_char(queue_scheduled.send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end
+    end;
+    if why like 'Expired%' then
+        result := 'cancelled';
+        if exists (select 1 from smsretry.restores r
+                   where queue_scheduled.send.scheduled_for between r.since and r.restored_at) then
+            why := why || '. It may have gone out before the database was restored: look in the provider''s log';
+        end if;
+    end if;
+    if why is null then
+        -- One that is made now is this text's, whatever a trigger of the application's made of its words.
+        v_made := smsretry.make_send_log(
+            queue_scheduled.send.id, queue_scheduled.send.business_id, queue_scheduled.send.customer_id,
+            queue_scheduled.send.body, queue_scheduled.at);
+        if v_made or exists (
+                select 1 from public.send_logs l
+                where l.id = queue_scheduled.send.id and l.business_id = queue_scheduled.send.business_id
+                  and l.customer_id = queue_scheduled.send.customer_id and l.subject = queue_scheduled.send.body) then
+            select q.retry_id into retry_id
+            from public.queue_sms_retry(
+                send_log_id => queue_scheduled.send.id, scheduled_for => queue_scheduled.send.scheduled_for,
+                expires_in => queue_scheduled.send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
+                message_class => queue_scheduled.send.message_class) q;
+            result := 'queued';
+        else
+            why := 'Its id is that of another send log: schedule the text anew';
+        end if;
+    end if;
+    update public.scheduled_sends s
+    set status = queue_scheduled.result, why = left(queue_scheduled.why, 2000), held_since = null, look_at = null,
+        not_after = queue_scheduled.send.not_after,
+        send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
+    where s.id = queue_scheduled.send.id
+    returning s.status into v_status;
+    if coalesce(v_status = 'scheduled', true) then
+        raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that', result
+            using errcode = 'SR409';
+    end if;
+    set constraints all immediate; -- what is only asked at the end would undo the others, too
+end
+$$;
+
+revoke all on function smsretry.queue_scheduled from public, anon, authenticated;
+grant execute on function smsretry.queue_scheduled to service_role;
+
+-- ======== schemas/scheduled/queue_scheduled_sms.sql ========
+-- Make the texts of scheduled sends whose time comes within `ahead`, so that they wait in the queue when it comes. At most
+-- limit_count of them (500 at the most), business by business in turns, which go on where the last call ended, and each one's
+-- oldest first. Each is one transaction's work and a subtransaction of its own: send log, queue row and status, or none of
+-- them. May be repeated. Those that are held and cannot be changed are passed over until they are looked at again
+-- (smsretry.held_sends).
+--   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
+--     | later (something of its business is locked at this moment)
+-- life: how long a text is of use from its time on if it says nothing else, and how long it may be held.
+create or replace function public.queue_scheduled_sms(
+    limit_count integer default 200,
+    ahead interval default interval '2 minutes',
+    life interval default interval '48 hours'
+)
+returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- Somebody else's long transaction may hold the business locked. Then its texts wait, and not the others.
+set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := least(greatest(coalesce(limit_count, 200), 0), 500);
+    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '2 minutes'), interval '0'), interval '1 hour');
+    v_turn record;
+    v_candidates uuid[];
+    v_id uuid;
+    v_taken integer := 0;
+    v_served uuid;
+    v_send public.scheduled_sends;
+    v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_began timestamptz;
+    v_busy uuid[] := '{}';
+    v_slow uuid[] := '{}';
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+    v_message text;
+begin
+    select * into v_turn from smsretry.in_turn('scheduled', v_until, v_limit);
+    v_candidates := smsretry.others_in_turn('scheduled', v_turn.businesses, v_turn.each, v_until);
+    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
+        v_candidates := smsretry.others_in_turn('scheduled', v_turn.businesses, v_limit, v_until);
+    end if;
+    foreach v_id in array coalesce(v_candidates, '{}') loop
+        v_began := clock_timestamp();
+        exit when v_taken >= v_limit or v_began > v_latest; -- the next call takes the rest
+        -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
+        select * into v_send from public.scheduled_sends s where s.id = v_id for update skip locked;
+        if (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true then
+            continue;
+        end if;
+        continue when v_send.business_id = any (v_slow)
+            or exists (select 1 from smsretry.set_apart a where a.business_id = v_send.business_id and a.retry_at > v_now);
+        v_taken := v_taken + 1;
+        v_served := v_send.business_id;
+        scheduled_id := v_send.id;
+        business_id := v_send.business_id;
+        customer_id := v_send.customer_id;
+        retry_id := null;
+        if exists (select 1 from smsretry.held_sends h where h.scheduled_id = v_send.id and h.expired) then
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(v_send, 'It was held for too long', life, v_until + interval '13 minutes', v_now) k;
+            return next;
+            continue;
+        end if;
+        v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
+        if v_state is null then
+            begin
+                select q.result, q.why, q.retry_id into result, why, retry_id
+                from smsretry.queue_scheduled(v_send, v_now, life) q;
+            exception when query_canceled or others then
+                get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                    v_rule = constraint_name, v_message = message_text;
+            end;
+        end if;
+        if v_state = '57014' or (v_state is distinct from '55P03' and clock_timestamp() - v_began > interval '250 milliseconds') then
+            -- A trigger of the application's is slow for this business: its others come later, and nobody waits for them.
+            v_slow := v_slow || v_send.business_id;
+            perform smsretry.set_business_apart(
+                v_send.business_id, extract(epoch from clock_timestamp() - v_began), v_state, v_now);
+            exit when v_state = '57014'; -- the time is over and is not counted again
+        end if;
+        if v_state in ('55P03', '40P01', '40001') then
+            v_busy := v_busy || v_send.business_id;
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
+        elsif v_state is not null then
+            -- No message of the database's: it may quote the row. Ours, with an SR code, hold ids only.
+            select k.result, k.why into result, why
+            from smsretry.keep_scheduled(
+                v_send, 'Its text cannot be made: ' || case
+                    when v_state like 'SR%' then v_message
+                    else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                        || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
+                end, life, v_until + interval '13 minutes', v_now) k;
+        end if;
+        return next;
+    end loop;
+    perform smsretry.end_turn(
+        'scheduled', v_turn.place, v_turn.businesses, v_turn.passed, v_served, v_taken = v_limit);
+end
+$$;
+
+revoke all on function public.queue_scheduled_sms from public, anon, authenticated;
+grant execute on function public.queue_scheduled_sms to service_role;
+
+-- ======== schemas/scheduled/schedule_sms.sql ========
+-- Plan a text for a time. It is checked like every text when its time comes: consent, permitted hours, caps. To move or to
+-- cancel it, update its row in scheduled_sends.
+--   result: scheduled | already_scheduled (there is one of this id already, and it stays as it is)
+-- id: the caller's own name for it, with which the call may be repeated. Without it each call plans another text.
+-- not_after: when the text is of no more use; null: as long after its time as any text in the queue. A time that has
+-- passed means at once, and is kept as now. message_class null: marketing. created_by: who planned it, for the application.
+create or replace function public.schedule_sms(
+    business_id uuid,
+    customer_id uuid,
+    body text,
+    scheduled_for timestamptz,
+    not_after timestamptz default null,
+    message_class text default null,
+    created_by uuid default null,
+    id uuid default null
+)
+returns table (scheduled_id uuid, result text, due_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_id constant uuid := coalesce(schedule_sms.id, gen_random_uuid());
+    v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
+    v_problem text;
+    v_there public.scheduled_sends;
+    v_state text;
+    v_column text;
+    v_rule text;
+begin
+    v_problem := case
+        when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
+        when (schedule_sms.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00') is not true
+            then 'scheduled_for must be a time in this century'
+        when schedule_sms.not_after not between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+            then 'not_after must be a time in this century'
+        when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
+            then 'not_after must come after scheduled_for, and after now'
+        when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = '' then 'body is empty'
+        when length(schedule_sms.body) > 1600 then 'body is longer than 1600 characters, the most that Twilio takes'
+        when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
+    end;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
+    end if;
+    if not exists (select 1 from public.customers c
+                   where c.id = schedule_sms.customer_id and c.business_id = schedule_sms.business_id) then
+        raise exception 'There is no customer % at business %', schedule_sms.customer_id, schedule_sms.business_id
+            using errcode = 'SR404', hint = 'Consent and phone number are read there: insert the customer first.';
+    end if;
+
+    begin
+        insert into public.scheduled_sends (
+            id, business_id, customer_id, body, scheduled_for, not_after, message_class, status, created_by, created_at, updated_at)
+        values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body,
+                greatest(schedule_sms.scheduled_for, v_now), -- its life counts from there
+                schedule_sms.not_after, v_class, 'scheduled', schedule_sms.created_by, v_now, v_now)
+        on conflict (id) do nothing
+        returning * into v_there;
+    exception when integrity_constraint_violation then
+        -- Not the database's own error: that quotes the row with its body, and goes into the database's log.
+        get stacked diagnostics v_state = returned_sqlstate, v_column = column_name, v_rule = constraint_name;
+        raise exception 'scheduled_sends does not take the text: %', concat_ws(', ', v_state, nullif(v_column, ''), nullif(v_rule, ''))
+            using errcode = 'SR409', hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
+    end;
+    if v_there.id is not null then
+        return query select v_there.id, 'scheduled', v_there.scheduled_for;
+        return;
+    end if;
+    select * into v_there from public.scheduled_sends s where s.id = v_id;
+    if (v_there.business_id, v_there.customer_id, v_there.body)
+        is distinct from (schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body) then
+        raise exception 'Scheduled send % is another text', v_id
+            using errcode = 'SR409', hint = 'Give each text an id of its own.';
+    end if;
+    return query select v_there.id, 'already_scheduled', v_there.scheduled_for;
+end
+$$;
+
+revoke all on function public.schedule_sms from public, anon, authenticated;
+grant execute on function public.schedule_sms to service_role;
+
+-- ======== schemas/delivery/claim_sms_deliveries.sql ========
+-- Messages whose delivery is open: Twilio accepted them and said nothing final, or they did not arrive and nobody has
+-- decided yet what follows. Business by business in turns, which go on where the last claim ended, and each one's longest
+-- waiting first; none younger than first_look, which leaves time for Twilio's callback. A failure is decided about at once. Taken for as long as lease, so that runs side by side ask for each message once.
+--   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
+--   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may get, on the phone
+create or replace function public.claim_sms_deliveries(
+    limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
+)
+returns table (
+    attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
+    accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
+    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_settled constant timestamptz := v_now - claim_sms_deliveries.first_look;
+    v_turn record;
+    v_candidates uuid[];
+    v_id uuid;
+    v_ids uuid[] := '{}';
+    v_served uuid;
+    v_business uuid;
+    v_due boolean;
+begin
+    if (claim_sms_deliveries.limit_count between 1 and 10000 and claim_sms_deliveries.first_look >= interval '0'
+        and claim_sms_deliveries.lease >= interval '0') is not true then
+        raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
+    end if;
+    select * into v_turn from smsretry.in_turn('deliveries', v_now, limit_count, v_settled);
+    v_candidates := smsretry.others_in_turn('deliveries', v_turn.businesses, v_turn.each, v_now, v_settled);
+    if cardinality(v_candidates) < limit_count and v_turn.each < limit_count then -- a few of them have most of it
+        v_candidates := smsretry.others_in_turn('deliveries', v_turn.businesses, limit_count, v_now, v_settled);
+    end if;
+    foreach v_id in array coalesce(v_candidates, '{}') loop
+        exit when cardinality(v_ids) >= limit_count;
+        -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
+        select a.delivery_look_at <= v_now, a.business_id into v_due, v_business
+        from public.sms_send_attempts a where a.id = v_id for update skip locked;
+        if v_due then
+            v_ids := v_ids || v_id;
+            v_served := v_business;
+        end if;
+    end loop;
+    perform smsretry.end_turn(
+        'deliveries', v_turn.place, v_turn.businesses, v_turn.passed, v_served, cardinality(v_ids) = limit_count);
+    return query
+    with taken as (
+        update public.sms_send_attempts a
+        set delivery_look_at = v_now + claim_sms_deliveries.lease, delivery_looks = a.delivery_looks + 1
+        where a.id = any (v_ids)
+        returning a.*
+    )
+    select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
+           t.finished_at, t.delivery_status, t.delivery_code,
+           (select count(*) from public.sms_send_attempts a
+            -- An array, so that an index finds them whatever is known of the tables.
+            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+              and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
+           greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
+           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
+               or exists (select 1 from public.sms_retry_queue o
+                          where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now
+    from unnest(v_ids) with ordinality as u (id, turn)
+    join taken t on t.id = u.id
+    join public.sms_retry_queue q on q.id = t.retry_id
+    left join public.send_logs l on l.id = q.send_log_id
+    order by u.turn;
+end
+$$;
+
+revoke all on function public.claim_sms_deliveries from public, anon, authenticated;
+grant execute on function public.claim_sms_deliveries to service_role;
+
+-- ======== schemas/delivery/open_delivery.sql ========
+-- The delivery of an attempt is open from now: whose it is stands in it, so that deliveries are looked after in turns.
+create or replace function smsretry.open_delivery()
+returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    new.business_id := (select q.business_id from public.sms_retry_queue q where q.id = new.retry_id);
+    return new;
+end
+$$;
+
+revoke all on function smsretry.open_delivery from public, anon, authenticated;
+
+-- ======== schemas/delivery/record_delivery.sql ========
+-- Keep what Twilio reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
+-- failure is to be decided about at once; a delivery ends the matter, and takes back a failure or a cancellation: the text is
+-- on the phone. The caller holds the row locked. Answers whether it was news.
+create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_attempt public.sms_send_attempts;
+    v_row public.sms_retry_queue;
+    v_newer public.sms_retry_queue;
+    v_rank constant integer := smsretry.delivery_rank(record_delivery.status);
+    v_known integer;
+    v_shown text;
+begin
+    select * into v_attempt from public.sms_send_attempts a where a.id = record_delivery.attempt_id for update;
+    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
+    v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
+    if v_rank = v_known and v_rank = 6 and v_attempt.delivery_code is null then -- the report that said why came second
+        update public.sms_send_attempts a set delivery_code = record_delivery.code where a.id = v_attempt.id;
+        return record_delivery.code is not null;
+    end if;
+    if (v_rank > v_known) is not true then
+        return false;
+    end if;
+    update public.sms_send_attempts a
+    set delivery_status = record_delivery.status, delivery_at = record_delivery.at,
+        delivery_code = case when v_rank = 6 then record_delivery.code end,
+        -- A failure comes before whatever else is due: its text may still reach somebody in time.
+        delivery_look_at = case when v_rank < 5 then a.delivery_look_at when v_rank = 6 then record_delivery.at - interval '3 days' end
+    where a.id = v_attempt.id;
+
+    select smsretry.found_sid(l.provider_message_id) into v_shown from public.send_logs l where l.id = v_row.send_log_id;
+    if v_rank = 6 and v_shown = v_attempt.twilio_sid then
+        perform smsretry.tell_delivery(
+            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid,
+            coalesce('Not delivered: Twilio ' || record_delivery.code, 'Not delivered'), record_delivery.at);
+    elsif v_rank >= 7 and v_known < 7 then
+        -- It was called lost, or unknown, and was to be sent again, given up, or no longer wanted. A send of it that is under
+        -- way ends by itself.
+        if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
+            perform smsretry.complete_row(v_row, v_attempt.twilio_sid, record_delivery.at);
+            update public.sms_retry_queue q -- what was told of it before stays told
+            set why = left('It was delivered after all. Before that it had ' || case v_row.status when 'failed' then 'failed: ' else 'been cancelled: ' end
+                           || coalesce(v_row.last_error, 'no reason was kept'), 2000)
+            where q.id = v_row.id and v_row.status <> 'pending';
+        end if;
+        for v_newer in -- the text was queued anew
+            select q.* from public.sms_retry_queue q
+            where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id and q.id <> v_row.id
+              and q.status = 'pending' and q.in_doubt_since is null
+            for update
+        loop
+            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, record_delivery.at);
+        end loop;
+        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, record_delivery.at);
+    end if;
+    return true;
+end
+$$;
+
+revoke all on function smsretry.record_delivery from public, anon, authenticated;
+grant execute on function smsretry.record_delivery to service_role;
+
+-- ======== drop smsretry.scheduled_on_record ========
+drop view if exists smsretry.scheduled_on_record;
+
+-- ======== schemas/records/scheduled_on_record.sql ========
+-- A scheduled send that is no text yet, or never became one, for people: what explain_sms tells. retry_id is its own id,
+-- which its send log will have, too. What the application wrote is shown as far as it is a time, or a class of ours. Columns:
+-- smsretry.text_on_record.
+create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
+select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
+       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
+       case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
+       greatest(least(coalesce(s.held_since, case s.status when 'scheduled' then h.held_since end, s.updated_at, smsretry.clock()),
+                      k.last), k.first) as since,
+       left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), 2000) as why,
+       null::integer as code,
+       case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, h.look_at, k.first), k.last) end as next_at,
+       case when s.not_after between k.first and k.last then s.not_after end as expires_at,
+       0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
+       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
+       smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(s.business_id, c.phone))) as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
+       '[]'::jsonb as history, '[]'::jsonb as steps,
+       case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
+       smsretry.clock() as asked_at,
+       smsretry.unread_stop(c.phone) as stop_sid
+from public.scheduled_sends s
+cross join (select '2000-01-01 00:00+00'::timestamptz as first, '2100-01-01 00:00+00'::timestamptz as last) k
+left join smsretry.held_sends h on h.scheduled_id = s.id
+left join public.businesses b on b.id = s.business_id
+left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
+where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
+
+grant select on smsretry.scheduled_on_record to service_role;
+
+-- ======== drop smsretry.text_on_record ========
+drop view if exists smsretry.text_on_record;
+
+-- ======== schemas/records/text_on_record.sql ========
+-- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
+-- where the application wrote freely.
+-- security_invoker, so that row level security is the reader's.
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
+--   the one of another row that it is in doubt about · steps: what people did to it · can: the calls that would change
+--   something now · asked_at: the database's clock · stop_sid: what the number wrote that may mean stop and nobody has read
+create or replace view smsretry.text_on_record with (security_invoker = true) as
+select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
+       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
+       coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
+       left(smsretry.numberless(
+           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end), 2000) as why,
+       q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
+       q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
+       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
+       smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone))) as suppressed_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
+       left(smsretry.numberless(l.status::text), 40) as send_log_status,
+       left(smsretry.found_sid(l.provider_message_id), 40) as sid,
+       coalesce((select jsonb_agg(jsonb_build_object(
+                     'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
+                     'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
+                     'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
+                     'consent_at', smsretry.on_calendar(a.consent_at), 'consent_source', left(smsretry.numberless(a.consent_source), 200),
+                     'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
+                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
+                 from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
+       coalesce((select jsonb_agg(jsonb_build_object(
+                     'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
+                 from smsretry.steps t where t.retry_id = q.id), '[]') as steps,
+       case
+           when q.status = 'completed' or l.id is null or c.id is null then '{}'
+           when q.status in ('failed', 'cancelled') then
+               case when smsretry.is_sent(l.provider_message_id, l.status::text)
+                         and not smsretry.is_undelivered(l.id, l.provider_message_id) then '{}'
+                    when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
+                    else array['requeue_failed_sms'] end
+           when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']
+           when q.status = 'pending' then array['cancel_sms_retries']
+           else '{}'
+       end::text[] as can,
+       smsretry.clock() as asked_at,
+       smsretry.unread_stop(c.phone) as stop_sid
+from public.sms_retry_queue q
+left join public.businesses b on b.id = q.business_id
+left join public.customers c on c.id = q.customer_id
+left join public.send_logs l on l.id = q.send_log_id;
+
+grant select on smsretry.text_on_record to service_role;
+
+-- ======== schemas/desk/explain_sms.sql ========
+-- For a person: what happened to a text, why, and what comes next; newest first. Found by one of row, send log, customer or
+-- number; a business and the last digits of the number (three at least) find it, too. A number finds the texts of everybody
+-- who has it. A scheduled send that is no text yet, or never became one, is found by its id (as row or send log), and by its
+-- customer.
+-- Columns: smsretry.text_on_record.
+create or replace function public.explain_sms(
+    retry_id uuid default null,
+    send_log_id uuid default null,
+    customer_id uuid default null,
+    phone text default null,
+    business_id uuid default null,
+    last_digits text default null,
+    row_limit integer default 20
+)
+returns setof smsretry.text_on_record
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+-- Planned for what was asked: a generic plan would read the whole table.
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    v_people uuid[];
+    v_ids uuid[];
+    v_scheduled uuid[];
+begin
+    if num_nonnulls(explain_sms.retry_id, explain_sms.send_log_id, explain_sms.customer_id, explain_sms.phone,
+                    explain_sms.last_digits) <> 1
+        or explain_sms.last_digits is not null
+            and (explain_sms.business_id is null or explain_sms.last_digits !~ '^[0-9]{3,15}$')
+        or (explain_sms.row_limit between 1 and 200) is not true then
+        raise exception 'Say which text, in one way: retry_id, send_log_id, customer_id, phone, or business_id with last_digits (3 digits or more)'
+            using errcode = 'SR422';
+    end if;
+    v_people := case
+        when explain_sms.customer_id is not null then array[explain_sms.customer_id]
+        when explain_sms.phone is not null then array(select c.id from public.customers c where c.phone = explain_sms.phone)
+        when explain_sms.last_digits is not null then array(
+            select c.id from public.customers c
+            where c.business_id = explain_sms.business_id and c.phone like '%' || explain_sms.last_digits)
+    end;
+    v_ids := array(
+        select q.id from public.sms_retry_queue q
+        where (explain_sms.retry_id is null or q.id = explain_sms.retry_id)
+          and (explain_sms.send_log_id is null or q.send_log_id = explain_sms.send_log_id)
+          and (v_people is null or q.customer_id = any (v_people))
+          and (explain_sms.business_id is null or q.business_id = explain_sms.business_id)
+        order by q.created_at desc, q.id
+        limit explain_sms.row_limit);
+    v_scheduled := array(
+        select s.id from public.scheduled_sends s
+        where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
+          and (explain_sms.retry_id is null or s.id = explain_sms.retry_id)
+          and (explain_sms.send_log_id is null or s.id = explain_sms.send_log_id)
+          and (v_people is null or s.customer_id = any (v_people))
+          and (explain_sms.business_id is null or s.business_id = explain_sms.business_id)
+        order by s.created_at desc, s.id
+        limit explain_sms.row_limit);
+    return query
+    select e.* from (
+        select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids)
+        union all
+        select p.* from smsretry.scheduled_on_record p where p.retry_id = any (v_scheduled)
+    ) e
+    order by e.queued_at desc, e.retry_id
+    limit explain_sms.row_limit;
+end
+$$;
+
+revoke all on function public.explain_sms from public, anon, authenticated;
+grant execute on function public.explain_sms to service_role;
+
+-- ======== schemas/desk/preview_sms_retries.sql ========
+-- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
+-- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
+-- Each with what the begin of its send would find now:
+--   refused: why it would end (smsretry.refusal) · doubted: why it would be looked for first (smsretry.earlier_doubt)
+--   texts_at: when the texts that count against a cap reached the number, in the last cap_window, the newest first
+create or replace function public.preview_sms_retries(
+    until timestamptz default null,
+    after_due timestamptz default null,
+    after_id uuid default null,
+    retry_ids uuid[] default null,
+    row_limit integer default 500,
+    cap_window interval default null
+)
+returns setof smsretry.claimed_retry
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_limit constant integer := least(greatest(coalesce(preview_sms_retries.row_limit, 500), 1), 500);
+    v_ids uuid[];
+    v_claim smsretry.claimed_retry;
+    v_at timestamptz;
+begin
+    if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
+        raise exception 'until or retry_ids must be given: which texts are to be foreseen' using errcode = 'SR422';
+    end if;
+    v_ids := array(
+        select w.id from (
+            (select q.id, q.scheduled_for from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null
+               and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by q.scheduled_for, q.id limit v_limit)
+            union all
+            (select s.id, s.scheduled_for from public.scheduled_sends s
+             where s.status = 'scheduled'
+               and (preview_sms_retries.retry_ids is null or s.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or s.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (s.scheduled_for, s.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by s.scheduled_for, s.id limit v_limit)
+        ) w
+        order by w.scheduled_for, w.id
+        limit v_limit);
+    for v_claim in
+        select r.* from smsretry.claimed_retry r where r.id = any (v_ids)
+        union all
+        select s.* from smsretry.scheduled_claim s where s.id = any (v_ids)
+        order by scheduled_for, id
+    loop
+        v_claim.claimed_at := smsretry.clock();
+        v_claim.refused := smsretry.refusal(
+            v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone));
+        if v_claim.claim_no > 0 then
+            select d.why into v_claim.doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
+        end if;
+        v_claim.texts_at := '{}';
+        while preview_sms_retries.cap_window is not null and cardinality(v_claim.texts_at) < 20 loop
+            v_at := smsretry.cap_reached_at(
+                v_claim.business_id, v_claim.phone, cardinality(v_claim.texts_at) + 1,
+                v_claim.claimed_at - preview_sms_retries.cap_window);
+            exit when v_at is null;
+            v_claim.texts_at := v_claim.texts_at || v_at;
+        end loop;
+        return next v_claim;
+    end loop;
+end
+$$;
+
+revoke all on function public.preview_sms_retries from public, anon, authenticated;
+grant execute on function public.preview_sms_retries to service_role;
+
+-- ======== schemas/desk/prune_sms_history.sql ========
+-- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and the record of runs.
+-- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
+-- application's, as are scheduled sends. A text whose fate is unknown is kept. So are, for 90 days at least, the names of
+-- incoming STOPs: Twilio's signature never expires, and by them an old webhook is known that somebody sends again. Those of
+-- STARTs are kept for good: one that is sent again must never undo a later STOP. So are dates of opt-ins while one could lift
+-- an opt-out (stale_opt_ins).
+-- security definer: nobody else may delete history.
+create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
+returns table (texts integer, attempts integer, runs integer)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_before timestamptz;
+    v_ids uuid[];
+begin
+    if (prune_sms_history.keep_days between 7 and 36500 and prune_sms_history.batch between 1 and 10000) is not true then
+        raise exception 'keep_days is 7 or more, batch 1 to 10000' using errcode = 'SR422',
+            hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
+    end if;
+    v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
+    v_ids := array(
+        select q.id from public.sms_retry_queue q
+        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at < v_before
+          and not smsretry.is_unsettled(q.id)
+        order by q.updated_at limit prune_sms_history.batch
+        for update skip locked);
+    select count(*) into attempts from public.sms_send_attempts a where a.retry_id = any (v_ids);
+    delete from public.sms_retry_queue q where q.id = any (v_ids);
+    get diagnostics texts = row_count;
+    delete from smsretry.runs r where r.id = any (array(
+        select o.id from smsretry.runs o where o.started_at < v_before order by o.started_at limit prune_sms_history.batch));
+    get diagnostics runs = row_count;
+    delete from smsretry.inbound_texts t where t.twilio_sid = any (array(
+        select o.twilio_sid from smsretry.inbound_texts o
+        where o.said = 'STOP' and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
+        order by o.heard_at limit 10 * prune_sms_history.batch));
+    -- A date that has come and is later than no opt-out lifts nothing of what is said from now on.
+    delete from smsretry.stale_opt_ins o where o.ctid = any (array(
+        select s.ctid from smsretry.stale_opt_ins s
+        where s.at < v_before and coalesce(smsretry.suppressed_since(s.number_key), 'infinity') >= s.at
+        limit 10 * prune_sms_history.batch));
+    delete from smsretry.held_sends h -- of scheduled sends that somebody deleted, or ended past our trigger
+    where not exists (select 1 from public.scheduled_sends s where s.id = h.scheduled_id and s.status = 'scheduled');
+    return next;
+end
+$$;
+
+revoke all on function public.prune_sms_history from public, anon, authenticated;
+grant execute on function public.prune_sms_history to service_role;
+
+-- ======== schemas/desk/requeue_failed_sms.sql ========
 -- For a person: put texts that failed back into the queue, due at once. Every check is made again when they are claimed.
 -- What is known is kept: message class, attempts so far, errors; each gets more_attempts further ones, and its life counts
 -- anew. Its send log says what is true meanwhile: it waits. One whose send log cannot be told so is left alone.
@@ -3932,244 +4153,7 @@ $$;
 revoke all on function public.requeue_failed_sms from public, anon, authenticated;
 grant execute on function public.requeue_failed_sms to service_role;
 
--- ======== drop smsretry.scheduled_on_record ========
-drop view if exists smsretry.scheduled_on_record;
-
--- ======== schemas/81_scheduled_on_record.sql ========
--- A scheduled send that is no text yet, or never became one, for people: what explain_sms tells. retry_id is its own id,
--- which its send log will have, too. What the application wrote is shown as far as it is a time, or a class of ours. Columns:
--- smsretry.text_on_record.
-create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
-select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
-       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
-       case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
-       case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
-       greatest(least(coalesce(s.held_since, case s.status when 'scheduled' then h.held_since end, s.updated_at, smsretry.clock()),
-                      k.last), k.first) as since,
-       left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), 2000) as why,
-       null::integer as code,
-       case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, h.look_at, k.first), k.last) end as next_at,
-       case when s.not_after between k.first and k.last then s.not_after end as expires_at,
-       0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
-       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
-       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
-       smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(s.business_id, c.phone))) as suppressed_since,
-       left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
-       '[]'::jsonb as history, '[]'::jsonb as steps,
-       case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
-       smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid
-from public.scheduled_sends s
-cross join (select '2000-01-01 00:00+00'::timestamptz as first, '2100-01-01 00:00+00'::timestamptz as last) k
-left join smsretry.held_sends h on h.scheduled_id = s.id
-left join public.businesses b on b.id = s.business_id
-left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
-where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
-
-grant select on smsretry.scheduled_on_record to service_role;
-
--- ======== drop smsretry.text_on_record ========
-drop view if exists smsretry.text_on_record;
-
--- ======== schemas/81_text_on_record.sql ========
--- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
--- where the application wrote freely.
--- security_invoker, so that row level security is the reader's.
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
---   the one of another row that it is in doubt about · steps: what people did to it · can: the calls that would change
---   something now · asked_at: the database's clock · stop_sid: what the number wrote that may mean stop and nobody has read
-create or replace view smsretry.text_on_record with (security_invoker = true) as
-select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
-       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
-       q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
-       coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
-       left(smsretry.numberless(
-           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end), 2000) as why,
-       q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
-       q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
-       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
-       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
-       smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone))) as suppressed_since,
-       left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
-       left(smsretry.numberless(l.status::text), 40) as send_log_status,
-       left(smsretry.found_sid(l.provider_message_id), 40) as sid,
-       coalesce((select jsonb_agg(jsonb_build_object(
-                     'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
-                     'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
-                     'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                     'consent_at', smsretry.on_calendar(a.consent_at), 'consent_source', left(smsretry.numberless(a.consent_source), 200),
-                     'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
-                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
-                 from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
-       coalesce((select jsonb_agg(jsonb_build_object(
-                     'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
-                 from smsretry.steps t where t.retry_id = q.id), '[]') as steps,
-       case
-           when q.status = 'completed' or l.id is null or c.id is null then '{}'
-           when q.status in ('failed', 'cancelled') then
-               case when smsretry.is_sent(l.provider_message_id, l.status::text)
-                         and not smsretry.is_undelivered(l.id, l.provider_message_id) then '{}'
-                    when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
-                    else array['requeue_failed_sms'] end
-           when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']
-           when q.status = 'pending' then array['cancel_sms_retries']
-           else '{}'
-       end::text[] as can,
-       smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid
-from public.sms_retry_queue q
-left join public.businesses b on b.id = q.business_id
-left join public.customers c on c.id = q.customer_id
-left join public.send_logs l on l.id = q.send_log_id;
-
-grant select on smsretry.text_on_record to service_role;
-
--- ======== schemas/82_explain_sms.sql ========
--- For a person: what happened to a text, why, and what comes next; newest first. Found by one of row, send log, customer or
--- number; a business and the last digits of the number (three at least) find it, too. A number finds the texts of everybody
--- who has it. A scheduled send that is no text yet, or never became one, is found by its id (as row or send log), and by its
--- customer.
--- Columns: smsretry.text_on_record.
-create or replace function public.explain_sms(
-    retry_id uuid default null,
-    send_log_id uuid default null,
-    customer_id uuid default null,
-    phone text default null,
-    business_id uuid default null,
-    last_digits text default null,
-    row_limit integer default 20
-)
-returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
--- Planned for what was asked: a generic plan would read the whole table.
-set plan_cache_mode = force_custom_plan as $$
-#variable_conflict use_column
-declare
-    v_people uuid[];
-    v_ids uuid[];
-    v_scheduled uuid[];
-begin
-    if num_nonnulls(explain_sms.retry_id, explain_sms.send_log_id, explain_sms.customer_id, explain_sms.phone,
-                    explain_sms.last_digits) <> 1
-        or explain_sms.last_digits is not null
-            and (explain_sms.business_id is null or explain_sms.last_digits !~ '^[0-9]{3,15}$')
-        or (explain_sms.row_limit between 1 and 200) is not true then
-        raise exception 'Say which text, in one way: retry_id, send_log_id, customer_id, phone, or business_id with last_digits (3 digits or more)'
-            using errcode = 'SR422';
-    end if;
-    v_people := case
-        when explain_sms.customer_id is not null then array[explain_sms.customer_id]
-        when explain_sms.phone is not null then array(select c.id from public.customers c where c.phone = explain_sms.phone)
-        when explain_sms.last_digits is not null then array(
-            select c.id from public.customers c
-            where c.business_id = explain_sms.business_id and c.phone like '%' || explain_sms.last_digits)
-    end;
-    v_ids := array(
-        select q.id from public.sms_retry_queue q
-        where (explain_sms.retry_id is null or q.id = explain_sms.retry_id)
-          and (explain_sms.send_log_id is null or q.send_log_id = explain_sms.send_log_id)
-          and (v_people is null or q.customer_id = any (v_people))
-          and (explain_sms.business_id is null or q.business_id = explain_sms.business_id)
-        order by q.created_at desc, q.id
-        limit explain_sms.row_limit);
-    v_scheduled := array(
-        select s.id from public.scheduled_sends s
-        where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
-          and (explain_sms.retry_id is null or s.id = explain_sms.retry_id)
-          and (explain_sms.send_log_id is null or s.id = explain_sms.send_log_id)
-          and (v_people is null or s.customer_id = any (v_people))
-          and (explain_sms.business_id is null or s.business_id = explain_sms.business_id)
-        order by s.created_at desc, s.id
-        limit explain_sms.row_limit);
-    return query
-    select e.* from (
-        select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids)
-        union all
-        select p.* from smsretry.scheduled_on_record p where p.retry_id = any (v_scheduled)
-    ) e
-    order by e.queued_at desc, e.retry_id
-    limit explain_sms.row_limit;
-end
-$$;
-
-revoke all on function public.explain_sms from public, anon, authenticated;
-grant execute on function public.explain_sms to service_role;
-
--- ======== schemas/83_preview_sms_retries.sql ========
--- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
--- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
--- Each with what the begin of its send would find now:
---   refused: why it would end (smsretry.refusal) · doubted: why it would be looked for first (smsretry.earlier_doubt)
---   texts_at: when the texts that count against a cap reached the number, in the last cap_window, the newest first
-create or replace function public.preview_sms_retries(
-    until timestamptz default null,
-    after_due timestamptz default null,
-    after_id uuid default null,
-    retry_ids uuid[] default null,
-    row_limit integer default 500,
-    cap_window interval default null
-)
-returns setof smsretry.claimed_retry
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_limit constant integer := least(greatest(coalesce(preview_sms_retries.row_limit, 500), 1), 500);
-    v_ids uuid[];
-    v_claim smsretry.claimed_retry;
-    v_at timestamptz;
-begin
-    if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
-        raise exception 'until or retry_ids must be given: which texts are to be foreseen' using errcode = 'SR422';
-    end if;
-    v_ids := array(
-        select w.id from (
-            (select q.id, q.scheduled_for from public.sms_retry_queue q
-             where q.status = 'pending' and q.in_doubt_since is null
-               and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
-               and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
-               and (preview_sms_retries.after_due is null
-                    or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
-             order by q.scheduled_for, q.id limit v_limit)
-            union all
-            (select s.id, s.scheduled_for from public.scheduled_sends s
-             where s.status = 'scheduled'
-               and (preview_sms_retries.retry_ids is null or s.id = any (preview_sms_retries.retry_ids))
-               and (preview_sms_retries.until is null or s.scheduled_for <= preview_sms_retries.until)
-               and (preview_sms_retries.after_due is null
-                    or (s.scheduled_for, s.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
-             order by s.scheduled_for, s.id limit v_limit)
-        ) w
-        order by w.scheduled_for, w.id
-        limit v_limit);
-    for v_claim in
-        select r.* from smsretry.claimed_retry r where r.id = any (v_ids)
-        union all
-        select s.* from smsretry.scheduled_claim s where s.id = any (v_ids)
-        order by scheduled_for, id
-    loop
-        v_claim.claimed_at := smsretry.clock();
-        v_claim.refused := smsretry.refusal(
-            v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone));
-        if v_claim.claim_no > 0 then
-            select d.why into v_claim.doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
-        end if;
-        v_claim.texts_at := '{}';
-        while preview_sms_retries.cap_window is not null and cardinality(v_claim.texts_at) < 20 loop
-            v_at := smsretry.cap_reached_at(
-                v_claim.business_id, v_claim.phone, cardinality(v_claim.texts_at) + 1,
-                v_claim.claimed_at - preview_sms_retries.cap_window);
-            exit when v_at is null;
-            v_claim.texts_at := v_claim.texts_at || v_at;
-        end loop;
-        return next v_claim;
-    end loop;
-end
-$$;
-
-revoke all on function public.preview_sms_retries from public, anon, authenticated;
-grant execute on function public.preview_sms_retries to service_role;
-
--- ======== schemas/84_sms_status.sql ========
+-- ======== schemas/desk/sms_status.sql ========
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
 --   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late; told: one
 --   that is held, by its id) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
@@ -4337,7 +4321,7 @@ $$;
 revoke all on function public.sms_status from public, anon, authenticated;
 grant execute on function public.sms_status to service_role;
 
--- ======== schemas/85_check_sms_retries.sql ========
+-- ======== schemas/checks/check_sms_retries.sql ========
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503 and that says what is wrong. Asks whether
 -- texts are overdue, queued or not, sending is stopped, or no run has finished lately; each within max_minutes.
 -- It only reads, and is volatile all the same: HEAD asks PostgREST for a count of rows, for which PostgreSQL would not call a
@@ -4381,58 +4365,7 @@ $$;
 revoke all on function public.check_sms_retries from public, anon, authenticated;
 grant execute on function public.check_sms_retries to service_role;
 
--- ======== schemas/86_prune_sms_history.sql ========
--- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and the record of runs.
--- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
--- application's, as are scheduled sends. A text whose fate is unknown is kept. So are, for 90 days at least, the names of
--- incoming STOPs: Twilio's signature never expires, and by them an old webhook is known that somebody sends again. Those of
--- STARTs are kept for good: one that is sent again must never undo a later STOP. So are dates of opt-ins while one could lift
--- an opt-out (stale_opt_ins).
--- security definer: nobody else may delete history.
-create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
-returns table (texts integer, attempts integer, runs integer)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_before timestamptz;
-    v_ids uuid[];
-begin
-    if (prune_sms_history.keep_days between 7 and 36500 and prune_sms_history.batch between 1 and 10000) is not true then
-        raise exception 'keep_days is 7 or more, batch 1 to 10000' using errcode = 'SR422',
-            hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
-    end if;
-    v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
-    v_ids := array(
-        select q.id from public.sms_retry_queue q
-        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at < v_before
-          and not smsretry.is_unsettled(q.id)
-        order by q.updated_at limit prune_sms_history.batch
-        for update skip locked);
-    select count(*) into attempts from public.sms_send_attempts a where a.retry_id = any (v_ids);
-    delete from public.sms_retry_queue q where q.id = any (v_ids);
-    get diagnostics texts = row_count;
-    delete from smsretry.runs r where r.id = any (array(
-        select o.id from smsretry.runs o where o.started_at < v_before order by o.started_at limit prune_sms_history.batch));
-    get diagnostics runs = row_count;
-    delete from smsretry.inbound_texts t where t.twilio_sid = any (array(
-        select o.twilio_sid from smsretry.inbound_texts o
-        where o.said = 'STOP' and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
-        order by o.heard_at limit 10 * prune_sms_history.batch));
-    -- A date that has come and is later than no opt-out lifts nothing of what is said from now on.
-    delete from smsretry.stale_opt_ins o where o.ctid = any (array(
-        select s.ctid from smsretry.stale_opt_ins s
-        where s.at < v_before and coalesce(smsretry.suppressed_since(s.number_key), 'infinity') >= s.at
-        limit 10 * prune_sms_history.batch));
-    delete from smsretry.held_sends h -- of scheduled sends that somebody deleted, or ended past our trigger
-    where not exists (select 1 from public.scheduled_sends s where s.id = h.scheduled_id and s.status = 'scheduled');
-    return next;
-end
-$$;
-
-revoke all on function public.prune_sms_history from public, anon, authenticated;
-grant execute on function public.prune_sms_history to service_role;
-
--- ======== schemas/90_check_sms_retry_setup.sql ========
+-- ======== schemas/checks/check_sms_retry_setup.sql ========
 -- What is right, what is not and what to do about it: for `smsretry doctor`. Reads only.
 -- wanted: what the caller's version of the package makes, by kind: functions ([name, md5 of the body]); columns and
 -- constraints ([table, name, definition]); indexes, triggers, policies and the grants of service_role ([table, name]).
@@ -4591,7 +4524,7 @@ $$;
 revoke all on function public.check_sms_retry_setup from public, anon, authenticated;
 grant execute on function public.check_sms_retry_setup to service_role;
 
--- ======== schemas/93_try_sms_retry_queue.sql ========
+-- ======== schemas/checks/try_sms_retry_queue.sql ========
 -- Rehearse for `smsretry doctor` and at the end of `smsretry migrate`: a sample text is queued, claimed, begun and ends
 -- completed, another one failed, a third one cancelled by an opt-out. Each is rolled back: no row stays, nobody sees one,
 -- and no row of the application's queue is touched.
@@ -4724,6 +4657,43 @@ $$;
 
 revoke all on function public.try_sms_retry_queue from public, anon, authenticated;
 grant execute on function public.try_sms_retry_queue to service_role;
+
+-- ======== schemas/triggers/triggers.sql ========
+-- What happens on writes that are not ours.
+
+drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
+create trigger smsretry_before_insert
+    before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
+
+drop trigger if exists smsretry_open_delivery on public.sms_send_attempts;
+create trigger smsretry_open_delivery
+    before insert or update of delivery_look_at on public.sms_send_attempts
+    for each row when (new.delivery_look_at is not null and new.business_id is null) execute function smsretry.open_delivery();
+
+drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
+create trigger smsretry_scheduled_send_changed
+    before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
+
+drop trigger if exists smsretry_keep_suppression on public.customers;
+create trigger smsretry_keep_suppression
+    after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
+    for each row execute function smsretry.keep_suppression();
+
+-- ======== by hand: who had opted out, whatever a row says of the future ========
+-- Who had opted out before there was this trigger, and in which way. What a START may not lift is said first: in version
+-- 1.0.0 a later STOP took its place. Nobody is opted out anew who has opted in since.
+insert into smsretry.suppressions as s (number_key, business_id, since, source)
+select distinct on (1) smsretry.number_key(c.business_id, c.phone), c.business_id, c.last_at, left(c.sms_consent_source, 200)
+from (select o.*, max(coalesce(o.sms_consent_at, smsretry.clock())) over (partition by o.business_id, o.phone) as last_at
+      from public.customers o
+      where o.sms_consent_status::text = 'opted_out' and o.phone is not null) c
+where not exists (
+    select 1 from public.customers i
+    where i.phone = c.phone and i.business_id = c.business_id and i.sms_consent_status::text = 'opted_in'
+      and i.sms_consent_at > c.last_at and i.sms_consent_at <= smsretry.clock())
+order by 1, smsretry.start_lifts(c.sms_consent_source::text), c.sms_consent_at desc nulls last
+on conflict (number_key) do update set source = excluded.source
+where smsretry.start_lifts(s.source) and not smsretry.start_lifts(excluded.source);
 
 -- ======== PostgREST learns of the change at once ========
 notify pgrst, 'reload schema';
