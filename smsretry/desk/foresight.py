@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias, assert_never
 
 from smsretry.desk.records import WaitingText
 from smsretry.retry import policy
-from smsretry.retry.decision import BeforeSend, Cap, Defer, End, GiveBack, Hold, PutOff, Send
+from smsretry.retry.decision import Cap, Defer, End, GiveBack, Hold, PutOff, Send
 from smsretry.retry.profile import Profile
 
 Will: TypeAlias = Literal["goes out", "waits", "is held", "is stopped", "is looked for", "is cancelled", "fails"]
@@ -81,7 +81,7 @@ def _reached(cap: Cap, texts_at: Sequence[datetime]) -> datetime | None:
     return counted[cap.texts - 1] if len(counted) >= cap.texts else None
 
 
-def _put_off(text: WaitingText, at: datetime, decision: PutOff | BeforeSend) -> Foreseen:
+def _put_off(text: WaitingText, at: datetime, decision: PutOff) -> Foreseen:
     match decision:
         case Defer(until, _, why):
             return Foreseen(text, "waits", until, why)
@@ -93,7 +93,5 @@ def _put_off(text: WaitingText, at: datetime, decision: PutOff | BeforeSend) -> 
             return Foreseen(text, "fails", at, why)
         case GiveBack(why):
             return Foreseen(text, "waits", at, why)
-        case Send():
-            raise AssertionError("a text that may be sent is not put off")
         case _:
             assert_never(decision)
