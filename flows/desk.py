@@ -11,9 +11,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.form_pages import form_pages
-from flows.forms import form
-from flows.showing import answered
+from flows.support.form_pages import form_pages
+from flows.support.forms import form
+from flows.support.showing import answered
 from smsretry.desk import pages
 from smsretry.desk.asks import Cancel, Preview, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.desk import Desk

@@ -16,15 +16,15 @@ from prefect.events import emit_event
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.ending import ends_soon
-from flows.forms import form
-from flows.orphans import crash_orphaned_task_runs
-from flows.showing import DID_SOMETHING, only_showing, refused, rename
-from flows.telling import tell_failed, tell_scheduled
+from flows.support.ending import ends_soon
+from flows.support.forms import form
+from flows.support.orphans import crash_orphaned_task_runs
+from flows.support.showing import DID_SOMETHING, only_showing, refused, rename
+from flows.support.telling import tell_failed, tell_scheduled
 from smsretry.desk import scheduling
-from smsretry.ports import RetryQueue
 from smsretry.retry.models import ScheduledSend
-from smsretry.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
+from smsretry.sending.ports import RetryQueue
+from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
 from smsretry.wiring import services
 
 PAGE_KEY = "sms-scheduled"

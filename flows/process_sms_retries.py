@@ -15,17 +15,17 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.ending import end_soon, ends_soon
-from flows.forms import form
-from flows.orphans import crash_orphaned_task_runs
-from flows.showing import Progress, queue_at, show, this_run
-from flows.task_runs import TaskRuns
-from flows.telling import tell_completed, tell_failed
-from smsretry.gate import stopped_by
+from flows.support.ending import end_soon, ends_soon
+from flows.support.forms import form
+from flows.support.orphans import crash_orphaned_task_runs
+from flows.support.showing import Progress, queue_at, show, this_run
+from flows.support.task_runs import TaskRuns
+from flows.support.telling import tell_completed, tell_failed
 from smsretry.retry.models import Claim, Recovered
-from smsretry.run import CLAIM_SIZE, ItemFailed, Run
+from smsretry.sending.gate import stopped_by
+from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run
+from smsretry.sending.summary import RunSummary
 from smsretry.settings import load_settings, sends_at_once
-from smsretry.summary import RunSummary
 from smsretry.wiring import desk, push_metrics, services
 
 MOST: Final = 100_000

@@ -18,8 +18,8 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
-from flows.overdue import OVERDUE, cancel_overdue_runs
-from flows.reaching import check_reach
+from flows.support.overdue import OVERDUE, cancel_overdue_runs
+from flows.support.reaching import check_reach
 from smsretry.adapters.prefect.definition import ROOT, definition
 
 

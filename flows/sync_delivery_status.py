@@ -13,14 +13,14 @@ from prefect.events import emit_event
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.ending import ends_soon
-from flows.forms import form
-from flows.showing import DID_SOMETHING, only_showing, queue_at, refused, rename
-from flows.telling import RESOURCE, tell_failed
-from smsretry.delivering import MOST, USUAL, sync_deliveries
+from flows.support.ending import ends_soon
+from flows.support.forms import form
+from flows.support.showing import DID_SOMETHING, only_showing, queue_at, refused, rename
+from flows.support.telling import RESOURCE, tell_failed
 from smsretry.desk.deliveries import drop_event, event_of_delivery, events_of, followed_up
 from smsretry.desk.standing import Standing
-from smsretry.summary import DeliverySummary
+from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
+from smsretry.sending.summary import DeliverySummary
 from smsretry.wiring import delivery_services, desk
 
 KEY: Final = "sms-deliveries"

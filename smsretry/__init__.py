@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.errors import is_retryable_error
-    from smsretry.entry import queue_sms_retry, schedule_sms, send_sms
-    from smsretry.pipeline import process_sms_retry_item
     from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours
     from smsretry.retry.backoff import next_retry_delay
     from smsretry.retry.models import Claim, ItemResult, Queued, Scheduled
+    from smsretry.sending.entry import queue_sms_retry, schedule_sms, send_sms
+    from smsretry.sending.pipeline import process_sms_retry_item
 
 __all__ = [
     "Claim",

@@ -9,12 +9,12 @@ import pytest
 
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.desk.asks import Resolve
-from smsretry.ports import RetryQueue, Sender, Services
 from smsretry.retry.decision import Cap, Doubt, GiveUp, Retry, Send
 from smsretry.retry.models import Begun, Claim, ItemResult, Sighting
 from smsretry.retry.outcome import Rejected
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.run import Run, run_once
+from smsretry.sending.ports import RetryQueue, Sender, Services
+from smsretry.sending.run import Run, run_once
 from smsretry.settings import PrefectSettings, Settings, variables
 
 NOON: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")

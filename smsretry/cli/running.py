@@ -15,8 +15,8 @@ from smsretry.cli.showing import Verdict, note, tell, tell_json, tell_verdicts
 
 if TYPE_CHECKING:
     from smsretry.retry.models import ItemResult
-    from smsretry.run import ItemFailed
-    from smsretry.summary import DeliverySummary
+    from smsretry.sending.run import ItemFailed
+    from smsretry.sending.summary import DeliverySummary
 
 Past = StrEnum("Past", ["cancel", "send"])
 
@@ -73,7 +73,7 @@ def migrate(
     as_json: Json = False,
 ) -> None:
     """Create or update the tables and functions in a database. Safe to repeat; mixes with `supabase db push`."""
-    from smsretry.adapters.supabase.migrate import migrate as apply_migrations
+    from smsretry.adapters.migrations.migrate import migrate as apply_migrations
 
     done = apply_migrations(
         db_url,
@@ -110,10 +110,10 @@ def process(
     Ctrl-C lets no further send begin; those under way end, and the numbers are told.
     """
     from smsretry.desk import scheduling
-    from smsretry.gate import stopped_by
-    from smsretry.run import Run, run_once
-    from smsretry.scheduled import queue_scheduled_sends
-    from smsretry.summary import DeliverySummary
+    from smsretry.sending.gate import stopped_by
+    from smsretry.sending.run import Run, run_once
+    from smsretry.sending.scheduled import queue_scheduled_sends
+    from smsretry.sending.summary import DeliverySummary
     from smsretry.wiring import push_metrics, services
 
     with services() as connected:
@@ -142,7 +142,7 @@ def process(
 
 
 def _look_after_deliveries() -> "DeliverySummary":
-    from smsretry.delivering import sync_deliveries
+    from smsretry.sending.delivering import sync_deliveries
     from smsretry.wiring import delivery_services
 
     with delivery_services() as connected:

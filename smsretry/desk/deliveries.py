@@ -8,7 +8,7 @@ from smsretry.desk.outcomes import TextEvent, related
 from smsretry.desk.pages import Page
 from smsretry.desk.report import TOLD_IN_FULL, RunEvent
 from smsretry.desk.standing import Standing
-from smsretry.summary import DeliverySummary, FollowedUp
+from smsretry.sending.summary import DeliverySummary, FollowedUp
 
 
 def events_of(summary: DeliverySummary) -> Iterator[RunEvent]:

@@ -39,7 +39,12 @@ def gauges(now: Standing) -> tuple[Gauge, ...]:
     return (
         Gauge("smsretry.queue.depth", "{text}", "Texts in the queue", tuple(_depth(now))),
         Gauge("smsretry.queue.overdue", "s", late, (({}, now.overdue_seconds),)),
-        Gauge("smsretry.scheduled.sends", "{send}", "Scheduled sends that are no texts yet", tuple(_scheduled(now))),
+        Gauge(
+            "smsretry.scheduled.sends",
+            "{send}",
+            "Scheduled sends that are no texts yet",
+            tuple(_scheduled(now)),
+        ),
         Gauge("smsretry.stopped", "{stop}", "Whether sending is stopped, and in how many states", tuple(_stopped(now))),
         Gauge("smsretry.run.age", "s", "Since a run last finished", tuple(_silence(now))),
         Gauge("smsretry.recent.sends", "{send}", "Sends begun in the last hour", tuple(_recent(now))),

@@ -11,7 +11,7 @@ from smsretry.desk.picture import bars
 from smsretry.desk.standing import LATE_SECONDS, Standing
 from smsretry.desk.story import Story
 from smsretry.retry.models import InterruptedRun, Recovered
-from smsretry.summary import RunSummary
+from smsretry.sending.summary import RunSummary
 
 TOLD_IN_FULL: Final = 20
 """Texts that need a person, of which one page tells in full."""

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from smsretry.adapters.supabase.migrate import migrate
+from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.local.postgrest.app import rpc_app
 from smsretry.local.postgrest.faults import RpcFaults

@@ -19,13 +19,13 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Prune
 from smsretry.desk.desk import Desk
-from smsretry.ports import DeliveryServices, Services
 from smsretry.retry.profile import DEFAULT
-from smsretry.run import Run, run_once
-from smsretry.scheduled import queue_scheduled_sends
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.ports import DeliveryServices, Services
+from smsretry.sending.run import Run, run_once
+from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.benchmarks.rig import DAY, Rig, rig
 from tests.benchmarks.table import show
 

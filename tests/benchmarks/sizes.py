@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 
-from smsretry.adapters.supabase.migrate import migrate
+from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 from tests.benchmarks.table import show
 

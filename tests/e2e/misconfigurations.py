@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 from typer.testing import CliRunner
 
-from smsretry.adapters.supabase.migrate import migrate
+from smsretry.adapters.migrations.migrate import migrate
 from smsretry.cli.command import app
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack

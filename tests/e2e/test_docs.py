@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from smsretry import data
-from smsretry.adapters.supabase.migrate import migrations
+from smsretry.adapters.migrations.migrate import migrations
 from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import SERVER_SETTINGS
 from smsretry.settings import Settings

@@ -18,8 +18,8 @@ from tests.e2e.conftest import FlowProcess, Prefect
 
 _HURRIED = """
 import runpy
-import flows.ending
-flows.ending.GRACE_SECONDS = 2
+import flows.support.ending
+flows.support.ending.GRACE_SECONDS = 2
 runpy.run_module("{module}", run_name="__main__")
 """
 """A run with two seconds instead of a minute: of Prefect's engine, as a runner starts it, or of the flow itself."""

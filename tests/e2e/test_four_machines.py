@@ -18,10 +18,10 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenWait
-from smsretry.ports import Services
 from smsretry.retry.models import Text
 from smsretry.retry.outcome import Outcome
-from smsretry.run import Run, run_once
+from smsretry.sending.ports import Services
+from smsretry.sending.run import Run, run_once
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from prefect.logging import disable_run_logger
 
-from flows.showing import queue_at
+from flows.support.showing import queue_at
 from smsretry.desk.desk import Desk
 from smsretry.desk.standing import Standing
 from smsretry.local.demo.seeding import seed

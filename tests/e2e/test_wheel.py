@@ -18,7 +18,7 @@ SHOW = """
 import json
 from importlib.metadata import version
 from flows.serve import deployments
-from smsretry.adapters.supabase.migrate import migrations
+from smsretry.adapters.migrations.migrate import migrations
 from smsretry import check_quiet_hours
 served = [[d.name, d.entrypoint, len(d.schedules)] for d in deployments()]
 print(json.dumps([served, len(migrations()), version("smsretry")]))

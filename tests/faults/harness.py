@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import psycopg
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.entry import queue_sms_retry, schedule_sms
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, ListLag
+from smsretry.sending.entry import queue_sms_retry, schedule_sms
 from tests.builders import NOON
 from tests.faults.carrier import CALLBACK_URL, Carrier
 from tests.faults.crew import Crew

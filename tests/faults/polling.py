@@ -3,13 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
-from smsretry import delivering
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.delivering import sync_deliveries
-from smsretry.ports import DeliveryServices
 from smsretry.retry.delivery import FAILURES, FINAL, AfterDelivery, OpenDelivery, Report, Word, after_delivery
+from smsretry.sending import delivering
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.ports import DeliveryServices
 from smsretry.settings import Settings
 from smsretry.words import Followed
 from tests.faults.fate import Fate, report_event

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from smsretry.adapters.supabase.schemas import schema_files
+from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.local.stack import Stack
 
 _NO_FENCE: Final = """

@@ -23,18 +23,18 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
-from smsretry import pipeline, run
 from smsretry.adapters.supabase import calls
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
-from smsretry.ports import Services
 from smsretry.retry import doubt
 from smsretry.retry.decision import AfterSend, Send
 from smsretry.retry.models import Begun, Claim, Finished, ItemResult, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome
-from smsretry.run import Run
-from smsretry.scheduled import queue_scheduled_sends
+from smsretry.sending import pipeline, run
+from smsretry.sending.ports import Services
+from smsretry.sending.run import Run
+from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
 from tests.faults.fate import Fate, report_event
 from tests.faults.orders import Event, Order

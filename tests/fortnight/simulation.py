@@ -15,10 +15,10 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
-from smsretry.ports import Services
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.run import ItemFailed, Run, run_once
+from smsretry.sending.ports import Services
+from smsretry.sending.run import ItemFailed, Run, run_once
 from tests.fortnight.people import OptOut, Town
 from tests.oracles.clocks import MINUTE
 

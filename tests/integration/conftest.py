@@ -13,7 +13,7 @@ import pytest
 from psycopg.rows import dict_row
 from typer.testing import CliRunner, Result
 
-from smsretry.adapters.supabase.migrate import migrate
+from smsretry.adapters.migrations.migrate import migrate
 from smsretry.cli.command import app
 from smsretry.local.stack import Stack
 from tests.builders import forget_settings

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from smsretry.adapters.supabase.migrate import Migration, migrations
-from smsretry.adapters.supabase.next_migration import BY_HAND, next_migration
-from smsretry.adapters.supabase.schemas import SchemaFile, schema_files
+from smsretry.adapters.migrations.migrate import Migration, migrations
+from smsretry.adapters.migrations.next_migration import BY_HAND, next_migration
+from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
 
 COLUMN = "alter table public.sms_retry_queue add column if not exists invented integer not null default 0;\n"
 _PLACE = re.compile(rf"^{BY_HAND} public\.sms_retry_queue .*\n.*\n.*\n", re.M)

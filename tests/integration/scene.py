@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import httpx
 from psycopg import sql
 
-from smsretry.adapters.supabase.schemas import api_functions
-from smsretry.adapters.supabase.wanted_objects import wanted_objects
+from smsretry.adapters.migrations.schemas import api_functions
+from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.local.stack import Stack
 from tests.builders import BODY, PHONE, SENDER
 from tests.conftest import Business

@@ -10,7 +10,7 @@ import pytest
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
-from smsretry.pipeline import process_sms_retry_item
+from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
 
 

@@ -12,10 +12,10 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.asks import Requeue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError, SendFault
-from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.models import ItemResult, Text
 from smsretry.retry.outcome import Outcome
-from smsretry.run import ItemFailed, run_once
+from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.run import ItemFailed, run_once
 from tests.builders import BODY, PHONE, begin, results_of, run_over
 from tests.conftest import Business
 

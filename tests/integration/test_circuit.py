@@ -7,10 +7,10 @@ import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.breaker import IN_A_ROW
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
+from smsretry.sending.breaker import IN_A_ROW
 from smsretry.settings import Settings
 from tests.builders import CONCURRENCY, PHONE, fates_of, run, run_over
 from tests.conftest import Business

@@ -88,8 +88,8 @@ def test_workers_that_die_between_begin_and_send_cost_no_attempt(
             stack.move_clock(timedelta(minutes=1))
             queue.recover(10)
             for doubt in queue.claim_doubtful(10):
-                from smsretry.reconciling import reconcile
                 from smsretry.retry.profile import DEFAULT
+                from smsretry.sending.reconciling import reconcile
 
                 reconcile(doubt, queue=queue, sender=sender, profile=DEFAULT)
             if business.row(row)["in_doubt_since"] is None and business.row(row)["status"] == "pending":

@@ -16,11 +16,11 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
-from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.decision import Defer, Resend
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.sending.pipeline import process_sms_retry_item
 from tests.builders import PHONE, begin, give_up, refused, run
 from tests.conftest import Business
 

@@ -7,15 +7,15 @@ from uuid import uuid4
 
 import pytest
 
-from smsretry import delivering
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.delivering import sync_deliveries
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import FetchError
-from smsretry.ports import DeliveryServices
 from smsretry.retry.profile import DEFAULT
+from smsretry.sending import delivering
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.ports import DeliveryServices
 from smsretry.settings import Settings
 from tests.builders import run
 from tests.conftest import Business

@@ -13,7 +13,6 @@ from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Requeue, WhichText
 from smsretry.desk.deliveries import events_of
 from smsretry.desk.pages import standing
@@ -21,10 +20,11 @@ from smsretry.desk.standing import Standing
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
-from smsretry.ports import DeliveryServices
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.profile import DEFAULT
-from smsretry.summary import DeliverySummary
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.summary import DeliverySummary
 from tests.builders import SID, run
 from tests.conftest import Business
 from tests.integration.conftest import Command

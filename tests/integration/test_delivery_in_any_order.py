@@ -17,11 +17,11 @@ from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.delivering import sync_deliveries
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, FetchError, JsonError, ListError
-from smsretry.ports import DeliveryServices
 from smsretry.retry.profile import Profile
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.ports import DeliveryServices
 from tests.builders import NOON, PHONE, run
 from tests.conftest import EMPTY, Business
 

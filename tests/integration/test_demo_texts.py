@@ -18,7 +18,7 @@ from smsretry.local.demo.people import DEAD_AFTER_BEGIN, DEAD_BEFORE_BEGIN, DELE
 from smsretry.local.demo.seeding import seed
 from smsretry.local.demo.stream import Stream
 from smsretry.local.stack import Stack
-from smsretry.pipeline import process_sms_retry_item
+from smsretry.sending.pipeline import process_sms_retry_item
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, EndlessList, ListLag, SendFault
-from smsretry.reconciling import reconcile
 from smsretry.retry.profile import DEFAULT
+from smsretry.sending.reconciling import reconcile
 from tests.builders import BODY, PHONE, resolution, run
 from tests.conftest import Business
 

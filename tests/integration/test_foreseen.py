@@ -17,7 +17,7 @@ from smsretry.desk.desk import Desk
 from smsretry.desk.records import StatusLine, UnreadText, WaitingText
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
-from smsretry.scheduled import queue_scheduled_sends
+from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
 from tests.builders import AT_ONCE, PHONE, fates_of, run_over
 from tests.conftest import Business

@@ -12,7 +12,7 @@ from smsretry.doctor.queue import queue_findings
 from smsretry.local.stack import Stack
 from smsretry.retry import policy
 from smsretry.retry.models import Claim
-from smsretry.scheduled import AHEAD, queue_scheduled_sends
+from smsretry.sending.scheduled import AHEAD, queue_scheduled_sends
 from tests.builders import BODY, fates_of, run_over
 from tests.conftest import Business
 

@@ -8,7 +8,7 @@ from threading import Event
 import psycopg
 import pytest
 
-from smsretry.adapters.supabase.migrate import migrate, migrations
+from smsretry.adapters.migrations.migrate import migrate, migrations
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database
 

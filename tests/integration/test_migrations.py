@@ -20,11 +20,11 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from smsretry.adapters.supabase.migrate import migrate, migrations
-from smsretry.adapters.supabase.next_migration import changed
-from smsretry.adapters.supabase.schemas import api_functions, schema_files
-from smsretry.adapters.supabase.sections import without_superseded
-from smsretry.adapters.supabase.wanted_objects import wanted_objects
+from smsretry.adapters.migrations.migrate import migrate, migrations
+from smsretry.adapters.migrations.next_migration import changed
+from smsretry.adapters.migrations.schemas import api_functions, schema_files
+from smsretry.adapters.migrations.sections import without_superseded
+from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.errors import MigrationError
 from smsretry.local.stack import Stack
 from smsretry.retry.delivery import OpenDelivery
@@ -115,7 +115,7 @@ def test_the_migrations_record_every_schema_file_as_it_is() -> None:
     differing = changed(migrations(), schema_files())
     assert not differing, (
         f"supabase/schemas differs from what the migrations record: {', '.join(differing)}. "
-        "Run: python -m smsretry.adapters.supabase.next_migration NAME"
+        "Run: python -m smsretry.adapters.migrations.next_migration NAME"
     )
 
 

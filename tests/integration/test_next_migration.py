@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from smsretry.adapters.supabase.migrate import Migration, migrate, migrations
-from smsretry.adapters.supabase.next_migration import BY_HAND, changed, next_migration
-from smsretry.adapters.supabase.schemas import api_functions, schema_files
-from smsretry.adapters.supabase.sections import recorded, sections
+from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
+from smsretry.adapters.migrations.next_migration import BY_HAND, changed, next_migration
+from smsretry.adapters.migrations.schemas import api_functions, schema_files
+from smsretry.adapters.migrations.sections import recorded, sections
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database, Snapshot, same_schema, snapshot
 from tests.integration.invented import changed_files, edited, following
@@ -176,7 +176,7 @@ def test_the_command_writes_the_file_and_says_what_to_do(tmp_path: Path) -> None
     folder = tmp_path / "smsretry" / "supabase"
 
     def run(name: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "smsretry.adapters.supabase.next_migration", name]
+        command = [sys.executable, "-m", "smsretry.adapters.migrations.next_migration", name]
         environment = os.environ | {"PYTHONPATH": str(tmp_path)}
         ended = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False

@@ -9,13 +9,13 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from smsretry import entry
 from smsretry.adapters.supabase import calls
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
+from smsretry.sending import entry
 from smsretry.settings import Settings
 from tests.builders import BODY, NOON, PHONE
 from tests.conftest import Business

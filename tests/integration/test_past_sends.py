@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from smsretry.adapters.supabase.migrate import migrate, migrations
+from smsretry.adapters.migrations.migrate import migrate, migrations
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database
 

@@ -7,20 +7,20 @@ from typing import Final
 
 import pytest
 
-from smsretry import brake
-from smsretry import pace as paces
-from smsretry import run as runs
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.asks import Preview
 from smsretry.desk.desk import Desk
-from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.ports import Services
 from smsretry.retry.profile import Profile
-from smsretry.run import Run, run_once
+from smsretry.sending import brake
+from smsretry.sending import pace as paces
+from smsretry.sending import run as runs
+from smsretry.sending.gate import Gate
+from smsretry.sending.ports import Services
+from smsretry.sending.run import Run, run_once
 from tests.conftest import Business
 
 BODIES: Final = ["a" * 200, "b" * 400, "Hello", "c" * 300]

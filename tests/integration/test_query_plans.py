@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from smsretry.adapters.supabase.migrate import migrate
+from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 
 Connection = psycopg.Connection[dict[str, Any]]

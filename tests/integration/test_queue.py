@@ -10,9 +10,9 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
-from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.decision import Complete, Defer, End, GiveBack
 from smsretry.retry.outcome import Accepted
+from smsretry.sending.pipeline import process_sms_retry_item
 from tests.builders import SID, begin, give_up, refused, results_of, retry, run_over
 from tests.conftest import Business
 

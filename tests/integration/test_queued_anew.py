@@ -10,23 +10,23 @@ from uuid import UUID
 import pytest
 
 from smsretry import queue_sms_retry
+from smsretry.adapters.migrations.migrate import migrations
+from smsretry.adapters.migrations.sections import sections
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
-from smsretry.adapters.supabase.migrate import migrations
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.supabase.sections import sections
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Cancel, Requeue, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError, ListError, SendFault
-from smsretry.pipeline import process_sms_retry_item
-from smsretry.ports import DeliveryServices
 from smsretry.retry.policy import LIFE
 from smsretry.retry.profile import DEFAULT
-from smsretry.scheduled import queue_scheduled_sends
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.builders import BODY, begin, resolution, run, run_over
 from tests.conftest import Business
 from tests.integration.test_in_doubt import half_an_hour, settle

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from smsretry.adapters.supabase.migrate import migrate
+from smsretry.adapters.migrations.migrate import migrate
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.errors import MigrationError
 from smsretry.local.postgrest.app import rpc_app

@@ -16,11 +16,11 @@ from smsretry.desk.asks import Doubt
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted
-from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.decision import Complete, GiveBack
 from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted
 from smsretry.retry.policy import LIFE
+from smsretry.sending.pipeline import process_sms_retry_item
 from tests.builders import AT_ONCE, BODY, NOON, begin, fates_of, run_over
 from tests.conftest import Business
 from tests.integration.unchangeable import HARMS, MENDED, STUCK, planted

@@ -13,19 +13,19 @@ from uuid import UUID
 
 import pytest
 
+from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.supabase.schemas import schema_files
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Doubt, Requeue
 from smsretry.local.stack import Stack
-from smsretry.pipeline import process_sms_retry_item
-from smsretry.ports import DeliveryServices
 from smsretry.retry.decision import End
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.ports import DeliveryServices
 from tests.builders import AT_ONCE, NOON, fates_of, run_over
 from tests.conftest import Business
 from tests.restoring import back_up, restore

@@ -10,13 +10,13 @@ import psycopg
 import pytest
 
 from smsretry import schedule_sms
-from smsretry.adapters.supabase.migrate import migrate
+from smsretry.adapters.migrations.migrate import migrate
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError, MigrationError
 from smsretry.local.stack import Stack
-from smsretry.scheduled import queue_scheduled_sends
+from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.builders import BODY, fates_of, run, run_over
 from tests.conftest import Business
 from tests.integration.catalog import Database

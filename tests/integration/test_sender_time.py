@@ -10,10 +10,10 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
-from smsretry.ports import Services
 from smsretry.retry.models import Lease
 from smsretry.retry.profile import Profile
-from smsretry.run import Run, run_once
+from smsretry.sending.ports import Services
+from smsretry.sending.run import Run, run_once
 from tests.conftest import Business
 
 RATE = 20.0

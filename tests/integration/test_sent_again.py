@@ -15,13 +15,13 @@ from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.delivering import sync_deliveries
 from smsretry.desk.asks import Requeue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted, FetchError, JsonError
-from smsretry.ports import DeliveryServices
 from smsretry.retry.decision import Arrived, Defer
 from smsretry.retry.profile import DEFAULT
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.ports import DeliveryServices
 from tests.builders import BODY, results_of, run, run_over
 from tests.conftest import Business
 

@@ -5,8 +5,8 @@ import re
 import psycopg
 import pytest
 
-from smsretry.adapters.supabase.migrate import migrate, migrations
-from smsretry.adapters.supabase.wanted_shapes import COLUMNS, LABEL, READ, VALUES
+from smsretry.adapters.migrations.migrate import migrate, migrations
+from smsretry.adapters.migrations.wanted_shapes import COLUMNS, LABEL, READ, VALUES
 from smsretry.data import table
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database

@@ -14,8 +14,8 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueBusy
 from smsretry.local.stack import Stack
 from smsretry.retry.models import Claim
-from smsretry.run import run_once
-from smsretry.scheduled import queue_scheduled_sends
+from smsretry.sending.run import run_once
+from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.builders import SENDER, fates_of, run_over
 from tests.conftest import Business
 from tests.impatience import impatient

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.supabase.schemas import schema_files
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from tests.builders import PHONE, run

@@ -15,9 +15,9 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueMismatch
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
-from smsretry.ports import Services
 from smsretry.retry.profile import DEFAULT
-from smsretry.run import Run, run_once
+from smsretry.sending.ports import Services
+from smsretry.sending.run import Run, run_once
 from tests.conftest import Business
 
 UNREADABLE: Final = ("-infinity", "0044-03-15 12:00+00 BC")

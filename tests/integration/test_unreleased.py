@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from smsretry.adapters.supabase.migrate import migrate, migrations
-from smsretry.adapters.supabase.next_migration import next_migration
-from smsretry.adapters.supabase.schemas import schema_files
-from smsretry.adapters.supabase.unreleased import BROUGHT_UP, RENAMED, applied_in_another_form
+from smsretry.adapters.migrations.migrate import migrate, migrations
+from smsretry.adapters.migrations.next_migration import next_migration
+from smsretry.adapters.migrations.schemas import schema_files
+from smsretry.adapters.migrations.unreleased import BROUGHT_UP, RENAMED, applied_in_another_form
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database, Snapshot, same_schema, snapshot
 

@@ -13,15 +13,15 @@ from datetime import timedelta
 
 import pytest
 
-from smsretry.adapters.supabase.migrate import migrate, migrations
-from smsretry.adapters.supabase.next_migration import next_migration
+from smsretry.adapters.migrations.migrate import migrate, migrations
+from smsretry.adapters.migrations.next_migration import next_migration
+from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.supabase.schemas import SchemaFile, schema_files
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueError, QueueMismatch, UnforeseenError
-from smsretry.gate import Gate
 from smsretry.local.stack import Stack
-from smsretry.pipeline import process_sms_retry_item
+from smsretry.sending.gate import Gate
+from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import NOON_IN_NEW_YORK, Business
 from tests.integration.invented import changed_files, edited, following, gently_changed_files
 

@@ -11,10 +11,10 @@ from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.grouped import SupabaseGroups
 from smsretry.adapters.supabase.groups import Call, Told
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.breaker import IN_A_ROW, Breaker
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.decision import Defer, End, GiveBack, Hold, PutOff
 from smsretry.retry.models import Claim
+from smsretry.sending.breaker import IN_A_ROW, Breaker
 
 
 def all_or_nothing(self: SupabaseClaims, function: str, values: dict[str, object]) -> list[Claim]:

@@ -13,12 +13,12 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueError, QueueUnreachable
 from smsretry.local.stack import Stack
-from smsretry.ports import Services
 from smsretry.retry.decision import AfterSend, Send
 from smsretry.retry.models import Begun, Claim, Finished
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import DEFAULT
-from smsretry.run import CLAIM_SIZE, ItemFailed, Run, run_once
+from smsretry.sending.ports import Services
+from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run, run_once
 from smsretry.settings import Settings
 from tests.neighbours.texts import Connection, Text, new_id, open_business, write
 

@@ -8,15 +8,15 @@ from typing import Any, Final
 from unittest.mock import patch
 from uuid import UUID
 
-from smsretry import run as runs
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.grouped import Loners, SupabaseGroups
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.breaker import Breaker
-from smsretry.gate import Gate
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError
+from smsretry.sending import run as runs
+from smsretry.sending.breaker import Breaker
+from smsretry.sending.gate import Gate
 from tests.neighbours import earlier
 from tests.neighbours.deaths import Killer, Poison, PoisonInDoubt
 from tests.neighbours.midflight import Changer, Editor, Twin

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from smsretry.scheduled import AHEAD
+from smsretry.sending.scheduled import AHEAD
 from tests.benchmarks.table import show
 from tests.side_by_side import judge, texts
 from tests.side_by_side.judge import Runs, Spread, spread

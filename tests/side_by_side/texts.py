@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import httpx
 import psycopg
 
-from smsretry.scheduled import AHEAD
+from smsretry.sending.scheduled import AHEAD
 from tests.benchmarks.punctual import TEXT
 from tests.e2e.running_up import Up
 

@@ -7,13 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from smsretry import brake
-from smsretry import run as runs
 from smsretry.errors import QueueUnreachable
-from smsretry.gate import Gate
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, Outcome, Refusal, Rejected
-from smsretry.run import CLAIM_SIZE, LINGER_SECONDS, POLL_SECONDS, run_once
+from smsretry.sending import brake
+from smsretry.sending import run as runs
+from smsretry.sending.gate import Gate
+from smsretry.sending.run import CLAIM_SIZE, LINGER_SECONDS, POLL_SECONDS, run_once
 from tests.builders import CONCURRENCY, SID, claim_with, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import pytest
 
-from smsretry import brake, breaker
-from smsretry.breaker import AT_FIRST, IN_A_ROW, NEWLY_OPENED, PROBES
-from smsretry.gate import Gate, stopped_by
 from smsretry.retry.decision import Defer, GiveBack
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, RefusalKind, Rejected
+from smsretry.sending import brake, breaker
+from smsretry.sending.breaker import AT_FIRST, IN_A_ROW, NEWLY_OPENED, PROBES
+from smsretry.sending.gate import Gate, stopped_by
 from tests.builders import NOON, SID, claim_with, refused
 
 ACCEPTED = Accepted(SID)
@@ -467,7 +467,7 @@ def tried(business: int, minute: int) -> Claim:
 
 def test_the_probe_is_an_innocents_and_after_that_who_was_tried_longest_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     """One business's trouble keeps the circuit open for nobody else, however old its texts are."""
-    monkeypatch.setattr("smsretry.gate.PROBE_SECONDS", 0.01)
+    monkeypatch.setattr("smsretry.sending.gate.PROBE_SECONDS", 0.01)
     claims = [tried(1, 30), tried(2, 10), tried(3, 20), text_of(4, 4)]
     gate, order = probing(*claims), []
     while claims:
@@ -530,7 +530,7 @@ def test_a_probe_that_may_have_had_a_bad_destination_makes_room_for_the_next(unc
 
 def test_nobody_waits_for_ever_for_a_probe_that_is_not_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its thread may have died."""
-    monkeypatch.setattr("smsretry.gate.PROBE_SECONDS", 0.01)
+    monkeypatch.setattr("smsretry.sending.gate.PROBE_SECONDS", 0.01)
     gate = probing()
     assert gate.admit(text_of(1, 1)) is None
     assert gate.admit(text_of(2, 2)) == WAITS

@@ -6,14 +6,14 @@ from typing import get_args
 
 import pytest
 
-from smsretry import pipeline
 from smsretry.errors import UnforeseenError
-from smsretry.gate import Gate
-from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.decision import Arrived, Defer
 from smsretry.retry.delivery import NotKept, Report, Word
 from smsretry.retry.lost import before_sending_again
 from smsretry.retry.profile import SEND_WITHIN_SECONDS
+from smsretry.sending import pipeline
+from smsretry.sending.gate import Gate
+from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.words import DeliveryStatus
 from tests.builders import NOON, SID, claim_with
 from tests.unit.fakes import FakeQueue, FakeSender

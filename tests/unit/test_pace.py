@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smsretry import pace as paces
-from smsretry.pace import HAND_SECONDS, Pace
 from smsretry.retry.models import Lease
 from smsretry.retry.segments import segments
+from smsretry.sending import pace as paces
+from smsretry.sending.pace import HAND_SECONDS, Pace
 from tests.builders import NOON
 
 LONG: Final = "a" * 300

@@ -9,13 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from smsretry import pipeline
 from smsretry.errors import QueueBusy, QueueError, QueueUnreachable, UnforeseenError
-from smsretry.gate import Gate
-from smsretry.pipeline import process_sms_retry_item
 from smsretry.retry.decision import Defer, Doubt, End, GiveBack, Hold, Retry, Send
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.retry.profile import SEND_WITHIN_SECONDS
+from smsretry.sending import pipeline
+from smsretry.sending.gate import Gate
+from smsretry.sending.pipeline import process_sms_retry_item
 from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, begun, claim_with, refused
 from tests.unit.fakes import FakeQueue, FakeSender
 
@@ -340,7 +340,7 @@ def test_a_text_leaves_within_fifteen_seconds_of_asking_to_begin_or_not_at_all(
 ) -> None:
     """Later, another worker may have the row: nothing was sent, which is certain, and costs no attempt."""
     stopwatch = iter([1000.0, 1000.0 + seconds])
-    monkeypatch.setattr("smsretry.pipeline._stopwatch", lambda: next(stopwatch))
+    monkeypatch.setattr("smsretry.sending.pipeline._stopwatch", lambda: next(stopwatch))
     queue, sender = FakeQueue(), FakeSender()
     assert process_sms_retry_item(claim_with(), queue=queue, sender=sender).fate == fate
     assert len(sender.texts) == (1 if fate == "Sent" else 0)
@@ -352,7 +352,7 @@ def test_an_answer_that_took_too_long_is_told_as_that_and_the_text_goes_on_in_th
 ) -> None:
     """A slow database and a process that was stopped look the same from here: the words are true of both."""
     stopwatch = iter([1000.0, 1017.0])
-    monkeypatch.setattr("smsretry.pipeline._stopwatch", lambda: next(stopwatch))
+    monkeypatch.setattr("smsretry.sending.pipeline._stopwatch", lambda: next(stopwatch))
     queue = FakeQueue()
     result = process_sms_retry_item(claim_with(attempt_count=2), queue=queue, sender=FakeSender())
     assert result.detail == (
@@ -368,7 +368,7 @@ def test_an_answer_that_took_too_long_is_told_as_that_and_the_text_goes_on_in_th
 def test_each_beginning_has_its_own_fifteen_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A window that closed on the way does not use up the next one's."""
     stopwatch = iter([0.0, 60.0, 61.0])
-    monkeypatch.setattr("smsretry.pipeline._stopwatch", lambda: next(stopwatch))
+    monkeypatch.setattr("smsretry.sending.pipeline._stopwatch", lambda: next(stopwatch))
     queue = FakeQueue(answers=[begun("closed", at=OPENING)])
     assert process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender()).fate == "Sent"
 

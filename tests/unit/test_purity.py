@@ -19,14 +19,14 @@ STORY = [
     "smsretry.adapters.twilio.errors",
     "smsretry.data",
     "smsretry.errors",
-    "smsretry.gate",
+    "smsretry.sending.gate",
     "smsretry.phone",
-    "smsretry.pipeline",
-    "smsretry.ports",
-    "smsretry.reconciling",
-    "smsretry.run",
+    "smsretry.sending.pipeline",
+    "smsretry.sending.ports",
+    "smsretry.sending.reconciling",
+    "smsretry.sending.run",
     "smsretry.settings",
-    "smsretry.summary",
+    "smsretry.sending.summary",
     "smsretry.words",
 ]
 """What tells the story and what it stands on. They know queue and sender by their shapes only."""
@@ -64,7 +64,7 @@ def test_the_words_stand_on_nothing_of_ours() -> None:
     }
 
 
-@pytest.mark.parametrize("module", ["smsretry.retry.models", "smsretry.retry.decision", "smsretry.ports"])
+@pytest.mark.parametrize("module", ["smsretry.retry.models", "smsretry.retry.decision", "smsretry.sending.ports"])
 def test_a_claim_can_be_read_without_the_rules_of_quiet_hours(module: str) -> None:
     """The rules take longer to load than anything else, and only decisions need them."""
     assert {name for name in loaded([module]) if name.startswith("smsretry.quiet_hours")} == set()
@@ -72,7 +72,9 @@ def test_a_claim_can_be_read_without_the_rules_of_quiet_hours(module: str) -> No
 
 def test_a_run_loads_no_sdk_before_there_is_something_to_send() -> None:
     """Most minutes have nothing due, and Twilio's SDK would be a tenth of what such a run costs."""
-    assert {name for name in loaded(["smsretry.wiring", "smsretry.run"]) if name in ("twilio", "requests")} == set()
+    assert {
+        name for name in loaded(["smsretry.wiring", "smsretry.sending.run"]) if name in ("twilio", "requests")
+    } == set()
 
 
 def test_every_public_name_is_there_and_no_other() -> None:
@@ -87,7 +89,7 @@ def test_asking_for_an_hour_does_not_load_what_sends() -> None:
     """`pydantic` and the pipeline are half of the package's import time."""
     script = "import sys; from smsretry import check_quiet_hours; print(*sys.modules)"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert set(answer.stdout.split()) & {"pydantic", "smsretry.pipeline", "smsretry.retry.models"} == set()
+    assert set(answer.stdout.split()) & {"pydantic", "smsretry.sending.pipeline", "smsretry.retry.models"} == set()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Final
 
 import yaml
 
-from smsretry.adapters.supabase.migrate import migrations
+from smsretry.adapters.migrations.migrate import migrations
 from smsretry.local.demo.run import ROOT
 
 RELEASED: Final = Path(__file__).with_name("released_migrations.sha256")
@@ -28,7 +28,7 @@ def test_a_released_migration_is_as_it_was_released() -> None:
     assert not changed, (
         f"Released migrations were changed, renamed or removed: {', '.join(changed)}. Restore them (git checkout), "
         "make the change in smsretry/supabase/schemas, and write the next migration: "
-        "python -m smsretry.adapters.supabase.next_migration NAME"
+        "python -m smsretry.adapters.migrations.next_migration NAME"
     )
 
 

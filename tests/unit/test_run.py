@@ -8,11 +8,11 @@ from uuid import UUID
 import pytest
 
 from smsretry.errors import QueueBusy, QueueMismatch, QueueUnreachable
-from smsretry.ports import RetryQueue, Sender
 from smsretry.retry.decision import Defer, GiveBack, Send
 from smsretry.retry.models import Begun, Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
-from smsretry.run import FEWEST_SUSPECTS, ItemFailed, run_once
+from smsretry.sending.ports import RetryQueue, Sender
+from smsretry.sending.run import FEWEST_SUSPECTS, ItemFailed, run_once
 from tests.builders import CLOSING, CONCURRENCY, NOON, SENDER, SID, claim_with, fates_of, refused, results_of, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 

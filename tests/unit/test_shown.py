@@ -13,7 +13,7 @@ from smsretry.desk.picture import bars
 from smsretry.desk.report import TOLD_IN_FULL, RunReport
 from smsretry.desk.standing import Standing
 from smsretry.retry.models import InterruptedRun, ItemResult, Recovered
-from smsretry.summary import RunSummary
+from smsretry.sending.summary import RunSummary
 from smsretry.words import Fate
 from tests.builders import BODY, NOON, PHONE, claim_with
 

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from smsretry.adapters.migrations.shapes import Part, misfits
+from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.adapters.supabase.advice import ORDER, QUESTION
 from smsretry.adapters.supabase.calls import LARGEST_CLAIM, SupabaseCalls, interval
-from smsretry.adapters.supabase.shapes import Part, misfits
-from smsretry.adapters.supabase.wanted_objects import wanted_objects
 from smsretry.desk.asks import Cancel, Doubt, Order, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.form import Ask
 from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText

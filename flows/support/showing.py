@@ -21,9 +21,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from flows.form_pages import form_pages
-from flows.log_lines import keep_short
-from flows.telling import RESOURCE
+from flows.support.form_pages import form_pages
+from flows.support.log_lines import keep_short
+from flows.support.telling import RESOURCE
 from smsretry.desk.asks import WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.levers import no_forms
@@ -34,8 +34,8 @@ from smsretry.desk.standing import Standing
 from smsretry.desk.story import Story
 from smsretry.errors import SmsRetryError
 from smsretry.retry.models import Claim
-from smsretry.run import Run
-from smsretry.summary import RunSummary
+from smsretry.sending.run import Run
+from smsretry.sending.summary import RunSummary
 
 RUN_KEY: Final = "sms-run"
 QUEUE_KEY: Final = "sms-queue-now"

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
-from smsretry.ports import RetryQueue, Sender
 from smsretry.retry import doubt, result
 from smsretry.retry.decision import AfterLook
 from smsretry.retry.evidence import earliest_creation
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import Profile
+from smsretry.sending.ports import RetryQueue, Sender
 
 _UNANSWERED: Final = "A send to the same number has no answer yet: what was found may be that one's"
 

@@ -4,11 +4,11 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from smsretry.errors import InputError, QueueError, QueueUnreachable
-from smsretry.pipeline import process_sms_retry_item
-from smsretry.ports import RetryQueue, Sender
 from smsretry.retry.backoff import next_retry_delay
 from smsretry.retry.models import ItemResult, Queued, Scheduled
 from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.ports import RetryQueue, Sender
 from smsretry.words import MessageClass, Reason
 
 

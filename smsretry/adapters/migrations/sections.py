@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from smsretry.adapters.supabase.schemas import SchemaFile
+from smsretry.adapters.migrations.schemas import SchemaFile
 
 _TITLE: Final = re.compile(r"^-- ={8} (.+) ={8}\n", re.M)
 _FILE: Final = "schemas/"

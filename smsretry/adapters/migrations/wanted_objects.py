@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from smsretry.adapters.supabase.schemas import SchemaFile, schema_files
+from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
 
 Wanted = dict[str, list[list[str]]]
 """By kind: the table, the name, and for a column or a constraint its definition, because `migrate` does not bring those

@@ -12,7 +12,6 @@ from itertools import takewhile
 from typing import Final, assert_never
 
 from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
-from smsretry.ports import DeliveryServices
 from smsretry.retry.decision import GiveUp, LookAgain
 from smsretry.retry.delivery import (
     FAILURES,
@@ -27,7 +26,8 @@ from smsretry.retry.delivery import (
     after_delivery,
     blames_the_sender,
 )
-from smsretry.summary import DeliverySummary, FollowedUp
+from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.summary import DeliverySummary, FollowedUp
 
 MOST: Final = 10_000
 USUAL: Final = 2_000

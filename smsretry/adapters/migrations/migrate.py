@@ -15,13 +15,13 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 
-from smsretry.adapters.supabase import books
-from smsretry.adapters.supabase.locks import blockers, lock_tables, wait_a_few_seconds
-from smsretry.adapters.supabase.past_sends import PastSends, ask_about_past_sends, cancel_past_sends
-from smsretry.adapters.supabase.schemas import schema_files
-from smsretry.adapters.supabase.sections import without_superseded
-from smsretry.adapters.supabase.shapes import Part, misfits
-from smsretry.adapters.supabase.unreleased import BROUGHT_UP, applied_in_another_form, make_way
+from smsretry.adapters.migrations import books
+from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
+from smsretry.adapters.migrations.past_sends import PastSends, ask_about_past_sends, cancel_past_sends
+from smsretry.adapters.migrations.schemas import schema_files
+from smsretry.adapters.migrations.sections import without_superseded
+from smsretry.adapters.migrations.shapes import Part, misfits
+from smsretry.adapters.migrations.unreleased import BROUGHT_UP, applied_in_another_form, make_way
 from smsretry.errors import MigrationError
 
 _LOCK = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"

@@ -13,9 +13,9 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from smsretry.adapters.supabase import books
-from smsretry.adapters.supabase.schemas import SchemaFile
-from smsretry.adapters.supabase.wanted_objects import wanted_objects
+from smsretry.adapters.migrations import books
+from smsretry.adapters.migrations.schemas import SchemaFile
+from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.errors import MigrationError
 
 RENAMED: Final = {

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from smsretry.adapters.supabase.wanted_shapes import (
+from smsretry.adapters.migrations.wanted_shapes import (
     BY_DEFAULT,
     COLUMNS,
     INSERTED,

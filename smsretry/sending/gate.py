@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final, assert_never
 
-from smsretry.brake import Brake
-from smsretry.breaker import IN_A_ROW, Breaker, Tally
-from smsretry.hand import Hand
-from smsretry.pace import Pace
 from smsretry.retry import policy
 from smsretry.retry.decision import GiveBack, PutOff
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
+from smsretry.sending.brake import Brake
+from smsretry.sending.breaker import IN_A_ROW, Breaker, Tally
+from smsretry.sending.hand import Hand
+from smsretry.sending.pace import Pace
 
 PROBE_SECONDS: Final = 60.0
 """How long the others wait for what becomes of the probe: longer than a send takes."""

@@ -10,10 +10,10 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from smsretry.hand import Hand
 from smsretry.quiet_hours.numbers import destination
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Refusal
+from smsretry.sending.hand import Hand
 
 IN_A_ROW: Final = 3
 """Failures to reach the provider, or to get an answer from it, after which it is asked whose trouble they are."""

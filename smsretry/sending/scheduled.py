@@ -6,8 +6,8 @@ from time import monotonic
 from typing import Final
 
 from smsretry.errors import QueueError
-from smsretry.ports import RetryQueue
 from smsretry.retry.models import ScheduledSend
+from smsretry.sending.ports import RetryQueue
 
 BATCH: Final = 200
 """Scheduled sends of one transaction."""

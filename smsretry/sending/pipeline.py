@@ -10,16 +10,16 @@ from typing import Final, assert_never
 from uuid import UUID, uuid4
 
 from smsretry.errors import QueueBusy, QueueError, UnforeseenError
-from smsretry.gate import Gate
-from smsretry.ports import RetryQueue, Sender
 from smsretry.privacy import describe_unforeseen
-from smsretry.reconciling import reconcile
 from smsretry.retry import policy, result
 from smsretry.retry.decision import Arrived, Defer, End, GiveBack, PutOff, Send
 from smsretry.retry.lost import asked_too_long, before_sending_again
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
+from smsretry.sending.gate import Gate
+from smsretry.sending.ports import RetryQueue, Sender
+from smsretry.sending.reconciling import reconcile
 
 _CHANGED: Final = "What the decision was made from has changed: the next run decides anew"
 

@@ -11,14 +11,14 @@ from time import monotonic
 from typing import Final
 from uuid import UUID, uuid4
 
-from smsretry.breaker import rank
 from smsretry.errors import QueueError
-from smsretry.gate import Gate
-from smsretry.pace import Pace
-from smsretry.pipeline import process_sms_retry_item
-from smsretry.ports import Services
 from smsretry.retry.models import Claim, InterruptedRun, ItemResult, Recovered
-from smsretry.summary import RunSummary
+from smsretry.sending.breaker import rank
+from smsretry.sending.gate import Gate
+from smsretry.sending.pace import Pace
+from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.ports import Services
+from smsretry.sending.summary import RunSummary
 
 CLAIM_SIZE: Final = 50
 """Due rows that one claim takes, and as many in doubt."""

@@ -1,6 +1,6 @@
 """Write the next migration from what changed in `supabase/schemas/`:
 
-    python -m smsretry.adapters.supabase.next_migration NAME
+    python -m smsretry.adapters.migrations.next_migration NAME
 
 A changed or new file becomes a section of it. What `create or replace` cannot do comes first: functions that are gone,
 or whose parameters or answer changed, are dropped. A table that exists is changed by hand, at a place that is marked.
@@ -14,9 +14,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from smsretry.adapters.supabase.migrate import Migration, migrations
-from smsretry.adapters.supabase.schemas import SchemaFile, schema_files
-from smsretry.adapters.supabase.sections import Section, joined, recorded, recording, removing
+from smsretry.adapters.migrations.migrate import Migration, migrations
+from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
+from smsretry.adapters.migrations.sections import Section, joined, recorded, recording, removing
 
 _DROP_FUNCTION: Final = """\
 do $$

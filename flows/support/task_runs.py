@@ -14,11 +14,11 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.utilities.annotations import quote
 
-from flows.showing import announce, state_of, state_of_slice
+from flows.support.showing import announce, state_of, state_of_slice
 from smsretry.desk.outcomes import Seen
 from smsretry.errors import SmsRetryError
 from smsretry.retry.models import Claim
-from smsretry.run import Run
+from smsretry.sending.run import Run
 
 SLICE: Final = 25
 """Texts of one task run, when very many are due."""
