@@ -41,10 +41,10 @@ _MODULES: Final = {
     "check_quiet_hours": "quiet_hours.check",
     "is_retryable_error": "adapters.twilio.errors",
     "next_retry_delay": "retry.backoff",
-    "process_sms_retry_item": "pipeline",
-    "queue_sms_retry": "entry",
-    "schedule_sms": "entry",
-    "send_sms": "entry",
+    "process_sms_retry_item": "sending.pipeline",
+    "queue_sms_retry": "sending.entry",
+    "schedule_sms": "sending.entry",
+    "send_sms": "sending.entry",
 }
 
 

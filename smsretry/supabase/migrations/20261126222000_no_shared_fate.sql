@@ -3232,7 +3232,7 @@ grant execute on function smsretry.suppress to service_role;
 -- stays, and so does all else at that business, as does what was said after `at`.
 -- What consent was is known from stopped_consents. Where it is not, it is unknown, and somebody must ask anew: that is so of
 -- rows that came in as opted out, of those that had another number then, and of what version 1.0.0 opted out, unless a text
--- had gone out under the consent (44_triggers.sql).
+-- had gone out under the consent (the migration that asks before sending again found it).
 -- by_yes: it was a YES, which takes back less (smsretry.start_takes_back).
 -- Each business answers for itself, and left_only means what it does, as in smsretry.opt_out.
 --   customers: how many have consent again · unmarked: customers who could not be written
