@@ -52,9 +52,11 @@ class SupabaseOperators(SupabaseCalls):
                 raise self.mismatch("preview_sms_retries", rows.foreign)
             yield from rows.read
             yield from (UnreadText(id=one.row["id"], columns=one.columns) for one in rows.unreadable)
-            if not rows.given:  # a shorter page is not the last one where the project cuts answers off
+            # A shorter page is not the last one where answers are cut off. What has no readable time is on the first.
+            last = next((row for row in reversed(rows.given) if row["scheduled_for"]), None)
+            if last is None:
                 return
-            page |= {"after_due": rows.given[-1]["scheduled_for"], "after_id": rows.given[-1]["id"]}
+            page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
 
     def status(self) -> list[StatusLine]:
         return self.told(StatusLine, "sms_status", {"with_words": True}, {"name": "what cannot be read"})
