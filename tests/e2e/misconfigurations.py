@@ -302,7 +302,8 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "the table of scheduled sends is missing",
-        "bad  tables and views: missing: scheduled_sends, smsretry.scheduled_claim, smsretry.scheduled_on_record. "
+        "bad  tables and views: missing: scheduled_sends, smsretry.claimed_retry, smsretry.scheduled_claim, "
+        "smsretry.scheduled_on_record. "
         f"{_MIGRATE}",
         database="drop table scheduled_sends cascade",
     ),

@@ -42,8 +42,9 @@ class Seeder:
         )
         self._connection.execute(
             """insert into sms_retry_queue
-                   (id, business_id, send_log_id, customer_id, status, attempt_count, scheduled_for, reason, created_at)
-               values (%s, %s, %s, %s, 'pending', %s, %s, 'twilio_error', %s)""",
-            [retry_id, self.business, log_id, customer_id, customer.attempts, created, created],
+                   (id, business_id, send_log_id, customer_id, status, attempt_count, scheduled_for, reason)
+               values (%s, %s, %s, %s, 'pending', %s, %s, 'twilio_error')""",
+            [retry_id, self.business, log_id, customer_id, customer.attempts, created],
         )
+        self._connection.execute("update sms_retry_queue set created_at = %s where id = %s", [created, retry_id])
         return retry_id
