@@ -45,10 +45,11 @@ def test_fifty_megabytes_in_a_column_cost_the_claim_no_time(
     for _ in range(12):
         hostile.queue_row(hostile.send_log(customer), customer)
     good = business.due_text()
-    # In pages, because time depends on the machine. The first claim also reads what a connection reads once.
-    _, cheap = [_pages_of_a_claim(business) for _ in range(2)]
+    # In pages, because time depends on the machine. A claim reads more when its plans are made anew: the first one of a
+    # connection, and whichever follows an analyze by autovacuum.
+    cheap = min(_pages_of_a_claim(business) for _ in range(3))
     business.connection.execute(change.encode(), [hostile.id])
-    assert _pages_of_a_claim(business) - cheap < OF_ONE_VALUE
+    assert min(_pages_of_a_claim(business) for _ in range(3)) - cheap < OF_ONE_VALUE
     assert good in [claim.id for claim in queue.claim_due(50)]
 
 
