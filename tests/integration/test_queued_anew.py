@@ -10,8 +10,6 @@ from uuid import UUID
 import pytest
 
 from smsretry import queue_sms_retry
-from smsretry.adapters.migrations.migrate import migrations
-from smsretry.adapters.migrations.sections import sections
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -29,6 +27,7 @@ from smsretry.sending.ports import DeliveryServices
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.builders import BODY, begin, resolution, run, run_over
 from tests.conftest import Business
+from tests.integration.repairs import repairs_after_1_0
 from tests.integration.test_in_doubt import half_an_hour, settle
 
 SO_LONG = LIFE + timedelta(hours=1)
@@ -287,9 +286,7 @@ def test_what_was_queued_anew_before_the_migration_is_in_doubt_after_it(
     new = by_an_insert(business, queue, row)
     business.connection.execute("alter table sms_retry_queue enable trigger smsretry_before_insert")
     assert business.row(new)["in_doubt_since"] is None
-    [asking] = [migration for migration in migrations() if migration.name == "ask_before_sending_again"]
-    [repair] = [section.text for section in sections(asking.text) if section.source == "triggers"]
-    business.connection.execute(repair.encode())
+    business.connection.execute(repairs_after_1_0().encode())
     waits = business.row(new)
     assert (waits["attempt_id"], waits["why"]) == (business.attempts_of(row)[0]["id"], WHY)
     assert business.row(other) == before

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -14,6 +13,7 @@ from smsretry.local.stack import Stack
 from tests.builders import PHONE, run
 from tests.conftest import Business
 from tests.integration.hearing import another, consents, consents_of, hear
+from tests.integration.repairs import repairs_after_1_0
 
 
 def test_a_start_makes_up_no_consent_at_any_business(
@@ -238,8 +238,7 @@ def _as_version_1_0_0_stopped(business: Business, at: datetime, source: str = "i
 
 
 def _upgrade(business: Business) -> None:
-    [triggers] = [file.text for file in schema_files() if file.name.endswith("_triggers.sql")]
-    business.connection.execute(triggers.encode())
+    business.connection.execute(repairs_after_1_0().encode())
 
 
 @pytest.mark.parametrize("source", ["inbound_stop", "twilio_21610"])
