@@ -1,15 +1,11 @@
 """What the package did before a mending, or would do without it."""
 
-from collections.abc import Sequence
-
 import httpx
 from postgrest.exceptions import APIError
 
 from smsretry.adapters.supabase.advice import explain
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.claims import SupabaseClaims
-from smsretry.adapters.supabase.grouped import SupabaseGroups
-from smsretry.adapters.supabase.groups import Call, Told
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.decision import Defer, End, GiveBack, Hold, PutOff
@@ -72,14 +68,6 @@ def nothing(*_: object) -> None:
 def always(*_: object) -> bool:
     """No such question."""
     return True
-
-
-def all_together(self: SupabaseGroups, calls: Sequence[Call]) -> list[Told]:
-    """A group that took too long was repeated as a whole, and failed as a whole."""
-    given = [{"function": one.function, "values": dict(one.values), "lock_order": one.lock_order} for one in calls]
-    answer = self.repeated("group_sms_calls", {"calls": given})
-    assert isinstance(answer, list)
-    return [one["answer"] for one in sorted(answer, key=lambda one: int(one["place"]))]
 
 
 def all_of_them(_self: SupabaseCalls, wanted: int) -> int:

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.claims import SupabaseClaims
-from smsretry.adapters.supabase.grouped import Loners, SupabaseGroups
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError
@@ -23,7 +22,7 @@ from tests.neighbours.midflight import Changer, Editor, Twin
 from tests.neighbours.odd import Odd
 from tests.neighbours.poor import Chain, Firewalled
 from tests.neighbours.report import Report, run
-from tests.neighbours.slow import Refuser, ShortAnswers, Sleeper
+from tests.neighbours.slow import Refuser, ShortAnswers
 from tests.neighbours.stoppers import OwnWords, Tomorrow
 from tests.neighbours.street import SLOW_SECONDS, Neighbour
 from tests.neighbours.tenants import Refused, Settings, TwoRows, WellBehaved
@@ -118,15 +117,6 @@ SWITCHES: Final = {
                end $$""",
         replaces="smsretry.take",
         minutes=8,
-    ),
-    "a group's time": Switch(
-        sees="late",
-        neighbours=lambda: [WellBehaved(6), Sleeper()],
-        edits=((r"v_over or v_began > v_until", "v_over"), (r"when query_canceled then", "when sqlstate 'SR000' then")),
-        replaces="public.group_sms_calls",
-        patches=((SupabaseGroups, "together", earlier.all_together), (Loners, "note", earlier.nothing)),
-        minutes=4,
-        slow_seconds=60.0,
     ),
     "rows of an answer": Switch(
         sees="late",
