@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
@@ -54,6 +54,17 @@ def wait_for(condition: Any, runner: GuardedProcess, seconds: float = 60) -> Non
     while not condition():
         assert runner.poll() is None, runner.log_tail()
         assert time.monotonic() < deadline, runner.log_tail()
+        time.sleep(0.2)
+
+
+_UNDER_WAY: Final = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}}
+
+
+def wait_until_idle(prefect: "Prefect", seconds: float = 60) -> None:
+    """Until no run is under way any more."""
+    deadline = time.monotonic() + seconds
+    while prefect.post("flow_runs/filter", _UNDER_WAY):
+        assert time.monotonic() < deadline, "a run is still under way"
         time.sleep(0.2)
 
 

@@ -15,7 +15,7 @@ from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Forks, Prefect
 from tests.e2e.registry import SCHEDULED, Registry
-from tests.e2e.serving import deployment, served, switch_schedules, wait_for
+from tests.e2e.serving import deployment, served, switch_schedules, wait_for, wait_until_idle
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bo
     backlog: Backlog, flow: FlowProcess, business: Business
 ) -> None:
     """Two of three due texts when asked for two; 9999 is refused before anything runs."""
-    switch_schedules(flow.prefect, active=False)  # a scheduled run would take them
+    switch_schedules(flow.prefect, active=False)  # a scheduled run would take them, also one that is under way
+    wait_until_idle(flow.prefect)
     for _ in range(3):
         business.due_text()
     found = deployment(flow.prefect)
