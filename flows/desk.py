@@ -13,10 +13,10 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.support.form_pages import form_pages
 from flows.support.forms import form
-from flows.support.showing import answered
-from smsretry.desk import pages
-from smsretry.desk.asks import Cancel, Preview, Prune, Requeue, Resolve, WhichText
+from flows.support.run_display import answered
+from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.desk import Desk
+from smsretry.desk.pages import answers as pages
 from smsretry.wiring import desk
 
 _DAY_AHEAD: Final = Preview()

@@ -19,9 +19,9 @@ from pydantic import Field
 from flows.support.ending import ends_soon
 from flows.support.forms import form
 from flows.support.orphans import crash_orphaned_task_runs
-from flows.support.showing import DID_SOMETHING, only_showing, refused, rename
-from flows.support.telling import tell_failed, tell_scheduled
-from smsretry.desk import scheduling
+from flows.support.run_display import DID_SOMETHING, only_showing, refused, rename
+from flows.support.run_ended import tell_failed, tell_scheduled
+from smsretry.desk.pages import scheduled_run as scheduling
 from smsretry.retry.models import ScheduledSend
 from smsretry.sending.ports import RetryQueue
 from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends

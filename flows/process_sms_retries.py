@@ -18,11 +18,11 @@ from pydantic import Field
 from flows.support.ending import end_soon, ends_soon
 from flows.support.forms import form
 from flows.support.orphans import crash_orphaned_task_runs
-from flows.support.showing import Progress, queue_at, show, this_run
+from flows.support.run_display import Progress, queue_at, show, this_run
+from flows.support.run_ended import tell_completed, tell_failed
 from flows.support.task_runs import TaskRuns
-from flows.support.telling import tell_completed, tell_failed
 from smsretry.retry.models import Claim, Recovered
-from smsretry.sending.gate import stopped_by
+from smsretry.sending.flow_control import stopped_by
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run
 from smsretry.sending.summary import RunSummary
 from smsretry.settings import load_settings, sends_at_once
@@ -76,7 +76,7 @@ def process_sms_retries(
     settings = load_settings()
     with services(settings) as connected, desk(settings) as at_desk:
         run = Run(connected, this_run())
-        with stopped_by(run.gate, SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
+        with stopped_by(run.flow_control, SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
             recover(run, stale_minutes)
             before = queue_at(at_desk)
             due = before.queue.get("due", 0) if before else 0

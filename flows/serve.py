@@ -19,7 +19,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
 from flows.support.overdue import OVERDUE, cancel_overdue_runs
-from flows.support.reaching import check_reach
+from flows.support.server import check_reach
 from smsretry.adapters.prefect.definition import ROOT, definition
 
 

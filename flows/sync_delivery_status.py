@@ -15,10 +15,10 @@ from pydantic import Field
 
 from flows.support.ending import ends_soon
 from flows.support.forms import form
-from flows.support.showing import DID_SOMETHING, only_showing, queue_at, refused, rename
-from flows.support.telling import RESOURCE, tell_failed
-from smsretry.desk.deliveries import drop_event, event_of_delivery, events_of, followed_up
-from smsretry.desk.standing import Standing
+from flows.support.run_display import DID_SOMETHING, only_showing, queue_at, refused, rename
+from flows.support.run_ended import RESOURCE, tell_failed
+from smsretry.desk.pages.delivery_run import drop_event, event_of_delivery, events_of, followed_up
+from smsretry.desk.questions.queue_status import Standing
 from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
 from smsretry.sending.summary import DeliverySummary
 from smsretry.wiring import delivery_services, desk

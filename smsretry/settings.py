@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from smsretry.errors import SettingsError
 from smsretry.phone import phone_problem
 from smsretry.retry.profile import SEND_WITHIN_SECONDS, Profile
-from smsretry.words import InDoubtPolicy, RuleSet
+from smsretry.vocabulary import InDoubtPolicy, RuleSet
 
 _CHOICE: Final = "choice"
 _SET: Final = "Set "

@@ -11,7 +11,7 @@ from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.on_demand import TwilioOnDemand
 from smsretry.desk.desk import Desk
-from smsretry.desk.standing import Standing
+from smsretry.desk.questions.queue_status import Standing
 from smsretry.sending.ports import DeliveryServices, Services
 from smsretry.settings import Settings, load_settings
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from smsretry.adapters.twilio.errors import twilio_refusal
-from smsretry.desk.asks import Resolve
+from smsretry.desk.actions.requests import Resolve
 from smsretry.retry.decision import Cap, Doubt, GiveUp, Retry, Send
 from smsretry.retry.models import Begun, Claim, ItemResult, Sighting
 from smsretry.retry.outcome import Rejected

@@ -6,7 +6,7 @@ import sys
 from prefect.client.orchestration import get_client
 
 from flows.automations import install, notification_block
-from flows.support.reaching import check_reach
+from flows.support.server import check_reach
 
 
 def main() -> int:

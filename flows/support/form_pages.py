@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.logging import get_run_logger
 
-from smsretry.desk.levers import CANCEL, EXPLAIN, REQUEUE, RESOLVE, RUN, Forms, no_forms
+from smsretry.desk.pages.form_links import CANCEL, EXPLAIN, REQUEUE, RESOLVE, RUN, Forms, no_forms
 
 
 def form_pages() -> Forms:

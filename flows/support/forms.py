@@ -13,7 +13,7 @@ from prefect import runtime
 from prefect.client.schemas.objects import State
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from flows.support.showing import refused
+from flows.support.run_display import refused
 from smsretry.errors import SmsRetryError
 
 _Flow = TypeVar("_Flow", bound=Callable[..., State[Any]])

@@ -14,8 +14,8 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.utilities.annotations import quote
 
-from flows.support.showing import announce, state_of, state_of_slice
-from smsretry.desk.outcomes import Seen
+from flows.support.run_display import announce, state_of, state_of_slice
+from smsretry.desk.pages.outcomes import Seen
 from smsretry.errors import SmsRetryError
 from smsretry.retry.models import Claim
 from smsretry.sending.run import Run

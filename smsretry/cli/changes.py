@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from smsretry.cli.showing import note, tell, tell_all, tell_json
+from smsretry.cli.printing import note, tell, tell_all, tell_json
 
 if TYPE_CHECKING:
-    from smsretry.desk.records import Change, ChangedRow
+    from smsretry.desk.questions.records import Change, ChangedRow
 
 
 def tell_change(

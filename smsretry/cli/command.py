@@ -12,8 +12,9 @@ from typing import Annotated, Any, Final, NoReturn, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from smsretry.cli import desk, levers, rules, running
-from smsretry.cli.showing import complain
+from smsretry.cli import desk, rules, running
+from smsretry.cli import orders as levers
+from smsretry.cli.printing import complain
 from smsretry.errors import SmsRetryError
 
 USAGE: Final = 64

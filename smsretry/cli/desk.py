@@ -6,11 +6,11 @@ from uuid import UUID
 
 import typer
 
-from smsretry.cli.reading import Json, an_id, filled_in, whole_number_from
-from smsretry.cli.showing import NOT_FOUND, note, tell, tell_all, tell_json, width
+from smsretry.cli.parsing import Json, an_id, filled_in, whole_number_from
+from smsretry.cli.printing import NOT_FOUND, note, tell, tell_all, tell_json, width
 
 if TYPE_CHECKING:
-    from smsretry.desk.forecast import BusinessAhead, Forecast
+    from smsretry.desk.questions.forecast import BusinessAhead, Forecast
 
 _BAR: Final = 40
 """Columns of the longest bar, where there are as many."""
@@ -39,7 +39,7 @@ def explain(
 
     Say which text in one way.
     """
-    from smsretry.desk.asks import WhichText
+    from smsretry.desk.actions.requests import WhichText
     from smsretry.wiring import desk
 
     if number not in (None, "-"):
@@ -79,7 +79,7 @@ def status(
     ] = False,
 ) -> None:
     """Tell how things stand: what is queued and how late, held and for whom, in doubt, stopped; sends and runs."""
-    from smsretry.desk.gauges import exposition, gauges
+    from smsretry.desk.pages.gauges import exposition, gauges
     from smsretry.wiring import desk
 
     if as_json and prometheus:
@@ -108,7 +108,7 @@ def preview(
     as_json: Json = False,
 ) -> None:
     """Tell what goes out in the next hours, what does not, and why. Nothing is claimed or written."""
-    from smsretry.desk.asks import Preview
+    from smsretry.desk.actions.requests import Preview
     from smsretry.wiring import desk
 
     ask = filled_in(Preview, hours=hours, business_id=business)

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import typer
 
-from smsretry.cli.reading import Json, an_id, instant, number_from, whole_number_from
+from smsretry.cli.parsing import Json, an_id, instant, number_from, whole_number_from
+from smsretry.cli.printing import tell, tell_all, tell_json
 from smsretry.cli.running import now
-from smsretry.cli.showing import tell, tell_all, tell_json
-from smsretry.words import RuleSet
+from smsretry.vocabulary import RuleSet
 
 if TYPE_CHECKING:
     from smsretry.quiet_hours.check import QuietHoursCheck

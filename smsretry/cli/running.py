@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from smsretry.cli.reading import Json
-from smsretry.cli.showing import Verdict, note, tell, tell_json, tell_verdicts
+from smsretry.cli.parsing import Json
+from smsretry.cli.printing import Verdict, note, tell, tell_json, tell_verdicts
 
 if TYPE_CHECKING:
     from smsretry.retry.models import ItemResult
@@ -109,8 +109,8 @@ def process(
 
     Ctrl-C lets no further send begin; those under way end, and the numbers are told.
     """
-    from smsretry.desk import scheduling
-    from smsretry.sending.gate import stopped_by
+    from smsretry.desk.pages import scheduled_run as scheduling
+    from smsretry.sending.flow_control import stopped_by
     from smsretry.sending.run import Run, run_once
     from smsretry.sending.scheduled import queue_scheduled_sends
     from smsretry.sending.summary import DeliverySummary
@@ -119,7 +119,7 @@ def process(
     with services() as connected:
         planned = queue_scheduled_sends(connected.queue)
         run = Run(connected)
-        with stopped_by(run.gate, signal.SIGINT, signal.SIGTERM):
+        with stopped_by(run.flow_control, signal.SIGINT, signal.SIGTERM):
             items, summary = run_once(run, limit=limit, seconds=drain_seconds, stale_minutes=stale_minutes)
         if planned.stopped_because:  # what waited in the queue went out all the same
             note(f"Scheduled sends were not queued: {planned.stopped_because}", word="warning:")
@@ -128,7 +128,7 @@ def process(
                 tell(f"scheduled sends: {scheduling.numbers(planned.sends)}")
             tell_verdicts(map(_verdict, items), columns=15)
             tell(str(summary))
-        deliveries = DeliverySummary([]) if run.gate.shut_because else _look_after_deliveries()
+        deliveries = DeliverySummary([]) if run.flow_control.shut_because else _look_after_deliveries()
     if as_json:
         told = [_as_json(item) for item in items]
         queued = {"scheduled_sends": planned.sends, "scheduled_sends_stopped": planned.stopped_because}

@@ -6,12 +6,12 @@ from itertools import islice
 from typing import Final, Protocol
 from uuid import UUID
 
-from smsretry.desk.asks import Cancel, Doubt, Preview, Prune, Requeue, Resolve, WhichText
-from smsretry.desk.forecast import Forecast, forecast
-from smsretry.desk.foresight import foresee
-from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
-from smsretry.desk.standing import Standing
-from smsretry.desk.story import CodeMeaning, Story, story
+from smsretry.desk.actions.requests import Cancel, Doubt, Preview, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.questions.explanation import CodeMeaning, Story, story
+from smsretry.desk.questions.forecast import Forecast, forecast
+from smsretry.desk.questions.prediction import foresee
+from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
 from smsretry.retry.profile import Profile
 
 PREVIEW_ROWS: Final = 20_000

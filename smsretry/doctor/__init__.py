@@ -10,7 +10,7 @@ from smsretry.adapters.prefect.definition import declared
 from smsretry.adapters.prefect.watch import watch
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.standing import Standing
+from smsretry.desk.questions.queue_status import Standing
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
 from smsretry.doctor.metrics import metrics_finding
 from smsretry.doctor.queue import queue_findings

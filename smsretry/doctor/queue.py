@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from smsretry.desk.clock import span
-from smsretry.desk.standing import LATE_SECONDS, Standing
+from smsretry.desk.questions.clock import span
+from smsretry.desk.questions.queue_status import LATE_SECONDS, Standing
 from smsretry.retry.models import Finding
 from smsretry.retry.policy import LIFE
 

@@ -24,7 +24,7 @@ from smsretry.quiet_hours.openings import HORIZON, next_change
 from smsretry.quiet_hours.rules import EVERY_STATE
 from smsretry.quiet_hours.whereabouts import Found, Whereabouts, whereabouts
 from smsretry.quiet_hours.windows import FEDERAL_WINDOW, Window, window_of
-from smsretry.words import MessageClass, RuleSet
+from smsretry.vocabulary import MessageClass, RuleSet
 
 
 @dataclass(frozen=True, slots=True)

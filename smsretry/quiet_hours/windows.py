@@ -21,7 +21,7 @@ from smsretry.quiet_hours.rules import (
     US_STATES,
     Rule,
 )
-from smsretry.words import MessageClass, RuleSet
+from smsretry.vocabulary import MessageClass, RuleSet
 
 
 @dataclass(frozen=True, slots=True)

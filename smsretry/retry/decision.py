@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from smsretry.words import DeliveryStatus, Reason
+from smsretry.vocabulary import DeliveryStatus, Reason
 
 
 @dataclass(frozen=True, slots=True)

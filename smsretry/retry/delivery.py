@@ -16,7 +16,7 @@ from smsretry.retry.decision import GiveUp, LookAgain
 from smsretry.retry.models import Value
 from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.words import DeliveryStatus
+from smsretry.vocabulary import DeliveryStatus
 
 FIRST_LOOK: Final = timedelta(minutes=5)
 """So long the provider has to report by itself, which costs neither side a request."""

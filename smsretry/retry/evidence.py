@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from smsretry.retry.alike import may_be_changed, plain
 from smsretry.retry.backoff import nth
 from smsretry.retry.models import Look, Sighting
+from smsretry.retry.same_text import may_be_changed, plain
 
 LOOK_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
 """Before the first look, the second, the third; the last repeats."""

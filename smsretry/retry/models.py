@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from smsretry.words import Fate, MessageClass
+from smsretry.vocabulary import Fate, MessageClass
 
 
 class Value(BaseModel):

@@ -26,7 +26,7 @@ from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
-from smsretry.words import Reason
+from smsretry.vocabulary import Reason
 
 MIN_LIFE: Final = timedelta(seconds=10)
 """A text with less time left is not sent: a ValidityPeriod should exceed 5 seconds (Twilio's API reference)."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from smsretry.words import InDoubtPolicy, RuleSet
+from smsretry.vocabulary import InDoubtPolicy, RuleSet
 
 SEND_WITHIN_SECONDS: Final = 15.0
 """A request leaves within this time of asking whether it may, or not at all. With the sender's usual timeouts it stays

@@ -21,7 +21,7 @@ from smsretry.retry.decision import (
     Settle,
 )
 from smsretry.retry.models import Claim, Finished, ItemResult
-from smsretry.words import Fate
+from smsretry.vocabulary import Fate
 
 _LOST: Final = "The claim was lost: another worker has the row, nothing was changed"
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from smsretry.quiet_hours.numbers import destination
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Refusal
-from smsretry.sending.hand import Hand
+from smsretry.sending.in_flight import InFlight
 
 IN_A_ROW: Final = 3
 """Failures to reach the provider, or to get an answer from it, after which it is asked whose trouble they are."""
@@ -31,8 +31,8 @@ SEVERAL_RECIPIENTS: Final = 3
 class Tally:
     """Whose texts went well in this run, and whose have failed since the last that went well."""
 
-    def __init__(self, hand: Hand) -> None:
-        self._hand = hand
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
         self._own = Counter[UUID]()
         self.well = set[UUID]()
         self.failing = set[UUID]()
@@ -65,15 +65,15 @@ class Tally:
     @property
     def innocents(self) -> set[UUID]:
         """Whose texts might go, for all that is known."""
-        return (self._hand.businesses | self.well) - self.failing
+        return (self._in_flight.businesses | self.well) - self.failing
 
 
 class Breaker:
-    """One per sender and run. The gate holds its lock around every call."""
+    """One per sender and run. The flow_control holds its lock around every call."""
 
-    def __init__(self, hand: Hand) -> None:
-        self._hand = hand
-        self.sends = Tally(hand)
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+        self.sends = Tally(in_flight)
         self.probing = False
         """Whether one text goes at a time, and the others wait for what becomes of it."""
         self.circuit: str | None = None
@@ -115,10 +115,10 @@ class Breaker:
         return business_id in self.sends.failing or self.sends.own(business_id) >= IN_A_ROW
 
     def is_fit(self, claim: Claim) -> bool:
-        """Whether it may be the probe: none of those in hand is a better one."""
+        """Whether it may be the probe: none of those in flight is a better one."""
         if self.comes_to_nothing(claim.business_id):
             return False
-        others = (one for one in self._hand.to_send if not self.comes_to_nothing(one.business_id))
+        others = (one for one in self._in_flight.to_send if not self.comes_to_nothing(one.business_id))
         return all(self._rank(claim) <= self._rank(one) for one in others)
 
     def _rank(self, claim: Claim) -> tuple[bool, float, bool]:
@@ -218,7 +218,7 @@ class Breaker:
 
     @property
     def is_unsure(self) -> bool:
-        """Whether it is open whose the trouble is: nothing is claimed then before the rows in hand have told."""
+        """Whether it is open whose the trouble is: nothing is claimed then before the rows in flight have told."""
         return self.probing or (len(self._recipients) >= SEVERAL_RECIPIENTS and not self.sends.well)
 
     def judge(self) -> None:
@@ -238,7 +238,7 @@ class Breaker:
             and not self.sends.well
             and len({business_id for business_id, _ in self._refused}) >= SEVERAL_BUSINESSES
             and len(self._recipients) >= SEVERAL_RECIPIENTS
-            and all(_kind(claim) in self._refused for claim in self._hand.to_send)
+            and all(_kind(claim) in self._refused for claim in self._in_flight.to_send)
         )
 
     def open(self, why: str) -> None:

@@ -9,7 +9,7 @@ from smsretry.retry.models import ItemResult, Queued, Scheduled
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import RetryQueue, Sender
-from smsretry.words import MessageClass, Reason
+from smsretry.vocabulary import MessageClass, Reason
 
 
 def queue_sms_retry(

@@ -13,11 +13,11 @@ from smsretry.errors import QueueBusy, QueueError, UnforeseenError
 from smsretry.privacy import describe_unforeseen
 from smsretry.retry import policy, result
 from smsretry.retry.decision import Arrived, Defer, End, GiveBack, PutOff, Send
-from smsretry.retry.lost import asked_too_long, before_sending_again
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
-from smsretry.sending.gate import Gate
+from smsretry.retry.undelivered import asked_too_long, before_sending_again
+from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.ports import RetryQueue, Sender
 from smsretry.sending.reconciling import reconcile
 
@@ -29,7 +29,7 @@ def process_sms_retry_item(
     *,
     queue: RetryQueue,
     sender: Sender,
-    gate: Gate | None = None,
+    flow_control: FlowControl | None = None,
     profile: Profile = DEFAULT,
     first_send: bool = False,
     run_id: UUID | None = None,
@@ -37,7 +37,7 @@ def process_sms_retry_item(
     """See one claimed row to its next state. A row in doubt is not sent: we look for evidence of it.
 
     Args:
-        gate: the run's gate. Without one, everything is let through.
+        flow_control: the run's flow_control. Without one, everything is let through.
         profile: the owner's decisions.
         first_send: whether it is the text's very first send, and not one of its retries.
         run_id: the run that this is part of, kept with the attempt.
@@ -46,11 +46,11 @@ def process_sms_retry_item(
         QueueError: the database could not be asked. The row keeps its state until recovery takes it back.
         UnforeseenError: a bug; the row is failed with the message, if its send had not begun.
     """
-    gate = gate or Gate()
+    flow_control = flow_control or FlowControl()
     try:
         if claim.in_doubt_since is not None:
             return reconcile(claim, queue=queue, sender=sender, profile=profile)
-        return _Item(claim, queue, sender, gate, profile, first_send, run_id).process(claim.claimed_at)
+        return _Item(claim, queue, sender, flow_control, profile, first_send, run_id).process(claim.claimed_at)
     except QueueError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost other rows theirs
@@ -69,7 +69,7 @@ class _Item:
     claim: Claim
     queue: RetryQueue
     sender: Sender
-    gate: Gate
+    flow_control: FlowControl
     profile: Profile
     first_send: bool
     run_id: UUID | None
@@ -80,7 +80,7 @@ class _Item:
         if not isinstance(decision, Send):
             return self._put_off(decision)
         try:
-            put_off = self.gate.admit(self.claim)
+            put_off = self.flow_control.admit(self.claim)
         except QueueError as error:
             return self._unasked(error)
         if put_off:
@@ -88,13 +88,13 @@ class _Item:
         asked = _stopwatch()  # what the provider said must still be so when the request leaves
         match self._lost_messages():
             case Arrived() as arrived:
-                self.gate.withdraw(self.claim)
+                self.flow_control.withdraw(self.claim)
                 return result.arrived(self.claim, arrived, held=self.queue.arrived(self.claim, arrived))
             case Defer() as wait:
-                self.gate.withdraw(self.claim)
+                self.flow_control.withdraw(self.claim)
                 return self._put_off(wait)
             case None if self.claim.lost_sids and _stopwatch() - asked > SEND_WITHIN_SECONDS:
-                self.gate.withdraw(self.claim)
+                self.flow_control.withdraw(self.claim)
                 return self._put_off(asked_too_long(self.claim.claimed_at))
             case None:
                 return self._attempt(decision, asked)
@@ -104,12 +104,12 @@ class _Item:
         try:
             said = {sid: self.sender.what_became_of(sid) for sid in self.claim.lost_sids}
         except Exception:
-            self.gate.withdraw(self.claim)
+            self.flow_control.withdraw(self.claim)
             raise
         return before_sending_again(said, at=self.claim.claimed_at)
 
     def _unasked(self, error: QueueError) -> ItemResult:
-        self.gate.distrust(self.claim, str(error))
+        self.flow_control.distrust(self.claim, str(error))
         # Changes nothing if a send was begun and the answer lost.
         return self._put_off(policy.unasked(self.claim.claimed_at, str(error)))
 
@@ -131,19 +131,19 @@ class _Item:
                 run_id=self.run_id,
             )
         except QueueBusy:
-            self.gate.withdraw(self.claim)
+            self.flow_control.withdraw(self.claim)
             return self._put_off(policy.busy(self.claim.claimed_at))
         except QueueError as error:
-            self.gate.withdraw(self.claim)
+            self.flow_control.withdraw(self.claim)
             return self._unasked(error)
         except Exception:
-            self.gate.withdraw(self.claim)
+            self.flow_control.withdraw(self.claim)
             raise
-        self.gate.trust(self.claim)
+        self.flow_control.trust(self.claim)
         took = _stopwatch() - asked if begun.answer == "go" else 0.0
         if begun.answer == "go" and took <= SEND_WITHIN_SECONDS:
             return self._finish(attempt_id, self._send(attempt_id, decision.valid_until - begun.decided_at))
-        self.gate.withdraw(self.claim)
+        self.flow_control.withdraw(self.claim)
         match begun.answer:
             case "go":
                 outcome, retry = policy.too_late(took)
@@ -169,7 +169,7 @@ class _Item:
             outcome = self.sender.send(text)
         except Exception as error:  # noqa: BLE001 - the request may have left: whatever it was, we do not know
             outcome = InDoubt(describe_unforeseen(error, private=(claim.body, claim.phone)))
-        self.gate.observe(claim, outcome)
+        self.flow_control.observe(claim, outcome)
         return outcome
 
     def _finish(self, attempt_id: UUID, outcome: Outcome) -> ItemResult:

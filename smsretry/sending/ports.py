@@ -24,7 +24,7 @@ from smsretry.retry.models import (
 )
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
-from smsretry.words import DeliveryStatus, Followed, MessageClass, Reason, Reconciled
+from smsretry.vocabulary import DeliveryStatus, Followed, MessageClass, Reason, Reconciled
 
 
 class RetryQueue(Protocol):

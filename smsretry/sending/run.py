@@ -14,10 +14,10 @@ from uuid import UUID, uuid4
 from smsretry.errors import QueueError
 from smsretry.retry.models import Claim, InterruptedRun, ItemResult, Recovered
 from smsretry.sending.breaker import rank
-from smsretry.sending.gate import Gate
-from smsretry.sending.pace import Pace
+from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Services
+from smsretry.sending.rate_limit import RateLimit
 from smsretry.sending.summary import RunSummary
 
 CLAIM_SIZE: Final = 50
@@ -42,7 +42,7 @@ class ItemFailed:
 
 
 class Run:
-    """One run over the queue, with the gate that its rows share."""
+    """One run over the queue, with the flow control that its rows share."""
 
     def __init__(self, services: Services, run_id: UUID | None = None) -> None:
         self._services = services
@@ -59,10 +59,12 @@ class Run:
         self.recovered: list[Recovered] = []
         self.circuit_was_open = False
         """Whether sending had stopped before this run, so that one text went first."""
-        self._pace = Pace(partial(services.queue.lease, services.sender.sent_by), services.profile.segments_per_second)
-        self.claim_size: Final = self._pace.in_hand(CLAIM_SIZE)
+        self._rate_limit = RateLimit(
+            partial(services.queue.lease, services.sender.sent_by), services.profile.segments_per_second
+        )
+        self.claim_size: Final = self._rate_limit.most_in_flight(CLAIM_SIZE)
         """Due rows that one claim takes at most."""
-        self.gate = Gate(self._pace)
+        self.flow_control = FlowControl(self._rate_limit)
         self._may_tell = False
         """Whether the last claim brought a text that may tell whose the trouble is."""
         self._complete = False
@@ -79,13 +81,13 @@ class Run:
         doubtful = self._claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
         due = self._services.queue.claim_due(limit)
         self._more_is_due = len(due) == limit
-        self._pace.expect((claim.id, claim.body or "") for claim in due)
+        self._rate_limit.expect((claim.id, claim.body or "") for claim in due)
         businesses = {claim.business_id for claim in due}
         # Claims go round: whoever has a second text in one has let everybody have a first.
         self._complete = len(due) < limit or len(businesses) < len(due)
         suspects_wait = any(claim.suspects_wait for claim in due)
-        self.gate.take([*due, *doubtful], everybody=self._complete and not suspects_wait)
-        self._may_tell = self.gate.breaker.may_tell(due)
+        self.flow_control.take([*due, *doubtful], everybody=self._complete and not suspects_wait)
+        self._may_tell = self.flow_control.breaker.may_tell(due)
         self._notice_circuit([*due, *doubtful])
         return [*(sorted(due, key=rank) if self.circuit_was_open else due), *doubtful]
 
@@ -93,7 +95,7 @@ class Run:
         opened = next((claim for claim in claims if claim.circuit_open), None)
         if opened and not self.circuit_was_open:
             self.circuit_was_open = True
-            self.gate.probe(opened)
+            self.flow_control.probe(opened)
 
     def _claim_doubtful(self, limit: int) -> list[Claim]:
         """At most once a second, unless there are more: in a drain, claims come several times a second."""
@@ -112,7 +114,7 @@ class Run:
             limit: how many due rows the run takes at most.
             seconds: the run's time, from its start on. 0: it takes what is due, and waits for nothing.
         """
-        ends = self.gate.patient_until = self._started + seconds
+        ends = self.flow_control.patient_until = self._started + seconds
         until = self._until = ends if seconds else self._started + LONGEST_SECONDS
         claims, left = list(first), limit
         at_once = True
@@ -126,16 +128,16 @@ class Run:
                 if not (left and self._has_room(until) and self._comes_due(ends, until, at_once=at_once or bool(new))):
                     return
                 claims, at_once = self.claim(min(self.claim_size, left)), False
-            except QueueError as error:  # what is in hand is seen to; the next run asks again
+            except QueueError as error:  # what is in flight is seen to; the next run asks again
                 self._ended_because = str(error)
                 return
 
     def _has_room(self, until: float) -> bool:
         """Wait until the workers have little left; none, while it is open whose the trouble is."""
-        while not self.gate.shut_because and monotonic() < until:
-            at_most = 0 if self.gate.is_unsure else self._pace.in_hand(self.concurrency)
-            if self.gate.hand.wait(at_most=at_most):
-                return not self.gate.is_unsure or self._may_find_others
+        while not self.flow_control.shut_because and monotonic() < until:
+            at_most = 0 if self.flow_control.is_unsure else self._rate_limit.most_in_flight(self.concurrency)
+            if self.flow_control.in_flight.wait(at_most=at_most):
+                return not self.flow_control.is_unsure or self._may_find_others
         return False
 
     @property
@@ -154,9 +156,9 @@ class Run:
             return True
         until, pause = (until, 0.0) if at_once else (ends, POLL_SECONDS)
         while now < until:
-            self.gate.wait(pause)
+            self.flow_control.wait(pause)
             due_in, now = self._services.queue.next_due(), monotonic()
-            if self.gate.shut_because or now >= until:
+            if self.flow_control.shut_because or now >= until:
                 return False
             if due_in == 0:
                 return True
@@ -172,13 +174,13 @@ class Run:
         One of them may be what kills its worker. Nothing else is in that worker's hands then.
         """
         seen = set[UUID]()
-        while (len(seen) < FEWEST_SUSPECTS or monotonic() < self._until) and not self.gate.shut_because:
+        while (len(seen) < FEWEST_SUSPECTS or monotonic() < self._until) and not self.flow_control.shut_because:
             try:
                 claims = self._services.queue.claim_suspect()
             except QueueError as error:  # as in `drain`
                 self._ended_because = self._ended_because or str(error)
                 return
-            self.gate.take(claims, everybody=False)
+            self.flow_control.take(claims, everybody=False)
             self._notice_circuit(claims)
             yield from claims
             if not claims or claims[0].id in seen:  # it was given back, and would only come again
@@ -190,20 +192,20 @@ class Run:
         queue, sender, profile = self._services.queue, self._services.sender, self._services.profile
         try:
             return process_sms_retry_item(
-                claim, queue=queue, sender=sender, gate=self.gate, profile=profile, run_id=self.id
+                claim, queue=queue, sender=sender, flow_control=self.flow_control, profile=profile, run_id=self.id
             )
         finally:
-            self._pace.forget(claim.id)
-            self.gate.done(claim)
+            self._rate_limit.forget(claim.id)
+            self.flow_control.done(claim)
 
     @property
     def circuit_closed(self) -> bool:
         """Whether this run found that sending works again."""
-        return self.circuit_was_open and self.gate.healthy and not self.gate.circuit
+        return self.circuit_was_open and self.flow_control.healthy and not self.flow_control.circuit
 
     def report(self, items: Sequence[ItemResult | ItemFailed]) -> RunSummary:
         """Remember for the next run whether sending works, and add up this one."""
-        self.gate.take([], everybody=self._complete)  # the suspects have had their turn, too
+        self.flow_control.take([], everybody=self._complete)  # the suspects have had their turn, too
         self._remember()
         results = [item for item in items if isinstance(item, ItemResult)]
         summary = RunSummary.of(
@@ -211,16 +213,16 @@ class Run:
             results=results,
             errors=len(items) - len(results),
             duration_seconds=monotonic() - self._started,
-            stopped_because=self.gate.shut_because or self._ended_because,
-            circuit_open=self.gate.circuit is not None,
-            database_broken=self.gate.broken is not None,
+            stopped_because=self.flow_control.shut_because or self._ended_because,
+            circuit_open=self.flow_control.circuit is not None,
+            database_broken=self.flow_control.broken is not None,
         )
         self._services.queue.finish_run(self.id, str(summary), needs_somebody=summary.needs_somebody)
         return summary
 
     def _remember(self) -> None:
         set_circuit = partial(self._services.queue.set_circuit, sender=self._services.sender.sent_by)
-        breaker = self.gate.breaker
+        breaker = self.flow_control.breaker
         if breaker.circuit:
             set_circuit(breaker.circuit)
         elif self.circuit_closed:

@@ -19,7 +19,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.asks import Prune
+from smsretry.desk.actions.requests import Prune
 from smsretry.desk.desk import Desk
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries

@@ -15,7 +15,7 @@ from importlib.resources import files
 
 from smsretry import data
 from smsretry.quiet_hours.check import check_quiet_hours
-from tests.oracles.clocks import AREA_CODES, DAY, MINUTE, STATES, ZONE_STATES, Wall, both, questions, transitions
+from tests.proofs.oracles.clocks import AREA_CODES, DAY, MINUTE, STATES, ZONE_STATES, Wall, both, questions, transitions
 
 AROUND = timedelta(days=2)
 TAIL = 7 * DAY

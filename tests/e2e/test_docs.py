@@ -107,4 +107,4 @@ def _sql() -> str:
 @cache
 def _metrics() -> str:
     """The code that names them, and their attributes."""
-    return (ROOT / "smsretry/desk/gauges.py").read_text(encoding="utf-8")
+    return (ROOT / "smsretry/desk/pages/gauges.py").read_text(encoding="utf-8")

@@ -7,9 +7,9 @@ from typing import cast
 import pytest
 from prefect.logging import disable_run_logger
 
-from flows.support.showing import queue_at
+from flows.support.run_display import queue_at
 from smsretry.desk.desk import Desk
-from smsretry.desk.standing import Standing
+from smsretry.desk.questions.queue_status import Standing
 from smsretry.local.demo.seeding import seed
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack

@@ -19,7 +19,7 @@ from tests.integration.scene import CHECKS, FUNCTIONS, QUEUE_TABLES, TABLES, Rol
 
 
 @pytest.fixture
-def neighbour(stack: Stack, business: Business) -> Business:
+def neighbor(stack: Stack, business: Business) -> Business:
     """Another business, of another user."""
     return Business(business.connection, stack.now).open()
 
@@ -194,9 +194,9 @@ def _ids(connection: psycopg.Connection[dict[str, Any]], query: str) -> set[UUID
     return {row["id"] for row in connection.execute(query.encode()).fetchall()}
 
 
-def test_a_tenant_reads_its_own_rows_and_no_other_s(scene: Scene, neighbour: Business) -> None:
+def test_a_tenant_reads_its_own_rows_and_no_other_s(scene: Scene, neighbor: Business) -> None:
     """In the queue, in the attempts and in the application's tables."""
-    theirs, connection = neighbour.due_text(), scene.business.connection
+    theirs, connection = neighbor.due_text(), scene.business.connection
     with acting_as(connection, "authenticated", scene.business.user_id):
         own = {scene.due, scene.claimed, scene.begun, scene.doubtful, scene.looked, scene.suspect}
         own |= {scene.failed, scene.old, scene.sent}
@@ -206,7 +206,7 @@ def test_a_tenant_reads_its_own_rows_and_no_other_s(scene: Scene, neighbour: Bus
         assert _ids(connection, "select id from businesses") == {scene.business.id}
         assert _ids(connection, "select business_id as id from customers") == {scene.business.id}
         assert _ids(connection, "select business_id as id from send_logs") == {scene.business.id}
-    with acting_as(connection, "authenticated", neighbour.user_id):
+    with acting_as(connection, "authenticated", neighbor.user_id):
         assert _ids(connection, "select id from sms_retry_queue") == {theirs}
         assert _ids(connection, "select id from sms_send_attempts") == set()
 
@@ -291,19 +291,19 @@ def test_a_tenant_sets_no_column_that_is_the_worker_s(business: Business, column
 
 
 @pytest.mark.parametrize("other", ["business_id", "send_log_id", "customer_id"])
-def test_a_tenant_queues_nothing_that_is_another_s(business: Business, neighbour: Business, other: str) -> None:
-    """Its own row with the neighbour's business, text or customer, or it could have the neighbour's text sent."""
-    mine, theirs, connection = _new_row(business), _new_row(neighbour), business.connection
+def test_a_tenant_queues_nothing_that_is_another_s(business: Business, neighbor: Business, other: str) -> None:
+    """Its own row with the neighbor's business, text or customer, or it could have the neighbor's text sent."""
+    mine, theirs, connection = _new_row(business), _new_row(neighbor), business.connection
     with acting_as(connection, "authenticated", business.user_id):
         for row in (mine | {other: theirs[other]}, theirs | {other: mine[other]}, theirs):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
                 _insert(connection, row)
 
 
-def test_a_tenant_queues_no_text_of_its_own_to_another_s_customer(business: Business, neighbour: Business) -> None:
+def test_a_tenant_queues_no_text_of_its_own_to_another_s_customer(business: Business, neighbor: Business) -> None:
     """Where the application lets tenants write send logs, the log may name any customer: its number would be texted."""
     row, connection = _new_row(business), business.connection
-    row["customer_id"] = neighbour.customer()
+    row["customer_id"] = neighbor.customer()
     row["send_log_id"] = business.send_log(cast(UUID, row["customer_id"]))
     with acting_as(connection, "authenticated", business.user_id), pytest.raises(psycopg.errors.InsufficientPrivilege):
         _insert(connection, row)
@@ -327,10 +327,10 @@ def test_a_tenant_s_insert_ends_the_claim_that_its_own_processor_holds_and_no_ot
     assert business.row(held)["status"] == "processing"
 
 
-def test_a_tenant_s_insert_that_is_refused_ends_no_claim(business: Business, neighbour: Business) -> None:
-    """Of a neighbour's text: what the trigger did is taken back with it."""
-    row, connection = _new_row(neighbour), business.connection
-    held = neighbour.queue_row(cast(UUID, row["send_log_id"]), cast(UUID, row["customer_id"]))
+def test_a_tenant_s_insert_that_is_refused_ends_no_claim(business: Business, neighbor: Business) -> None:
+    """Of a neighbor's text: what the trigger did is taken back with it."""
+    row, connection = _new_row(neighbor), business.connection
+    held = neighbor.queue_row(cast(UUID, row["send_log_id"]), cast(UUID, row["customer_id"]))
     connection.execute("select * from claim_due_sms_retries(10)")
     for values in (row, row | {"business_id": business.id}):
         with (
@@ -338,7 +338,7 @@ def test_a_tenant_s_insert_that_is_refused_ends_no_claim(business: Business, nei
             pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"),
         ):
             _insert(connection, values)
-    assert neighbour.row(held)["status"] == "processing"
+    assert neighbor.row(held)["status"] == "processing"
 
 
 @pytest.mark.parametrize("table", QUEUE_TABLES)

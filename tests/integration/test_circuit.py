@@ -26,7 +26,7 @@ def test_a_refused_account_stops_the_run_and_costs_no_text_anything(
     refused = run_over(queue, sender)
     fates = fates_of(refused)
     assert (
-        refused.gate.circuit
+        refused.flow_control.circuit
         == "The account is refused, not the text: Twilio 20003: Permission Denied. Run `smsretry doctor`"
     )
     assert fates.count("GivenBack") >= 40 - 2 * CONCURRENCY
@@ -81,8 +81,8 @@ def test_twilio_out_of_reach_stops_the_run_after_three(
     with TwilioSender(nowhere) as sender:
         unreached = run_over(queue, sender)
         fates = fates_of(unreached)
-    assert unreached.gate.circuit is not None
-    assert "Twilio could not be reached" in unreached.gate.circuit
+    assert unreached.flow_control.circuit is not None
+    assert "Twilio could not be reached" in unreached.flow_control.circuit
     assert fates.count("GivenBack") >= 40 - 3 - CONCURRENCY
     assert all(business.row(row)["attempt_count"] == 0 for row in rows)
 
@@ -96,7 +96,7 @@ def test_twilio_asking_to_go_slower_stops_the_run_but_not_the_next(
     slower = run_over(queue, sender)
     fates = fates_of(slower)
     assert fates.count("RetryScheduled") == 1
-    assert slower.gate.circuit is None
+    assert slower.flow_control.circuit is None
     (slowed,) = [row for row in rows if business.row(row)["reason"] == "rate_limit"]
     wait = business.row(slowed)["scheduled_for"] - stack.now()
     assert timedelta(minutes=3, seconds=50) < wait <= timedelta(minutes=4)
@@ -111,7 +111,7 @@ def test_a_stopped_run_gives_back_at_once_what_it_has_not_begun(
     for _ in range(20):
         business.due_text()
     stopped = run_over(queue, sender)
-    stopped.gate.stop("This run was asked to stop (SIGTERM)")
+    stopped.flow_control.stop("This run was asked to stop (SIGTERM)")
     assert set(fates_of(stopped)) == {"GivenBack"}
     assert not stack.twilio.ledger.entries()
     assert run(queue, sender).count("Sent") == 20

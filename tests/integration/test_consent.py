@@ -65,7 +65,7 @@ def ending(business: Business, row: UUID) -> tuple[str, str | None]:
 
 
 @pytest.fixture
-def neighbour(stack: Stack, business: Business) -> Business:
+def neighbor(stack: Stack, business: Business) -> Business:
     """Another business, of another user."""
     return Business(business.connection, stack.now).open()
 
@@ -185,17 +185,17 @@ def test_after_21610_nothing_waits_for_that_number_any_more(
 
 
 def test_21610_concerns_no_other_business(
-    stack: Stack, business: Business, neighbour: Business, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack, business: Business, neighbor: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """The same number at the neighbour's keeps its consent, and its text goes out."""
-    theirs = waiting(neighbour, neighbour.customer())
+    """The same number at the neighbor's keeps its consent, and its text goes out."""
+    theirs = waiting(neighbor, neighbor.customer())
     business.due_text()
     stack.twilio.fail(UNSUBSCRIBED)
     run(queue, sender)
-    assert consent(neighbour, neighbour.row(theirs)["customer_id"]) == ("opted_in", None)
+    assert consent(neighbor, neighbor.row(theirs)["customer_id"]) == ("opted_in", None)
     stack.move_clock(timedelta(hours=2))
     assert run(queue, sender) == ["Sent"]
-    assert neighbour.row(theirs)["status"] == "completed"
+    assert neighbor.row(theirs)["status"] == "completed"
 
 
 def test_21610_leaves_a_text_in_doubt_to_its_evidence(
@@ -315,14 +315,14 @@ def test_a_number_that_takes_no_texts_is_marked(
 
 
 def test_a_number_that_takes_no_texts_is_not_marked_at_another_business(
-    stack: Stack, business: Business, neighbour: Business, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack, business: Business, neighbor: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """Its customers are its own."""
-    theirs = neighbour.customer()
+    theirs = neighbor.customer()
     business.due_text()
     stack.twilio.fail(JsonError(21614, http_status=400))
     run(queue, sender)
-    assert phone_status(neighbour, theirs) is None
+    assert phone_status(neighbor, theirs) is None
 
 
 @pytest.mark.parametrize(
@@ -454,7 +454,7 @@ def test_a_mark_that_met_a_passing_lock_is_made_by_the_repeated_call(
 def test_a_spoken_opt_out_ends_the_consent_at_that_business_and_cancels_what_waits(
     stack: Stack,
     business: Business,
-    neighbour: Business,
+    neighbor: Business,
     queue: SupabaseQueue,
     operators: SupabaseOperators,
     sender: TwilioSender,
@@ -462,28 +462,28 @@ def test_a_spoken_opt_out_ends_the_consent_at_that_business_and_cancels_what_wai
     """Of everybody there who has the number; the answer counts them and their texts."""
     customer, family = business.customer(), business.customer(consent="unknown")
     rows = [waiting(business, customer), waiting(business, family), waiting(business, family)]
-    theirs = waiting(neighbour, neighbour.customer())
+    theirs = waiting(neighbor, neighbor.customer())
     said = operators.record_consent(PHONE, consent="opted_out", source="telephone, Ms Lee", business_id=business.id)
     assert (said.customers, said.cancelled) == (2, 3)
     assert consent(business, customer) == consent(business, family) == ("opted_out", "telephone, Ms Lee")
     assert _customer(business, customer)["sms_consent_at"] is not None
     assert [ending(business, row) for row in rows] == [("cancelled", "Customer opted out")] * 3
     assert {business.log_of(row)["error_message"] for row in rows} == {"Customer opted out"}
-    assert consent(neighbour, neighbour.row(theirs)["customer_id"]) == ("opted_in", None)
+    assert consent(neighbor, neighbor.row(theirs)["customer_id"]) == ("opted_in", None)
     stack.move_clock(2 * LATER)
     assert run(queue, sender) == ["Sent"]
-    assert neighbour.row(theirs)["status"] == "completed"
+    assert neighbor.row(theirs)["status"] == "completed"
 
 
 def test_an_opt_out_that_names_no_business_is_from_all_of_them(
-    business: Business, neighbour: Business, operators: SupabaseOperators
+    business: Business, neighbor: Business, operators: SupabaseOperators
 ) -> None:
     """Whoever says stop need not know who asks."""
-    rows = [waiting(each, each.customer()) for each in (business, neighbour)]
+    rows = [waiting(each, each.customer()) for each in (business, neighbor)]
     said = operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=None)
     assert (said.customers, said.cancelled) == (2, 2)
     assert [ending(business, row)[0] for row in rows] == ["cancelled", "cancelled"]
-    assert consent(neighbour, neighbour.row(rows[1])["customer_id"]) == ("opted_out", "letter")
+    assert consent(neighbor, neighbor.row(rows[1])["customer_id"]) == ("opted_out", "letter")
 
 
 def test_a_repeated_opt_out_keeps_the_first_ones_record(
@@ -504,19 +504,19 @@ def test_a_repeated_opt_out_keeps_the_first_ones_record(
 def test_an_opt_in_is_given_to_one_business_and_texts_go_out_under_it(
     stack: Stack,
     business: Business,
-    neighbour: Business,
+    neighbor: Business,
     queue: SupabaseQueue,
     operators: SupabaseOperators,
     sender: TwilioSender,
 ) -> None:
-    """The neighbour has none by it, and what an earlier opt-out cancelled stays cancelled."""
-    customer, theirs = business.customer(), neighbour.customer(consent="opted_out")
+    """The neighbor has none by it, and what an earlier opt-out cancelled stays cancelled."""
+    customer, theirs = business.customer(), neighbor.customer(consent="opted_out")
     before = waiting(business, customer)
     operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
     said = operators.record_consent(PHONE, consent="opted_in", source="paper form", business_id=business.id)
     assert (said.customers, said.cancelled) == (1, 0)
     assert consent(business, customer) == ("opted_in", "paper form")
-    assert consent(neighbour, theirs) == ("opted_out", None)
+    assert consent(neighbor, theirs) == ("opted_out", None)
     row = waiting(business, customer, due=timedelta(0))
     assert run(queue, sender) == ["Sent"]
     (attempt,) = business.attempts_of(row)
@@ -559,17 +559,17 @@ def test_what_is_no_number_or_no_word_or_has_no_source_is_refused(
     assert consent(business, customer) == ("opted_in", None)
 
 
-@pytest.mark.parametrize("whose", ["an unknown number", "an unknown business", "the neighbour's customer"])
+@pytest.mark.parametrize("whose", ["an unknown number", "an unknown business", "the neighbor's customer"])
 def test_the_word_of_somebody_unknown_is_refused(
-    business: Business, neighbour: Business, operators: SupabaseOperators, whose: str
+    business: Business, neighbor: Business, operators: SupabaseOperators, whose: str
 ) -> None:
     """A typing error must not look like a recorded opt-out."""
     business.customer()
-    neighbour.customer(phone=OTHER_PHONE)
+    neighbor.customer(phone=OTHER_PHONE)
     phone, at = {
         "an unknown number": ("+12125550000", None),
         "an unknown business": (PHONE, uuid4()),
-        "the neighbour's customer": (OTHER_PHONE, business.id),
+        "the neighbor's customer": (OTHER_PHONE, business.id),
     }[whose]
     with pytest.raises(InputError, match=r"^No customer has this number") as raised:
         operators.record_consent(phone, consent="opted_out", source="letter", business_id=at)
@@ -609,15 +609,15 @@ def test_a_text_that_was_claimed_before_a_spoken_opt_out_is_refused_as_it_begins
 
 
 def test_two_opt_outs_of_the_same_people_at_once_both_end(
-    business: Business, neighbour: Business, operators: SupabaseOperators
+    business: Business, neighbor: Business, operators: SupabaseOperators
 ) -> None:
     """They wait for one another and do not deadlock; each text is cancelled once."""
-    rows = [waiting(each, each.customer()) for each in (business, neighbour) for _ in range(4)]
+    rows = [waiting(each, each.customer()) for each in (business, neighbor) for _ in range(4)]
     with ThreadPoolExecutor(6) as pool:
         said = list(
             pool.map(
                 lambda at: operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=at),
-                [None, business.id, neighbour.id] * 2,
+                [None, business.id, neighbor.id] * 2,
             )
         )
     assert sum(each.cancelled for each in said) == len(rows)

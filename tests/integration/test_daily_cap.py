@@ -367,9 +367,9 @@ def test_without_a_rule_there_is_no_cap(
 def test_of_eight_texts_to_a_number_in_one_run_three_go_out(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """Ten threads send; the neighbour's eight to the same number are another three."""
-    neighbour = Business(business.connection, stack.now).open()
-    for each in (business, neighbour):
+    """Ten threads send; the neighbor's eight to the same number are another three."""
+    neighbor = Business(business.connection, stack.now).open()
+    for each in (business, neighbor):
         people = [each.customer(phone=FLORIDA) for _ in range(2)]
         for number in range(8):
             text_to(each, people[number % 2])
@@ -430,11 +430,11 @@ def test_a_begin_waits_for_another_ones_end_before_it_counts(
 
 def test_a_begin_waits_for_no_other_number(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """Nor for another business's texts to the same one."""
-    neighbour = Business(business.connection, stack.now).open()
+    neighbor = Business(business.connection, stack.now).open()
     rows = [
         text_to(business, business.customer(phone=FLORIDA)),
         text_to(business, business.customer(phone="+13055550188")),
-        text_to(neighbour, neighbour.customer(phone=FLORIDA)),
+        text_to(neighbor, neighbor.customer(phone=FLORIDA)),
     ]
     claims = {claim.id: claim for claim in queue.claim_due(3)}
     with ThreadPoolExecutor(1) as pool, business.connection.transaction():

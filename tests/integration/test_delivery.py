@@ -13,10 +13,10 @@ from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.asks import Requeue, WhichText
-from smsretry.desk.deliveries import events_of
-from smsretry.desk.pages import standing
-from smsretry.desk.standing import Standing
+from smsretry.desk.actions.requests import Requeue, WhichText
+from smsretry.desk.pages.answers import standing
+from smsretry.desk.pages.delivery_run import events_of
+from smsretry.desk.questions.queue_status import Standing
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
@@ -363,7 +363,7 @@ def test_a_fetch_that_fails_proves_nothing(
 def test_a_reported_failure_is_decided_about_before_anybody_is_asked_about_again(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
 ) -> None:
-    """It had stood last: behind thousands of a neighbour's looks its text missed its window."""
+    """It had stood last: behind thousands of a neighbor's looks its text missed its window."""
     for number in range(3):
         accepted(business, queue, sender, phone=f"+1212555012{number}")
     stack.move_clock(timedelta(hours=1))

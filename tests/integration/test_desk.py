@@ -10,7 +10,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.asks import Cancel, Preview, Prune, Requeue, WhichText
+from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack

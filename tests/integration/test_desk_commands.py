@@ -14,8 +14,8 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.cli.showing import NOT_FOUND
-from smsretry.desk.asks import Preview, WhichText
+from smsretry.cli.printing import NOT_FOUND
+from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError

@@ -9,9 +9,9 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.asks import WhichText
+from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
-from smsretry.desk.story import Story
+from smsretry.desk.questions.explanation import Story
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
 from tests.builders import AT_ONCE, PHONE, fates_of, run_over

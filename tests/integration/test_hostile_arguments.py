@@ -141,7 +141,7 @@ def test_a_null_where_a_value_is_needed_changes_nothing(scene: Scene, function: 
 
 @pytest.mark.parametrize("name", ["claim_no", "send_before"])
 def test_a_send_does_not_begin_without_a_fence_or_a_window(scene: Scene, name: str) -> None:
-    """What is missing is never a licence to send."""
+    """What is missing is never a license to send."""
     arguments = scene.arguments("begin_sms_attempt") | {name: None}
     response = scene.call("service_role", "begin_sms_attempt", arguments)
     assert _in_short(response) != "go"

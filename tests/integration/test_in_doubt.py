@@ -9,7 +9,7 @@ from smsretry import queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.asks import Requeue
+from smsretry.desk.actions.requests import Requeue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import (
     AcceptThenDrop,

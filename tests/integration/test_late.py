@@ -7,7 +7,7 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.standing import Standing
+from smsretry.desk.questions.queue_status import Standing
 from smsretry.doctor.queue import queue_findings
 from smsretry.local.stack import Stack
 from smsretry.retry import policy

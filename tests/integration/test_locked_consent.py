@@ -11,7 +11,7 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.asks import WhichText
+from smsretry.desk.actions.requests import WhichText
 from smsretry.local.stack import Stack
 from tests.builders import PHONE, run
 from tests.conftest import Business

@@ -18,7 +18,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.retry.profile import Profile
-from smsretry.words import MessageClass
+from smsretry.vocabulary import MessageClass
 from tests.builders import BODY, begin, fates_of, results_of, run, run_over
 from tests.conftest import Business
 from tests.integration.test_access import acting_as
@@ -315,7 +315,7 @@ def test_a_row_that_is_given_back_keeps_its_time_and_waits_for_its_hour_no_longe
     waiting = business.row(row)
     stack.set_clock(waiting["scheduled_for"] + timedelta(seconds=1))
     stopped = run_over(queue, sender)
-    stopped.gate.stop("This run was asked to stop")
+    stopped.flow_control.stop("This run was asked to stop")
     assert fates_of(stopped) == ["GivenBack"]
     after = business.row(row)
     assert (after["why"], after["scheduled_for"]) == (None, waiting["scheduled_for"])

@@ -11,9 +11,9 @@ import pytest
 from smsretry.adapters.supabase import rows
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.desk.asks import Cancel, Preview, WhichText
+from smsretry.desk.actions.requests import Cancel, Preview, WhichText
 from smsretry.desk.desk import Desk
-from smsretry.desk.records import AttemptRecord
+from smsretry.desk.questions.records import AttemptRecord
 from smsretry.errors import QueueMismatch
 from tests.builders import AT_ONCE, PHONE
 from tests.conftest import Business

@@ -10,7 +10,7 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.asks import Prune
+from smsretry.desk.actions.requests import Prune
 from smsretry.local.stack import Stack
 from tests.builders import PHONE, run
 from tests.conftest import Business

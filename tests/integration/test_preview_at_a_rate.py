@@ -11,14 +11,13 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.asks import Preview
+from smsretry.desk.actions.requests import Preview
 from smsretry.desk.desk import Desk
 from smsretry.local.stack import Stack
 from smsretry.retry.profile import Profile
-from smsretry.sending import brake
-from smsretry.sending import pace as paces
+from smsretry.sending import rate_limit, throttle
 from smsretry.sending import run as runs
-from smsretry.sending.gate import Gate
+from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.ports import Services
 from smsretry.sending.run import Run, run_once
 from tests.conftest import Business
@@ -39,9 +38,9 @@ class Time:
         """The run's clock: as far on as the database's, which goes on by itself, too."""
         return (self._stack.now() - self._began).total_seconds()
 
-    def wait(self, gate: Gate, seconds: float) -> None:
-        """In place of a gate's."""
-        if not gate.shut_because and seconds > 0:
+    def wait(self, control: FlowControl, seconds: float) -> None:
+        """In place of flow control's."""
+        if not control.shut_because and seconds > 0:
             self._stack.move_clock(timedelta(seconds=seconds))
 
 
@@ -63,9 +62,9 @@ def test_what_preview_promises_at_a_sender_s_rate_goes_out(
     promised = Desk(operators, profile=profile, meaning=code_meaning).preview(Preview(hours=1)).go_out
     assert 0 < promised < 150
     time = Time(stack)
-    for module in (paces, brake, runs):
+    for module in (rate_limit, throttle, runs):
         monkeypatch.setattr(module, "monotonic", time.monotonic)
-    monkeypatch.setattr(Gate, "wait", lambda gate, seconds: time.wait(gate, seconds))
+    monkeypatch.setattr(FlowControl, "wait", lambda control, seconds: time.wait(control, seconds))
     run_once(Run(Services(queue, sender, profile, concurrency=1)), limit=500, seconds=55)
     sent = len(stack.twilio.ledger.entries())
     assert promised * 0.9 - 2 <= sent <= promised + 1

@@ -85,18 +85,18 @@ CASES: Final = [
     pytest.param(
         *call,
         plan,
-        analysed,
-        id=f"{call[0]}-{plan}-{'analysed' if analysed else 'never analysed'}",
+        analyzed,
+        id=f"{call[0]}-{plan}-{'analyzed' if analyzed else 'never analyzed'}",
     )
     for call in CALLS
     for plan in PLANS
-    for analysed in (False, True)
+    for analyzed in (False, True)
 ]
 
 
 @pytest.fixture(scope="module")
 def connection(running_stack: Stack) -> Iterator[Connection]:
-    """A database of its own with many deferred rows, never analysed."""
+    """A database of its own with many deferred rows, never analyzed."""
     running_stack.postgres.create_database(DATABASE)
     url = running_stack.postgres.url(DATABASE)
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
@@ -120,13 +120,13 @@ def pages(connection: Connection, call: str) -> tuple[int, int]:
     return round(plan["Actual Rows"]), touched
 
 
-@pytest.mark.parametrize(("call", "rows", "index", "bound", "plan", "analysed"), CASES)
+@pytest.mark.parametrize(("call", "rows", "index", "bound", "plan", "analyzed"), CASES)
 def test_many_deferred_texts_do_not_make_a_run_dearer(
-    connection: Connection, call: str, rows: int, index: str, bound: int, plan: str, analysed: bool
+    connection: Connection, call: str, rows: int, index: str, bound: int, plan: str, analyzed: bool
 ) -> None:
     """Whatever the planner knows of the table and of the call's arguments."""
     with connection.transaction(force_rollback=True):
-        if analysed:
+        if analyzed:
             connection.execute("analyze")
         connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
         taken, touched = pages(connection, call)
@@ -147,12 +147,12 @@ from sms_retry_queue where error_code = 30008;
 LOST_BOUND: Final = 8_000
 
 
-def pages_of_lost_texts(connection: Connection, before: str = "", *, analysed: bool) -> int:
+def pages_of_lost_texts(connection: Connection, before: str = "", *, analyzed: bool) -> int:
     """The pages that a claim touches of fifty texts that are sent again, all of which name the lost message."""
     with connection.transaction(force_rollback=True):
         connection.execute(LOST.encode())
         connection.execute(before.encode())
-        if analysed:
+        if analyzed:
             connection.execute("analyze")
         with connection.transaction(force_rollback=True):
             named = "select cardinality(lost_sids) as n from claim_due_sms_retries(50)"
@@ -161,16 +161,16 @@ def pages_of_lost_texts(connection: Connection, before: str = "", *, analysed: b
     return touched
 
 
-@pytest.mark.parametrize("analysed", [False, True])
-def test_texts_that_are_sent_again_are_claimed_by_index_too(connection: Connection, analysed: bool) -> None:
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_texts_that_are_sent_again_are_claimed_by_index_too(connection: Connection, analyzed: bool) -> None:
     """Beside 100,000 accepted messages."""
-    assert pages_of_lost_texts(connection, analysed=analysed) <= LOST_BOUND
+    assert pages_of_lost_texts(connection, analyzed=analyzed) <= LOST_BOUND
 
 
 def test_the_bound_of_texts_that_are_sent_again_notices_a_lost_index(connection: Connection) -> None:
     """Or it would guard nothing."""
     drop = "alter table sms_send_attempts drop constraint sms_send_attempts_one_per_claim"
-    assert pages_of_lost_texts(connection, drop, analysed=True) > LOST_BOUND
+    assert pages_of_lost_texts(connection, drop, analyzed=True) > LOST_BOUND
 
 
 @pytest.mark.parametrize(("call", "rows", "index", "bound"), CALLS)

@@ -12,7 +12,7 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.asks import Doubt
+from smsretry.desk.actions.requests import Doubt
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted

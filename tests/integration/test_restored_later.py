@@ -18,7 +18,7 @@ from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.asks import Doubt, Requeue
+from smsretry.desk.actions.requests import Doubt, Requeue
 from smsretry.local.stack import Stack
 from smsretry.retry.decision import End
 from smsretry.retry.models import Claim

@@ -184,14 +184,14 @@ def test_rows_that_cannot_become_texts_fail_alone_with_a_reason(business: Busine
     """A customer who is gone, another business's, an empty body, a send log's id."""
     with business.connection.transaction():
         gone, empty, foreign, taken, fine = (business.scheduled() for _ in range(5))
-        neighbour = Business(business.connection, business.now).open()
+        neighbor = Business(business.connection, business.now).open()
         business.connection.execute(
             "delete from customers where id = %s", [business.scheduled_send(gone)["customer_id"]]
         )
         update(business, empty, body="\n")
-        update(business, foreign, customer_id=neighbour.customer())
+        update(business, foreign, customer_id=neighbor.customer())
         business.connection.execute(
-            "update send_logs set id = %s where id = %s", [taken, neighbour.send_log(neighbour.customer())]
+            "update send_logs set id = %s where id = %s", [taken, neighbor.send_log(neighbor.customer())]
         )
     assert sorted(process(queue)) == ["failed"] * 4 + ["queued"]
     whys = {name: business.scheduled_send(name)["why"] for name in (gone, empty, foreign, taken, fine)}
@@ -249,12 +249,12 @@ def test_a_business_that_somebody_has_locked_delays_nobody_else(
     """Its texts are queued by a later run. The wait is one second for all of them."""
     with business.connection.transaction():
         locked = [business.scheduled() for _ in range(20)]
-        neighbour = Business(business.connection, business.now).open()
-        theirs = neighbour.scheduled()
+        neighbor = Business(business.connection, business.now).open()
+        theirs = neighbor.scheduled()
     with stack.connect() as other, other.transaction():
         other.execute("select 1 from businesses where id = %s for update", [business.id])
         assert sorted(process(queue)) == ["later"] * 20 + ["queued"]
-    assert neighbour.scheduled_send(theirs)["status"] == "queued"
+    assert neighbor.scheduled_send(theirs)["status"] == "queued"
     assert {business.scheduled_send(name)["status"] for name in locked} == {"scheduled"}
     stack.move_clock(SOON)
     assert process(queue) == ["queued"] * 20
@@ -267,8 +267,8 @@ def test_many_of_one_business_do_not_go_before_one_of_another(
     with business.connection.transaction():
         for _ in range(30):
             business.scheduled(due=-SOON)
-        neighbour = Business(business.connection, business.now).open()
-        theirs = neighbour.scheduled()
+        neighbor = Business(business.connection, business.now).open()
+        theirs = neighbor.scheduled()
     first = queue.queue_scheduled(10, SOON)
     assert theirs in {send.scheduled_id for send in first}
 
@@ -280,11 +280,11 @@ def test_rows_that_nobody_can_change_do_not_stand_in_the_way_of_others(
     """They stayed the oldest, came back each time, and at four times a batch of them nobody else's was ever queued."""
     with business.connection.transaction():
         stuck = {business.scheduled(due=-HOUR, body=STUCK) for _ in range(9)}
-        neighbour = Business(business.connection, business.now).open()
-        theirs = neighbour.scheduled()
+        neighbor = Business(business.connection, business.now).open()
+        theirs = neighbor.scheduled()
     with planted(business.connection, HARMS[harm]):
         assert sorted(process(queue, batch=2, seconds=5)) == ["held"] * 9 + ["queued"]
-        assert neighbour.scheduled_send(theirs)["status"] == "queued"
+        assert neighbor.scheduled_send(theirs)["status"] == "queued"
         assert process(queue, batch=2) == []
         assert {said(business, name)[0] for name in stuck} == {"scheduled"}
         for table in ("sms_retry_queue", "send_logs"):
@@ -647,13 +647,13 @@ def test_a_filter_of_cancel_reaches_scheduled_sends(business: Business, queue: S
 def test_a_tenant_plans_moves_and_cancels_its_own_and_no_others(business: Business, queue: SupabaseQueue) -> None:
     """To its own customers; its class and its send log are not its to set."""
     connection, refused = business.connection, partial(pytest.raises, psycopg.errors.InsufficientPrivilege)
-    neighbour = Business(connection, business.now).open()
-    theirs, own = neighbour.scheduled(), business.scheduled()
-    customer, stranger = business.customer(), neighbour.customer()
+    neighbor = Business(connection, business.now).open()
+    theirs, own = neighbor.scheduled(), business.scheduled()
+    customer, stranger = business.customer(), neighbor.customer()
     planned = "insert into scheduled_sends (business_id, customer_id, body, scheduled_for) values (%s, %s, 'Hi', now())"
     with acting_as(connection, "authenticated", business.user_id):
         connection.execute(planned.encode(), [business.id, customer])
-        for foreign in ([business.id, stranger], [neighbour.id, stranger]):
+        for foreign in ([business.id, stranger], [neighbor.id, stranger]):
             with refused(match="row-level security"), connection.transaction():
                 connection.execute(planned.encode(), foreign)
         for column in ("message_class = 'transactional'", "send_log_id = id", "business_id = business_id"):
@@ -665,14 +665,14 @@ def test_a_tenant_plans_moves_and_cancels_its_own_and_no_others(business: Busine
         assert connection.execute("select 1 from scheduled_sends where id = %s", [theirs]).fetchone() is None
         update(business, theirs, status="cancelled")
         connection.execute("reset role")
-        assert neighbour.scheduled_send(theirs)["status"] == "scheduled"
+        assert neighbor.scheduled_send(theirs)["status"] == "scheduled"
     process(queue)
     with acting_as(connection, "authenticated", business.user_id):
         update(business, own, status="cancelled")
         update(business, theirs, status="cancelled")
         connection.execute("reset role")
         assert business.text_of(own)["status"] == "cancelled"
-        assert neighbour.text_of(theirs)["status"] == "pending"
+        assert neighbor.text_of(theirs)["status"] == "pending"
 
 
 def test_an_applications_own_table_keeps_its_columns_its_words_and_its_rows(original: Database) -> None:

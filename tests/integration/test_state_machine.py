@@ -277,7 +277,7 @@ class Queue(RuleBasedStateMachine):
         self.nothing_may_change = True
 
     def the_circuit_opens_or_closes(self, data: st.DataObject) -> None:
-        """Every claim says so; the worker's gate does the rest."""
+        """Every claim says so; the worker's flow_control does the rest."""
         is_open = data.draw(st.booleans())
         assert self.ask("set_sms_circuit", why="Twilio is down" if is_open else None) is is_open
         self.circuit_open = is_open
@@ -343,7 +343,7 @@ class Queue(RuleBasedStateMachine):
     # Claims
 
     def claims(self, data: st.DataObject) -> None:
-        """What is due and not in doubt, in turns between the businesses, circuit or not: a worker has its own gate."""
+        """What is due and not in doubt, in turns between the businesses, circuit or not: workers have flow control."""
         due = [row_id for row_id in self.due(in_doubt=False) if self.rows[row_id].recoveries < SUSPECT]
         limit = data.draw(st.integers(0, 4))
         rows = self.ask_rows("claim_due_sms_retries", limit_count=limit, begins=True)

@@ -20,7 +20,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueError, QueueMismatch, UnforeseenError
 from smsretry.local.stack import Stack
-from smsretry.sending.gate import Gate
+from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import NOON_IN_NEW_YORK, Business
 from tests.integration.invented import changed_files, edited, following, gently_changed_files
@@ -58,11 +58,11 @@ class Worker:
                 try:
                     claims = queue.claim_due(3)
                     self.claimed += len(claims)
-                    gate = Gate()
+                    control = FlowControl()
                     for claim in claims:
-                        process_sms_retry_item(claim, queue=queue, sender=sender, gate=gate)
-                    if gate.broken and "smsretry migrate" in gate.broken:  # its claims were given back
-                        self.stopped.append(gate.broken)
+                        process_sms_retry_item(claim, queue=queue, sender=sender, flow_control=control)
+                    if control.broken and "smsretry migrate" in control.broken:  # its claims were given back
+                        self.stopped.append(control.broken)
                         return
                 except QueueMismatch as error:
                     self.stopped.append(str(error))

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.asks import WhichText
-from smsretry.desk.standing import Standing
+from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.questions.queue_status import Standing
 from smsretry.local.stack import Stack
 from tests.builders import PHONE, run
 from tests.conftest import Business
 from tests.integration.hearing import another, answer, consents, hear
-from tests.oracles import stopping
+from tests.proofs.oracles import stopping
 
 SID: Final = "SM" + "a" * 32
 

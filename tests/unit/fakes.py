@@ -35,7 +35,7 @@ from smsretry.retry.models import (
     Text,
 )
 from smsretry.retry.outcome import Accepted, Outcome
-from smsretry.words import MessageClass, Reason, Reconciled
+from smsretry.vocabulary import MessageClass, Reason, Reconciled
 from tests.builders import NOON, SENDER, SID, begun
 
 Told: TypeAlias = PutOff | Arrived | Send | AfterSend | AfterLook | str | None

@@ -6,7 +6,7 @@ import pytest
 
 from smsretry.quiet_hours.calendars import holidays_in
 from smsretry.quiet_hours.rules import COUNTRY_RULES, STATE_RULES
-from tests.oracles.clocks import closed_dates
+from tests.proofs.oracles.clocks import closed_dates
 
 CLOSED = [
     ("US-UT", "2026-06-15", "Juneteenth: 19 June 2026 is a Friday, the Monday before it"),

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.twilio.errors import twilio_report as report
-from smsretry.desk.arrivals import DROP_TEXTS
-from smsretry.desk.standing import Standing
+from smsretry.desk.questions.delivery_rates import DROP_TEXTS
+from smsretry.desk.questions.queue_status import Standing
 from smsretry.retry.decision import GiveUp, LookAgain
 from smsretry.retry.delivery import (
     Close,
@@ -21,7 +21,7 @@ from smsretry.retry.delivery import (
     blames_the_sender,
 )
 from smsretry.retry.profile import Profile
-from smsretry.words import DeliveryStatus
+from smsretry.vocabulary import DeliveryStatus
 from tests.builders import NOON, SID
 
 

@@ -10,9 +10,9 @@ import pytest
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, Outcome, Refusal, Rejected
-from smsretry.sending import brake
 from smsretry.sending import run as runs
-from smsretry.sending.gate import Gate
+from smsretry.sending import throttle
+from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.run import CLAIM_SIZE, LINGER_SECONDS, POLL_SECONDS, run_once
 from tests.builders import CONCURRENCY, SID, claim_with, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
@@ -20,7 +20,7 @@ from tests.unit.fakes import FakeQueue, FakeSender
 
 @dataclass
 class Clock:
-    """`time.monotonic` of the run and of its brake. It goes on when the run waits."""
+    """`time.monotonic` of the run and of its throttle. It goes on when the run waits."""
 
     seconds: float = 0.0
     waits: list[float] = field(default_factory=list)
@@ -39,8 +39,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that only waiting moves."""
     clock = Clock()
     monkeypatch.setattr(runs, "monotonic", clock.now)
-    monkeypatch.setattr(brake, "monotonic", clock.now)
-    monkeypatch.setattr(Gate, "wait", lambda _, seconds: clock.wait(seconds))
+    monkeypatch.setattr(throttle, "monotonic", clock.now)
+    monkeypatch.setattr(FlowControl, "wait", lambda _, seconds: clock.wait(seconds))
     return clock
 
 
@@ -167,7 +167,7 @@ def test_a_run_that_had_something_to_do_waits_a_moment_for_more(clock: Clock) ->
 
 
 def test_a_row_that_only_comes_back_does_not_keep_a_run_busy(clock: Clock) -> None:
-    """Somebody has it locked, or the gate gave it back: it is looked for once a second, and the run ends in time."""
+    """Somebody has it locked, or flow control gave it back: it is looked for once a second. The run ends in time."""
     queue = Timetable(clock=clock, due_at=texts(0), comes_back=True)
     go(queue)
     assert len(queue.asked) <= 50 / POLL_SECONDS + 2
@@ -178,8 +178,8 @@ def test_a_row_that_only_comes_back_does_not_keep_a_run_busy(clock: Clock) -> No
 
 
 @pytest.mark.parametrize("seconds", [0, 50])
-def test_a_run_ends_when_its_gate_is_shut(clock: Clock, seconds: float) -> None:
-    """What it has in hand goes back; it claims no more."""
+def test_a_run_ends_when_its_flow_control_is_shut(clock: Clock, seconds: float) -> None:
+    """What it has in flight goes back; it claims no more."""
     queue = Timetable(clock=clock, due_at=texts(*[0] * 400))
     fates = go(queue, FakeSender(Rejected(Refusal("account", "Some provider: refused"))), seconds=seconds)
     assert len(fates) <= CLAIM_SIZE + CONCURRENCY + CLAIM_SIZE
@@ -243,7 +243,7 @@ SLOWER = Rejected(Refusal("rate_limit", "Some provider: too many at once"))
 
 
 def test_a_run_that_has_time_obeys_a_provider_that_asks_to_go_slower(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others wait as long as it says, and then go out; the gate stays open."""
+    """The others wait as long as it says, and then go out; the flow control stays open."""
     monkeypatch.setattr(runs, "LINGER_SECONDS", 0)
     slower = Rejected(SLOWER.refusal, retry_after=timedelta(seconds=1))
 
@@ -259,15 +259,15 @@ def test_a_run_that_has_time_obeys_a_provider_that_asks_to_go_slower(monkeypatch
 
 def test_a_probe_that_is_asked_to_go_slower_is_followed_by_the_next_one(clock: Clock) -> None:
     """It had proved nothing, and yet the others had waited a minute for what came of it."""
-    gate = Gate()
-    gate.patient_until = 100
-    gate.probe()
-    assert gate.admit(claim_with()) is None
-    gate.observe(claim_with(), SLOWER)
+    control = FlowControl()
+    control.patient_until = 100
+    control.probe()
+    assert control.admit(claim_with()) is None
+    control.observe(claim_with(), SLOWER)
     clock.seconds = 2
-    assert gate.admit(claim_with()) is None
-    gate.observe(claim_with(), Accepted(SID))
-    assert (gate.healthy, gate.shut_because) == (True, None)
+    assert control.admit(claim_with()) is None
+    control.observe(claim_with(), Accepted(SID))
+    assert (control.healthy, control.shut_because) == (True, None)
 
 
 @pytest.mark.parametrize(("seconds", "retry_after"), [(0, None), (30, timedelta(seconds=60))])
@@ -281,46 +281,46 @@ def test_a_run_that_has_no_time_for_that_stops(clock: Clock, seconds: float, ret
 
 def test_fewer_are_sent_at_once_after_that_and_more_again_as_they_are_taken(clock: Clock) -> None:
     """Half as many as were under way, however many of a burst were refused; one more for each round taken."""
-    gate = Gate()
-    gate.patient_until = 100
-    gate.observe(claim_with(), Accepted(SID))
+    control = FlowControl()
+    control.patient_until = 100
+    control.observe(claim_with(), Accepted(SID))
     for _ in range(8):
-        gate.admit(claim_with())
+        control.admit(claim_with())
     for _ in range(8):
-        gate.observe(claim_with(), SLOWER)
+        control.observe(claim_with(), SLOWER)
     clock.seconds = 2
-    assert _let_in_at_once(gate) == 4
+    assert _let_in_at_once(control) == 4
     for _ in range(4):
-        gate.observe(claim_with(), Accepted(SID))
-    assert _let_in_at_once(gate) == 5
+        control.observe(claim_with(), Accepted(SID))
+    assert _let_in_at_once(control) == 5
 
 
 def test_a_wait_that_is_over_between_two_looks_at_the_clock_is_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """A send that was alone had waited for somebody to wake it."""
     ticks = iter([0.0, 0.0, 0.9, 1.1])
-    gate = Gate()
-    gate.patient_until = 100
-    monkeypatch.setattr(brake, "monotonic", lambda: next(ticks, 5.0))
-    gate.observe(claim_with(), SLOWER)
+    control = FlowControl()
+    control.patient_until = 100
+    monkeypatch.setattr(throttle, "monotonic", lambda: next(ticks, 5.0))
+    control.observe(claim_with(), SLOWER)
     with ThreadPoolExecutor(1) as asking:
-        answer = asking.submit(gate.admit, claim_with())
+        answer = asking.submit(control.admit, claim_with())
         try:
             assert answer.result(10) is None
         finally:
-            gate.stop("Enough")
+            control.stop("Enough")
 
 
-def _let_in_at_once(gate: Gate) -> int:
-    """How many of twelve the gate lets in before one of them is done."""
+def _let_in_at_once(control: FlowControl) -> int:
+    """How many of twelve the flow control lets in before one of them is done."""
     asking = ThreadPoolExecutor(12)
-    answers = [asking.submit(gate.admit, claim_with()) for _ in range(12)]
+    answers = [asking.submit(control.admit, claim_with()) for _ in range(12)]
     done, waiting = wait(answers, timeout=0.3)
     let_in = len(done)
     while waiting:
         for _ in range(len(done)):
-            gate.withdraw(claim_with())
+            control.withdraw(claim_with())
         done, waiting = wait(waiting, timeout=0.3)
     for _ in range(len(done)):
-        gate.withdraw(claim_with())
+        control.withdraw(claim_with())
     asking.shutdown()
     return let_in

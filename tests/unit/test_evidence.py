@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsretry.retry.alike import without_opt_out
 from smsretry.retry.evidence import CLOCK_ERROR, Found, Sent, earliest_creation, find
 from smsretry.retry.models import Look, Sighting
+from smsretry.retry.same_text import without_opt_out
 from tests.builders import BODY, NOON, PHONE
 from tests.builders import sighting as listed_as
 

@@ -3,8 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
-from smsretry.desk.forecast import TOO_SLOW, Forecast, forecast
-from smsretry.desk.records import WaitingText
+from smsretry.desk.questions.forecast import TOO_SLOW, Forecast, forecast
+from smsretry.desk.questions.records import WaitingText
 from smsretry.retry.profile import Profile
 from tests.builders import NOON, claim_with
 

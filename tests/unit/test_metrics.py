@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from smsretry.adapters.telemetry.switch import wanted
-from smsretry.desk.gauges import exposition, gauges
-from smsretry.desk.records import StatusLine
-from smsretry.desk.standing import Standing
+from smsretry.desk.pages.gauges import exposition, gauges
+from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.records import StatusLine
 from smsretry.doctor.variables import misspelt
 from tests.builders import NOON
 from tests.unit.test_settings import COMPLETE, load

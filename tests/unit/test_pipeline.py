@@ -14,7 +14,7 @@ from smsretry.retry.decision import Defer, Doubt, End, GiveBack, Hold, Retry, Se
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.retry.profile import SEND_WITHIN_SECONDS
 from smsretry.sending import pipeline
-from smsretry.sending.gate import Gate
+from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, begun, claim_with, refused
 from tests.unit.fakes import FakeQueue, FakeSender
@@ -115,39 +115,43 @@ def test_an_error_of_the_queue_passes_through_as_it_is(call: str, at: datetime, 
     assert queue.calls == made
 
 
-def test_a_begin_that_cannot_be_asked_puts_its_text_behind_the_others_and_shuts_the_gate() -> None:
+def test_a_begin_that_cannot_be_asked_puts_its_text_behind_the_others_and_shuts_the_flow_control() -> None:
     """It is due again at the next run, and no other begins. If it had begun and the answer was lost, that stays."""
     trouble = QueueUnreachable("Supabase did not answer")
-    queue, sender, gate = FakeQueue(trouble={"begin": trouble}), FakeSender(), Gate()
-    result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, gate=gate)
+    queue, sender, control = FakeQueue(trouble={"begin": trouble}), FakeSender(), FlowControl()
+    result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.detail) == ("Deferred", "Supabase did not answer")
     assert queue.calls == ["begin", "put_off"]
     assert queue.decisions[-1] == Defer(NOON + timedelta(seconds=30), None, "Supabase did not answer", ages=True)
-    assert (gate.broken, gate.shut_because, gate.circuit) == (result.detail, result.detail, None)
+    assert (control.broken, control.shut_because, control.circuit) == (
+        result.detail,
+        result.detail,
+        None,
+    )
     assert sender.texts == []
 
 
 def test_a_claim_that_cannot_be_given_back_either_says_so() -> None:
-    """Recovery takes it back; the gate is shut all the same."""
+    """Recovery takes it back; flow control is shut all the same."""
     trouble = QueueUnreachable("Supabase did not answer")
-    gate = Gate()
+    control = FlowControl()
     with pytest.raises(QueueUnreachable) as raised:
         process_sms_retry_item(
             claim_with(),
             queue=FakeQueue(trouble={"begin": trouble, "put_off": trouble}),
             sender=FakeSender(),
-            gate=gate,
+            flow_control=control,
         )
     assert raised.value is trouble
-    assert gate.broken == "Supabase did not answer"
+    assert control.broken == "Supabase did not answer"
 
 
 def test_a_begin_that_waited_for_a_lock_puts_its_text_off_for_a_minute() -> None:
     """And tells nothing of the database: the others go on."""
-    queue, sender, gate = FakeQueue(trouble={"begin": QueueBusy("locked")}), FakeSender(), Gate()
-    result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, gate=gate)
+    queue, sender, control = FakeQueue(trouble={"begin": QueueBusy("locked")}), FakeSender(), FlowControl()
+    result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.next_at) == ("Deferred", NOON + timedelta(minutes=1))
-    assert (gate.broken, gate.shut_because, sender.texts) == (None, None, [])
+    assert (control.broken, control.shut_because, sender.texts) == (None, None, [])
 
 
 def test_a_text_that_waits_for_a_person_is_held_and_says_what_for() -> None:
@@ -243,15 +247,15 @@ def test_a_text_that_waited_through_the_night_on_the_way_is_sent_in_the_new_wind
     ]
 
 
-# The gate
+# The control
 
 
-def test_a_shut_gate_gives_a_text_back_untouched() -> None:
+def test_a_shut_flow_control_gives_a_text_back_untouched() -> None:
     """To the time it was due, with the reason it had, unsent; the run's reason is told."""
-    gate, queue, sender = Gate(), FakeQueue(), FakeSender()
-    gate.stop("This run was asked to stop")
+    control, queue, sender = FlowControl(), FakeQueue(), FakeSender()
+    control.stop("This run was asked to stop")
     claim = claim_with()
-    result = process_sms_retry_item(claim, queue=queue, sender=sender, gate=gate)
+    result = process_sms_retry_item(claim, queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.detail, result.next_at) == ("GivenBack", "This run was asked to stop", None)
     assert queue.told == [("put_off", GiveBack("This run was asked to stop"))]
     assert sender.texts == []
@@ -259,10 +263,10 @@ def test_a_shut_gate_gives_a_text_back_untouched() -> None:
 
 def test_a_text_that_is_given_back_by_a_worker_that_lost_it_is_anothers() -> None:
     """Nothing was changed."""
-    gate = Gate()
-    gate.stop("Enough")
+    control = FlowControl()
+    control.stop("Enough")
     queue = FakeQueue(holds=False)
-    assert process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), gate=gate).fate == "Lost"
+    assert process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), flow_control=control).fate == "Lost"
 
 
 def test_a_send_whose_text_is_in_doubt_by_another_row_does_not_begin_and_says_so() -> None:
@@ -274,12 +278,12 @@ def test_a_send_whose_text_is_in_doubt_by_another_row_does_not_begin_and_says_so
     assert (queue.calls, sender.texts) == (["begin"], [])
 
 
-def test_a_shut_gate_does_not_keep_evidence_from_being_looked_for() -> None:
+def test_a_shut_flow_control_does_not_keep_evidence_from_being_looked_for() -> None:
     """A look sends nothing."""
-    gate, sender = Gate(), FakeSender()
-    gate.stop("Enough")
+    control, sender = FlowControl(), FakeSender()
+    control.stop("Enough")
     claim = claim_with(in_doubt_since=NOON, attempt_begun_at=NOON, sent_to=PHONE, sent_body=BODY)
-    assert process_sms_retry_item(claim, queue=FakeQueue(), sender=sender, gate=gate).fate == "InDoubt"
+    assert process_sms_retry_item(claim, queue=FakeQueue(), sender=sender, flow_control=control).fate == "InDoubt"
     assert len(sender.looks) == 1
 
 
@@ -288,22 +292,28 @@ def test_a_probe_that_did_not_begin_lets_the_next_text_be_it(
     answer: Literal["ended", "lost", "capped", "changed"],
 ) -> None:
     """Its customer had opted out, say; that tells nothing of the provider."""
-    gate = Gate()
-    gate.probe()
+    control = FlowControl()
+    control.probe()
     queue = FakeQueue(answers=[begun(answer, why="Gone")])
-    fates = [process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), gate=gate).fate for _ in range(3)]
+    fates = [
+        process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), flow_control=control).fate
+        for _ in range(3)
+    ]
     assert fates[1:] == ["Sent", "Sent"]
 
 
 @pytest.mark.parametrize("trouble", [QueueBusy("locked"), ValueError("a bug")], ids=["busy", "unforeseen"])
 def test_a_probe_whose_beginning_failed_lets_the_next_text_be_it(trouble: Exception) -> None:
     """The trouble is that row's; it tells nothing of the provider either."""
-    gate = Gate()
-    gate.probe()
+    control = FlowControl()
+    control.probe()
     queue = FakeQueue(trouble={"begin": trouble})
     with suppress(UnforeseenError):
-        process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), gate=gate)
-    assert process_sms_retry_item(claim_with(), queue=FakeQueue(), sender=FakeSender(), gate=gate).fate == "Sent"
+        process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), flow_control=control)
+    assert (
+        process_sms_retry_item(claim_with(), queue=FakeQueue(), sender=FakeSender(), flow_control=control).fate
+        == "Sent"
+    )
 
 
 # What the provider is told

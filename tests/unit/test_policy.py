@@ -30,7 +30,7 @@ from smsretry.retry.models import Claim, Look, Sighting
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Refusal, RefusalKind, Rejected
 from smsretry.retry.policy import after_cap, after_send, before_send, busy
 from smsretry.retry.profile import Profile
-from smsretry.words import InDoubtPolicy, Reason
+from smsretry.vocabulary import InDoubtPolicy, Reason
 from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, claim_with, refused
 from tests.builders import sighting as listed
 
@@ -212,7 +212,7 @@ WHOSE_NIGHT = [
 def test_the_customers_clock_decides_and_with_no_zone_the_numbers_and_the_businesss_both(
     customers: str | None, phone: str, businesss: str | None, decision: type[Send] | type[Defer]
 ) -> None:
-    """The business's zone is never a licence when the number says otherwise."""
+    """The business's zone is never a license when the number says otherwise."""
     claim = claim_with(timezone=customers, phone=phone, business_timezone=businesss)
     assert isinstance(before_send(claim, at=NIGHT), decision)
 
@@ -266,7 +266,7 @@ MENDABLE: list[tuple[dict[str, Any], str]] = [
     ),
     # A declared emergency.
     ({"stopped_states": ["LA", "NY"]}, "Texts to NY are stopped: lift the stop for that state, and they go on"),
-    # A guess would be a licence.
+    # A guess would be a license.
     (
         {"business_hours": "nine to five"},
         "The business's sms_hours cannot be read: 'nine to five' is no span of hours; "

@@ -19,7 +19,7 @@ STORY = [
     "smsretry.adapters.twilio.errors",
     "smsretry.data",
     "smsretry.errors",
-    "smsretry.sending.gate",
+    "smsretry.sending.flow_control",
     "smsretry.phone",
     "smsretry.sending.pipeline",
     "smsretry.sending.ports",
@@ -27,7 +27,7 @@ STORY = [
     "smsretry.sending.run",
     "smsretry.settings",
     "smsretry.sending.summary",
-    "smsretry.words",
+    "smsretry.vocabulary",
 ]
 """What tells the story and what it stands on. They know queue and sender by their shapes only."""
 
@@ -58,9 +58,9 @@ def test_the_modules_that_decide_are_found_by_looking() -> None:
 
 def test_the_words_stand_on_nothing_of_ours() -> None:
     """Everybody may import them."""
-    assert {name for name in loaded(["smsretry.words"]) if name.startswith("smsretry")} == {
+    assert {name for name in loaded(["smsretry.vocabulary"]) if name.startswith("smsretry")} == {
         "smsretry",
-        "smsretry.words",
+        "smsretry.vocabulary",
     }
 
 

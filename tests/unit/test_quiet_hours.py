@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from smsretry import data
 from smsretry.quiet_hours.check import check_quiet_hours
 from smsretry.quiet_hours.numbers import US_ZONES
-from tests.oracles.clocks import MINUTE, transitions, zone_rules
+from tests.proofs.oracles.clocks import MINUTE, transitions, zone_rules
 
 NEW_YORK = "America/New_York"
 
@@ -201,7 +201,7 @@ def test_with_no_known_zone_a_text_waits_until_it_is_day_in_every_us_zone(zone: 
 
 
 @pytest.mark.parametrize("day", ["2027-01-12", "2027-07-13", "2026-03-08", "2026-11-01"])
-def test_an_unknown_zone_is_never_a_licence(day: str) -> None:
+def test_an_unknown_zone_is_never_a_license(day: str) -> None:
     """At every quarter of an hour it is open exactly when the clocks of all US zones show day."""
     for at in quarters(utc(day), utc(day) + timedelta(days=2)):
         day_everywhere = all(time(8) <= clock_in(zone, at) < time(21) for zone in US_ZONES)

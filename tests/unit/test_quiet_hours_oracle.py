@@ -11,7 +11,7 @@ from smsretry.quiet_hours.check import check_quiet_hours
 from smsretry.quiet_hours.hours import daily
 from smsretry.quiet_hours.openings import HORIZON, next_change
 from smsretry.quiet_hours.windows import Window, window_of
-from tests.oracles.clocks import AREA_CODES, DAY, MINUTE, STATES, open_in_all, questions, transitions
+from tests.proofs.oracles.clocks import AREA_CODES, DAY, MINUTE, STATES, open_in_all, questions, transitions
 
 ZONES = [
     "Africa/Cairo",

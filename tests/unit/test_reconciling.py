@@ -12,7 +12,7 @@ from smsretry.retry.evidence import AMBIGUOUS, CLOCK_ERROR, Sent, find
 from smsretry.retry.models import Claim, ItemResult, Look, Sighting
 from smsretry.retry.profile import Profile
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.words import Fate, InDoubtPolicy
+from smsretry.vocabulary import Fate, InDoubtPolicy
 from tests.builders import BODY, NOON, PHONE, SENDER, SID, claim_with
 from tests.builders import sighting as listed_as
 from tests.unit.fakes import FakeQueue, FakeSender

@@ -194,7 +194,7 @@ def test_a_state_that_differs_from_the_federal_rule_needs_an_id(cells: dict[str,
     ids=str,
 )
 def test_a_cell_that_cannot_be_read_is_refused_by_file_and_row(cells: dict[str, str], complaint: str) -> None:
-    """A guess would be a licence."""
+    """A guess would be a license."""
     rows = data.parse_table(written("us_quiet_hours", "TX", cells), name="us_quiet_hours")
     with pytest.raises(ValueError, match=re.escape(f"smsretry/data/us_quiet_hours.tsv, {complaint}")):
         read_state_rules(rows)

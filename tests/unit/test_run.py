@@ -83,8 +83,8 @@ def test_a_refused_account_gives_the_rest_of_the_run_back_and_is_remembered() ->
     fates = fates_of(run)
     assert fates.count("RetryScheduled") == len(sender.texts) <= CONCURRENCY
     assert fates.count("GivenBack") == 40 - len(sender.texts)
-    assert queue.told[-1] == ("set_circuit", run.gate.circuit)
-    assert run.gate.circuit is not None
+    assert queue.told[-1] == ("set_circuit", run.flow_control.circuit)
+    assert run.flow_control.circuit is not None
 
 
 # is the circuit open, what comes of the send, what the next run is told
@@ -144,7 +144,7 @@ def test_a_text_that_was_refused_before_is_the_probe_when_nothing_else_is_there(
     assert ("set_circuit", None) in queue.told
 
 
-def test_a_refusal_that_may_be_one_destinations_costs_no_neighbour() -> None:
+def test_a_refusal_that_may_be_one_destinations_costs_no_neighbor() -> None:
     """Fifty texts of one business are refused; every text of another goes out, and no circuit is opened."""
     bad = [claim_with(id=UUID(int=n), business_id=UUID(int=1), phone=f"+1212555{n:04}") for n in range(1, 51)]
     good = [claim_with(id=UUID(int=n), business_id=UUID(int=2), phone=f"+1212555{n:04}") for n in range(101, 151)]
@@ -179,7 +179,7 @@ def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() 
 
 
 def test_a_customer_that_is_locked_makes_one_text_wait_and_no_other() -> None:
-    """Somebody's long transaction costs a minute of this text, and the gate stays open."""
+    """Somebody's long transaction costs a minute of this text, and the flow control stays open."""
 
     class BusyForOne(FakeQueue):
         def begin(
@@ -223,7 +223,7 @@ def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone
     assert left == [2, 2, 1, 0]
 
 
-def test_no_more_suspects_are_claimed_once_the_gate_is_shut() -> None:
+def test_no_more_suspects_are_claimed_once_the_flow_control_is_shut() -> None:
     """They would only be given back."""
     queue = FakeQueue(suspects=[claim_with(id=UUID(int=n)) for n in (21, 22)])
     assert fates_of(run_over(queue, FakeSender(refused(20003, 401)))) == ["RetryScheduled"]

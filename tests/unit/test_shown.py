@@ -6,15 +6,15 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.desk.levers import no_forms
-from smsretry.desk.markdown import plain
-from smsretry.desk.outcomes import Color, Seen, badge, event_of
-from smsretry.desk.picture import bars
-from smsretry.desk.report import TOLD_IN_FULL, RunReport
-from smsretry.desk.standing import Standing
+from smsretry.desk.pages.charts import bars
+from smsretry.desk.pages.form_links import no_forms
+from smsretry.desk.pages.markdown import plain
+from smsretry.desk.pages.outcomes import Color, Seen, badge, event_of
+from smsretry.desk.pages.run_report import TOLD_IN_FULL, RunReport
+from smsretry.desk.questions.queue_status import Standing
 from smsretry.retry.models import InterruptedRun, ItemResult, Recovered
 from smsretry.sending.summary import RunSummary
-from smsretry.words import Fate
+from smsretry.vocabulary import Fate
 from tests.builders import BODY, NOON, PHONE, claim_with
 
 CHICAGO: dict[str, Any] = {"timezone": "America/Chicago"}

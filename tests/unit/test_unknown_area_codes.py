@@ -9,8 +9,8 @@ import pytest
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours
 from smsretry.quiet_hours.rules import US_STATES
 from smsretry.quiet_hours.whereabouts import Found
-from tests.oracles.clocks import DAY, MINUTE, STATES, open_in_all
-from tests.oracles.law import area_codes, person
+from tests.proofs.oracles.clocks import DAY, MINUTE, STATES, open_in_all
+from tests.proofs.oracles.law import area_codes, person
 
 NOBODY_KNOWS = "+13285550123"
 NOON_IN_CHICAGO = datetime(2027, 1, 12, 18, tzinfo=UTC)

@@ -12,7 +12,7 @@ from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, sprea
 from smsretry.quiet_hours.hours import daily, hours_text, parse_week
 from smsretry.quiet_hours.rules import STATE_RULES
 from smsretry.quiet_hours.week import draw_week
-from tests.oracles.clocks import STATES
+from tests.proofs.oracles.clocks import STATES
 
 MIAMI = "+13055550123"
 TUESDAY_2030 = datetime(2027, 1, 13, 1, 30, tzinfo=UTC)
@@ -34,7 +34,7 @@ def test_a_floridian_is_not_texted_after_eight_in_the_evening() -> None:
 
 
 def test_the_federal_profile_knows_no_state() -> None:
-    """The original behaviour: 08:00–21:00 everywhere."""
+    """The original behavior: 08:00–21:00 everywhere."""
     assert check_quiet_hours(None, at=TUESDAY_2030, phone=MIAMI, rules="federal").can_send
 
 
@@ -159,7 +159,7 @@ def test_a_businesss_hours_are_read_as_a_person_writes_them(text: str, hours: st
     ],
 )
 def test_hours_that_say_nothing_of_the_kind_are_refused_with_what_to_write(text: str, complaint: str) -> None:
-    """A guess would be a licence."""
+    """A guess would be a license."""
     with pytest.raises(ValueError, match=re.escape(complaint)):
         parse_week(text)
 

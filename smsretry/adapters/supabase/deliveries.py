@@ -16,7 +16,7 @@ from smsretry.retry.delivery import (
     Unknown,
     look_before,
 )
-from smsretry.words import Followed
+from smsretry.vocabulary import Followed
 
 
 class SupabaseDeliveries(SupabaseCalls):

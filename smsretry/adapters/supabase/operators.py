@@ -11,9 +11,9 @@ from smsretry.adapters.migrations.shapes import Part, misfits
 from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.adapters.supabase.advice import ORDER, QUESTION
 from smsretry.adapters.supabase.calls import LARGEST_CLAIM, SupabaseCalls, interval
-from smsretry.desk.asks import Cancel, Doubt, Order, Prune, Requeue, Resolve, WhichText
-from smsretry.desk.form import Ask
-from smsretry.desk.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
+from smsretry.desk.actions.form import Ask
+from smsretry.desk.actions.requests import Cancel, Doubt, Order, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
 from smsretry.retry.models import Finding
 from smsretry.retry.policy import CAP_WINDOW
 

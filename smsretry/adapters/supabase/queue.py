@@ -7,7 +7,7 @@ from uuid import UUID
 
 from smsretry.adapters.supabase.advice import ORDER
 from smsretry.adapters.supabase.calls import interval
-from smsretry.adapters.supabase.decided import after_look, after_send, put_off
+from smsretry.adapters.supabase.columns import after_look, after_send, put_off
 from smsretry.adapters.supabase.grouped import SupabaseGroups
 from smsretry.retry.decision import AfterLook, AfterSend, Arrived, PutOff, Send
 from smsretry.retry.evidence import next_look_delay
@@ -25,7 +25,7 @@ from smsretry.retry.models import (
 )
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.policy import LIFE
-from smsretry.words import MessageClass, Reason, Reconciled
+from smsretry.vocabulary import MessageClass, Reason, Reconciled
 
 
 class SupabaseQueue(SupabaseGroups):

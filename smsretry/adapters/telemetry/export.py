@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from smsretry.adapters.telemetry.switch import trouble, wanted
-from smsretry.desk.gauges import gauges
-from smsretry.desk.standing import Standing
+from smsretry.desk.pages.gauges import gauges
+from smsretry.desk.questions.queue_status import Standing
 
 _logger: Final = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData, Pe
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.util import re as headers
 
-from smsretry.desk.gauges import Gauge
+from smsretry.desk.pages.gauges import Gauge
 
 PUSH_SECONDS: Final = 2.0
 """How long a push may take: what a collector that cannot be reached costs a process at its end."""

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 from smsretry.data import table
-from smsretry.desk.story import CodeMeaning
+from smsretry.desk.questions.explanation import CodeMeaning
 from smsretry.retry.delivery import FAILURES, Report
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel
-from smsretry.words import DeliveryStatus
+from smsretry.vocabulary import DeliveryStatus
 
 
 def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from smsretry.adapters.twilio.http import TwilioHttp
-from smsretry.retry.alike import without_opt_out
 from smsretry.retry.models import Look, Sighting
+from smsretry.retry.same_text import without_opt_out
 
 PAGE_SIZE: Final = 100
 PAGES: Final = 10

@@ -10,7 +10,7 @@ from smsretry.retry.delivery import Report, Word
 from smsretry.retry.models import Look, Text
 from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.settings import Settings
-from smsretry.words import DeliveryStatus
+from smsretry.vocabulary import DeliveryStatus
 
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.sender import TwilioSender

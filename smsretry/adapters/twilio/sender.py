@@ -19,7 +19,7 @@ from smsretry.retry.delivery import NotKept, Report, Word
 from smsretry.retry.models import Finding, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome, Rejected
 from smsretry.settings import Settings
-from smsretry.words import DeliveryStatus
+from smsretry.vocabulary import DeliveryStatus
 
 _NOT_FOUND: Final = 20404
 """Twilio's code for a resource that it does not have."""

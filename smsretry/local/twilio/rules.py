@@ -1,6 +1,6 @@
 """What Twilio refuses before it creates a message: required parameters, formats, and the magic numbers.
 
-Sources: Twilio's error catalogue (code and title of each), "Test Credentials" (the magic numbers), the OpenAPI
+Sources: Twilio's error catalog (code and title of each), "Test Credentials" (the magic numbers), the OpenAPI
 description of Messages (limits). Unlike Twilio's test credentials, the magic numbers work beside ordinary ones.
 The texts quote the phone number because Twilio's do; callers must not pass them on.
 """

@@ -5,7 +5,7 @@
         client.api.base_url = client.messaging.base_url = server.url
 
 What it accepted is in `standin.ledger`; `standin.fail(…)` makes it misbehave. It logs nothing. Where Twilio's
-behaviour is undocumented it takes the stricter reading, each time said beside the code.
+behavior is undocumented it takes the stricter reading, each time said beside the code.
 """
 
 import asyncio

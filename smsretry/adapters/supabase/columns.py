@@ -1,0 +1,88 @@
+"""How a decision becomes the values of columns. Here and nowhere else."""
+
+from datetime import datetime
+from typing import Final
+
+from smsretry.adapters.supabase.calls import interval
+from smsretry.retry.decision import (
+    AfterLook,
+    AfterSend,
+    Complete,
+    Defer,
+    Doubt,
+    End,
+    GiveBack,
+    GiveUp,
+    Hold,
+    LookAgain,
+    PutOff,
+    Resend,
+    Retry,
+    Settle,
+)
+from smsretry.retry.models import Claim
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from smsretry.retry.policy import LIFE
+from smsretry.vocabulary import OutcomeName
+
+_OUTCOMES: Final[dict[type[Outcome], OutcomeName]] = {
+    Accepted: "accepted",
+    Rejected: "rejected",
+    NotSent: "not_sent",
+    InDoubt: "in_doubt",
+}
+
+
+def put_off(claim: Claim, decision: PutOff) -> tuple[str, dict[str, object]]:
+    """For a row that is not sent now: the function to call, and its values."""
+    match decision:
+        case Defer(until, reason, why, closes_at, ages, expires_at):
+            told: dict[str, object] = {"until": until, "reason": reason, "why": why, "window_closes_at": closes_at}
+            return "defer_sms_retry", told | (_life(expires_at) if ages else {})
+        case Hold(why, look_in, _, expires_at):
+            return "hold_sms_retry", {"why": why, "look_in": interval(look_in)} | _life(expires_at)
+        case GiveBack(_, expires_at):
+            return "defer_sms_retry", {"until": claim.scheduled_for} | _life(expires_at)
+        case End(status, why):
+            return "end_sms_retry", {"final_status": status, "error": why}
+
+
+def _life(expires_at: datetime | None) -> dict[str, object]:
+    """When a text is of no more use if nothing has said so yet: then, or so long from now."""
+    return {"life": interval(LIFE), "expires_at": expires_at}
+
+
+def after_send(claim: Claim, outcome: Outcome, decision: AfterSend) -> dict[str, object]:
+    """For `finish_sms_attempt`: what the provider answered, and what follows from it."""
+    return {"outcome": _OUTCOMES[type(outcome)], **_next(claim, decision)}
+
+
+def _next(claim: Claim, decision: AfterSend) -> dict[str, object]:
+    match decision:
+        case Complete(sid):
+            return {"next_status": "completed", "twilio_sid": sid}
+        case Retry(delay, reason, why, code, counted, account_refused):
+            told = {"error": why, "error_code": code, "retry_in": interval(delay), "reason": reason}
+            return {"next_status": "pending", "counted": counted, "account_refused": account_refused, **told}
+        case GiveUp(why, code, opted_out, phone_status):
+            told = {"error": why, "error_code": code}
+            if not (opted_out or phone_status):
+                return {"next_status": "failed", **told}
+            number = {"phone": claim.phone, "opted_out": opted_out, "phone_status": phone_status}
+            return {"next_status": "failed", **told, **number}
+        case Doubt(why, look_in):
+            return {"next_status": "pending", "error": why, "retry_in": interval(look_in)}
+
+
+def after_look(decision: AfterLook) -> dict[str, object]:
+    """For `reconcile_sms_retry`: what follows from a look."""
+    match decision:
+        case Settle(sid, by):
+            return {"decision": "accepted", "twilio_sid": sid, "settled_by": by}
+        case LookAgain(after, failed, _):
+            return {"decision": "look_failed" if failed else "look_again", "look_in": interval(after)}
+        case Resend():
+            return {"decision": "resend"}
+        case Hold(why, look_in, ambiguous):
+            told = {"decision": "hold", "error": why, "look_in": interval(look_in)}
+            return told | ({"ambiguous": list(ambiguous)} if ambiguous else {})

@@ -1,0 +1,126 @@
+"""How the command line is read: instants, numbers from standard input, and forms, refused in words of its options."""
+
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from uuid import UUID
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from smsretry.desk.actions.form import Ask
+
+    Form = TypeVar("Form", bound=Ask)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, and nothing else.")]
+
+_OPTIONS: Final = {
+    "customer_id": "--customer",
+    "send_log_id": "--send-log",
+    "retry_id": "--row",
+    "retry_ids": "--row",
+    "business_id": "--business",
+    "states": "--state",
+}
+_FORMS: Final = {
+    "last_digits": "must be 3 to 6 digits",
+    "went_out_as": "must be the SID of a message: SM or MM, and 32 hexadecimal digits",
+}
+"""What a field's pattern means."""
+
+
+def option_of(field: str) -> str:
+    """The option that fills in a form's field."""
+    return _OPTIONS.get(field, f"--{field.replace('_', '-')}")
+
+
+def an_id(text: str) -> UUID:
+    """Read an id.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no id: ids have 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
+        ) from None
+
+
+def instant(text: str) -> datetime:
+    """Read an instant: a date (the start of that day), a date and time, or one with an offset. UTC unless it says.
+
+    Raises:
+        typer.BadParameter: it is none of these.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no instant: write 2026-11-24, 2026-11-24T08:15 (both are UTC) or 2026-11-24T08:15-05:00"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def number_from(argument: str) -> str:
+    """A phone number that was given, or for `-` the first line of standard input, which no history keeps.
+
+    Raises:
+        typer.BadParameter: standard input had no line.
+    """
+    if argument != "-":
+        return argument
+    if sys.stdin.isatty():
+        sys.stderr.write("Number: ")
+        sys.stderr.flush()
+    number = sys.stdin.readline().strip()
+    if not number:
+        raise typer.BadParameter("no number came from standard input: it must have one line, such as +12125550100")
+    return number
+
+
+def whole_number_from(argument: str) -> str:
+    """As `number_from`, and well-formed. The refusal does not quote it.
+
+    Raises:
+        typer.BadParameter: there was none, or it is malformed.
+    """
+    from smsretry.phone import phone_problem
+
+    number = number_from(argument)
+    if problem := phone_problem(number):
+        raise typer.BadParameter(problem)
+    return number
+
+
+def filled_in(form: "type[Form]", **values: Any) -> "Form":
+    """Fill in a form with what was given on the command line.
+
+    Raises:
+        typer.BadParameter: the form refuses it; names the options.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return form(**{name: value for name, value in values.items() if value not in (None, [])})
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False, include_context=False)
+    names = sorted(form.model_fields, key=len, reverse=True)
+    raise typer.BadParameter(". ".join(_complaint(names, problem) for problem in problems))
+
+
+def _complaint(names: list[str], problem: "ErrorDetails") -> str:
+    told = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        fields = re.compile(rf"\b({'|'.join(names)})\b")
+        return fields.sub(lambda field: option_of(field[1]), told)
+    field = str(problem["loc"][0])
+    if problem["type"] == "missing":
+        return f"{option_of(field)} must be given"
+    if problem["type"] == "string_pattern_mismatch":
+        return f"{option_of(field)} {_FORMS[field]}"
+    return f"{option_of(field)} {re.sub(r'^(Input|String|List) should', 'must', told)}"

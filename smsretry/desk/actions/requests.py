@@ -1,0 +1,145 @@
+"""What a person may ask of the desk, as forms: Prefect's UI draws them, the command line fills them in."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from smsretry.desk.actions.form import NUMBERLESS, Ask, Id, Moment, Told
+from smsretry.vocabulary import Reason
+
+
+class WhichText(Ask):
+    """Which text, in exactly one way."""
+
+    customer_id: Id | None = Field(None, title="Customer", description="Id of the customer: all its texts.")
+    send_log_id: Id | None = Field(None, title="Send log", description="Id of the application's send log.")
+    retry_id: Id | None = Field(None, title="Row", description="Id of the row in sms_retry_queue.")
+    business_id: Id | None = Field(None, title="Business", description="Narrows the others; needed with last digits.")
+    last_digits: str | None = Field(
+        None,
+        title="Last digits",
+        description="The last 3 to 6 digits of the number, with its business.",
+        pattern=r"^[0-9]{3,6}$",
+    )
+    limit: int = Field(10, title="At most", description="How many texts to tell of, the newest first.", ge=1, le=50)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = [self.customer_id, self.send_log_id, self.retry_id, self.last_digits]
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("say which text in one way: customer_id, send_log_id, retry_id, or last_digits")
+        if self.last_digits and not self.business_id:
+            raise ValueError("last_digits need business_id: digits alone find other businesses' customers, too")
+        return self
+
+
+class Order(Ask):
+    """What changes many texts. It is only tried, unless somebody says who and why."""
+
+    limit: int = Field(1000, title="At most", description="How many rows at once, the newest first.", ge=1, le=10_000)
+    dry_run: bool = Field(True, title="Only try", description="Change nothing; tell what would be.")
+    who: Told | None = Field(
+        None,
+        title="Who",
+        description="Your name; needed unless it is only tried. Kept with each text.",
+        max_length=200,
+        json_schema_extra={"pattern": NUMBERLESS},
+    )
+    because: Told | None = Field(
+        None,
+        title="Because",
+        description="Why; needed unless it is only tried. Kept with each text.",
+        max_length=500,
+        json_schema_extra={"pattern": NUMBERLESS},
+    )
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if not self.dry_run and not ((self.who or "").strip() and (self.because or "").strip()):
+            raise ValueError("who and because must be given unless it is only tried: they are kept with each text")
+        return self
+
+
+class WhichTexts(Order):
+    """Which texts: all that fit everything that is given. At least one thing must be."""
+
+    retry_ids: list[Id] | None = Field(None, title="Rows", description="Ids of rows.", max_length=500)
+    business_id: Id | None = Field(None, title="Business", description="Id of the business.")
+    customer_id: Id | None = Field(None, title="Customer", description="Id of the customer.")
+    code: int | None = Field(
+        None, title="Code", description="The provider's error code, such as 30003.", ge=1, le=99999
+    )
+    reason: Reason | None = Field(None, title="Reason", description="The category of why it waited.")
+    containing: Told | None = Field(
+        None,
+        title="Error containing",
+        description="Words of its error, or of why it waits.",
+        max_length=100,
+        json_schema_extra={"pattern": NUMBERLESS},
+    )
+    since: Moment | None = Field(None, title="Changed since", description="Last changed at or after this.")
+    until: Moment | None = Field(None, title="Changed before", description="Last changed before this.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        which = WhichTexts.model_fields.keys() - Order.model_fields.keys()
+        if not any(getattr(self, name) for name in which):
+            raise ValueError(f"say which texts: by {', '.join(sorted(which))}")
+        return self
+
+
+class Requeue(WhichTexts):
+    """Put texts that failed back into the queue, due at once. Every check is made again."""
+
+    states: list[Literal["failed", "cancelled"]] = Field(
+        default=["failed"], title="States", description="Failed ones, or cancelled ones as well.", min_length=1
+    )
+    more_attempts: int = Field(3, title="More attempts", description="Further sends that each may have.", ge=1, le=100)
+
+
+class Cancel(WhichTexts):
+    """End texts that wait, and scheduled sends. What may be with the customer already is left alone."""
+
+    states: list[Literal["scheduled", "due", "waiting", "held"]] | None = Field(
+        None, title="States", description="Only those in these states."
+    )
+
+
+class Doubt(Order):
+    """Put in doubt what may have gone out since a backup was taken that the database was restored from."""
+
+    since: Moment = Field(title="Backup of", description="When the backup was taken.")
+
+
+class Resolve(Ask):
+    """Say what became of a text in doubt."""
+
+    retry_id: Id = Field(title="Row", description="Id of the row.")
+    went_out_as: str | None = Field(
+        None,
+        title="It went out as",
+        description="The provider's SID of the message that was this text.",
+        pattern=r"^(SM|MM)[0-9a-fA-F]{32}$",
+    )
+    send_again: bool = Field(False, title="Send it again", description="It did not go out.")
+    who: Told = Field(title="Who", description="Your name. Kept with the text.", min_length=1, max_length=200)
+    because: Told = Field(title="Because", description="How you know. It is kept.", min_length=1, max_length=500)
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> Self:
+        if self.send_again is (self.went_out_as is not None):
+            raise ValueError("say went_out_as, or send_again")
+        return self
+
+
+class Preview(Ask):
+    """What goes out in the next hours."""
+
+    hours: int = Field(24, title="Hours", description="How far ahead to look.", ge=1, le=168)
+    business_id: Id | None = Field(None, title="Business", description="Only this one's texts.")
+
+
+class Prune(Ask):
+    """Delete history that is no longer of use."""
+
+    keep_days: int = Field(90, title="Keep days", description="Days of finished texts to keep.", ge=7, le=3650)

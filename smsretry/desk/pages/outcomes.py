@@ -1,0 +1,142 @@
+"""What one text came to in one run: a badge, a color, an event. Of its number they hold the last four digits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, TypeAlias, assert_never
+from uuid import UUID
+
+from smsretry.desk.questions.clock import zone_of
+from smsretry.retry.models import Claim, ItemResult
+from smsretry.vocabulary import Fate
+
+Color: TypeAlias = Literal["green", "red", "orange", "violet", "grey"]
+"""What to do.
+
+green: nothing, it went out. red: a person is needed. orange: it is not known whether it went out, and evidence is
+looked for. violet: it waits and goes on by itself. grey: nothing; this run did nothing with it, or it is not wanted.
+"""
+
+EVENTS: Final[dict[Fate, str]] = {
+    "Sent": "sms.text.sent",
+    "Deferred": "sms.text.deferred",
+    "Held": "sms.text.held",
+    "RetryScheduled": "sms.text.retry-scheduled",
+    "InDoubt": "sms.text.in-doubt",
+    "GivenBack": "sms.text.given-back",
+    "Failed": "sms.text.failed",
+    "Cancelled": "sms.text.cancelled",
+    "Lost": "sms.text.lost",
+}
+"""One event for each fate. Automations and links name them."""
+ERROR_EVENT: Final = "sms.text.error"
+"""The processing of the row itself went wrong."""
+_TAG_LENGTH: Final = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A text that a run took, and what it came to."""
+
+    claim: Claim
+    result: ItemResult | None
+    """None: its processing itself went wrong."""
+    error: str = ""
+    """What went wrong with its processing."""
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether it waits for a person, or a person should know."""
+        return badge(self)[1] == "red"
+
+    @property
+    def why(self) -> str:
+        """Why it came to this."""
+        return self.result.detail if self.result else self.error
+
+
+def badge(seen: Seen) -> tuple[str, Color]:
+    """What a list shows: why in a few words, and in a color what to do."""
+    result, claim = seen.result, seen.claim
+    if result is None:
+        return "Error", "red"
+    match result.fate:
+        case "Sent":
+            return "Sent", "green"
+        case "Failed":
+            return f"Failed {result.code}" if result.code else "Failed", "red"
+        case "Held":
+            return "Held", "red"
+        case "InDoubt":
+            return "In doubt", "orange"
+        case "Deferred":
+            return f"Deferred until {_local(claim, result.next_at)}" if result.next_at else "Deferred", "violet"
+        case "RetryScheduled":
+            return f"Retry at {_local(claim, result.next_at)}" if result.next_at else "Retry", "violet"
+        case "GivenBack":
+            return "Given back", "grey"
+        case "Lost":
+            return "Lost", "grey"
+        case "Cancelled":
+            return _cancelled(result.detail), "grey"
+        case _:
+            assert_never(result.fate)
+
+
+def _cancelled(why: str) -> str:
+    known = {"Customer opted out": "Opted out", "Expire": "Expired", "Already sent": "Already sent"}
+    return next((said for beginning, said in known.items() if why.startswith(beginning)), "Cancelled")
+
+
+def _local(claim: Claim, moment: datetime) -> str:
+    """On the recipient's clock: the time alone on the same day, then with the weekday, and after six days the date."""
+    zone = zone_of(claim.timezone, claim.business_timezone)
+    local, now = moment.astimezone(zone), claim.claimed_at.astimezone(zone)
+    days = (local.date() - now.date()).days
+    day = "" if days == 0 else f"{local:%a} " if days < 6 else f"{local:%a %d %b} "
+    return f"{day}{local:%H:%M} {local.tzname()}"
+
+
+@dataclass(frozen=True, slots=True)
+class TextEvent:
+    """One event of one text, with everybody whose feed it belongs in."""
+
+    name: str
+    resource: dict[str, str]
+    related: list[dict[str, str]]
+    payload: dict[str, str | int | None]
+
+
+def related(people: Mapping[str, UUID | None]) -> list[dict[str, str]]:
+    """In whose feeds an event belongs, by role."""
+    return [
+        {"prefect.resource.id": f"sms.{role}.{who}", "prefect.resource.role": role}
+        for role, who in people.items()
+        if who
+    ]
+
+
+def event_of(seen: Seen) -> TextEvent:
+    """What is announced of a text: ids, and why; nothing personal. The feed shows tags, not the payload."""
+    claim, result = seen.claim, seen.result
+    next_at = result.next_at.isoformat() if result and result.next_at else None
+    people = {"customer": claim.customer_id, "business": claim.business_id, "send-log": claim.send_log_id}
+    told = dict.fromkeys(filter(None, (badge(seen)[0], seen.why[:_TAG_LENGTH])))
+    return TextEvent(
+        name=EVENTS[result.fate] if result else ERROR_EVENT,
+        resource={
+            "prefect.resource.id": f"sms.text.{claim.id}",
+            "prefect.resource.name": f"{badge(seen)[0]} · {claim.masked}",
+        },
+        related=related(people)
+        + [{"prefect.resource.id": f"prefect.tag.{words}", "prefect.resource.role": "tag"} for words in told],
+        payload={
+            "outcome": badge(seen)[0],
+            "why": seen.why,
+            "code": result.code if result else None,
+            "next_at": next_at,
+            "attempts_before": claim.attempt_count,
+            "max_attempts": claim.max_attempts,
+            "number": claim.masked,
+        },
+    )

@@ -1,0 +1,229 @@
+"""One text's story, in lines that the command line and Prefect's artifacts show alike."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, tzinfo
+from typing import Final
+
+from smsretry.desk.questions.clock import on_clock, span, zone_of
+from smsretry.desk.questions.prediction import Foreseen, Will
+from smsretry.desk.questions.records import AttemptRecord, TextRecord, TextState
+from smsretry.retry.models import Value
+
+STATES: Final[dict[TextState, str]] = {
+    "scheduled": "Scheduled, it is queued shortly before its time",
+    "due": "Due, the next run takes it",
+    "waiting": "Waiting",
+    "held": "Held until somebody mends it",
+    "under_way": "Under way, a worker has it at this moment",
+    "in_doubt": "In doubt, it may or may not have gone out",
+    "sent": "Sent, accepted by the provider",
+    "failed": "Failed, given up",
+    "cancelled": "Cancelled, no longer wanted",
+}
+"""What each state means, for people."""
+
+LEVERS: Final = {
+    "requeue_failed_sms": "send it again, with every check (requeue)",
+    "cancel_sms_retries": "end it, if it is no longer wanted (cancel)",
+    "resolve_sms_doubt": "look in the provider's log for it, then say whether it went out (resolve)",
+}
+"""What each of the calls in `TextRecord.can` does, for people."""
+_READ: Final = (
+    "read {sid} in Twilio's log: the number wrote what may mean stop, and is opted out. If it does, say so with "
+    "smsretry consent - --opt-out --source 'text'; if not, with "
+    "smsretry consent - --opt-in --source 'text' --business {business}"
+)
+_A_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
+
+
+class CodeMeaning(Value):
+    """What a provider's error code means, in plain words."""
+
+    meaning: str
+    to_do: str
+    link: str
+
+
+class Story(Value):
+    """What is told of one text."""
+
+    text: TextRecord
+    headline: str
+    """Its state, and why, in one line."""
+    happened: tuple[str, ...]
+    """What was done and decided, oldest first."""
+    next: str
+    """What happens by itself."""
+    can_do: tuple[str, ...]
+    """What a person can do about it."""
+
+    @property
+    def log_status(self) -> str:
+        """What the application's send log says."""
+        return _word(self.text.send_log_status) if self.text.send_log_status else "it is gone"
+
+    def lines(self) -> Iterator[str]:
+        """The whole story, a line each."""
+        text = self.text
+        yield self.headline
+        yield f"{'row' if text.is_text else 'scheduled send'} {text.retry_id}"
+        yield f"customer {text.customer_id}, {text.number or 'without a number'}"
+        yield f"business {text.business_id}, {text.business or 'its name is not known'}"
+        if text.is_text:
+            yield f"send log {text.send_log_id}: {self.log_status}"
+        if text.unreadable:
+            yield f"cannot be read: {', '.join(text.unreadable)}. Mend what is there; the rest is told"
+        yield from (f"  {line}" for line in self.happened)
+        yield f"Next: {self.next}"
+        yield from (f"You can: {line}" for line in self.can_do)
+
+
+def story(
+    text: TextRecord, *, now: datetime, foreseen: Foreseen | None, meaning: Callable[[int], CodeMeaning]
+) -> Story:
+    """Tell of a text.
+
+    Args:
+        foreseen: what its next claim will come to, if it waits.
+        meaning: what a provider's code means.
+    """
+    zone = zone_of(text.timezone, text.business_timezone)
+    why = f": {text.why}" if text.why else ""
+    since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago)"
+    code = meaning(text.code) if text.code and text.state != "sent" else None
+    can_do = [LEVERS[lever] for lever in text.can]
+    if text.stop_sid:
+        can_do.append(_READ.format(sid=text.stop_sid, business=text.business_id))
+    if code:
+        can_do.append(f"{code.to_do}. {code.meaning}: {code.link}")
+    return Story(
+        text=text,
+        headline=f"{STATES[text.state]}{why}{since}",
+        happened=tuple(_happened(text, zone)),
+        next=_next(text, zone, foreseen),
+        can_do=tuple(can_do),
+    )
+
+
+def _happened(text: TextRecord, zone: tzinfo) -> Iterator[str]:
+    moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}")]
+    for attempt in text.history:
+        moments.append((attempt.begun_at, _attempt(attempt)))
+        if attempt.finished_at and attempt.settled_by not in (None, "response"):
+            moments.append((attempt.finished_at, f"settled by {attempt.settled_by}: {attempt.outcome}"))
+        if attempt.delivery and attempt.delivery_at:
+            code = f", code {attempt.delivery_code}" if attempt.delivery_code else ""
+            moments.append((attempt.delivery_at, f"attempt {attempt.number}: {attempt.delivery}{code}, as reported"))
+    for step in text.steps:
+        moments.append((step.taken_at, f"{step.step} by {step.who}: {step.because}"))
+    yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments))
+    if text.is_text:
+        yield f"{text.attempts} of {text.max_attempts} attempts were counted"
+    yield _consent(text, zone)
+    if text.phone_status:
+        yield f"the number is marked {_word(text.phone_status)}"
+
+
+def _attempt(attempt: AttemptRecord) -> str:
+    outcome = attempt.outcome.replace("_", " ")
+    told = [
+        f"attempt {attempt.number}: {outcome}",
+        f"code {attempt.code}" if attempt.code else "",
+        f"as {attempt.sid}" if attempt.sid else "",
+        "its worker died" if attempt.worker_died else "",
+        f"under {attempt.rule}" if attempt.rule else "",
+        f"consent was {attempt.consent}" if attempt.consent else "",
+        f"run {attempt.run_id}" if attempt.run_id else "",
+    ]
+    return "; ".join(part for part in told if part)
+
+
+def _delivery(text: TextRecord) -> str | None:
+    """What follows once Twilio has the text; None: it has no message. Of several the one that came furthest counts."""
+    fates = {_fate(attempt) for attempt in text.history if attempt.sid}
+    decides = "; the next run of sync-delivery-status decides whether it is sent again" if text.state == "sent" else ""
+    match next((fate for fate in _FATES if fate in fates), None):
+        case "arrived":
+            return "nothing more; it was delivered"
+        case "open":
+            return "nothing more; delivery to the phone is the carrier's, and its report is waited for"
+        case "unknown":
+            return "nothing more; whether it arrived is not known, because the carrier never said"
+        case "lost":
+            return f"it did not arrive{decides}"
+        case _:
+            return None
+
+
+_FATES: Final = ("arrived", "open", "unknown", "lost")
+"""Of a message, the best first."""
+
+
+def _fate(attempt: AttemptRecord) -> str:
+    match attempt.delivery:
+        case "delivered" | "read":
+            return "arrived"
+        case "undelivered" | "failed" | "canceled":
+            return "lost"
+        case "unknown":
+            return "unknown"
+        case _:
+            return "open"
+
+
+def _consent(text: TextRecord, zone: tzinfo) -> str:
+    since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
+    source = f" ({_word(text.consent_source)})" if text.consent_source else ""
+    suppressed = f"; the number opted out on {on_clock(text.suppressed_since, zone)}" if text.suppressed_since else ""
+    return f"consent is {text.consent or 'not known'}{since}{source}{suppressed}"
+
+
+def _word(written: str) -> str:
+    """A word of the application's own. What somebody wrote freely may name a person: it stays in the database."""
+    return written if _A_WORD.fullmatch(written) else "in words that are not shown here"
+
+
+def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:
+    at = on_clock(text.next_at, zone) if text.next_at else ""
+    ahead = _foreseen(foreseen, zone)
+    match text.state:
+        case "sent":
+            return _delivery(text) or "nothing more; its send log says that it was sent"
+        case "failed" | "cancelled":
+            return _delivery(text) or "nothing happens by itself"
+        case "scheduled":
+            return f"it goes into the queue shortly before {at}{ahead}" if at else "nothing: it has no time"
+        case "under_way":
+            return "its worker says what became of it, or it is taken back after 10 minutes of silence"
+        case "in_doubt":
+            return f"evidence is looked for at {at}" if at else "evidence is looked for at this moment"
+        case "held" if foreseen is None or foreseen.will == "is held":
+            return f"it is looked at again at {at}, and goes on by itself once that is mended"
+        case "held":
+            return f"it is looked at again at {at}{ahead}"
+        case _:
+            return f"it is tried at {at}{ahead}"
+
+
+def _foreseen(foreseen: Foreseen | None, zone: tzinfo) -> str:
+    """What comes of it, step by step."""
+    told, step = "", foreseen
+    while step:
+        told += f" and {_WILL[step.will].format(at=on_clock(step.at, zone))} ({step.why})"
+        if step.will == "goes out" and step.text.lost_sids:
+            told += ", unless an earlier message of it has arrived by then"
+        step = step.then
+    return told
+
+
+_WILL: Final[dict[Will, str]] = {
+    "goes out": "then goes out",
+    "waits": "then waits until {at}",
+    "is held": "is then held",
+    "is stopped": "then waits until one text, which each run tries, has gone out",
+    "is looked for": "is then looked for before it may go out",
+    "is cancelled": "will be cancelled",
+    "fails": "will fail",
+}
+"""For people."""

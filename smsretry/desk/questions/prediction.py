@@ -1,0 +1,97 @@
+"""What will become of a waiting text, by the decisions that its claim and the begin of its send will make.
+
+Nothing is claimed or written. Not foreseen is what has not been said yet: an opt-out, a provider's answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Literal, TypeAlias, assert_never
+
+from smsretry.desk.questions.records import WaitingText
+from smsretry.retry import policy
+from smsretry.retry.decision import Cap, Defer, End, GiveBack, Hold, PutOff, Send
+from smsretry.retry.profile import Profile
+
+Will: TypeAlias = Literal["goes out", "waits", "is held", "is stopped", "is looked for", "is cancelled", "fails"]
+"""What a claim comes to.
+
+is stopped: nothing goes out now, but for one text that tries. is looked for: it is in doubt, before another leaves.
+"""
+_STEPS: Final = 4
+"""How far ahead one text's fate is followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a claim of a text will come to."""
+
+    text: WaitingText
+    will: Will
+    at: datetime
+    """When: the send, or what it waits for."""
+    why: str
+    """The rule it goes out under, or why not."""
+    send_before: datetime | None = None
+    """Until when it goes out, if it does."""
+    then: "Foreseen | None" = None
+    """What follows when it has waited."""
+
+
+def foresee(
+    text: WaitingText, *, now: datetime, profile: Profile, stopped: str | None = None, steps: int = _STEPS
+) -> Foreseen:
+    """Decide about a waiting text as its claim will, and about what follows if that is to wait.
+
+    Args:
+        stopped: why sending is stopped, if it is.
+    """
+    at = max(now, text.scheduled_for)
+    first = foresee_at(text, at=at, profile=profile, stopped=stopped, texts_at=text.texts_at)
+    if first.will != "waits" or first.at <= at or steps <= 1:
+        return first
+    return replace(first, then=foresee(text, now=first.at, profile=profile, stopped=stopped, steps=steps - 1))
+
+
+def foresee_at(
+    text: WaitingText, *, at: datetime, profile: Profile, stopped: str | None, texts_at: Sequence[datetime]
+) -> Foreseen:
+    """What a claim at this time comes to.
+
+    Args:
+        texts_at: when its number will have had texts that count against a cap, the newest first.
+    """
+    decision = policy.before_send(text, at=at, profile=profile)
+    if not isinstance(decision, Send):
+        return _put_off(text, at, decision)
+    if text.refused:
+        return Foreseen(text, "is cancelled", at, text.refused)
+    if text.doubted:
+        return Foreseen(text, "is looked for", at, text.doubted)
+    if stopped is not None:
+        return Foreseen(text, "is stopped", at, f"Sending is stopped: {stopped}")
+    if decision.cap and (reached_at := _reached(decision.cap, texts_at)):
+        return _put_off(text, at, policy.after_cap(text, reached_at=reached_at, profile=profile))
+    return Foreseen(text, "goes out", at, decision.rule, decision.send_before)
+
+
+def _reached(cap: Cap, texts_at: Sequence[datetime]) -> datetime | None:
+    """As `smsretry.cap_reached_at` has it."""
+    counted = [moment for moment in texts_at if moment > cap.since]
+    return counted[cap.texts - 1] if len(counted) >= cap.texts else None
+
+
+def _put_off(text: WaitingText, at: datetime, decision: PutOff) -> Foreseen:
+    match decision:
+        case Defer(until, _, why):
+            return Foreseen(text, "waits", until, why)
+        case Hold(why, _):
+            return Foreseen(text, "is held", at, why)
+        case End("cancelled", why):
+            return Foreseen(text, "is cancelled", at, why)
+        case End(_, why):
+            return Foreseen(text, "fails", at, why)
+        case GiveBack(why):
+            return Foreseen(text, "waits", at, why)
+        case _:
+            assert_never(decision)

@@ -1,0 +1,173 @@
+"""What the database answers a person, read into values. No number is in them but its last four digits."""
+
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field, field_validator
+
+from smsretry.retry.models import Claim, Value
+from smsretry.vocabulary import MessageClass
+
+TextState: TypeAlias = Literal[
+    "scheduled", "due", "waiting", "held", "under_way", "in_doubt", "sent", "failed", "cancelled"
+]
+"""Where a text is, in a word: `smsretry.text_state`. scheduled: it is no text yet."""
+
+
+class AttemptRecord(Value):
+    """One send that was begun."""
+
+    begun_at: AwareDatetime
+    finished_at: AwareDatetime | None
+    number: int
+    outcome: str
+    settled_by: str | None
+    code: int | None
+    sid: str | None
+    rule: str | None
+    consent: str | None
+    consent_at: AwareDatetime | None
+    consent_source: str | None
+    worker_died: bool
+    run_id: UUID | None
+    delivery: str | None
+    delivery_code: int | None
+    delivery_at: AwareDatetime | None
+
+
+class StepRecord(Value):
+    """What a person did to a text."""
+
+    taken_at: AwareDatetime
+    step: str
+    who: str
+    because: str
+
+
+class TextRecord(Value):
+    """A line of `explain_sms`: a text, and all that is known of it."""
+
+    retry_id: UUID
+    business_id: UUID | None
+    business: str | None
+    customer_id: UUID | None
+    send_log_id: UUID | None
+    number: str | None
+    timezone: str | None
+    business_timezone: str | None
+    message_class: MessageClass
+    state: TextState
+    since: AwareDatetime
+    why: str | None
+    code: int | None
+    next_at: AwareDatetime | None
+    expires_at: AwareDatetime | None
+    attempts: int
+    max_attempts: int
+    queued_at: AwareDatetime
+    consent: str | None
+    consent_at: AwareDatetime | None
+    consent_source: str | None
+    suppressed_since: AwareDatetime | None
+    phone_status: str | None
+    send_log_status: str | None
+    sid: str | None
+    history: tuple[AttemptRecord, ...]
+    steps: tuple[StepRecord, ...]
+    can: tuple[str, ...]
+    asked_at: AwareDatetime
+    stop_sid: str | None = None
+    """What the number wrote that may mean stop, and nobody has read, by the provider's name of it."""
+    unreadable: tuple[str, ...] = Field((), description="Columns in which somebody wrote what cannot be read.")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is in the queue, or was. A scheduled send is no text yet, and none if it was cancelled in time."""
+        return self.send_log_id is not None
+
+
+class WaitingText(Claim):
+    """A line of `preview_sms_retries`: a text that waits, and what the begin of its send would find now.
+
+    An older database finds nothing.
+    """
+
+    refused: str | None = Field(None, description="Why its customer may not be texted.")
+    doubted: str | None = Field(None, description="Why it would be looked for first.")
+    texts_at: tuple[AwareDatetime, ...] = Field(
+        (), description="When the texts that count against a cap reached its number, the newest first."
+    )
+
+    @field_validator("texts_at", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return value or ()
+
+
+class UnreadText(Value):
+    """A text that waits, and of which something cannot be read: nobody can foresee what becomes of it."""
+
+    id: UUID
+    columns: tuple[str, ...]
+
+
+class ChangedRow(Value):
+    """One row of a change's sample."""
+
+    retry_id: UUID
+    business_id: UUID | None
+    customer_id: UUID | None
+    number: str | None
+    message_class: MessageClass
+    attempts: int
+    was: str | None
+    skipped: str | None
+    warned: str | None
+
+
+class Change(Value):
+    """Answer of `requeue_failed_sms` and `cancel_sms_retries`: what was changed, or would be."""
+
+    matched: int
+    changed: int
+    skipped: dict[str, int] = Field(description="Left alone, by why.")
+    warned: dict[str, int] = Field(description="Changed though, by what one should know.")
+    sample: tuple[ChangedRow, ...]
+
+
+class StatusLine(Value):
+    """A line of `sms_status`."""
+
+    part: Literal[
+        "clock",
+        "scheduled",
+        "queue",
+        "waiting",
+        "held",
+        "sent",
+        "delivery",
+        "delivery_lately",
+        "delivery_hour",
+        "delivery_business",
+        "delivery_time",
+        "undelivered",
+        "ended",
+        "inbound",
+        "stopped",
+        "run",
+    ]
+    name: str
+    business_id: UUID | None
+    texts: int | None
+    oldest: AwareDatetime | None
+    next_at: AwareDatetime | None
+    told: str | None
+    unreadable: tuple[str, ...] = Field((), description="What of it cannot be read.")
+
+
+class Pruned(Value):
+    """What `prune_sms_history` deleted."""
+
+    texts: int
+    attempts: int
+    runs: int

@@ -1,0 +1,198 @@
+"""Whose turn is it at the sender? A number of ours sends so many segments a second, whoever asks it to.
+
+All workers of all machines share the sender's time: each leases whole texts' worth of it from the database, and its
+threads take these turns. A turn is a moment on the database's clock, which is known here from each answer. One that is
+missed is gone: taken late, it would come on top of other workers'.
+Twilio would queue what comes faster, up to ten hours long, past the closing of any window.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from threading import Lock
+from time import monotonic
+from typing import Final
+from uuid import UUID
+
+from smsretry.retry.models import Lease
+from smsretry.retry.segments import segments, sending_seconds
+
+LEASE_SECONDS: Final = 1.0
+"""How far a worker leases ahead, for texts that it has in flight: more than one request a text would take."""
+HAND_SECONDS: Final = 5.0
+"""The sender's time for which a run has texts in flight: the others stay for other workers."""
+LATE_SECONDS: Final = 0.25
+"""How late a thread may wake up for its turn. One that was stopped for longer takes another."""
+_SURE_SECONDS: Final = 0.1
+"""How well the database's clock must be known."""
+_TRIES: Final = 3
+"""Leases, or looks at the database's clock, before what there is must do."""
+
+
+class _Clock:
+    """How far the database's clock is ahead of this process's: between two bounds, as close as one answer was fast."""
+
+    def __init__(self) -> None:
+        self._least, self._most = -float("inf"), float("inf")
+
+    def learn(self, said: float, *, asked: float, answered: float) -> None:
+        """The database said this time between two moments of ours."""
+        least, most = said - answered, said - asked
+        if least > self._most or most < self._least:  # one of the two clocks was set, or they drifted apart
+            self._least, self._most = least, most
+        self._least, self._most = max(least, self._least), min(most, self._most)
+
+    @property
+    def is_known(self) -> bool:
+        return self._most - self._least <= _SURE_SECONDS
+
+    def here(self, said: float) -> float:
+        """When it is this time at the database."""
+        return said - (self._least + self._most) / 2
+
+
+class RateLimit:
+    """One per run; shared by its threads."""
+
+    def __init__(self, lease: Callable[[int, float, float], Lease], per_second: float | None) -> None:
+        """Prepare.
+
+        Args:
+            lease: takes so many segments of the sender's time, at so many a second, from so many seconds ahead on.
+            per_second: segments the sender makes a second; None: nobody has to wait.
+        """
+        self._ask_for = lease
+        self._per_second = per_second
+        self._lock = Lock()
+        self._leasing = Lock()
+        """Held while the database is asked: one thread does, and those that have a turn go on."""
+        self._clock = _Clock()
+        self._coming = dict[UUID, int]()
+        """Texts in flight that have no turn yet, and their segments."""
+        self._turns = dict[int, deque[float]]()
+        """Turns leased for texts in flight, by segments: the next text of that size takes the first."""
+        self._taken = dict[UUID, float]()
+        self._leased_until = -float("inf")
+        self._usual = 0.03
+        """Seconds until an answer comes, as a rule."""
+        self._last = 0.0
+        """The same of the last one."""
+
+    def most_in_flight(self, most: int) -> int:
+        """How many texts a run takes in flight, of at most so many."""
+        if self._per_second is None:
+            return most
+        return max(1, min(most, int(self._per_second * HAND_SECONDS)))
+
+    def expect(self, texts: Iterable[tuple[UUID, str]]) -> None:
+        """These texts, by id and body, were taken in flight: turns may be leased ahead for them."""
+        if self._per_second is not None:
+            with self._lock:
+                self._coming |= {text: segments(body) for text, body in texts}
+
+    def forget(self, text: UUID) -> None:
+        """It is out of hand, sent or not."""
+        with self._lock:
+            self._coming.pop(text, None)
+            self._taken.pop(text, None)
+
+    def turn(self, text: UUID, body: str) -> float:
+        """In how many seconds the text may go, by its turn; 0: now. To be asked again after that time.
+
+        Raises:
+            QueueError: the database could not be asked.
+        """
+        if self._per_second is None:
+            return 0.0
+        with self._lock:
+            turn = self._taken.get(text)
+        if turn is None or turn < monotonic() - LATE_SECONDS:
+            turn = self._take(text, segments(body), self._per_second)
+        return max(turn - monotonic(), 0.0)
+
+    def _take(self, text: UUID, size: int, per_second: float) -> float:
+        turn = monotonic()
+        for missed in range(_TRIES):
+            with self._lock:
+                self._coming.pop(text, None)
+                found = self._next(size, per_second)
+            if found is None:
+                self._lease_for(size, per_second, lead=2 * max(self._usual, self._last if missed else 0))
+                continue
+            turn = self._taken[text] = found
+            if turn > monotonic() + 2 * self._usual and self._runs_out():
+                self._lease_ahead(per_second)
+            if turn >= _over(per_second):
+                break
+        return turn
+
+    def _next(self, size: int, per_second: float) -> float | None:
+        """The next turn of a text of this size that was leased and is not over."""
+        for turns in self._turns.values():
+            while turns and turns[0] < _over(per_second):
+                turns.popleft()
+        turns = self._turns.setdefault(size, deque())
+        return turns.popleft() if turns else None
+
+    def _uncovered(self, at_most: float) -> Iterator[int]:
+        """Sizes of texts in flight for which nothing is leased yet, in their order, as many as have room."""
+        covered = Counter({size: len(turns) for size, turns in self._turns.items()})
+        for size in self._coming.values():
+            if covered[size]:
+                covered[size] -= 1
+            elif size <= at_most:
+                at_most -= size
+                yield size
+            else:
+                return
+
+    def _runs_out(self) -> bool:
+        return self._leased_until < monotonic() + LEASE_SECONDS
+
+    def _lease_for(self, size: int, per_second: float, *, lead: float) -> None:
+        """For a text that has none, and for as many others in flight as there is room for."""
+        with self._leasing:
+            with self._lock:
+                if self._turns.get(size):  # another thread was here meanwhile
+                    return
+                sizes = [size, *self._uncovered(per_second * LEASE_SECONDS - size)]
+            self._lease(sizes, per_second, lead)
+
+    def _lease_ahead(self, per_second: float) -> None:
+        """Before it is needed, unless another thread is at it."""
+        if not self._leasing.acquire(blocking=False):
+            return
+        try:
+            with self._lock:
+                sizes = [*self._uncovered(per_second * LEASE_SECONDS)]
+            if sizes:
+                self._lease(sizes, per_second, 2 * self._usual)
+        finally:
+            self._leasing.release()
+
+    def _lease(self, sizes: list[int], per_second: float, lead: float) -> None:
+        begins = self._ask(sum(sizes), per_second, lead)
+        for _ in range(_TRIES):
+            if self._clock.is_known:
+                break
+            self._ask(0, per_second, lead)
+        turn = self._clock.here(begins)
+        with self._lock:
+            for size in sizes:
+                self._turns.setdefault(size, deque()).append(turn)
+                turn += sending_seconds(size, per_second)
+            self._leased_until = turn
+
+    def _ask(self, count: int, per_second: float, lead: float) -> float:
+        """When so many segments begin, by the database's clock."""
+        asked = monotonic()
+        lease = self._ask_for(count, per_second, lead)
+        answered = monotonic()
+        self._clock.learn(lease.asked_at.timestamp(), asked=asked, answered=answered)
+        self._last = answered - asked
+        self._usual += (min(self._last, 4 * self._usual) - self._usual) / 8
+        return lease.begins_at.timestamp()
+
+
+def _over(per_second: float) -> float:
+    """A turn of before this moment is missed: by the time of a quarter of a segment."""
+    return monotonic() - sending_seconds(1, per_second) / 4

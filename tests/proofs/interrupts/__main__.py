@@ -1,0 +1,29 @@
+"""Ctrl-C at random moments of `demo` and `up`, in one table: `python -m tests.proofs.interrupts --times 9 --seed 1`."""
+
+import argparse
+import sys
+
+from tests.proofs.interrupts.plans import aimed, plans
+from tests.proofs.interrupts.report import run
+
+
+def main() -> int:
+    """0 when nothing was left, lost or thrown; with `--without`, when something was."""
+    parser = argparse.ArgumentParser(prog="python -m tests.proofs.interrupts", description=__doc__)
+    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
+    parser.add_argument(
+        "--without", choices=("mending",), help="the guard and Ctrl-C as they once were; exit 0 when a process is left"
+    )
+    options = parser.parse_args()
+    choose = aimed if options.without else plans
+    report = run(choose(options.times, seed=options.seed), jobs=options.jobs, mended=not options.without)
+    sys.stdout.write(f"{report}\n")
+    for detail in report.details()[:5]:
+        sys.stdout.write(f"\n{detail}\n")
+    return 0 if (report.left_running if options.without else report.clean) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,24 @@
+"""The proof in short: `python -m tests.proofs.interrupts --times 200` is the long one."""
+
+from tests.proofs.interrupts.plans import Plan, aimed, plans
+from tests.proofs.interrupts.report import run
+
+
+def test_ctrl_c_leaves_nothing_running_and_deletes_nothing_of_anybody_elses() -> None:
+    """In the first second, as PostgreSQL is being started, pressed twice, and in a directory that is not ours."""
+    tries = [
+        *plans(3, seed="2"),
+        *aimed(1, seed="1"),
+        Plan("demo with data", 1, 0.1, again_after=0.1),
+        Plan("somebody else's directory", None, 1.0, None),
+    ]
+    report = run(tries, jobs=2)
+    assert report.clean, "\n".join([str(report), *report.details()])
+
+
+def test_without_the_guards_mending_ctrl_c_leaves_postgresql_running() -> None:
+    """A proof that cannot fail proves nothing."""
+    for seed in ("1", "2", "3", "4"):
+        if run(aimed(2, seed=seed), jobs=2, mended=False).left_running:
+            return
+    raise AssertionError("Eight tries, and PostgreSQL ended with each")

@@ -1,0 +1,278 @@
+"""Each mending, taken away: to see that the checks notice its absence, and with which neighbors they do."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from unittest.mock import patch
+from uuid import UUID
+
+from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.adapters.supabase.claims import SupabaseClaims
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import HtmlError
+from smsretry.sending import run as runs
+from smsretry.sending.breaker import Breaker
+from smsretry.sending.flow_control import FlowControl
+from tests.proofs.neighbors import earlier
+from tests.proofs.neighbors.deaths import Killer, Poison, PoisonInDoubt
+from tests.proofs.neighbors.midflight import Changer, Editor, Twin
+from tests.proofs.neighbors.odd import Odd
+from tests.proofs.neighbors.poor import Chain, Firewalled
+from tests.proofs.neighbors.report import Report, run
+from tests.proofs.neighbors.slow import Refuser, ShortAnswers
+from tests.proofs.neighbors.stoppers import OwnWords, Tomorrow
+from tests.proofs.neighbors.street import SLOW_SECONDS, Neighbor
+from tests.proofs.neighbors.tenants import Refused, Settings, TwoRows, WellBehaved
+from tests.proofs.neighbors.troubles import Grants, Locker, Unreadable
+from tests.proofs.neighbors.turns import Backlog, ScheduledFlood
+
+_TRIGGER: Final = """
+    create function smsretry.spoilt() returns trigger language plpgsql as $$ begin {body} return new; end $$;
+    create trigger spoilt before update on public.sms_retry_queue for each row execute function smsretry.spoilt();
+"""
+_NO_TRIGGER: Final = (
+    "drop trigger if exists spoilt on public.sms_retry_queue; drop function if exists smsretry.spoilt()"
+)
+_BEGIN: Final = "public.begin_sms_attempt"
+Patch = tuple[object, str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """One mending that can be taken away."""
+
+    sees: str
+    """What the checks find then."""
+    neighbors: Callable[[], Sequence[Neighbor]]
+    """Whom it takes to see it, in a short run."""
+    sql: str = ""
+    replaces: str = ""
+    """A function that `sql` replaces."""
+    edits: tuple[tuple[str, str], ...] = ()
+    """What is replaced in the text of that function, when `sql` does not give a whole one."""
+    patches: tuple[Patch, ...] = ()
+    minutes: int = 20
+    stale: int = 1
+    slow_seconds: float = SLOW_SECONDS
+
+    def run(self, stack: Stack, *, seed: str) -> Report:
+        """A short run without the mending."""
+        with without(stack, self):
+            neighbors = self.neighbors()
+            return run(
+                stack, neighbors, minutes=self.minutes, seed=seed, stale=self.stale, slow_seconds=self.slow_seconds
+            )
+
+
+SWITCHES: Final = {
+    "suspects": Switch(
+        sees="late",
+        neighbors=lambda: [WellBehaved(20), Poison()],
+        sql=_TRIGGER.format(body="new.recover_count := 0;"),
+    ),
+    "unlimited recovery": Switch(
+        sees="failed",
+        neighbors=lambda: [WellBehaved(6), Killer(every=True)],
+        sql=_TRIGGER.format(
+            body="""if new.status = 'pending' and new.recover_count >= 3 then
+                        new.status := 'failed'; new.last_error := 'Its worker died 3 times'; new.why := null;
+                    end if;"""
+        ),
+        minutes=30,
+    ),
+    "row by row": Switch(
+        sees="late",
+        neighbors=lambda: [WellBehaved(12), Odd()],
+        patches=((SupabaseClaims, "claims", earlier.all_or_nothing),),
+    ),
+    "giving back": Switch(
+        sees="late",
+        neighbors=lambda: [WellBehaved(12), Grants(minutes=2)],
+        patches=((SupabaseQueue, "put_off", earlier.keep), (FlowControl, "distrust", earlier.nothing)),
+        minutes=24,
+        stale=8,
+    ),
+    "lock timeout": Switch(
+        sees="slow runs",
+        # The lock ends in the middle of the run: to wait for every timeout would take a quarter of a minute.
+        neighbors=lambda: [WellBehaved(6), Locker(minutes=1, real_seconds=5.5)],
+        minutes=6,
+        slow_seconds=5.0,
+        edits=((r"perform smsretry\.wait_shortly\(\);", ""),),
+        sql="alter function public.begin_sms_attempt reset lock_timeout",
+        replaces=_BEGIN,
+    ),
+    "claims row by row": Switch(
+        sees="bugs",
+        neighbors=lambda: [WellBehaved(6), Refuser()],
+        sql="""create or replace function smsretry.take(
+                   ids uuid[], at timestamptz, by_application boolean default false)
+               returns setof smsretry.claimed_retry language plpgsql as $$
+               begin
+                   perform smsretry.take_row(i.id, take.at, take.by_application) from unnest(take.ids) as i (id);
+                   return query select r.* from smsretry.claimed_retry r where r.id = any (take.ids);
+               end $$""",
+        replaces="smsretry.take",
+        minutes=8,
+    ),
+    "rows of an answer": Switch(
+        sees="late",
+        neighbors=lambda: [WellBehaved(40), ShortAnswers()],
+        patches=((SupabaseCalls, "rows_of_an_answer", earlier.all_of_them),),
+        minutes=4,
+        stale=10,
+    ),
+    "suspects in doubt": Switch(
+        sees="late",
+        neighbors=lambda: [WellBehaved(40), PoisonInDoubt()],
+        sql=_TRIGGER.format(body="if new.in_doubt_since is not null then new.recover_count := 0; end if;"),
+        minutes=40,
+        stale=3,
+    ),
+    "undecodable answers": Switch(
+        sees="untrue end",
+        neighbors=lambda: [WellBehaved(4), Unreadable()],
+        patches=((SupabaseCalls, "_once", earlier.read_at_once),),
+        minutes=12,
+    ),
+    "changed numbers": Switch(
+        sees="astray",
+        neighbors=lambda: [WellBehaved(4), Changer()],
+        edits=(
+            (r"v_customer\.phone is distinct from coalesce\(begin_sms_attempt\.phone, v_customer\.phone\)", "false"),
+            (r"<> begin_sms_attempt\.decided_by", "is null"),
+        ),
+        replaces=_BEGIN,
+    ),
+    "deleted in mid-flight": Switch(
+        sees="untrue end",
+        neighbors=lambda: [WellBehaved(4), Changer()],
+        edits=((r"v_customer\.id is null or v_log\.id is null or v_log\.channel::text <> 'sms'", "false"),),
+        replaces=_BEGIN,
+    ),
+    "several businesses": Switch(
+        sees="late",
+        neighbors=lambda: [WellBehaved(12), Refused()],
+        patches=((Breaker, "_proves_the_account", earlier.always),),
+        minutes=8,
+    ),
+    "every business": Switch(
+        sees="late",
+        neighbors=lambda: [WellBehaved(12), Chain()],
+        patches=(
+            (Breaker, "_proves_the_account", earlier.ten_businesses),
+            (Breaker, "is_fit", earlier.always),
+            (runs, "rank", earlier.always),  # the oldest text first, whosever it is
+        ),
+        minutes=8,
+    ),
+    "by business": Switch(
+        sees="late",
+        neighbors=lambda: [WellBehaved(12), Firewalled(HtmlError(http_status=403), "a firewall's page", 60)],
+        patches=(
+            (Breaker, "fails", earlier.whosever_they_are),
+            (Breaker, "is_fit", earlier.always),
+            (Breaker, "puts_off", earlier.nothing),
+            (Breaker, "to_remember", frozenset[UUID]()),
+        ),
+        minutes=8,
+    ),
+    "what was sent": Switch(
+        sees="doubled",
+        neighbors=lambda: [WellBehaved(4), Editor()],
+        patches=((SupabaseQueue, "claim_doubtful", earlier.as_the_rows_say_now),),
+        minutes=28,
+    ),
+    "the log's SID": Switch(
+        sees="lost",
+        neighbors=lambda: [WellBehaved(4), Twin()],
+        sql="""create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
+               returns boolean language sql stable as $$
+                   select exists (select 1 from public.sms_send_attempts a
+                                  where a.twilio_sid = is_anothers.sid and a.id is distinct from is_anothers.attempt_id)
+               $$""",
+        replaces="smsretry.is_anothers",
+        minutes=20,
+    ),
+    "suppression": Switch(
+        sees="unwanted",
+        neighbors=lambda: [WellBehaved(4), TwoRows()],
+        sql="""create or replace function smsretry.keep_suppression()
+               returns trigger language plpgsql as 'begin return new; end'""",
+        replaces="smsretry.keep_suppression",
+    ),
+    "own words": Switch(
+        sees="unwanted",
+        neighbors=lambda: [WellBehaved(4), OwnWords()],
+        sql="""create or replace function smsretry.means_stop(body text)
+               returns text language sql immutable as $$
+                   select 'keyword' where upper(btrim(means_stop.body, E' \\t\\r\\n'))
+                       in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'CANCEL', 'REVOKE', 'OPTOUT')
+               $$""",
+        replaces="smsretry.means_stop",
+    ),
+    "dates that have not come": Switch(
+        sees="unwanted",
+        neighbors=lambda: [WellBehaved(4), Tomorrow()],
+        edits=(
+            (r"v_anew := v_anew and [^;]*;", ""),
+            (r"s\.since < least\(new\.sms_consent_at, v_now\)", "s.since < new.sms_consent_at"),
+        ),
+        replaces="smsretry.keep_suppression",
+    ),
+    "holding": Switch(
+        sees="untrue end",
+        neighbors=lambda: [WellBehaved(4), Settings()],
+        patches=((SupabaseQueue, "put_off", earlier.fail),),
+        minutes=40,
+    ),
+    "turns go on": Switch(
+        sees="late",
+        neighbors=lambda: [WellBehaved(10), Backlog(8)],
+        edits=((r"t\.kind = end_turn\.kind", "false"),),
+        replaces="smsretry.end_turn",
+        minutes=10,
+    ),
+    "turns of all": Switch(
+        sees="late",
+        neighbors=lambda: [WellBehaved(4), ScheduledFlood(290)],
+        edits=((r"v_seen = v_peek", "false"), (r"v_seen < v_peek", "true")),
+        replaces="smsretry.in_turn",
+        minutes=16,
+    ),
+}
+
+
+def _edited(function: str, edits: Iterable[tuple[str, str]]) -> str:
+    for pattern, instead in edits:
+        function, count = re.subn(pattern, instead, function)
+        assert count == 1, f"{pattern} is not in the function: the switch takes nothing away"
+    return function
+
+
+@contextmanager
+def without(stack: Stack, switch: Switch) -> Iterator[None]:
+    """The stack and the package with this taken away; afterwards both are as they were."""
+    with stack.connect() as connection:
+        original = None
+        if switch.replaces:
+            query = "select pg_get_functiondef(%s::regproc) as sql"
+            original = connection.execute(query, [switch.replaces]).fetchone()
+        patches = [patch.object(owner, name, new) for owner, name, new in switch.patches]
+        try:
+            if switch.edits and original:
+                connection.execute(_edited(original["sql"], switch.edits).encode())
+            if switch.sql:
+                connection.execute(switch.sql.encode())
+            for one in patches:
+                one.start()
+            yield
+        finally:
+            for one in patches:
+                one.stop()
+            connection.execute(_NO_TRIGGER)
+            if original:
+                connection.execute(original["sql"].encode())

@@ -1,0 +1,31 @@
+"""The proof in short: `python -m tests.proofs.neighbors --texts 300 --minutes 120` is the long one."""
+
+from smsretry.local.stack import Stack
+from tests.impatience import impatient
+from tests.proofs.neighbors.poor import poor
+from tests.proofs.neighbors.report import everybody, run
+from tests.proofs.neighbors.slow import ShortAnswers, slow
+from tests.proofs.neighbors.tenants import Flood, WellBehaved
+
+
+def test_well_behaved_businesses_notice_nothing_of_their_neighbors(stack: Stack) -> None:
+    """Odd values, floods, refusals, changes, locks, grants, lost answers, deaths, and applications that send."""
+    report = run(stack, everybody(60), minutes=60, seed="1", stale=2)
+    assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
+    for what in ("changes in mid-flight", "workers killed by a row", "held before the mending", "edited in doubt"):
+        assert report.numbers[what], f"nothing of it happened: {what}\n{report}"
+
+
+def test_well_behaved_businesses_notice_nothing_of_what_takes_the_database_long_nor_of_short_answers(
+    stack: Stack,
+) -> None:
+    """Triggers that sleep or refuse, thirty locked rows, megabytes, and ten rows of an answer at most."""
+    with impatient(stack, seconds=2.0):
+        report = run(stack, [WellBehaved(60), Flood(40), *slow(), ShortAnswers()], minutes=20, seed="1")
+    assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
+
+
+def test_well_behaved_businesses_notice_nothing_of_tenants_whose_own_texts_come_to_nothing(stack: Stack) -> None:
+    """A firewall's page, a server's errors, lost answers, limits of recipients, and a country that is out of reach."""
+    report = run(stack, poor(60, 40), minutes=20, seed="1", slow_seconds=60.0)  # dropped answers take their time
+    assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"

@@ -1,0 +1,22 @@
+"""`flows.serve` with a schedule in a hurry: `python -m tests.proofs.schedule.runner <seconds>`."""
+
+import sys
+from datetime import timedelta
+
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import IntervalSchedule
+
+from flows.serve import deployments, serve_all
+from tests.proofs.schedule.watch import SCHEDULED
+
+
+def main(seconds: float) -> None:
+    """Serve the scheduled deployment every so many seconds; the rest as `python -m flows.serve` does it."""
+    [scheduled] = [deployment for deployment in deployments() if deployment.name == SCHEDULED]
+    schedule = IntervalSchedule(interval=timedelta(seconds=seconds))
+    scheduled.schedules = [DeploymentScheduleCreate(schedule=schedule, slug="in-a-hurry", active=True)]
+    serve_all([scheduled], overdue=timedelta(seconds=2 * seconds))
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))
