@@ -1,14 +1,15 @@
-"""What smsretry needs of the application's own tables: columns, their types, and the values that a CHECK must allow."""
+"""What smsretry needs of the application's own tables: columns, their types, and the values that a CHECK must allow.
+
+The columns that smsretry adds are not here: what they must be is read from the schema files.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-TABLES: Final = ("businesses", "customers", "send_logs", "scheduled_sends", "sms_retry_queue")
-
 READ: Final = "text, only read"
 """A text that smsretry only reads: any type of text will do."""
 LABEL: Final = "text or enum, only read"
-COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
+COLUMNS: Final[Mapping[str, dict[str, str]]] = {
     "businesses": {"id": "uuid", "user_id": "uuid", "timezone": READ},
     "customers": {
         "id": "uuid",
@@ -54,36 +55,6 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "updated_at": "timestamp with time zone",
     },
 }
-OURS: Final[Mapping[str, Mapping[str, str]]] = {
-    "businesses": {"sms_hours": "text"},
-    "scheduled_sends": {
-        "customer_id": "uuid",
-        "body": "text",
-        "not_after": "timestamp with time zone",
-        "message_class": "text",
-        "send_log_id": "uuid",
-        "created_by": "uuid",
-        "why": "text",
-        "held_since": "timestamp with time zone",
-        "look_at": "timestamp with time zone",
-        "created_at": "timestamp with time zone",
-        "updated_at": "timestamp with time zone",
-    },
-    "sms_retry_queue": {
-        "claim_no": "bigint",
-        "claimed_at": "timestamp with time zone",
-        "begun_at": "timestamp with time zone",
-        "attempt_id": "uuid",
-        "in_doubt_since": "timestamp with time zone",
-        "expires_at": "timestamp with time zone",
-        "window_closes_at": "timestamp with time zone",
-        "held_since": "timestamp with time zone",
-        "message_class": "text",
-        "why": "text",
-        "error_code": "integer",
-    },
-}
-"""What the migration adds. An application may have had a column of that name for something else."""
 NULLABLE: Final = {
     ("send_logs", "error_message"), ("sms_retry_queue", "reason"), ("sms_retry_queue", "last_error"),
     ("sms_retry_queue", "last_attempted_at"), ("scheduled_sends", "not_after"), ("scheduled_sends", "send_log_id"),
