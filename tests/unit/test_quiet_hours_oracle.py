@@ -1,6 +1,6 @@
 """The states' hours, several zones at once and holidays, against the clocks on the wall, minute by minute."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pendulum
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from smsretry import data
 from smsretry.quiet_hours.check import check_quiet_hours
-from smsretry.quiet_hours.hours import daily
+from smsretry.quiet_hours.hours import parse_week
 from smsretry.quiet_hours.openings import HORIZON_DAYS, next_change
 from smsretry.quiet_hours.windows import Window, window_of
 from tests.oracles.clocks import AREA_CODES, DAY, MINUTE, STATES, open_in_all, questions, transitions
@@ -72,7 +72,7 @@ def test_several_zones_and_states_at_once_agree_with_all_their_clocks(
 
 def test_a_window_inside_a_repeated_hour_opens_twice() -> None:
     """01:30 comes twice in New York on 1 November 2026, at 05:30 and 06:30 UTC."""
-    hours = Window((), daily(time(1, 30), time(1, 45)), "01:30–01:45")
+    hours = Window((), parse_week("01:30-01:45"), "01:30–01:45")
     moment, changes = pendulum.datetime(2026, 11, 1, 5), []
     for _ in range(4):
         _, change = next_change(moment, ("America/New_York",), hours)
