@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final, Literal, cast
@@ -33,9 +33,9 @@ _SIGNATURE: Final = re.compile(r"create or replace function (\w+\.\w+\(.*?)\blan
 
 @dataclass(frozen=True, slots=True)
 class SchemaFile:
-    """One file."""
+    """One file. In another folder it is the same one."""
 
-    path: str
+    path: str = field(compare=False)
     """Below `schemas/`, such as `worker/held.sql`. The first migrations record them as `31_held.sql`."""
     text: str
 
