@@ -143,7 +143,7 @@ US_STATES: Final = frozenset(_STATES)
 STATE_RULES: Final = {state: rule for state, rule in _STATES.items() if rule is not None}
 """The states that ask for more than the federal rule does."""
 EVERY_STATE: Final = "every US state"
-"""Stands for a state that nobody knows. What is unknown is no licence, so the rules of all of them hold."""
+"""Stands for a state that nobody knows. The rules of all states hold then."""
 EVERY_STATES_RULES: Final = strictest(
     STATE_RULES.values(), rule_id=f"{EVERY_STATE}'s rules", source="all rows of smsretry/data/us_quiet_hours.tsv"
 )

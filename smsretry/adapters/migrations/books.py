@@ -18,12 +18,12 @@ on conflict (version) do update set name = excluded.name, statements = excluded.
 
 
 def opened(connection: _Connection) -> None:
-    """Make them where there are none."""
+    """Create the table if there is none."""
     connection.execute(_OPEN)
 
 
 def read(connection: _Connection) -> set[str]:
-    """The versions that were applied. There may be no books yet."""
+    """The versions that were applied. None if there is no table yet."""
     found = connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone()
     if found == (None,):
         return set()
@@ -31,5 +31,5 @@ def read(connection: _Connection) -> set[str]:
 
 
 def enter(connection: _Connection, version: str, name: str, text: str) -> None:
-    """It was applied, in this form."""
+    """Record a migration as applied."""
     connection.execute(_ENTER, [version, name, [text]])

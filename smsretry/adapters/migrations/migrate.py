@@ -73,7 +73,7 @@ def migrate(
             can be sent.
         shipped: other migrations than this version's.
         pauses: seconds between the tries.
-        past_sends: what is to become of scheduled sends that are past when their table is adopted.
+        past_sends: what to do with scheduled sends whose time has passed when their table is adopted.
 
     Raises:
         MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
@@ -183,7 +183,7 @@ def _refuse_what_does_not_fit(connection: _Connection) -> None:
 
 
 def _rehearse(connection: _Connection) -> list[str]:
-    """What it says that is no reason to refuse the migration."""
+    """The warnings of the rehearsal: they are no reason to refuse the migration."""
     if connection.execute("select to_regproc('public.try_sms_retry_queue')").fetchone() == (None,):
         return []
     told = []

@@ -41,12 +41,12 @@ class SchemaFile:
 
     @property
     def name(self) -> str:
-        """What it is known by, wherever it stands: what it creates, without its schema."""
+        """The name of what it creates, without its schema. It stays the same in another folder."""
         return re.sub(r"^\d+_", "", self.path.rpartition("/")[2]).removesuffix(".sql")
 
     @property
     def kind(self) -> Kind:
-        """What it creates; `other` if that is none of the three."""
+        """The kind of what it creates; `other` if that is no table, view or function."""
         created = _CREATES.search(self.text)
         return cast(Kind, created[1]) if created else "other"  # the pattern has these three
 

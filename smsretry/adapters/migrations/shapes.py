@@ -1,6 +1,6 @@
-"""Do the application's own tables fit? What their columns must be, and what each that does not fit needs.
+"""Do the application's own tables fit? Each misfit is named with the statement that mends it.
 
-The rows come from `describe_sms_tables`. Whatever does not fit is named at once, before anything is changed.
+The rows come from `describe_sms_tables`. All misfits are named together, before anything is changed.
 """
 
 import re
@@ -53,7 +53,7 @@ class Misfit(NamedTuple):
 
 
 def misfits(parts: Iterable[Part]) -> list[Misfit]:
-    """Whatever does not fit, in the order of the tables. A table that is not there is made by the migration."""
+    """All misfits, in the order of the tables. A missing table is not a misfit: the migration makes it."""
     known = list(parts)
     described = {table: [part for part in known if part.relation == table] for table in COLUMNS}
     return [Misfit(*misfit) for table, own in described.items() if own for misfit in _of_table(table, own)]

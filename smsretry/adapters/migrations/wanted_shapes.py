@@ -61,19 +61,19 @@ NULLABLE: Final = {
     ("scheduled_sends", "created_by"), ("scheduled_sends", "why"), ("scheduled_sends", "held_since"),
     ("scheduled_sends", "look_at"),
 }  # fmt: skip
-"""Columns that are set to null."""
+"""Columns that smsretry sets to null."""
 INSERTED: Final = {
     "business_id", "send_log_id", "customer_id", "status", "attempt_count", "max_attempts", "scheduled_for",
     "created_at", "updated_at",
 }  # fmt: skip
-"""What an insert into the queue always gives."""
+"""The columns that every insert into the queue sets."""
 BY_DEFAULT: Final[Mapping[tuple[str, str], str]] = {
     ("send_logs", "status"): "'pending'",
     ("send_logs", "provider_message_id"): "'{}'",
 }
-"""Columns that are set to their default, which must say that a text waits; and one that does."""
+"""Columns that are left to their default, and a default that says that a text waits."""
 SENT: Final = ("sent", "delivered", "undelivered")
-"""Of a send log's statuses those that say that its text was sent, as `smsretry.is_sent` has them."""
+"""The send log statuses that say that a text was sent. `smsretry.is_sent` has the same."""
 VALUES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
     ("customers", "phone_status"): ("invalid", "not_mobile"),
     ("customers", "sms_consent_status"): ("opted_in", "opted_out"),
@@ -84,4 +84,4 @@ VALUES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
     ("sms_retry_queue", "status"): ("pending", "processing", "completed", "failed", "cancelled"),
     ("sms_retry_queue", "reason"): ("quiet_hours", "twilio_error", "rate_limit"),
 }
-"""What is written into a column, and a CHECK must allow."""
+"""The values that smsretry writes into a column. A CHECK must allow them."""
