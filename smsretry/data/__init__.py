@@ -10,7 +10,8 @@ from functools import cache
 from importlib.resources import files
 from itertools import product
 from typing import Final
-from zoneinfo import ZoneInfo
+
+from pendulum import Timezone
 
 TZDATA: Final = ("2026f", date(2026, 10, 28))
 """The time zone data that this release was made with, and the day of its publication (of the files in its wheel)."""
@@ -68,14 +69,14 @@ def place_names() -> frozenset[str]:
 
 
 @cache
-def place(name: str) -> ZoneInfo:
-    """The rules of one of `place_names()`, from the pinned `tzdata` package and never from the system.
+def place(name: str) -> Timezone:
+    """The clock of one of `place_names()`, from the pinned `tzdata` package and never from the system.
 
-    `ZoneInfo(name)` prefers the system's data, which is stale on many images: python-pendulum/pendulum#700.
+    `Timezone(name)` prefers the system's data, which is stale on many images: python-pendulum/pendulum#700.
     """
     *folders, file = name.split("/")
     with files("tzdata").joinpath("zoneinfo", *folders, file).open("rb") as source:
-        return ZoneInfo.from_file(source, key=name)
+        return Timezone.from_file(source, key=name)
 
 
 @cache

@@ -20,12 +20,6 @@ _ENTRY: Final = rf"(?:({_NAME})(?:-({_NAME}))? )?([0-9]{{2}}:[0-9]{{2}})-([0-9]{
 """Compiled on first use: that takes a millisecond, and few processes read hours."""
 
 
-def daily(opens: time, closes: time) -> Week:
-    """The same span every day; `time(0)` as closing means midnight at the day's end."""
-    day: Day = ((_minutes(opens), _minutes(closes) or DAY_MINUTES),)
-    return (day,) * 7
-
-
 def span(opens: str, closes: str) -> tuple[int, int]:
     """One span, from `HH:MM` up to `HH:MM`; `24:00` is the day's end.
 
@@ -82,12 +76,11 @@ def _parse_week(text: str) -> Week:
     return (mon, tue, wed, thu, fri, sat, sun)
 
 
-def _minutes(clock: time) -> int:
-    return clock.hour * 60 + clock.minute
-
-
 def _clock(text: str) -> int:
-    return DAY_MINUTES if text == "24:00" else _minutes(time.fromisoformat(text))
+    if text == "24:00":
+        return DAY_MINUTES
+    clock = time.fromisoformat(text)
+    return clock.hour * 60 + clock.minute
 
 
 def _days(first: str | None, last: str | None) -> range:

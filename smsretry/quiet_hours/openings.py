@@ -2,80 +2,82 @@
 
 No local time is ever built from a date. Instead the clocks are read, from one boundary of the window or change of
 clocks to the next. That stays exact where an hour, or a whole day, is skipped or repeated.
+
+Instants are compared in UTC. Two times on the same clock are compared by what it shows, and it shows a repeated hour
+twice.
 """
 
-from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from bisect import bisect_left
+from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo
 
+import pendulum
+from pendulum import UTC, Date, DateTime, Timezone
+
+from smsretry import data
 from smsretry.quiet_hours.hours import DAY_MINUTES
 from smsretry.quiet_hours.windows import Window
 
-HORIZON: Final = timedelta(days=8)
+HORIZON_DAYS: Final = 8
 """How far ahead to look for an opening. When there is none, a person must decide."""
-_DAY: Final = timedelta(days=1)
-_SECOND: Final = timedelta(seconds=1)
 
 
-def next_change(at: datetime, zones: Sequence[ZoneInfo], hours: Window) -> tuple[bool, datetime | None]:
+def next_change(at: DateTime, zones: tuple[str, ...], hours: Window) -> tuple[bool, DateTime | None]:
     """Whether the window is open at `at` in every zone, and the first instant after it at which that changes.
 
-    While closed, nothing opens before the last closed zone does; jump there and look again. The instant is None when
-    nothing changes before the horizon.
+    The instant is None when nothing changes before the horizon.
 
     Args:
-        at: the instant, a plain datetime in UTC.
-        zones: the clocks that count.
+        at: the instant, in UTC.
+        zones: the places whose clocks count.
         hours: what is permitted on each of them.
     """
-    looks = [_look(at, zone, hours) for zone in zones]
-    closed = [until for is_open, until in looks if not is_open]
-    was_open, end = not closed, at + HORIZON
-    while was_open is not bool(closed):
-        moment = max(closed) if closed else min([until for _, until in looks])
-        if moment > end:
-            return was_open, None
+    today, was_open = at.date(), False
+    for days in range(HORIZON_DAYS + 1):
+        for moment, is_open in _changes(today.add(days=days), zones, hours):
+            if moment <= at:
+                was_open = is_open
+            elif is_open is not was_open:
+                return was_open, moment if moment <= at.add(days=HORIZON_DAYS) else None
+    return was_open, None
+
+
+@lru_cache(maxsize=4096)
+def _changes(day: Date, zones: tuple[str, ...], hours: Window) -> tuple[tuple[DateTime, bool], ...]:
+    """Whether the window is open as a day of UTC begins, and from each instant on that day at which it may change."""
+    clocks = [data.place(zone) for zone in zones]
+    moment = pendulum.datetime(day.year, day.month, day.day)
+    end = moment.add(days=1)
+    looks = [_look(moment, clock, hours) for clock in clocks]
+    found = []
+    while moment < end:
+        found.append((moment, all(is_open for is_open, _ in looks)))
+        moment = min(until for _, until in looks)
         looks = [
-            look if moment < look[1] else _look(moment, zone, hours) for look, zone in zip(looks, zones, strict=True)
+            look if moment < look[1] else _look(moment, clock, hours) for look, clock in zip(looks, clocks, strict=True)
         ]
-        closed = [until for is_open, until in looks if not is_open]
-    return was_open, moment
+    return tuple(found)
 
 
-def _look(at: datetime, zone: ZoneInfo, hours: Window) -> tuple[bool, datetime]:
-    """Open or closed on one zone's clock, and until when that is certain."""
-    local = at.astimezone(zone)
-    today = local.date()
+def _look(at: DateTime, clock: Timezone, hours: Window) -> tuple[bool, DateTime]:
+    """Open or closed on one clock, and until when that is certain: until its day ends, at the longest."""
+    local = at.in_timezone(clock)
     minute = local.hour * 60 + local.minute
-    is_open, boundary = _span(hours, today, minute)
-    until = at + timedelta(minutes=boundary - minute, seconds=-local.second, microseconds=-local.microsecond)
-    then = until.astimezone(zone)
-    days, boundary = divmod(boundary, DAY_MINUTES)
-    if then.hour * 60 + then.minute == boundary and then.toordinal() == today.toordinal() + days:
-        return is_open, until
-    return is_open, _change_of_clocks(at, until, zone)
+    spans = hours.spans(local.date())
+    is_open = any(opens <= minute < closes for opens, closes in spans)
+    boundary = min((edge for span in spans for edge in span if edge > minute), default=DAY_MINUTES)
+    until = local.start_of("minute").add(minutes=boundary - minute)
+    if until.offset != local.offset:
+        return is_open, _change_of_clocks(at, until, clock)
+    return is_open, until.in_timezone(UTC)
 
 
-def _span(hours: Window, today: date, minute: int) -> tuple[bool, int]:
-    """Whether a minute of the day lies in a span, and the minute at which that changes. Tomorrow begins at 1440."""
-    for start, end in hours.spans(today):
-        if minute < start:
-            return False, start
-        if minute < end:
-            return True, end
-    tomorrow = hours.spans(today + _DAY)
-    return False, DAY_MINUTES + (tomorrow[0][0] if tomorrow else 0)
+def _change_of_clocks(before: DateTime, after: DateTime, clock: Timezone) -> DateTime:
+    """The instant between two others at which a clock's offset changes. A whole second, and the only change there."""
+    start = before.start_of("second")
+    offset = start.in_timezone(clock).offset
 
+    def has_changed(second: int) -> bool:
+        return start.add(seconds=second).in_timezone(clock).offset != offset
 
-def _change_of_clocks(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """The instant between two others at which a zone's offset changes. A whole second, and the only change there."""
-    offset, start = before.astimezone(zone).utcoffset(), before.replace(microsecond=0)
-    low, high = 0, -((start - after) // _SECOND)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if (start + middle * _SECOND).astimezone(zone).utcoffset() == offset:
-            low = middle
-        else:
-            high = middle
-    return start + high * _SECOND
+    return start.add(seconds=bisect_left(range(after.int_timestamp - start.int_timestamp), True, key=has_changed))

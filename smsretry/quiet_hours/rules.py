@@ -6,12 +6,11 @@ reading, and `confidence` says how sure it is.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import time
 from functools import reduce
 from typing import Final, TypeAlias, TypeVar
 
 from smsretry import data
-from smsretry.quiet_hours.hours import Day, Week, daily, in_common, span
+from smsretry.quiet_hours.hours import Day, Week, in_common, span
 
 Row: TypeAlias = Mapping[str, str]
 _T = TypeVar("_T")
@@ -35,7 +34,7 @@ class Rule:
         return f"Daily cap: {self.daily_cap} texts in 24 hours to one person ({self.rule_id})"
 
 
-FEDERAL: Final = Rule("federal", daily(time(8), time(21)), "47 CFR 64.1200(c)(1); 16 CFR 310.4(c)")
+FEDERAL: Final = Rule("federal", ((span("08:00", "21:00"),),) * 7, "47 CFR 64.1200(c)(1); 16 CFR 310.4(c)")
 
 
 def read_state_rules(rows: Iterable[Row]) -> dict[str, Rule | None]:
@@ -144,7 +143,7 @@ US_STATES: Final = frozenset(_STATES)
 STATE_RULES: Final = {state: rule for state, rule in _STATES.items() if rule is not None}
 """The states that ask for more than the federal rule does."""
 EVERY_STATE: Final = "every US state"
-"""Stands for a state that nobody knows. What is unknown is no license, so the rules of all of them hold."""
+"""Stands for a state that nobody knows. The rules of all states hold then."""
 EVERY_STATES_RULES: Final = strictest(
     STATE_RULES.values(), rule_id=f"{EVERY_STATE}'s rules", source="all rows of smsretry/data/us_quiet_hours.tsv"
 )

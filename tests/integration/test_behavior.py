@@ -215,11 +215,11 @@ def test_an_error_nobody_foresaw_fails_its_row_with_its_message(
 ) -> None:
     """Here the zone data itself breaks, before anything is sent."""
 
-    def broken(name: str) -> None:
-        raise OSError(f"cannot read {name} for {PHONE}")
+    def broken(*_: object) -> None:
+        raise OSError(f"cannot read America/New_York for {PHONE}")
 
     row = business.due_text()
-    monkeypatch.setattr("smsretry.data.place", broken)
+    monkeypatch.setattr("smsretry.quiet_hours.check.next_change", broken)
     (item,), summary = run_once(run_over(queue, sender), limit=50)
     assert isinstance(item, ItemFailed)
     assert item.why.startswith(f"Row {row}: Unforeseen OSError at ")

@@ -134,8 +134,12 @@ MISFITS = [
         id="a view instead of a table",
     ),
     pytest.param(
-        "alter table sms_retry_queue add column claim_no text, add column why jsonb",
-        ["sms_retry_queue.claim_no is text, and must be bigint: ", "sms_retry_queue.why is jsonb, and must be text: "],
+        "alter table sms_retry_queue add column claim_no text, add column why jsonb, add column recover_count text",
+        [
+            "sms_retry_queue.claim_no is text, and must be bigint: ",
+            "sms_retry_queue.recover_count is text, and must be integer: ",
+            "sms_retry_queue.why is jsonb, and must be text: ",
+        ],
         id="our names for something else",
     ),
     pytest.param(

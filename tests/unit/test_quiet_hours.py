@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
+from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -104,6 +105,21 @@ def test_the_same_instant_gets_the_same_answer_in_whatever_offset_it_is_written(
     assert check_quiet_hours(NEW_YORK, at=at) == check_quiet_hours(
         NEW_YORK, at=at.astimezone(ZoneInfo("Australia/Lord_Howe"))
     )
+
+
+def test_an_instant_on_a_clock_without_a_name_is_the_same_instant() -> None:
+    """Pendulum knows zones by their names; this one has none."""
+    with files("tzdata").joinpath("zoneinfo", "Asia", "Kathmandu").open("rb") as source:
+        nameless = ZoneInfo.from_file(source)
+    at = utc("2027-01-12T12:59")
+    assert check_quiet_hours(NEW_YORK, at=at.astimezone(nameless)) == check_quiet_hours(NEW_YORK, at=at)
+
+
+def test_a_local_time_keeps_its_zone_when_something_is_added_to_it() -> None:
+    """A day of 24 hours after noon in New York, across the end of summer time: the clock shows eleven."""
+    (local,) = check_quiet_hours(NEW_YORK, at=utc("2026-11-01T12:00")).local_times(utc("2026-10-31T16:00"))
+    later = local + timedelta(hours=24)
+    assert (later.timezone_name, later.hour, later == utc("2026-11-01T16:00")) == (NEW_YORK, 11, True)
 
 
 def test_a_time_without_a_zone_is_refused() -> None:

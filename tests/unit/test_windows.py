@@ -1,7 +1,7 @@
 """Which rules apply to a text, and what they leave open together."""
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,7 @@ import pytest
 
 from smsretry.quiet_hours.calendars import holidays_in
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
-from smsretry.quiet_hours.hours import daily, hours_text, parse_week
+from smsretry.quiet_hours.hours import hours_text, parse_week
 from smsretry.quiet_hours.rules import STATE_RULES
 from smsretry.quiet_hours.week import draw_week
 from tests.proofs.oracles.clocks import STATES
@@ -52,7 +52,7 @@ def test_two_states_make_the_stricter_of_both() -> None:
 
 def test_a_businesss_own_hours_only_narrow() -> None:
     """From nine to nine, of which the states leave what they leave."""
-    check = check_quiet_hours(None, at=TUESDAY_2030, phone=MIAMI, own_window=daily(time(9), time(23)))
+    check = check_quiet_hours(None, at=TUESDAY_2030, phone=MIAMI, own_window=parse_week("09:00-23:00"))
     assert check.rule.startswith("09:00–20:00 (federal, us-fl-501.616, own)")
 
 
@@ -68,7 +68,7 @@ def test_a_stopped_state_holds_its_texts_until_somebody_lifts_the_stop() -> None
 
 def test_hours_that_never_meet_are_held_for_a_person() -> None:
     """Honolulu's morning begins after this business's day is over in the east."""
-    own = daily(time(10), time(11))
+    own = parse_week("10:00-11:00")
     check = check_quiet_hours(None, at=TUESDAY_2030, phone="+13285550123", own_window=own)
     assert (check.can_send, check.next_send_at) == (False, None)
     assert check.held is not None

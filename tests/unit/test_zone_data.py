@@ -17,12 +17,13 @@ from smsretry.doctor.age import MAX_TABLES_AGE, tables_age_finding, zone_data_fi
 QUESTION = """
 import json, zoneinfo
 from datetime import UTC, datetime
+from smsretry.data import place
 from smsretry.quiet_hours.check import check_quiet_hours
 at = datetime(2027, 1, 12, 17, tzinfo=UTC)
-check = check_quiet_hours("America/New_York", at=at, phone="+12125550123")
+check = check_quiet_hours("America/New_York", at=at.astimezone(place("America/New_York")), phone="+12125550123")
 local, = check.local_times(check.closes_at)
 system = at.astimezone(zoneinfo.ZoneInfo("America/New_York"))
-print(json.dumps([check.can_send, check.closes_at.isoformat(), local.hour, system.hour]))
+print(json.dumps([check.can_send, check.closes_at.isoformat(), local.hour, local.add(hours=12).hour, system.hour]))
 """
 
 
@@ -38,7 +39,7 @@ def test_the_pinned_data_decides_where_the_systems_is_wrong(tmp_path: Path) -> N
         text=True,
         check=True,
     )
-    assert json.loads(answer.stdout) == [True, "2027-01-13T02:00:00+00:00", 21, 7]
+    assert json.loads(answer.stdout) == [True, "2027-01-13T02:00:00+00:00", 21, 9, 7]
 
 
 @pytest.mark.parametrize(

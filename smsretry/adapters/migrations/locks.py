@@ -1,4 +1,4 @@
-"""The locks of a migration: taken together and at the start, so that nobody waits behind a migration that waits."""
+"""The locks of a migration. All are taken at the start, so that nobody waits behind a migration that waits."""
 
 from typing import Any, Final
 
@@ -6,11 +6,11 @@ import psycopg
 from psycopg import sql
 
 TABLES: Final = ("scheduled_sends", "sms_retry_queue", "sms_send_attempts", "customers", "businesses", "send_logs")
-"""In the order in which a claim and a begin lock them."""
+"""The order is that in which a claim and a begin lock them."""
 _SECONDS: Final = 3
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
-# Whatever waits for one of these tables now, or has it, and is no migration of ours.
+# The sessions that hold a lock on one of these tables.
 _BLOCKERS: Final = """
 select l.pid, string_agg(distinct c.relname::text, ', '),
        coalesce(a.state, 'state unknown'), coalesce(nullif(a.application_name, ''), 'no application name'),
@@ -35,7 +35,7 @@ def wait_a_few_seconds(connection: _Connection) -> None:
 
 
 def lock_tables(connection: _Connection) -> None:
-    """Lock the tables that are there. One that had some and waited for the others would make everybody else wait.
+    """Lock all of the tables that exist, or none. Holding some while it waits for the rest would block everybody.
 
     Raises:
         psycopg.errors.LockNotAvailable: together they took longer than this transaction waits for a lock.
@@ -48,7 +48,7 @@ def lock_tables(connection: _Connection) -> None:
     ).fetchall()
     if not there:
         return
-    # lock_timeout is of each lock alone; the time of the statement bounds all of them.
+    # lock_timeout bounds each lock alone; statement_timeout bounds all of them together.
     [(before, _)] = connection.execute(
         """select current_setting('statement_timeout'),
                   set_config('statement_timeout', current_setting('lock_timeout'), true)"""
@@ -62,7 +62,7 @@ def lock_tables(connection: _Connection) -> None:
 
 
 def blockers(connection: _Connection) -> str:
-    """Who holds these tables now, as sentences with a blank behind; empty if nobody does any more."""
+    """Sentences that say who holds these tables now, each followed by a space. Empty if nobody does."""
     return "".join(
         f"Session {pid} ({application}, {state}, open for {seconds} s) holds {tables}. "
         for pid, tables, state, application, seconds in connection.execute(_BLOCKERS, [list(TABLES)])

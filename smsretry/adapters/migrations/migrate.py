@@ -21,7 +21,6 @@ from smsretry.adapters.migrations.past_sends import PastSends, ask_about_past_se
 from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.migrations.sections import without_superseded
 from smsretry.adapters.migrations.shapes import Part, misfits
-from smsretry.adapters.migrations.unreleased import BROUGHT_UP, applied_in_another_form, make_way
 from smsretry.errors import MigrationError
 
 _LOCK = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
@@ -65,8 +64,6 @@ def migrate(
 ) -> list[Migration]:
     """Apply what the database does not have yet, all of it in one transaction; return what was applied.
 
-    A database that was made by a version which was never released is brought to this one, with its rows.
-
     Nobody waits for the migration longer than it waits for its locks, which is a few seconds: it then gives way, pauses
     and tries again.
 
@@ -76,7 +73,7 @@ def migrate(
             can be sent.
         shipped: other migrations than this version's.
         pauses: seconds between the tries.
-        past_sends: what is to become of scheduled sends that are past when their table is adopted.
+        past_sends: what to do with scheduled sends whose time has passed when their table is adopted.
 
     Raises:
         MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
@@ -86,15 +83,12 @@ def migrate(
         connection.add_notice_handler(
             lambda notice: warn(notice.message_primary or "") if notice.severity_nonlocalized == "WARNING" else None
         )
-        for pause in pauses:
+        for pause in (*pauses, 0):
             try:
                 return _apply(connection, wanted, again, warn, past_sends)
             except _LOCKED:
                 time.sleep(pause)
-        try:
-            return _apply(connection, wanted, again, warn, past_sends)
-        except _LOCKED:
-            held_by = blockers(connection)
+        held_by = blockers(connection)
     raise MigrationError(
         f"The migration waited too long for its locks. {held_by}Usually it is a transaction that somebody left open "
         "(psql, an SQL editor, a debugger), a long report or a backup: let it end, or end it, and run `smsretry "
@@ -136,9 +130,7 @@ def _apply(
             connection.execute(_LOCK)  # two at once: the second waits here, and then finds the work done
             wait_a_few_seconds(connection)
             applied = books.read(connection)
-            unreleased = applied_in_another_form(applied, {migration.version: migration.text for migration in wanted})
-            every = again or bool(unreleased)
-            missing = [migration for migration in wanted if every or migration.version not in applied]
+            missing = [migration for migration in wanted if again or migration.version not in applied]
             if not missing:
                 return []
             where = "The look at the tables that are there"
@@ -146,22 +138,17 @@ def _apply(
             lock_tables(connection)
             cancel_until = ask_about_past_sends(connection, past_sends)
             books.opened(connection)
-            if unreleased:
-                make_way(connection, unreleased)
-            elif again:  # what an SQL function calls may be made by a later file only: see without_superseded
+            if again:  # what an SQL function calls may be made by a later file only: see without_superseded
                 connection.execute("set local check_function_bodies = off")
             for migration in missing:
                 where = f"Migration {migration.file}"
                 later = [other.text for other in wanted if other.version > migration.version]
-                whole = bool(unreleased) or not again  # where way was made there is nothing newer to spare
-                _run(connection, migration, migration.text if whole else without_superseded(migration.text, later))
+                _run(connection, migration, without_superseded(migration.text, later) if again else migration.text)
             if cancel_until:
                 where = "Cancelling the scheduled sends that are past"
                 cancel_past_sends(connection, cancel_until)
             where = "The rehearsal after the migration"
             told = _rehearse(connection)
-        if unreleased:
-            warn(BROUGHT_UP)
         for warning in told:
             warn(warning)
         return list(missing)
@@ -196,7 +183,7 @@ def _refuse_what_does_not_fit(connection: _Connection) -> None:
 
 
 def _rehearse(connection: _Connection) -> list[str]:
-    """What it says that is no reason to refuse the migration."""
+    """The warnings of the rehearsal: they are no reason to refuse the migration."""
     if connection.execute("select to_regproc('public.try_sms_retry_queue')").fetchone() == (None,):
         return []
     told = []

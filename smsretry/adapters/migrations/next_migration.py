@@ -48,13 +48,8 @@ _Files = Mapping[str, SchemaFile]
 
 def changed(old: Sequence[Migration], new: Sequence[SchemaFile]) -> list[str]:
     """The names of the schema files that differ from what the migrations record: changed, new or gone."""
-    was, now = _texts(recorded(migration.text for migration in old)), _texts({file.name: file for file in new})
+    was, now = recorded(migration.text for migration in old), {file.name: file for file in new}
     return sorted(name for name in was | now if was.get(name) != now.get(name))
-
-
-def _texts(files: _Files) -> dict[str, str]:
-    """A file that only moved to another folder has not changed."""
-    return {name: file.text for name, file in files.items()}
 
 
 def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile], *, at: str) -> Migration | None:

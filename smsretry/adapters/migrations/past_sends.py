@@ -12,7 +12,7 @@ from smsretry.errors import MigrationError
 from smsretry.retry.policy import LIFE
 
 PastSends = Literal["cancel", "send"]
-"""What is to become of them. `send`: as with every text, what is of use yet goes out, and the rest is cancelled."""
+"""What to do with them. `send` sends those that are still of use and cancels the rest."""
 _ADOPTS: Final = """
 select to_regproc('public.queue_scheduled_sms') is null and to_regclass('public.scheduled_sends') is not null
 """
@@ -29,7 +29,7 @@ _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def ask_about_past_sends(connection: _Connection, told: PastSends | None) -> datetime | None:
-    """Before anything is applied: up to when scheduled sends are to be cancelled once it is. None: none is.
+    """The time up to which scheduled sends will be cancelled after the migration; None if none will be.
 
     Raises:
         MigrationError: there are some, and nobody said what is to become of them.
@@ -50,5 +50,5 @@ def ask_about_past_sends(connection: _Connection, told: PastSends | None) -> dat
 
 
 def cancel_past_sends(connection: _Connection, until: datetime) -> None:
-    """Once the table has the columns for it."""
+    """Cancel them. The table must have smsretry's columns by now."""
     connection.execute(_CANCEL, [_WHY, until])

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final, Literal, cast
@@ -33,20 +33,20 @@ _SIGNATURE: Final = re.compile(r"create or replace function (\w+\.\w+\(.*?)\blan
 
 @dataclass(frozen=True, slots=True)
 class SchemaFile:
-    """One file."""
+    """One file. In another folder it is the same one."""
 
-    path: str
+    path: str = field(compare=False)
     """Below `schemas/`, such as `worker/held.sql`. The first migrations record them as `31_held.sql`."""
     text: str
 
     @property
     def name(self) -> str:
-        """What it is known by, wherever it stands: what it creates, without its schema."""
+        """The name of what it creates, without its schema. It stays the same in another folder."""
         return re.sub(r"^\d+_", "", self.path.rpartition("/")[2]).removesuffix(".sql")
 
     @property
     def kind(self) -> Kind:
-        """What it creates; `other` if that is none of the three."""
+        """The kind of what it creates; `other` if that is no table, view or function."""
         created = _CREATES.search(self.text)
         return cast(Kind, created[1]) if created else "other"  # the pattern has these three
 

@@ -48,7 +48,7 @@ def removing(file: SchemaFile, statements: str) -> Section:
 
 
 def sections(migration: str) -> list[Section]:
-    """The sections of a migration's text, which they make up again when they are joined."""
+    """The sections of a migration's text. Joined, they are that text again."""
     above, *parts = _TITLE.split(migration)
     found = [Section(title, text) for title, text in zip(parts[::2], parts[1::2], strict=True)]
     return [Section("", above), *found] if above else found
@@ -60,7 +60,7 @@ def joined(parts: Iterable[Section]) -> str:
 
 
 def recorded(migrations: Iterable[str]) -> dict[str, SchemaFile]:
-    """The schema files as all migrations together leave them, by name: of each its latest record."""
+    """The latest record of each schema file in all migrations, by name. A removed file is not in it."""
     latest: dict[str, SchemaFile] = {}
     for section in (section for text in migrations for section in sections(text) if section.source):
         if section.file:
@@ -73,8 +73,8 @@ def recorded(migrations: Iterable[str]) -> dict[str, SchemaFile]:
 def without_superseded(migration: str, later: Iterable[str]) -> str:
     """A migration's text without the functions and views that a later one records anew, or removes.
 
-    Such a section cannot be applied again: what is there may differ in its parameters or columns. A trigger's function
-    has no parameters, and the trigger, which is made before the later migration, cannot be without it.
+    Such a section cannot be applied again, because its parameters or columns may have changed since. A trigger function
+    is kept: it has no parameters, and its trigger is made before the later migration.
     """
     gone = {section.source for text in later for section in sections(text)}
     kept = [

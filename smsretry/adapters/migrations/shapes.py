@@ -1,30 +1,33 @@
-"""Do the application's own tables fit? What their columns must be, and what each that does not fit needs.
+"""Do the application's own tables fit? Each misfit is named with the statement that mends it.
 
-The rows come from `describe_sms_tables`. Whatever does not fit is named at once, before anything is changed.
+The rows come from `describe_sms_tables`. All misfits are named together, before anything is changed.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from functools import cache
+from typing import Final, NamedTuple
 
 from pydantic import BaseModel
 
+from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.adapters.migrations.wanted_shapes import (
     BY_DEFAULT,
     COLUMNS,
     INSERTED,
     LABEL,
     NULLABLE,
-    OURS,
     READ,
     SENT,
-    TABLES,
     VALUES,
 )
 
 _TEXTS: Final = re.compile(r'(text|citext|"?extensions"?\.citext|character varying(\(\d+\))?)')
 _ONE_OF: Final = re.compile(r"\(*(\w+)\)*(?:::text)?\)* = (?:ANY \(|')")
 _LITERAL: Final = re.compile(r"'((?:[^']|'')*)'")
+_RETURNED: Final = re.compile(r"\breturn\s+(null|new)\b")
+_TYPES: Final = {"timestamptz": "timestamp with time zone"}
+"""What the catalog calls the types that the schema files write otherwise."""
 
 
 class Part(BaseModel):
@@ -39,7 +42,7 @@ class Part(BaseModel):
     definition: str | None = None
 
 
-class Misfit(BaseModel):
+class Misfit(NamedTuple):
     """Something that does not fit, and what to do about it."""
 
     where: str
@@ -50,14 +53,10 @@ class Misfit(BaseModel):
 
 
 def misfits(parts: Iterable[Part]) -> list[Misfit]:
-    """Whatever does not fit, in the order of the tables. A table that is not there is made by the migration."""
+    """All misfits, in the order of the tables. A missing table is not a misfit: the migration makes it."""
     known = list(parts)
-    found = []
-    for table in TABLES:
-        own = [part for part in known if part.relation == table]
-        if own:
-            found += [Misfit(where=where, what=what) for where, what in _of_table(table, own)]
-    return found
+    described = {table: [part for part in known if part.relation == table] for table in COLUMNS}
+    return [Misfit(*misfit) for table, own in described.items() if own for misfit in _of_table(table, own)]
 
 
 def _of_table(table: str, parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
@@ -66,11 +65,11 @@ def _of_table(table: str, parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
         yield table, "is not an ordinary table: rename the view or table of that name"
         return
     columns = {part.name: part for part in parts if part.kind == "column"}
-    for name, wanted in COLUMNS[table].items():
-        yield from _of_column(table, name, wanted, columns.get(name))
-    for name, wanted in OURS.get(table, {}).items():
+    for name, type_ in (COLUMNS[table] | _added(table)).items():
         if name in columns:
-            yield from _of_column(table, name, wanted, columns[name])
+            yield from _of_column(columns[name], type_)
+        elif name in COLUMNS[table]:
+            yield f"{table}.{name}", f"is missing: alter table public.{table} add column {name} {_written(type_)}"
     unique = {part.name for part in parts if part.kind == "unique"}
     if table in ("businesses", "scheduled_sends", "sms_retry_queue") and "id" not in unique:
         yield f"{table}.id", f"is not unique: alter table public.{table} add primary key (id)"
@@ -80,21 +79,25 @@ def _of_table(table: str, parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
         yield from _of_part(table, part)
 
 
-def _of_column(table: str, name: str, wanted: str, found: Part | None) -> Iterator[tuple[str, str]]:
-    where, alter = f"{table}.{name}", f"alter table public.{table}"
-    plain = "text" if wanted in (READ, LABEL) else wanted
-    if found is None:
-        yield where, f"is missing: {alter} add column {name} {plain}"
-        return
+@cache
+def _added(table: str) -> dict[str, str]:
+    """The types of the columns that smsretry adds. An application may have one of that name for something else."""
+    types = {name: rule.split()[0] for place, name, rule in wanted_objects()["columns"] if place == f"public.{table}"}
+    return {name: _TYPES.get(type_, type_) for name, type_ in types.items() if name not in COLUMNS[table]}
+
+
+def _written(type_: str) -> str:
+    return "text" if type_ in (READ, LABEL) else type_
+
+
+def _of_column(found: Part, wanted: str) -> Iterator[tuple[str, str]]:
+    table, name = found.relation, found.name
+    where, alter, plain = f"{table}.{name}", f"alter table public.{table}", _written(wanted)
     if not _fits(wanted, found):
         kind = "an enum" if (found.definition or "").startswith("enum") else found.type
-        yield (
-            where,
-            (
-                f"is {kind}, and must be {plain}: {alter} alter column {name} type {plain} using {name}::{plain}"
-                + (", and alike each column that refers to it" if plain == "uuid" else "")
-            ),
-        )
+        others = ", and alike each column that refers to it" if plain == "uuid" else ""
+        using = f"{alter} alter column {name} type {plain} using {name}::{plain}{others}"
+        yield where, f"is {kind}, and must be {plain}: {using}"
     if found.definition == "generated" and wanted not in (READ, LABEL):
         yield where, f"is generated, and must be writable: {alter} alter column {name} drop expression"
     if found.not_null and (table, name) in NULLABLE:
@@ -125,18 +128,14 @@ def _fits(wanted: str, found: Part) -> bool:
 
 
 def _required(columns: Iterable[Part]) -> Iterator[tuple[str, str]]:
+    """Those of the queue's columns that must have a value, though nothing gives them one."""
     for column in columns:
-        if column.not_null and not column.filled and column.name not in INSERTED:
-            if ("sms_retry_queue", column.name) in NULLABLE:
-                continue
+        given = column.name in INSERTED or ("sms_retry_queue", column.name) in NULLABLE
+        if column.not_null and not column.filled and not given:
             default = "set default gen_random_uuid()" if column.name == "id" else "drop not null"
-            yield (
-                f"sms_retry_queue.{column.name}",
-                (
-                    "must have a value, and queue_sms_retry gives it none: "
-                    f"alter table public.sms_retry_queue alter column {column.name} {default} (or give it a default)"
-                ),
-            )
+            alter = f"alter table public.sms_retry_queue alter column {column.name} {default} (or give it a default)"
+            where = f"sms_retry_queue.{column.name}"
+            yield where, f"must have a value, and queue_sms_retry gives it none: {alter}"
 
 
 def _of_part(table: str, part: Part) -> Iterator[tuple[str, str]]:
@@ -144,9 +143,7 @@ def _of_part(table: str, part: Part) -> Iterator[tuple[str, str]]:
     match part.kind:
         case "check":
             yield from _of_check(table, part.name, text)
-        case "trigger" if re.search(r"\breturn\s+null\b", text, re.I) and not re.search(
-            r"\breturn\s+new\b", text, re.I
-        ):
+        case "trigger" if set(_RETURNED.findall(text.lower())) == {"null"}:
             yield f"{table}, trigger {part.name}", "swallows every row that is written: drop it, or let it return new"
         case "rule":
             yield f"{table}, rule {part.name}", f"replaces what is written: drop rule {part.name} on public.{table}"
@@ -159,11 +156,9 @@ def _of_check(table: str, name: str, text: str) -> Iterator[tuple[str, str]]:
         allowed = set(_LITERAL.findall(text))
         missing = [value for value in VALUES[table, column] if value not in allowed]
         if missing and (table, name) != ("sms_retry_queue", f"sms_retry_queue_{column}"):  # ours is made anew
+            values = ", ".join(f"'{value}'" for value in missing)
+            alter = f"alter table public.{table} drop constraint {name}, and add it anew with {values}"
             yield (
                 f"{table}.{column}",
-                (
-                    f"may not be {' or '.join(missing)}, because of the constraint {name}: "
-                    f"alter table public.{table} drop constraint {name}, and add it anew with "
-                    + ", ".join(f"'{value}'" for value in missing)
-                ),
+                f"may not be {' or '.join(missing)}, because of the constraint {name}: {alter}",
             )

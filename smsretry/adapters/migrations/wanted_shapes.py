@@ -1,14 +1,15 @@
-"""What smsretry needs of the application's own tables: columns, their types, and the values that a CHECK must allow."""
+"""What smsretry needs of the application's own tables: columns, their types, and the values that a CHECK must allow.
+
+The columns that smsretry adds are not here: what they must be is read from the schema files.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-TABLES: Final = ("businesses", "customers", "send_logs", "scheduled_sends", "sms_retry_queue")
-
 READ: Final = "text, only read"
 """A text that smsretry only reads: any type of text will do."""
 LABEL: Final = "text or enum, only read"
-COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
+COLUMNS: Final[Mapping[str, dict[str, str]]] = {
     "businesses": {"id": "uuid", "user_id": "uuid", "timezone": READ},
     "customers": {
         "id": "uuid",
@@ -54,55 +55,25 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "updated_at": "timestamp with time zone",
     },
 }
-OURS: Final[Mapping[str, Mapping[str, str]]] = {
-    "businesses": {"sms_hours": "text"},
-    "scheduled_sends": {
-        "customer_id": "uuid",
-        "body": "text",
-        "not_after": "timestamp with time zone",
-        "message_class": "text",
-        "send_log_id": "uuid",
-        "created_by": "uuid",
-        "why": "text",
-        "held_since": "timestamp with time zone",
-        "look_at": "timestamp with time zone",
-        "created_at": "timestamp with time zone",
-        "updated_at": "timestamp with time zone",
-    },
-    "sms_retry_queue": {
-        "claim_no": "bigint",
-        "claimed_at": "timestamp with time zone",
-        "begun_at": "timestamp with time zone",
-        "attempt_id": "uuid",
-        "in_doubt_since": "timestamp with time zone",
-        "expires_at": "timestamp with time zone",
-        "window_closes_at": "timestamp with time zone",
-        "held_since": "timestamp with time zone",
-        "message_class": "text",
-        "why": "text",
-        "error_code": "integer",
-    },
-}
-"""What the migration adds. An application may have had a column of that name for something else."""
 NULLABLE: Final = {
     ("send_logs", "error_message"), ("sms_retry_queue", "reason"), ("sms_retry_queue", "last_error"),
     ("sms_retry_queue", "last_attempted_at"), ("scheduled_sends", "not_after"), ("scheduled_sends", "send_log_id"),
     ("scheduled_sends", "created_by"), ("scheduled_sends", "why"), ("scheduled_sends", "held_since"),
     ("scheduled_sends", "look_at"),
 }  # fmt: skip
-"""Columns that are set to null."""
+"""Columns that smsretry sets to null."""
 INSERTED: Final = {
     "business_id", "send_log_id", "customer_id", "status", "attempt_count", "max_attempts", "scheduled_for",
     "created_at", "updated_at",
 }  # fmt: skip
-"""What an insert into the queue always gives."""
+"""The columns that every insert into the queue sets."""
 BY_DEFAULT: Final[Mapping[tuple[str, str], str]] = {
     ("send_logs", "status"): "'pending'",
     ("send_logs", "provider_message_id"): "'{}'",
 }
-"""Columns that are set to their default, which must say that a text waits; and one that does."""
+"""Columns that are left to their default, and a default that says that a text waits."""
 SENT: Final = ("sent", "delivered", "undelivered")
-"""Of a send log's statuses those that say that its text was sent, as `smsretry.is_sent` has them."""
+"""The send log statuses that say that a text was sent. `smsretry.is_sent` has the same."""
 VALUES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
     ("customers", "phone_status"): ("invalid", "not_mobile"),
     ("customers", "sms_consent_status"): ("opted_in", "opted_out"),
@@ -113,4 +84,4 @@ VALUES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
     ("sms_retry_queue", "status"): ("pending", "processing", "completed", "failed", "cancelled"),
     ("sms_retry_queue", "reason"): ("quiet_hours", "twilio_error", "rate_limit"),
 }
-"""What is written into a column, and a CHECK must allow."""
+"""The values that smsretry writes into a column. A CHECK must allow them."""
