@@ -82,14 +82,19 @@ class Run:
         due = self._services.queue.claim_due(limit)
         self._more_is_due = len(due) == limit
         self._rate_limit.expect((claim.id, claim.body or "") for claim in due)
-        businesses = {claim.business_id for claim in due}
-        # Claims go round: whoever has a second text in one has let everybody have a first.
-        self._complete = len(due) < limit or len(businesses) < len(due)
+        self._complete = not self._others_wait(due)
         suspects_wait = any(claim.suspects_wait for claim in due)
         self.flow_control.take([*due, *doubtful], everybody=self._complete and not suspects_wait)
         self._may_tell = self.flow_control.breaker.may_tell(due)
         self._notice_circuit([*due, *doubtful])
         return [*(sorted(due, key=rank) if self.circuit_was_open else due), *doubtful]
+
+    def _others_wait(self, due: Sequence[Claim]) -> bool:
+        """Whether the claim was cut short, so that a business has a text due and none in it."""
+        if due:
+            return any(claim.others_wait for claim in due)
+        # An empty claim cannot say so. It matters only to what was claimed before it.
+        return bool(self._claimed) and self._services.queue.next_due() == 0
 
     def _notice_circuit(self, claims: Sequence[Claim]) -> None:
         opened = next((claim for claim in claims if claim.circuit_open), None)
