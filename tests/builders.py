@@ -9,11 +9,12 @@ import pytest
 
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.desk.actions.requests import Resolve
-from smsretry.retry.decision import Cap, Doubt, GiveUp, Retry, Send
-from smsretry.retry.models import Begun, Claim, ItemResult, Sighting
-from smsretry.retry.outcome import Rejected
+from smsretry.retry.decision import AfterSend, Cap, Doubt, GiveUp, Retry, Send
+from smsretry.retry.models import Begun, Claim, Finished, ItemResult, Sighting
+from smsretry.retry.outcome import Outcome, Rejected
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import RetryQueue, Sender, Services
+from smsretry.sending.requests import Begin, Finish
 from smsretry.sending.run import Run, run_once
 from smsretry.settings import PrefectSettings, Settings, variables
 
@@ -154,7 +155,12 @@ def begin(
     """Let a send begin. The window stays open for an hour after the claim, and a cap counts the day before it."""
     at = claim.claimed_at
     decision = send(at + timedelta(hours=1), cap=Cap(cap, since=at - timedelta(hours=24)) if cap else None)
-    return queue.begin(claim, attempt_id or uuid4(), decision, sent_by=sent_by, first_send=False)
+    return queue.begin(Begin(claim=claim, attempt_id=attempt_id or uuid4(), decision=decision, sent_by=sent_by))
+
+
+def finish(queue: RetryQueue, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
+    """Record what became of a send, and where its row goes."""
+    return queue.finish(Finish(claim=claim, attempt_id=attempt_id, outcome=outcome, decision=decision))
 
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ class Claim(Value):
     business_circuit_tried_at: AwareDatetime | None = Field(None, description="When the last of them was tried.")
     suspects_wait: bool = Field(False, description="Others are due that are claimed alone, when all else is done.")
     others_wait: bool = Field(
-        True, description="A business has a text due and none in this claim. An older database does not say, so it may be."
+        True, description="A business has a text due and none in this claim. An older database does not say."
     )
     stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
     attempt_id: UUID | None = Field(description="For a row in doubt: the attempt that may have gone out.")

@@ -12,7 +12,7 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.retry.decision import Hold
 from smsretry.retry.models import Text
-from tests.builders import BODY, PHONE, begin, doubt, results_of, run, run_over
+from tests.builders import BODY, PHONE, begin, doubt, finish, results_of, run, run_over
 from tests.conftest import Business
 
 
@@ -240,7 +240,7 @@ def test_a_text_in_doubt_whose_clock_was_set_back_is_held_and_not_sent_again(
     stack.move_clock(timedelta(hours=-1))
     stack.twilio.fail(AcceptThenDrop())
     outcome = sender.send(Text(attempt_id=attempt, to=PHONE, body=BODY, valid_for=timedelta(hours=1)))
-    queue.finish(claim, attempt, outcome, doubt())
+    finish(queue, claim, attempt, outcome, doubt())
     for _ in range(8):
         stack.move_clock(timedelta(minutes=16))
         run(queue, sender)

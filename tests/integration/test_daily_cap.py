@@ -21,7 +21,7 @@ from smsretry.retry.models import Claim
 from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
-from tests.builders import PHONE, begin, give_up, refused, run
+from tests.builders import PHONE, begin, finish, give_up, refused, run
 from tests.conftest import Business
 
 FLORIDA = "+13055550123"
@@ -222,7 +222,7 @@ def _end(business: Business, queue: SupabaseQueue, customer: UUID, outcome: Outc
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
     begin(queue, claim, attempt, cap=3)
-    queue.finish(claim, attempt, outcome, give_up("It did not go out"))
+    finish(queue, claim, attempt, outcome, give_up("It did not go out"))
 
 
 def in_doubt_and_not_found(

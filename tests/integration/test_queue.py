@@ -13,7 +13,7 @@ from smsretry.local.stack import Stack
 from smsretry.retry.decision import Complete, Defer, End, GiveBack
 from smsretry.retry.outcome import Accepted
 from smsretry.sending.pipeline import process_sms_retry_item
-from tests.builders import SID, begin, give_up, refused, results_of, retry, run_over
+from tests.builders import SID, begin, finish, give_up, refused, results_of, retry, run_over
 from tests.conftest import Business
 
 
@@ -104,7 +104,7 @@ def test_a_worker_that_lost_its_claim_changes_nothing(stack: Stack, business: Bu
     assert not queue.put_off(stale, GiveBack("stale"))
     assert not queue.put_off(stale, End("failed", "stale"))
     for theirs in (uuid4(), attempt):
-        done = queue.finish(stale, theirs, Accepted(SID), Complete(SID))
+        done = finish(queue, stale, theirs, Accepted(SID), Complete(SID))
         assert not done.applied
     assert business.row(row) == before
     assert business.log_of(row)["status"] == "pending"
@@ -120,7 +120,7 @@ def test_a_finish_after_recovery_changes_nothing(stack: Stack, business: Busines
     (recovered,) = queue.recover(10)
     assert recovered.in_doubt_since is not None
     before = business.row(row)
-    assert not queue.finish(claim, attempt, refused(21211), give_up("late")).applied
+    assert not finish(queue, claim, attempt, refused(21211), give_up("late")).applied
     assert business.row(row) == before
     assert before["attempt_count"] == 1
 
@@ -152,9 +152,9 @@ def test_a_finish_may_be_repeated(stack: Stack, business: Business, queue: Supab
     attempt = uuid4()
     begin(queue, claim, attempt)
     busy = retry(timedelta(minutes=5), why="busy")
-    first = queue.finish(claim, attempt, refused(30003), busy)
+    first = finish(queue, claim, attempt, refused(30003), busy)
     after = business.row(row)
-    second = queue.finish(claim, attempt, refused(30003), busy)
+    second = finish(queue, claim, attempt, refused(30003), busy)
     assert first.applied
     assert second == first
     assert business.row(row) == after
