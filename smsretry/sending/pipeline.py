@@ -38,7 +38,7 @@ def process_sms_retry_item(
     """See one claimed row to its next state. A row in doubt is not sent: we look for evidence of it.
 
     Args:
-        flow_control: the run's flow_control. Without one, everything is let through.
+        flow_control: the run's flow control. Without one, everything is let through.
         profile: the owner's decisions.
         first_send: whether it is the text's very first send, and not one of its retries.
         run_id: the run that this is part of, kept with the attempt.
@@ -110,7 +110,7 @@ class _Item:
         return before_sending_again(said, at=self.claim.claimed_at)
 
     def _unasked(self, error: QueueError) -> ItemResult:
-        self.flow_control.distrust(self.claim, str(error))
+        self.flow_control.database_failed(self.claim, str(error))
         # Changes nothing if a send was begun and the answer lost.
         return self._put_off(policy.unasked(self.claim.claimed_at, str(error)))
 
@@ -142,7 +142,7 @@ class _Item:
         except Exception:
             self.flow_control.withdraw(self.claim)
             raise
-        self.flow_control.trust(self.claim)
+        self.flow_control.database_answered(self.claim)
         took = _stopwatch() - asked if begun.answer == "go" else 0.0
         if begun.answer == "go" and took <= SEND_WITHIN_SECONDS:
             outcome = self._send(attempt_id, decision.valid_until - begun.decided_at)

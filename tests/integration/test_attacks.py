@@ -186,8 +186,8 @@ def test_without_the_key_of_the_suppressions_nothing_is_sent(
     try:
         keyless = run_over(queue, sender)
         assert [result.fate for result in results_of(keyless)] == ["Deferred"]
-        assert keyless.flow_control.broken is not None
-        assert "Run `smsretry migrate --again`" in keyless.flow_control.broken
+        assert keyless.flow_control.database_trouble is not None
+        assert "Run `smsretry migrate --again`" in keyless.flow_control.database_trouble
     finally:
         business.connection.execute("insert into smsretry.secret (key) values (%s)", [found["key"]])
     stack.move_clock(timedelta(minutes=1))

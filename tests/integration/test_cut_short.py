@@ -63,7 +63,7 @@ def test_the_breaker_stays_closed_while_a_business_that_is_set_apart_was_not_tri
     stack.twilio.fail(HtmlError(http_status=503), times=None)
     only_one = run_over(queue, sender)
     fates_of(only_one)
-    assert only_one.flow_control.circuit is None
+    assert only_one.flow_control.open_because is None
 
 
 def test_the_breaker_stays_closed_until_those_are_tried_whom_a_short_answer_left_out(
@@ -78,9 +78,9 @@ def test_the_breaker_stays_closed_until_those_are_tried_whom_a_short_answer_left
     short = run_over(queue, sender)
     first = short.claim()
     assert [short.process(claim).fate for claim in first] == ["InDoubt"] * 3
-    assert short.flow_control.circuit is None
+    assert short.flow_control.open_because is None
     assert [short.process(claim).fate for claim in short.claim()] == ["Sent"]
-    assert short.flow_control.circuit is None
+    assert short.flow_control.open_because is None
 
 
 def test_the_breaker_opens_when_everybody_was_tried(
@@ -93,4 +93,4 @@ def test_the_breaker_opens_when_everybody_was_tried(
     stack.twilio.fail(HtmlError(http_status=503), times=None)
     everybodys = run_over(queue, sender)
     fates_of(everybodys)
-    assert everybodys.flow_control.circuit is not None
+    assert everybodys.flow_control.open_because is not None

@@ -11,9 +11,10 @@ from smsretry.errors import QueueBusy, QueueMismatch, QueueUnreachable
 from smsretry.retry.decision import Defer, GiveBack
 from smsretry.retry.models import Begun, ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
+from smsretry.sending.claiming import FEWEST_SUSPECTS
 from smsretry.sending.ports import RetryQueue, Sender
 from smsretry.sending.requests import Begin
-from smsretry.sending.run import FEWEST_SUSPECTS, ItemFailed, run_once
+from smsretry.sending.run import ItemFailed, run_once
 from tests.builders import CLOSING, CONCURRENCY, NOON, SENDER, SID, claim_with, fates_of, refused, results_of, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
@@ -75,8 +76,8 @@ def test_a_refused_account_gives_the_rest_of_the_run_back_and_is_remembered() ->
     fates = fates_of(run)
     assert fates.count("RetryScheduled") == len(sender.texts) <= CONCURRENCY
     assert fates.count("GivenBack") == 40 - len(sender.texts)
-    assert queue.told[-1] == ("set_circuit", run.flow_control.circuit)
-    assert run.flow_control.circuit is not None
+    assert queue.told[-1] == ("set_circuit", run.flow_control.open_because)
+    assert run.flow_control.open_because is not None
 
 
 # is the circuit open, what comes of the send, what the next run is told

@@ -65,7 +65,7 @@ def test_a_text_waits_while_a_lost_message_is_on_its_way_again(status: DeliveryS
 def test_a_text_that_arrived_is_recorded_and_not_begun() -> None:
     """And the flow control is free for the next one."""
     control, queue, sender = FlowControl(), FakeQueue(), FakeSender(words={SID: Report("delivered")})
-    control.probe()
+    control.start_half_open()
     result = process_sms_retry_item(claim_with(lost_sids=[SID]), queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.detail) == ("Sent", f"Arrived after all, as {SID}: it is not sent again")
     assert (queue.told, sender.texts) == ([("arrived", on_the_phone())], [])
@@ -107,7 +107,7 @@ def test_a_text_whose_question_took_too_long_is_not_begun_and_asks_once_more(mon
     clock = iter([0.0, SEND_WITHIN_SECONDS + 1, *[100.0] * 9])
     monkeypatch.setattr(pipeline, "_stopwatch", lambda: next(clock))
     control, queue, sender = FlowControl(), FakeQueue(), FakeSender(words={SID: Report("undelivered")})
-    control.probe()
+    control.start_half_open()
     result = process_sms_retry_item(claim_with(lost_sids=[SID]), queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.next_at, queue.calls, sender.texts) == ("Deferred", SOON, ["put_off"], [])
     assert "Twilio took very long" in result.detail
@@ -123,7 +123,7 @@ def test_a_probe_whose_question_failed_lets_the_next_text_be_it() -> None:
 
     for sender in (FakeSender(words={SID: None}), Broken()):
         control = FlowControl()
-        control.probe()
+        control.start_half_open()
         with suppress(UnforeseenError):
             process_sms_retry_item(claim_with(lost_sids=[SID]), queue=FakeQueue(), sender=sender, flow_control=control)
         assert (
