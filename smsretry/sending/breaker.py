@@ -2,7 +2,8 @@
 
 Closed, texts go out. Trouble counts by business: one whose texts fail is put off while everybody else's go on. When
 several fail in a row, the breaker is half open: one text goes at a time, the probe, and the others wait to see what
-becomes of it. It opens, for everybody, only when innocents' texts, of other businesses than the failing ones, failed as well.
+becomes of it. It opens, for everybody, only when texts of innocents, of other businesses than the failing ones, were
+tried and failed as well.
 """
 
 from collections import Counter
