@@ -47,7 +47,7 @@ NextStatus: TypeAlias = Literal["completed", "pending", "failed"]
 DeliveryStatus: TypeAlias = Literal[
     "accepted", "scheduled", "queued", "sending", "sent", "undelivered", "failed", "canceled", "delivered", "read"
 ]
-"""How far an accepted message has come, in the provider's words, as stored in `sms_send_attempts.delivery_status`.
+"""How far an accepted message has come, as stored in `sms_send_attempts.delivery_status`.
 
 sent: a carrier has it, which may be the last that is ever heard. undelivered: the carrier says that it did not arrive.
 failed, canceled: it never left the provider. delivered: the carrier says that it arrived. read: likewise, and was read.

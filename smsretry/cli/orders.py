@@ -161,7 +161,8 @@ def doubt(
 def resolve(
     retry_id: Annotated[UUID, typer.Argument(metavar="ROW", parser=an_id, help="Id of the row.")],
     went_out_as: Annotated[
-        str | None, typer.Option(metavar="SID", help="It went out: the SID of the message that was this text.")
+        str | None,
+        typer.Option(metavar="SID", help="It went out: the provider's id of the message."),
     ] = None,
     send_again: Annotated[bool, typer.Option("--send-again", help="It did not go out: send it again.")] = False,
     who: _Who = None,
@@ -185,7 +186,7 @@ def resolve(
         else:
             tell_all(stories[0].lines())
             doubtful = "resolve_sms_doubt" in stories[0].text.can
-            answer = "To answer, add --went-out-as SM… or --send-again, and --because '…'."
+            answer = "To answer, add --went-out-as with the message's id, or --send-again, and --because '…'."
             tell(answer if doubtful else "It is not in doubt: there is nothing to answer.", style="bold")
         return
     ask = filled_in(

@@ -163,7 +163,7 @@ def _as_json(item: "ItemResult | ItemFailed") -> object:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check settings, database, queue, zone data, Twilio and Prefect: ok, or what to do. Changes and sends nothing."""
+    """Check settings, database, queue, zone data, provider, Prefect: ok, or what to do. Changes and sends nothing."""
     from smsretry.doctor import examine
 
     findings = []

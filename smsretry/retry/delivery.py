@@ -35,7 +35,7 @@ LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
 """A carrier that has said nothing by then says nothing: some give no receipts at all."""
 RESEND_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))
 """After a message that did not arrive. A phone that is off or a carrier in trouble takes its time, and a delivery that
-is reported after all stops the next message. 30450: wait 30 minutes; 30453: a couple of hours (Twilio's pages)."""
+is reported after all stops the next message. Providers advise half an hour for one such trouble, hours for another."""
 GIVEN_UP_LOOK: Final = timedelta(hours=1)
 """When a message that was given up is looked after once more: a carrier may deliver it all the same."""
 OTHER_LOOK: Final = timedelta(minutes=15)
@@ -53,7 +53,7 @@ class OpenDelivery(Value):
     business_id: UUID
     customer_id: UUID | None = Field(description="None: deleted since, like the send log.")
     send_log_id: UUID | None
-    twilio_sid: str
+    sid: str = Field(validation_alias="twilio_sid", description="The provider's name for it.")
     accepted_at: AwareDatetime
     delivery_status: DeliveryStatus | None = Field(description="What was reported last.")
     delivery_code: int | None
@@ -104,7 +104,7 @@ class SendAgain:
 
 AfterDelivery = LookAgain | Close | Unknown | SendAgain | GiveUp
 
-_NOT_KEPT: Final = "Twilio has no such message: it was deleted there, or it is another account's"
+_NOT_KEPT: Final = "The provider has no such message: it was deleted there, or it is another account's"
 
 
 def after_delivery(message: OpenDelivery, word: Word, *, profile: Profile = DEFAULT) -> AfterDelivery:
@@ -121,11 +121,11 @@ def after_delivery(message: OpenDelivery, word: Word, *, profile: Profile = DEFA
         return Close() if message.delivery_status in FAILURES else Unknown()
     match word:
         case Report(status):
-            why = f"Twilio says {status}"
+            why = f"The provider says {status}"
         case NotKept():
             why = _NOT_KEPT
         case None:
-            why = "Twilio could not be asked"
+            why = "The provider could not be asked"
     after = _next_look(message)
     return LookAgain(after if word else min(after, SILENT_LOOK), failed=word is None, why=why)
 
@@ -138,7 +138,7 @@ def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> A
         return LookAgain(OTHER_LOOK, failed=False, why="Another message of this text may still arrive")
     if message.may_have_arrived:
         return Close()
-    refusal = report.refusal or Refusal("permanent", f"Twilio reports it {report.status}, and not why")
+    refusal = report.refusal or Refusal("permanent", f"the provider reports it {report.status}, and not why")
     why = f"Not delivered: {refusal.text}"
     if refusal.kind not in ("transient", "rate_limit"):
         return GiveUp(why, refusal.code, refusal.kind == "opted_out", refusal.phone_status)

@@ -29,9 +29,9 @@ from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.vocabulary import Reason
 
 MIN_LIFE: Final = timedelta(seconds=10)
-"""A text with less time left is not sent: a ValidityPeriod should exceed 5 seconds (Twilio's API reference)."""
+"""A text with less time left is not sent: providers ask for a validity of more than 5 seconds."""
 MAX_BODY: Final = 1600
-"""Characters of a body at most (Twilio's API reference, Body; error 21617)."""
+"""Characters of a body at most: providers refuse a longer one."""
 MAX_RATE_LIMITS: Final = 20
 """Rate-limited tries that cost no attempt; beyond, each counts, so that none goes on for ever."""
 LIFE: Final = timedelta(hours=48)

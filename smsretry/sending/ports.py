@@ -11,6 +11,7 @@ from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report, Word
 from smsretry.retry.models import (
     Begun,
     Claim,
+    Finding,
     Finished,
     InterruptedRun,
     ItemResult,
@@ -193,6 +194,14 @@ class DeliveryReports(Protocol):
 
     def reported(self, status: DeliveryStatus, code: int | None) -> Report:
         """What a callback said of a message, with what its code means."""
+        ...
+
+
+class Provider(Sender, DeliveryReports, Protocol):
+    """All that smsretry asks of a provider. Another one is another adapter of this shape."""
+
+    def check(self) -> list[Finding]:
+        """Do the credentials work, and does the account own the sender? Sends nothing."""
         ...
 
 

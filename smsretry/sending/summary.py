@@ -109,7 +109,7 @@ CameTo: TypeAlias = Literal[
     "on its way",
     "still undelivered",
     "unknown",
-    "not at Twilio",
+    "not at the provider",
     "not asked",
     "settled elsewhere",
     "error",
@@ -117,8 +117,9 @@ CameTo: TypeAlias = Literal[
 """What one look came to.
 
 undelivered: it did not arrive and is not sent again. retried: it did not arrive and is queued again. still
-undelivered: it was decided about, and a late delivery would still count. not at Twilio: it has no such message. not
-asked: Twilio did not say, or the database could not keep it for now. settled elsewhere: by a callback or another run.
+undelivered: it was decided about, and a late delivery would still count. not at the provider: it has no such message.
+not asked: the provider did not say, or the database could not keep it for now. settled elsewhere: by a callback or
+another run.
 """
 _TOLD: Final[tuple[CameTo, ...]] = get_args(CameTo)
 
@@ -134,7 +135,7 @@ class FollowedUp:
     blames_sender: bool = False
     """It did not arrive because of our account, our sender or our words."""
     silent: bool = False
-    """Twilio said nothing of it: it refused, could not be reached, or gave an answer that says nothing."""
+    """The provider said nothing of it: it refused, could not be reached, or gave an answer that says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class DeliverySummary:
 
     followed: Sequence[FollowedUp]
     stopped_because: str | None = None
-    """Why no more were looked after: the database could not be asked, or Twilio said nothing."""
+    """Why no more were looked after: the database could not be asked, or the provider said nothing."""
 
     @property
     def counts(self) -> Counter[CameTo]:
@@ -157,7 +158,7 @@ class DeliverySummary:
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether something is broken: a look failed, Twilio answered nothing at all, or the database broke off."""
+        """Whether something is broken: a look failed, the provider never answered, or the database broke off."""
         asked = self.counts
         silent = asked["not asked"] == len(self.followed) > 0
         return asked["error"] > 0 or silent or self.stopped_because is not None

@@ -191,7 +191,7 @@ def test_a_doubt_is_shown_and_then_resolved(business: Business, command: Command
     """Once; afterwards there is no doubt to resolve."""
     shown = command("resolve", doubtful)
     assert shown.stdout.startswith("In doubt, it may or may not have gone out: ")
-    assert "To answer, add --went-out-as SM… or --send-again, and --because" in shown.stdout
+    assert "To answer, add --went-out-as with the message's id, or --send-again, and --because" in shown.stdout
     answer = ("resolve", doubtful, "--send-again", "--because", "It is not in the log")
     assert command(*answer).stdout == "It will be sent again, with every check.\n"
     assert business.row(doubtful)["in_doubt_since"] is None

@@ -39,20 +39,21 @@ def message(**changes: Any) -> OpenDelivery:
 
 ON_ITS_WAY: list[DeliveryStatus] = ["accepted", "scheduled", "queued", "sending", "sent"]
 WATCHED = "It did not arrive; a late delivery would still count"
-NOT_KEPT = "Twilio has no such message: it was deleted there, or it is another account's"
+UNASKED = "The provider could not be asked"
+NOT_KEPT = "The provider has no such message: it was deleted there, or it is another account's"
 RETRIED = "Not delivered: Twilio 30003: Unreachable destination handset"
 TABLE: list[tuple[dict[str, Any], Word, object]] = [
     # what is known of the message, the report, what follows
     ({}, report("delivered", None), Close()),
     ({}, report("read", None), Close()),
-    *(({}, report(s, None), LookAgain(timedelta(minutes=5), False, f"Twilio says {s}")) for s in ON_ITS_WAY),
-    ({"looks": 9}, report("sent", None), LookAgain(timedelta(hours=12), False, "Twilio says sent")),
+    *(({}, report(s, None), LookAgain(timedelta(minutes=5), False, f"The provider says {s}")) for s in ON_ITS_WAY),
+    ({"looks": 9}, report("sent", None), LookAgain(timedelta(hours=12), False, "The provider says sent")),
     ({"accepted_at": NOON - timedelta(days=3)}, report("sent", None), Unknown()),
     ({"accepted_at": NOON - timedelta(days=3)}, None, Unknown()),
     ({"accepted_at": NOON - timedelta(days=3), "delivery_status": "undelivered"}, None, Close()),
-    ({"delivery_status": "undelivered"}, None, LookAgain(timedelta(minutes=5), True, "Twilio could not be asked")),
-    ({"looks": 2}, None, LookAgain(timedelta(minutes=15), True, "Twilio could not be asked")),
-    ({"looks": 9}, None, LookAgain(timedelta(hours=1), True, "Twilio could not be asked")),
+    ({"delivery_status": "undelivered"}, None, LookAgain(timedelta(minutes=5), True, UNASKED)),
+    ({"looks": 2}, None, LookAgain(timedelta(minutes=15), True, UNASKED)),
+    ({"looks": 9}, None, LookAgain(timedelta(hours=1), True, UNASKED)),
     ({}, report("undelivered", 30003), SendAgain(timedelta(minutes=30), RETRIED)),
     ({"settled": True}, report("undelivered", 30003), LookAgain(timedelta(minutes=5), False, WATCHED)),
     ({"settled": True, "accepted_at": NOON - timedelta(days=3)}, report("undelivered", 30003), Close()),
@@ -73,7 +74,7 @@ TABLE: list[tuple[dict[str, Any], Word, object]] = [
         "Not delivered: Twilio 30006: Landline or unreachable carrier", 30006, phone_status="not_mobile")),
     ({}, NotKept(), LookAgain(timedelta(minutes=5), False, NOT_KEPT)),
     ({"accepted_at": NOON - timedelta(days=3)}, NotKept(), Unknown()),
-    ({}, report("canceled", None), GiveUp("Not delivered: Twilio reports it canceled, and not why", None)),
+    ({}, report("canceled", None), GiveUp("Not delivered: the provider reports it canceled, and not why", None)),
 ]  # fmt: skip
 
 

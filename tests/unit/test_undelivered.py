@@ -20,7 +20,7 @@ from tests.unit.fakes import FakeQueue, FakeSender
 
 OTHER = "SM" + "f" * 32
 SOON = NOON + timedelta(minutes=5)
-UNASKED = f"It was lost as {SID}, and Twilio could not be asked whether it arrived after all"
+UNASKED = f"It was lost as {SID}, and the provider could not be asked whether it arrived after all"
 NOT_YET = f"Arrived after all, as {SID}; that could not be recorded yet"
 
 
@@ -56,7 +56,7 @@ def test_a_text_is_sent_again_only_if_each_lost_message_still_is(
 def test_a_text_waits_while_a_lost_message_is_on_its_way_again(status: DeliveryStatus) -> None:
     """Twilio has called it lost once. It says why it waits."""
     assert status in get_args(DeliveryStatus)
-    why = f"It was lost as {SID}, and now Twilio says {status}: it may still arrive"
+    why = f"It was lost as {SID}, and now the provider says {status}: it may still arrive"
     assert before_sending_again({SID: Report(status)}, at=NOON) == Defer(
         NOON + timedelta(minutes=15), None, why, ages=True
     )
@@ -110,7 +110,7 @@ def test_a_text_whose_question_took_too_long_is_not_begun_and_asks_once_more(mon
     control.start_half_open()
     result = process_sms_retry_item(claim_with(lost_sids=[SID]), queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.next_at, queue.calls, sender.texts) == ("Deferred", SOON, ["put_off"], [])
-    assert "Twilio took very long" in result.detail
+    assert "The provider took very long" in result.detail
     assert process_sms_retry_item(claim_with(), queue=queue, sender=sender, flow_control=control).fate == "Sent"
 
 

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from smsretry.desk.actions.form import NUMBERLESS, Ask, Id, Moment, Told
+from smsretry.desk.actions.form import NUMBERLESS, Ask, Id, MessageId, Moment, Told
 from smsretry.vocabulary import Reason
 
 
@@ -115,11 +115,8 @@ class Resolve(Ask):
     """Say what became of a text in doubt."""
 
     retry_id: Id = Field(title="Row", description="Id of the row.")
-    went_out_as: str | None = Field(
-        None,
-        title="It went out as",
-        description="The provider's SID of the message that was this text.",
-        pattern=r"^(SM|MM)[0-9a-fA-F]{32}$",
+    went_out_as: MessageId | None = Field(
+        None, title="It went out as", description="The provider's id of the message that was this text."
     )
     send_again: bool = Field(False, title="Send it again", description="It did not go out.")
     who: Told = Field(title="Who", description="Your name. Kept with the text.", min_length=1, max_length=200)

@@ -30,7 +30,7 @@ LEVERS: Final = {
 }
 """What each of the calls in `TextRecord.can` does, for people."""
 _READ: Final = (
-    "read {sid} in Twilio's log: the number wrote what may mean stop, and is opted out. If it does, say so with "
+    "read {sid} in the provider's log: the number wrote what may mean stop, and is opted out. If it does, say so with "
     "smsretry consent - --opt-out --source 'text'; if not, with "
     "smsretry consent - --opt-in --source 'text' --business {business}"
 )
@@ -140,7 +140,7 @@ def _attempt(attempt: AttemptRecord) -> str:
 
 
 def _delivery(text: TextRecord) -> str | None:
-    """What follows once Twilio has the text; None: it has no message. Of several the one that came furthest counts."""
+    """What follows once the provider has the text; None: it has no message. Of several, the furthest counts."""
     fates = {_fate(attempt) for attempt in text.history if attempt.sid}
     decides = "; the next run of sync-delivery-status decides whether it is sent again" if text.state == "sent" else ""
     match next((fate for fate in _FATES if fate in fates), None):

@@ -167,8 +167,8 @@ class Standing(Value):
             yield f"scheduled, {line.name}: {line.texts}{next_one}{one}"
         for line in self.inbound:
             yield (
-                f"opted out by what may mean stop: {line.texts}{self._since(line)}; read {line.told} in Twilio's log, "
-                "then record what it says with `smsretry consent`"
+                f"opted out by what may mean stop: {line.texts}{self._since(line)}; read {line.told} in the provider's "
+                "log, then record what it says with `smsretry consent`"
             )
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{self._since(line)}"
@@ -179,7 +179,7 @@ class Standing(Value):
         yield f"sends in the last hour: {sent or 'none'}"
         yield from self._delivery_lines()
         for line in self.undelivered:
-            yield f"undelivered {line.texts} of {line.told or line.business_id}: Twilio {line.name}{self._since(line)}"
+            yield f"undelivered {line.texts} of {line.told or line.business_id}: code {line.name}{self._since(line)}"
         for line in self.ended:
             yield f"{line.name} in the last day: {line.texts}: {line.told or 'no reason was kept'}"
         for line in self.runs:

@@ -33,7 +33,7 @@ begin
     if v_rank = 6 and v_shown = v_attempt.twilio_sid then
         perform smsretry.tell_delivery(
             v_row.send_log_id, 'undelivered', v_attempt.twilio_sid,
-            coalesce('Not delivered: Twilio ' || record_delivery.code, 'Not delivered'), record_delivery.at);
+            coalesce('Not delivered: code ' || record_delivery.code, 'Not delivered'), record_delivery.at);
     elsif v_rank >= 7 and v_known < 7 then
         -- It was called lost, or unknown, and was to be sent again, given up, or no longer wanted. A send of it that is under
         -- way ends by itself.
