@@ -113,11 +113,12 @@ class FlowControl:
             while self._throttle.holds(self._breaker.under_way) and not self.shut_because:
                 self._lock.wait(self._throttle.seconds)
             if self.shut_because:
-                return GiveBack(self.shut_because)
+                return GiveBack(self.shut_because, "sending_stopped")
             if self._breaker.probing and not self._breaker.is_fit(claim):
-                return policy.suspected(claim, _PROBING)  # given back, it would fill the claim that is to bring others
+                # Given back, it would fill the claim that is to bring others.
+                return policy.suspected(claim, _PROBING, "sending_stopped")
             if self._breaker.probing and not self._breaker.may_probe:
-                return GiveBack(_PROBING)
+                return GiveBack(_PROBING, "sending_stopped")
             if put_off := self._put_off(claim):
                 return put_off
             self._breaker.begins(claim)
@@ -127,7 +128,7 @@ class FlowControl:
         """Whether the text waits because of its own business's trouble, so that others' go on."""
         with self._lock:
             if self.shut_because:
-                return GiveBack(self.shut_because)
+                return GiveBack(self.shut_because, "sending_stopped")
             if claim.business_id in self._database.suspects:
                 return policy.unasked(claim.claimed_at, self.broken or "")
             why = self._breaker.puts_off(claim)
