@@ -19,6 +19,7 @@ begin
     retry.recover_count := 0;
     retry.held_since := null;
     retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+    retry.why_code := 'restored';
     perform smsretry.put_back(retry, doubt.at, doubt.at);
     insert into smsretry.steps (retry_id, taken_at, step, who, because)
     values (retry.id, doubt.at, 'put in doubt', doubt.who, doubt.because);

@@ -1,7 +1,7 @@
 -- End a row for good, failed or cancelled, and tell its send log why. The caller holds it locked and has set in it what else
 -- changes. What a send log already knows to be sent is never taken back.
 create or replace function smsretry.close_row(
-    retry public.sms_retry_queue, final_status text, error text, code integer, at timestamptz
+    retry public.sms_retry_queue, final_status text, error text, why_code text, code integer, at timestamptz
 )
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -9,6 +9,7 @@ begin
     retry.last_error := close_row.error;
     retry.error_code := close_row.code;
     retry.why := null;
+    retry.why_code := close_row.why_code;
     perform smsretry.save_row(retry, close_row.at);
 
     update public.send_logs l

@@ -10,6 +10,7 @@ begin
     retry.last_error := null;
     retry.error_code := null;
     retry.why := complete_row.why;
+    retry.why_code := null;
     perform smsretry.save_row(retry, complete_row.at);
 
     update public.send_logs l
