@@ -14,16 +14,30 @@ WHAT_THE_TEXT_IS: Final = {"id", "business_id", "send_log_id", "customer_id", "m
 """Never changes: by these the row is found, and everything that was decided was decided about them."""
 NOBODY_HAS_IT: Final = {"status", "updated_at", "claimed_at", "begun_at", "claimed_by_application"}
 """The way out says what these are: which state it is in, since when, and that no worker has it."""
-ENDED: Final = NOBODY_HAS_IT | {"last_error", "error_code", "why", "held_since", "attempt_id", "in_doubt_since"}
+ENDED: Final = NOBODY_HAS_IT | {
+    "last_error",
+    "error_code",
+    "why",
+    "why_code",
+    "held_since",
+    "attempt_id",
+    "in_doubt_since",
+}
 """Likewise: how it ended, and that it waits for nothing more."""
 WAYS_OUT: Final[Mapping[str, tuple[str, set[str]]]] = {
     "smsretry.save_row": ("smsretry.save_row({row}, now())", {"updated_at"}),
     "smsretry.put_back": ("smsretry.put_back({row}, now(), now())", NOBODY_HAS_IT | {"scheduled_for"}),
-    "smsretry.close_row": ("smsretry.close_row({row}, 'failed', 'No', 1, now())", ENDED),
+    "smsretry.close_row": ("smsretry.close_row({row}, 'failed', 'No', null, 1, now())", ENDED),
     "smsretry.complete_row": ("smsretry.complete_row({row}, null, now())", ENDED),
 }
 """The call, and the columns that it does not take from the variable, with the reason above."""
-ONE_OF_FEW: Final = {"status": "processing", "reason": "rate_limit", "attempt_count": 1, "max_attempts": 7}
+ONE_OF_FEW: Final = {
+    "why_code": "expired",
+    "status": "processing",
+    "reason": "rate_limit",
+    "attempt_count": 1,
+    "max_attempts": 7,
+}
 """What the table's rules allow beside any value of the type."""
 
 
