@@ -38,10 +38,15 @@ def modules() -> Iterator[ModuleType]:
 
 def words_of(kind: object) -> set[str] | None:
     """The words of a Literal, or of several; None if anything else may be a key as well."""
-    parts = [kind] if get_origin(kind) is Literal else list(get_args(kind))
-    if not parts or any(get_origin(part) is not Literal for part in parts):
+    parts = [kind] if _is_literal(kind) else list(get_args(kind))
+    if not parts or not all(map(_is_literal, parts)):
         return None
     return {word for part in parts for word in get_args(part)}
+
+
+def _is_literal(kind: Any) -> bool:
+    origin: object = get_origin(kind)
+    return origin is Literal
 
 
 def tables_by_words(module: ModuleType) -> Iterator[tuple[str, set[str], Table]]:
