@@ -111,6 +111,12 @@ sent: a carrier has it, which may be the last that is ever heard. undelivered: t
 failed, canceled: it never left the provider. delivered: the carrier says that it arrived. read: likewise, and was read.
 """
 
+ScheduledResult: TypeAlias = Literal["queued", "cancelled", "failed", "held", "later"]
+"""What became of a scheduled send whose time was near, in the order in which it is told.
+
+queued: its text waits in the queue. held: something must be mended first. later: its business is locked now.
+"""
+
 LiveState: TypeAlias = Literal["scheduled", "due", "waiting", "held"]
 """Where a text is that a person may still cancel. scheduled: it is no text yet."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
 
 from smsretry.retry.decision import AfterLook, Hold, LookAgain, Resend, Settle
 from smsretry.retry.evidence import (
@@ -93,7 +93,11 @@ def _without_evidence(claim: Claim, in_doubt_for: timedelta, profile: Profile) -
     if looks < MIN_LOOKS or in_doubt_for < MIN_QUARANTINE:
         wait = next_look_delay(looks if in_doubt_for < _LISTED else 0)
         return LookAgain(wait, failed=False, why="No evidence yet", why_code="no_evidence")
-    if profile.in_doubt == "resend":
-        return Resend()
-    why = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
-    return Hold(why, "no_evidence", DOUBT_HELD_LOOK)
+    match profile.in_doubt:
+        case "resend":
+            return Resend()
+        case "hold":
+            why = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
+            return Hold(why, "no_evidence", DOUBT_HELD_LOOK)
+        case _:
+            assert_never(profile.in_doubt)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from smsretry.vocabulary import Fate, MessageClass, WhyCode
+from smsretry.vocabulary import Fate, MessageClass, ScheduledResult, WhyCode
 
 KnownCode: TypeAlias = Annotated[
     WhyCode | None, BeforeValidator(lambda code: code if code in get_args(WhyCode) else None)
@@ -160,8 +160,7 @@ class ScheduledSend(Value):
     scheduled_id: UUID
     business_id: UUID
     customer_id: UUID | None
-    result: Literal["queued", "cancelled", "failed", "held", "later"]
-    """queued: its text waits in the queue. held: something must be mended first. later: its business is locked now."""
+    result: ScheduledResult
     why: str | None
     retry_id: UUID | None
     """The row of its text in the queue."""

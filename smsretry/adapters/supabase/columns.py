@@ -1,7 +1,7 @@
 """How a decision becomes the values of columns. Here and nowhere else."""
 
 from datetime import datetime
-from typing import Final, assert_never
+from typing import assert_never
 
 from smsretry.adapters.supabase.calls import interval
 from smsretry.retry.decision import (
@@ -24,13 +24,6 @@ from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from smsretry.retry.policy import LIFE
 from smsretry.vocabulary import OutcomeName
-
-_OUTCOMES: Final[dict[type[Outcome], OutcomeName]] = {
-    Accepted: "accepted",
-    Rejected: "rejected",
-    NotSent: "not_sent",
-    InDoubt: "in_doubt",
-}
 
 
 def put_off(claim: Claim, decision: PutOff) -> tuple[str, dict[str, object]]:
@@ -56,7 +49,21 @@ def _life(expires_at: datetime | None) -> dict[str, object]:
 
 def after_send(claim: Claim, outcome: Outcome, decision: AfterSend) -> dict[str, object]:
     """For `finish_sms_attempt`: what the provider answered, and what follows from it."""
-    return {"outcome": _OUTCOMES[type(outcome)], **_next(claim, decision)}
+    return {"outcome": _name(outcome), **_next(claim, decision)}
+
+
+def _name(outcome: Outcome) -> OutcomeName:
+    match outcome:
+        case Accepted():
+            return "accepted"
+        case Rejected():
+            return "rejected"
+        case NotSent():
+            return "not_sent"
+        case InDoubt():
+            return "in_doubt"
+        case _:
+            assert_never(outcome)
 
 
 def _next(claim: Claim, decision: AfterSend) -> dict[str, object]:

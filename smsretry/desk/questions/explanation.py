@@ -8,6 +8,7 @@ from typing import Final, assert_never
 from smsretry.desk.questions.clock import on_clock, span, zone_of
 from smsretry.desk.questions.prediction import Foreseen, Will
 from smsretry.desk.questions.records import AttemptRecord, TextRecord
+from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.models import Value
 from smsretry.vocabulary import TextState
 
@@ -164,15 +165,11 @@ _FATES: Final = ("arrived", "open", "unknown", "lost")
 
 
 def _fate(attempt: AttemptRecord) -> str:
-    match attempt.delivery:
-        case "delivered" | "read":
-            return "arrived"
-        case "undelivered" | "failed" | "canceled":
-            return "lost"
-        case "unknown":
-            return "unknown"
-        case _:
-            return "open"
+    if attempt.delivery in FINAL:
+        return "arrived"
+    if attempt.delivery in FAILURES:
+        return "lost"
+    return "unknown" if attempt.delivery == "unknown" else "open"
 
 
 def _consent(text: TextRecord, zone: tzinfo) -> str:
