@@ -107,14 +107,14 @@ def retry(
     delay: timedelta = timedelta(minutes=1), *, why: str = "It failed", code: int | None = None, counted: bool = True
 ) -> Retry:
     """The decision to try again."""
-    return Retry(delay, "twilio_error", why, code, counted)
+    return Retry(delay, "twilio_error", why, "refused_for_now", code, counted)
 
 
 def give_up(
     why: str = "It failed", code: int | None = None, *, opted_out: bool = False, phone_status: str | None = None
 ) -> GiveUp:
     """The decision to try no further."""
-    return GiveUp(why, code, opted_out, phone_status)
+    return GiveUp(why, "opted_out" if opted_out else "refused", code, opted_out, phone_status)
 
 
 def doubt(look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer") -> Doubt:

@@ -1,12 +1,17 @@
 """The values that travel through the system. Frozen; phone number and body never show in their repr."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias, get_args
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from smsretry.vocabulary import Fate, MessageClass
+from smsretry.vocabulary import Fate, MessageClass, ScheduledResult, WhyCode
+
+KnownCode: TypeAlias = Annotated[
+    WhyCode | None, BeforeValidator(lambda code: code if code in get_args(WhyCode) else None)
+]
+"""A code as read. One that this version does not know reads as none, so that a newer database stops no worker."""
 
 
 class Value(BaseModel):
@@ -96,6 +101,8 @@ class ItemResult(Value):
     """The provider's error code."""
     next_at: AwareDatetime | None = None
     """When the row is due again."""
+    why_code: KnownCode = None
+    """Why, for programs. None: it was sent, or an older version says nothing."""
 
     def __str__(self) -> str:
         return f"{self.detail} — next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC" if self.next_at else self.detail
@@ -156,11 +163,11 @@ class ScheduledSend(Value):
     scheduled_id: UUID
     business_id: UUID
     customer_id: UUID | None
-    result: Literal["queued", "cancelled", "failed", "held", "later"]
-    """queued: its text waits in the queue. held: something must be mended first. later: its business is locked now."""
+    result: ScheduledResult
     why: str | None
     retry_id: UUID | None
     """The row of its text in the queue."""
+    why_code: KnownCode = None
 
 
 class Begun(Value):
@@ -177,6 +184,7 @@ class Begun(Value):
     reached_at: AwareDatetime | None = Field(
         None, description="When capped: when the text was sent that must fall out of the cap's window."
     )
+    why_code: KnownCode = None
 
 
 class Finished(Value):

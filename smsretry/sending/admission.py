@@ -29,9 +29,10 @@ class Admission:
         """Where the text waits because another one is the probe."""
         breaker = self._breaker
         if breaker.half_open and not breaker.probes.is_best(claim):
-            return policy.suspected(claim, _PROBING)  # given back, it would fill the claim that is to bring others
+            # Given back, it would fill the claim that is to bring others.
+            return policy.suspected(claim, _PROBING, "sending_stopped")
         if breaker.half_open and not breaker.probes.has_room(breaker.under_way):
-            return GiveBack(_PROBING)
+            return GiveBack(_PROBING, "sending_stopped")
         return None
 
     def must_wait(self, claim: Claim) -> bool:

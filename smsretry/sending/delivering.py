@@ -16,6 +16,7 @@ from smsretry.retry.decision import GiveUp, LookAgain
 from smsretry.retry.delivery import (
     FAILURES,
     FINAL,
+    AfterDelivery,
     Close,
     NotKept,
     OpenDelivery,
@@ -90,19 +91,28 @@ def _follow(message: OpenDelivery, word: Word, services: DeliveryServices) -> Fo
         return FollowedUp(message, "not asked", str(error))
     except SmsRetryError as error:
         return FollowedUp(message, "error", str(error))
-    if answer != "applied":
-        return FollowedUp(message, "settled elsewhere")
+    match answer:
+        case "applied":
+            return _followed(message, word, decision)
+        case "lost" | "changed":
+            return FollowedUp(message, "settled elsewhere")
+        case _:
+            assert_never(answer)
+
+
+def _followed(message: OpenDelivery, word: Word, decision: AfterDelivery) -> FollowedUp:
+    report = word if isinstance(word, Report) else None
     code = report.refusal.code if report and report.refusal else None
     match decision:
         case Close():
             return FollowedUp(message, "delivered" if report and report.status in FINAL else "settled elsewhere")
-        case LookAgain(_, _, why):
+        case LookAgain(why=why):
             return _to_look_again(message, word, why)
         case Unknown():
             return FollowedUp(message, "unknown")
         case SendAgain(_, why):
             return FollowedUp(message, "retried", why, code)
-        case GiveUp(why, _, _, _):
+        case GiveUp(why=why):
             return FollowedUp(message, "undelivered", why, code, report is not None and blames_the_sender(report))
         case _:
             assert_never(decision)

@@ -1,6 +1,7 @@
 """How a text enters: planned for a time, queued for a retry, or sent for the first time and seen through."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid4
 
 from smsretry.errors import InputError, QueueError, QueueUnreachable
@@ -11,6 +12,9 @@ from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Entry, FirstSends, Sender
 from smsretry.sending.requests import QueueText, ScheduleText
 from smsretry.vocabulary import MessageClass, Reason
+
+_IN_QUEUE: Final = "Already in the queue"
+_TAKEN: Final = "Another worker has taken it, or somebody cancelled it"
 
 
 def queue_sms_retry(
@@ -122,11 +126,12 @@ def send_sms(
         raise InputError(f"Send log {send_log_id} was already sent: insert a new send log for a new text")
     row = queued.retry_id
     if queued.result != "queued":
-        return ItemResult(retry_id=row, fate="Deferred", detail="Already in the queue", next_at=queued.due_at)
+        told = {"detail": _IN_QUEUE, "why_code": "already_queued", "next_at": queued.due_at}
+        return ItemResult(retry_id=row, fate="Deferred", **told)
     try:
         claim = queue.claim_one(row)
         if claim is None:
-            return ItemResult(retry_id=row, fate="Lost", detail="Another worker has taken it, or somebody cancelled it")
+            return ItemResult(retry_id=row, fate="Lost", detail=_TAKEN, why_code="claim_lost")
         if isinstance(claim, ItemResult):
             return claim
         return process_sms_retry_item(claim, queue=queue, sender=sender, profile=profile, first_send=True)

@@ -120,7 +120,8 @@ class FlowControl:
 
     def _put_off(self, claim: Claim) -> PutOff | None:
         with self._lock:
-            return GiveBack(self.stopped_because) if self.stopped_because else self._admission.put_off(claim)
+            stopped = self.stopped_because
+            return GiveBack(stopped, "sending_stopped") if stopped else self._admission.put_off(claim)
 
     # After it
 

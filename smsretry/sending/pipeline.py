@@ -59,7 +59,7 @@ def process_sms_retry_item(
         message = describe_unforeseen(error, private=private)
     # Outside the handler: an exception raised inside would carry the original, which may quote the customer.
     if claim.in_doubt_since is None:
-        queue.put_off(claim, End("failed", message))  # changes nothing if the send has begun
+        queue.put_off(claim, End("failed", message, "unforeseen"))  # changes nothing if the send has begun
     raise UnforeseenError(f"Row {claim.id}: {message}")
 
 
@@ -158,11 +158,11 @@ class _Item:
                 reached_at = begun.reached_at or begun.decided_at
                 return self._put_off(policy.after_cap(self.claim, reached_at=reached_at, profile=self.profile))
             case "changed":
-                return self._put_off(GiveBack(_CHANGED))
+                return self._put_off(GiveBack(_CHANGED, "data_changed"))
             case "ended":
-                return result.ended(self.claim, begun.why)
+                return result.ended(self.claim, begun)
             case "lost":
-                return result.not_begun(self.claim, begun.why, at=begun.decided_at)
+                return result.not_begun(self.claim, begun)
             case _:
                 assert_never(begun.answer)
 

@@ -1,7 +1,7 @@
 """What becomes of a text in doubt: we look for evidence, and never simply resend."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, assert_never
 
 from smsretry.retry import doubt, result
 from smsretry.retry.decision import AfterLook
@@ -20,9 +20,15 @@ def reconcile(claim: Claim, *, queue: ClaimedTexts, sender: Sender, profile: Pro
         if answer != "sid_taken":
             break
     if answer == "wait":
-        decision = doubt.look_failed(claim, _UNANSWERED)
+        decision = doubt.look_failed(claim, _UNANSWERED, "ambiguous")
         answer = queue.reconcile(claim, decision)
-    return result.looked(claim, decision) if answer == "applied" else result.lost(claim)
+    match answer:
+        case "applied":
+            return result.looked(claim, decision)
+        case "lost" | "sid_taken" | "wait":
+            return result.lost(claim)
+        case _:
+            assert_never(answer)
 
 
 def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[AfterLook]:

@@ -83,7 +83,7 @@ def test_a_held_text_that_the_applications_processor_claims_can_be_queued_again(
     """The insert of its next try had met a constraint, and the processor then gave the text up."""
     row = business.due_text()
     [claim] = queue.claim_due(1)
-    queue.put_off(claim, Hold("No zone", timedelta(minutes=1)))
+    queue.put_off(claim, Hold("No zone", "no_time_zone", timedelta(minutes=1)))
     stack.move_clock(timedelta(minutes=2))
     business.connection.execute("select * from claim_due_sms_retries(10)")
     held = business.row(row)

@@ -168,7 +168,7 @@ def test_begin_says_when_there_is_room_and_begins_nothing(
     assert (answer.answer, answer.reached_at, answer.why) == ("capped", sent[0], None)
     assert business.row(row) == before
     assert business.attempts_of(row) == []
-    assert queue.put_off(claim, Defer(sent[0] + DAY, "quiet_hours", WHY))
+    assert queue.put_off(claim, Defer(sent[0] + DAY, "quiet_hours", WHY, "daily_cap"))
 
 
 # What counts, and what does not

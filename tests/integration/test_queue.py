@@ -80,7 +80,7 @@ def test_the_claim_number_rises_with_every_claim_and_never_falls(
     for _ in range(3):
         (claim,) = queue.claim_due(1)
         numbers.append(claim.claim_no)
-        queue.put_off(claim, Defer(stack.now(), "quiet_hours", "Quiet hours"))
+        queue.put_off(claim, Defer(stack.now(), "quiet_hours", "Quiet hours", "quiet_hours"))
     queue.claim_due(1)
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
@@ -100,9 +100,9 @@ def test_a_worker_that_lost_its_claim_changes_nothing(stack: Stack, business: Bu
     before = business.row(row)
 
     assert begin(queue, stale).answer == "lost"
-    assert not queue.put_off(stale, Defer(stack.now(), "quiet_hours", "stale"))
-    assert not queue.put_off(stale, GiveBack("stale"))
-    assert not queue.put_off(stale, End("failed", "stale"))
+    assert not queue.put_off(stale, Defer(stack.now(), "quiet_hours", "stale", "quiet_hours"))
+    assert not queue.put_off(stale, GiveBack("stale", "sending_stopped"))
+    assert not queue.put_off(stale, End("failed", "stale", "unforeseen"))
     for theirs in (uuid4(), attempt):
         done = finish(queue, stale, theirs, Accepted(SID), Complete(SID))
         assert not done.applied

@@ -140,7 +140,7 @@ def test_a_worker_from_before_the_restore_can_write_nothing(world: World, operat
     """Its claim is valid again in the restored rows, until the claim numbers leap."""
     operators.doubt(restored(world))
     world.live(minutes=1)
-    assert world.queue.put_off(world.claims["claimed"], GiveBack("It stopped")) is False
+    assert world.queue.put_off(world.claims["claimed"], GiveBack("It stopped", "sending_stopped")) is False
     assert world.business.row(world.rows["claimed"])["status"] == "completed"
 
 

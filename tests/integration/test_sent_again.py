@@ -341,7 +341,7 @@ def test_a_worker_that_lost_its_claim_records_no_arrival(
     stack.move_clock(HALF_AN_HOUR)
     [claim] = queue.claim_due(1)
     before = business.row(row)
-    arrived = Arrived(sid, "delivered", Defer(claim.claimed_at, None, "Arrived after all", ages=True))
+    arrived = Arrived(sid, "delivered", Defer(claim.claimed_at, None, "Arrived after all", "delivery_open", ages=True))
     assert not queue.arrived(claim.model_copy(update={"claim_no": claim.claim_no - 1}), arrived)
     assert business.row(row) == before
     assert queue.arrived(claim, arrived)

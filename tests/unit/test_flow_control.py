@@ -31,7 +31,7 @@ TOO_MANY_TO_ONE = refused(14107, 429)
 """Too many texts to one number in half a minute."""
 
 
-WAITS = GiveBack("Sending had stopped: another text goes first, to see whether it works again")
+WAITS = GiveBack("Sending had stopped: another text goes first, to see whether it works again", "sending_stopped")
 
 
 def after(*outcomes: Outcome, probe: bool = False) -> FlowControl:
@@ -571,7 +571,7 @@ def test_a_database_that_cannot_be_asked_shuts_the_flow_control_and_opens_no_cir
         "Run `smsretry migrate`",
         None,
     )
-    assert control.admit(claim_with()) == GiveBack("Run `smsretry migrate`")
+    assert control.admit(claim_with()) == GiveBack("Run `smsretry migrate`", "sending_stopped")
     assert not control.sending_works
 
 

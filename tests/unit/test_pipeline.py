@@ -122,7 +122,9 @@ def test_a_begin_that_cannot_be_asked_puts_its_text_behind_the_others_and_shuts_
     result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.detail) == ("Deferred", "Supabase did not answer")
     assert queue.calls == ["begin", "put_off"]
-    assert queue.decisions[-1] == Defer(NOON + timedelta(seconds=30), None, "Supabase did not answer", ages=True)
+    assert queue.decisions[-1] == Defer(
+        NOON + timedelta(seconds=30), None, "Supabase did not answer", "database_trouble", ages=True
+    )
     assert (control.database_trouble, control.stopped_because, control.open_because) == (
         result.detail,
         result.detail,
@@ -160,7 +162,7 @@ def test_a_text_that_waits_for_a_person_is_held_and_says_what_for() -> None:
     result = process_sms_retry_item(claim_with(business_hours="nine to five"), queue=queue, sender=FakeSender())
     assert (result.fate, result.next_at) == ("Held", NOON + timedelta(minutes=15))
     assert result.detail.startswith("The business's sms_hours cannot be read")
-    assert queue.decisions == [Hold(result.detail, timedelta(minutes=15))]
+    assert queue.decisions == [Hold(result.detail, "hours_unreadable", timedelta(minutes=15))]
 
 
 def test_a_queue_that_fails_while_a_row_is_failed_is_what_is_told() -> None:
@@ -230,7 +232,7 @@ def test_a_text_whose_window_closed_on_the_way_is_decided_anew_by_the_databases_
     assert (result.fate, result.next_at) == ("Deferred", OPENING)
     assert queue.told == [
         ("begin", Send(LAST_CALL, LAST_HOLD, "08:00–21:00 in America/New_York, the customer's zone")),
-        ("put_off", Defer(OPENING, "quiet_hours", result.detail, CLOSING + timedelta(days=1))),
+        ("put_off", Defer(OPENING, "quiet_hours", result.detail, "quiet_hours", CLOSING + timedelta(days=1))),
     ]
     assert queue.first_sends == [False]
     assert sender.texts == []
@@ -257,7 +259,7 @@ def test_a_shut_flow_control_gives_a_text_back_untouched() -> None:
     claim = claim_with()
     result = process_sms_retry_item(claim, queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.detail, result.next_at) == ("GivenBack", "This run was asked to stop", None)
-    assert queue.told == [("put_off", GiveBack("This run was asked to stop"))]
+    assert queue.told == [("put_off", GiveBack("This run was asked to stop", "sending_stopped"))]
     assert sender.texts == []
 
 

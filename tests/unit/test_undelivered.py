@@ -26,7 +26,7 @@ NOT_YET = f"Arrived after all, as {SID}; that could not be recorded yet"
 
 def on_the_phone(status: DeliveryStatus = "delivered") -> Arrived:
     """Its row is completed. If that cannot be recorded, it is due again after half a minute."""
-    return Arrived(SID, status, Defer(NOON + timedelta(seconds=30), None, NOT_YET, ages=True))
+    return Arrived(SID, status, Defer(NOON + timedelta(seconds=30), None, NOT_YET, "delivery_open", ages=True))
 
 
 TABLE: list[tuple[dict[str, Word], Arrived | Defer | None]] = [
@@ -38,8 +38,8 @@ TABLE: list[tuple[dict[str, Word], Arrived | Defer | None]] = [
     ({SID: NotKept()}, None),
     ({SID: Report("delivered")}, on_the_phone()),
     ({SID: Report("read")}, on_the_phone("read")),
-    ({SID: None}, Defer(SOON, None, UNASKED, ages=True)),
-    ({OTHER: NotKept(), SID: None}, Defer(SOON, None, UNASKED, ages=True)),
+    ({SID: None}, Defer(SOON, None, UNASKED, "delivery_open", ages=True)),
+    ({OTHER: NotKept(), SID: None}, Defer(SOON, None, UNASKED, "delivery_open", ages=True)),
     ({OTHER: None, SID: Report("delivered")}, on_the_phone()),
 ]
 
@@ -58,7 +58,7 @@ def test_a_text_waits_while_a_lost_message_is_on_its_way_again(status: DeliveryS
     assert status in get_args(DeliveryStatus)
     why = f"It was lost as {SID}, and now the provider says {status}: it may still arrive"
     assert before_sending_again({SID: Report(status)}, at=NOON) == Defer(
-        NOON + timedelta(minutes=15), None, why, ages=True
+        NOON + timedelta(minutes=15), None, why, "delivery_open", ages=True
     )
 
 

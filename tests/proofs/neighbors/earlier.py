@@ -36,7 +36,9 @@ def keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
 
 def fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
     """What a person can mend failed."""
-    return _put_off(self, claim, End("failed", decision.why) if isinstance(decision, Hold) else decision)
+    return _put_off(
+        self, claim, End("failed", decision.why, decision.why_code) if isinstance(decision, Hold) else decision
+    )
 
 
 def read_at_once(self: SupabaseCalls, function: str, values: dict[str, object]) -> object:
