@@ -22,7 +22,7 @@ from flows.support.orphans import crash_orphaned_task_runs
 from flows.support.run_display import DID_SOMETHING, only_showing, refused, rename
 from flows.support.run_ended import tell_failed, tell_scheduled
 from smsretry.desk.pages import scheduled_run as scheduling
-from smsretry.retry.models import ScheduledSend
+from smsretry.retry.answers import ScheduledSend
 from smsretry.sending.ports import ScheduledSends
 from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
 from smsretry.wiring import services

@@ -12,7 +12,8 @@ from smsretry.desk.pages.markdown import plain
 from smsretry.desk.pages.outcomes import Color, Seen, badge, event_of
 from smsretry.desk.pages.run_report import TOLD_IN_FULL, RunReport
 from smsretry.desk.questions.queue_status import Standing
-from smsretry.retry.models import InterruptedRun, ItemResult, Recovered
+from smsretry.retry.answers import InterruptedRun, Recovered
+from smsretry.retry.models import ItemResult
 from smsretry.sending.summary import RunSummary
 from smsretry.vocabulary import Fate, WhyCode
 from tests.builders import BODY, NOON, PHONE, claim_with

@@ -11,7 +11,7 @@ from smsretry.desk.pages.markdown import feed, listed, page, plain, run_page, ta
 from smsretry.desk.pages.outcomes import Color, Seen, badge
 from smsretry.desk.questions.explanation import Story
 from smsretry.desk.questions.queue_status import LATE_SECONDS, Standing
-from smsretry.retry.models import InterruptedRun, Recovered
+from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.sending.summary import RunSummary
 
 TOLD_IN_FULL: Final = 20
