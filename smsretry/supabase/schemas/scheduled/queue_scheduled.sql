@@ -21,8 +21,10 @@ begin
         when not exists (select 1 from public.customers c where c.id = queue_scheduled.send.customer_id
                          and c.business_id = queue_scheduled.send.business_id) then 'no_customer'
         when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'no_body'
-        when coalesce(queue_scheduled.send.not_after, queue_scheduled.send.scheduled_for + queue_scheduled.life)
-            <= queue_scheduled.at then 'expired'
+        when queue_scheduled.send.not_after <= queue_scheduled.at then 'expired'
+        -- A time before all time is nobody's plan: it is held until somebody mends it.
+        when queue_scheduled.send.not_after is null and isfinite(queue_scheduled.send.scheduled_for)
+            and queue_scheduled.send.scheduled_for + queue_scheduled.life <= queue_scheduled.at then 'expired'
     end;
     why := case why_code
         when 'no_customer' then 'Customer not found'
