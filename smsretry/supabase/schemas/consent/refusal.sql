@@ -6,7 +6,6 @@ create or replace function smsretry.refusal(
     sent boolean, consent text, number_key bytea, out why text, out why_code text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     why := case
         when refusal.sent then 'Already sent'
@@ -21,6 +20,3 @@ begin
     why_code := case when why is null then null when refusal.sent then 'already_sent' else 'opted_out' end;
 end
 $$;
-
-revoke all on function smsretry.refusal from public, anon, authenticated;
-grant execute on function smsretry.refusal to service_role;

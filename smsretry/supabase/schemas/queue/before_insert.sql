@@ -23,5 +23,3 @@ begin
     return new;
 end
 $$;
-
-revoke all on function smsretry.before_insert from public, anon, authenticated;

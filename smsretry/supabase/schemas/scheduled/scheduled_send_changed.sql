@@ -61,5 +61,3 @@ begin
     return new;
 end
 $$;
-
-revoke all on function smsretry.scheduled_send_changed from public, anon, authenticated;
