@@ -22,8 +22,8 @@ from flows.support.orphans import crash_orphaned_task_runs
 from flows.support.run_display import DID_SOMETHING, only_showing, refused, rename
 from flows.support.run_ended import tell_failed, tell_scheduled
 from smsretry.desk.pages import scheduled_run as scheduling
-from smsretry.retry.models import ScheduledSend
-from smsretry.sending.ports import RetryQueue
+from smsretry.retry.answers import ScheduledSend
+from smsretry.sending.ports import ScheduledSends
 from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
 from smsretry.wiring import services
 
@@ -31,7 +31,7 @@ PAGE_KEY = "sms-scheduled"
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def queue_due(queue: RetryQueue, batch: int, ahead: timedelta) -> Queueing:
+def queue_due(queue: ScheduledSends, batch: int, ahead: timedelta) -> Queueing:
     """Make the texts of all scheduled sends whose time comes within `ahead`, batch by batch."""
     return queue_scheduled_sends(queue, batch=batch, ahead=ahead)
 

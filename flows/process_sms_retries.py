@@ -21,9 +21,10 @@ from flows.support.orphans import crash_orphaned_task_runs
 from flows.support.run_display import Progress, queue_at, show, this_run
 from flows.support.run_ended import tell_completed, tell_failed
 from flows.support.task_runs import TaskRuns
-from smsretry.retry.models import Claim, Recovered
-from smsretry.sending.flow_control import stopped_by
+from smsretry.retry.answers import Recovered
+from smsretry.retry.models import Claim
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run
+from smsretry.sending.signals import stopped_by
 from smsretry.sending.summary import RunSummary
 from smsretry.settings import load_settings, sends_at_once
 from smsretry.wiring import desk, push_metrics, services

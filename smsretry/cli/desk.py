@@ -157,6 +157,8 @@ def _tell_business(one: "BusinessAhead") -> None:
     numbers = {"go out": one.go_out, "wait longer": one.wait_longer, "held": one.held, "end": one.end}
     tell("  " + ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts))
     tell_all(f"  {texts}: {why}" for why, texts in one.why.items())
+    if one.why_codes:
+        tell("  why: " + ", ".join(f"{code} {texts}" for code, texts in one.why_codes.items()))
 
 
 def _texts(number: int) -> str:

@@ -11,9 +11,9 @@ import typer
 from smsretry.cli.changes import tell_change
 from smsretry.cli.parsing import Json, an_id, filled_in, instant
 from smsretry.cli.printing import NOT_FOUND, note, tell, tell_all, tell_json
-from smsretry.vocabulary import Reason
+from smsretry.vocabulary import Reason, WhyCode
 
-Ended = StrEnum("Ended", ["failed", "cancelled"])
+Ended = StrEnum("Ended", ["failed", "cancelled"])  # EndedState and LiveState, as typer takes several of them
 Live = StrEnum("Live", ["scheduled", "due", "waiting", "held"])
 
 _Rows = Annotated[list[UUID] | None, typer.Option("--row", metavar="ID", parser=an_id, help="A row; may be repeated.")]
@@ -22,6 +22,10 @@ _Customer = Annotated[UUID | None, typer.Option(metavar="ID", parser=an_id, help
 _Code = Annotated[int | None, typer.Option(metavar="N", help="The provider's error code, such as 30003.")]
 _Reason = Annotated[
     Reason | None, typer.Option(metavar="REASON", help="Why it waited: quiet_hours, twilio_error or rate_limit.")
+]
+_Why = Annotated[
+    WhyCode | None,
+    typer.Option(metavar="CODE", help="Why it ended or waits, in a word, such as expired; `explain` names it."),
 ]
 _Containing = Annotated[str | None, typer.Option(metavar="WORDS", help="Words of its error, or of why it waits.")]
 _Since = Annotated[
@@ -46,6 +50,7 @@ def requeue(
     customer: _Customer = None,
     code: _Code = None,
     reason: _Reason = None,
+    why: _Why = None,
     containing: _Containing = None,
     since: _Since = None,
     until: _Until = None,
@@ -74,6 +79,7 @@ def requeue(
         customer_id=customer,
         code=code,
         reason=reason,
+        why_code=why,
         containing=containing,
         since=since,
         until=until,
@@ -94,6 +100,7 @@ def cancel(
     customer: _Customer = None,
     code: _Code = None,
     reason: _Reason = None,
+    why: _Why = None,
     containing: _Containing = None,
     since: _Since = None,
     until: _Until = None,
@@ -121,6 +128,7 @@ def cancel(
         customer_id=customer,
         code=code,
         reason=reason,
+        why_code=why,
         containing=containing,
         since=since,
         until=until,
@@ -161,7 +169,8 @@ def doubt(
 def resolve(
     retry_id: Annotated[UUID, typer.Argument(metavar="ROW", parser=an_id, help="Id of the row.")],
     went_out_as: Annotated[
-        str | None, typer.Option(metavar="SID", help="It went out: the SID of the message that was this text.")
+        str | None,
+        typer.Option(metavar="SID", help="It went out: the provider's id of the message."),
     ] = None,
     send_again: Annotated[bool, typer.Option("--send-again", help="It did not go out: send it again.")] = False,
     who: _Who = None,
@@ -185,7 +194,7 @@ def resolve(
         else:
             tell_all(stories[0].lines())
             doubtful = "resolve_sms_doubt" in stories[0].text.can
-            answer = "To answer, add --went-out-as SM… or --send-again, and --because '…'."
+            answer = "To answer, add --went-out-as with the message's id, or --send-again, and --because '…'."
             tell(answer if doubtful else "It is not in doubt: there is nothing to answer.", style="bold")
         return
     ask = filled_in(

@@ -27,7 +27,6 @@ _OPTIONS: Final = {
 }
 _FORMS: Final = {
     "last_digits": "must be 3 to 6 digits",
-    "went_out_as": "must be the SID of a message: SM or MM, and 32 hexadecimal digits",
 }
 """What a field's pattern means."""
 

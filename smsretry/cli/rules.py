@@ -137,4 +137,4 @@ def consent(
             "Give the same command again later."
         )
     if not opt_out:
-        tell("If they had texted STOP, Twilio still refuses: they must text START to your number.")
+        tell("If they had texted STOP, the provider still refuses: they must text START to your number.")

@@ -36,7 +36,7 @@ def event_of_delivery(one: FollowedUp) -> TextEvent | None:
         name=f"sms.text.{one.came_to}",
         resource={"prefect.resource.id": f"sms.text.{message.retry_id}", "prefect.resource.name": one.came_to},
         related=related(people),
-        payload={"why": one.why, "code": one.code, "sid": message.twilio_sid, "failures": message.failures},
+        payload={"why": one.why, "code": one.code, "sid": message.sid, "failures": message.failures},
     )
 
 

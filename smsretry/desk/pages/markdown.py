@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|#~!])")
-_LINK: Final = re.compile(r"https://www\.twilio\.com/docs/api/errors/\d+")
+_CODE_PAGE: Final = re.compile(r"https://[\w./-]+/\d+$")
 _RUN: Final = re.compile(r"\brun ([0-9a-f]{8}-[0-9a-f-]{27})")
 
 
@@ -19,7 +19,7 @@ def plain(text: object) -> str:
 def linked(text: object) -> str:
     """As `plain`, with the links that are ours: the provider's page of a code, and a flow run."""
     told = plain(text)
-    told = _LINK.sub(lambda found: f"[what it means]({found[0]})", told)
+    told = _CODE_PAGE.sub(lambda found: f"[what it means]({found[0]})", told)
     return _RUN.sub(lambda found: f"[run {found[1][:8]}]({run_page(found[1])})", told)
 
 

@@ -1,5 +1,6 @@
 """One run for its reader: the name on the runs list, and the page behind it."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,12 +11,16 @@ from smsretry.desk.pages.markdown import feed, listed, page, plain, run_page, ta
 from smsretry.desk.pages.outcomes import Color, Seen, badge
 from smsretry.desk.questions.explanation import Story
 from smsretry.desk.questions.queue_status import LATE_SECONDS, Standing
-from smsretry.retry.models import InterruptedRun, Recovered
+from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.sending.summary import RunSummary
 
 TOLD_IN_FULL: Final = 20
 """Texts that need a person, of which one page tells in full."""
 _NAME_LENGTH: Final = 120
+_ORDER: Final = ("sent", "failed", "held", "errors", "in doubt", "cancelled", "lost", "waiting")
+"""The numbers of a run's name, as far as it matters which comes first."""
+_WAITING: Final = ("deferred", "retrying", "given back")
+"""What goes on by itself is one number."""
 _FIRST: Final[tuple[Color, ...]] = ("red", "orange", "green", "violet")
 
 
@@ -36,11 +41,14 @@ def badge_of_many(seen: Sequence[Seen]) -> tuple[str, Color]:
 
 
 def _counts(run: RunSummary) -> str:
-    counts = {
-        "sent": run.sent, "failed": run.failed, "held": run.held, "errors": run.errors, "in doubt": run.in_doubt,
-        "cancelled": run.cancelled, "lost": run.lost, "waiting": run.deferred + run.retrying + run.given_back,
-    }  # fmt: skip
-    return " · ".join(f"{name} {count}" for name, count in counts.items() if count)
+    counts = Counter[str]()
+    for name, count in run.counts.items():
+        counts["waiting" if name in _WAITING else name] += count
+    return " · ".join(f"{name} {counts[name]}" for name in sorted(counts, key=_place))
+
+
+def _place(name: str) -> int:
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +111,7 @@ class RunReport:
         )
 
     def _picture(self) -> str:
-        run = self.summary
-        shown = ("sent", "deferred", "retrying", "held", "in_doubt", "failed", "cancelled", "given_back", "errors")
-        counts = [(name.replace("_", " "), getattr(run, name)) for name in shown if getattr(run, name)]
+        counts = [(name, count) for name, count in self.summary.counts.items() if name != "lost"]
         return f"![what the texts came to]({bars(counts, title='texts of this run')})" if counts else ""
 
     def _queue(self) -> str:

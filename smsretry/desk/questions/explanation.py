@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
-from typing import Final
+from typing import Final, assert_never
 
 from smsretry.desk.questions.clock import on_clock, span, zone_of
 from smsretry.desk.questions.prediction import Foreseen, Will
-from smsretry.desk.questions.records import AttemptRecord, TextRecord, TextState
+from smsretry.desk.questions.records import AttemptRecord, TextRecord
+from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.models import Value
+from smsretry.vocabulary import TextState
 
 STATES: Final[dict[TextState, str]] = {
     "scheduled": "Scheduled, it is queued shortly before its time",
@@ -30,7 +32,7 @@ LEVERS: Final = {
 }
 """What each of the calls in `TextRecord.can` does, for people."""
 _READ: Final = (
-    "read {sid} in Twilio's log: the number wrote what may mean stop, and is opted out. If it does, say so with "
+    "read {sid} in the provider's log: the number wrote what may mean stop, and is opted out. If it does, say so with "
     "smsretry consent - --opt-out --source 'text'; if not, with "
     "smsretry consent - --opt-in --source 'text' --business {business}"
 )
@@ -72,6 +74,8 @@ class Story(Value):
         yield f"business {text.business_id}, {text.business or 'its name is not known'}"
         if text.is_text:
             yield f"send log {text.send_log_id}: {self.log_status}"
+        if text.why_code:
+            yield f"why: {text.why_code}"
         if text.unreadable:
             yield f"cannot be read: {', '.join(text.unreadable)}. Mend what is there; the rest is told"
         yield from (f"  {line}" for line in self.happened)
@@ -140,7 +144,7 @@ def _attempt(attempt: AttemptRecord) -> str:
 
 
 def _delivery(text: TextRecord) -> str | None:
-    """What follows once Twilio has the text; None: it has no message. Of several the one that came furthest counts."""
+    """What follows once the provider has the text; None: it has no message. Of several, the furthest counts."""
     fates = {_fate(attempt) for attempt in text.history if attempt.sid}
     decides = "; the next run of sync-delivery-status decides whether it is sent again" if text.state == "sent" else ""
     match next((fate for fate in _FATES if fate in fates), None):
@@ -161,15 +165,11 @@ _FATES: Final = ("arrived", "open", "unknown", "lost")
 
 
 def _fate(attempt: AttemptRecord) -> str:
-    match attempt.delivery:
-        case "delivered" | "read":
-            return "arrived"
-        case "undelivered" | "failed" | "canceled":
-            return "lost"
-        case "unknown":
-            return "unknown"
-        case _:
-            return "open"
+    if attempt.delivery in FINAL:
+        return "arrived"
+    if attempt.delivery in FAILURES:
+        return "lost"
+    return "unknown" if attempt.delivery == "unknown" else "open"
 
 
 def _consent(text: TextRecord, zone: tzinfo) -> str:
@@ -202,8 +202,10 @@ def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:
             return f"it is looked at again at {at}, and goes on by itself once that is mended"
         case "held":
             return f"it is looked at again at {at}{ahead}"
-        case _:
+        case "due" | "waiting":
             return f"it is tried at {at}{ahead}"
+        case _:
+            assert_never(text.state)
 
 
 def _foreseen(foreseen: Foreseen | None, zone: tzinfo) -> str:

@@ -8,11 +8,12 @@ from heapq import heappop, heappush
 from typing import Final
 from uuid import UUID
 
-from smsretry.desk.questions.prediction import Foreseen, foresee_at
+from smsretry.desk.questions.prediction import Foreseen, Will, foresee_at
 from smsretry.desk.questions.records import UnreadText, WaitingText
 from smsretry.retry.models import Value
 from smsretry.retry.profile import Profile
 from smsretry.retry.segments import segments, sending_seconds
+from smsretry.vocabulary import WhyCode
 
 TOO_SLOW: Final = "The sender's rate does not reach it before its window closes or it expires"
 TOO_FAR: Final = "The sender's rate does not reach it within these hours"
@@ -38,6 +39,8 @@ class BusinessAhead(Value):
     end: int
     why: dict[str, int]
     """Why those that do not go out do not."""
+    why_codes: dict[WhyCode, int]
+    """The same, for programs."""
 
 
 class Forecast(Value):
@@ -79,9 +82,9 @@ class _Sender:
             if foreseen.send_before and turn >= foreseen.send_before:
                 late = self._foresee(text, turn, had)
                 if late.will != "goes out":
-                    return replace(late, why=TOO_SLOW)
+                    return replace(late, why=TOO_SLOW, why_code="sender_rate")
             if turn >= until:
-                return replace(foreseen, will="waits", at=turn, why=TOO_FAR)
+                return replace(foreseen, will="waits", at=turn, why=TOO_FAR, why_code="sender_rate")
             size = segments(text.body or "")
             self.free_at = turn + timedelta(seconds=sending_seconds(size, self.profile.segments_per_second))
             foreseen = replace(foreseen, at=turn)
@@ -95,19 +98,20 @@ class _Sender:
 def _fates(texts: Iterable[WaitingText], sender: _Sender, *, now: datetime, until: datetime) -> Iterator[Foreseen]:
     """What each text comes to by then. What is due at once goes business by business in turns, as claims do."""
     turns = Counter[UUID]()
-    waiting = list[tuple[datetime, int, int, int, WaitingText, str]]()
+    waiting = list[tuple[datetime, int, int, int, Foreseen]]()
     for place, text in enumerate(texts):
         turns[text.business_id] += 1
-        heappush(waiting, (max(now, text.scheduled_for), turns[text.business_id], place, 0, text, NOT_YET))
+        due = max(now, text.scheduled_for)
+        heappush(waiting, (due, turns[text.business_id], place, 0, Foreseen(text, "waits", due, NOT_YET)))
     while waiting:
-        at, turn, place, waits, text, why = heappop(waiting)
+        at, turn, place, waits, wait = heappop(waiting)
         if at >= until or waits > _TURNS:
-            yield Foreseen(text, "waits", at, why)
+            yield replace(wait, at=at)
             continue
-        foreseen = sender.try_at(text, at, until)
+        foreseen = sender.try_at(wait.text, at, until)
         if foreseen.will == "waits":
             later = max(foreseen.at, at + timedelta(seconds=1))
-            heappush(waiting, (later, turn, place, waits + 1, text, foreseen.why))
+            heappush(waiting, (later, turn, place, waits + 1, foreseen))
         else:
             yield foreseen
 
@@ -130,6 +134,7 @@ def forecast(
     """
     until = now + timedelta(hours=hours)
     by_hour, tallies, whys = Counter[int](), dict[UUID, Counter[str]](), dict[UUID, Counter[str]]()
+    codes = dict[UUID, Counter[WhyCode]]()
     unread, readable = list[UUID](), list[WaitingText]()
     for text in texts:
         if isinstance(text, UnreadText):
@@ -146,6 +151,8 @@ def forecast(
             by_hour[int((foreseen.at - now).total_seconds() // 3600)] += 1
         else:
             whys.setdefault(business, Counter())[foreseen.why] += 1
+            if foreseen.why_code:
+                codes.setdefault(business, Counter())[foreseen.why_code] += 1
     return Forecast(
         made_at=now,
         hours=tuple(HourAhead(starts_at=now + timedelta(hours=n), texts=by_hour[n]) for n in range(hours)),
@@ -157,6 +164,7 @@ def forecast(
                 held=tally["held"],
                 end=tally["end"],
                 why=dict(whys.get(business, Counter()).most_common()),
+                why_codes=dict(codes.get(business, Counter()).most_common()),
             )
             for business, tally in sorted(tallies.items(), key=lambda entry: -entry[1].total())
         ),
@@ -166,7 +174,7 @@ def forecast(
     )
 
 
-_KINDS: Final = {
+_KINDS: Final[dict[Will, str]] = {
     "goes out": "go_out",
     "waits": "wait_longer",
     "is stopped": "wait_longer",

@@ -13,9 +13,10 @@ from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError
-from smsretry.sending import run as runs
+from smsretry.sending import claiming
 from smsretry.sending.breaker import Breaker
 from smsretry.sending.flow_control import FlowControl
+from smsretry.sending.probes import Probes
 from tests.proofs.neighbors import earlier
 from tests.proofs.neighbors.deaths import Killer, Poison, PoisonInDoubt
 from tests.proofs.neighbors.midflight import Changer, Editor, Twin
@@ -37,6 +38,7 @@ _NO_TRIGGER: Final = (
     "drop trigger if exists spoilt on public.sms_retry_queue; drop function if exists smsretry.spoilt()"
 )
 _BEGIN: Final = "public.begin_sms_attempt"
+_ADMIT: Final = "smsretry.admit_send"
 Patch = tuple[object, str, Any]
 
 
@@ -91,7 +93,7 @@ SWITCHES: Final = {
     "giving back": Switch(
         sees="late",
         neighbors=lambda: [WellBehaved(12), Grants(minutes=2)],
-        patches=((SupabaseQueue, "put_off", earlier.keep), (FlowControl, "distrust", earlier.nothing)),
+        patches=((SupabaseQueue, "put_off", earlier.keep), (FlowControl, "database_failed", earlier.nothing)),
         minutes=24,
         stale=8,
     ),
@@ -142,30 +144,30 @@ SWITCHES: Final = {
         sees="astray",
         neighbors=lambda: [WellBehaved(4), Changer()],
         edits=(
-            (r"v_customer\.phone is distinct from coalesce\(begin_sms_attempt\.phone, v_customer\.phone\)", "false"),
-            (r"<> begin_sms_attempt\.decided_by", "is null"),
+            (r"v_customer\.phone is distinct from coalesce\(phone, v_customer\.phone\)", "false"),
+            (r"<> decided_by", "is null"),
         ),
-        replaces=_BEGIN,
+        replaces=_ADMIT,
     ),
     "deleted in mid-flight": Switch(
         sees="untrue end",
         neighbors=lambda: [WellBehaved(4), Changer()],
         edits=((r"v_customer\.id is null or v_log\.id is null or v_log\.channel::text <> 'sms'", "false"),),
-        replaces=_BEGIN,
+        replaces=_ADMIT,
     ),
     "several businesses": Switch(
         sees="late",
         neighbors=lambda: [WellBehaved(12), Refused()],
-        patches=((Breaker, "_proves_the_account", earlier.always),),
+        patches=((Breaker, "_account_is_refused", earlier.always),),
         minutes=8,
     ),
     "every business": Switch(
         sees="late",
         neighbors=lambda: [WellBehaved(12), Chain()],
         patches=(
-            (Breaker, "_proves_the_account", earlier.ten_businesses),
-            (Breaker, "is_fit", earlier.always),
-            (runs, "rank", earlier.always),  # the oldest text first, whosever it is
+            (Breaker, "_account_is_refused", earlier.ten_businesses),
+            (Probes, "is_best", earlier.always),
+            (claiming, "probe_rank", earlier.always),  # the oldest text first, whosever it is
         ),
         minutes=8,
     ),
@@ -173,9 +175,9 @@ SWITCHES: Final = {
         sees="late",
         neighbors=lambda: [WellBehaved(12), Firewalled(HtmlError(http_status=403), "a firewall's page", 60)],
         patches=(
-            (Breaker, "fails", earlier.whosever_they_are),
-            (Breaker, "is_fit", earlier.always),
-            (Breaker, "puts_off", earlier.nothing),
+            (Breaker, "failed", earlier.whosever_they_are),
+            (Probes, "is_best", earlier.always),
+            (Breaker, "reason_to_wait", earlier.nothing),
             (Breaker, "to_remember", frozenset[UUID]()),
         ),
         minutes=8,
@@ -219,7 +221,7 @@ SWITCHES: Final = {
         neighbors=lambda: [WellBehaved(4), Tomorrow()],
         edits=(
             (r"v_anew := v_anew and [^;]*;", ""),
-            (r"s\.since < least\(new\.sms_consent_at, v_now\)", "s.since < new.sms_consent_at"),
+            (r"least\(new\.sms_consent_at, v_now\)", "new.sms_consent_at"),
         ),
         replaces="smsretry.keep_suppression",
     ),

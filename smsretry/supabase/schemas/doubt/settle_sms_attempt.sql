@@ -9,16 +9,15 @@ create or replace function public.settle_sms_attempt(
     delivery_status text default null, error_code integer default null
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
     v_attempt public.sms_send_attempts;
     v_now timestamptz;
     v_answer text := 'already_settled';
 begin
-    if (settle_sms_attempt.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true
+    if not smsretry.is_message_id(settle_sms_attempt.twilio_sid)
         or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true then
-        raise exception 'twilio_sid must be a message SID (SM or MM and 32 hexadecimal digits), settled_by callback or operator'
+        raise exception 'twilio_sid must be the provider''s id of a message, settled_by callback or operator'
             using errcode = 'SR422';
     end if;
     if settle_sms_attempt.attempt_id is null then
