@@ -11,6 +11,7 @@ Kind = Literal["table", "view", "function", "other"]
 
 FOLDERS: Final = (
     "schema",
+    "policy",
     "tables",
     "helpers",
     "views",

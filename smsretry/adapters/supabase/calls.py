@@ -35,8 +35,6 @@ from smsretry.errors import QueueError, QueueMismatch, QueueUnreachable, SmsRetr
 from smsretry.settings import Settings
 
 _Row = TypeVar("_Row", bound=BaseModel)
-LARGEST_CLAIM: Final = 500
-"""What claims clamp their limit to."""
 _PAUSES: Final = (0.5, 2.0)
 """Seconds before the second and third try of a call that may be repeated."""
 
@@ -121,10 +119,12 @@ class SupabaseCalls:
         """
         if self._longest is None:
             try:
-                answer = self._once("count_sms_answer", {"row_count": LARGEST_CLAIM})
+                answer = self._once("count_sms_answer", {})
             except QueueError:  # an older database; or there is trouble, which the claim meets as well, and tells of
                 return wanted
-            self._longest = max(len(answer), 1) if isinstance(answer, list) else LARGEST_CLAIM
+            if not isinstance(answer, list):
+                raise self.not_ours("count_sms_answer")
+            self._longest = max(len(answer), 1)
         return min(wanted, self._longest)
 
     def repeated(

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from smsretry.adapters.supabase.calls import SupabaseCalls, interval
+from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.adapters.supabase.columns import after_look
 from smsretry.adapters.supabase.rows import Unreadable
 from smsretry.errors import QueueError
+from smsretry.retry.decision import Hold
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
 from smsretry.retry.models import Claim, ItemResult
 
@@ -43,8 +45,7 @@ class SupabaseClaims(SupabaseCalls):
                 return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why)
             # It may have gone out: nobody may call it failed but a person.
             why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry resolve` whether it went out"
-            held = {"decision": "hold", "error": why, "look_in": interval(DOUBT_HELD_LOOK)}
-            self.repeated("reconcile_sms_retry", fence | held)
+            self.repeated("reconcile_sms_retry", fence | after_look(Hold(why, DOUBT_HELD_LOOK)))
             return ItemResult(retry_id=row, fate="Held", detail=why)
         except QueueError:  # then recovery takes it back, and later on it is claimed alone
             return ItemResult(

@@ -41,6 +41,7 @@ class SupabaseQueue(SupabaseGroups):
         values = {
             "stale_minutes": stale_minutes,
             "look_in": interval(next_look_delay(0)),
+            "life": interval(LIFE),
         }
         # One that cannot be read is taken back like the others; it is only not told of.
         rows = self.each_row(Recovered, "recover_stuck_sms_retries", values)

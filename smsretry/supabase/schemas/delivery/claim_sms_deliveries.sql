@@ -4,7 +4,7 @@
 --   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
 --   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may get, on the phone
 create or replace function public.claim_sms_deliveries(
-    limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
+    limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes'
 )
 returns table (
     attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
@@ -15,7 +15,8 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_settled constant timestamptz := v_now - claim_sms_deliveries.first_look;
+    v_first_look constant interval := coalesce(claim_sms_deliveries.first_look, interval '0');
+    v_settled constant timestamptz := v_now - v_first_look;
     v_turn record;
     v_candidates uuid[];
     v_id uuid;
@@ -24,7 +25,7 @@ declare
     v_business uuid;
     v_due boolean;
 begin
-    if (claim_sms_deliveries.limit_count between 1 and 10000 and claim_sms_deliveries.first_look >= interval '0'
+    if (claim_sms_deliveries.limit_count between 1 and 10000 and v_first_look >= interval '0'
         and claim_sms_deliveries.lease >= interval '0') is not true then
         raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
     end if;

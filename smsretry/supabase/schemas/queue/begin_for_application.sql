@@ -10,7 +10,7 @@ begin
         id, retry_id, attempt_number, claim_no, begun_at, number_key, sent_to, sent_body,
         consent_status, consent_at, consent_source)
     select retry.attempt_id, retry.id, retry.attempt_count + 1, retry.claim_no, retry.claimed_at,
-           smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40), left(l.subject, 1601),
+           smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40), left(l.subject, smsretry.longest_body() + 1),
            left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200)
     from (select 1) one
     left join public.customers c on c.id = retry.customer_id

@@ -1,7 +1,7 @@
 -- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
 -- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
 --   result: queued | cancelled | failed
--- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran.
+-- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran. Null: its claim says so.
 -- An error, and nothing is done, if the row stays as it was: without that it would be queued again and again.
 create or replace function smsretry.queue_scheduled(
     send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid

@@ -15,7 +15,7 @@ begin
     ids := '{}';
     foreach v_id in array coalesce(candidates, '{}') loop
         exit when cardinality(ids) >= most;
-        select q.status = 'pending' and q.scheduled_for <= lock_in_turn.at and q.recover_count < 2
+        select q.status = 'pending' and q.scheduled_for <= lock_in_turn.at and q.recover_count < smsretry.suspect_after()
                    and (q.in_doubt_since is not null) = lock_in_turn.doubtful, q.business_id
         into v_due, v_business
         from public.sms_retry_queue q where q.id = v_id for update skip locked;

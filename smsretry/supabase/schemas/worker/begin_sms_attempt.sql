@@ -124,7 +124,7 @@ begin
             case when begin_sms_attempt.first_send then 0 else v_row.attempt_count + 1 end,
             v_row.claim_no, v_now, left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at,
             left(v_customer.sms_consent_source::text, 200), begin_sms_attempt.quiet_hours_rule,
-            v_key, left(v_customer.phone, 40), coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by,
+            v_key, left(v_customer.phone, 40), coalesce(begin_sms_attempt.body, left(v_log.subject, smsretry.longest_body() + 1)), begin_sms_attempt.sent_by,
             begin_sms_attempt.run_id);
     update public.sms_retry_queue q
     set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null,

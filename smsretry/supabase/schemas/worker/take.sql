@@ -45,7 +45,7 @@ begin
                 v_took := v_took || v_order[n];
                 v_whose := v_whose || v_owners[n];
             end if;
-            if clock_timestamp() - v_began > interval '250 milliseconds' then
+            if clock_timestamp() - v_began > smsretry.slow_write() then
                 v_skip := v_skip || v_owners[n];
                 perform smsretry.set_business_apart(v_owners[n], extract(epoch from clock_timestamp() - v_began), null, take.at);
             elsif v_owners[n] = any (v_apart) then

@@ -23,7 +23,7 @@ begin
             when others then
                 perform smsretry.set_business_apart(
                     take_each.owners[n], extract(epoch from clock_timestamp() - v_began), sqlstate, take_each.at);
-                if clock_timestamp() - v_began > interval '250 milliseconds' then
+                if clock_timestamp() - v_began > smsretry.slow_write() then
                     v_skip := v_skip || take_each.owners[n]; -- it waits for something: so would its other rows
                 end if;
         end;

@@ -1,0 +1,7 @@
+-- Characters of a text at most (Twilio's API reference, Body; error 21617). A claim tells it to its worker, with one
+-- character more of a body that is longer.
+create or replace function smsretry.longest_body()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 1600 $$;
+
+revoke all on function smsretry.longest_body from public, anon, authenticated;
+grant execute on function smsretry.longest_body to service_role;

@@ -1,0 +1,6 @@
+-- Characters of a reason or an error at most, wherever one is kept: each claim's answer carries them.
+create or replace function smsretry.longest_reason()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2000 $$;
+
+revoke all on function smsretry.longest_reason from public, anon, authenticated;
+grant execute on function smsretry.longest_reason to service_role;
