@@ -88,7 +88,6 @@ begin
             continue;
         end if;
         v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + requeue_failed_sms.more_attempts), 1000);
-        update public.sms_retry_queue q set max_attempts = v_row.max_attempts where q.id = v_row.id;
         v_row.expires_at := null;
         v_row.rate_limit_count := 0;
         v_row.recover_count := 0;

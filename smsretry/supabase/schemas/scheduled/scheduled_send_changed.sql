@@ -49,10 +49,11 @@ begin
     if new.status = 'cancelled' then
         perform smsretry.close_row(v_text, 'cancelled', new.why, null, v_now);
     else
-        update public.sms_retry_queue q
-        set scheduled_for = new.scheduled_for, expires_at = new.not_after, held_since = null, why = null, reason = null,
-            updated_at = v_now
-        where q.id = v_text.id;
+        v_text.expires_at := new.not_after;
+        v_text.held_since := null;
+        v_text.why := null;
+        v_text.reason := null;
+        perform smsretry.put_back(v_text, new.scheduled_for, v_now);
     end if;
     return new;
 end

@@ -126,11 +126,14 @@ begin
             left(v_customer.sms_consent_source::text, 200), begin_sms_attempt.quiet_hours_rule,
             v_key, left(v_customer.phone, 40), coalesce(begin_sms_attempt.body, left(v_log.subject, smsretry.longest_body() + 1)), begin_sms_attempt.sent_by,
             begin_sms_attempt.run_id);
-    update public.sms_retry_queue q
-    set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null,
-        held_since = null, recover_count = 0, claimed_by_application = false,
-        expires_at = v_row.expires_at, updated_at = v_now
-    where q.id = v_row.id;
+    v_row.begun_at := v_now;
+    v_row.attempt_id := begin_sms_attempt.attempt_id;
+    v_row.last_attempted_at := v_now;
+    v_row.why := null;
+    v_row.held_since := null;
+    v_row.recover_count := 0;
+    v_row.claimed_by_application := false;
+    perform smsretry.save_row(v_row, v_now);
     return query select 'go', null::text, v_now, null::timestamptz;
 end
 $$;

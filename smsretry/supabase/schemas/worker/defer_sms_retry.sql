@@ -20,7 +20,7 @@ begin
     v_row := smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
     if v_row.id is not null and v_row.begun_at is null then
         v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
-        v_row.why := left(defer_sms_retry.why, 2000);
+        v_row.why := defer_sms_retry.why;
         v_row.held_since := null;
         v_row.window_closes_at := coalesce(defer_sms_retry.window_closes_at, v_row.window_closes_at);
         v_row.expires_at := coalesce(
