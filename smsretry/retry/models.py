@@ -58,7 +58,8 @@ class Claim(Value):
     customer_found: bool
     body: str | None = Field(repr=False)
     longest_body: int | None = Field(
-        None, description="Characters that it may have; of a longer one the claim has one more. An older database does not say."
+        None,
+        description="Characters that it may have; of a longer body a claim has one more. An older database tells none.",
     )
     channel: str | None = Field(description="Of its send log; anything but `sms` is not a text's.")
     phone: str | None = Field(repr=False)

@@ -86,24 +86,28 @@ class SupabaseCalls:
 
     def one(self, kind: type[_Row], function: str, answer: object) -> _Row:
         """The one row of an answer; of a group's, the row itself."""
-        rows = self._parse(kind, function, answer if isinstance(answer, list) else [answer])
+        rows = self.many(kind, function, answer if isinstance(answer, list) else [answer])
         if len(rows) != 1:
             raise QueueMismatch(f"{function} answered with {len(rows)} rows instead of one. {MIGRATE}")
         return rows[0]
 
     def many(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
         """The rows of an answer."""
-        return self._parse(kind, function, answer)
+        return self._all_of(function, self.read(kind, function, answer))
 
     def rows(self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN) -> list[_Row]:
         """Call a function that answers rows. Called once."""
-        return self._parse(kind, function, self._tried(function, values, ending))
+        return self.many(kind, function, self._tried(function, values, ending))
 
     def each_row(
         self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN
     ) -> Rows[_Row]:
         """Call a function that answers rows, and read each by itself. Called once."""
-        return self._read(kind, function, self._tried(function, values, ending))
+        return self.read(kind, function, self._tried(function, values, ending))
+
+    def read(self, kind: type[_Row], function: str, answer: object) -> Rows[_Row]:
+        """The rows of an answer, each read by itself."""
+        return read_rows(kind, self._listed(function, answer))
 
     def told(
         self, kind: type[_Row], function: str, values: Mapping[str, object], blank: Mapping[str, object]
@@ -165,17 +169,11 @@ class SupabaseCalls:
             "the project's URL, not a web page's or the database's."
         )
 
-    def _parse(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
-        return self._all_of(function, self._read(kind, function, answer))
-
     def _all_of(self, function: str, rows: Rows[_Row]) -> list[_Row]:
         columns = rows.foreign.union(*(row.columns for row in rows.unreadable))
         if columns:
             raise self.mismatch(function, columns)
         return rows.read
-
-    def _read(self, kind: type[_Row], function: str, answer: object) -> Rows[_Row]:
-        return read_rows(kind, self._listed(function, answer))
 
     def _listed(self, function: str, answer: object) -> list[Mapping[str, Any]]:
         if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):

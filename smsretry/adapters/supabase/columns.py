@@ -75,7 +75,7 @@ def _next(claim: Claim, decision: AfterSend) -> dict[str, object]:
 
 
 def after_look(decision: AfterLook) -> dict[str, object]:
-    """For `reconcile_sms_retry`: what follows from a look, and how long the text is of use if nothing has said so yet."""
+    """For `reconcile_sms_retry`: what follows from a look; and how long the text is of use, if nothing says so yet."""
     return _looked(decision) | {"life": interval(LIFE)}
 
 

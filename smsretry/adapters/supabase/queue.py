@@ -117,7 +117,11 @@ class SupabaseQueue(SupabaseGroups):
     def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
         values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE)}
         # Repeated where no answer came: what is queued already is not found again.
-        return self.many(ScheduledSend, "queue_scheduled_sms", self.repeated("queue_scheduled_sms", values))
+        rows = self.read(ScheduledSend, "queue_scheduled_sms", self.repeated("queue_scheduled_sms", values))
+        # A line that cannot be read is done like the others. It is only not told of.
+        if rows.foreign:
+            raise self.mismatch("queue_scheduled_sms", rows.foreign)
+        return rows.read
 
     def claim_suspect(self) -> list[Claim]:
         return self.claims("claim_suspect_sms_retry", {})

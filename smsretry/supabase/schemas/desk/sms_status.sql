@@ -1,5 +1,6 @@
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late; told: one
+--   part: clock (oldest: what the database's clock says; next_at: what was due before that is late, smsretry.late_after;
+--   texts: smsretry.fewest_texts) · scheduled (no texts yet; name: waiting, held or late; told: one
 --   that is held, by its id) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
 --   hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
 --   (delivered, undelivered, unknown or open) · delivery_hour: the same by hour (oldest: when it began) · delivery_business:
@@ -79,7 +80,7 @@ begin
         from losing l
         left join arrived a on a.business_id = l.business_id
         left join public.businesses b on b.id = l.business_id
-        where l.undelivered + coalesce(a.delivered, 0) >= 20 -- a share of fewer says nothing
+        where l.undelivered + coalesce(a.delivered, 0) >= smsretry.fewest_texts()
         order by share, l.undelivered desc, l.business_id limit 10
     ),
     taken as (
@@ -90,7 +91,7 @@ begin
         from public.sms_send_attempts a
         where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null and a.delivery_status = 'delivered'
     )
-    (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
+    (select 'clock', '', null::uuid, smsretry.fewest_texts()::bigint, v_now, v_now - smsretry.late_after(), null::text)
     union all
     (select 'scheduled', p.name, null::uuid, count(*), min(p.due), min(p.due) filter (where p.due > v_now),
             min(p.id::text) filter (where p.name = 'held')
@@ -98,7 +99,7 @@ begin
          select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
                            when s.scheduled_for <= v_now then 'late' else 'waiting' end as name,
                 -- The application may have written a time that no calendar has.
-                case when s.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' then s.scheduled_for end as due
+                case when s.scheduled_for <@ smsretry.century() then s.scheduled_for end as due
          from public.scheduled_sends s
          left join smsretry.held_sends h on h.scheduled_id = s.id
          where s.status = 'scheduled') p

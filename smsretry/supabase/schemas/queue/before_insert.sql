@@ -18,7 +18,7 @@ begin
             new.why := v_doubt.why;
         end if;
     end if;
-    new.last_error := left(new.last_error, 2000);
+    new.last_error := left(new.last_error, smsretry.longest_reason());
     return new;
 end
 $$;

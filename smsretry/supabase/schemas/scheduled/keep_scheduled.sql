@@ -28,7 +28,7 @@ begin
         why := case when v_expired then 'Expired before it could be sent. ' else '' end || keep_scheduled.trouble;
         update public.scheduled_sends s
         set status = case keep_scheduled.result when 'cancelled' then 'cancelled' else s.status end,
-            why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, 2000) end,
+            why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, smsretry.longest_reason()) end,
             held_since = case keep_scheduled.result when 'held' then coalesce(v_since, keep_scheduled.at)
                                                     when 'later' then s.held_since end,
             look_at = case when keep_scheduled.result <> 'cancelled' then keep_scheduled.look_at end
@@ -48,7 +48,7 @@ begin
                 || 'that swallows or undoes updates'
             else 'Its row cannot be changed: '
                 || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                || '. Mend the row, or look at the triggers and rules of scheduled_sends' end), 2000);
+                || '. Mend the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
         insert into smsretry.held_sends (scheduled_id, held_since, look_at, expired, why)
         values (keep_scheduled.send.id, coalesce(v_since, keep_scheduled.at), keep_scheduled.look_at, v_expired, keep_scheduled.why)
         on conflict (scheduled_id) do update

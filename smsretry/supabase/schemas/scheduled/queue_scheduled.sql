@@ -13,7 +13,7 @@ declare
     v_status text;
 begin
     -- An end that no calendar has (infinity, the year 9999) is none. A rule refuses it, and with it each change of the row.
-    if send.not_after > '2100-01-01 00:00+00' then
+    if send.not_after > upper(smsretry.century()) then
         send.not_after := null;
     end if;
     result := 'failed';
@@ -55,7 +55,7 @@ begin
         end if;
     end if;
     update public.scheduled_sends s
-    set status = queue_scheduled.result, why = left(queue_scheduled.why, 2000), held_since = null, look_at = null,
+    set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()), held_since = null, look_at = null,
         not_after = queue_scheduled.send.not_after,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
     where s.id = queue_scheduled.send.id

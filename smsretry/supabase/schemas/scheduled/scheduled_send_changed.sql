@@ -13,7 +13,7 @@ begin
     if new.status = 'cancelled' and old.status <> 'cancelled' then
         new.held_since := null;
         new.why := case when new.why is distinct from old.why then new.why end;
-        new.why := left(coalesce(new.why, 'Cancelled by the application'), 2000);
+        new.why := left(coalesce(new.why, 'Cancelled by the application'), smsretry.longest_reason());
     end if;
     if old.status <> 'queued' then
         if new.status = 'scheduled' and old.status <> 'scheduled' then

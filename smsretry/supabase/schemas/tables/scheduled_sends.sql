@@ -85,10 +85,8 @@ begin
                    and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
             -- A text that is of no more use at its own time could only be cancelled.
             ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
-            -- A body of megabytes would cost the other rows their turn. The numbers stand in the constraint: a check is not
-            -- asked again when a function has another answer.
-            ('scheduled_sends_lengths', format($c$(status <> 'scheduled' or length(body) <= %s) and length(why) <= %s$c$,
-                                               smsretry.longest_body(), smsretry.longest_reason())),
+            -- A body of megabytes would cost the other rows their turn. The numbers: smsretry.longest_body, longest_reason.
+            ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
             ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
             ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
         ) as r (name, expression)
