@@ -47,7 +47,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
                where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
        -- What the begin of its send would find. It asks itself: only preview_sms_retries fills these in.
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
-       smsretry.longest_body() as longest_body, smsretry.masked(c.phone) as number
+       smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Another business's are none of this text's: consent is given to one business.

@@ -21,7 +21,7 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        null::timestamptz as business_circuit_opened_at, null::timestamptz as business_circuit_tried_at,
        false as suspects_wait,
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
-       smsretry.longest_body() as longest_body, smsretry.masked(c.phone) as number
+       smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number
 from public.scheduled_sends s
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
