@@ -4,7 +4,6 @@ create or replace function smsretry.mark_customer(
     retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz
 )
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     if mark_customer.opted_out then
         perform smsretry.set_consent(
@@ -25,6 +24,3 @@ exception
             mark_customer.retry.id, mark_customer.code, sqlstate;
 end
 $$;
-
-revoke all on function smsretry.mark_customer from public, anon, authenticated;
-grant execute on function smsretry.mark_customer to service_role;

@@ -6,7 +6,6 @@ create or replace function smsretry.forgotten(
     retry public.sms_retry_queue, out since timestamptz, out until timestamptz, out who text, out because text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     if not exists (select 1 from smsretry.restores) -- on most days this is all
         or not exists (select 1 from public.customers c -- nobody can have texted a customer without a number
@@ -29,6 +28,3 @@ begin
             and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'));
 end
 $$;
-
-revoke all on function smsretry.forgotten from public, anon, authenticated;
-grant execute on function smsretry.forgotten to service_role;

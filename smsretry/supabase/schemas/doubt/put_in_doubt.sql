@@ -2,7 +2,6 @@
 -- why. Null: there is none, and nothing was done. The caller holds the row locked.
 create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz)
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_earlier record;
     v_forgotten record;
@@ -29,6 +28,3 @@ begin
     return null;
 end
 $$;
-
-revoke all on function smsretry.put_in_doubt from public, anon, authenticated;
-grant execute on function smsretry.put_in_doubt to service_role;

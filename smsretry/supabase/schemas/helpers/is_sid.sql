@@ -3,6 +3,3 @@ create or replace function smsretry.is_sid(sid text)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(is_sid.sid ~ '^(SM|MM)[0-9a-fA-F]{32}$', false)
 $$;
-
-revoke all on function smsretry.is_sid from public, anon, authenticated;
-grant execute on function smsretry.is_sid to service_role;

@@ -6,6 +6,3 @@ begin
     return case when length(masked.phone) >= 8 then '…' || right(masked.phone, 4) when masked.phone is not null then '…' end;
 end
 $$;
-
-revoke all on function smsretry.masked from public, anon, authenticated;
-grant execute on function smsretry.masked to service_role;

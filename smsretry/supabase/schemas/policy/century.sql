@@ -4,6 +4,3 @@ create or replace function smsretry.century()
 returns tstzrange language sql immutable set search_path = pg_catalog, pg_temp as $$
     select tstzrange('2000-01-01 00:00+00', '2100-01-01 00:00+00', '[]')
 $$;
-
-revoke all on function smsretry.century from public, anon, authenticated;
-grant execute on function smsretry.century to service_role;

@@ -3,6 +3,3 @@
 -- asked again when a function has another answer; a test compares them.
 create or replace function smsretry.longest_body()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 1600 $$;
-
-revoke all on function smsretry.longest_body from public, anon, authenticated;
-grant execute on function smsretry.longest_body to service_role;

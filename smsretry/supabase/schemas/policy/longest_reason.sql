@@ -2,6 +2,3 @@
 -- constraints of the tables hold the number itself: see smsretry.longest_body.
 create or replace function smsretry.longest_reason()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2000 $$;
-
-revoke all on function smsretry.longest_reason from public, anon, authenticated;
-grant execute on function smsretry.longest_reason to service_role;

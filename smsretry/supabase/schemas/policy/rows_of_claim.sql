@@ -3,6 +3,3 @@ create or replace function smsretry.rows_of_claim(limit_count integer)
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
     select least(greatest(coalesce(rows_of_claim.limit_count, 50), 0), smsretry.largest_claim())
 $$;
-
-revoke all on function smsretry.rows_of_claim from public, anon, authenticated;
-grant execute on function smsretry.rows_of_claim to service_role;

@@ -29,6 +29,3 @@ begin
     where q.id = retry.id;
 end
 $$;
-
-revoke all on function smsretry.save_row from public, anon, authenticated;
-grant execute on function smsretry.save_row to service_role;

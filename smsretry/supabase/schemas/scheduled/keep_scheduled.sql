@@ -56,6 +56,3 @@ begin
     end;
 end
 $$;
-
-revoke all on function smsretry.keep_scheduled from public, anon, authenticated;
-grant execute on function smsretry.keep_scheduled to service_role;

@@ -7,7 +7,6 @@ create or replace function smsretry.queue_scheduled(
     send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_made boolean;
     v_status text;
@@ -67,6 +66,3 @@ begin
     set constraints all immediate; -- what is only asked at the end would undo the others, too
 end
 $$;
-
-revoke all on function smsretry.queue_scheduled from public, anon, authenticated;
-grant execute on function smsretry.queue_scheduled to service_role;
