@@ -94,9 +94,13 @@ def test_python_and_sql_know_the_same_message_sids(business: Business, sid: str)
 def test_python_and_sql_agree_on_what_a_delivery_status_means(business: Business, status: DeliveryStatus) -> None:
     """Python decides what follows from it, and SQL which of two reports is the later one."""
     [found] = business.connection.execute(
-        "select smsretry.is_lost(%(status)s) as lost, smsretry.has_arrived(%(status)s) as arrived", {"status": status}
+        """select smsretry.is_lost(r.status) as lost, smsretry.has_arrived(r.status) as arrived,
+                  sign(smsretry.delivery_rank(r.status) - smsretry.delivery_rank('undelivered')) as beyond_lost
+           from (select %s::text as status) r""",
+        [status],
     ).fetchall()
-    assert found == {"lost": status in FAILURES, "arrived": status in FINAL}
+    assert found["lost"] == (status in FAILURES) == (found["beyond_lost"] == 0)
+    assert found["arrived"] == (status in FINAL) == (found["beyond_lost"] > 0)
 
 
 LENGTHS = [
