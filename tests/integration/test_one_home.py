@@ -10,6 +10,7 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.requests import Cancel, Doubt, Order, Requeue
 from smsretry.desk.questions.queue_status import Standing
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import ListError
@@ -129,6 +130,28 @@ def test_a_row_takes_the_times_that_are_ours(business: Business, column: str, en
     business.connection.execute(change, ["0"])
     with pytest.raises(psycopg.errors.CheckViolation):
         business.connection.execute(change, [beyond])
+
+
+ORDERS = [
+    (Requeue, "limit", "requeue_failed_sms(customer_id => gen_random_uuid(), row_limit => %s)"),
+    (Requeue, "more_attempts", "requeue_failed_sms(customer_id => gen_random_uuid(), more_attempts => %s)"),
+    (Cancel, "limit", "cancel_sms_retries(customer_id => gen_random_uuid(), row_limit => %s)"),
+    (Doubt, "limit", "doubt_sms_retries(since => smsretry.clock(), row_limit => %s)"),
+]
+
+
+@pytest.mark.parametrize(("form", "field", "call"), ORDERS)
+def test_a_form_takes_the_numbers_that_its_function_takes(
+    business: Business, form: type[Order], field: str, call: str
+) -> None:
+    """The form refuses a number before it becomes a parameter of a run, and the function whoever calls."""
+    of_form = form.model_json_schema()["properties"][field]
+    for number in (of_form["minimum"], of_form["maximum"]):
+        business.connection.execute(f"select * from {call}".encode(), [number])
+    for number in (of_form["minimum"] - 1, of_form["maximum"] + 1):
+        with pytest.raises(psycopg.Error) as refused:
+            business.connection.execute(f"select * from {call}".encode(), [number])
+        assert refused.value.sqlstate == "SR422"
 
 
 def test_status_calls_late_what_the_uptime_check_calls_late(
