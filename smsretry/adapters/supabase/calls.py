@@ -97,13 +97,20 @@ class SupabaseCalls:
 
     def rows(self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN) -> list[_Row]:
         """Call a function that answers rows. Called once."""
-        return self.many(kind, function, self._tried(function, values, ending))
+        return self.many(kind, function, self.once(function, values, ending))
 
     def each_row(
         self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN
     ) -> Rows[_Row]:
         """Call a function that answers rows, and read each by itself. Called once."""
-        return self.read(kind, function, self._tried(function, values, ending))
+        return self.read(kind, function, self.once(function, values, ending))
+
+    def readable(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
+        """The rows of an answer that can be read. What was done to the others is done; they are only not told of."""
+        rows = self.read(kind, function, answer)
+        if rows.foreign:
+            raise self.mismatch(function, rows.foreign)
+        return rows.read
 
     def read(self, kind: type[_Row], function: str, answer: object) -> Rows[_Row]:
         """The rows of an answer, each read by itself."""
@@ -113,7 +120,7 @@ class SupabaseCalls:
         self, kind: type[_Row], function: str, values: Mapping[str, object], blank: Mapping[str, object]
     ) -> list[_Row]:
         """Answer a person's question with rows. One of which something cannot be read hides no other."""
-        answer = self._listed(function, self._tried(function, values, QUESTION))
+        answer = self._listed(function, self.once(function, values, QUESTION))
         return self._all_of(function, read_in_part(kind, answer, blank))
 
     def rows_of_an_answer(self, wanted: int) -> int:
@@ -151,7 +158,8 @@ class SupabaseCalls:
             time.sleep(pause)
         raise ended(trouble, ending, undone=undone)
 
-    def _tried(self, function: str, values: Mapping[str, object], ending: Ending) -> object:
+    def once(self, function: str, values: Mapping[str, object], ending: Ending = RUN) -> object:
+        """Call a function once."""
         try:
             return self._once(function, values)
         except QueueUnreachable as error:
