@@ -9,7 +9,7 @@ begin
     -- A row is in doubt about an earlier send from its insert on. But somebody may have put back one that had ended, which
     -- was claimed before.
     if retry.claim_no > 1 then
-        select * into v_earlier from smsretry.earlier_doubt(put_in_doubt.retry.send_log_id, put_in_doubt.retry.business_id);
+        select * into v_earlier from smsretry.earlier_doubt(retry.send_log_id, retry.business_id);
         if v_earlier.attempt_id is not null then
             retry.attempt_id := v_earlier.attempt_id;
             retry.in_doubt_since := v_earlier.since;
