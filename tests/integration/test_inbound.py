@@ -125,3 +125,20 @@ def test_an_old_start_undoes_no_later_stop(stack: Stack, business: Business, ope
     operators.prune(Prune(keep_days=7))
     assert hear(business, "START", sid="SM" + "f" * 32)[0] == "already_recorded"
     assert consents(business) == [("opted_out", "inbound_stop")]
+
+
+@pytest.mark.parametrize("consent", ["opted_in", "opted_out"])
+def test_a_stop_is_written_once(stack: Stack, business: Business, consent: str) -> None:
+    """By the trigger on customers; where no row changes, because it is opted out already, by the call. It was both."""
+    business.customer(consent=consent)
+    stack.move_clock(timedelta(minutes=1))
+    with business.connection.transaction(force_rollback=True):
+        business.connection.execute(
+            """create temporary table writes on commit drop as select 1 as write where false;
+               create function pg_temp.note() returns trigger language plpgsql as
+                   'begin insert into pg_temp.writes values (1); return new; end';
+               create trigger note before insert on smsretry.suppressions
+                   for each row execute function pg_temp.note()"""
+        )
+        assert hear(business, "STOP") == ("opted_out", 1, 0)
+        assert len(business.connection.execute("select * from pg_temp.writes").fetchall()) == 1

@@ -1,7 +1,6 @@
 -- Keep that an opt-in of this date says nothing new of a number: smsretry.stale_opt_ins. For the trigger on customers alone.
 create or replace function smsretry.keep_stale(number_key bytea, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     insert into smsretry.stale_opt_ins (number_key, at)
     select keep_stale.number_key, date_trunc('second', keep_stale.at)
@@ -10,5 +9,3 @@ begin
         where o.number_key = keep_stale.number_key and o.at = date_trunc('second', keep_stale.at));
 end
 $$;
-
-revoke all on function smsretry.keep_stale from public, anon, authenticated;

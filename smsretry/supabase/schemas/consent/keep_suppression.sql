@@ -5,7 +5,6 @@
 -- Later is what was written later and bears a later date. What has not happened yet lifts nothing, and is known again when
 -- its date has come (stale_opt_ins). So is the consent that an opt-out ends, whatever its date, should a clock have been
 -- set back. A row that is opted in from tomorrow on is opted in: where nobody said stop, texts go out.
--- What consent was before a STOP is kept for a later START, while that opt-out stands on the customer's row.
 -- security definer, because tenants write customers and may not write suppressions. It never refuses a write of theirs.
 create or replace function smsretry.keep_suppression()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -61,23 +60,17 @@ begin
             select 1 from smsretry.stale_opt_ins o
             where o.number_key = v_key and o.at in (v_second, v_second - interval '1 second'));
         if v_anew then
-            delete from smsretry.suppressions s
-            where s.number_key = v_key and s.since < least(new.sms_consent_at, v_now)
-              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(s.source));
-            delete from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.since < least(new.sms_consent_at, v_now) and u.consent = 'opted_out'
-              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(u.source));
+            perform smsretry.lift(
+                v_key, least(new.sms_consent_at, v_now), new.sms_consent_source::text is not distinct from 'inbound_start');
         end if;
         if new.sms_consent_at > v_now or v_moved and not v_anew and smsretry.suppressed_since(v_key) < new.sms_consent_at then
             perform smsretry.keep_stale(v_key, new.sms_consent_at);
         end if;
     end if;
-    if v_changed and new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text) then
-        insert into smsretry.stopped_consents (customer_id, number_key, consent)
-        values (new.id, v_key, old.sms_consent_status::text)
-        on conflict (customer_id) do update set number_key = excluded.number_key, consent = excluded.consent;
-    elsif v_changed then
-        delete from smsretry.stopped_consents t where t.customer_id = new.id;
+    if v_changed then
+        perform smsretry.keep_stopped_consent(
+            new.id, v_key, old.sms_consent_status::text,
+            new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text));
     end if;
     return new;
 exception when others then
@@ -85,5 +78,3 @@ exception when others then
     return new;
 end
 $$;
-
-revoke all on function smsretry.keep_suppression from public, anon, authenticated;

@@ -4,16 +4,15 @@ create or replace function smsretry.mark_customer(
     retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz
 )
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     if mark_customer.opted_out then
         perform smsretry.set_consent(
-            mark_customer.retry.business_id, mark_customer.retry.customer_id, mark_customer.phone, 'opted_out',
+            retry.business_id, retry.customer_id, mark_customer.phone, 'opted_out',
             'twilio_' || mark_customer.code, mark_customer.at);
     end if;
     if mark_customer.phone_status is not null then
         update public.customers c set phone_status = mark_customer.phone_status
-        where c.business_id = mark_customer.retry.business_id and c.phone = mark_customer.phone;
+        where c.business_id = retry.business_id and c.phone = mark_customer.phone;
     end if;
 exception
     when deadlock_detected or lock_not_available or serialization_failure then
@@ -22,9 +21,6 @@ exception
         -- The columns, checks and triggers are the application's. If they refuse the mark, the outcome still counts, and
         -- Twilio will refuse the next text as it refused this one.
         raise warning 'The customer of row % could not be marked after Twilio''s %: %',
-            mark_customer.retry.id, mark_customer.code, sqlstate;
+            retry.id, mark_customer.code, sqlstate;
 end
 $$;
-
-revoke all on function smsretry.mark_customer from public, anon, authenticated;
-grant execute on function smsretry.mark_customer to service_role;

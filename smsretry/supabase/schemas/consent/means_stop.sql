@@ -50,6 +50,3 @@ begin
     return v_means;
 end
 $$;
-
-revoke all on function smsretry.means_stop from public, anon, authenticated;
-grant execute on function smsretry.means_stop to service_role;

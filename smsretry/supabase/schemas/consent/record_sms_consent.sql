@@ -8,7 +8,6 @@ create or replace function public.record_sms_consent(
 )
 returns table (customers integer, cancelled integer, unmarked integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_seen integer;
 begin

@@ -4,7 +4,6 @@
 -- In plpgsql, which plans it once a connection: every begin asks.
 create or replace function smsretry.refusal(sent boolean, consent text, number_key bytea)
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     return case
         when refusal.sent then 'Already sent'
@@ -18,6 +17,3 @@ begin
     end;
 end
 $$;
-
-revoke all on function smsretry.refusal from public, anon, authenticated;
-grant execute on function smsretry.refusal to service_role;

@@ -1,7 +1,6 @@
 -- What a number wrote that may mean stop waits for a person no longer. Returns how many texts did.
 create or replace function smsretry.see_words(number_key bytea, at timestamptz)
 returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_seen integer;
 begin
@@ -11,6 +10,3 @@ begin
     return v_seen;
 end
 $$;
-
-revoke all on function smsretry.see_words from public, anon, authenticated;
-grant execute on function smsretry.see_words to service_role;

@@ -5,6 +5,3 @@ create or replace function smsretry.start_lifts(source text)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(start_lifts.source, '') ~ '^(inbound_stop|twilio_[0-9]+)$'
 $$;
-
-revoke all on function smsretry.start_lifts from public, anon, authenticated;
-grant execute on function smsretry.start_lifts to service_role;

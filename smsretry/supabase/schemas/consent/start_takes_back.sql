@@ -8,6 +8,3 @@ returns boolean language sql immutable set search_path = pg_catalog, pg_temp as 
     select smsretry.start_lifts(start_takes_back.source)
         or coalesce(start_takes_back.source = 'inbound_words' and not start_takes_back.by_yes, false)
 $$;
-
-revoke all on function smsretry.start_takes_back from public, anon, authenticated;
-grant execute on function smsretry.start_takes_back to service_role;

@@ -21,10 +21,7 @@ begin
             else s.source end
     where s.since < excluded.since or (smsretry.start_takes_back(s.source) and not smsretry.start_takes_back(excluded.source));
 exception when lock_not_available or deadlock_detected then
-    insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
-    values (suppress.number_key, suppress.business_id, 'opted_out', suppress.since, left(suppress.source, 200));
+    perform smsretry.keep_unwritten(
+        suppress.number_key, suppress.business_id, 'opted_out', suppress.since, suppress.source);
 end
 $$;
-
-revoke all on function smsretry.suppress from public, anon, authenticated;
-grant execute on function smsretry.suppress to service_role;

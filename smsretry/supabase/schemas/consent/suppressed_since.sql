@@ -8,6 +8,3 @@ returns timestamptz language sql stable set search_path = pg_catalog, pg_temp as
           select u.since from smsretry.unwritten_consents u
           where u.number_key = suppressed_since.number_key and u.consent = 'opted_out') o
 $$;
-
-revoke all on function smsretry.suppressed_since from public, anon, authenticated;
-grant execute on function smsretry.suppressed_since to service_role;

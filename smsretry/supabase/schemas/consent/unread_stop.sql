@@ -9,6 +9,3 @@ begin
         order by t.heard_at desc limit 1);
 end
 $$;
-
-revoke all on function smsretry.unread_stop from public, anon, authenticated;
-grant execute on function smsretry.unread_stop to service_role;

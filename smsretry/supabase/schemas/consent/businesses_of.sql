@@ -1,0 +1,11 @@
+-- The businesses that have a customer with this number. texted: also those that have texted it, though they have none with it
+-- any more: who was deleted and says STOP to their last text may be imported again tomorrow.
+create or replace function smsretry.businesses_of(phone text, texted boolean)
+returns setof uuid language sql stable set search_path = pg_catalog, pg_temp as $$
+    select c.business_id from public.customers c where c.phone = businesses_of.phone
+    union
+    select b.id from public.businesses b cross join smsretry.secret
+    where businesses_of.texted and exists (
+        select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, businesses_of.phone))
+    order by 1
+$$;

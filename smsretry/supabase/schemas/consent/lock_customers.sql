@@ -1,0 +1,12 @@
+-- The customers at a business who have this number, and one by id, whose number may have changed since. They are locked, and
+-- the number before them: in one order, so that two opt-outs of the same people wait for each other and do not deadlock.
+create or replace function smsretry.lock_customers(business_id uuid, phone text, customer_id uuid default null)
+returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform smsretry.lock_number(lock_customers.business_id, lock_customers.phone);
+    return array(
+        select c.id from public.customers c
+        where (c.phone = lock_customers.phone or c.id = lock_customers.customer_id) and c.business_id = lock_customers.business_id
+        order by c.id for no key update);
+end
+$$;
