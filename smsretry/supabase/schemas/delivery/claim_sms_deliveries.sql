@@ -1,8 +1,10 @@
 -- Messages whose delivery is open: Twilio accepted them and said nothing final, or they did not arrive and nobody has
 -- decided yet what follows. Business by business in turns, which go on where the last claim ended, and each one's longest
--- waiting first; none younger than first_look, which leaves time for Twilio's callback. A failure is decided about at once. Taken for as long as lease, so that runs side by side ask for each message once.
+-- waiting first; none younger than first_look, which leaves time for Twilio's callback. A failure is decided about at once.
+-- Taken for as long as lease, so that runs side by side ask for each message once.
 --   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
---   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may get, on the phone
+--   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text
+--   is, or may get, on the phone
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
 )
@@ -12,39 +14,15 @@ returns table (
     max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_settled constant timestamptz := v_now - claim_sms_deliveries.first_look;
-    v_turn record;
-    v_candidates uuid[];
-    v_id uuid;
-    v_ids uuid[] := '{}';
-    v_served uuid;
-    v_business uuid;
-    v_due boolean;
+    v_ids uuid[];
 begin
     if (claim_sms_deliveries.limit_count between 1 and 10000 and claim_sms_deliveries.first_look >= interval '0'
         and claim_sms_deliveries.lease >= interval '0') is not true then
         raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
     end if;
-    select * into v_turn from smsretry.in_turn('deliveries', v_now, limit_count, v_settled);
-    v_candidates := smsretry.others_in_turn('deliveries', v_turn.businesses, v_turn.each, v_now, v_settled);
-    if cardinality(v_candidates) < limit_count and v_turn.each < limit_count then -- a few of them have most of it
-        v_candidates := smsretry.others_in_turn('deliveries', v_turn.businesses, limit_count, v_now, v_settled);
-    end if;
-    foreach v_id in array coalesce(v_candidates, '{}') loop
-        exit when cardinality(v_ids) >= limit_count;
-        -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
-        select a.delivery_look_at <= v_now, a.business_id into v_due, v_business
-        from public.sms_send_attempts a where a.id = v_id for update skip locked;
-        if v_due then
-            v_ids := v_ids || v_id;
-            v_served := v_business;
-        end if;
-    end loop;
-    perform smsretry.end_turn(
-        'deliveries', v_turn.place, v_turn.businesses, v_turn.passed, v_served, cardinality(v_ids) = limit_count);
+    v_ids := smsretry.claim_in_turn('deliveries', limit_count, v_now, v_now - claim_sms_deliveries.first_look);
     return query
     with taken as (
         update public.sms_send_attempts a
@@ -57,7 +35,7 @@ begin
            (select count(*) from public.sms_send_attempts a
             -- An array, so that an index finds them whatever is known of the tables.
             where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-              and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
+              and (a.id = t.id or smsretry.is_lost(a.delivery_status))),
            greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
            q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
                or exists (select 1 from public.sms_retry_queue o

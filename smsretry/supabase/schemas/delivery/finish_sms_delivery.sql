@@ -11,73 +11,56 @@
 --         | lost     somebody else looks after it, or it has been settled by a callback
 --         | changed  what was decided about is no longer so: it is looked after again
 create or replace function public.finish_sms_delivery(
-    attempt_id uuid,
-    looks integer,
-    decision text,
-    delivery_status text default null,
-    error_code integer default null,
-    look_in interval default null,
-    retry_in interval default null,
-    error text default null,
-    opted_out boolean default false,
+    attempt_id uuid, looks integer, decision text, delivery_status text default null, error_code integer default null,
+    look_in interval default null, retry_in interval default null, error text default null, opted_out boolean default false,
     phone_status text default null
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_attempt public.sms_send_attempts;
     v_now timestamptz;
-    v_failed boolean;
-    v_fails constant boolean := finish_sms_delivery.decision in ('send_again', 'give_up');
+    v_fails constant boolean := decision in ('send_again', 'give_up');
 begin
-    if (finish_sms_delivery.decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')) is not true
-        or finish_sms_delivery.decision = 'look_again' and finish_sms_delivery.look_in is null
-        or finish_sms_delivery.decision = 'send_again' and finish_sms_delivery.retry_in is null
-        or v_fails and finish_sms_delivery.error is null then
+    if (decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')) is not true
+        or decision = 'look_again' and look_in is null or decision = 'send_again' and retry_in is null
+        or v_fails and error is null then
         raise exception 'decision must be look_again (with look_in), close, unknown, send_again (with retry_in and error) or give_up (with error)'
             using errcode = 'SR422';
     end if;
     select * into v_row from public.sms_retry_queue q
-    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = finish_sms_delivery.attempt_id)
+    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = attempt_id)
     for update;
     v_now := smsretry.clock();
-    select * into v_attempt from public.sms_send_attempts a where a.id = finish_sms_delivery.attempt_id for update;
-    if (v_attempt.delivery_looks = finish_sms_delivery.looks) is not true then
+    select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id for update;
+    if (v_attempt.delivery_looks = looks) is not true then
         return 'lost';
     end if;
     if v_attempt.delivery_look_at is null then -- the answer to the same call was lost on its way, or a callback was faster
         return 'applied';
     end if;
     perform smsretry.record_delivery(
-        v_attempt.id, case finish_sms_delivery.decision when 'unknown' then 'unknown' else finish_sms_delivery.delivery_status end,
-        finish_sms_delivery.error_code, v_now);
+        v_attempt.id, case decision when 'unknown' then 'unknown' else delivery_status end, error_code, v_now);
     select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
     if v_attempt.delivery_look_at is null then
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
-    v_failed := smsretry.delivery_rank(v_attempt.delivery_status) is not distinct from 6;
-    if v_fails and (not v_failed or v_row.status <> 'completed' or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
-            or exists (select 1 from public.sms_retry_queue q
-                       where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing')))
-        or v_failed and finish_sms_delivery.decision in ('look_again', 'unknown') and v_attempt.delivery_look_at <= v_now
-            and smsretry.delivery_rank(finish_sms_delivery.delivery_status) is distinct from 6 then
-        return 'changed'; -- a callback has reported a failure since it was taken
+    if smsretry.is_outdated(v_attempt, v_row, v_fails, decision, delivery_status, v_now) then
+        return 'changed';
     end if;
-    update public.sms_send_attempts a
-    set delivery_look_at = v_now + finish_sms_delivery.look_in
-    where a.id = v_attempt.id;
-    if finish_sms_delivery.decision = 'send_again' then
-        perform smsretry.send_again(v_row, v_attempt, finish_sms_delivery.error, v_now + finish_sms_delivery.retry_in, v_now);
-    elsif finish_sms_delivery.decision = 'give_up' then
-        perform smsretry.close_row(v_row, 'failed', finish_sms_delivery.error, v_attempt.delivery_code, v_now);
-        perform smsretry.tell_delivery(
-            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, finish_sms_delivery.error, v_now);
+    update public.sms_send_attempts a set delivery_look_at = v_now + look_in where a.id = v_attempt.id;
+    if decision = 'send_again' then
+        perform smsretry.send_again(v_row, v_attempt, error, v_now + retry_in, v_now);
+    elsif decision = 'give_up' then
+        perform smsretry.close_row(v_row, 'failed', error, v_attempt.delivery_code, v_now);
+        perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
     end if;
-    if finish_sms_delivery.opted_out or finish_sms_delivery.phone_status is not null then
-        perform smsretry.mark_customer(
-            v_row, c.phone, finish_sms_delivery.opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
+    if opted_out or phone_status is not null then
+        -- The row's lock comes before the number's here, and after it in a begin: a begin wants a row that is processing, and
+        -- this one has ended.
+        perform smsretry.mark_customer(v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
         from public.customers c -- whose number is still the one that the text was sent to
         where c.id = v_row.customer_id and c.business_id = v_row.business_id
           and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;

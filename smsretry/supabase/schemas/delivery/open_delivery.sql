@@ -6,5 +6,3 @@ begin
     return new;
 end
 $$;
-
-revoke all on function smsretry.open_delivery from public, anon, authenticated;

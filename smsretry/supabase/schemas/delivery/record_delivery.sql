@@ -3,43 +3,44 @@
 -- on the phone. The caller holds the row locked. Answers whether it was news.
 create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
+    -- A failure comes before whatever else is due: its text may still reach somebody in time.
+    k_before_all constant interval := '3 days';
+    v_lost constant boolean := smsretry.is_lost(status);
+    v_arrived constant boolean := smsretry.has_arrived(status);
+    v_rank constant integer := smsretry.delivery_rank(status);
+    v_known integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
     v_newer public.sms_retry_queue;
-    v_rank constant integer := smsretry.delivery_rank(record_delivery.status);
-    v_known integer;
-    v_shown text;
 begin
-    select * into v_attempt from public.sms_send_attempts a where a.id = record_delivery.attempt_id for update;
+    select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id for update;
     select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
     v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
-    if v_rank = v_known and v_rank = 6 and v_attempt.delivery_code is null then -- the report that said why came second
-        update public.sms_send_attempts a set delivery_code = record_delivery.code where a.id = v_attempt.id;
-        return record_delivery.code is not null;
+    if v_lost and v_rank = v_known and v_attempt.delivery_code is null then -- the report that said why came second
+        update public.sms_send_attempts a set delivery_code = code where a.id = v_attempt.id;
+        return code is not null;
     end if;
     if (v_rank > v_known) is not true then
         return false;
     end if;
     update public.sms_send_attempts a
-    set delivery_status = record_delivery.status, delivery_at = record_delivery.at,
-        delivery_code = case when v_rank = 6 then record_delivery.code end,
-        -- A failure comes before whatever else is due: its text may still reach somebody in time.
-        delivery_look_at = case when v_rank < 5 then a.delivery_look_at when v_rank = 6 then record_delivery.at - interval '3 days' end
+    set delivery_status = status, delivery_at = at, delivery_code = case when v_lost then code end,
+        delivery_look_at = case when v_lost then at - k_before_all
+                                when not v_arrived and status <> 'unknown' then a.delivery_look_at end
     where a.id = v_attempt.id;
 
-    select smsretry.found_sid(l.provider_message_id) into v_shown from public.send_logs l where l.id = v_row.send_log_id;
-    if v_rank = 6 and v_shown = v_attempt.twilio_sid then
+    if v_lost and v_attempt.twilio_sid = (
+            select smsretry.found_sid(l.provider_message_id) from public.send_logs l where l.id = v_row.send_log_id) then
         perform smsretry.tell_delivery(
-            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid,
-            coalesce('Not delivered: Twilio ' || record_delivery.code, 'Not delivered'), record_delivery.at);
-    elsif v_rank >= 7 and v_known < 7 then
+            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, coalesce('Not delivered: Twilio ' || code, 'Not delivered'), at);
+    elsif v_arrived and not smsretry.has_arrived(v_attempt.delivery_status) then
         -- It was called lost, or unknown, and was to be sent again, given up, or no longer wanted. A send of it that is under
         -- way ends by itself.
         if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
             perform smsretry.complete_row(
-                v_row, v_attempt.twilio_sid, record_delivery.at, -- what was told of it before stays told
+                v_row, v_attempt.twilio_sid, at, -- what was told of it before stays told
                 case v_row.status when 'failed' then 'It was delivered after all. Before that it had failed: '
                                   when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
                     || coalesce(v_row.last_error, 'no reason was kept'));
@@ -50,13 +51,10 @@ begin
               and q.status = 'pending' and q.in_doubt_since is null
             for update
         loop
-            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, record_delivery.at);
+            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, at);
         end loop;
-        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, record_delivery.at);
+        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, at);
     end if;
     return true;
 end
 $$;
-
-revoke all on function smsretry.record_delivery from public, anon, authenticated;
-grant execute on function smsretry.record_delivery to service_role;

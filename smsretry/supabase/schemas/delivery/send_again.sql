@@ -24,6 +24,3 @@ begin
     perform smsretry.put_back(retry, send_again.due, send_again.at);
 end
 $$;
-
-revoke all on function smsretry.send_again from public, anon, authenticated;
-grant execute on function smsretry.send_again to service_role;

@@ -27,6 +27,3 @@ begin
     end loop;
 end
 $$;
-
-revoke all on function smsretry.tell_delivery from public, anon, authenticated;
-grant execute on function smsretry.tell_delivery to service_role;

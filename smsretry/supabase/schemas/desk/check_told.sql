@@ -14,6 +14,3 @@ begin
     end if;
 end
 $$;
-
-revoke all on function smsretry.check_told from public, anon, authenticated;
-grant execute on function smsretry.check_told to service_role;

@@ -7,7 +7,6 @@ create or replace function smsretry.chosen(
 returns setof public.sms_retry_queue language plpgsql stable set search_path = pg_catalog, pg_temp
 -- Planned for what was asked: a generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
-#variable_conflict use_column
 begin
     if num_nonnulls(chosen.retry_ids, chosen.business_id, chosen.customer_id, chosen.code, chosen.reason,
                     nullif(btrim(chosen.containing), ''), chosen.since, chosen.until) = 0 then
@@ -29,6 +28,3 @@ begin
     order by q.updated_at desc, q.id;
 end
 $$;
-
-revoke all on function smsretry.chosen from public, anon, authenticated;
-grant execute on function smsretry.chosen to service_role;

@@ -8,7 +8,6 @@
 create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
 returns table (texts integer, attempts integer, runs integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_before timestamptz;
     v_ids uuid[];

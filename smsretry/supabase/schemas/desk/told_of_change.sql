@@ -19,6 +19,3 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                          select u.told, u.place from told u order by u.place limit 20) f), '[]')
     from told t
 $$;
-
-revoke all on function smsretry.told_of_change from public, anon, authenticated;
-grant execute on function smsretry.told_of_change to service_role;

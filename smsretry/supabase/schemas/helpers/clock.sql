@@ -4,6 +4,3 @@ create or replace function smsretry.clock()
 returns timestamptz language sql volatile set search_path = pg_catalog, pg_temp as $$
     select pg_catalog.clock_timestamp()
 $$;
-
-revoke all on function smsretry.clock from public, anon, authenticated;
-grant execute on function smsretry.clock to service_role;

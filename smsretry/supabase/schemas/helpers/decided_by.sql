@@ -9,6 +9,3 @@ begin
                          left(coalesce(decided_by.business_hours, ''), 1000)));
 end
 $$;
-
-revoke all on function smsretry.decided_by from public, anon, authenticated;
-grant execute on function smsretry.decided_by to service_role;

@@ -13,6 +13,3 @@ returns integer language sql immutable set search_path = pg_catalog, pg_temp as 
         when delivery_rank.status = 'read' then 8
     end
 $$;
-
-revoke all on function smsretry.delivery_rank from public, anon, authenticated;
-grant execute on function smsretry.delivery_rank to service_role;

@@ -11,6 +11,3 @@ begin
     return left(nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''), 40);
 end
 $$;
-
-revoke all on function smsretry.found_sid from public, anon, authenticated;
-grant execute on function smsretry.found_sid to service_role;

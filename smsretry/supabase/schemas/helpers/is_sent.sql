@@ -8,6 +8,3 @@ begin
         or coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false);
 end
 $$;
-
-revoke all on function smsretry.is_sent from public, anon, authenticated;
-grant execute on function smsretry.is_sent to service_role;

@@ -5,6 +5,3 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
     select pg_advisory_xact_lock(hashtextextended(lock_number.business_id::text || lock_number.phone, 0))
     where lock_number.phone is not null and lock_number.business_id is not null
 $$;
-
-revoke all on function smsretry.lock_number from public, anon, authenticated;
-grant execute on function smsretry.lock_number to service_role;

@@ -3,6 +3,3 @@ create or replace function smsretry.masked(phone text)
 returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case when length(phone) >= 8 then '…' || right(phone, 4) when phone is not null then '…' end
 $$;
-
-revoke all on function smsretry.masked from public, anon, authenticated;
-grant execute on function smsretry.masked to service_role;

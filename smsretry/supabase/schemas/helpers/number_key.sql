@@ -9,6 +9,3 @@ begin
     return sha256(v_key || sha256(v_key || convert_to(number_key.business_id::text || ' ' || number_key.phone, 'UTF8')));
 end
 $$;
-
-revoke all on function smsretry.number_key from public, anon, authenticated;
-grant execute on function smsretry.number_key to service_role;

@@ -7,6 +7,3 @@ returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
         '\+[0-9][0-9 ().-]{6,}[0-9]|(?<![[:alnum:]-])[0-9]{9,}(?![[:alnum:]])|\(?[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}',
         '…', 'g')
 $$;
-
-revoke all on function smsretry.numberless from public, anon, authenticated;
-grant execute on function smsretry.numberless to service_role;

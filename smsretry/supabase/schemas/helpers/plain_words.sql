@@ -28,6 +28,3 @@ begin
     return btrim(regexp_replace(v_said collate "C", '\m(do|did|does|wo|ca|could|would|should|is|ai)n t\M', '\1nt', 'g'));
 end
 $$;
-
-revoke all on function smsretry.plain_words from public, anon, authenticated;
-grant execute on function smsretry.plain_words to service_role;

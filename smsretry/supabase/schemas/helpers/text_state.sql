@@ -13,6 +13,3 @@ returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
         else 'waiting'
     end
 $$;
-
-revoke all on function smsretry.text_state from public, anon, authenticated;
-grant execute on function smsretry.text_state to service_role;

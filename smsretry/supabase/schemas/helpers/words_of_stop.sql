@@ -63,6 +63,3 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('words', 'ru, uk, zh, ja, ko, vi, tl', 'ours', 'отпиш|отписа|не пиши|не присыла|не отправля|прекрат|перестан|відпиш|не пиш|не надсила|不要再|别再发|別再發|不要发|退订|退訂|取消订阅|取消訂閱|送らない|やめて|停止して|配信停止|보내지|수신거부|그만 보내|dung nhan tin|dung gui|khong gui|huwag (na|nang|mo) |tigilan')
     ) as w (kind, language, said_by, words)
 $$;
-
-revoke all on function smsretry.words_of_stop from public, anon, authenticated;
-grant execute on function smsretry.words_of_stop to service_role;

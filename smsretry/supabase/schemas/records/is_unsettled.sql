@@ -7,6 +7,3 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
         cross join lateral smsretry.earlier_doubt(q.send_log_id, q.business_id) d
         where q.id = is_unsettled.retry_id and d.attempt_id is not null)
 $$;
-
-revoke all on function smsretry.is_unsettled from public, anon, authenticated;
-grant execute on function smsretry.is_unsettled to service_role;

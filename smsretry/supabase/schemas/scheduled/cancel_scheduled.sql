@@ -7,7 +7,6 @@ create or replace function smsretry.cancel_scheduled(
 )
 returns jsonb[] language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
-#variable_conflict use_column
 declare
     v_send public.scheduled_sends;
     v_skip text;
@@ -53,6 +52,3 @@ begin
     return v_told;
 end
 $$;
-
-revoke all on function smsretry.cancel_scheduled from public, anon, authenticated;
-grant execute on function smsretry.cancel_scheduled to service_role;

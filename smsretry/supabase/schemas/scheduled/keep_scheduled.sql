@@ -20,8 +20,7 @@ declare
     v_rule text;
 begin
     v_since := coalesce(
-        keep_scheduled.send.held_since,
-        (select h.held_since from smsretry.held_sends h where h.scheduled_id = keep_scheduled.send.id));
+        send.held_since, (select h.held_since from smsretry.held_sends h where h.scheduled_id = send.id));
     v_expired := keep_scheduled.trouble is not null and coalesce(v_since + keep_scheduled.life <= keep_scheduled.at, false);
     begin
         result := case when v_expired then 'cancelled' when keep_scheduled.trouble is null then 'later' else 'held' end;
@@ -32,7 +31,7 @@ begin
             held_since = case keep_scheduled.result when 'held' then coalesce(v_since, keep_scheduled.at)
                                                     when 'later' then s.held_since end,
             look_at = case when keep_scheduled.result <> 'cancelled' then keep_scheduled.look_at end
-        where s.id = keep_scheduled.send.id
+        where s.id = send.id
         returning s.status, coalesce(s.look_at, s.scheduled_for) into v_status, v_due;
         if coalesce(v_status = 'scheduled' and (v_expired or v_due < keep_scheduled.look_at), true) then
             raise exception 'It stays as it was' using errcode = 'SR409';
@@ -41,7 +40,7 @@ begin
     exception when others then
         get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
             v_rule = constraint_name;
-        raise warning 'Scheduled send % could not be changed: %', keep_scheduled.send.id, v_state;
+        raise warning 'Scheduled send % could not be changed: %', send.id, v_state;
         result := 'held';
         why := left(concat_ws('. ', keep_scheduled.trouble, case
             when v_state = 'SR409' then 'Its row stays as it is, whatever is written: look for a trigger on scheduled_sends '
@@ -50,12 +49,9 @@ begin
                 || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
                 || '. Mend the row, or look at the triggers and rules of scheduled_sends' end), 2000);
         insert into smsretry.held_sends (scheduled_id, held_since, look_at, expired, why)
-        values (keep_scheduled.send.id, coalesce(v_since, keep_scheduled.at), keep_scheduled.look_at, v_expired, keep_scheduled.why)
+        values (send.id, coalesce(v_since, keep_scheduled.at), keep_scheduled.look_at, v_expired, keep_scheduled.why)
         on conflict (scheduled_id) do update
         set look_at = excluded.look_at, expired = held_sends.expired or excluded.expired, why = excluded.why;
     end;
 end
 $$;
-
-revoke all on function smsretry.keep_scheduled from public, anon, authenticated;
-grant execute on function smsretry.keep_scheduled to service_role;

@@ -2,7 +2,6 @@
 -- it was made now. After it there is one that says that its text waits, or an error: to be called inside a block.
 create or replace function smsretry.make_send_log(id uuid, business_id uuid, customer_id uuid, body text, at timestamptz)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_made boolean;
     v_sent boolean;
@@ -23,6 +22,3 @@ begin
     return v_made;
 end
 $$;
-
-revoke all on function smsretry.make_send_log from public, anon, authenticated;
-grant execute on function smsretry.make_send_log to service_role;

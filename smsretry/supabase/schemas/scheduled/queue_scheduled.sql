@@ -7,58 +7,49 @@ create or replace function smsretry.queue_scheduled(
     send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
-    v_made boolean;
     v_status text;
 begin
     -- An end that no calendar has (infinity, the year 9999) is none. A rule refuses it, and with it each change of the row.
     if send.not_after > '2100-01-01 00:00+00' then
         send.not_after := null;
     end if;
-    result := 'failed';
     why := case
-        when not exists (select 1 from public.customers c where c.id = queue_scheduled.send.customer_id
-                         and c.business_id = queue_scheduled.send.business_id) then 'Customer not found'
-        when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'Text is empty: scheduled_sends.body holds none'
-        when queue_scheduled.send.not_after <= queue_scheduled.at then 'Expired before it could be sent'
-        when queue_scheduled.send.not_after is null
-            and queue_scheduled.send.scheduled_for + queue_scheduled.life <= queue_scheduled.at
-            then 'Expired before it could be sent' || case
-                when queue_scheduled.send.held_since is not null then '. ' || queue_scheduled.send.why
-                else ': it was due on ' || to_char(queue_scheduled.send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end
+        when not exists (select 1 from public.customers c where c.id = send.customer_id and c.business_id = send.business_id)
+            then 'Customer not found'
+        when coalesce(btrim(send.body, E' \t\n\r'), '') = '' then 'Text is empty: scheduled_sends.body holds none'
     end;
-    if why like 'Expired%' then
+    if why is not null then
+        result := 'failed';
+    elsif coalesce(send.not_after, send.scheduled_for + life) <= queue_scheduled.at then
         result := 'cancelled';
-        if exists (select 1 from smsretry.restores r
-                   where queue_scheduled.send.scheduled_for between r.since and r.restored_at) then
+        why := 'Expired before it could be sent' || case
+            when send.not_after is not null then ''
+            when send.held_since is not null then '. ' || send.why
+            else ': it was due on ' || to_char(send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end;
+        if exists (select 1 from smsretry.restores r where send.scheduled_for between r.since and r.restored_at) then
             why := why || '. It may have gone out before the database was restored: look in the provider''s log';
         end if;
-    end if;
-    if why is null then
-        -- One that is made now is this text's, whatever a trigger of the application's made of its words.
-        v_made := smsretry.make_send_log(
-            queue_scheduled.send.id, queue_scheduled.send.business_id, queue_scheduled.send.customer_id,
-            queue_scheduled.send.body, queue_scheduled.at);
-        if v_made or exists (
-                select 1 from public.send_logs l
-                where l.id = queue_scheduled.send.id and l.business_id = queue_scheduled.send.business_id
-                  and l.customer_id = queue_scheduled.send.customer_id and l.subject = queue_scheduled.send.body) then
-            select q.retry_id into retry_id
-            from public.queue_sms_retry(
-                send_log_id => queue_scheduled.send.id, scheduled_for => queue_scheduled.send.scheduled_for,
-                expires_in => queue_scheduled.send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
-                message_class => queue_scheduled.send.message_class) q;
-            result := 'queued';
-        else
-            why := 'Its id is that of another send log: schedule the text anew';
-        end if;
+    -- A send log that is made now is this text's, whatever a trigger of the application's made of its words.
+    elsif smsretry.make_send_log(send.id, send.business_id, send.customer_id, send.body, queue_scheduled.at)
+        or exists (select 1 from public.send_logs l
+                   where l.id = send.id and l.business_id = send.business_id
+                     and l.customer_id = send.customer_id and l.subject = send.body) then
+        result := 'queued';
+        select q.retry_id into retry_id
+        from public.queue_sms_retry(
+            send_log_id => send.id, scheduled_for => send.scheduled_for,
+            expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
+            message_class => send.message_class) q;
+    else
+        result := 'failed';
+        why := 'Its id is that of another send log: schedule the text anew';
     end if;
     update public.scheduled_sends s
     set status = queue_scheduled.result, why = left(queue_scheduled.why, 2000), held_since = null, look_at = null,
-        not_after = queue_scheduled.send.not_after,
+        not_after = send.not_after,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
-    where s.id = queue_scheduled.send.id
+    where s.id = send.id
     returning s.status into v_status;
     if coalesce(v_status = 'scheduled', true) then
         raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that', result
@@ -67,6 +58,3 @@ begin
     set constraints all immediate; -- what is only asked at the end would undo the others, too
 end
 $$;
-
-revoke all on function smsretry.queue_scheduled from public, anon, authenticated;
-grant execute on function smsretry.queue_scheduled to service_role;

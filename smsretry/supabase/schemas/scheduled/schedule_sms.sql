@@ -5,14 +5,8 @@
 -- not_after: when the text is of no more use; null: as long after its time as any text in the queue. A time that has
 -- passed means at once, and is kept as now. message_class null: marketing. created_by: who planned it, for the application.
 create or replace function public.schedule_sms(
-    business_id uuid,
-    customer_id uuid,
-    body text,
-    scheduled_for timestamptz,
-    not_after timestamptz default null,
-    message_class text default null,
-    created_by uuid default null,
-    id uuid default null
+    business_id uuid, customer_id uuid, body text, scheduled_for timestamptz, not_after timestamptz default null,
+    message_class text default null, created_by uuid default null, id uuid default null
 )
 returns table (scheduled_id uuid, result text, due_at timestamptz)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$

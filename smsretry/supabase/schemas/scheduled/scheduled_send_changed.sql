@@ -58,5 +58,3 @@ begin
     return new;
 end
 $$;
-
-revoke all on function smsretry.scheduled_send_changed from public, anon, authenticated;

@@ -11,6 +11,3 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
         t.after)
     where t.kind = end_turn.kind and t.place = end_turn.place
 $$;
-
-revoke all on function smsretry.end_turn from public, anon, authenticated;
-grant execute on function smsretry.end_turn to service_role;

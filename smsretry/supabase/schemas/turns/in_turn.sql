@@ -38,6 +38,3 @@ begin
     each := v_peek / greatest(cardinality(businesses), 1) + 1;
 end
 $$;
-
-revoke all on function smsretry.in_turn from public, anon, authenticated;
-grant execute on function smsretry.in_turn to service_role;

@@ -3,22 +3,26 @@
 -- of them where little is known of the table, and `limit` beside `skip locked` may be asked once a row, and takes far more.
 --   served: the business of the last one
 create or replace function smsretry.lock_in_turn(
-    candidates uuid[], most integer, doubtful boolean, at timestamptz, out ids uuid[], out served uuid
+    kind text, candidates uuid[], most integer, at timestamptz, out ids uuid[], out served uuid
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_id uuid;
     v_business uuid;
     v_due boolean;
 begin
     ids := '{}';
-    foreach v_id in array coalesce(candidates, '{}') loop
+    foreach v_id in array candidates loop
         exit when cardinality(ids) >= most;
-        select q.status = 'pending' and q.scheduled_for <= lock_in_turn.at and q.recover_count < 2
-                   and (q.in_doubt_since is not null) = lock_in_turn.doubtful, q.business_id
-        into v_due, v_business
-        from public.sms_retry_queue q where q.id = v_id for update skip locked;
+        if kind = 'deliveries' then
+            select a.delivery_look_at <= lock_in_turn.at, a.business_id into v_due, v_business
+            from public.sms_send_attempts a where a.id = v_id for update skip locked;
+        else
+            select q.status = 'pending' and q.scheduled_for <= lock_in_turn.at and q.recover_count < 2
+                       and (q.in_doubt_since is not null) = (kind = 'doubtful'), q.business_id
+            into v_due, v_business
+            from public.sms_retry_queue q where q.id = v_id for update skip locked;
+        end if;
         if v_due then
             ids := ids || v_id;
             served := v_business;
@@ -26,6 +30,3 @@ begin
     end loop;
 end
 $$;
-
-revoke all on function smsretry.lock_in_turn from public, anon, authenticated;
-grant execute on function smsretry.lock_in_turn to service_role;

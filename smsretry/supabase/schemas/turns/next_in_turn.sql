@@ -35,7 +35,7 @@ begin
         when 'deliveries' then
             select a.business_id, a.delivery_look_at into v_business, v_due from public.sms_send_attempts a
             where a.delivery_look_at is not null and (a.business_id, a.delivery_look_at) > (v_business, v_edge)
-              and (a.finished_at <= settled or smsretry.delivery_rank(a.delivery_status) = 6)
+              and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
             order by a.business_id, a.delivery_look_at limit 1;
         end case;
         v_edge := 'infinity';
@@ -59,6 +59,3 @@ begin
     end loop;
 end
 $$;
-
-revoke all on function smsretry.next_in_turn from public, anon, authenticated;
-grant execute on function smsretry.next_in_turn to service_role;

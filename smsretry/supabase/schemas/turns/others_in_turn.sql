@@ -36,12 +36,9 @@ begin
             from (select a.id from public.sms_send_attempts a
                   where a.delivery_look_at is not null
                     and (a.business_id, a.delivery_look_at) >= (b.id, '-infinity') and (a.business_id, a.delivery_look_at) <= (b.id, at)
-                    and (a.finished_at <= settled or smsretry.delivery_rank(a.delivery_status) = 6)
+                    and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
                   order by a.business_id, a.delivery_look_at, a.id limit each) n) w;
     end case;
     return v_ids;
 end
 $$;
-
-revoke all on function smsretry.others_in_turn from public, anon, authenticated;
-grant execute on function smsretry.others_in_turn to service_role;

@@ -35,6 +35,3 @@ returns uuid[] language sql stable set search_path = pg_catalog, pg_temp set ena
         ) c
     ) t
 $$;
-
-revoke all on function smsretry.texts_in_turn from public, anon, authenticated;
-grant execute on function smsretry.texts_in_turn to service_role;

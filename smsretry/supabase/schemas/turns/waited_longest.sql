@@ -26,11 +26,8 @@ begin
     when 'deliveries' then
         select array_agg(distinct n.business_id), count(*) into businesses, seen
         from (select a.business_id from public.sms_send_attempts a
-              where a.delivery_look_at <= at and (a.finished_at <= settled or smsretry.delivery_rank(a.delivery_status) = 6)
+              where a.delivery_look_at <= at and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
               order by a.delivery_look_at limit most) n;
     end case;
 end
 $$;
-
-revoke all on function smsretry.waited_longest from public, anon, authenticated;
-grant execute on function smsretry.waited_longest to service_role;

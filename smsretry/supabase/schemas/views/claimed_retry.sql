@@ -24,7 +24,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            select m.twilio_sid from public.sms_send_attempts m
            -- An array, so that an index finds them whatever is known of the tables.
            where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-             and smsretry.delivery_rank(m.delivery_status) = 6
+             and smsretry.is_lost(m.delivery_status)
            order by m.begun_at desc) end as lost_sids,
        -- Since when it might have gone out, but for its hours: not before it was there, unless its time was planned.
        case when q.scheduled_for < q.created_at

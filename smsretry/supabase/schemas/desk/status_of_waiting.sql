@@ -1,0 +1,51 @@
+-- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status, in its columns.
+create or replace function smsretry.status_of_waiting(at timestamptz)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    with waiting as (
+        -- An index holds all of this: the rows themselves, of which 200,000 may wait, are not read.
+        select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > status_of_waiting.at as later,
+               count(*) as texts, min(q.scheduled_for) as oldest
+        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is null
+        group by 1, 2, 3, 4
+    ),
+    live as materialized (
+        -- The states of smsretry.text_state.
+        select case when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
+               coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) as category,
+               w.texts, w.oldest, case when w.later then w.oldest end as next_at
+        from waiting w
+        union all
+        select 'in_doubt', 'none', count(*), min(q.scheduled_for), min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
+        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is not null having count(*) > 0
+        union all
+        select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, 'none', count(*), min(q.scheduled_for),
+               min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
+        from public.sms_retry_queue q where q.status = 'processing' group by 1
+    )
+    (select 'scheduled', p.name, null::uuid, count(*), min(p.due), min(p.due) filter (where p.due > status_of_waiting.at),
+            min(p.id::text) filter (where p.name = 'held')
+     from (
+         select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
+                           when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
+                -- The application may have written a time that no calendar has.
+                case when s.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' then s.scheduled_for end as due
+         from public.scheduled_sends s
+         left join smsretry.held_sends h on h.scheduled_id = s.id
+         where s.status = 'scheduled') p
+     group by p.name order by p.name)
+    union all
+    (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
+     from live l group by l.state order by l.state)
+    union all
+    (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
+     from live l where l.state = 'waiting' group by l.category order by l.category)
+    union all
+    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), left(b.name, 200)
+     from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
+     where q.held_since is not null and q.status in ('pending', 'processing')
+     group by left(q.why, 200), q.business_id, left(b.name, 200) order by count(*) desc limit 50);
+end
+$$;

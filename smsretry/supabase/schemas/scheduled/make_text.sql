@@ -1,0 +1,44 @@
+-- The text of a scheduled send, made now or kept for later; the caller holds the row locked. What fails is its own trouble:
+-- it is held, and says what somebody must mend. busy: something of its business was locked a moment ago, so it is not tried.
+-- state: the SQLSTATE if it could not be made.
+create or replace function smsretry.make_text(
+    send public.scheduled_sends, life interval, busy boolean, until timestamptz, at timestamptz,
+    out result text, out why text, out retry_id uuid, out state text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_table text;
+    v_column text;
+    v_rule text;
+    v_message text;
+begin
+    if exists (select 1 from smsretry.held_sends h where h.scheduled_id = send.id and h.expired) then
+        select k.result, k.why into result, why
+        from smsretry.keep_scheduled(send, 'It was held for too long', life, until + interval '13 minutes', at) k;
+        return;
+    end if;
+    state := case when busy then '55P03' end;
+    if state is null then
+        begin
+            select q.result, q.why, q.retry_id into result, why, retry_id from smsretry.queue_scheduled(send, at, life) q;
+        exception when query_canceled or others then
+            get stacked diagnostics state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                v_rule = constraint_name, v_message = message_text;
+        end;
+    end if;
+    if state in ('55P03', '40P01', '40001') then
+        select k.result, k.why into result, why
+        from smsretry.keep_scheduled(send, null, life, until + interval '30 seconds', at) k;
+    elsif state <> '57014' then
+        -- No message of the database's: it may quote the row. Ours, with an SR code, hold ids only.
+        select k.result, k.why into result, why
+        from smsretry.keep_scheduled(
+            send, 'Its text cannot be made: ' || case
+                when state like 'SR%' then v_message
+                else concat_ws(', ', state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                    || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
+            end, life, until + interval '13 minutes', at) k;
+    end if;
+end
+$$;
