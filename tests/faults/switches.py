@@ -6,18 +6,18 @@ from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.local.stack import Stack
 
 _NO_FENCE: Final = """
-create or replace function smsretry.held(retry_id uuid, claim_no bigint)
+create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
 returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
 begin
     select (jsonb_populate_record(q, jsonb_build_object(
-        'claim_no', held.claim_no, 'begun_at', mine.begun_at, 'attempt_id', coalesce(mine.id, q.attempt_id)))).*
+        'claim_no', fenced.claim_no, 'begun_at', mine.begun_at, 'attempt_id', coalesce(mine.id, q.attempt_id)))).*
     into v_row
     from public.sms_retry_queue q
-    left join public.sms_send_attempts mine on mine.retry_id = q.id and mine.claim_no = held.claim_no
-    where q.id = held.retry_id and q.status = 'processing'
+    left join public.sms_send_attempts mine on mine.retry_id = q.id and mine.claim_no = fenced.claim_no
+    where q.id = fenced.retry_id and q.status = 'processing'
     for update of q;
     return v_row;
 end
@@ -37,7 +37,7 @@ def remove_ranks(stack: Stack) -> None:
         connection.execute(row["sql"].replace(_RANKED, "v_rank is null").encode())
 
 
-_ASKED_ABOUT: Final = "smsretry.delivery_rank(m.delivery_status) = 6"
+_ASKED_ABOUT: Final = "smsretry.is_lost(m.delivery_status)"
 
 
 def remove_asking(stack: Stack) -> None:

@@ -32,8 +32,8 @@ def gently_changed_files() -> list[SchemaFile]:
         schema_files(),
         {
             "sms_retry_queue": ("    why text,\n", "    why text,\n    invented integer not null default 0,\n"),
-            "begin_sms_attempt": ("'Expired before it could be sent'", "'It expired before it could be sent'"),
-            "finish_sms_attempt": ("error is missing: a text", "error is missing: the text"),
+            "admit_send": ("'Expired before it could be sent'", "'It expired before it could be sent'"),
+            "check_outcome": ("error is missing: a text", "error is missing: the text"),
         },
     )
 

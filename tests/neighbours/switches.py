@@ -37,6 +37,7 @@ _NO_TRIGGER: Final = (
     "drop trigger if exists spoilt on public.sms_retry_queue; drop function if exists smsretry.spoilt()"
 )
 _BEGIN: Final = "public.begin_sms_attempt"
+_ADMIT: Final = "smsretry.admit_send"
 Patch = tuple[object, str, Any]
 
 
@@ -142,16 +143,16 @@ SWITCHES: Final = {
         sees="astray",
         neighbours=lambda: [WellBehaved(4), Changer()],
         edits=(
-            (r"v_customer\.phone is distinct from coalesce\(begin_sms_attempt\.phone, v_customer\.phone\)", "false"),
-            (r"<> begin_sms_attempt\.decided_by", "is null"),
+            (r"v_customer\.phone is distinct from coalesce\(phone, v_customer\.phone\)", "false"),
+            (r"<> decided_by", "is null"),
         ),
-        replaces=_BEGIN,
+        replaces=_ADMIT,
     ),
     "deleted in mid-flight": Switch(
         sees="untrue end",
         neighbours=lambda: [WellBehaved(4), Changer()],
         edits=((r"v_customer\.id is null or v_log\.id is null or v_log\.channel::text <> 'sms'", "false"),),
-        replaces=_BEGIN,
+        replaces=_ADMIT,
     ),
     "several businesses": Switch(
         sees="late",
@@ -219,7 +220,7 @@ SWITCHES: Final = {
         neighbours=lambda: [WellBehaved(4), Tomorrow()],
         edits=(
             (r"v_anew := v_anew and [^;]*;", ""),
-            (r"s\.since < least\(new\.sms_consent_at, v_now\)", "s.since < new.sms_consent_at"),
+            (r"least\(new\.sms_consent_at, v_now\)", "new.sms_consent_at"),
         ),
         replaces="smsretry.keep_suppression",
     ),

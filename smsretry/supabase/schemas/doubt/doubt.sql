@@ -25,6 +25,3 @@ begin
     return retry.why;
 end
 $$;
-
-revoke all on function smsretry.doubt from public, anon, authenticated;
-grant execute on function smsretry.doubt to service_role;

@@ -9,78 +9,35 @@
 -- life: how long a text is of use from the moment it was due, though not from before since, if nothing has said so.
 -- dry_run and the answer: as for requeue_failed_sms.
 create or replace function public.doubt_sms_retries(
-    since timestamptz,
-    dry_run boolean default true,
-    who text default null,
-    because text default null,
-    row_limit integer default 1000,
-    life interval default '48 hours'
+    since timestamptz, dry_run boolean default true, who text default null, because text default null,
+    row_limit integer default 1000, life interval default '48 hours'
 )
 returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- Without statistics the planner would read all rows for each candidate.
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_restored_at timestamptz;
-    -- Several times the limit, so that what is left alone is passed over.
-    v_peek constant integer := 4 * coalesce(row_limit, 1000);
     v_found record;
     v_row public.sms_retry_queue;
     v_told jsonb[] := '{}';
 begin
-    if (doubt_sms_retries.since <= v_now and doubt_sms_retries.dry_run is not null
-        and doubt_sms_retries.row_limit between 1 and 10000) is not true then
+    if (doubt_sms_retries.since <= v_now and dry_run is not null and row_limit between 1 and 10000) is not true then
         raise exception 'since is when the backup was taken, and not to come; row_limit is 1 to 10000' using errcode = 'SR422';
     end if;
-    if not doubt_sms_retries.dry_run then
+    if not dry_run then
         perform smsretry.check_told(doubt_sms_retries.who, doubt_sms_retries.because);
         insert into smsretry.restores (since, restored_at, who, because)
         values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
         on conflict (since) do nothing;
     end if;
     v_restored_at := coalesce((select r.restored_at from smsretry.restores r where r.since = doubt_sms_retries.since), v_now);
-    for v_found in
-        -- A million rows cost no more than a batch: what is due and not reached here is put in doubt when its send is to
-        -- begin.
-        with candidate as materialized (
-            (select q.id from public.sms_retry_queue q
-             where q.status = 'processing' order by q.id limit v_peek)
-            union all
-            (select q.id from public.sms_retry_queue q
-             where q.status = 'pending' and q.in_doubt_since is not null and q.in_doubt_since < doubt_sms_retries.since
-             order by q.scheduled_for, q.id limit v_peek)
-            union all
-            (select q.id from public.sms_retry_queue q
-             where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_now
-             order by q.scheduled_for, q.id limit v_peek)
-        )
-        select q.id, k.skip
-        from candidate o
-        join public.sms_retry_queue q on q.id = o.id
-        cross join lateral (select case
-            when q.status = 'processing' and q.claimed_at > doubt_sms_retries.since
-                then 'A worker has it at this moment: stop every runner first'
-            when q.in_doubt_since is null and not exists (
-                select 1 from public.customers c where c.id = q.customer_id and coalesce(btrim(c.phone), '') <> '')
-                then 'Nobody can have texted a customer without a number'
-            when exists (select 1 from public.send_logs l where l.id = q.send_log_id
-                         and smsretry.is_sent(l.provider_message_id, l.status::text)) then 'Its send log says that it was sent'
-        end) as k (skip)
-        -- Their status is not asked for again: without statistics the planner would walk a partial index for each.
-        where q.begun_at is null and q.created_at < v_restored_at
-          and (q.in_doubt_since is null or q.in_doubt_since < doubt_sms_retries.since)
-        order by k.skip is not null, q.status = 'pending', q.in_doubt_since is null, q.scheduled_for, q.id
-        limit doubt_sms_retries.row_limit
-        for update of q
-    loop
+    for v_found in select * from smsretry.forgotten_candidates(doubt_sms_retries.since, v_restored_at, row_limit, v_now) loop
         select * into v_row from public.sms_retry_queue q where q.id = v_found.id;
         continue when v_row.status not in ('pending', 'processing'); -- it has ended meanwhile
-        if not doubt_sms_retries.dry_run and v_found.skip is null then
+        if not dry_run and v_found.skip is null then
             begin
-                v_row.expires_at := coalesce(
-                    v_row.expires_at, greatest(doubt_sms_retries.since, v_row.scheduled_for) + doubt_sms_retries.life);
+                v_row.expires_at := coalesce(v_row.expires_at, greatest(doubt_sms_retries.since, v_row.scheduled_for) + life);
                 perform smsretry.doubt(
                     v_row, doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because, v_now);
                 if not exists (select 1 from public.sms_retry_queue q where q.id = v_row.id and q.in_doubt_since = v_now) then
@@ -94,11 +51,7 @@ begin
                     v_found.skip := 'A trigger or a rule refuses to have it changed (' || sqlstate || ')';
             end;
         end if;
-        v_told := v_told || jsonb_build_object(
-            'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
-            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_row.customer_id)),
-            'message_class', v_row.message_class, 'attempts', v_row.attempt_count,
-            'was', smsretry.numberless(coalesce(v_row.why, v_row.last_error)), 'skipped', v_found.skip, 'warned', null);
+        v_told := v_told || smsretry.told_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_found.skip);
     end loop;
     return query select * from smsretry.told_of_change(v_told);
 end

@@ -7,7 +7,6 @@ create or replace function smsretry.earlier_doubt(
     send_log_id uuid, business_id uuid, out attempt_id uuid, out since timestamptz, out why text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     select a.id, coalesce(a.finished_at, a.begun_at) into attempt_id, since
     from public.sms_send_attempts a
@@ -24,6 +23,3 @@ begin
     end if;
 end
 $$;
-
-revoke all on function smsretry.earlier_doubt from public, anon, authenticated;
-grant execute on function smsretry.earlier_doubt to service_role;

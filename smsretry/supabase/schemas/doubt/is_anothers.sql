@@ -8,6 +8,3 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
                    where l.provider_message_id ->> 'twilio_sid' = is_anothers.sid
                      and l.id is distinct from is_anothers.send_log_id)
 $$;
-
-revoke all on function smsretry.is_anothers from public, anon, authenticated;
-grant execute on function smsretry.is_anothers to service_role;

@@ -11,6 +11,3 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
           and (q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id
                or theirs.begun_at > may_be_unanswered.retry.claimed_at and theirs.begun_at <= may_be_unanswered.at))
 $$;
-
-revoke all on function smsretry.may_be_unanswered from public, anon, authenticated;
-grant execute on function smsretry.may_be_unanswered to service_role;

@@ -2,7 +2,6 @@
 -- why. Null: there is none, and nothing was done. The caller holds the row locked.
 create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz)
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_earlier record;
     v_forgotten record;
@@ -10,7 +9,7 @@ begin
     -- A row is in doubt about an earlier send from its insert on. But somebody may have put back one that had ended, which
     -- was claimed before.
     if retry.claim_no > 1 then
-        select * into v_earlier from smsretry.earlier_doubt(put_in_doubt.retry.send_log_id, put_in_doubt.retry.business_id);
+        select * into v_earlier from smsretry.earlier_doubt(retry.send_log_id, retry.business_id);
         if v_earlier.attempt_id is not null then
             retry.attempt_id := v_earlier.attempt_id;
             retry.in_doubt_since := v_earlier.since;
@@ -29,6 +28,3 @@ begin
     return null;
 end
 $$;
-
-revoke all on function smsretry.put_in_doubt from public, anon, authenticated;
-grant execute on function smsretry.put_in_doubt to service_role;

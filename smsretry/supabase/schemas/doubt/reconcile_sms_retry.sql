@@ -14,86 +14,57 @@
 --         | wait       a send to the same number has no answer yet, or began after this row was claimed. A message found
 --                      now may be that one's, and to take it would lose a text.
 create or replace function public.reconcile_sms_retry(
-    retry_id uuid,
-    claim_no bigint,
-    decision text,
-    twilio_sid text default null,
-    settled_by text default 'reconcile',
-    look_in interval default null,
-    error text default null,
-    ambiguous text[] default null,
+    retry_id uuid, claim_no bigint, decision text, twilio_sid text default null, settled_by text default 'reconcile',
+    look_in interval default null, error text default null, ambiguous text[] default null,
     life interval default interval '48 hours'
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
-    v_decision text := reconcile_sms_retry.decision;
     v_unowned text[];
 begin
-    if (reconcile_sms_retry.decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
-        or reconcile_sms_retry.decision in ('look_again', 'look_failed', 'hold') and reconcile_sms_retry.look_in is null
-        or reconcile_sms_retry.decision = 'hold' and reconcile_sms_retry.error is null then
+    if (decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
+        or decision in ('look_again', 'look_failed', 'hold') and look_in is null or decision = 'hold' and error is null then
         raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
             using errcode = 'SR422';
     end if;
-    v_row := smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
     if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
         return case when exists ( -- the answer to the same call was lost on its way
-            select 1 from public.sms_retry_queue q
-            where q.id = reconcile_sms_retry.retry_id and q.reconciled_claim_no = reconcile_sms_retry.claim_no)
+            select 1 from public.sms_retry_queue q where q.id = retry_id and q.reconciled_claim_no = claim_no)
             then 'applied' else 'lost' end;
     end if;
     -- In this order: an answer that comes between the two checks is then seen as a taken SID, and never missed by both.
-    if (reconcile_sms_retry.twilio_sid is not null or reconcile_sms_retry.ambiguous is not null)
-        and smsretry.may_be_unanswered(v_row, v_now) then
+    if (twilio_sid is not null or ambiguous is not null) and smsretry.may_be_unanswered(v_row, v_now) then
         return 'wait';
     end if;
-    v_unowned := smsretry.unowned(reconcile_sms_retry.ambiguous, v_row.attempt_id, v_row.send_log_id);
-    if smsretry.is_anothers(reconcile_sms_retry.twilio_sid, v_row.attempt_id, v_row.send_log_id)
-        or reconcile_sms_retry.ambiguous is not null and v_unowned is null then
+    v_unowned := smsretry.unowned(ambiguous, v_row.attempt_id, v_row.send_log_id);
+    if smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id) or ambiguous is not null and v_unowned is null then
         return 'sid_taken';
     end if;
 
-    v_row.reconciled_claim_no := reconcile_sms_retry.claim_no;
+    v_row.reconciled_claim_no := claim_no;
     v_row.recover_count := 0;
-    v_row.expires_at := coalesce(v_row.expires_at, v_now + reconcile_sms_retry.life);
-    if v_decision <> 'accepted' and exists (
-        select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
-        v_decision := 'resend'; -- a person has said so of an older row of the text, at the moment this one was queued
+    v_row.expires_at := coalesce(v_row.expires_at, v_now + life);
+    if decision = 'accepted' then
+        perform smsretry.accept_attempt(v_row, v_row.attempt_id, twilio_sid, settled_by, v_now);
+    elsif decision = 'resend' or exists ( -- a person has said so of an older row of the text, as this one was queued
+            select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
+        perform smsretry.resend(v_row, settled_by, v_now);
+    elsif decision = 'hold' then
+        perform smsretry.hold_in_doubt(v_row, error, v_unowned, v_now + look_in, v_now);
+    else
+        if decision = 'look_again' then
+            v_row.reconcile_count := v_row.reconcile_count + 1;
+            v_row.why := case when v_row.held_since is null then v_row.why end;
+            v_row.held_since := null;
+        end if;
+        perform smsretry.put_back(v_row, v_now + look_in, v_now);
     end if;
-    case v_decision
-        when 'accepted' then
-            update public.sms_send_attempts a
-            set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
-                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null,
-                delivery_look_at = case when reconcile_sms_retry.twilio_sid is not null then v_now end,
-                retry_id = v_row.id, claim_no = case when a.retry_id = v_row.id then a.claim_no else v_row.claim_no end
-            where a.id = v_row.attempt_id;
-            perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
-        when 'hold' then
-            v_row.why := left(reconcile_sms_retry.error, 1800) || coalesce(
-                ': ' || array_to_string(v_unowned[:3], ', ')
-                || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
-            if v_row.expires_at <= v_now then
-                perform smsretry.close_row(v_row, 'failed', v_row.why, null, v_now);
-            else
-                v_row.held_since := coalesce(v_row.held_since, v_now);
-                perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
-            end if;
-        when 'resend' then
-            perform smsretry.resend(v_row, reconcile_sms_retry.settled_by, v_now);
-        else
-            if v_decision = 'look_again' then
-                v_row.reconcile_count := v_row.reconcile_count + 1;
-                v_row.why := case when v_row.held_since is null then v_row.why end;
-                v_row.held_since := null;
-            end if;
-            perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
-    end case;
     return 'applied';
 exception when unique_violation then -- two looks found the same message at the same moment
     return 'sid_taken';

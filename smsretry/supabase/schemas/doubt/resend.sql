@@ -2,7 +2,6 @@
 -- attempt: nobody knows that the request ever left. The caller holds the row locked.
 create or replace function smsretry.resend(retry public.sms_retry_queue, settled_by text, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_attempt public.sms_send_attempts;
 begin
@@ -21,6 +20,3 @@ begin
     perform smsretry.put_back(retry, resend.at, resend.at);
 end
 $$;
-
-revoke all on function smsretry.resend from public, anon, authenticated;
-grant execute on function smsretry.resend to service_role;

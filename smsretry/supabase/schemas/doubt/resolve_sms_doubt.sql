@@ -6,7 +6,6 @@ create or replace function public.resolve_sms_doubt(
     retry_id uuid, twilio_sid text default null, who text default null, because text default null
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
     v_newer public.sms_retry_queue;

@@ -9,7 +9,6 @@ create or replace function public.settle_sms_attempt(
     delivery_status text default null, error_code integer default null
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
     v_attempt public.sms_send_attempts;

@@ -5,6 +5,3 @@ returns text[] language sql stable set search_path = pg_catalog, pg_temp as $$
     from unnest(unowned.sids) with ordinality as m (sid, place)
     where not smsretry.is_anothers(m.sid, unowned.attempt_id, unowned.send_log_id)
 $$;
-
-revoke all on function smsretry.unowned from public, anon, authenticated;
-grant execute on function smsretry.unowned to service_role;

@@ -22,5 +22,3 @@ begin
     return new;
 end
 $$;
-
-revoke all on function smsretry.before_insert from public, anon, authenticated;

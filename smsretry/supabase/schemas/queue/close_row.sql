@@ -17,6 +17,3 @@ begin
       and not smsretry.is_sent(l.provider_message_id, l.status::text);
 end
 $$;
-
-revoke all on function smsretry.close_row from public, anon, authenticated;
-grant execute on function smsretry.close_row to service_role;

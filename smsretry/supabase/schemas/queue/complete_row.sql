@@ -21,6 +21,3 @@ begin
       and not (l.status::text = 'delivered' and smsretry.found_sid(l.provider_message_id) is not null);
 end
 $$;
-
-revoke all on function smsretry.complete_row from public, anon, authenticated;
-grant execute on function smsretry.complete_row to service_role;

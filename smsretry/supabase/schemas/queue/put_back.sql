@@ -7,6 +7,3 @@ begin
     perform smsretry.save_row(retry, put_back.at);
 end
 $$;
-
-revoke all on function smsretry.put_back from public, anon, authenticated;
-grant execute on function smsretry.put_back to service_role;

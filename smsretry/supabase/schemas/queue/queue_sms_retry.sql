@@ -7,14 +7,8 @@
 -- long as the worker says, from the first moment it might have gone out; a day of it has 24 hours. scheduled_for
 -- wins over retry_in.
 create or replace function public.queue_sms_retry(
-    send_log_id uuid,
-    reason text default null,
-    attempt_count integer default 0,
-    scheduled_for timestamptz default null,
-    error text default null,
-    retry_in interval default null,
-    max_attempts integer default 3,
-    expires_in interval default null,
+    send_log_id uuid, reason text default null, attempt_count integer default 0, scheduled_for timestamptz default null,
+    error text default null, retry_in interval default null, max_attempts integer default 3, expires_in interval default null,
     message_class text default null
 )
 returns table (retry_id uuid, result text, due_at timestamptz)
@@ -32,20 +26,7 @@ declare
     v_log public.send_logs;
 begin
     select * into v_log from public.send_logs l where l.id = queue_sms_retry.send_log_id for update;
-    if not found then
-        raise exception 'There is no send log %', queue_sms_retry.send_log_id
-            using errcode = 'SR404', hint = 'Insert the send_logs row first, then queue its retry.';
-    end if;
-    if v_log.channel <> 'sms' then
-        raise exception 'Send log % is of channel %, not sms', v_log.id, v_log.channel using errcode = 'SR422';
-    end if;
-    if v_log.customer_id is null then
-        raise exception 'Send log % names no customer', v_log.id
-            using errcode = 'SR422', hint = 'Set send_logs.customer_id: consent and phone number are read there.';
-    end if;
-    if exists (select 1 from public.customers c where c.id = v_log.customer_id and c.business_id <> v_log.business_id) then
-        raise exception 'Send log % names a customer of another business', v_log.id using errcode = 'SR422';
-    end if;
+    perform smsretry.check_queueable(v_log, queue_sms_retry.send_log_id);
     if queue_sms_retry.attempt_count is null or queue_sms_retry.max_attempts is null then
         raise exception 'attempt_count and max_attempts must be numbers' using errcode = 'SR422';
     end if;

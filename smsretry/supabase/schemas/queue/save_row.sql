@@ -1,7 +1,8 @@
 -- Write a row as its variable says: the one list of columns, so that what a function sets is kept whichever way the row leaves.
 -- The caller has locked the row and read it under that lock. Columns that say what the text is never change, and columns of
 -- the application's own are left alone. A row that no worker holds has no lease, and one that has ended waits for nothing.
--- One write. Values that are written as they were cost no HOT update.
+-- One write. Values that are written as they were cost no HOT update. A claim (take_row) and supersede have no variable of the
+-- row, and set their few columns themselves.
 create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -29,6 +30,3 @@ begin
     where q.id = retry.id;
 end
 $$;
-
-revoke all on function smsretry.save_row from public, anon, authenticated;
-grant execute on function smsretry.save_row to service_role;

@@ -9,6 +9,3 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
     where q.send_log_id = supersede.send_log_id and q.status = 'processing' and q.claimed_by_application
       and q.attempt_count < supersede.attempt_count
 $$;
-
-revoke all on function smsretry.supersede from public, anon, authenticated;
-grant execute on function smsretry.supersede to service_role;

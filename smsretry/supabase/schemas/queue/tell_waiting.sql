@@ -39,6 +39,3 @@ begin
     return concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''));
 end
 $$;
-
-revoke all on function smsretry.tell_waiting from public, anon, authenticated;
-grant execute on function smsretry.tell_waiting to service_role;

@@ -1,16 +1,15 @@
--- Somebody knows that Twilio has the message of this attempt. If its row still waits for the answer, it is completed;
--- otherwise the send log is told, unless it has another message. The caller holds the row locked: the attempt's own, or the
--- newer one of its text that is in doubt about it, whose message it is from then on.
+-- Somebody knows that Twilio has the message of this attempt (sid; null if only its send log says so). If its row still waits
+-- for the answer, it is completed; otherwise the send log is told, unless it has another message. The caller holds the row
+-- locked: the attempt's own, or the newer one of its text that is in doubt about it, whose message it is from then on.
 create or replace function smsretry.accept_attempt(
     retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
 )
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     update public.sms_send_attempts a
     set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
         twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
-        delivery_look_at = accept_attempt.at,
+        delivery_look_at = case when accept_attempt.sid is not null then accept_attempt.at end,
         retry_id = retry.id, claim_no = case when a.retry_id = retry.id then a.claim_no else retry.claim_no end
     where a.id = accept_attempt.attempt_id;
     if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
@@ -24,6 +23,3 @@ begin
     return 'recorded';
 end
 $$;
-
-revoke all on function smsretry.accept_attempt from public, anon, authenticated;
-grant execute on function smsretry.accept_attempt to service_role;

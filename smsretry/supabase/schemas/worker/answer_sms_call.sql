@@ -41,6 +41,3 @@ begin
     end case;
 end
 $$;
-
-revoke all on function smsretry.answer_sms_call from public, anon, authenticated;
-grant execute on function smsretry.answer_sms_call to service_role;

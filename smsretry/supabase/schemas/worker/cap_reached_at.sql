@@ -29,6 +29,3 @@ returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
     order by r.at desc
     offset greatest(cap_reached_at.cap, 1) - 1 limit 1
 $$;
-
-revoke all on function smsretry.cap_reached_at from public, anon, authenticated;
-grant execute on function smsretry.cap_reached_at to service_role;

@@ -3,7 +3,6 @@
 create or replace function public.claim_sms_retry(retry_id uuid)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     perform 1 from public.sms_retry_queue q
     where q.id = claim_sms_retry.retry_id and q.status = 'pending' and q.in_doubt_since is null

@@ -5,7 +5,6 @@ create or replace function public.claim_suspect_sms_retry()
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
-#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '1 second';

@@ -9,29 +9,27 @@ create or replace function public.defer_sms_retry(
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
 begin
     perform smsretry.wait_shortly();
-    if defer_sms_retry.until is null then
+    if until is null then
         raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
     end if;
-    v_row := smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is not null and v_row.begun_at is null then
-        v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
-        v_row.why := defer_sms_retry.why;
+        v_row.reason := coalesce(reason, v_row.reason);
+        v_row.why := why;
         v_row.held_since := null;
-        v_row.window_closes_at := coalesce(defer_sms_retry.window_closes_at, v_row.window_closes_at);
-        v_row.expires_at := coalesce(
-            v_row.expires_at, defer_sms_retry.expires_at, smsretry.clock() + defer_sms_retry.life);
-        perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());
+        v_row.window_closes_at := coalesce(window_closes_at, v_row.window_closes_at);
+        v_row.expires_at := coalesce(v_row.expires_at, expires_at, smsretry.clock() + life);
+        perform smsretry.put_back(v_row, until, smsretry.clock());
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way
         select 1 from public.sms_retry_queue q
-        where q.id = defer_sms_retry.retry_id and q.status = 'pending'
-          and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = defer_sms_retry.until);
+        where q.id = retry_id and q.status = 'pending' and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = until);
 end
 $$;
 

@@ -5,24 +5,22 @@ create or replace function public.end_sms_retry(
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
 begin
     perform smsretry.wait_shortly();
-    if (end_sms_retry.final_status in ('failed', 'cancelled')) is not true or end_sms_retry.error is null then
+    if (final_status in ('failed', 'cancelled')) is not true or error is null then
         raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
     end if;
-    v_row := smsretry.held(end_sms_retry.retry_id, end_sms_retry.claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is not null and v_row.begun_at is null then
-        perform smsretry.close_row(
-            v_row, end_sms_retry.final_status, end_sms_retry.error, end_sms_retry.error_code, smsretry.clock());
+        perform smsretry.close_row(v_row, final_status, error, error_code, smsretry.clock());
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way
         select 1 from public.sms_retry_queue q
-        where q.id = end_sms_retry.retry_id and q.status = end_sms_retry.final_status
-          and q.claim_no = end_sms_retry.claim_no and q.last_error = end_sms_retry.error);
+        where q.id = retry_id and q.status = final_status and q.claim_no = end_sms_retry.claim_no and q.last_error = error);
 end
 $$;
 

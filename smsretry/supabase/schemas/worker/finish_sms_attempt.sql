@@ -5,106 +5,71 @@
 -- counted: whether the send costs an attempt. What Twilio said of the number that the text was sent to (phone) is kept:
 -- see smsretry.mark_customer.
 create or replace function public.finish_sms_attempt(
-    retry_id uuid,
-    claim_no bigint,
-    attempt_id uuid,
-    outcome text,
-    next_status text,
-    error text default null,
-    error_code integer default null,
-    twilio_sid text default null,
-    retry_in interval default null,
-    reason text default null,
-    counted boolean default true,
-    phone text default null,
-    opted_out boolean default false,
-    phone_status text default null,
-    account_refused boolean default false
+    retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
+    error_code integer default null, twilio_sid text default null, retry_in interval default null,
+    reason text default null, counted boolean default true, phone text default null, opted_out boolean default false,
+    phone_status text default null, account_refused boolean default false
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
-    v_doubt constant boolean := finish_sms_attempt.outcome = 'in_doubt';
+    v_doubt constant boolean := outcome = 'in_doubt';
     v_settled_by constant text := case when not v_doubt then 'response' end;
     v_now timestamptz;
     v_row public.sms_retry_queue;
     v_number integer;
-    v_applied boolean;
 begin
     perform smsretry.wait_shortly();
-    if ((finish_sms_attempt.outcome, finish_sms_attempt.next_status) in (
-        ('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
-        ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true then
-        raise exception 'A send whose outcome is % cannot leave its row %',
-            finish_sms_attempt.outcome, finish_sms_attempt.next_status using errcode = 'SR422';
+    perform smsretry.check_outcome(outcome, next_status, error, retry_in);
+    if opted_out then
+        perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
     end if;
-    if finish_sms_attempt.next_status = 'pending' and finish_sms_attempt.retry_in is null then
-        raise exception 'retry_in is missing: a row that goes back to pending needs a time' using errcode = 'SR422';
-    end if;
-    if finish_sms_attempt.next_status <> 'completed' and finish_sms_attempt.error is null then
-        raise exception 'error is missing: a text that did not go out needs a reason' using errcode = 'SR422';
-    end if;
-
-    if finish_sms_attempt.opted_out then
-        perform smsretry.lock_number(q.business_id, finish_sms_attempt.phone)
-        from public.sms_retry_queue q where q.id = finish_sms_attempt.retry_id;
-    end if;
-    v_row := smsretry.held(finish_sms_attempt.retry_id, finish_sms_attempt.claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
-    v_applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = finish_sms_attempt.attempt_id, false);
+    applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = attempt_id, false);
 
-    if v_applied then
+    if applied then
         update public.sms_send_attempts a
         set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
             twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
             delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now end,
             sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
-        where a.id = finish_sms_attempt.attempt_id
+        where a.id = attempt_id
         returning a.attempt_number into v_number;
 
-        if finish_sms_attempt.counted then
-            v_row.attempt_count := greatest(v_row.attempt_count, v_number);
-        end if;
-        v_row.reason := coalesce(finish_sms_attempt.reason, v_row.reason);
-        if finish_sms_attempt.reason = 'rate_limit' then
-            v_row.rate_limit_count := v_row.rate_limit_count + 1;
-        end if;
-        if finish_sms_attempt.account_refused then
-            v_row.account_refusal_count := v_row.account_refusal_count + 1;
-        end if;
-        case finish_sms_attempt.next_status
+        v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_number end);
+        v_row.rate_limit_count := v_row.rate_limit_count + coalesce(reason = 'rate_limit', false)::integer;
+        v_row.account_refusal_count := v_row.account_refusal_count + coalesce(account_refused, false)::integer;
+        v_row.reason := coalesce(reason, v_row.reason);
+        case next_status
             when 'completed' then
-                perform smsretry.complete_row(v_row, finish_sms_attempt.twilio_sid, v_now);
+                perform smsretry.complete_row(v_row, twilio_sid, v_now);
             when 'failed' then
-                perform smsretry.close_row(v_row, 'failed', finish_sms_attempt.error, finish_sms_attempt.error_code, v_now);
+                perform smsretry.close_row(v_row, 'failed', error, error_code, v_now);
             else
-                v_row.last_error := finish_sms_attempt.error;
-                v_row.error_code := finish_sms_attempt.error_code;
+                v_row.last_error := error;
+                v_row.error_code := error_code;
                 v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
                 v_row.in_doubt_since := case when v_doubt then v_now end;
-                perform smsretry.put_back(v_row, v_now + finish_sms_attempt.retry_in, v_now);
+                perform smsretry.put_back(v_row, v_now + retry_in, v_now);
         end case;
-        if finish_sms_attempt.opted_out or finish_sms_attempt.phone_status is not null then
-            perform smsretry.mark_customer(
-                v_row, finish_sms_attempt.phone, finish_sms_attempt.opted_out, finish_sms_attempt.phone_status,
-                finish_sms_attempt.error_code, v_now);
+        if opted_out or phone_status is not null then
+            perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now);
         end if;
     else
         -- Applied before: the answer to the same call was lost, or Twilio's callback was faster than its response.
-        v_applied := exists (
+        applied := exists (
             select 1 from public.sms_send_attempts a
-            where a.id = finish_sms_attempt.attempt_id and a.retry_id = finish_sms_attempt.retry_id
-              and a.claim_no = finish_sms_attempt.claim_no
+            where a.id = attempt_id and a.retry_id = finish_sms_attempt.retry_id and a.claim_no = finish_sms_attempt.claim_no
               and (a.settled_by = 'callback'
                    or a.outcome = finish_sms_attempt.outcome and a.settled_by is not distinct from v_settled_by));
     end if;
-
-    return query -- one row, even for a row that is gone
-    select v_applied, q.status, q.scheduled_for, q.attempt_count
-    from (select 1) one
-    left join public.sms_retry_queue q on q.id = finish_sms_attempt.retry_id;
+    -- Null for a row that is gone.
+    select q.status, q.scheduled_for, q.attempt_count into status, scheduled_for, attempt_count
+    from public.sms_retry_queue q where q.id = retry_id;
+    return next;
 end
 $$;
 

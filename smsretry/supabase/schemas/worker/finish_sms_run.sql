@@ -1,7 +1,6 @@
 -- A run is done: what it came to, in numbers. False: nobody knows the run. May be repeated.
 create or replace function public.finish_sms_run(run_id uuid, told text, needs_somebody boolean default false)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     update smsretry.runs r
     set finished_at = smsretry.clock(), told = left(coalesce(finish_sms_run.told, ''), 2000),

@@ -13,7 +13,6 @@ create or replace function public.group_sms_calls(calls jsonb)
 returns table (place integer, answer jsonb, code text, message text, hint text, seconds double precision)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '2s' as $$
-#variable_conflict use_column
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
     v_call record;

@@ -7,28 +7,27 @@ create or replace function public.hold_sms_retry(
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
 begin
     perform smsretry.wait_shortly();
-    if hold_sms_retry.why is null or hold_sms_retry.look_in is null then
+    if why is null or look_in is null then
         raise exception 'why and look_in must be given: a held row says what it waits for' using errcode = 'SR422';
     end if;
-    v_row := smsretry.held(hold_sms_retry.retry_id, hold_sms_retry.claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
     if v_row.id is not null and v_row.begun_at is null then
-        v_row.why := hold_sms_retry.why;
+        v_row.why := why;
         v_row.held_since := coalesce(v_row.held_since, v_now);
-        v_row.expires_at := coalesce(v_row.expires_at, hold_sms_retry.expires_at, v_now + hold_sms_retry.life);
-        perform smsretry.put_back(v_row, v_now + hold_sms_retry.look_in, v_now);
+        v_row.expires_at := coalesce(v_row.expires_at, expires_at, v_now + life);
+        perform smsretry.put_back(v_row, v_now + look_in, v_now);
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way
         select 1 from public.sms_retry_queue q
-        where q.id = hold_sms_retry.retry_id and q.status = 'pending'
-          and q.claim_no = hold_sms_retry.claim_no and q.held_since is not null);
+        where q.id = retry_id and q.status = 'pending' and q.claim_no = hold_sms_retry.claim_no and q.held_since is not null);
 end
 $$;
 

@@ -11,7 +11,6 @@ create or replace function public.recover_stuck_sms_retries(
 returns setof public.sms_retry_queue
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
-#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
@@ -42,55 +41,20 @@ begin
         exit when v_began > v_until; -- the next run takes the rest
         continue when v_stale.business_id = any (v_skip);
         begin
-            -- Nobody can have texted a customer without a number.
-            if v_stale.claimed_by_application and v_stale.begun_at is null and v_stale.in_doubt_since is null
-                and not exists (select 1 from public.customers c
-                                where c.id = v_stale.customer_id and coalesce(btrim(c.phone), '') = '') then
-                v_stale := smsretry.begin_for_application(v_stale);
-            end if;
-            if v_stale.begun_at is not null then
-                update public.sms_send_attempts a
-                set finished_at = v_now, outcome = 'in_doubt', worker_died = true
-                where a.id = v_stale.attempt_id and a.finished_at is null;
-                v_stale.in_doubt_since := v_now;
-                v_stale.expires_at := coalesce(v_stale.expires_at, least(v_stale.claimed_at, v_now) + life);
-                v_stale.attempt_count := greatest(v_stale.attempt_count, coalesce(
-                    (select a.attempt_number from public.sms_send_attempts a where a.id = v_stale.attempt_id), 0));
-                v_stale.last_error := 'The worker died after the send began: it is unknown whether the text went out';
-                v_stale.error_code := null;
-                perform smsretry.put_back(v_stale, v_now + look_in, v_now);
-            elsif v_stale.in_doubt_since is not null then
-                -- Its worker died while it looked for evidence. Not limited: to give the row up would call a text failed
-                -- that may have been read.
-                v_stale.recover_count := v_stale.recover_count + 1; -- its looks may be what kills the workers
-                perform smsretry.put_back(v_stale, v_now + look_in, v_now);
-            else
-                v_stale.recover_count := v_stale.recover_count + 1;
-                if v_stale.recover_count >= 2 then
-                    v_stale.why := 'Its worker died ' || v_stale.recover_count
-                        || ' times before the send began: it is claimed alone from now on';
-                end if;
-                perform smsretry.put_back(
-                    v_stale,
-                    case when v_stale.recover_count < 2 then v_stale.scheduled_for
-                         else v_now + make_interval(mins => least(v_stale.recover_count - 2, 15)) end,
-                    v_now);
-            end if;
+            perform smsretry.recover_row(v_stale, look_in, life, v_now);
             return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
             set constraints all immediate; -- what is only asked at the end would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again
-                perform smsretry.set_business_apart(
-                    v_stale.business_id, extract(epoch from clock_timestamp() - v_began), sqlstate, v_now);
+                perform smsretry.set_business_apart(v_stale.business_id, v_began, sqlstate, v_now);
                 exit;
             when others then
                 -- One bad row must not keep the others stuck; the next run tries it again.
                 raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
         end;
-        if clock_timestamp() - v_began > interval '250 milliseconds' then
+        if smsretry.took_long(v_began) then
             v_skip := v_skip || v_stale.business_id;
-            perform smsretry.set_business_apart(
-                v_stale.business_id, extract(epoch from clock_timestamp() - v_began), null, v_now);
+            perform smsretry.set_business_apart(v_stale.business_id, v_began, null, v_now);
         end if;
     end loop;
 end

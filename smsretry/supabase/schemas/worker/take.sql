@@ -9,7 +9,6 @@ language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
 -- A plan that does not know how few they are would read whole tables to join them.
 set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
-#variable_conflict use_column
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
     v_order uuid[];
@@ -45,9 +44,9 @@ begin
                 v_took := v_took || v_order[n];
                 v_whose := v_whose || v_owners[n];
             end if;
-            if clock_timestamp() - v_began > interval '250 milliseconds' then
+            if smsretry.took_long(v_began) then
                 v_skip := v_skip || v_owners[n];
-                perform smsretry.set_business_apart(v_owners[n], extract(epoch from clock_timestamp() - v_began), null, take.at);
+                perform smsretry.set_business_apart(v_owners[n], v_began, null, take.at);
             elsif v_owners[n] = any (v_apart) then
                 delete from smsretry.set_apart s where s.business_id = v_owners[n];
             end if;
@@ -61,7 +60,7 @@ begin
     end;
     if v_state = '57014' then
         -- The statement's time is over and is not counted again: only what was quick is done once more.
-        perform smsretry.set_business_apart(v_owners[v_tried], extract(epoch from clock_timestamp() - v_began), v_state, take.at);
+        perform smsretry.set_business_apart(v_owners[v_tried], v_began, v_state, take.at);
         v_took := smsretry.take_each(v_took, v_whose, take.at, take.by_application);
     elsif v_state is not null then
         v_took := smsretry.take_each(v_order, v_owners, take.at, take.by_application);
@@ -70,6 +69,3 @@ begin
     select r.* from smsretry.claimed_retry r where r.id = any (v_took) order by r.scheduled_for, r.id;
 end
 $$;
-
-revoke all on function smsretry.take from public, anon, authenticated;
-grant execute on function smsretry.take to service_role;

@@ -17,13 +17,11 @@ begin
             set constraints all immediate; -- what is only asked at the end would undo the others, too
         exception
             when query_canceled then -- no time is left, and it is not counted again
-                perform smsretry.set_business_apart(
-                    take_each.owners[n], extract(epoch from clock_timestamp() - v_began), sqlstate, take_each.at);
+                perform smsretry.set_business_apart(take_each.owners[n], v_began, sqlstate, take_each.at);
                 exit;
             when others then
-                perform smsretry.set_business_apart(
-                    take_each.owners[n], extract(epoch from clock_timestamp() - v_began), sqlstate, take_each.at);
-                if clock_timestamp() - v_began > interval '250 milliseconds' then
+                perform smsretry.set_business_apart(take_each.owners[n], v_began, sqlstate, take_each.at);
+                if smsretry.took_long(v_began) then
                     v_skip := v_skip || take_each.owners[n]; -- it waits for something: so would its other rows
                 end if;
         end;
@@ -31,6 +29,3 @@ begin
     return v_took;
 end
 $$;
-
-revoke all on function smsretry.take_each from public, anon, authenticated;
-grant execute on function smsretry.take_each to service_role;

@@ -4,7 +4,6 @@
 -- claimed. Returns whether it was claimed.
 create or replace function smsretry.take_row(id uuid, at timestamptz, by_application boolean)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
 begin
@@ -22,6 +21,3 @@ begin
     return true;
 end
 $$;
-
-revoke all on function smsretry.take_row from public, anon, authenticated;
-grant execute on function smsretry.take_row to service_role;

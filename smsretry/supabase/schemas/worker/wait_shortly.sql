@@ -9,6 +9,3 @@ begin
     end if;
 end
 $$;
-
-revoke all on function smsretry.wait_shortly from public, anon, authenticated;
-grant execute on function smsretry.wait_shortly to service_role;

@@ -1,0 +1,38 @@
+-- Take back one row whose worker fell silent: see recover_stuck_sms_retries. The caller holds it locked.
+create or replace function smsretry.recover_row(retry public.sms_retry_queue, look_in interval, life interval, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_due timestamptz := recover_row.at + look_in;
+begin
+    -- Nobody can have texted a customer without a number.
+    if retry.claimed_by_application and retry.begun_at is null and retry.in_doubt_since is null
+        and not exists (select 1 from public.customers c
+                        where c.id = retry.customer_id and coalesce(btrim(c.phone), '') = '') then
+        retry := smsretry.begin_for_application(retry);
+    end if;
+    if retry.begun_at is not null then
+        update public.sms_send_attempts a
+        set finished_at = recover_row.at, outcome = 'in_doubt', worker_died = true
+        where a.id = retry.attempt_id and a.finished_at is null;
+        retry.in_doubt_since := recover_row.at;
+        retry.expires_at := coalesce(retry.expires_at, least(retry.claimed_at, recover_row.at) + life);
+        retry.attempt_count := greatest(
+            retry.attempt_count, (select a.attempt_number from public.sms_send_attempts a where a.id = retry.attempt_id));
+        retry.last_error := 'The worker died after the send began: it is unknown whether the text went out';
+        retry.error_code := null;
+    else
+        -- Not limited: a text that was never tried is never given up for it, and to give up one in doubt would call a text
+        -- failed that may have been read. Its looks may be what kills the workers.
+        retry.recover_count := retry.recover_count + 1;
+        if retry.in_doubt_since is null then
+            v_due := retry.scheduled_for;
+            if retry.recover_count >= 2 then
+                v_due := recover_row.at + make_interval(mins => least(retry.recover_count - 2, 15));
+                retry.why := 'Its worker died ' || retry.recover_count
+                    || ' times before the send began: it is claimed alone from now on';
+            end if;
+        end if;
+    end if;
+    perform smsretry.put_back(retry, v_due, recover_row.at);
+end
+$$;
