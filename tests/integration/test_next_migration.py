@@ -99,16 +99,18 @@ def test_the_next_migration_holds_what_changed_and_nothing_else() -> None:
         "schemas/tables/sms_retry_queue.sql",
         "drop smsretry.claimed_retry",
         "schemas/views/claimed_retry.sql",
+        "schemas/worker/admit_send.sql",
         "schemas/worker/begin_sms_attempt.sql",
+        "schemas/worker/check_outcome.sql",
         "schemas/worker/claim_due_sms_retries.sql",
         "schemas/worker/claim_sms_retry.sql",
         "schemas/worker/claim_suspect_sms_retry.sql",
         "schemas/worker/defer_sms_retry.sql",
         "schemas/worker/end_sms_retry.sql",
-        "schemas/worker/finish_sms_attempt.sql",
         "schemas/worker/take.sql",
         "schemas/doubt/claim_doubtful_sms_retries.sql",
         "schemas/desk/preview_sms_retries.sql",
+        "schemas/rights/internal_functions.sql",
         "schemas/desk/sms_queue_length.sql",
         "PostgREST learns of the change at once",
     ]
@@ -116,9 +118,9 @@ def test_the_next_migration_holds_what_changed_and_nothing_else() -> None:
 
 def test_a_changed_body_is_replaced_without_dropping_anything() -> None:
     """So that its callers never miss it."""
-    files = edited(schema_files(), {"held": ("for update", "for no key update")})
+    files = edited(schema_files(), {"fenced": ("for update", "for no key update")})
     made = following(files)
-    assert [section.title for section in sections(made.text)][:-1] == ["schemas/worker/held.sql"]
+    assert [section.title for section in sections(made.text)][:-1] == ["schemas/worker/fenced.sql"]
     assert "drop " not in made.text
 
 
@@ -167,7 +169,7 @@ def test_the_api_is_what_the_files_create_in_public() -> None:
     assert "sms_queue_length" in api_functions(changed_files())
     assert "set_sms_state_stop" not in api_functions(changed_files())
     assert {"claim_due_sms_retries", "recover_stuck_sms_retries", "queue_sms_retry"} < set(api_functions())
-    assert "held" not in api_functions()
+    assert "fenced" not in api_functions()
 
 
 def test_the_command_writes_the_file_and_says_what_to_do(tmp_path: Path) -> None:
@@ -185,8 +187,8 @@ def test_the_command_writes_the_file_and_says_what_to_do(tmp_path: Path) -> None
 
     assert run("nothing") == (0, "Nothing to do: the migrations record every file of supabase/schemas as it is.\n")
     assert run("No name")[0] == 2
-    held = folder / "schemas" / "worker" / "held.sql"
-    held.write_text(held.read_text().replace("for update", "for no key update"))
+    fence = folder / "schemas" / "worker" / "fenced.sql"
+    fence.write_text(fence.read_text().replace("for update", "for no key update"))
     code, said = run("gentler_fence")
     assert code == 0
     [written] = folder.joinpath("migrations").glob("*_gentler_fence.sql")

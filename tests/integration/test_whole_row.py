@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.conftest import Business
 
@@ -54,9 +55,7 @@ def forgotten_columns(connection: psycopg.Connection[dict[str, Any]], row_id: UU
     statement = (
         f"select {call.format(row=changed)}, to_jsonb({changed}) as set from sms_retry_queue q where id = %(id)s"
     )
-    [made] = connection.execute(
-        statement.encode(), {"wanted": psycopg.types.json.Jsonb(wanted), "id": row_id}
-    ).fetchall()
+    [made] = connection.execute(statement.encode(), {"wanted": Jsonb(wanted), "id": row_id}).fetchall()
     [after] = connection.execute("select to_jsonb(q) as row from sms_retry_queue q where id = %s", [row_id]).fetchall()
     return {name for name in wanted.keys() - settled if after["row"][name] != made["set"][name]}
 

@@ -25,6 +25,7 @@ FOLDERS: Final = (
     "desk",
     "checks",
     "triggers",
+    "rights",
 )
 """The order in which they are applied; within a folder, by name. What names another comes after it."""
 _CREATES: Final = re.compile(r"^ *create (?:or replace )?(table|view|function) (?:if not exists )?(\w+\.\w+)", re.M)
@@ -36,7 +37,7 @@ class SchemaFile:
     """One file."""
 
     path: str
-    """Below `schemas/`, such as `worker/held.sql`. The first migrations record them as `31_held.sql`."""
+    """Below `schemas/`, such as `worker/fenced.sql`. The first migrations record such a file as `31_fenced.sql`."""
     text: str
 
     @property

@@ -71,19 +71,29 @@ def recorded(migrations: Iterable[str]) -> dict[str, SchemaFile]:
 
 
 def without_superseded(migration: str, later: Iterable[str]) -> str:
-    """A migration's text without the functions and views that a later one records anew, or removes.
+    """A migration's text without the views that a later one records anew, and the functions that it makes otherwise.
 
-    Such a section cannot be applied again: what is there may differ in its parameters or columns. A trigger's function
-    has no parameters, and the trigger, which is made before the later migration, cannot be without it.
+    Such a section cannot be applied again: what is there differs in its parameters or columns. A function that only has
+    another body is replaced twice instead, because older statements may call it.
     """
-    gone = {section.source for text in later for section in sections(text)}
-    kept = [
-        section
-        for section in sections(migration)
-        if not (section.file and _may_differ(section.file) and section.source in gone)
-    ]
-    return "".join(map(str, kept))
+    newer: dict[str, list[SchemaFile | None]] = {}
+    for section in (section for text in later for section in sections(text) if section.source):
+        newer.setdefault(section.source, []).append(section.file)
+    views = [file.creates for files in newer.values() for file in files if file and file.kind == "view"]
+
+    def superseded(file: SchemaFile) -> bool:
+        if file.kind == "view":
+            return file.name in newer
+        makes_otherwise = any(now is None or now.signature != file.signature for now in newer.get(file.name, []))
+        return file.kind == "function" and not _is_trigger(file) and (makes_otherwise or _names(file, views))
+
+    return "".join(str(part) for part in sections(migration) if not (part.file and superseded(part.file)))
 
 
-def _may_differ(file: SchemaFile) -> bool:
-    return file.kind == "view" or (file.kind == "function" and not file.signature.endswith("() returns trigger"))
+def _names(file: SchemaFile, views: Iterable[str]) -> bool:
+    return any(view in file.signature for view in views)
+
+
+def _is_trigger(file: SchemaFile) -> bool:
+    """It has no parameters, and the trigger, which is made before the later migration, cannot be without it."""
+    return file.signature.endswith("() returns trigger")
