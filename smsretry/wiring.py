@@ -11,7 +11,7 @@ from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.on_demand import TwilioOnDemand
 from smsretry.desk.desk import Desk
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.ports import DeliveryServices, Services
 from smsretry.settings import Settings, load_settings
 
@@ -63,7 +63,7 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
         yield Desk(connected, profile=settings.profile, meaning=code_meaning)
 
 
-def push_metrics(now: Standing | None = None) -> None:
+def push_metrics(now: QueueStatus | None = None) -> None:
     """Push how the queue stands, where metrics are on. Raises nothing.
 
     Args:
@@ -72,6 +72,6 @@ def push_metrics(now: Standing | None = None) -> None:
     export(os.environ, lambda: now or _standing())
 
 
-def _standing() -> Standing:
+def _standing() -> QueueStatus:
     with desk() as asked:
         return asked.status()

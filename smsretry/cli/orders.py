@@ -1,24 +1,29 @@
-"""Commands that change what is queued: requeue, cancel, doubt, resolve, prune. The first three need --yes."""
+"""Commands that change what is queued: requeue, cancel, after-restore, resolve, prune. The first three need --yes."""
 
 import getpass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from smsretry.cli.changes import tell_change
-from smsretry.cli.parsing import Json, an_id, filled_in, instant
-from smsretry.cli.printing import NOT_FOUND, note, tell, tell_all, tell_json
+from smsretry.cli.parsing import Json, fill_form, parse_id, parse_instant
+from smsretry.cli.printing import NOT_FOUND, print_json, print_lines, print_note, print_text
 from smsretry.vocabulary import Reason
+
+if TYPE_CHECKING:
+    from smsretry.desk.actions.requests import Order
+    from smsretry.desk.questions.records import Change
 
 Ended = StrEnum("Ended", ["failed", "cancelled"])
 Live = StrEnum("Live", ["scheduled", "due", "waiting", "held"])
 
-_Rows = Annotated[list[UUID] | None, typer.Option("--row", metavar="ID", parser=an_id, help="A row; may be repeated.")]
-_Business = Annotated[UUID | None, typer.Option(metavar="ID", parser=an_id, help="Texts of this business.")]
-_Customer = Annotated[UUID | None, typer.Option(metavar="ID", parser=an_id, help="Texts to this customer.")]
+_Rows = Annotated[
+    list[UUID] | None, typer.Option("--row", metavar="ID", parser=parse_id, help="A row; may be repeated.")
+]
+_Business = Annotated[UUID | None, typer.Option(metavar="ID", parser=parse_id, help="Texts of this business.")]
+_Customer = Annotated[UUID | None, typer.Option(metavar="ID", parser=parse_id, help="Texts to this customer.")]
 _Code = Annotated[int | None, typer.Option(metavar="N", help="The provider's error code, such as 30003.")]
 _Reason = Annotated[
     Reason | None, typer.Option(metavar="REASON", help="Why it waited: quiet_hours, twilio_error or rate_limit.")
@@ -26,10 +31,10 @@ _Reason = Annotated[
 _Containing = Annotated[str | None, typer.Option(metavar="WORDS", help="Words of its error, or of why it waits.")]
 _Since = Annotated[
     datetime | None,
-    typer.Option(parser=instant, metavar="WHEN", help="Last changed then or later. A date is its start, in UTC."),
+    typer.Option(parser=parse_instant, metavar="WHEN", help="Last changed then or later. A date is its start, in UTC."),
 ]
 _Until = Annotated[
-    datetime | None, typer.Option(parser=instant, metavar="WHEN", help="Last changed before then. Likewise.")
+    datetime | None, typer.Option(parser=parse_instant, metavar="WHEN", help="Last changed before then. Likewise.")
 ]
 _Limit = Annotated[int, typer.Option(metavar="N", help="At most so many, the newest first; up to 10000.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this nothing is changed.")]
@@ -67,7 +72,7 @@ def requeue(
     from smsretry.desk.actions.requests import Requeue
     from smsretry.wiring import desk
 
-    ask = filled_in(
+    request = fill_form(
         Requeue,
         retry_ids=row,
         business_id=business,
@@ -81,11 +86,12 @@ def requeue(
         more_attempts=more_attempts,
         limit=limit,
         dry_run=not yes,
-        who=_somebody(who) if yes else who,
+        who=_operator(who) if yes else who,
         because=because,
     )
-    with desk() as asked:
-        tell_change(asked.requeue(ask), limit=limit, done="requeued", did=yes, as_json=as_json)
+    with desk() as connected:
+        change = connected.requeue(request)
+    _print_change(change, request, done="requeued", as_json=as_json)
 
 
 def cancel(
@@ -114,7 +120,7 @@ def cancel(
     from smsretry.desk.actions.requests import Cancel
     from smsretry.wiring import desk
 
-    ask = filled_in(
+    request = fill_form(
         Cancel,
         retry_ids=row,
         business_id=business,
@@ -127,16 +133,18 @@ def cancel(
         states=[one.value for one in state or []],
         limit=limit,
         dry_run=not yes,
-        who=_somebody(who) if yes else who,
+        who=_operator(who) if yes else who,
         because=because,
     )
-    with desk() as asked:
-        tell_change(asked.cancel(ask), limit=limit, done="cancelled", did=yes, as_json=as_json)
+    with desk() as connected:
+        change = connected.cancel(request)
+    _print_change(change, request, done="cancelled", as_json=as_json)
 
 
-def doubt(
-    since: Annotated[
-        datetime, typer.Option(parser=instant, metavar="WHEN", help="When the backup was taken. UTC unless it says.")
+def after_restore(
+    backup_of: Annotated[
+        datetime,
+        typer.Option(parser=parse_instant, metavar="WHEN", help="When the backup was taken. UTC unless it says."),
     ],
     limit: _Limit = 1000,
     yes: _Yes = False,
@@ -144,22 +152,38 @@ def doubt(
     because: _Because = None,
     as_json: Json = False,
 ) -> None:
-    """After the database was restored, and before a run: look for what may have gone out since, and do not resend it.
+    """After a restore, before any run: have texts that may have gone out since the backup looked for, not resent.
 
     Texts that are due are put in doubt: call it again until it changes none. All others from before the restore,
     scheduled sends too, are looked for before they go out, whenever that is.
     """
-    from smsretry.desk.actions.requests import Doubt
+    from smsretry.desk.actions.requests import AfterRestore
     from smsretry.wiring import desk
 
-    signed = {"dry_run": not yes, "who": _somebody(who) if yes else who, "because": because}
-    ask = filled_in(Doubt, since=since, limit=limit, **signed)
-    with desk() as asked:
-        tell_change(asked.doubt(ask), limit=limit, done="put in doubt", did=yes, as_json=as_json, on_record=_RESTORED)
+    signed = {"dry_run": not yes, "who": _operator(who) if yes else who, "because": because}
+    request = fill_form(AfterRestore, since=backup_of, limit=limit, **signed)
+    with desk() as connected:
+        change = connected.after_restore(request)
+    _print_change(change, request, done="put in doubt", as_json=as_json, on_record=_RESTORED)
+
+
+def doubt(
+    since: Annotated[datetime, typer.Option(parser=parse_instant, metavar="WHEN", help="When the backup was taken.")],
+    limit: _Limit = 1000,
+    yes: _Yes = False,
+    who: _Who = None,
+    because: _Because = None,
+    as_json: Json = False,
+) -> None:
+    """The old name of `after-restore`, for one version."""
+    print_note(
+        "`smsretry doubt --since` is now `smsretry after-restore --backup-of`; the old name goes in the next version."
+    )
+    after_restore(since, limit, yes, who, because, as_json)
 
 
 def resolve(
-    retry_id: Annotated[UUID, typer.Argument(metavar="ROW", parser=an_id, help="Id of the row.")],
+    retry_id: Annotated[UUID, typer.Argument(metavar="ROW", parser=parse_id, help="Id of the row.")],
     went_out_as: Annotated[
         str | None, typer.Option(metavar="SID", help="It went out: the SID of the message that was this text.")
     ] = None,
@@ -175,30 +199,30 @@ def resolve(
     from smsretry.wiring import desk
 
     if not (went_out_as or send_again):
-        with desk() as asked:
-            stories = asked.explain(WhichText(retry_id=retry_id))
-        if not stories:
-            note(NOT_FOUND)
+        with desk() as connected:
+            explanations = connected.explain(WhichText(retry_id=retry_id))
+        if not explanations:
+            print_note(NOT_FOUND)
             raise typer.Exit(1)
         if as_json:
-            tell_json(stories[0])
+            print_json(explanations[0])
         else:
-            tell_all(stories[0].lines())
-            doubtful = "resolve_sms_doubt" in stories[0].text.can
+            print_lines(explanations[0].lines())
+            doubtful = "resolve_sms_doubt" in explanations[0].text.can
             answer = "To answer, add --went-out-as SM… or --send-again, and --because '…'."
-            tell(answer if doubtful else "It is not in doubt: there is nothing to answer.", style="bold")
+            print_text(answer if doubtful else "It is not in doubt: there is nothing to answer.", style="bold")
         return
-    ask = filled_in(
-        Resolve, retry_id=retry_id, went_out_as=went_out_as, send_again=send_again, who=_somebody(who), because=because
+    request = fill_form(
+        Resolve, retry_id=retry_id, went_out_as=went_out_as, send_again=send_again, who=_operator(who), because=because
     )
-    with desk() as asked:
-        resolved = asked.resolve(ask)
+    with desk() as connected:
+        resolved = connected.resolve(request)
     if as_json:
-        tell_json({"retry_id": retry_id, "resolved": resolved})
+        print_json({"retry_id": retry_id, "resolved": resolved})
     elif resolved:
-        tell("It will be sent again, with every check." if send_again else f"Recorded as sent: {went_out_as}.")
+        print_text("It will be sent again, with every check." if send_again else f"Recorded as sent: {went_out_as}.")
     if not resolved:
-        note("The row is not in doubt, or a worker is looking for it at this moment: try again in a minute.")
+        print_note("The row is not in doubt, or a worker is looking for it at this moment: try again in a minute.")
         raise typer.Exit(1)
 
 
@@ -210,16 +234,45 @@ def prune(
     from smsretry.desk.actions.requests import Prune
     from smsretry.wiring import desk
 
-    ask = filled_in(Prune, keep_days=keep_days)
-    with desk() as asked:
-        pruned = asked.prune(ask)
+    request = fill_form(Prune, keep_days=keep_days)
+    with desk() as connected:
+        pruned = connected.prune(request)
     if as_json:
-        tell_json(pruned)
+        print_json(pruned)
     else:
-        tell(f"Deleted: texts {pruned.texts}, attempts {pruned.attempts}, runs {pruned.runs}.")
+        print_text(f"Deleted: texts {pruned.texts}, attempts {pruned.attempts}, runs {pruned.runs}.")
 
 
-def _somebody(who: str | None) -> str:
+def _print_change(
+    change: "Change", request: "Order", *, done: str, as_json: bool, on_record: str | None = None
+) -> None:
+    """Print what was changed, or that no text fits: exit code 1 then, unless something is on record now.
+
+    Args:
+        done: what was to be done, such as `requeued`.
+        on_record: what was done besides, whether or not a text fits.
+    """
+    recorded = on_record if not request.dry_run else None
+    if as_json:
+        print_json({"dry_run": request.dry_run, **change.model_dump(mode="json")})
+    elif change.matched:
+        headline, *lines = change.lines(done, dry_run=request.dry_run)
+        print_text(headline, style="bold")
+        print_lines(lines)
+        if change.matched == request.limit:
+            print_text(
+                f"The newest {request.limit} are shown; there may be more: call again, or --limit.", style="bold"
+            )
+        if request.dry_run:
+            print_text("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
+    if recorded and not as_json:
+        print_text(recorded, style="bold")
+    if not change.matched and not recorded:
+        print_note("No text fits all that was given. `smsretry explain` shows one text, `smsretry status` the queue.")
+        raise typer.Exit(1)
+
+
+def _operator(who: str | None) -> str:
     if who:
         return who
     try:

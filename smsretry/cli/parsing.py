@@ -11,9 +11,9 @@ import typer
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from smsretry.desk.actions.form import Ask
+    from smsretry.desk.actions.form import Request
 
-    Form = TypeVar("Form", bound=Ask)
+    Form = TypeVar("Form", bound=Request)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, and nothing else.")]
 
@@ -25,7 +25,7 @@ _OPTIONS: Final = {
     "business_id": "--business",
     "states": "--state",
 }
-_FORMS: Final = {
+_PATTERNS: Final = {
     "last_digits": "must be 3 to 6 digits",
     "went_out_as": "must be the SID of a message: SM or MM, and 32 hexadecimal digits",
 }
@@ -37,7 +37,7 @@ def option_of(field: str) -> str:
     return _OPTIONS.get(field, f"--{field.replace('_', '-')}")
 
 
-def an_id(text: str) -> UUID:
+def parse_id(text: str) -> UUID:
     """Read an id.
 
     Raises:
@@ -51,7 +51,7 @@ def an_id(text: str) -> UUID:
         ) from None
 
 
-def instant(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """Read an instant: a date (the start of that day), a date and time, or one with an offset. UTC unless it says.
 
     Raises:
@@ -66,7 +66,7 @@ def instant(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def number_from(argument: str) -> str:
+def read_number(argument: str) -> str:
     """A phone number that was given, or for `-` the first line of standard input, which no history keeps.
 
     Raises:
@@ -83,7 +83,7 @@ def number_from(argument: str) -> str:
     return number
 
 
-def whole_number_from(argument: str) -> str:
+def read_valid_number(argument: str) -> str:
     """As `number_from`, and well-formed. The refusal does not quote it.
 
     Raises:
@@ -91,13 +91,13 @@ def whole_number_from(argument: str) -> str:
     """
     from smsretry.phone import phone_problem
 
-    number = number_from(argument)
+    number = read_number(argument)
     if problem := phone_problem(number):
         raise typer.BadParameter(problem)
     return number
 
 
-def filled_in(form: "type[Form]", **values: Any) -> "Form":
+def fill_form(form: "type[Form]", **values: Any) -> "Form":
     """Fill in a form with what was given on the command line.
 
     Raises:
@@ -110,17 +110,17 @@ def filled_in(form: "type[Form]", **values: Any) -> "Form":
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False, include_context=False)
     names = sorted(form.model_fields, key=len, reverse=True)
-    raise typer.BadParameter(". ".join(_complaint(names, problem) for problem in problems))
+    raise typer.BadParameter(". ".join(_describe(names, problem) for problem in problems))
 
 
-def _complaint(names: list[str], problem: "ErrorDetails") -> str:
-    told = problem["msg"].removeprefix("Value error, ")
+def _describe(names: list[str], problem: "ErrorDetails") -> str:
+    message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
         fields = re.compile(rf"\b({'|'.join(names)})\b")
-        return fields.sub(lambda field: option_of(field[1]), told)
+        return fields.sub(lambda field: option_of(field[1]), message)
     field = str(problem["loc"][0])
     if problem["type"] == "missing":
         return f"{option_of(field)} must be given"
     if problem["type"] == "string_pattern_mismatch":
-        return f"{option_of(field)} {_FORMS[field]}"
-    return f"{option_of(field)} {re.sub(r'^(Input|String|List) should', 'must', told)}"
+        return f"{option_of(field)} {_PATTERNS[field]}"
+    return f"{option_of(field)} {re.sub(r'^(Input|String|List) should', 'must', message)}"

@@ -3,31 +3,31 @@
 from collections.abc import Iterator
 from typing import Final
 
-from smsretry.desk.questions.clock import span
-from smsretry.desk.questions.queue_status import LATE_SECONDS, Standing
+from smsretry.desk.questions.queue_status import LATE_SECONDS, QueueStatus
+from smsretry.instants import span
 from smsretry.retry.models import Finding
 from smsretry.retry.policy import LIFE
 
 _START: Final = "start `python -m flows.serve` under a supervisor, or let cron run `smsretry process`"
 
 
-def queue_findings(standing: Standing) -> Iterator[Finding]:
+def queue_findings(status: QueueStatus) -> Iterator[Finding]:
     """Findings by the database's clock and books, which know of every run, whoever started it."""
-    yield _oldest(standing.overdue_seconds, before_any_run=standing.silent_seconds is None)
-    yield _last_run(standing.silent_seconds)
-    if standing.held:
-        advice = f"{standing.held_texts} wait for something that a person can mend: `smsretry status` says for what"
+    yield _oldest(status.overdue_seconds, before_any_run=status.silent_seconds is None)
+    yield _last_run(status.silent_seconds)
+    if status.held:
+        advice = f"{status.held_texts} wait for something that a person can mend: `smsretry status` says for what"
         yield Finding(subject="held texts", ok=True, advice=advice)
-    yield from _late_sends(standing)
-    for line in standing.scheduled:
+    yield from _late_sends(status)
+    for line in status.scheduled:
         if line.name == "held":
             advice = f"{line.texts} wait for something that a person can mend: `smsretry explain --row {line.told}`"
             yield Finding(subject="held scheduled sends", ok=True, advice=f"{advice} says for what one does")
 
 
-def _late_sends(standing: Standing) -> Iterator[Finding]:
-    for line in standing.scheduled:
-        late = (standing.at - line.oldest).total_seconds() if line.oldest else 0.0
+def _late_sends(status: QueueStatus) -> Iterator[Finding]:
+    for line in status.scheduled:
+        late = (status.at - line.oldest).total_seconds() if line.oldest else 0.0
         if line.name == "late" and late >= LATE_SECONDS:
             advice = (
                 f"{line.texts} wait though their time has passed, the first for {span(late)}: the next run lets those "
@@ -39,8 +39,8 @@ def _late_sends(standing: Standing) -> Iterator[Finding]:
 
 def _oldest(late_seconds: float, *, before_any_run: bool) -> Finding:
     if late_seconds < LATE_SECONDS:
-        told = f", due for {span(late_seconds)}" if late_seconds else ": none"
-        return Finding(subject=f"oldest due text{told}", ok=True)
+        late = f", due for {span(late_seconds)}" if late_seconds else ": none"
+        return Finding(subject=f"oldest due text{late}", ok=True)
     why = (
         "the first run takes it" if before_any_run else "runs do not take it, or sending is stopped: `smsretry status`"
     )

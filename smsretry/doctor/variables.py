@@ -26,7 +26,7 @@ def each_variable(problems: Mapping[str, str], environment: Mapping[str, str]) -
             yield Finding(subject=f"{variable} (not set{'' if default is None else f': {default}'})", ok=True)
 
 
-def misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
+def misspelled(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Variables of our prefixes that nobody reads, with the setting that was probably meant.
 
     A name that begins with SMSRETRY_ is always ours. One of the others may be the application's, so it is only told
@@ -63,7 +63,7 @@ def _least(near: Sequence[tuple[float, str]]) -> float:
     return _NEAR if best >= _NEAR else 0.0
 
 
-def where_it_reaches(settings: Settings) -> Iterator[Finding]:
+def reachability_findings(settings: Settings) -> Iterator[Finding]:
     """A callback that Twilio cannot reach, and a host that is not Twilio."""
     if settings.twilio_base_url:
         advice = f"texts go to {settings.twilio_base_url.host}, and not to Twilio: right for a test, and only there"

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from smsretry.instants import on_clock
 from smsretry.vocabulary import Fate, MessageClass
 
 
@@ -95,7 +96,7 @@ class ItemResult(Value):
     """When the row is due again."""
 
     def __str__(self) -> str:
-        return f"{self.detail} — next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC" if self.next_at else self.detail
+        return f"{self.detail} — next at {on_clock(self.next_at)}" if self.next_at else self.detail
 
 
 class Lease(Value):
@@ -117,7 +118,7 @@ class InterruptedRun(Value):
 
     def __str__(self) -> str:
         told = f"accepted {self.accepted}, in doubt {self.in_doubt}, refused or not sent {self.refused}"
-        return f"the run of {self.started_at:%Y-%m-%d %H:%M} UTC was interrupted: {told}"
+        return f"run {self.id} of {on_clock(self.started_at)} was interrupted: {told}"
 
 
 class Recovered(Value):

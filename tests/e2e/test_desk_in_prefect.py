@@ -52,7 +52,7 @@ def test_a_customer_is_asked_about_and_the_text_is_requeued(
     assert (cancelled["name"], business.row(failed)["status"]) == ("cancelled 1", "cancelled")
 
 
-def test_what_waits_is_told_and_what_comes_is_foreseen(business: Business, ask: Ask, prefect: Prefect) -> None:
+def test_what_waits_is_told_and_what_comes_is_predicted(business: Business, ask: Ask, prefect: Prefect) -> None:
     """And pruning says what it deleted, and what Prefect keeps."""
     business.due_text()
     business.due_text(due=timedelta(hours=3))

@@ -133,7 +133,7 @@ for form, ask in json.load(sys.stdin):
 def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     business: Business, texts: dict[str, UUID], stack: Stack, flow: FlowProcess, nowhere: Callable[..., None]
 ) -> None:
-    """Explained by each way, foreseen, requeued, cancelled, resolved, pruned, sent, refused."""
+    """Explained by each way, predicted, requeued, cancelled, resolved, pruned, sent, refused."""
     of_business = {"business_id": str(business.id)}
     who = {"who": "Ann", "because": "The number was mended"}
     sid = next(entry.sid for entry in stack.twilio.ledger.entries() if entry.to == DOUBTFUL)

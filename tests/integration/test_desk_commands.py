@@ -203,20 +203,17 @@ def test_a_doubt_is_shown_and_then_resolved(business: Business, command: Command
 def test_the_preview_draws_the_hours_in_which_texts_go_out(
     stack: Stack, desk: Desk, business: Business, command: Command
 ) -> None:
-    """Hours without a text take one line together. The numbers are the desk's."""
+    """Hours without a text are left out. The numbers are the desk's."""
     stack.set_clock(stack.now() + timedelta(hours=10))  # 22:00 in New York
     business.due_text()
     for _ in range(2):
         business.due_text(due=timedelta(hours=13, minutes=5))
     business.due_text(phone=None)
     told = command("preview", columns=80)
-    assert told.stdout.splitlines()[:6] == [
-        "In the next 24 hours 3 texts go out.",
-        "  · · · · · · · · · · 10 h without a text",
-        f"  from Wed 13 Jan 13:00 UTC  {'█' * 20} 1",
-        "  · · 2 h without a text",
-        f"  from Wed 13 Jan 16:00 UTC  {'█' * 40} 2",
-        "  · · · · · · · · · · 10 h without a text",
+    assert told.stdout.splitlines()[:3] == [
+        "3 to go out in the next 24 h, 1 not",
+        f"  from Wed 13 Jan 13:00 UTC  {'█' * 15} 1",
+        f"  from Wed 13 Jan 16:00 UTC  {'█' * 30} 2",
     ]
     assert f"business {business.id}\n  go out 3, end 1\n  1: Customer has no phone number\n" in told.stdout
     as_json = json.loads(command("preview", "--json").stdout)
@@ -268,3 +265,15 @@ def test_what_the_application_stored_cannot_steer_the_terminal(
     business.connection.execute("update businesses set name = %s where id = %s", [name, business.id])
     told = command("explain", "--row", failed).stdout
     assert f"business {business.id}, �[2J[red]Maple[/red] :smile: �[/]\n" in told
+
+
+def test_the_old_name_of_after_restore_does_the_same_and_says_so_on_standard_error(
+    stack: Stack, business: Business, command: Command
+) -> None:
+    """For one version, so that a runbook from before still works."""
+    business.due_text(due=timedelta(minutes=-5))
+    backup = (stack.now() - timedelta(hours=1)).isoformat()
+    new, old = command("after-restore", "--backup-of", backup), command("doubt", "--since", backup)
+    assert (old.exit_code, old.stdout) == (new.exit_code, new.stdout) == (0, new.stdout)
+    assert new.stdout.startswith("Would be put in doubt: 1 of 1 that fit.")
+    assert (new.stderr, "is now `smsretry after-restore --backup-of`" in old.stderr) == ("", True)

@@ -11,8 +11,8 @@ from smsretry.adapters.migrations.shapes import Part, misfits
 from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.adapters.supabase.advice import ORDER, QUESTION
 from smsretry.adapters.supabase.calls import LARGEST_CLAIM, SupabaseCalls, interval
-from smsretry.desk.actions.form import Ask
-from smsretry.desk.actions.requests import Cancel, Doubt, Order, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.actions.form import Request
+from smsretry.desk.actions.requests import AfterRestore, Cancel, Order, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
 from smsretry.retry.models import Finding
 from smsretry.retry.policy import CAP_WINDOW
@@ -34,8 +34,8 @@ class ConsentRecorded(BaseModel):
 class SupabaseOperators(SupabaseCalls):
     """`desk.Records` over HTTP, and what `smsretry consent`, `stop` and `doctor` ask of the database."""
 
-    def explain(self, ask: WhichText | None, phone: str | None) -> list[TextRecord]:
-        values = _given(ask) if ask else {}
+    def explain(self, request: WhichText | None, phone: str | None) -> list[TextRecord]:
+        values = _given(request) if request else {}
         limit = values.pop("limit", 10)
         blank: dict[str, object] = {"history": [], "steps": [], "can": []}
         return self.told(TextRecord, "explain_sms", values | {"phone": phone, "row_limit": limit}, blank)
@@ -61,25 +61,25 @@ class SupabaseOperators(SupabaseCalls):
     def status(self) -> list[StatusLine]:
         return self.told(StatusLine, "sms_status", {"with_words": True}, {"name": "what cannot be read"})
 
-    def requeue(self, ask: Requeue) -> Change:
-        return self._change("requeue_failed_sms", ask)
+    def requeue(self, request: Requeue) -> Change:
+        return self._change("requeue_failed_sms", request)
 
-    def cancel(self, ask: Cancel) -> Change:
-        return self._change("cancel_sms_retries", ask)
+    def cancel(self, request: Cancel) -> Change:
+        return self._change("cancel_sms_retries", request)
 
-    def doubt(self, ask: Doubt) -> Change:
-        return self._change("doubt_sms_retries", ask)
+    def after_restore(self, request: AfterRestore) -> Change:
+        return self._change("doubt_sms_retries", request)
 
-    def _change(self, function: str, ask: Order) -> Change:
-        values = _given(ask)
+    def _change(self, function: str, request: Order) -> Change:
+        values = _given(request)
         values["row_limit"] = values.pop("limit")
-        changed = self.rows(Change, function, values, QUESTION if ask.dry_run else ORDER)
+        changed = self.rows(Change, function, values, QUESTION if request.dry_run else ORDER)
         if len(changed) != 1:
             raise self.not_ours(function)
         return changed[0]
 
-    def prune(self, ask: Prune) -> Pruned:
-        return self.row(Pruned, "prune_sms_history", {"keep_days": ask.keep_days}, ORDER)
+    def prune(self, request: Prune) -> Pruned:
+        return self.row(Pruned, "prune_sms_history", {"keep_days": request.keep_days}, ORDER)
 
     def record_consent(
         self, phone: str, *, consent: Literal["opted_in", "opted_out"], source: str, business_id: UUID | None
@@ -96,13 +96,18 @@ class SupabaseOperators(SupabaseCalls):
         """Let no marketing text go to a US state. With None, let them go again."""
         self.truth("set_sms_state_stop", {"state": state, "why": why}, ORDER)
 
-    def resolve(self, ask: Resolve) -> bool:
+    def resolve(self, request: Resolve) -> bool:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.
 
         Raises:
             InputError: the message belongs to another text.
         """
-        values = {"retry_id": ask.retry_id, "twilio_sid": ask.went_out_as, "who": ask.who, "because": ask.because}
+        values = {
+            "retry_id": request.retry_id,
+            "twilio_sid": request.went_out_as,
+            "who": request.who,
+            "because": request.because,
+        }
         answer = self.repeated("resolve_sms_doubt", values, ORDER)
         if answer not in ("resolved", "not_in_doubt"):
             raise self.not_ours("resolve_sms_doubt")
@@ -137,6 +142,6 @@ class SupabaseOperators(SupabaseCalls):
         return [Finding(subject="rows of an answer", ok=fits, advice=None if fits else advice)]
 
 
-def _given(ask: Ask) -> dict[str, object]:
+def _given(request: Request) -> dict[str, object]:
     """The fields that somebody filled in, as JSON has them."""
-    return ask.model_dump(mode="json", exclude_none=True)
+    return request.model_dump(mode="json", exclude_none=True)

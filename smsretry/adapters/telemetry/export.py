@@ -6,12 +6,12 @@ from typing import Final
 
 from smsretry.adapters.telemetry.switch import trouble, wanted
 from smsretry.desk.pages.gauges import gauges
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.queue_status import QueueStatus
 
 _logger: Final = logging.getLogger(__name__)
 
 
-def export(environment: Mapping[str, str], standing: Callable[[], Standing]) -> None:
+def export(environment: Mapping[str, str], status: Callable[[], QueueStatus]) -> None:
     """Push how the queue stands, where metrics are on. Raises nothing.
 
     Args:
@@ -26,7 +26,7 @@ def export(environment: Mapping[str, str], standing: Callable[[], Standing]) -> 
         try:
             from smsretry.adapters.telemetry.push import push
 
-            if undelivered := push(gauges(standing())):
+            if undelivered := push(gauges(status())):
                 _logger.warning("Metrics were not delivered to %s: %s", endpoint, undelivered)
             return
         except Exception as error:  # noqa: BLE001 - the database's, or of somebody else's code and variables

@@ -1,4 +1,4 @@
-"""What goes out in the hours to come, one text after the other at the sender's rate."""
+"""Which texts go out in the hours to come, one after the other at the sender's rate."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,8 +8,9 @@ from heapq import heappop, heappush
 from typing import Final
 from uuid import UUID
 
-from smsretry.desk.questions.prediction import Foreseen, foresee_at
+from smsretry.desk.questions.prediction import Prediction, predict_at
 from smsretry.desk.questions.records import UnreadText, WaitingText
+from smsretry.instants import on_clock
 from smsretry.retry.models import Value
 from smsretry.retry.profile import Profile
 from smsretry.retry.segments import segments, sending_seconds
@@ -17,8 +18,10 @@ from smsretry.retry.segments import segments, sending_seconds
 TOO_SLOW: Final = "The sender's rate does not reach it before its window closes or it expires"
 TOO_FAR: Final = "The sender's rate does not reach it within these hours"
 NOT_YET: Final = "It is due later"
+_BAR: Final = 30
+"""Columns of the longest bar."""
 _TURNS: Final = 50
-"""How often a text is foreseen to wait. One that would wait more often waits longer than anybody asks."""
+"""How often a text is predicted to wait. One that would wait more often waits longer than anybody asks."""
 
 
 class HourAhead(Value):
@@ -51,12 +54,32 @@ class Forecast(Value):
     stopped: str | None = None
     """Why nothing goes out now, if sending is stopped. One text of each run tries whether it works again."""
     unreadable: tuple[UUID, ...] = ()
-    """Waiting texts of which something cannot be read, so that nothing is foreseen of them."""
+    """Waiting texts of which something cannot be read, so that nothing is predicted of them."""
 
     @property
     def go_out(self) -> int:
         """How many texts go out."""
         return sum(hour.texts for hour in self.hours)
+
+    def lines(self) -> Iterator[str]:
+        """All of it, a line each; the first has the numbers. Hours and businesses without a text are left out."""
+        others = sum(one.wait_longer + one.held + one.end for one in self.businesses)
+        yield f"{self.go_out} to go out in the next {len(self.hours)} h, {others} not"
+        if self.stopped:
+            yield f"Sending is stopped: {self.stopped}. One text of each run tries whether it works again."
+        if not self.complete:
+            yield "More texts wait than a preview looks at: those that are due last are not in it."
+        yield from (f"cannot be read: row {row}" for row in self.unreadable)
+        most = max((hour.texts for hour in self.hours), default=0)
+        for hour in self.hours:
+            if hour.texts:
+                bar = "█" * max(1, round(hour.texts / most * _BAR))
+                yield f"  from {on_clock(hour.starts_at)}  {bar} {hour.texts}"
+        for one in self.businesses:
+            yield f"business {one.business_id}"
+            numbers = {"go out": one.go_out, "wait longer": one.wait_longer, "held": one.held, "end": one.end}
+            yield "  " + ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts)
+            yield from (f"  {texts}: {why}" for why, texts in one.why.items())
 
 
 @dataclass(slots=True)
@@ -68,31 +91,31 @@ class _Sender:
     free_at: datetime
     texts_at: dict[tuple[UUID, str | None], list[datetime]] = field(default_factory=dict)
 
-    def try_at(self, text: WaitingText, at: datetime, until: datetime) -> Foreseen:
+    def try_at(self, text: WaitingText, at: datetime, until: datetime) -> Prediction:
         """What a claim at this time comes to, when the text has had its turn; one that goes out is sent."""
         had = self.texts_at.setdefault((text.business_id, text.phone), list(text.texts_at))
-        foreseen = self._foresee(text, at, had)
-        if foreseen.will != "goes out":
-            return foreseen
+        prediction = self._predict(text, at, had)
+        if prediction.result != "goes out":
+            return prediction
         if self.profile.segments_per_second is not None:
             turn = max(at, self.free_at)
-            if foreseen.send_before and turn >= foreseen.send_before:
-                late = self._foresee(text, turn, had)
-                if late.will != "goes out":
+            if prediction.send_before and turn >= prediction.send_before:
+                late = self._predict(text, turn, had)
+                if late.result != "goes out":
                     return replace(late, why=TOO_SLOW)
             if turn >= until:
-                return replace(foreseen, will="waits", at=turn, why=TOO_FAR)
+                return replace(prediction, result="waits", at=turn, why=TOO_FAR)
             size = segments(text.body or "")
             self.free_at = turn + timedelta(seconds=sending_seconds(size, self.profile.segments_per_second))
-            foreseen = replace(foreseen, at=turn)
-        had.insert(0, foreseen.at)
-        return foreseen
+            prediction = replace(prediction, at=turn)
+        had.insert(0, prediction.at)
+        return prediction
 
-    def _foresee(self, text: WaitingText, at: datetime, had: Sequence[datetime]) -> Foreseen:
-        return foresee_at(text, at=at, profile=self.profile, stopped=self.stopped, texts_at=had)
+    def _predict(self, text: WaitingText, at: datetime, had: Sequence[datetime]) -> Prediction:
+        return predict_at(text, at=at, profile=self.profile, stopped=self.stopped, texts_at=had)
 
 
-def _fates(texts: Iterable[WaitingText], sender: _Sender, *, now: datetime, until: datetime) -> Iterator[Foreseen]:
+def _fates(texts: Iterable[WaitingText], sender: _Sender, *, now: datetime, until: datetime) -> Iterator[Prediction]:
     """What each text comes to by then. What is due at once goes business by business in turns, as claims do."""
     turns = Counter[UUID]()
     waiting = list[tuple[datetime, int, int, int, WaitingText, str]]()
@@ -102,14 +125,14 @@ def _fates(texts: Iterable[WaitingText], sender: _Sender, *, now: datetime, unti
     while waiting:
         at, turn, place, waits, text, why = heappop(waiting)
         if at >= until or waits > _TURNS:
-            yield Foreseen(text, "waits", at, why)
+            yield Prediction(text, "waits", at, why)
             continue
-        foreseen = sender.try_at(text, at, until)
-        if foreseen.will == "waits":
-            later = max(foreseen.at, at + timedelta(seconds=1))
-            heappush(waiting, (later, turn, place, waits + 1, text, foreseen.why))
+        prediction = sender.try_at(text, at, until)
+        if prediction.result == "waits":
+            later = max(prediction.at, at + timedelta(seconds=1))
+            heappush(waiting, (later, turn, place, waits + 1, text, prediction.why))
         else:
-            yield foreseen
+            yield prediction
 
 
 def forecast(
@@ -122,7 +145,7 @@ def forecast(
     complete: bool = True,
     stopped: str | None = None,
 ) -> Forecast:
-    """Add up what will become of these texts within so many hours; told of one business, or of all.
+    """Add up what will become of these texts within so many hours, for one business or for all.
 
     Args:
         texts: those of every business, because they share the sender's rate.
@@ -136,16 +159,16 @@ def forecast(
             unread.append(text.id)
         else:
             readable.append(text)
-    for foreseen in _fates(readable, _Sender(profile, stopped, now), now=now, until=until):
-        business = foreseen.text.business_id
+    for prediction in _fates(readable, _Sender(profile, stopped, now), now=now, until=until):
+        business = prediction.text.business_id
         if business_id not in (None, business):
             continue
         tally = tallies.setdefault(business, Counter())
-        tally[_KINDS[foreseen.will]] += 1
-        if foreseen.will == "goes out":
-            by_hour[int((foreseen.at - now).total_seconds() // 3600)] += 1
+        tally[_KINDS[prediction.result]] += 1
+        if prediction.result == "goes out":
+            by_hour[int((prediction.at - now).total_seconds() // 3600)] += 1
         else:
-            whys.setdefault(business, Counter())[foreseen.why] += 1
+            whys.setdefault(business, Counter())[prediction.why] += 1
     return Forecast(
         made_at=now,
         hours=tuple(HourAhead(starts_at=now + timedelta(hours=n), texts=by_hour[n]) for n in range(hours)),

@@ -1,5 +1,6 @@
-"""What the database answers a person, read into values. No number is in them but its last four digits."""
+"""What the database answers a person, as values. They contain no more of a phone number than its last four digits."""
 
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from smsretry.vocabulary import MessageClass
 TextState: TypeAlias = Literal[
     "scheduled", "due", "waiting", "held", "under_way", "in_doubt", "sent", "failed", "cancelled"
 ]
-"""Where a text is, in a word: `smsretry.text_state`. scheduled: it is no text yet."""
+"""The state of a text, as `smsretry.text_state` has it. scheduled: it is no text yet."""
 
 
 class AttemptRecord(Value):
@@ -45,7 +46,7 @@ class StepRecord(Value):
 
 
 class TextRecord(Value):
-    """A line of `explain_sms`: a text, and all that is known of it."""
+    """A line of `explain_sms`: a text and all that is known of it."""
 
     retry_id: UUID
     business_id: UUID | None
@@ -105,7 +106,7 @@ class WaitingText(Claim):
 
 
 class UnreadText(Value):
-    """A text that waits, and of which something cannot be read: nobody can foresee what becomes of it."""
+    """A text that waits and has a column that cannot be read, so that nothing can be predicted about it."""
 
     id: UUID
     columns: tuple[str, ...]
@@ -124,15 +125,39 @@ class ChangedRow(Value):
     skipped: str | None
     warned: str | None
 
+    def lines(self) -> Iterator[str]:
+        """All of it, a line each."""
+        attempts = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
+        yield f"row {self.retry_id}"
+        yield f"    customer {self.customer_id or 'is gone'}, {self.number or 'without a number'}"
+        yield f"    {self.message_class}, {attempts}{': ' + self.was if self.was else ''}"
+        if self.skipped or self.warned:
+            yield f"    {'left alone' if self.skipped else 'beware'}: {self.skipped or self.warned}"
+
 
 class Change(Value):
-    """Answer of `requeue_failed_sms` and `cancel_sms_retries`: what was changed, or would be."""
+    """Answer of `requeue_failed_sms`, `cancel_sms_retries` and `doubt_sms_retries`: what was changed, or would be."""
 
     matched: int
     changed: int
     skipped: dict[str, int] = Field(description="Left alone, by why.")
     warned: dict[str, int] = Field(description="Changed though, by what one should know.")
     sample: tuple[ChangedRow, ...]
+
+    def lines(self, done: str, *, dry_run: bool) -> Iterator[str]:
+        """What it did, a line each.
+
+        Args:
+            done: what was to be done, such as `requeued`.
+            dry_run: whether it was only tried.
+        """
+        yield f"{'Would be' if dry_run else 'Were'} {done}: {self.changed} of {self.matched} that fit."
+        yield from (f"  left alone {texts}: {why}" for why, texts in self.skipped.items())
+        yield from (f"  beware of {texts}: {why}" for why, texts in self.warned.items())
+        for row in self.sample:
+            yield from row.lines()
+        if len(self.sample) < self.matched:
+            yield f"… and {self.matched - len(self.sample)} more"
 
 
 class StatusLine(Value):
