@@ -1,6 +1,6 @@
-"""The flow that runs every minute: recover → claim → process each row → show.
+"""The flow that runs every minute: recover → claim → process each row → report.
 
-Overlapping runs are safe because a claimed row belongs to one worker; that does not depend on any limit of Prefect's.
+Overlapping runs are safe because a claimed row belongs to one worker; no limit of Prefect's is needed for it.
 Prefect retries, caches and persists nothing here: the queue alone retries, and the database alone keeps the record.
 """
 
@@ -29,9 +29,9 @@ from smsretry.settings import load_settings, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
 
 MOST: Final = 100_000
-"""Due texts of one run. The claims stay at 50."""
+"""Due texts of one run at most. One claim still takes 50."""
 DRAIN_SECONDS: Final = 55
-"""How long a run goes on claiming: then the next minute's run takes over."""
+"""How long a run goes on claiming. Then the next minute's run takes over."""
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -1,7 +1,7 @@
 """The flow that runs every five minutes: what became of the texts that Twilio accepted.
 
-It asks Twilio for each message whose delivery is open, and decides about those that did not arrive. Runs that overlap
-are safe: a message is taken by one of them.
+It asks Twilio for each message whose delivery is open, and decides about those that did not arrive. Runs may overlap,
+because each message is taken by one of them.
 """
 
 from typing import Annotated, Final

@@ -19,7 +19,7 @@ from smsretry.errors import SmsRetryError
 
 _Flow = TypeVar("_Flow", bound=Callable[..., State[Any]])
 FORM: Final = "ask"
-"""The parameter that is a form; any other is a field."""
+"""The name of a parameter that is a whole form. Any other parameter is one field."""
 _HIDE_INPUT: Final = ConfigDict(hide_input_in_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""The texts of one run as Prefect's task runs: one each, or, when very many are due, one for 25 of them.
+"""The texts of one run as Prefect's task runs: one for each text, or one for 25 texts when very many are due.
 
 A task run costs as much as a text itself, and most of it at the server. Each text has its event in either case.
 """
@@ -24,7 +24,7 @@ from smsretry.retry.models import Claim
 from smsretry.sending.run import Run
 
 SLICE: Final = 25
-"""Texts of one task run, when very many are due."""
+"""Texts of one task run when very many are due."""
 _TYPES: Final[dict[Color, StateType]] = {
     "green": StateType.COMPLETED,
     "red": StateType.FAILED,

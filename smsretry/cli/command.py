@@ -1,6 +1,6 @@
-"""The command `smsretry` put together: which commands there are, an example of each, and how any of them ends.
+"""The command `smsretry` put together: which commands there are, an example of each, and the exit codes.
 
-Exit codes: 0 done; 1 an error, or what the command's help says; 2 and 3 only `quiet-hours` has; 64 the command line
+Exit codes: 0 done; 1 an error, or what the command's help says; 2 and 3 in `quiet-hours` alone; 64 the command line
 makes no sense; 130 Ctrl-C, 143 SIGTERM.
 """
 
@@ -40,7 +40,7 @@ class _Command(TyperCommand):
 
 
 class _Commands(TyperGroup):
-    """All commands. Each ends here."""
+    """All commands. This is where each of them ends."""
 
     def get_params(self, *args: Any, **kwargs: Any) -> list[Any]:
         return _plain(super().get_params(*args, **kwargs))

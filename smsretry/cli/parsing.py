@@ -41,7 +41,7 @@ def parse_id(text: str) -> UUID:
     """Read an id.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: it is not an id.
     """
     try:
         return UUID(text)
@@ -52,7 +52,7 @@ def parse_id(text: str) -> UUID:
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an instant: a date (the start of that day), a date and time, or one with an offset. UTC unless it says.
+    """Read an instant: a date (the start of that day), a date and time, or one with an offset. Without an offset: UTC.
 
     Raises:
         typer.BadParameter: it is none of these.
@@ -84,7 +84,7 @@ def read_number(argument: str) -> str:
 
 
 def read_valid_number(argument: str) -> str:
-    """As `number_from`, and well-formed. The refusal does not quote it.
+    """As `read_number`, and well-formed. The refusal does not quote it.
 
     Raises:
         typer.BadParameter: there was none, or it is malformed.

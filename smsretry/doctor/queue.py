@@ -1,4 +1,4 @@
-"""How the queue stands, as far as a person must look: what is overdue or held, and when a run last finished."""
+"""The part of the queue's state that a person must look at: what is overdue or held, and when a run last finished."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,7 +12,7 @@ _START: Final = "start `python -m flows.serve` under a supervisor, or let cron r
 
 
 def queue_findings(status: QueueStatus) -> Iterator[Finding]:
-    """Findings by the database's clock and books, which know of every run, whoever started it."""
+    """Findings by the database's clock and its record of runs, which has every run, whoever started it."""
     yield _oldest(status.overdue_seconds, before_any_run=status.silent_seconds is None)
     yield _last_run(status.silent_seconds)
     if status.held:

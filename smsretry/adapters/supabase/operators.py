@@ -19,6 +19,7 @@ from smsretry.retry.policy import CAP_WINDOW
 
 _PAGE: Final = 500
 """Rows of one page of a preview; PostgREST may cut off an answer at 1000."""
+_MORE_ROWS: Final = "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000"
 
 
 class ConsentRecorded(BaseModel):
@@ -115,14 +116,17 @@ class SupabaseOperators(SupabaseCalls):
 
     def check(self) -> list[Finding]:
         """What the database says of its own set-up: functions, constraints, policies, grants, row level security."""
-        return self.rows(Finding, "check_sms_retry_setup", {"wanted": wanted_objects()}, QUESTION)
+        findings = self.rows(Finding, "check_sms_retry_setup", {"wanted": wanted_objects()}, QUESTION)
+        return [*findings, *self._cut_off("set-up of the database", len(findings))]
 
     def check_shapes(self) -> list[Finding]:
         """Whether the tables that the application and smsretry share are still as smsretry needs them."""
-        found = misfits(self.rows(Part, "describe_sms_tables", {}, QUESTION))
-        return [Finding(subject=misfit.where, ok=False, advice=misfit.what) for misfit in found] or [
-            Finding(subject="shapes of the application's tables", ok=True)
-        ]
+        subject = "shapes of the application's tables"
+        parts = self.rows(Part, "describe_sms_tables", {}, QUESTION)
+        if cut_off := self._cut_off(subject, len(parts)):  # what there was no room for would look missing
+            return cut_off
+        found = [Finding(subject=misfit.where, ok=False, advice=misfit.what) for misfit in misfits(parts)]
+        return found or [Finding(subject=subject, ok=True)]
 
     def rehearse(self) -> list[Finding]:
         """Queue, claim, begin and finish sample texts in the database, and roll all of it back."""
@@ -130,18 +134,29 @@ class SupabaseOperators(SupabaseCalls):
 
     def check_longest_answer(self) -> list[Finding]:
         """Whether an answer holds as many rows as one claim may take. Those that are cut off wait out their lease."""
-        answer = self.repeated("count_sms_answer", {"row_count": LARGEST_CLAIM}, QUESTION)
-        if not isinstance(answer, list):
-            raise self.not_ours("count_sms_answer")
-        fits = len(answer) >= LARGEST_CLAIM
+        most = self._longest_answer()
+        fits = most >= LARGEST_CLAIM
         advice = (
-            f"answers are cut off after {len(answer)} rows, and the rest of a larger claim waits to be recovered: "
-            "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000, or process with a "
-            f"limit of at most {len(answer)}"
+            f"answers are cut off after {most} rows, and the rest of a larger claim waits to be recovered: "
+            f"{_MORE_ROWS}, or process with a limit of at most {most}"
         )
         return [Finding(subject="rows of an answer", ok=fits, advice=None if fits else advice)]
 
+    def _longest_answer(self) -> int:
+        answer = self.repeated("count_sms_answer", {"row_count": LARGEST_CLAIM}, QUESTION)
+        if not isinstance(answer, list):
+            raise self.not_ours("count_sms_answer")
+        return len(answer)
+
+    def _cut_off(self, subject: str, rows: int) -> list[Finding]:
+        """A finding if an answer of so many rows was cut off."""
+        most = self._longest_answer()
+        if rows < most or most >= LARGEST_CLAIM:
+            return []
+        advice = f"cannot be checked: answers are cut off after {most} rows. {_MORE_ROWS[0].upper()}{_MORE_ROWS[1:]}"
+        return [Finding(subject=subject, ok=False, advice=advice)]
+
 
 def _given(request: Request) -> dict[str, object]:
-    """The fields that somebody filled in, as JSON has them."""
+    """The fields that somebody filled in, as JSON."""
     return request.model_dump(mode="json", exclude_none=True)

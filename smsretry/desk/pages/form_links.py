@@ -1,4 +1,4 @@
-"""From what a person can do about a text to the form that does it, filled in but for who asks and why."""
+"""Links from what a person can do about a text to the form that does it, filled in except for who and why."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias

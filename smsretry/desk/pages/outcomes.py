@@ -1,4 +1,4 @@
-"""What one text came to in one run: a badge, a color, an event. Of its number they hold the last four digits."""
+"""What one text came to in one run: a badge, a color, an event, with the last four digits of its number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class ProcessedText:
 
     claim: Claim
     result: ItemResult | None
-    """None: its processing itself went wrong."""
+    """None if its processing itself went wrong."""
     error: str = ""
     """What went wrong with its processing."""
 
@@ -56,7 +56,7 @@ class ProcessedText:
 
 
 def badge(processed: ProcessedText) -> tuple[str, Color]:
-    """What a list shows: why in a few words, and in a color what to do."""
+    """What a list shows: why, in a few words, and what to do, in a color."""
     result, claim = processed.result, processed.claim
     if result is None:
         return "Error", "red"
@@ -99,7 +99,7 @@ def _local(claim: Claim, moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TextEvent:
-    """One event of one text, with everybody whose feed it belongs in."""
+    """One event of one text, with the feeds that it belongs in."""
 
     name: str
     resource: dict[str, str]
@@ -108,7 +108,7 @@ class TextEvent:
 
 
 def related(people: Mapping[str, UUID | None]) -> list[dict[str, str]]:
-    """In whose feeds an event belongs, by role."""
+    """The feeds that an event belongs in, by role."""
     return [
         {"prefect.resource.id": f"sms.{role}.{who}", "prefect.resource.role": role}
         for role, who in people.items()

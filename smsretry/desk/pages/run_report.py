@@ -28,7 +28,7 @@ class RunEvent:
 
 
 def badge_of_many(processed: Sequence[ProcessedText]) -> tuple[str, Color]:
-    """What a list shows of several texts: their numbers, and the color of what needs somebody most."""
+    """What a list shows for several texts: their numbers, and the color of the one that needs somebody most."""
     results = [one.result for one in processed if one.result]
     run = RunSummary.of(results=results, errors=len(processed) - len(results))
     colors = {badge(one)[1] for one in processed}

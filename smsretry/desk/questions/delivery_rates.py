@@ -1,4 +1,4 @@
-"""How many of the accepted texts arrive, and how soon: by hour, by business, and at all."""
+"""How many of the accepted texts arrive, and how soon: by hour, by business, and overall."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
@@ -31,7 +31,7 @@ def arrival_share(fates: Mapping[str, int]) -> str:
 
 
 def dropped(lately: Mapping[str, int], usual: Mapping[str, int]) -> str | None:
-    """That far fewer texts of the last hour arrive than of the day, as when a carrier begins to filter them."""
+    """Says so if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them."""
     rate, usual_rate = delivery_rate(lately), delivery_rate(usual)
     known = sum(lately.get(fate, 0) for fate in ("delivered", "undelivered"))
     if rate is None or usual_rate is None or known < DROP_TEXTS or rate > usual_rate - DROP:

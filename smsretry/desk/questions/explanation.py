@@ -29,7 +29,7 @@ ACTIONS: Final = {
     "cancel_sms_retries": "end it, if it is no longer wanted (cancel)",
     "resolve_sms_doubt": "look in the provider's log for it, then say whether it went out (resolve)",
 }
-"""What each of the calls in `TextRecord.can` does, for people."""
+"""What a person can do: each call in `TextRecord.can`, in words."""
 _READ_INBOUND: Final = (
     "read {sid} in Twilio's log: the number wrote what may mean stop, and is opted out. If it does, say so with "
     "smsretry consent - --opt-out --source 'text'; if not, with "
@@ -141,7 +141,7 @@ def _attempt(attempt: AttemptRecord) -> str:
 
 
 def _delivery(text: TextRecord) -> str | None:
-    """What follows once Twilio has the text; None: it has no message. Of several the one that came furthest counts."""
+    """What follows once Twilio has the text; None if there is no message. Of several messages the best counts."""
     fates = {_fate(attempt) for attempt in text.history if attempt.sid}
     decides = "; the next run of sync-delivery-status decides whether it is sent again" if text.state == "sent" else ""
     match next((fate for fate in _FATES if fate in fates), None):
@@ -158,7 +158,7 @@ def _delivery(text: TextRecord) -> str | None:
 
 
 _FATES: Final = ("arrived", "open", "unknown", "lost")
-"""Of a message, the best first."""
+"""The fates of a message, the best first."""
 
 
 def _fate(attempt: AttemptRecord) -> str:

@@ -40,7 +40,7 @@ class BusinessAhead(Value):
     held: int
     end: int
     why: dict[str, int]
-    """Why those that do not go out do not."""
+    """Reasons of those that do not go out."""
 
 
 class Forecast(Value):
@@ -84,7 +84,7 @@ class Forecast(Value):
 
 @dataclass(slots=True)
 class _Sender:
-    """What the texts before have left of the sender's time, and what their numbers have had."""
+    """The sender's time that earlier texts have left, and the texts that each number has had."""
 
     profile: Profile
     stopped: str | None
@@ -92,7 +92,7 @@ class _Sender:
     texts_at: dict[tuple[UUID, str | None], list[datetime]] = field(default_factory=dict)
 
     def try_at(self, text: WaitingText, at: datetime, until: datetime) -> Prediction:
-        """What a claim at this time comes to, when the text has had its turn; one that goes out is sent."""
+        """What a claim at this time comes to. A text that goes out takes its share of the sender's time."""
         had = self.texts_at.setdefault((text.business_id, text.phone), list(text.texts_at))
         prediction = self._predict(text, at, had)
         if prediction.result != "goes out":
@@ -116,7 +116,7 @@ class _Sender:
 
 
 def _fates(texts: Iterable[WaitingText], sender: _Sender, *, now: datetime, until: datetime) -> Iterator[Prediction]:
-    """What each text comes to by then. What is due at once goes business by business in turns, as claims do."""
+    """What each text will come to by then. Texts that are due at once take turns by business, as in claims."""
     turns = Counter[UUID]()
     waiting = list[tuple[datetime, int, int, int, WaitingText, str]]()
     for place, text in enumerate(texts):

@@ -144,7 +144,7 @@ class QueueStatus(Value):
 
     @property
     def delivery_dropped(self) -> str | None:
-        """That far fewer texts of the last hour arrive than of the day, as when a carrier begins to filter them."""
+        """Says so if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them."""
         return dropped(self.delivery_lately, self.delivery)
 
     def _scheduled_needs(self) -> Iterator[str]:

@@ -78,7 +78,7 @@ class TextRecord(Value):
     can: tuple[str, ...]
     asked_at: AwareDatetime
     stop_sid: str | None = None
-    """What the number wrote that may mean stop, and nobody has read, by the provider's name of it."""
+    """SID of a message from the number that may mean stop and that nobody has read."""
     unreadable: tuple[str, ...] = Field((), description="Columns in which somebody wrote what cannot be read.")
 
     @property
