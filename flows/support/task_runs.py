@@ -15,7 +15,6 @@ from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.utilities.annotations import quote
 
-from flows.support.progress import Progress
 from flows.support.run_display import emit
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
 from smsretry.desk.pages.run_report import badge_of_many
@@ -80,7 +79,7 @@ def _process(claim: Claim, run: Run) -> ProcessedText:
 
 
 class TaskRuns:
-    """Has claims processed, keeps what they come to, and shows how far the run is."""
+    """Has claims processed, and keeps what they come to."""
 
     def __init__(self, run: Run, workers: Executor, *, most: int, due: int) -> None:
         """Prepare.
@@ -91,7 +90,7 @@ class TaskRuns:
             due: the texts that were due when the run began.
         """
         self._run, self._workers = run, workers
-        self._most, self._expected, self._progress = most, due, Progress(due)
+        self._most, self._expected = most, due
         self._texts: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []
         self._taken = 0
 
@@ -104,7 +103,6 @@ class TaskRuns:
             futures = process_retry.map(map(_whole, claims), unmapped(_whole(self._run)))
             self._texts += [([claim], future) for claim, future in zip(claims, futures, strict=True)]
             self._taken += len(claims)
-        self._progress.show(self._taken)
 
     def _start_slice(self, claims: Sequence[Claim]) -> None:
         named = process_slice.with_options(task_run_name=f"texts {self._taken + 1} to {self._taken + len(claims)}")

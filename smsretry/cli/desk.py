@@ -40,16 +40,10 @@ def explain(
         raise typer.BadParameter(
             "a number as an argument stays in the shell's history: give - and the number on standard input"
         )
-    which = {
-        "customer_id": customer,
-        "send_log_id": send_log,
-        "retry_id": row,
-        "business_id": business,
-        "last_digits": last_digits,
-    }
+    which = {"customer": customer, "send_log": send_log, "row": row, "business": business, "last_digits": last_digits}
     if number and any(which.values()):
         raise typer.BadParameter("say which text in one way: - alone, or options")
-    request = None if number else fill_form(WhichText, **which, limit=limit)
+    request = None if number else fill_form(WhichText, {**which, "limit": limit})
     phone = read_valid_number(number) if number else None
     with desk() as connected:
         explanations = connected.explain(request, phone=phone)
@@ -104,7 +98,7 @@ def preview(
     from smsretry.desk.actions.requests import Preview
     from smsretry.wiring import desk
 
-    request = fill_form(Preview, hours=hours, business_id=business)
+    request = fill_form(Preview, {"hours": hours, "business": business})
     with desk() as connected:
         forecast = connected.preview(request)
     if as_json:

@@ -1,6 +1,7 @@
 """Commands that change what is queued: requeue, cancel, after-restore, resolve, prune. The first three need --yes."""
 
 import getpass
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from smsretry.vocabulary import Reason
 if TYPE_CHECKING:
     from smsretry.desk.actions.requests import Order
     from smsretry.desk.questions.records import Change
+
 
 Ended = StrEnum("Ended", ["failed", "cancelled"])
 Live = StrEnum("Live", ["scheduled", "due", "waiting", "held"])
@@ -70,28 +72,8 @@ def requeue(
     Which texts: all that fit everything that is given.
     """
     from smsretry.desk.actions.requests import Requeue
-    from smsretry.wiring import desk
 
-    request = fill_form(
-        Requeue,
-        retry_ids=row,
-        business_id=business,
-        customer_id=customer,
-        code=code,
-        reason=reason,
-        containing=containing,
-        since=since,
-        until=until,
-        states=[one.value for one in state or []],
-        more_attempts=more_attempts,
-        limit=limit,
-        dry_run=not yes,
-        who=_operator(who) if yes else who,
-        because=because,
-    )
-    with desk() as connected:
-        change = connected.requeue(request)
-    _print_change(change, request, done="requeued", as_json=as_json)
+    _change(Requeue, locals(), done="requeued")
 
 
 def cancel(
@@ -118,27 +100,8 @@ def cancel(
     Which texts: all that fit everything that is given.
     """
     from smsretry.desk.actions.requests import Cancel
-    from smsretry.wiring import desk
 
-    request = fill_form(
-        Cancel,
-        retry_ids=row,
-        business_id=business,
-        customer_id=customer,
-        code=code,
-        reason=reason,
-        containing=containing,
-        since=since,
-        until=until,
-        states=[one.value for one in state or []],
-        limit=limit,
-        dry_run=not yes,
-        who=_operator(who) if yes else who,
-        because=because,
-    )
-    with desk() as connected:
-        change = connected.cancel(request)
-    _print_change(change, request, done="cancelled", as_json=as_json)
+    _change(Cancel, locals(), done="cancelled")
 
 
 def after_restore(
@@ -158,13 +121,8 @@ def after_restore(
     scheduled sends too, are looked for before they go out, whenever that is.
     """
     from smsretry.desk.actions.requests import AfterRestore
-    from smsretry.wiring import desk
 
-    signed = {"dry_run": not yes, "who": _operator(who) if yes else who, "because": because}
-    request = fill_form(AfterRestore, since=backup_of, limit=limit, **signed)
-    with desk() as connected:
-        change = connected.after_restore(request)
-    _print_change(change, request, done="put in doubt", as_json=as_json, on_record=_RESTORED)
+    _change(AfterRestore, locals(), done="put in doubt")
 
 
 def doubt(
@@ -212,9 +170,8 @@ def resolve(
             answer = "To answer, add --went-out-as SM… or --send-again, and --because '…'."
             print_text(answer if doubtful else "It is not in doubt: there is nothing to answer.", style="bold")
         return
-    request = fill_form(
-        Resolve, retry_id=retry_id, went_out_as=went_out_as, send_again=send_again, who=_operator(who), because=because
-    )
+    given = {"retry_id": retry_id, "went_out_as": went_out_as, "send_again": send_again, "because": because}
+    request = fill_form(Resolve, given, who=who or _login_name())
     with desk() as connected:
         resolved = connected.resolve(request)
     if as_json:
@@ -234,7 +191,7 @@ def prune(
     from smsretry.desk.actions.requests import Prune
     from smsretry.wiring import desk
 
-    request = fill_form(Prune, keep_days=keep_days)
+    request = fill_form(Prune, {"keep_days": keep_days})
     with desk() as connected:
         pruned = connected.prune(request)
     if as_json:
@@ -243,38 +200,52 @@ def prune(
         print_text(f"Deleted: texts {pruned.texts}, attempts {pruned.attempts}, runs {pruned.runs}.")
 
 
-def _print_change(
-    change: "Change", request: "Order", *, done: str, as_json: bool, on_record: str | None = None
-) -> None:
-    """Print what was changed, or that no text fits: exit code 1 then, unless something is on record now.
+def _change(form: "type[Order]", given: Mapping[str, object], *, done: str) -> None:
+    """Give an order, and print what was changed. Exit code 1 if no text fits, unless a restore is on record now.
 
     Args:
+        given: the command's options.
         done: what was to be done, such as `requeued`.
-        on_record: what was done besides, whether or not a text fits.
     """
-    recorded = on_record if not request.dry_run else None
-    if as_json:
-        print_json({"dry_run": request.dry_run, **change.model_dump(mode="json")})
-    elif change.matched:
-        headline, *lines = change.lines(done, dry_run=request.dry_run)
-        print_text(headline, style="bold")
-        print_lines(lines)
-        if change.matched == request.limit:
-            print_text(
-                f"The newest {request.limit} are shown; there may be more: call again, or --limit.", style="bold"
-            )
-        if request.dry_run:
-            print_text("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
-    if recorded and not as_json:
-        print_text(recorded, style="bold")
-    if not change.matched and not recorded:
+    from smsretry.desk.actions.requests import AfterRestore, Cancel, Requeue
+    from smsretry.wiring import desk
+
+    who = given["who"] or (_login_name() if given["yes"] else None)
+    order = fill_form(form, given, who=who, dry_run=not given["yes"])
+    with desk() as connected:
+        match order:
+            case Requeue():
+                change = connected.requeue(order)
+            case Cancel():
+                change = connected.cancel(order)
+            case AfterRestore():
+                change = connected.after_restore(order)
+            case _:
+                raise TypeError(f"There is no order {form.__name__}")
+    on_record = isinstance(order, AfterRestore) and not order.dry_run
+    if given["as_json"]:
+        print_json({"dry_run": order.dry_run, **change.model_dump(mode="json")})
+    else:
+        if change.matched:
+            _print_change(change, order, done=done)
+        if on_record:
+            print_text(_RESTORED, style="bold")
+    if not (change.matched or on_record):
         print_note("No text fits all that was given. `smsretry explain` shows one text, `smsretry status` the queue.")
         raise typer.Exit(1)
 
 
-def _operator(who: str | None) -> str:
-    if who:
-        return who
+def _print_change(change: "Change", order: "Order", *, done: str) -> None:
+    headline, *lines = change.lines(done, dry_run=order.dry_run)
+    print_text(headline, style="bold")
+    print_lines(lines)
+    if change.matched == order.limit:
+        print_text(f"These are the newest {order.limit}; there may be more: call again, or --limit.", style="bold")
+    if order.dry_run:
+        print_text("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
+
+
+def _login_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

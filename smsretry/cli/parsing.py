@@ -2,8 +2,9 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 from uuid import UUID
 
 import typer
@@ -97,16 +98,22 @@ def read_valid_number(argument: str) -> str:
     return number
 
 
-def fill_form(form: "type[Form]", **values: Any) -> "Form":
+def fill_form(form: "type[Form]", given: Mapping[str, object], **more: object) -> "Form":
     """Fill in a form with what was given on the command line.
+
+    Args:
+        given: options by name, `_` for each hyphen. Those that the form has no field for are left out.
+        more: fields that are no options.
 
     Raises:
         typer.BadParameter: the form refuses it; names the options.
     """
     from pydantic import ValidationError
 
+    fields = {field: option_of(field).removeprefix("--").replace("-", "_") for field in form.model_fields}
+    values = {field: given.get(field, given.get(option)) for field, option in fields.items()} | more
     try:
-        return form(**{name: value for name, value in values.items() if value not in (None, [])})
+        return form.model_validate({name: value for name, value in values.items() if value not in (None, [])})
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False, include_context=False)
     names = sorted(form.model_fields, key=len, reverse=True)

@@ -222,7 +222,7 @@ def test_the_preview_draws_the_hours_in_which_texts_go_out(
         ahead.go_out,
         json.loads(ahead.model_dump_json())["businesses"],
     )
-    assert "0 texts go out" in command("preview", "--business", uuid4()).stdout
+    assert "0 to go out in the next 24 h" in command("preview", "--business", uuid4()).stdout
 
 
 def test_old_history_is_pruned(stack: Stack, command: Command, failed: UUID) -> None:

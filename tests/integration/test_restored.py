@@ -112,7 +112,7 @@ def world(stack: Stack, business: Business, queue: SupabaseQueue, sender: Twilio
 def restored(world: World, **more: object) -> AfterRestore:
     """What a person says who has restored the backup."""
     signed = {"dry_run": False, "who": "Ann", "because": "Restored from the backup"}
-    return AfterRestore.model_validate({"since": world.since} | signed | more)
+    return AfterRestore.model_validate({"backup_of": world.since} | signed | more)
 
 
 def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
@@ -169,7 +169,7 @@ def test_a_text_in_doubt_is_of_use_for_as_long_as_every_text(
     row = business.due_text(due=timedelta(minutes=-due))
     since = now - timedelta(minutes=60)
     done = operators.after_restore(
-        AfterRestore(since=since, dry_run=False, who="Ann", because="Restored from the backup")
+        AfterRestore(backup_of=since, dry_run=False, who="Ann", because="Restored from the backup")
     )
     assert done.changed == 1
     ends = business.row(row)["expires_at"] - LIFE
@@ -179,7 +179,7 @@ def test_a_text_in_doubt_is_of_use_for_as_long_as_every_text(
 def test_the_backup_must_have_been_taken(world: World, operators: SupabaseOperators) -> None:
     """A wrong year would put everything in doubt."""
     with pytest.raises(InputError, match="since is when the backup was taken, and not to come"):
-        operators.after_restore(restored(world, since=world.stack.now() + timedelta(hours=1)))
+        operators.after_restore(restored(world, backup_of=world.stack.now() + timedelta(hours=1)))
 
 
 # A batch a call, whatever is in the way

@@ -199,7 +199,7 @@ def test_a_plain_word_answers_it_too(stack: Stack, business: Business, operators
 
 
 def test_a_text_whose_customer_is_gone_can_still_be_answered(business: Business, operators: SupabaseOperators) -> None:
-    """A lever that is refused would leave it there for ever."""
+    """An action that is refused would leave it there for ever."""
     business.customer()
     hear(business, body="please stop texting me")
     business.connection.execute("delete from customers")

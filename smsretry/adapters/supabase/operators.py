@@ -1,6 +1,6 @@
 """The operators' calls: what a person records, stops and asks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
@@ -69,11 +69,11 @@ class SupabaseOperators(SupabaseCalls):
         return self._change("cancel_sms_retries", request)
 
     def after_restore(self, request: AfterRestore) -> Change:
-        return self._change("doubt_sms_retries", request)
+        return self._change("doubt_sms_retries", request, {"backup_of": "since"})
 
-    def _change(self, function: str, request: Order) -> Change:
-        values = _given(request)
-        values["row_limit"] = values.pop("limit")
+    def _change(self, function: str, request: Order, names: Mapping[str, str] | None = None) -> Change:
+        parameters = {"limit": "row_limit", **(names or {})}
+        values = {parameters.get(name, name): value for name, value in _given(request).items()}
         changed = self.rows(Change, function, values, QUESTION if request.dry_run else ORDER)
         if len(changed) != 1:
             raise self.not_ours(function)

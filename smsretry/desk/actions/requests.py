@@ -108,7 +108,7 @@ class Cancel(WhichTexts):
 class AfterRestore(Order):
     """Put in doubt what may have gone out since the backup that the database was restored from."""
 
-    since: Moment = Field(title="Backup of", description="When the backup was taken.")
+    backup_of: Moment = Field(title="Backup of", description="When the backup was taken.")
 
 
 class Resolve(Request):

@@ -116,7 +116,7 @@ class RunReport:
             return ""
         states = {state: (before.queue.get(state, 0), after.queue.get(state, 0)) for state in after.STATES}
         numbers = {"all": (before.depth, after.depth), **{name: texts for name, texts in states.items() if any(texts)}}
-        lines = (f"{name.replace('_', ' ')}: {was} before, {now} after" for name, (was, now) in numbers.items())
+        lines = (f"{name.replace('_', ' ')}: {was} before, {now} now" for name, (was, now) in numbers.items())
         return page("## The queue", outline(lines))
 
 

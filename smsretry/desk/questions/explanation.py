@@ -75,6 +75,7 @@ class Explanation(Value):
             yield f"send log {text.send_log_id}: {self.log_status}"
         if text.unreadable:
             yield f"cannot be read: {', '.join(text.unreadable)}. Mend what is there; the rest is shown"
+        yield "History:"
         yield from (f"  {line}" for line in self.happened)
         yield f"Next: {self.next}"
         yield from (f"You can: {line}" for line in self.can_do)
