@@ -69,11 +69,11 @@ def requeue(
 ) -> None:
     """Put texts that failed back into the queue, due at once. Every check is made again.
 
-    Which texts: all that fit everything that is given.
+    Which texts: those that match everything that is given.
     """
     from smsretry.desk.actions.requests import Requeue
 
-    _change(Requeue, locals(), done="requeued")
+    _change(Requeue, locals())
 
 
 def cancel(
@@ -97,11 +97,11 @@ def cancel(
 ) -> None:
     """End texts that wait. What may be with the customer already is left alone.
 
-    Which texts: all that fit everything that is given.
+    Which texts: those that match everything that is given.
     """
     from smsretry.desk.actions.requests import Cancel
 
-    _change(Cancel, locals(), done="cancelled")
+    _change(Cancel, locals())
 
 
 def after_restore(
@@ -122,7 +122,7 @@ def after_restore(
     """
     from smsretry.desk.actions.requests import AfterRestore
 
-    _change(AfterRestore, locals(), done="put in doubt")
+    _change(AfterRestore, locals())
 
 
 def doubt(
@@ -200,12 +200,11 @@ def prune(
         print_text(f"Deleted: texts {pruned.texts}, attempts {pruned.attempts}, runs {pruned.runs}.")
 
 
-def _change(form: "type[Order]", given: Mapping[str, object], *, done: str) -> None:
-    """Give an order, and print what was changed. Exit code 1 if no text fits, unless a restore is on record now.
+def _change(form: "type[Order]", given: Mapping[str, object]) -> None:
+    """Give an order, and print what was changed. Exit code 1 if no text matches, unless a restore is on record now.
 
     Args:
         given: the command's options.
-        done: what was to be done, such as `requeued`.
     """
     from smsretry.desk.actions.requests import AfterRestore, Cancel, Requeue
     from smsretry.wiring import desk
@@ -227,16 +226,18 @@ def _change(form: "type[Order]", given: Mapping[str, object], *, done: str) -> N
         print_json({"dry_run": order.dry_run, **change.model_dump(mode="json")})
     else:
         if change.matched:
-            _print_change(change, order, done=done)
+            _print_change(change, order)
         if on_record:
             print_text(_RESTORED, style="bold")
     if not (change.matched or on_record):
-        print_note("No text fits all that was given. `smsretry explain` shows one text, `smsretry status` the queue.")
+        print_note(
+            "No text matches everything that was given. `smsretry explain` shows one text, `smsretry status` the queue."
+        )
         raise typer.Exit(1)
 
 
-def _print_change(change: "Change", order: "Order", *, done: str) -> None:
-    headline, *lines = change.lines(done, dry_run=order.dry_run)
+def _print_change(change: "Change", order: "Order") -> None:
+    headline, *lines = change.lines(order.done)
     print_text(headline, style="bold")
     print_lines(lines)
     if change.matched == order.limit:

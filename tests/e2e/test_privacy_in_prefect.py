@@ -171,7 +171,7 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     ends = [line.split(" : ") for line in told.stdout.splitlines() if " : " in line]
     assert [name for name, _ in ends] == ["Refused" if n == 8 else "Completed" for n in range(len(orders))], ends
     done = [message for _, message in ends]
-    assert done[9:12] == ["It is recorded as sent", "It goes out again", "cancelled 1 of 1 that fit"]
-    assert done[12].startswith("requeued 3 of ")
+    assert done[9:12] == ["It is recorded as sent", "It goes out again", "Cancelled 1 of 1 that match."]
+    assert done[12].startswith("Requeued 3 of ")
     assert " sent 3" in done[14]
     nowhere(told.stdout, told.stderr, known=one["id"])

@@ -156,7 +156,7 @@ def test_requeueing_changes_nothing_until_somebody_says_yes_and_why(
     """Who is the login name. The text's story tells of it."""
     before = business.row(failed)
     tried = command("requeue", "--code", "21612", "--since", "2027-01-12")
-    assert tried.stdout.startswith("Would be requeued: 1 of 1 that fit.\n")
+    assert tried.stdout.startswith("Would requeue 1 of 1 that match.\n")
     assert f"row {failed}\n" in tried.stdout
     assert "Nothing was changed. To do it, add --yes --because" in tried.stdout
     assert business.row(failed) == before
@@ -166,7 +166,7 @@ def test_requeueing_changes_nothing_until_somebody_says_yes_and_why(
     assert (step.who, step.because) == (getpass.getuser(), "The sender was mended")
     none = command("requeue", "--row", failed)
     assert (none.exit_code, none.stdout) == (1, "")
-    assert none.stderr.startswith("No text fits all that was given. ")
+    assert none.stderr.startswith("No text matches everything that was given. ")
 
 
 def test_texts_changed_before_a_date_are_found_by_it(command: Command, failed: UUID) -> None:
@@ -180,9 +180,9 @@ def test_texts_that_wait_are_cancelled_by_what_fits_everything(business: Busines
     """Those in other states and of other businesses stay."""
     due, waiting = business.due_text(), business.due_text(due=timedelta(hours=1))
     ask = ("cancel", "--business", business.id, "--state", "waiting")
-    assert "Would be cancelled: 1 of 1 that fit." in command(*ask).stdout
+    assert "Would cancel 1 of 1 that match." in command(*ask).stdout
     done = command(*ask, "--yes", "--who", "Ann", "--because", "The shop has closed")
-    assert done.stdout.startswith("Were cancelled: 1 of 1 that fit.\n")
+    assert done.stdout.startswith("Cancelled 1 of 1 that match.\n")
     assert business.row(waiting)["last_error"] == "Cancelled by Ann: The shop has closed"
     assert business.row(due)["status"] == "pending"
 
@@ -275,5 +275,5 @@ def test_the_old_name_of_after_restore_does_the_same_and_says_so_on_standard_err
     backup = (stack.now() - timedelta(hours=1)).isoformat()
     new, old = command("after-restore", "--backup-of", backup), command("doubt", "--since", backup)
     assert (old.exit_code, old.stdout) == (new.exit_code, new.stdout) == (0, new.stdout)
-    assert new.stdout.startswith("Would be put in doubt: 1 of 1 that fit.")
+    assert new.stdout.startswith("Would put in doubt 1 of 1 that match.")
     assert (new.stderr, "is now `smsretry after-restore --backup-of`" in old.stderr) == ("", True)

@@ -311,7 +311,7 @@ def test_a_row_that_nobody_can_change_is_told_and_goes_on_once_that_is_mended(
         ended = command(
             "cancel", "--business", business.id, "--yes", "--who", "Ann", "--because", "Closed for good"
         ).output
-        assert "Were cancelled: 1 of 2" in ended
+        assert "Cancelled 1 of 2" in ended
         assert "left alone 1: A trigger or a rule of scheduled_sends refuses each change of it (P0001)" in ended
         assert business.scheduled_send(other)["status"] == "cancelled"
         business.connection.execute(MENDED)

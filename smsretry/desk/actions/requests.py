@@ -1,6 +1,6 @@
 """What a person may request from the desk, as forms: Prefect's UI draws them, the command line fills them in."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,9 @@ class WhichText(Request):
 class Order(Request):
     """A change of many texts. Nothing is changed unless somebody says who and why."""
 
+    VERB: ClassVar[tuple[str, str]]
+    """What it does and what it did, such as requeue and requeued."""
+
     limit: int = Field(1000, title="At most", description="How many rows at once, the newest first.", ge=1, le=10_000)
     dry_run: bool = Field(True, title="Only try", description="Change nothing; say what would be changed.")
     who: NumberlessText | None = Field(
@@ -58,6 +61,12 @@ class Order(Request):
         if not self.dry_run and not ((self.who or "").strip() and (self.because or "").strip()):
             raise ValueError("who and because must be given unless it is only tried: they are kept with each text")
         return self
+
+    @property
+    def done(self) -> str:
+        """What it did, or would do."""
+        do, did = self.VERB
+        return f"would {do}" if self.dry_run else did
 
 
 class WhichTexts(Order):
@@ -91,6 +100,7 @@ class WhichTexts(Order):
 class Requeue(WhichTexts):
     """Put texts that failed back into the queue, due at once. Every check is made again."""
 
+    VERB = ("requeue", "requeued")
     states: list[Literal["failed", "cancelled"]] = Field(
         default=["failed"], title="States", description="Failed ones, or cancelled ones as well.", min_length=1
     )
@@ -100,6 +110,7 @@ class Requeue(WhichTexts):
 class Cancel(WhichTexts):
     """End texts that wait, and scheduled sends. What may be with the customer already is left alone."""
 
+    VERB = ("cancel", "cancelled")
     states: list[Literal["scheduled", "due", "waiting", "held"]] | None = Field(
         None, title="States", description="Only those in these states."
     )
@@ -108,6 +119,7 @@ class Cancel(WhichTexts):
 class AfterRestore(Order):
     """Put in doubt what may have gone out since the backup that the database was restored from."""
 
+    VERB = ("put in doubt", "put in doubt")
     backup_of: Moment = Field(title="Backup of", description="When the backup was taken.")
 
 

@@ -61,11 +61,10 @@ def preview_page(forecast: Forecast) -> Page:
 
 def change_page(change: Change, request: Requeue | Cancel, forms: FormAddress) -> Page:
     """What a requeue or a cancellation did, or would do; it leads to doing it, and to the next run."""
-    would, done = ("would requeue", "requeued") if isinstance(request, Requeue) else ("would cancel", "cancelled")
-    headline, *lines = change.lines(done, dry_run=request.dry_run)
+    headline, *lines = change.lines(request.done)
     signed = f"By {plain(request.who)}: {plain(request.because)}" if request.who and request.because else ""
     return Page(
-        f"{would if request.dry_run else done} {change.changed}",
+        f"{request.done} {change.changed}",
         headline,
         page(f"# {plain(headline)}", _next_step(change, request, forms), outline(lines), signed),
         (headline, *lines),

@@ -144,14 +144,13 @@ class Change(Value):
     warned: dict[str, int] = Field(description="Changed though, by what one should know.")
     sample: tuple[ChangedRow, ...]
 
-    def lines(self, done: str, *, dry_run: bool) -> Iterator[str]:
+    def lines(self, done: str) -> Iterator[str]:
         """What it did, a line each.
 
         Args:
-            done: what was to be done, such as `requeued`.
-            dry_run: whether it was only tried.
+            done: in words, such as `would requeue`.
         """
-        yield f"{'Would be' if dry_run else 'Were'} {done}: {self.changed} of {self.matched} that fit."
+        yield f"{done.capitalize()} {self.changed} of {self.matched} that match."
         yield from (f"  left alone {texts}: {why}" for why, texts in self.skipped.items())
         yield from (f"  beware of {texts}: {why}" for why, texts in self.warned.items())
         for row in self.sample:

@@ -39,7 +39,7 @@ def by_browser(page: Browser, url: str, customer: UUID, code: int, diary: Diary)
     ui.fill("Who", "Ann")
     ui.fill("Because", "The sender was mended")
     diary.note("The same form with a name and a reason", page)
-    ui.submit(until="Were requeued: 1 of 1 that fit.")
+    ui.submit(until="Requeued 1 of 1 that match.")
     diary.note("It is requeued", page)
 
     ui.answer(until="See what became of it")
