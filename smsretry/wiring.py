@@ -63,15 +63,15 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
         yield Desk(connected, profile=settings.profile, meaning=code_meaning)
 
 
-def push_metrics(now: QueueStatus | None = None) -> None:
-    """Push how the queue stands, where metrics are on. Raises nothing.
+def push_metrics(status: QueueStatus | None = None) -> None:
+    """Push the state of the queue, where metrics are on. Raises nothing.
 
     Args:
-        now: how it stands; None: the database is asked.
+        status: the state; None: the database is asked.
     """
-    export(os.environ, lambda: now or _standing())
+    export(os.environ, lambda: status or _queue_status())
 
 
-def _standing() -> QueueStatus:
-    with desk() as asked:
-        return asked.status()
+def _queue_status() -> QueueStatus:
+    with desk() as connected:
+        return connected.status()

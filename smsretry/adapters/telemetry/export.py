@@ -12,11 +12,11 @@ _logger: Final = logging.getLogger(__name__)
 
 
 def export(environment: Mapping[str, str], status: Callable[[], QueueStatus]) -> None:
-    """Push how the queue stands, where metrics are on. Raises nothing.
+    """Push the state of the queue, where metrics are on. Raises nothing.
 
     Args:
         environment: says whether, and where to.
-        standing: how the queue stands; not called where metrics are off.
+        status: the state of the queue; not called where metrics are off.
     """
     endpoint = wanted(environment)
     if endpoint is None:
