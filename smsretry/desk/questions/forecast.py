@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from typing import Final
 from uuid import UUID
 
-from smsretry.desk.questions.prediction import Prediction, predict_at
+from smsretry.desk.questions.prediction import PredictedResult, Prediction, predict_at
 from smsretry.desk.questions.records import UnreadText, WaitingText
 from smsretry.instants import on_clock
 from smsretry.retry.models import Value
@@ -151,45 +151,39 @@ def forecast(
         texts: those of every business, because they share the sender's rate.
         stopped: why sending is stopped, if it is.
     """
-    until = now + timedelta(hours=hours)
-    by_hour, tallies, whys = Counter[int](), dict[UUID, Counter[str]](), dict[UUID, Counter[str]]()
-    unread, readable = list[UUID](), list[WaitingText]()
-    for text in texts:
-        if isinstance(text, UnreadText):
-            unread.append(text.id)
-        else:
-            readable.append(text)
-    for prediction in _fates(readable, _Sender(profile, stopped, now), now=now, until=until):
-        business = prediction.text.business_id
-        if business_id not in (None, business):
-            continue
-        tally = tallies.setdefault(business, Counter())
-        tally[_KINDS[prediction.result]] += 1
-        if prediction.result == "goes out":
-            by_hour[int((prediction.at - now).total_seconds() // 3600)] += 1
-        else:
-            whys.setdefault(business, Counter())[prediction.why] += 1
+    known = list(texts)
+    readable = [text for text in known if isinstance(text, WaitingText)]
+    by_hour, by_business = Counter[int](), dict[UUID, list[Prediction]]()
+    for prediction in _fates(readable, _Sender(profile, stopped, now), now=now, until=now + timedelta(hours=hours)):
+        if business_id in (None, prediction.text.business_id):
+            by_business.setdefault(prediction.text.business_id, []).append(prediction)
+            if prediction.result == "goes out":
+                by_hour[int((prediction.at - now).total_seconds() // 3600)] += 1
+    most_first = sorted(by_business.items(), key=lambda entry: -len(entry[1]))
     return Forecast(
         made_at=now,
         hours=tuple(HourAhead(starts_at=now + timedelta(hours=n), texts=by_hour[n]) for n in range(hours)),
-        businesses=tuple(
-            BusinessAhead(
-                business_id=business,
-                go_out=tally["go_out"],
-                wait_longer=tally["wait_longer"],
-                held=tally["held"],
-                end=tally["end"],
-                why=dict(whys.get(business, Counter()).most_common()),
-            )
-            for business, tally in sorted(tallies.items(), key=lambda entry: -entry[1].total())
-        ),
+        businesses=tuple(_business(business, predictions) for business, predictions in most_first),
         complete=complete,
         stopped=stopped,
-        unreadable=tuple(unread),
+        unreadable=tuple(text.id for text in known if isinstance(text, UnreadText)),
     )
 
 
-_KINDS: Final = {
+def _business(business_id: UUID, predictions: Sequence[Prediction]) -> BusinessAhead:
+    results = Counter(_KINDS[prediction.result] for prediction in predictions)
+    why = Counter(prediction.why for prediction in predictions if prediction.result != "goes out")
+    return BusinessAhead(
+        business_id=business_id,
+        go_out=results["go_out"],
+        wait_longer=results["wait_longer"],
+        held=results["held"],
+        end=results["end"],
+        why=dict(why.most_common()),
+    )
+
+
+_KINDS: Final[dict[PredictedResult, str]] = {
     "goes out": "go_out",
     "waits": "wait_longer",
     "is stopped": "wait_longer",

@@ -1,5 +1,5 @@
 -- What the catalog says of the five tables that smsretry shares with the application, for `smsretry migrate` before it
--- changes anything and for `smsretry doctor`. What must be so is in smsretry/adapters/supabase/shapes.py. Reads only.
+-- changes anything and for `smsretry doctor`. What must be so is in smsretry/adapters/migrations/shapes.py. Reads only.
 --   kind: table (type: its relkind)
 --     | column (filled: it has a default, or writes itself; definition: generated, an enum's labels, or the default)
 --     | unique (name: of the one column) | check (of one column; name: of the constraint)
