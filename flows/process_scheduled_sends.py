@@ -20,7 +20,7 @@ from flows.support.orphans import crash_orphaned_task_runs
 from flows.support.run_display import display_only, emit, refused, show_page
 from flows.support.run_ended import announce_failed, announce_scheduled
 from smsretry.desk.pages.scheduled_run import event_of, not_queued, numbers, scheduled_page
-from smsretry.sending.ports import RetryQueue
+from smsretry.sending.ports import ScheduledSends
 from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
 from smsretry.wiring import services
 
@@ -28,7 +28,7 @@ PAGE_KEY = "sms-scheduled"
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def queue_due(queue: RetryQueue, batch: int, ahead: timedelta) -> Queueing:
+def queue_due(queue: ScheduledSends, batch: int, ahead: timedelta) -> Queueing:
     """Make the texts of all scheduled sends whose time comes within `ahead`, batch by batch."""
     return queue_scheduled_sends(queue, batch=batch, ahead=ahead)
 

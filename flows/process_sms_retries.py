@@ -22,8 +22,8 @@ from flows.support.run_display import queue_status, show_run, this_run
 from flows.support.run_ended import announce_completed, announce_failed
 from flows.support.task_runs import TaskRuns
 from smsretry.retry.models import Claim, Recovered
-from smsretry.sending.flow_control import stopped_by
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run
+from smsretry.sending.signals import stopped_by
 from smsretry.sending.summary import RunSummary
 from smsretry.settings import load_settings, sends_at_once
 from smsretry.wiring import desk, push_metrics, services

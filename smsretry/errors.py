@@ -14,7 +14,7 @@
     ├── MigrationError        a migration failed or does not fit, or there was no connection: nothing was changed
     └── LocalStackError       a part of the embedded stack did not start, or ended
 
-Twilio's answers are outcomes and a lost claim is a return value; neither is an exception. No message holds a
+A provider's answers are outcomes and a lost claim is a return value; neither is an exception. No message holds a
 phone number or a body.
 """
 

@@ -22,7 +22,7 @@ def phone_problem(phone: str) -> str | None:
     """What is wrong with a stored phone number, or None. Never quotes the number.
 
     This does not ask whether a number is *assigned*. The library's list lags behind the numbering plan (area codes
-    436, 621 and 679 are in service and unknown to it), and Twilio knows better.
+    436, 621 and 679 are in service and unknown to it), and the provider knows better.
     """
     if not _E164.fullmatch(phone):
         return "Phone number is not E.164 (a plus sign, the country code and the number, no spaces)"

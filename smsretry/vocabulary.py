@@ -41,17 +41,89 @@ the same number has no answer yet, so the message may be that one's.
 OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]
 """An outcome as stored in `sms_send_attempts.outcome`."""
 
-NextStatus: TypeAlias = Literal["completed", "pending", "failed"]
-"""Where a row goes after a send."""
+WhyCode: TypeAlias = Literal[
+    "no_send_log",
+    "not_sms",
+    "no_customer",
+    "no_phone",
+    "number_invalid",
+    "no_body",
+    "body_too_long",
+    "bad_row",
+    "id_taken",
+    "row_refused",
+    "opted_out",
+    "already_sent",
+    "expired",
+    "operator",
+    "application",
+    "superseded",
+    "quiet_hours",
+    "daily_cap",
+    "no_time_zone",
+    "no_opening",
+    "hours_unreadable",
+    "state_stopped",
+    "customer_locked",
+    "database_trouble",
+    "data_changed",
+    "sending_stopped",
+    "business_trouble",
+    "sender_rate",
+    "already_queued",
+    "claim_lost",
+    "unreachable",
+    "rate_limited",
+    "account_refused",
+    "refused_for_now",
+    "refused",
+    "attempts_used_up",
+    "undelivered",
+    "delivery_open",
+    "in_doubt",
+    "worker_died",
+    "restored",
+    "no_evidence",
+    "list_unavailable",
+    "ambiguous",
+    "clock_set_back",
+    "unforeseen",
+]
+"""Why, in a word for programs, beside each `why`, which is a sentence for people and free to change.
+
+The text itself: bad_row: a worker cannot read its row. id_taken: a scheduled send has the id of another send log.
+row_refused: a trigger or a rule of the application's refuses the row. No longer wanted: opted_out: consent is not
+`opted_in`. operator, application: a person or the application said so. superseded: its next try is another row.
+Waiting: no_opening: no permitted hour within days. data_changed: what the decision was made from has changed.
+sending_stopped: the run stopped sending. business_trouble: its business's texts come to nothing, others' go out.
+sender_rate: the sender is too slow. The provider: unreachable: the request never left. refused_for_now, refused: it may
+go out later, or never. delivery_open: an earlier message of it may still arrive. In doubt: worker_died: after a send
+began, or several times before. restored: from a backup. no_evidence, list_unavailable, ambiguous, clock_set_back: what
+a look for evidence came to.
+"""
 
 DeliveryStatus: TypeAlias = Literal[
     "accepted", "scheduled", "queued", "sending", "sent", "undelivered", "failed", "canceled", "delivered", "read"
 ]
-"""How far an accepted message has come, in the provider's words, as stored in `sms_send_attempts.delivery_status`.
+"""How far an accepted message has come, as stored in `sms_send_attempts.delivery_status`.
 
 sent: a carrier has it, which may be the last that is ever heard. undelivered: the carrier says that it did not arrive.
 failed, canceled: it never left the provider. delivered: the carrier says that it arrived. read: likewise, and was read.
 """
+
+ScheduledResult: TypeAlias = Literal["queued", "cancelled", "failed", "held", "later"]
+"""What became of a scheduled send whose time was near, in the order in which it is told.
+
+queued: its text waits in the queue. held: something must be mended first. later: its business is locked now.
+"""
+
+LiveState: TypeAlias = Literal["scheduled", "due", "waiting", "held"]
+"""Where a text is that a person may still cancel. scheduled: it is no text yet."""
+
+EndedState: TypeAlias = Literal["failed", "cancelled"]
+
+TextState: TypeAlias = Literal[LiveState, "under_way", "in_doubt", "sent", EndedState]
+"""Where a text is, in a word: `smsretry.text_state`."""
 
 Followed: TypeAlias = Literal["applied", "lost", "changed"]
 """The answer of `finish_sms_delivery`.

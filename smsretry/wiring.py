@@ -1,19 +1,25 @@
-"""The composition root: settings from the environment, and the adapters they make. The doctor alone makes its own."""
+"""The composition root: settings from the environment, and the adapters they make."""
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.export import export
+from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.on_demand import TwilioOnDemand
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.sending.ports import DeliveryServices, Services
+from smsretry.sending.ports import DeliveryServices, Provider, Services
 from smsretry.settings import Settings, load_settings
+
+
+def provider(settings: Settings) -> AbstractContextManager[Provider]:
+    """The provider that texts go out through. It connects at the first request."""
+    return TwilioOnDemand(settings)
 
 
 @contextmanager
@@ -24,7 +30,7 @@ def services(settings: Settings | None = None) -> Iterator[Services]:
         SettingsError: names the variables that are missing or malformed.
     """
     settings = settings or load_settings()
-    with SupabaseQueue(settings) as queue, TwilioOnDemand(settings) as sender:
+    with SupabaseQueue(settings) as queue, provider(settings) as sender:
         yield Services(queue, sender, settings.profile, settings.concurrency)
 
 
@@ -36,7 +42,7 @@ def delivery_services() -> Iterator[DeliveryServices]:
         SettingsError: as for `services`.
     """
     settings = load_settings()
-    with SupabaseDeliveries(settings) as records, TwilioOnDemand(settings) as reports:
+    with SupabaseDeliveries(settings) as records, provider(settings) as reports:
         yield DeliveryServices(records, reports, settings.profile, min(settings.concurrency, 10))
 
 
@@ -60,7 +66,7 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
     """
     settings = settings or load_settings()
     with operators(settings) as connected:
-        yield Desk(connected, profile=settings.profile, meaning=code_meaning)
+        yield Desk(connected, profile=settings.profile, meaning=code_meaning, id_problem=id_problem)
 
 
 def push_metrics(status: QueueStatus | None = None) -> None:

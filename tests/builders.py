@@ -9,11 +9,12 @@ import pytest
 
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.desk.actions.requests import Resolve
-from smsretry.retry.decision import Cap, Doubt, GiveUp, Retry, Send
-from smsretry.retry.models import Begun, Claim, ItemResult, Sighting
-from smsretry.retry.outcome import Rejected
+from smsretry.retry.decision import AfterSend, Cap, Doubt, GiveUp, Retry, Send
+from smsretry.retry.models import Begun, Claim, Finished, ItemResult, Sighting
+from smsretry.retry.outcome import Outcome, Rejected
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import RetryQueue, Sender, Services
+from smsretry.sending.requests import Begin, Finish
 from smsretry.sending.run import Run, run_once
 from smsretry.settings import PrefectSettings, Settings, variables
 
@@ -47,6 +48,7 @@ def claim_with(**changes: Any) -> Claim:
         "rate_limit_count": 0,
         "account_refusal_count": 0,
         "circuit_open": False,
+        "others_wait": False,
         "attempt_id": None,
         "attempt_begun_at": None,
         "in_doubt_since": None,
@@ -105,14 +107,14 @@ def retry(
     delay: timedelta = timedelta(minutes=1), *, why: str = "It failed", code: int | None = None, counted: bool = True
 ) -> Retry:
     """The decision to try again."""
-    return Retry(delay, "twilio_error", why, code, counted)
+    return Retry(delay, "twilio_error", why, "refused_for_now", code, counted)
 
 
 def give_up(
     why: str = "It failed", code: int | None = None, *, opted_out: bool = False, phone_status: str | None = None
 ) -> GiveUp:
     """The decision to try no further."""
-    return GiveUp(why, code, opted_out, phone_status)
+    return GiveUp(why, "opted_out" if opted_out else "refused", code, opted_out, phone_status)
 
 
 def doubt(look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer") -> Doubt:
@@ -153,7 +155,12 @@ def begin(
     """Let a send begin. The window stays open for an hour after the claim, and a cap counts the day before it."""
     at = claim.claimed_at
     decision = send(at + timedelta(hours=1), cap=Cap(cap, since=at - timedelta(hours=24)) if cap else None)
-    return queue.begin(claim, attempt_id or uuid4(), decision, sent_by=sent_by, first_send=False)
+    return queue.begin(Begin(claim=claim, attempt_id=attempt_id or uuid4(), decision=decision, sent_by=sent_by))
+
+
+def finish(queue: RetryQueue, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
+    """Record what became of a send, and where its row goes."""
+    return queue.finish(Finish(claim=claim, attempt_id=attempt_id, outcome=outcome, decision=decision))
 
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,14 +11,14 @@ import typer
 
 from smsretry.cli.parsing import Json, fill_form, parse_id, parse_instant
 from smsretry.cli.printing import NOT_FOUND, print_json, print_lines, print_note, print_text
-from smsretry.vocabulary import Reason
+from smsretry.vocabulary import Reason, WhyCode
 
 if TYPE_CHECKING:
     from smsretry.desk.actions.requests import Order
     from smsretry.desk.questions.records import Change
 
 
-Ended = StrEnum("Ended", ["failed", "cancelled"])
+Ended = StrEnum("Ended", ["failed", "cancelled"])  # EndedState and LiveState, as typer takes several of them
 Live = StrEnum("Live", ["scheduled", "due", "waiting", "held"])
 
 _Rows = Annotated[
@@ -29,6 +29,10 @@ _Customer = Annotated[UUID | None, typer.Option(metavar="ID", parser=parse_id, h
 _Code = Annotated[int | None, typer.Option(metavar="N", help="The provider's error code, such as 30003.")]
 _Reason = Annotated[
     Reason | None, typer.Option(metavar="REASON", help="Why it waited: quiet_hours, twilio_error or rate_limit.")
+]
+_Why = Annotated[
+    WhyCode | None,
+    typer.Option(metavar="CODE", help="Why it ended or waits, in a word, such as expired; `explain` names it."),
 ]
 _Containing = Annotated[str | None, typer.Option(metavar="WORDS", help="Words of its error, or of why it waits.")]
 _Since = Annotated[
@@ -53,6 +57,7 @@ def requeue(
     customer: _Customer = None,
     code: _Code = None,
     reason: _Reason = None,
+    why: _Why = None,
     containing: _Containing = None,
     since: _Since = None,
     until: _Until = None,
@@ -82,6 +87,7 @@ def cancel(
     customer: _Customer = None,
     code: _Code = None,
     reason: _Reason = None,
+    why: _Why = None,
     containing: _Containing = None,
     since: _Since = None,
     until: _Until = None,
@@ -143,7 +149,8 @@ def doubt(
 def resolve(
     retry_id: Annotated[UUID, typer.Argument(metavar="ROW", parser=parse_id, help="Id of the row.")],
     went_out_as: Annotated[
-        str | None, typer.Option(metavar="SID", help="It went out: the SID of the message that was this text.")
+        str | None,
+        typer.Option(metavar="SID", help="It went out: the provider's id of the message."),
     ] = None,
     send_again: Annotated[bool, typer.Option("--send-again", help="It did not go out: send it again.")] = False,
     who: _Who = None,
@@ -167,7 +174,7 @@ def resolve(
         else:
             print_lines(explanations[0].lines())
             doubtful = "resolve_sms_doubt" in explanations[0].text.can
-            answer = "To answer, add --went-out-as SM… or --send-again, and --because '…'."
+            answer = "To answer, add --went-out-as with the message's id, or --send-again, and --because '…'."
             print_text(answer if doubtful else "It is not in doubt: there is nothing to answer.", style="bold")
         return
     given = {"retry_id": retry_id, "went_out_as": went_out_as, "send_again": send_again, "because": because}

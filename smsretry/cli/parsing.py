@@ -25,10 +25,10 @@ _OPTIONS: Final = {
     "retry_ids": "--row",
     "business_id": "--business",
     "states": "--state",
+    "why_code": "--why",
 }
 _PATTERNS: Final = {
     "last_digits": "must be 3 to 6 digits",
-    "went_out_as": "must be the SID of a message: SM or MM, and 32 hexadecimal digits",
 }
 """What a field's pattern means."""
 

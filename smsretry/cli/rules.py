@@ -137,4 +137,4 @@ def consent(
             "Give the same command again later."
         )
     if not opt_out:
-        print_text("If they had texted STOP, Twilio still refuses: they must text START to your number.")
+        print_text("If they had texted STOP, the provider still refuses: they must text START to your number.")

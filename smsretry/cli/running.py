@@ -110,9 +110,9 @@ def process(
     Ctrl-C lets no further send begin; those under way end, and the numbers are told.
     """
     from smsretry.desk.pages import scheduled_run
-    from smsretry.sending.flow_control import stopped_by
     from smsretry.sending.run import Run, run_once
     from smsretry.sending.scheduled import queue_scheduled_sends
+    from smsretry.sending.signals import stopped_by
     from smsretry.sending.summary import DeliverySummary
     from smsretry.wiring import push_metrics, services
 
@@ -128,7 +128,7 @@ def process(
                 print_text(f"scheduled sends: {scheduled_run.numbers(planned.sends)}")
             print_verdicts(map(_verdict, items), columns=15)
             print_text(str(summary))
-        deliveries = DeliverySummary([]) if run.flow_control.shut_because else _look_after_deliveries()
+        deliveries = DeliverySummary([]) if run.flow_control.stopped_because else _look_after_deliveries()
     if as_json:
         texts = [_as_json(item) for item in items]
         queued = {"scheduled_sends": planned.sends, "scheduled_sends_stopped": planned.stopped_because}
@@ -163,7 +163,7 @@ def _as_json(item: "ItemResult | ItemFailed") -> object:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check settings, database, queue, zone data, Twilio and Prefect: ok, or what to do. Changes and sends nothing."""
+    """Check settings, database, queue, zone data, provider, Prefect: ok, or what to do. Changes and sends nothing."""
     from smsretry.doctor import examine
 
     findings = []

@@ -12,6 +12,7 @@ from smsretry.desk.questions.forecast import Forecast, forecast
 from smsretry.desk.questions.prediction import predict
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
+from smsretry.errors import InputError
 from smsretry.retry.profile import Profile
 
 PREVIEW_ROWS: Final = 20_000
@@ -45,8 +46,22 @@ class Records(Protocol):
 class Desk:
     """Answers a person. No answer contains a phone number or a message body."""
 
-    def __init__(self, records: Records, *, profile: Profile, meaning: Callable[[int], CodeMeaning]) -> None:
+    def __init__(
+        self,
+        records: Records,
+        *,
+        profile: Profile,
+        meaning: Callable[[int], CodeMeaning],
+        id_problem: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            meaning: what one of the provider's codes means.
+            id_problem: what is wrong with a message's id that a person typed, by the shape of the provider's.
+        """
         self._records = records
+        self._id_problem = id_problem
         self._profile = profile
         self._meaning = meaning
 
@@ -107,7 +122,13 @@ class Desk:
         return self._records.after_restore(request)
 
     def resolve(self, request: Resolve) -> bool:
-        """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment."""
+        """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.
+
+        Raises:
+            InputError: the message belongs to another text, or its id is none of the provider's.
+        """
+        if request.went_out_as and (problem := self._id_problem(request.went_out_as)):
+            raise InputError(problem)
         return self._records.resolve(request)
 
     def prune(self, request: Prune) -> Pruned:

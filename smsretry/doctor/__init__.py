@@ -1,4 +1,4 @@
-"""Is everything in place? Settings, connections, functions, grants, the queue, zone data, Twilio, metrics, Prefect."""
+"""Is everything in place? Settings, connections, functions, grants, queue, zone data, provider, metrics, Prefect."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -9,7 +9,6 @@ from smsretry.adapters.prefect.api import PrefectApi
 from smsretry.adapters.prefect.definition import declared
 from smsretry.adapters.prefect.watch import watch
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
 from smsretry.doctor.metrics import metrics_finding
@@ -18,6 +17,7 @@ from smsretry.doctor.variables import each_variable, misspelled, reachability_fi
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding
 from smsretry.settings import PrefectSettings, Settings, load_settings, setting_problems
+from smsretry.wiring import provider
 
 
 def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -42,8 +42,8 @@ def _of_a_run(settings: Settings) -> Iterator[Finding]:
     yield from reachability_findings(settings)
     with SupabaseOperators(settings) as operators:
         yield from _database(operators)
-    with TwilioSender(settings) as sender:
-        yield from sender.check()
+    with provider(settings) as asked:
+        yield from asked.check()
 
 
 def _database(operators: SupabaseOperators) -> Iterator[Finding]:

@@ -1,13 +1,13 @@
 """What to do now, as values. `policy` makes them, the story acts on them, and the queue's adapter writes them down.
 
-`why` is always for people, and never holds a phone number or a body.
+`why` is always for people, and never holds a phone number or a body. `why_code` says the same to programs.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import ClassVar, Literal
 
-from smsretry.vocabulary import DeliveryStatus, Reason
+from smsretry.vocabulary import DeliveryStatus, Reason, WhyCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Defer:
     reason: Reason | None
     """None leaves the row's as it is."""
     why: str
+    why_code: WhyCode
     window_closes_at: datetime | None = None
     """When the window closes that it waits for. None: it is not known, or waits for no window."""
     ages: bool = False
@@ -59,6 +60,7 @@ class Hold:
 
     why: str
     """What is wrong and what to do."""
+    why_code: WhyCode
     look_in: timedelta
     ambiguous: tuple[str, ...] = ()
     """For a text in doubt: the messages that may be it, which `why` is completed with. If all of them turn out to be
@@ -72,6 +74,7 @@ class GiveBack:
     """Back to the queue as if it had never been claimed."""
 
     why: str
+    why_code: WhyCode
     expires_at: datetime | None = None
     """As in `Send`."""
 
@@ -82,6 +85,7 @@ class End:
 
     status: Literal["failed", "cancelled"]
     why: str
+    why_code: WhyCode
 
 
 PutOff = Defer | Hold | GiveBack | End
@@ -113,6 +117,7 @@ class Retry:
     reason: Reason | None
     """None leaves the row's as it is."""
     why: str
+    why_code: WhyCode
     code: int | None
     counted: bool
     account_refused: bool = False
@@ -124,6 +129,7 @@ class GiveUp:
     """No further try."""
 
     why: str
+    why_code: WhyCode
     code: int | None
     opted_out: bool = False
     """The recipient has told the provider to stop."""
@@ -135,6 +141,7 @@ class GiveUp:
 class Doubt:
     """It is unknown whether it went out. Nothing is sent until there is evidence, first looked for after `look_in`."""
 
+    why_code: ClassVar[WhyCode] = "in_doubt"
     why: str
     look_in: timedelta
 
@@ -157,11 +164,15 @@ class LookAgain:
     after: timedelta
     failed: bool
     why: str
+    why_code: WhyCode
 
 
 @dataclass(frozen=True, slots=True)
 class Resend:
     """Looked for often and long enough: it may be sent again."""
+
+    why: ClassVar[str] = "No evidence that it went out"
+    why_code: ClassVar[WhyCode] = "no_evidence"
 
 
 AfterLook = Settle | LookAgain | Resend | Hold

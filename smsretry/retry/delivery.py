@@ -6,7 +6,7 @@ text is on the phone or may still get there. Every check is made anew when it is
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import ClassVar, Final
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
@@ -16,7 +16,7 @@ from smsretry.retry.decision import GiveUp, LookAgain
 from smsretry.retry.models import Value
 from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.vocabulary import DeliveryStatus
+from smsretry.vocabulary import DeliveryStatus, WhyCode
 
 FIRST_LOOK: Final = timedelta(minutes=5)
 """So long the provider has to report by itself, which costs neither side a request."""
@@ -35,7 +35,7 @@ LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
 """A carrier that has said nothing by then says nothing: some give no receipts at all."""
 RESEND_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))
 """After a message that did not arrive. A phone that is off or a carrier in trouble takes its time, and a delivery that
-is reported after all stops the next message. 30450: wait 30 minutes; 30453: a couple of hours (Twilio's pages)."""
+is reported after all stops the next message. Providers advise half an hour for one such trouble, hours for another."""
 GIVEN_UP_LOOK: Final = timedelta(hours=1)
 """When a message that was given up is looked after once more: a carrier may deliver it all the same."""
 OTHER_LOOK: Final = timedelta(minutes=15)
@@ -53,7 +53,7 @@ class OpenDelivery(Value):
     business_id: UUID
     customer_id: UUID | None = Field(description="None: deleted since, like the send log.")
     send_log_id: UUID | None
-    twilio_sid: str
+    sid: str = Field(validation_alias="twilio_sid", description="The provider's name for it.")
     accepted_at: AwareDatetime
     delivery_status: DeliveryStatus | None = Field(description="What was reported last.")
     delivery_code: int | None
@@ -98,13 +98,14 @@ class Unknown:
 class SendAgain:
     """It did not arrive, for a reason that passes: the text is due again after `delay`."""
 
+    why_code: ClassVar[WhyCode] = "undelivered"
     delay: timedelta
     why: str
 
 
 AfterDelivery = LookAgain | Close | Unknown | SendAgain | GiveUp
 
-_NOT_KEPT: Final = "Twilio has no such message: it was deleted there, or it is another account's"
+_NOT_KEPT: Final = "The provider has no such message: it was deleted there, or it is another account's"
 
 
 def after_delivery(message: OpenDelivery, word: Word, *, profile: Profile = DEFAULT) -> AfterDelivery:
@@ -121,13 +122,13 @@ def after_delivery(message: OpenDelivery, word: Word, *, profile: Profile = DEFA
         return Close() if message.delivery_status in FAILURES else Unknown()
     match word:
         case Report(status):
-            why = f"Twilio says {status}"
+            why = f"The provider says {status}"
         case NotKept():
             why = _NOT_KEPT
         case None:
-            why = "Twilio could not be asked"
+            why = "The provider could not be asked"
     after = _next_look(message)
-    return LookAgain(after if word else min(after, SILENT_LOOK), failed=word is None, why=why)
+    return LookAgain(after if word else min(after, SILENT_LOOK), failed=word is None, why=why, why_code="delivery_open")
 
 
 def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> AfterDelivery:
@@ -135,18 +136,21 @@ def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> A
         return _watched(message)
     expired = message.expires_at is not None and message.claimed_at >= message.expires_at
     if message.may_have_arrived and not expired:
-        return LookAgain(OTHER_LOOK, failed=False, why="Another message of this text may still arrive")
+        why = "Another message of this text may still arrive"
+        return LookAgain(OTHER_LOOK, failed=False, why=why, why_code="delivery_open")
     if message.may_have_arrived:
         return Close()
-    refusal = report.refusal or Refusal("permanent", f"Twilio reports it {report.status}, and not why")
+    refusal = report.refusal or Refusal("permanent", f"the provider reports it {report.status}, and not why")
     why = f"Not delivered: {refusal.text}"
     if refusal.kind not in ("transient", "rate_limit"):
-        return GiveUp(why, refusal.code, refusal.kind == "opted_out", refusal.phone_status)
+        opted_out = refusal.kind == "opted_out"
+        return GiveUp(why, "opted_out" if opted_out else "undelivered", refusal.code, opted_out, refusal.phone_status)
     if message.failures > profile.delivery_retries or message.attempt_count >= message.max_attempts:
-        return GiveUp(f"{why}; sent {message.failures} times" if message.failures > 1 else why, refusal.code)
+        why += f"; sent {message.failures} times" if message.failures > 1 else ""
+        return GiveUp(why, "undelivered", refusal.code)
     delay = nth(RESEND_DELAYS, max(message.failures - 1, 0))
     if message.expires_at and message.claimed_at + delay >= message.expires_at:
-        return GiveUp(f"{why}; it expires before it could be sent again", refusal.code)
+        return GiveUp(f"{why}; it expires before it could be sent again", "undelivered", refusal.code)
     return SendAgain(delay, why)
 
 
@@ -154,7 +158,8 @@ def _watched(message: OpenDelivery) -> LookAgain | Close:
     """What becomes of a message whose failure has been decided about: a late delivery still counts."""
     if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
         return Close()
-    return LookAgain(_next_look(message), failed=False, why="It did not arrive; a late delivery would still count")
+    why = "It did not arrive; a late delivery would still count"
+    return LookAgain(_next_look(message), failed=False, why=why, why_code="undelivered")
 
 
 def _next_look(message: OpenDelivery) -> timedelta:

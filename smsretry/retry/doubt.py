@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
 
 from smsretry.retry.decision import AfterLook, Hold, LookAgain, Resend, Settle
 from smsretry.retry.evidence import (
@@ -17,6 +17,7 @@ from smsretry.retry.evidence import (
 )
 from smsretry.retry.models import Claim, Look
 from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.vocabulary import WhyCode
 
 DOUBT_HELD_LOOK: Final = timedelta(hours=1)
 """How often a text in doubt that a person must decide about is looked at again."""
@@ -64,12 +65,12 @@ def after_look(claim: Claim, look: Look | None, *, at: datetime, profile: Profil
         for sid in found.ours:
             yield Settle(sid, "reconcile")
     if ambiguous:
-        yield Hold(AMBIGUOUS, DOUBT_HELD_LOOK, ambiguous)
+        yield Hold(AMBIGUOUS, "ambiguous", DOUBT_HELD_LOOK, ambiguous)
     if set_back:
-        yield Hold(_CLOCK_WAS_WRONG, DOUBT_HELD_LOOK)
+        yield Hold(_CLOCK_WAS_WRONG, "clock_set_back", DOUBT_HELD_LOOK)
     elif look.lacks:
         why = f"In doubt: the provider's list {look.lacks}, so that it proves no absence. {_LOOK_YOURSELF}"
-        yield Hold(why, DOUBT_HELD_LOOK)
+        yield Hold(why, "list_unavailable", DOUBT_HELD_LOOK)
     else:
         yield _without_evidence(claim, at - since, profile)
 
@@ -78,21 +79,25 @@ def _without_list(claim: Claim, at: datetime) -> AfterLook:
     why = "The provider's list could not be had" if claim.sent_to else "What was sent is not on record"
     missed = at - (claim.in_doubt_since or at) >= _LIST_MISSED
     if missed or (claim.expires_at and claim.expires_at <= at):
-        return Hold(f"In doubt: {why[0].lower()}{why[1:]}. {_LOOK_YOURSELF}", LOOK_DELAYS[-1])
-    return look_failed(claim, why)
+        return Hold(f"In doubt: {why[0].lower()}{why[1:]}. {_LOOK_YOURSELF}", "list_unavailable", LOOK_DELAYS[-1])
+    return look_failed(claim, why, "list_unavailable")
 
 
-def look_failed(claim: Claim, why: str) -> LookAgain:
+def look_failed(claim: Claim, why: str, why_code: WhyCode) -> LookAgain:
     """A look that could not be made is no absence: it is made again, and does not count."""
-    return LookAgain(next_look_delay(claim.reconcile_count), failed=True, why=why)
+    return LookAgain(next_look_delay(claim.reconcile_count), failed=True, why=why, why_code=why_code)
 
 
 def _without_evidence(claim: Claim, in_doubt_for: timedelta, profile: Profile) -> AfterLook:
     looks = claim.reconcile_count + 1
     if looks < MIN_LOOKS or in_doubt_for < MIN_QUARANTINE:
         wait = next_look_delay(looks if in_doubt_for < _LISTED else 0)
-        return LookAgain(wait, failed=False, why="No evidence yet")
-    if profile.in_doubt == "resend":
-        return Resend()
-    why = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
-    return Hold(why, DOUBT_HELD_LOOK)
+        return LookAgain(wait, failed=False, why="No evidence yet", why_code="no_evidence")
+    match profile.in_doubt:
+        case "resend":
+            return Resend()
+        case "hold":
+            why = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
+            return Hold(why, "no_evidence", DOUBT_HELD_LOOK)
+        case _:
+            assert_never(profile.in_doubt)

@@ -1,13 +1,18 @@
 """The values that travel through the system. Frozen; phone number and body never show in their repr."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias, get_args
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from smsretry.instants import on_clock
-from smsretry.vocabulary import Fate, MessageClass
+from smsretry.vocabulary import Fate, MessageClass, ScheduledResult, WhyCode
+
+KnownCode: TypeAlias = Annotated[
+    WhyCode | None, BeforeValidator(lambda code: code if code in get_args(WhyCode) else None)
+]
+"""A code as read. One that this version does not know reads as none, so that a newer database stops no worker."""
 
 
 class Value(BaseModel):
@@ -36,6 +41,9 @@ class Claim(Value):
     )
     business_circuit_tried_at: AwareDatetime | None = Field(None, description="When the last of them was tried.")
     suspects_wait: bool = Field(False, description="Others are due that are claimed alone, when all else is done.")
+    others_wait: bool = Field(
+        True, description="A business has a text due and none in this claim. An older database does not say."
+    )
     stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
     attempt_id: UUID | None = Field(description="For a row in doubt: the attempt that may have gone out.")
     attempt_begun_at: AwareDatetime | None
@@ -94,6 +102,8 @@ class ItemResult(Value):
     """The provider's error code."""
     next_at: AwareDatetime | None = None
     """When the row is due again."""
+    why_code: KnownCode = None
+    """Why, for programs. None: it was sent, or an older version says nothing."""
 
     def __str__(self) -> str:
         return f"{self.detail} — next at {on_clock(self.next_at)}" if self.next_at else self.detail
@@ -154,11 +164,11 @@ class ScheduledSend(Value):
     scheduled_id: UUID
     business_id: UUID
     customer_id: UUID | None
-    result: Literal["queued", "cancelled", "failed", "held", "later"]
-    """queued: its text waits in the queue. held: something must be mended first. later: its business is locked now."""
+    result: ScheduledResult
     why: str | None
     retry_id: UUID | None
     """The row of its text in the queue."""
+    why_code: KnownCode = None
 
 
 class Begun(Value):
@@ -175,6 +185,7 @@ class Begun(Value):
     reached_at: AwareDatetime | None = Field(
         None, description="When capped: when the text was sent that must fall out of the cap's window."
     )
+    why_code: KnownCode = None
 
 
 class Finished(Value):

@@ -6,7 +6,9 @@ provider's answer and says which of the four it is; nothing here knows a provide
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, assert_never
+
+from smsretry.vocabulary import WhyCode
 
 RefusalKind: TypeAlias = Literal["transient", "rate_limit", "permanent", "opted_out", "account"]
 """What a refusal means for the text.
@@ -38,6 +40,23 @@ class Refusal:
     def retryable(self) -> bool:
         """May the same text, unchanged, go out later?"""
         return self.kind in ("transient", "rate_limit", "account")
+
+    @property
+    def why_code(self) -> WhyCode:
+        """Its kind, as the reason for which a text waits or has failed."""
+        match self.kind:
+            case "transient":
+                return "refused_for_now"
+            case "rate_limit":
+                return "rate_limited"
+            case "permanent":
+                return "refused"
+            case "opted_out":
+                return "opted_out"
+            case "account":
+                return "account_refused"
+            case _:
+                assert_never(self.kind)
 
     def __str__(self) -> str:
         return self.text

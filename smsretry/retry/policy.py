@@ -26,12 +26,12 @@ from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
-from smsretry.vocabulary import Reason
+from smsretry.vocabulary import Reason, WhyCode
 
 MIN_LIFE: Final = timedelta(seconds=10)
-"""A text with less time left is not sent: a ValidityPeriod should exceed 5 seconds (Twilio's API reference)."""
+"""A text with less time left is not sent: providers ask for a validity of more than 5 seconds."""
 MAX_BODY: Final = 1600
-"""Characters of a body at most (Twilio's API reference, Body; error 21617)."""
+"""Characters of a body at most: providers refuse a longer one."""
 MAX_RATE_LIMITS: Final = 20
 """Rate-limited tries that cost no attempt; beyond, each counts, so that none goes on for ever."""
 LIFE: Final = timedelta(hours=48)
@@ -52,28 +52,28 @@ CAP_WINDOW: Final = timedelta(hours=24)
 def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> BeforeSend:
     """May this text go out at `at`? Consent is not asked here: `begin` reads it in the transaction that counts."""
     if problem := _problem(claim):
-        return End("failed", problem)
+        return End("failed", *problem)
     ends_at = end_of_life(claim, at=at, profile=profile)
     expires_at = claim.expires_at or ends_at or at + LIFE
     if expires_at <= at + MIN_LIFE:
-        return End("cancelled", f"Expired before it could be sent{_due(claim)}{_still(claim)}")
+        return End("cancelled", f"Expired before it could be sent{_due(claim)}{_still(claim)}", "expired")
     try:
         _own_window(claim)
     except ValueError as error:
-        return Hold(f"The business's sms_hours cannot be read: {error}", HELD_LOOK)
+        return Hold(f"The business's sms_hours cannot be read: {error}", "hours_unreadable", HELD_LOOK)
     check = _check(claim, at, profile)
     if check.refused:
-        return End("failed", check.refused)
+        return End("failed", check.refused, "number_invalid")
     if check.held:
-        return Hold(check.held, HELD_LOOK)
+        return _hold(check, check.held)
     why = f"Quiet hours: {check.rule}"
     if check.closes_at is None:
-        return _wait(claim, check, at, profile, why)
+        return _wait(claim, check, at, profile, why, "quiet_hours")
     valid_until = min(check.closes_at - profile.closing_guard, expires_at)
     if at < valid_until - MIN_LIFE:
         return Send(valid_until - MIN_LIFE, valid_until, check.rule, _cap(check, at), ends_at)
     # The last moments: the provider would have to let it go before the window closes.
-    return _wait(claim, _check(claim, check.closes_at, profile), check.closes_at, profile, why)
+    return _wait(claim, _check(claim, check.closes_at, profile), check.closes_at, profile, why, "quiet_hours")
 
 
 def end_of_life(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> datetime | None:
@@ -120,17 +120,17 @@ def after_cap(claim: Claim, *, reached_at: datetime, profile: Profile = DEFAULT)
     free_at = reached_at + CAP_WINDOW
     check = _check(claim, free_at, profile)
     cap = check.window.cap
-    return _wait(claim, check, free_at, profile, cap.cap_text if cap else "Daily cap")
+    return _wait(claim, check, free_at, profile, cap.cap_text if cap else "Daily cap", "daily_cap")
 
 
 def busy(at: datetime) -> Defer:
     """Where a text waits whose customer another transaction holds locked. It costs nobody else anything."""
-    return Defer(at + BUSY_DELAY, None, "Another transaction holds the customer locked", ages=True)
+    return Defer(at + BUSY_DELAY, None, "Another transaction holds the customer locked", "customer_locked", ages=True)
 
 
 def unasked(at: datetime, why: str) -> Defer:
     """Where a text waits about which the database could not be asked. If it is to blame, it holds up no other."""
-    return Defer(at + UNASKED_DELAY, None, why, ages=True)
+    return Defer(at + UNASKED_DELAY, None, why, "database_trouble", ages=True)
 
 
 def too_late(seconds: float) -> tuple[NotSent, Retry]:
@@ -142,10 +142,10 @@ def too_late(seconds: float) -> tuple[NotSent, Retry]:
         f"It took {seconds:.0f} s to learn that it may go, and after {SEND_WITHIN_SECONDS:.0f} s that is not sure. "
         "The database was slow, or this process was stopped meanwhile"
     )
-    return NotSent(why), Retry(UNASKED_DELAY, None, why, None, counted=False)
+    return NotSent(why), Retry(UNASKED_DELAY, None, why, "database_trouble", None, counted=False)
 
 
-def suspected(claim: Claim, why: str) -> Defer:
+def suspected(claim: Claim, why: str, why_code: WhyCode = "business_trouble") -> Defer:
     """Where a text waits whose business's texts come to nothing: the longer they do, the longer, one after the other.
 
     Some are due at each run, so that one of them can be tried.
@@ -153,22 +153,30 @@ def suspected(claim: Claim, why: str) -> Defer:
     first = claim.claimed_at + SUSPECTED_DELAY
     lasts = claim.claimed_at - (claim.business_circuit_opened_at or claim.claimed_at)
     over = min(lasts, HELD_LOOK - SUSPECTED_DELAY)
-    return Defer(spread(first, key=claim.id, over=over, closes_at=first + over), None, why, ages=True)
+    until = spread(first, key=claim.id, over=over, closes_at=first + over)
+    return Defer(until, None, why, why_code, ages=True)
 
 
-def _wait(claim: Claim, check: QuietHoursCheck, since: datetime, profile: Profile, why: str) -> Defer | Hold | End:
+def _hold(check: QuietHoursCheck, why: str) -> Hold:
+    code: WhyCode = "no_time_zone" if not check.zones else "state_stopped" if check.window.stopped else "no_opening"
+    return Hold(why, code, HELD_LOOK)
+
+
+def _wait(
+    claim: Claim, check: QuietHoursCheck, since: datetime, profile: Profile, why: str, why_code: WhyCode
+) -> Defer | Hold | End:
     """Until the window is open, from `since` on; among what waits for the same opening, until it is this row's turn."""
     if check.held:
-        return Hold(check.held, HELD_LOOK)
+        return _hold(check, check.held)
     opening = check.next_send_at or since
     if claim.expires_at and claim.expires_at <= opening + MIN_LIFE:
-        return End("cancelled", f"Expires before it may go out. {why}")
+        return End("cancelled", f"Expires before it may go out. {why}", "expired")
     if check.can_send:
-        return Defer(opening, "quiet_hours", why, check.closes_at)
+        return Defer(opening, "quiet_hours", why, why_code, check.closes_at)
     closes_at = check.next_closes_at or opening
     last_call = min(closes_at - profile.closing_guard, claim.expires_at or closes_at) - MIN_LIFE
     until = spread(opening, key=claim.id, over=profile.opening_spread, closes_at=last_call)
-    return Defer(until, "quiet_hours", why, check.next_closes_at)
+    return Defer(until, "quiet_hours", why, why_code, check.next_closes_at)
 
 
 def _check(claim: Claim, at: datetime, profile: Profile) -> QuietHoursCheck:
@@ -188,23 +196,23 @@ def _own_window(claim: Claim) -> Week | None:
     return parse_week(claim.business_hours) if claim.business_hours else None
 
 
-def _problem(claim: Claim) -> str | None:
+def _problem(claim: Claim) -> tuple[str, WhyCode] | None:
     if not claim.send_log_found:
-        return "Send log not found"
+        return "Send log not found", "no_send_log"
     if claim.channel != "sms":
-        return f"Send log is of channel {claim.channel}, not sms"
+        return f"Send log is of channel {claim.channel}, not sms", "not_sms"
     if not claim.customer_found:
-        return "Customer not found"
+        return "Customer not found", "no_customer"
     if not claim.phone:
-        return "Customer has no phone number"
+        return "Customer has no phone number", "no_phone"
     if problem := recipient_problem(claim.phone):
-        return problem
+        return problem, "number_invalid"
     if not (claim.body or "").strip():
-        return "Text is empty: send_logs.subject holds no body"
+        return "Text is empty: send_logs.subject holds no body", "no_body"
     if len(claim.body or "") > MAX_BODY:
-        return f"Text is longer than {MAX_BODY} characters: send_logs.subject holds its body"
+        return f"Text is longer than {MAX_BODY} characters: send_logs.subject holds its body", "body_too_long"
     if claim.attempt_count >= claim.max_attempts:
-        return f"Gave up after {claim.attempt_count} attempts"
+        return f"Gave up after {claim.attempt_count} attempts", "attempts_used_up"
     return None
 
 
@@ -220,7 +228,7 @@ def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> A
         case InDoubt(why):
             return Doubt(why, look_in=next_look_delay(0))
         case NotSent(why):
-            return Retry(uncounted_delay(claim.attempt_count), "twilio_error", why, None, counted=False)
+            return Retry(uncounted_delay(claim.attempt_count), "twilio_error", why, "unreachable", None, counted=False)
         case Rejected(refusal, retry_after):
             return _after_refusal(claim, refusal, retry_after, first_send)
         case _:
@@ -229,17 +237,17 @@ def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> A
 
 def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None, first_send: bool) -> AfterSend:
     if not refusal.retryable:
-        return GiveUp(refusal.text, refusal.code, refusal.kind == "opted_out", refusal.phone_status)
+        return GiveUp(refusal.text, refusal.why_code, refusal.code, refusal.kind == "opted_out", refusal.phone_status)
     reason: Reason = "rate_limit" if refusal.kind == "rate_limit" else "twilio_error"
     patience = reason != "rate_limit" or claim.rate_limit_count < MAX_RATE_LIMITS
     if refusal.kind == "account":
         delay = nth(ACCOUNT_DELAYS, claim.account_refusal_count)
-        return Retry(delay, reason, refusal.text, refusal.code, counted=False, account_refused=True)
+        return Retry(delay, reason, refusal.text, refusal.why_code, refusal.code, counted=False, account_refused=True)
     if refusal.kind != "transient" and patience:
         # The provider took no message, for a reason that is not this text's: no send was made.
         delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)
-        return Retry(delay, reason, refusal.text, refusal.code, counted=False)
+        return Retry(delay, reason, refusal.text, refusal.why_code, refusal.code, counted=False)
     attempts = claim.attempt_count if first_send else claim.attempt_count + 1
     if attempts >= claim.max_attempts:
-        return GiveUp(f"Gave up after {attempts} attempts; the last: {refusal.text}", refusal.code)
-    return Retry(next_retry_delay(attempts), reason, refusal.text, refusal.code, counted=True)
+        return GiveUp(f"Gave up after {attempts} attempts; the last: {refusal.text}", "attempts_used_up", refusal.code)
+    return Retry(next_retry_delay(attempts), reason, refusal.text, refusal.why_code, refusal.code, counted=True)

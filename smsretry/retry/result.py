@@ -1,7 +1,7 @@
 """What a decision about a row came to, once the queue has answered. Here and nowhere else."""
 
 from datetime import datetime
-from typing import Final, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from smsretry.retry.decision import (
     AfterLook,
@@ -20,8 +20,10 @@ from smsretry.retry.decision import (
     Retry,
     Settle,
 )
-from smsretry.retry.models import Claim, Finished, ItemResult
+from smsretry.retry.models import Begun, Claim, Finished, ItemResult
 from smsretry.vocabulary import Fate
+
+_Explained: TypeAlias = PutOff | Retry | GiveUp | Doubt | LookAgain | Resend
 
 _LOST: Final = "The claim was lost: another worker has the row, nothing was changed"
 
@@ -31,14 +33,14 @@ def put_off(claim: Claim, decision: PutOff, *, held: bool) -> ItemResult:
     if not held:
         return lost(claim)
     match decision:
-        case Defer(until, _, why):
-            return _item(claim, "Deferred", why, next_at=until)
-        case Hold(why, look_in):
-            return _item(claim, "Held", why, next_at=claim.claimed_at + look_in)
-        case GiveBack(why):
-            return _item(claim, "GivenBack", why)
-        case End(status, why):
-            return _item(claim, "Failed" if status == "failed" else "Cancelled", why)
+        case Defer():
+            return _item(claim, "Deferred", decision, next_at=decision.until)
+        case Hold():
+            return _item(claim, "Held", decision, next_at=claim.claimed_at + decision.look_in)
+        case GiveBack():
+            return _item(claim, "GivenBack", decision)
+        case End():
+            return _item(claim, "Failed" if decision.status == "failed" else "Cancelled", decision)
         case _:
             assert_never(decision)
 
@@ -47,17 +49,20 @@ def arrived(claim: Claim, decision: Arrived, *, held: bool) -> ItemResult:
     """Of a text that was to be sent again and turned out to be on the phone. `held`: the claim still was ours."""
     if not held:
         return lost(claim)
-    return _item(claim, "Sent", f"Arrived after all, as {decision.sid}: it is not sent again")
+    return _sent(claim, f"Arrived after all, as {decision.sid}: it is not sent again")
 
 
-def ended(claim: Claim, why: str | None) -> ItemResult:
+def ended(claim: Claim, begun: Begun) -> ItemResult:
     """Of a row that turned out to be finished, or no longer wanted, when its send was to begin."""
-    return _item(claim, "Cancelled", why or "")
+    return ItemResult(retry_id=claim.id, fate="Cancelled", detail=begun.why or "", why_code=begun.why_code)
 
 
-def not_begun(claim: Claim, why: str | None, *, at: datetime) -> ItemResult:
-    """Of a send that its claim may no longer begin. `why`: it is in doubt from now on, about an earlier send."""
-    return _item(claim, "InDoubt", why, next_at=at) if why else lost(claim)
+def not_begun(claim: Claim, begun: Begun) -> ItemResult:
+    """Of a send that its claim may no longer begin. With a `why` it is in doubt from now on, about an earlier send."""
+    if not begun.why:
+        return lost(claim)
+    told = {"detail": begun.why, "why_code": begun.why_code or "in_doubt", "next_at": begun.decided_at}
+    return ItemResult(retry_id=claim.id, fate="InDoubt", **told)
 
 
 def sent(claim: Claim, decision: AfterSend, done: Finished) -> ItemResult:
@@ -66,15 +71,15 @@ def sent(claim: Claim, decision: AfterSend, done: Finished) -> ItemResult:
         return lost(claim)
     match decision:
         case Complete(sid):
-            return _item(claim, "Sent", f"Accepted as {sid}")
-        case Retry(_, _, why, code):
-            return _item(claim, "RetryScheduled", why, code, done.scheduled_for)
-        case GiveUp(why, code):
-            return _item(claim, "Failed", why, code)
+            return _sent(claim, f"Accepted as {sid}")
+        case Retry():
+            return _item(claim, "RetryScheduled", decision, decision.code, done.scheduled_for)
+        case GiveUp():
+            return _item(claim, "Failed", decision, decision.code)
         case Doubt() if done.status == "completed":  # the provider's report came before its answer was given up
-            return _item(claim, "Sent", "Reported to the status callback")
-        case Doubt(why):
-            return _item(claim, "InDoubt", why, next_at=done.scheduled_for)
+            return _sent(claim, "Reported to the status callback")
+        case Doubt():
+            return _item(claim, "InDoubt", decision, next_at=done.scheduled_for)
         case _:
             assert_never(decision)
 
@@ -83,25 +88,31 @@ def looked(claim: Claim, decision: AfterLook) -> ItemResult:
     """Of a decision about a text in doubt that was recorded."""
     match decision:
         case Settle(sid):
-            return _item(claim, "Sent", f"Found in the provider's records as {sid}" if sid else "Marked as sent")
-        case LookAgain(after, _, why):
-            return _item(claim, "InDoubt", why, next_at=claim.claimed_at + after)
+            return _sent(claim, f"Found in the provider's records as {sid}" if sid else "Marked as sent")
+        case LookAgain():
+            return _item(claim, "InDoubt", decision, next_at=claim.claimed_at + decision.after)
         case Resend():
-            return _item(claim, "RetryScheduled", "No evidence that it went out", next_at=claim.claimed_at)
-        case Hold(why) if claim.expires_at and claim.expires_at <= claim.claimed_at:
-            return _item(claim, "Failed", why)  # nobody decided in its lifetime
-        case Hold(why, look_in):
-            return _item(claim, "Held", why, next_at=claim.claimed_at + look_in)
+            return _item(claim, "RetryScheduled", decision, next_at=claim.claimed_at)
+        case Hold() if claim.expires_at and claim.expires_at <= claim.claimed_at:
+            return _item(claim, "Failed", decision)  # nobody decided in its lifetime
+        case Hold():
+            return _item(claim, "Held", decision, next_at=claim.claimed_at + decision.look_in)
         case _:
             assert_never(decision)
 
 
 def lost(claim: Claim) -> ItemResult:
     """Of a claim that another worker has by now."""
-    return _item(claim, "Lost", _LOST)
+    return ItemResult(retry_id=claim.id, fate="Lost", detail=_LOST, why_code="claim_lost")
+
+
+def _sent(claim: Claim, detail: str) -> ItemResult:
+    return ItemResult(retry_id=claim.id, fate="Sent", detail=detail)
 
 
 def _item(
-    claim: Claim, fate: Fate, detail: str, code: int | None = None, next_at: datetime | None = None
+    claim: Claim, fate: Fate, decision: _Explained, code: int | None = None, next_at: datetime | None = None
 ) -> ItemResult:
-    return ItemResult(retry_id=claim.id, fate=fate, detail=detail, code=code, next_at=next_at)
+    return ItemResult(
+        retry_id=claim.id, fate=fate, detail=decision.why, code=code, next_at=next_at, why_code=decision.why_code
+    )

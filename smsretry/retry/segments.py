@@ -2,7 +2,7 @@
 
 GSM 03.38 packs 160 characters of its alphabet into one SMS, or 153 into each of several; those of its extension table
 take two places. One character outside both makes the whole text UCS-2: 70 UTF-16 units, or 67 of each of several.
-(3GPP TS 23.038; Twilio's help says the same, "What the Heck is a Segment?".)
+(3GPP TS 23.038, which providers bill by.)
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _EXTENSION: Final = frozenset("\f^{}\\[~]|€")
 def segments(body: str) -> int:
     """The segments of this text, at least one.
 
-    Smart Encoding, which replaces typographic characters by plain ones at Twilio, can only make it fewer.
+    A provider that replaces typographic characters by plain ones can only make it fewer.
     """
     if all(character in _BASIC or character in _EXTENSION for character in body):
         return _pieces([1 + (character in _EXTENSION) for character in body], whole=160, part=153)

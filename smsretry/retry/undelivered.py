@@ -11,7 +11,7 @@ from smsretry.retry.decision import Arrived, Defer
 from smsretry.retry.delivery import FAILURES, FINAL, OTHER_LOOK, Report, Word
 
 ASK_AGAIN: Final = timedelta(minutes=5)
-"""When a text is due again about whose lost message Twilio could not be asked."""
+"""When a text is due again about whose lost message the provider could not be asked."""
 RECORD_AGAIN: Final = timedelta(seconds=30)
 """When a text is due again whose arrival could not be recorded."""
 
@@ -21,18 +21,18 @@ def before_sending_again(said: Mapping[str, Word], *, at: datetime) -> Arrived |
     for sid, word in said.items():
         if isinstance(word, Report) and word.status in FINAL:
             why = f"Arrived after all, as {sid}; that could not be recorded yet"
-            return Arrived(sid, word.status, Defer(at + RECORD_AGAIN, None, why, ages=True))
+            return Arrived(sid, word.status, Defer(at + RECORD_AGAIN, None, why, "delivery_open", ages=True))
     for sid, word in said.items():
         if word is None:
-            why = f"It was lost as {sid}, and Twilio could not be asked whether it arrived after all"
-            return Defer(at + ASK_AGAIN, None, why, ages=True)
+            why = f"It was lost as {sid}, and the provider could not be asked whether it arrived after all"
+            return Defer(at + ASK_AGAIN, None, why, "delivery_open", ages=True)
         if isinstance(word, Report) and word.status not in FAILURES:
-            why = f"It was lost as {sid}, and now Twilio says {word.status}: it may still arrive"
-            return Defer(at + OTHER_LOOK, None, why, ages=True)
+            why = f"It was lost as {sid}, and now the provider says {word.status}: it may still arrive"
+            return Defer(at + OTHER_LOOK, None, why, "delivery_open", ages=True)
     return None
 
 
 def asked_too_long(at: datetime) -> Defer:
     """The provider took so long to answer that what allowed the send may be so no more: it is asked anew later."""
-    why = "Twilio took very long to say what became of an earlier message of this text, so it is asked once more"
-    return Defer(at + ASK_AGAIN, None, why, ages=True)
+    why = "The provider took very long to say what became of an earlier message of this text, so it is asked once more"
+    return Defer(at + ASK_AGAIN, None, why, "delivery_open", ages=True)

@@ -16,6 +16,7 @@ from smsretry.retry.decision import GiveUp, LookAgain
 from smsretry.retry.delivery import (
     FAILURES,
     FINAL,
+    AfterDelivery,
     Close,
     NotKept,
     OpenDelivery,
@@ -33,19 +34,19 @@ MOST: Final = 10_000
 USUAL: Final = 2_000
 """Messages of one run. Ten are asked for at once, so a run takes some minutes at most."""
 ENOUGH: Final = 5
-"""So many looks in a row that Twilio answers with nothing end a run's asking: it refuses, or cannot be reached. Looks
-come in turns, so those of others are among them, if anybody else's are due."""
+"""So many looks in a row that the provider answers with nothing end a run's asking: it refuses, or cannot be reached.
+Looks come in turns, so those of others are among them, if anybody else's are due."""
 _AT_A_TIME: Final = 50
 _SILENT: Final = (
-    "Twilio said nothing of the last {} messages it was asked about: the others are asked about later. "
-    "If that goes on, run `smsretry doctor`: it says whether Twilio takes the credentials"
+    "The provider said nothing of the last {} messages it was asked about: the others are asked about later. "
+    "If that goes on, run `smsretry doctor`: it says whether the provider takes the credentials"
 )
 
 
 def sync_deliveries(services: DeliveryServices, *, limit: int = USUAL) -> DeliverySummary:
     """Look after up to `limit` messages whose delivery is open, business by business in turns.
 
-    A few first: where Twilio answers nothing, the others stay as they are, and are neither asked about nor waited for.
+    A few first: where the provider answers nothing, the others stay as they are, neither asked about nor waited for.
     Raises nothing of the database's: what was done before it could not be asked is told all the same.
     """
     followed, silent, size = list[FollowedUp](), 0, services.concurrency
@@ -68,14 +69,14 @@ def sync_deliveries(services: DeliveryServices, *, limit: int = USUAL) -> Delive
 
 
 def _silent_at_the_end(looks: Sequence[FollowedUp], *, before: int) -> int:
-    """How many of the last looks, in a row, Twilio answered with nothing."""
+    """How many of the last looks, in a row, the provider answered with nothing."""
     last = len(list(takewhile(lambda look: look.silent, reversed(looks))))
     return last + before if last == len(looks) else last
 
 
 def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:
     """See one message to what follows. A failure that was reported is asked about once more: it may have arrived."""
-    word = services.reports.what_became_of(message.twilio_sid)
+    word = services.reports.what_became_of(message.sid)
     return replace(_follow(message, word, services), silent=word is None)
 
 
@@ -90,19 +91,28 @@ def _follow(message: OpenDelivery, word: Word, services: DeliveryServices) -> Fo
         return FollowedUp(message, "not asked", str(error))
     except SmsRetryError as error:
         return FollowedUp(message, "error", str(error))
-    if answer != "applied":
-        return FollowedUp(message, "settled elsewhere")
+    match answer:
+        case "applied":
+            return _followed(message, word, decision)
+        case "lost" | "changed":
+            return FollowedUp(message, "settled elsewhere")
+        case _:
+            assert_never(answer)
+
+
+def _followed(message: OpenDelivery, word: Word, decision: AfterDelivery) -> FollowedUp:
+    report = word if isinstance(word, Report) else None
     code = report.refusal.code if report and report.refusal else None
     match decision:
         case Close():
             return FollowedUp(message, "delivered" if report and report.status in FINAL else "settled elsewhere")
-        case LookAgain(_, _, why):
+        case LookAgain(why=why):
             return _to_look_again(message, word, why)
         case Unknown():
             return FollowedUp(message, "unknown")
         case SendAgain(_, why):
             return FollowedUp(message, "retried", why, code)
-        case GiveUp(why, _, _, _):
+        case GiveUp(why=why):
             return FollowedUp(message, "undelivered", why, code, report is not None and blames_the_sender(report))
         case _:
             assert_never(decision)
@@ -113,7 +123,7 @@ def _to_look_again(message: OpenDelivery, word: Word, why: str) -> FollowedUp:
         case None:
             return FollowedUp(message, "not asked", why)
         case NotKept():
-            return FollowedUp(message, "not at Twilio", why)
+            return FollowedUp(message, "not at the provider", why)
         case Report(status):
             lost = status in FAILURES and message.settled
             return FollowedUp(message, "still undelivered" if lost else "on its way", why)

@@ -1,6 +1,7 @@
 """How a text enters: planned for a time, queued for a retry, or sent for the first time and seen through."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid4
 
 from smsretry.errors import InputError, QueueError, QueueUnreachable
@@ -8,8 +9,12 @@ from smsretry.retry.backoff import next_retry_delay
 from smsretry.retry.models import ItemResult, Queued, Scheduled
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.sending.ports import RetryQueue, Sender
+from smsretry.sending.ports import Entry, FirstSends, Sender
+from smsretry.sending.requests import QueueText, ScheduleText
 from smsretry.vocabulary import MessageClass, Reason
+
+_IN_QUEUE: Final = "Already in the queue"
+_TAKEN: Final = "Another worker has taken it, or somebody cancelled it"
 
 
 def queue_sms_retry(
@@ -19,7 +24,7 @@ def queue_sms_retry(
     scheduled_for: datetime | None = None,
     error: str | None = None,
     *,
-    queue: RetryQueue,
+    queue: Entry,
     message_class: MessageClass = "marketing",
 ) -> Queued:
     """Queue a retry for a text whose send failed for a moment or may not go out now.
@@ -37,8 +42,8 @@ def queue_sms_retry(
         QueueError: the database could not be asked. The message says whether anything was recorded; the call may be
             repeated.
     """
-    return queue.queue(
-        send_log_id,
+    request = QueueText(
+        send_log_id=send_log_id,
         reason=reason,
         attempt_count=attempt_count,
         scheduled_for=scheduled_for,
@@ -46,6 +51,7 @@ def queue_sms_retry(
         error=error,
         message_class=message_class,
     )
+    return queue.queue(request)
 
 
 def schedule_sms(
@@ -54,7 +60,7 @@ def schedule_sms(
     body: str,
     scheduled_for: datetime,
     *,
-    queue: RetryQueue,
+    queue: Entry,
     not_after: datetime | None = None,
     message_class: MessageClass = "marketing",
     created_by: UUID | None = None,
@@ -76,29 +82,30 @@ def schedule_sms(
         QueueError: the database could not be asked. The message says whether anything was recorded; where that is not
             known, it has the id with which the call may be repeated.
     """
-    scheduled_id = scheduled_id or uuid4()
+    request = ScheduleText(
+        business_id=business_id,
+        customer_id=customer_id,
+        body=body,
+        scheduled_for=scheduled_for,
+        not_after=not_after,
+        message_class=message_class,
+        created_by=created_by,
+        scheduled_id=scheduled_id or uuid4(),
+    )
     try:
-        return queue.schedule(
-            business_id,
-            customer_id,
-            body,
-            scheduled_for,
-            not_after=not_after,
-            message_class=message_class,
-            created_by=created_by,
-            scheduled_id=scheduled_id,
-        )
+        return queue.schedule(request)
     except QueueUnreachable as error:
         trouble = error
     if not trouble.undone:  # under another name it would be another text
-        trouble = QueueUnreachable(f"{trouble} Name it with scheduled_id={scheduled_id}, or it may be planned twice.")
+        named = request.scheduled_id
+        trouble = QueueUnreachable(f"{trouble} Name it with scheduled_id={named}, or it may be planned twice.")
     raise trouble
 
 
 def send_sms(
     send_log_id: UUID,
     *,
-    queue: RetryQueue,
+    queue: FirstSends,
     sender: Sender,
     profile: Profile = DEFAULT,
     message_class: MessageClass = "marketing",
@@ -119,11 +126,12 @@ def send_sms(
         raise InputError(f"Send log {send_log_id} was already sent: insert a new send log for a new text")
     row = queued.retry_id
     if queued.result != "queued":
-        return ItemResult(retry_id=row, fate="Deferred", detail="Already in the queue", next_at=queued.due_at)
+        told = {"detail": _IN_QUEUE, "why_code": "already_queued", "next_at": queued.due_at}
+        return ItemResult(retry_id=row, fate="Deferred", **told)
     try:
         claim = queue.claim_one(row)
         if claim is None:
-            return ItemResult(retry_id=row, fate="Lost", detail="Another worker has taken it, or somebody cancelled it")
+            return ItemResult(retry_id=row, fate="Lost", detail=_TAKEN, why_code="claim_lost")
         if isinstance(claim, ItemResult):
             return claim
         return process_sms_retry_item(claim, queue=queue, sender=sender, profile=profile, first_send=True)

@@ -18,19 +18,19 @@ class InFlight:
         self._changed = threading.Condition()
         self._rows = dict[UUID, Claim]()
 
-    def take(self, claims: Iterable[Claim]) -> None:
+    def add(self, claims: Iterable[Claim]) -> None:
         """These were claimed."""
         with self._changed:
             self._rows.update({claim.id: claim for claim in claims})
 
-    def done(self, claim: Claim) -> None:
+    def remove(self, claim: Claim) -> None:
         """It has come to its next state."""
         with self._changed:
             if self._rows.get(claim.id) is claim:  # else it was given back, and has been claimed again
                 del self._rows[claim.id]
             self._changed.notify_all()
 
-    def wait(self, *, at_most: int) -> bool:
+    def wait_until(self, *, at_most: int) -> bool:
         """Wait a moment for this few. Whether it is that few."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self._rows) <= at_most, _LOOK_UP_SECONDS)

@@ -12,14 +12,15 @@ from uuid import UUID, uuid4
 from smsretry.errors import QueueBusy, QueueError, UnforeseenError
 from smsretry.privacy import describe_unforeseen
 from smsretry.retry import policy, result
-from smsretry.retry.decision import Arrived, Defer, End, GiveBack, PutOff, Send
+from smsretry.retry.decision import AfterSend, Arrived, Defer, End, GiveBack, PutOff, Send
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.retry.undelivered import asked_too_long, before_sending_again
 from smsretry.sending.flow_control import FlowControl
-from smsretry.sending.ports import RetryQueue, Sender
+from smsretry.sending.ports import ClaimedTexts, Sender
 from smsretry.sending.reconciling import reconcile
+from smsretry.sending.requests import Begin, Finish
 
 _CHANGED: Final = "What the decision was made from has changed: the next run decides anew"
 
@@ -27,7 +28,7 @@ _CHANGED: Final = "What the decision was made from has changed: the next run dec
 def process_sms_retry_item(
     claim: Claim,
     *,
-    queue: RetryQueue,
+    queue: ClaimedTexts,
     sender: Sender,
     flow_control: FlowControl | None = None,
     profile: Profile = DEFAULT,
@@ -37,7 +38,7 @@ def process_sms_retry_item(
     """See one claimed row to its next state. A row in doubt is not sent: we look for evidence of it.
 
     Args:
-        flow_control: the run's flow_control. Without one, everything is let through.
+        flow_control: the run's flow control. Without one, everything is let through.
         profile: the owner's decisions.
         first_send: whether it is the text's very first send, and not one of its retries.
         run_id: the run that this is part of, kept with the attempt.
@@ -58,7 +59,7 @@ def process_sms_retry_item(
         message = describe_unforeseen(error, private=private)
     # Outside the handler: an exception raised inside would carry the original, which may quote the customer.
     if claim.in_doubt_since is None:
-        queue.put_off(claim, End("failed", message))  # changes nothing if the send has begun
+        queue.put_off(claim, End("failed", message, "unforeseen"))  # changes nothing if the send has begun
     raise UnforeseenError(f"Row {claim.id}: {message}")
 
 
@@ -67,7 +68,7 @@ class _Item:
     """One claimed row on its way, with what it needs."""
 
     claim: Claim
-    queue: RetryQueue
+    queue: ClaimedTexts
     sender: Sender
     flow_control: FlowControl
     profile: Profile
@@ -109,7 +110,7 @@ class _Item:
         return before_sending_again(said, at=self.claim.claimed_at)
 
     def _unasked(self, error: QueueError) -> ItemResult:
-        self.flow_control.distrust(self.claim, str(error))
+        self.flow_control.database_failed(self.claim, str(error))
         # Changes nothing if a send was begun and the answer lost.
         return self._put_off(policy.unasked(self.claim.claimed_at, str(error)))
 
@@ -123,12 +124,14 @@ class _Item:
         attempt_id = uuid4()
         try:
             begun = self.queue.begin(
-                self.claim,
-                attempt_id,
-                decision,
-                sent_by=self.sender.sent_by,
-                first_send=self.first_send,
-                run_id=self.run_id,
+                Begin(
+                    claim=self.claim,
+                    attempt_id=attempt_id,
+                    decision=decision,
+                    sent_by=self.sender.sent_by,
+                    first_send=self.first_send,
+                    run_id=self.run_id,
+                )
             )
         except QueueBusy:
             self.flow_control.withdraw(self.claim)
@@ -139,26 +142,27 @@ class _Item:
         except Exception:
             self.flow_control.withdraw(self.claim)
             raise
-        self.flow_control.trust(self.claim)
+        self.flow_control.database_answered(self.claim)
         took = _stopwatch() - asked if begun.answer == "go" else 0.0
         if begun.answer == "go" and took <= SEND_WITHIN_SECONDS:
-            return self._finish(attempt_id, self._send(attempt_id, decision.valid_until - begun.decided_at))
+            outcome = self._send(attempt_id, decision.valid_until - begun.decided_at)
+            after = policy.after_send(self.claim, outcome, first_send=self.first_send)
+            return self._finish(attempt_id, outcome, after)
         self.flow_control.withdraw(self.claim)
         match begun.answer:
             case "go":
-                outcome, retry = policy.too_late(took)
-                return result.sent(self.claim, retry, self.queue.finish(self.claim, attempt_id, outcome, retry))
+                return self._finish(attempt_id, *policy.too_late(took))
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
             case "capped":
                 reached_at = begun.reached_at or begun.decided_at
                 return self._put_off(policy.after_cap(self.claim, reached_at=reached_at, profile=self.profile))
             case "changed":
-                return self._put_off(GiveBack(_CHANGED))
+                return self._put_off(GiveBack(_CHANGED, "data_changed"))
             case "ended":
-                return result.ended(self.claim, begun.why)
+                return result.ended(self.claim, begun)
             case "lost":
-                return result.not_begun(self.claim, begun.why, at=begun.decided_at)
+                return result.not_begun(self.claim, begun)
             case _:
                 assert_never(begun.answer)
 
@@ -172,9 +176,9 @@ class _Item:
         self.flow_control.observe(claim, outcome)
         return outcome
 
-    def _finish(self, attempt_id: UUID, outcome: Outcome) -> ItemResult:
-        decision = policy.after_send(self.claim, outcome, first_send=self.first_send)
-        return result.sent(self.claim, decision, self.queue.finish(self.claim, attempt_id, outcome, decision))
+    def _finish(self, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> ItemResult:
+        request = Finish(claim=self.claim, attempt_id=attempt_id, outcome=outcome, decision=decision)
+        return result.sent(self.claim, decision, self.queue.finish(request))
 
 
 def _stopwatch() -> float:

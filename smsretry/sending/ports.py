@@ -1,4 +1,4 @@
-"""What the story needs from the outside: a queue and a sender. Decisions cross over as values."""
+"""What the story needs from the outside: a queue, by who calls it, and a sender. Requests cross over as values."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from smsretry.retry.decision import AfterLook, AfterSend, Arrived, PutOff, Send
+from smsretry.retry.decision import AfterLook, Arrived, PutOff
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report, Word
 from smsretry.retry.models import (
     Begun,
     Claim,
+    Finding,
     Finished,
     InterruptedRun,
     ItemResult,
@@ -24,93 +25,69 @@ from smsretry.retry.models import (
 )
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
-from smsretry.vocabulary import DeliveryStatus, Followed, MessageClass, Reason, Reconciled
+from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
+from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled
 
 
-class RetryQueue(Protocol):
-    """The SQL functions. Each call is one transaction and raises `QueueError` when it could not be made.
-
-    Every call about a claimed row names its claim number. The answer says whether the claim still held.
-    """
+class Runs(Protocol):
+    """For a run's beginning and its end."""
 
     def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
         """A run begins. The answer: the earlier ones that fell silent and were not told of yet."""
         ...
 
-    def finish_run(self, run_id: UUID, told: str, *, needs_somebody: bool) -> None: ...
-
-    def recover(self, stale_minutes: int) -> list[Recovered]: ...
-
-    def claim_due(self, limit: int) -> list[Claim]: ...
-
-    def claim_doubtful(self, limit: int) -> list[Claim]: ...
-
-    def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
-        """Take charge of this row. A result: it could not be read, and that came of it. None: it is not to be had."""
+    def recover(self, stale_minutes: int) -> list[Recovered]:
+        """Take back the rows whose worker has been silent for so long."""
         ...
 
-    def queue(
-        self,
-        send_log_id: UUID,
-        *,
-        reason: Reason | None,
-        attempt_count: int,
-        scheduled_for: datetime | None,
-        retry_in: timedelta,
-        error: str | None,
-        message_class: MessageClass = "marketing",
-    ) -> Queued: ...
+    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+        """Remember for the next run that sending does not work, or with None that it works again.
 
-    def schedule(
-        self,
-        business_id: UUID,
-        customer_id: UUID,
-        body: str,
-        scheduled_for: datetime,
-        *,
-        not_after: datetime | None,
-        message_class: MessageClass,
-        created_by: UUID | None,
-        scheduled_id: UUID,
-    ) -> Scheduled: ...
-
-    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
-        """Make the texts of scheduled sends whose time comes within `ahead`. Fewer than `limit`: there are no more."""
-        ...
-
-    def next_due(self) -> float | None:
-        """In how many seconds a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""
-        ...
-
-    def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
-        """Take some of the sender's time, which all workers share, `lead` seconds from now at the soonest.
-
-        No segments: take nothing, and tell the database's clock.
+        Args:
+            sender: whose circuit it is.
+            businesses: those whose texts alone come to nothing; None: everybody's do.
         """
+        ...
+
+    def finish_run(self, run_id: UUID, told: str, *, needs_somebody: bool) -> None:
+        """The run is over, and this is what it came to."""
+        ...
+
+
+class Claims(Protocol):
+    """For whoever looks for work."""
+
+    def claim_due(self, limit: int) -> list[Claim]:
+        """Take charge of up to `limit` due rows, business by business in turns."""
+        ...
+
+    def claim_doubtful(self, limit: int) -> list[Claim]:
+        """Take charge of up to `limit` rows in doubt whose next look has come."""
         ...
 
     def claim_suspect(self) -> list[Claim]:
         """Take charge of one row whose claims have died more than once. It is claimed alone."""
         ...
 
-    def begin(
-        self,
-        claim: Claim,
-        attempt_id: UUID,
-        decision: Send,
-        *,
-        sent_by: str,
-        first_send: bool,
-        run_id: UUID | None = None,
-    ) -> Begun:
-        """Ask whether the request may leave, and keep with the attempt what will be sent, and by which run.
+    def next_due(self) -> float | None:
+        """In how many seconds a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""
+        ...
+
+
+class ClaimedTexts(Protocol):
+    """For the way of one claimed row. Each call names its claim number, and is told whether the claim still held."""
+
+    def begin(self, request: Begin) -> Begun:
+        """Ask whether the request may leave.
 
         Raises:
             QueueBusy: another transaction holds the customer locked.
         """
         ...
 
-    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished: ...
+    def finish(self, request: Finish) -> Finished:
+        """Record what became of the send, and where the row goes."""
+        ...
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         """Act on a decision made before any send. False: the claim was lost."""
@@ -123,16 +100,52 @@ class RetryQueue(Protocol):
         """
         ...
 
-    def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled: ...
+    def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
+        """Act on what a look for a text in doubt came to."""
+        ...
 
-    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
-        """Remember for the next run that sending does not work, or with None that it works again.
 
-        Args:
-            sender: whose circuit it is.
-            businesses: those whose texts alone come to nothing; None: everybody's do.
+class Entry(Protocol):
+    """For the application, whose texts enter here."""
+
+    def queue(self, request: QueueText) -> Queued:
+        """Queue a retry; a text that has a live row keeps that one."""
+        ...
+
+    def schedule(self, request: ScheduleText) -> Scheduled:
+        """Plan a text for a time."""
+        ...
+
+
+class FirstSends(Entry, ClaimedTexts, Protocol):
+    """For a text's first send, which goes through the queue at once."""
+
+    def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
+        """Take charge of this row. A result: it could not be read, and that came of it. None: it is not to be had."""
+        ...
+
+
+class ScheduledSends(Protocol):
+    """For the run that queues planned texts."""
+
+    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
+        """Make the texts of scheduled sends whose time comes within `ahead`. Fewer than `limit`: there are no more."""
+        ...
+
+
+class SenderTime(Protocol):
+    """For the rate limit: the sender's time, which all workers share."""
+
+    def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
+        """Take so many segments of the sender's time, `lead` seconds from now at the soonest.
+
+        No segments: take nothing, and tell the database's clock.
         """
         ...
+
+
+class RetryQueue(Runs, Claims, SenderTime, ScheduledSends, FirstSends, Protocol):
+    """All of the queue. Each call is one transaction, and raises `QueueError` when it could not be made."""
 
 
 class Sender(Protocol):
@@ -181,6 +194,14 @@ class DeliveryReports(Protocol):
 
     def reported(self, status: DeliveryStatus, code: int | None) -> Report:
         """What a callback said of a message, with what its code means."""
+        ...
+
+
+class Provider(Sender, DeliveryReports, Protocol):
+    """All that smsretry asks of a provider. Another one is another adapter of this shape."""
+
+    def check(self) -> list[Finding]:
+        """Do the credentials work, and does the account own the sender? Sends nothing."""
         ...
 
 

@@ -3,7 +3,7 @@
 All workers of all machines share the sender's time: each leases whole texts' worth of it from the database, and its
 threads take these turns. A turn is a moment on the database's clock, which is known here from each answer. One that is
 missed is gone: taken late, it would come on top of other workers'.
-Twilio would queue what comes faster, up to ten hours long, past the closing of any window.
+The provider would queue what comes faster, for hours, past the closing of any window.
 """
 
 from collections import Counter, deque
@@ -18,7 +18,7 @@ from smsretry.retry.segments import segments, sending_seconds
 
 LEASE_SECONDS: Final = 1.0
 """How far a worker leases ahead, for texts that it has in flight: more than one request a text would take."""
-HAND_SECONDS: Final = 5.0
+IN_FLIGHT_SECONDS: Final = 5.0
 """The sender's time for which a run has texts in flight: the others stay for other workers."""
 LATE_SECONDS: Final = 0.25
 """How late a thread may wake up for its turn. One that was stopped for longer takes another."""
@@ -77,11 +77,11 @@ class RateLimit:
         self._last = 0.0
         """The same of the last one."""
 
-    def most_in_flight(self, most: int) -> int:
+    def max_in_flight(self, at_most: int) -> int:
         """How many texts a run takes in flight, of at most so many."""
         if self._per_second is None:
-            return most
-        return max(1, min(most, int(self._per_second * HAND_SECONDS)))
+            return at_most
+        return max(1, min(at_most, int(self._per_second * IN_FLIGHT_SECONDS)))
 
     def expect(self, texts: Iterable[tuple[UUID, str]]) -> None:
         """These texts, by id and body, were taken in flight: turns may be leased ahead for them."""
@@ -90,12 +90,12 @@ class RateLimit:
                 self._coming |= {text: segments(body) for text, body in texts}
 
     def forget(self, text: UUID) -> None:
-        """It is out of hand, sent or not."""
+        """It is in flight no more, sent or not."""
         with self._lock:
             self._coming.pop(text, None)
             self._taken.pop(text, None)
 
-    def turn(self, text: UUID, body: str) -> float:
+    def seconds_to_turn(self, text: UUID, body: str) -> float:
         """In how many seconds the text may go, by its turn; 0: now. To be asked again after that time.
 
         Raises:

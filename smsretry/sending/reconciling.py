@@ -1,28 +1,34 @@
 """What becomes of a text in doubt: we look for evidence, and never simply resend."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, assert_never
 
 from smsretry.retry import doubt, result
 from smsretry.retry.decision import AfterLook
 from smsretry.retry.evidence import earliest_creation
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import Profile
-from smsretry.sending.ports import RetryQueue, Sender
+from smsretry.sending.ports import ClaimedTexts, Sender
 
 _UNANSWERED: Final = "A send to the same number has no answer yet: what was found may be that one's"
 
 
-def reconcile(claim: Claim, *, queue: RetryQueue, sender: Sender, profile: Profile) -> ItemResult:
+def reconcile(claim: Claim, *, queue: ClaimedTexts, sender: Sender, profile: Profile) -> ItemResult:
     """Look for evidence of what became of a text in doubt: in the database first, then in the provider's list."""
     for decision in _decisions(claim, sender, profile):
         answer = queue.reconcile(claim, decision)
         if answer != "sid_taken":
             break
     if answer == "wait":
-        decision = doubt.look_failed(claim, _UNANSWERED)
+        decision = doubt.look_failed(claim, _UNANSWERED, "ambiguous")
         answer = queue.reconcile(claim, decision)
-    return result.looked(claim, decision) if answer == "applied" else result.lost(claim)
+    match answer:
+        case "applied":
+            return result.looked(claim, decision)
+        case "lost" | "sid_taken" | "wait":
+            return result.lost(claim)
+        case _:
+            assert_never(answer)
 
 
 def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[AfterLook]:

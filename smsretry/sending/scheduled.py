@@ -7,7 +7,7 @@ from typing import Final
 
 from smsretry.errors import QueueError
 from smsretry.retry.models import ScheduledSend
-from smsretry.sending.ports import RetryQueue
+from smsretry.sending.ports import ScheduledSends
 
 BATCH: Final = 200
 """Scheduled sends of one transaction."""
@@ -25,7 +25,7 @@ class Queueing:
 
 
 def queue_scheduled_sends(
-    queue: RetryQueue, *, batch: int = BATCH, ahead: timedelta = AHEAD, seconds: float = 50
+    queue: ScheduledSends, *, batch: int = BATCH, ahead: timedelta = AHEAD, seconds: float = 50
 ) -> Queueing:
     """Queue the scheduled sends whose time is near, batch by batch, until there are no more.
 

@@ -7,19 +7,20 @@ from typing import Final, Literal, Self, TypeAlias, get_args
 
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import ItemResult, Recovered, Value
+from smsretry.vocabulary import Fate
 
-_COUNTS: Final = (
-    "sent",
-    "deferred",
-    "held",
-    "retrying",
-    "in_doubt",
-    "failed",
-    "cancelled",
-    "given_back",
-    "lost",
-    "errors",
-)
+COUNTED_AS: Final[dict[Fate, str]] = {
+    "Sent": "sent",
+    "Deferred": "deferred",
+    "Held": "held",
+    "RetryScheduled": "retrying",
+    "InDoubt": "in_doubt",
+    "Failed": "failed",
+    "Cancelled": "cancelled",
+    "GivenBack": "given_back",
+    "Lost": "lost",
+}
+"""Which number of a run's summary each fate is in."""
 
 
 class RunSummary(Value):
@@ -67,21 +68,19 @@ class RunSummary(Value):
             recovered=len(recovered),
             recovered_in_doubt=sum(row.in_doubt_since is not None for row in recovered),
             claimed=len(results) + errors,
-            sent=fates["Sent"],
-            deferred=fates["Deferred"],
-            held=fates["Held"],
-            retrying=fates["RetryScheduled"],
-            in_doubt=fates["InDoubt"],
-            failed=fates["Failed"],
-            cancelled=fates["Cancelled"],
-            given_back=fates["GivenBack"],
-            lost=fates["Lost"],
+            **{name: fates[fate] for fate, name in COUNTED_AS.items()},
             errors=errors,
             duration_seconds=round(duration_seconds, 3),
             stopped_because=stopped_because,
             circuit_open=circuit_open,
             database_broken=database_broken,
         )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the claimed rows came to, as far as it is not 0. They add up to `claimed`."""
+        names = (*COUNTED_AS.values(), "errors")
+        return {name.replace("_", " "): count for name in names if (count := getattr(self, name))}
 
     @property
     def idle(self) -> bool:
@@ -94,8 +93,7 @@ class RunSummary(Value):
         return bool(self.errors) or self.circuit_open or self.database_broken
 
     def __str__(self) -> str:
-        counts = [(name.replace("_", " "), getattr(self, name)) for name in _COUNTS]
-        parts = ", ".join(f"{name} {count}" for name, count in counts if count)
+        parts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
         stopped = f"Stopped sending: {self.stopped_because}. " if self.stopped_because else ""
         doubtful = f" (in doubt {self.recovered_in_doubt})" if self.recovered_in_doubt else ""
         numbers = f"recovered {self.recovered}{doubtful}, claimed {self.claimed}{': ' + parts if parts else ''}"
@@ -109,7 +107,7 @@ CameTo: TypeAlias = Literal[
     "on its way",
     "still undelivered",
     "unknown",
-    "not at Twilio",
+    "not at the provider",
     "not asked",
     "settled elsewhere",
     "error",
@@ -117,8 +115,9 @@ CameTo: TypeAlias = Literal[
 """What one look came to.
 
 undelivered: it did not arrive and is not sent again. retried: it did not arrive and is queued again. still
-undelivered: it was decided about, and a late delivery would still count. not at Twilio: it has no such message. not
-asked: Twilio did not say, or the database could not keep it for now. settled elsewhere: by a callback or another run.
+undelivered: it was decided about, and a late delivery would still count. not at the provider: it has no such message.
+not asked: the provider did not say, or the database could not keep it for now. settled elsewhere: by a callback or
+another run.
 """
 _TOLD: Final[tuple[CameTo, ...]] = get_args(CameTo)
 
@@ -134,7 +133,7 @@ class FollowedUp:
     blames_sender: bool = False
     """It did not arrive because of our account, our sender or our words."""
     silent: bool = False
-    """Twilio said nothing of it: it refused, could not be reached, or gave an answer that says nothing."""
+    """The provider said nothing of it: it refused, could not be reached, or gave an answer that says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ class DeliverySummary:
 
     followed: Sequence[FollowedUp]
     stopped_because: str | None = None
-    """Why no more were looked after: the database could not be asked, or Twilio said nothing."""
+    """Why no more were looked after: the database could not be asked, or the provider said nothing."""
 
     @property
     def counts(self) -> Counter[CameTo]:
@@ -157,7 +156,7 @@ class DeliverySummary:
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether something is broken: a look failed, Twilio answered nothing at all, or the database broke off."""
+        """Whether something is broken: a look failed, the provider never answered, or the database broke off."""
         asked = self.counts
         silent = asked["not asked"] == len(self.followed) > 0
         return asked["error"] > 0 or silent or self.stopped_because is not None

@@ -9,13 +9,13 @@ SLOWER_SECONDS: Final = 1.0
 
 
 class Throttle:
-    """One per flow_control, which holds its lock around every call."""
+    """One per flow control, which holds its lock around every call."""
 
     def __init__(self) -> None:
         self._at_once = math.inf
         self._waits_until = 0.0
 
-    def holds(self, under_way: int) -> bool:
+    def is_full(self, under_way: int) -> bool:
         """Whether no further send may begin beside so many."""
         return under_way >= self._at_once or self.is_waiting
 
@@ -32,19 +32,19 @@ class Throttle:
         """
         return max(self._waits_until - monotonic(), 0) or SLOWER_SECONDS
 
-    def slow_down(self, under_way: int, seconds: float, *, patient_until: float) -> bool:
+    def slow_down(self, under_way: int, seconds: float, *, may_wait_until: float) -> bool:
         """Wait as long as it says, and then send half as many at once. False: the run may not wait that long.
 
         Args:
             under_way: sends that have not been answered yet.
             seconds: how long it asks to wait; 0 if it does not say.
-            patient_until: how long the run may wait, by `time.monotonic`.
+            may_wait_until: how long the run may wait, by `time.monotonic`.
         """
         wait = max(seconds, SLOWER_SECONDS)
         if not self.is_waiting:  # else it is of the same burst, which was answered by waiting
             self._at_once = max(1, min(self._at_once, under_way + 1) / 2)
         self._waits_until = max(self._waits_until, monotonic() + wait)
-        return self._waits_until < patient_until
+        return self._waits_until < may_wait_until
 
     def release(self) -> None:
         """One was taken: one more at once, for as many that were taken."""

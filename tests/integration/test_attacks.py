@@ -12,7 +12,7 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.retry.decision import Hold
 from smsretry.retry.models import Text
-from tests.builders import BODY, PHONE, begin, doubt, results_of, run, run_over
+from tests.builders import BODY, PHONE, begin, doubt, finish, results_of, run, run_over
 from tests.conftest import Business
 
 
@@ -83,7 +83,7 @@ def test_a_held_text_that_the_applications_processor_claims_can_be_queued_again(
     """The insert of its next try had met a constraint, and the processor then gave the text up."""
     row = business.due_text()
     [claim] = queue.claim_due(1)
-    queue.put_off(claim, Hold("No zone", timedelta(minutes=1)))
+    queue.put_off(claim, Hold("No zone", "no_time_zone", timedelta(minutes=1)))
     stack.move_clock(timedelta(minutes=2))
     business.connection.execute("select * from claim_due_sms_retries(10)")
     held = business.row(row)
@@ -186,8 +186,8 @@ def test_without_the_key_of_the_suppressions_nothing_is_sent(
     try:
         keyless = run_over(queue, sender)
         assert [result.fate for result in results_of(keyless)] == ["Deferred"]
-        assert keyless.flow_control.broken is not None
-        assert "Run `smsretry migrate --again`" in keyless.flow_control.broken
+        assert keyless.flow_control.database_trouble is not None
+        assert "Run `smsretry migrate --again`" in keyless.flow_control.database_trouble
     finally:
         business.connection.execute("insert into smsretry.secret (key) values (%s)", [found["key"]])
     stack.move_clock(timedelta(minutes=1))
@@ -240,7 +240,7 @@ def test_a_text_in_doubt_whose_clock_was_set_back_is_held_and_not_sent_again(
     stack.move_clock(timedelta(hours=-1))
     stack.twilio.fail(AcceptThenDrop())
     outcome = sender.send(Text(attempt_id=attempt, to=PHONE, body=BODY, valid_for=timedelta(hours=1)))
-    queue.finish(claim, attempt, outcome, doubt())
+    finish(queue, claim, attempt, outcome, doubt())
     for _ in range(8):
         stack.move_clock(timedelta(minutes=16))
         run(queue, sender)

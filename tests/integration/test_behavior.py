@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from smsretry import queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -38,9 +39,7 @@ def test_a_text_that_fails_for_a_moment_is_tried_again_after_1_then_5_then_15_mi
 ) -> None:
     """The first minute is given on entry, the rest by each failed retry."""
     log = business.send_log(business.customer())
-    row = queue.queue(
-        log, reason="twilio_error", attempt_count=0, scheduled_for=None, retry_in=timedelta(minutes=1), error=None
-    ).retry_id
+    row = queue_sms_retry(log, "twilio_error", queue=queue).retry_id
     assert row is not None
     stack.twilio.fail(PASSING, times=None)
     waits = []

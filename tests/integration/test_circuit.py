@@ -10,7 +10,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
-from smsretry.sending.breaker import IN_A_ROW
+from smsretry.sending.tally import IN_A_ROW
 from smsretry.settings import Settings
 from tests.builders import CONCURRENCY, PHONE, fates_of, run, run_over
 from tests.conftest import Business
@@ -26,7 +26,7 @@ def test_a_refused_account_stops_the_run_and_costs_no_text_anything(
     refused = run_over(queue, sender)
     fates = fates_of(refused)
     assert (
-        refused.flow_control.circuit
+        refused.flow_control.open_because
         == "The account is refused, not the text: Twilio 20003: Permission Denied. Run `smsretry doctor`"
     )
     assert fates.count("GivenBack") >= 40 - 2 * CONCURRENCY
@@ -81,8 +81,8 @@ def test_twilio_out_of_reach_stops_the_run_after_three(
     with TwilioSender(nowhere) as sender:
         unreached = run_over(queue, sender)
         fates = fates_of(unreached)
-    assert unreached.flow_control.circuit is not None
-    assert "Twilio could not be reached" in unreached.flow_control.circuit
+    assert unreached.flow_control.open_because is not None
+    assert "Twilio could not be reached" in unreached.flow_control.open_because
     assert fates.count("GivenBack") >= 40 - 3 - CONCURRENCY
     assert all(business.row(row)["attempt_count"] == 0 for row in rows)
 
@@ -96,7 +96,7 @@ def test_twilio_asking_to_go_slower_stops_the_run_but_not_the_next(
     slower = run_over(queue, sender)
     fates = fates_of(slower)
     assert fates.count("RetryScheduled") == 1
-    assert slower.flow_control.circuit is None
+    assert slower.flow_control.open_because is None
     (slowed,) = [row for row in rows if business.row(row)["reason"] == "rate_limit"]
     wait = business.row(slowed)["scheduled_for"] - stack.now()
     assert timedelta(minutes=3, seconds=50) < wait <= timedelta(minutes=4)

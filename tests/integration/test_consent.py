@@ -22,7 +22,7 @@ from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
 from smsretry.retry.models import Claim
-from tests.builders import BODY, PHONE, begin, give_up, refused, results_of, run, run_over
+from tests.builders import BODY, PHONE, begin, finish, give_up, refused, results_of, run, run_over
 from tests.conftest import Business
 
 OTHER_PHONE = "+12125550188"
@@ -33,7 +33,7 @@ NUMBER_CODES = [(int(row["code"]), row["phone_status"]) for row in table("twilio
 
 def unsubscribed(queue: SupabaseQueue, claim: Claim, attempt: UUID) -> None:
     """Twilio refused it for good, because the recipient is unsubscribed."""
-    queue.finish(claim, attempt, refused(21610), give_up("Twilio 21610", 21610, opted_out=True))
+    finish(queue, claim, attempt, refused(21610), give_up("Twilio 21610", 21610, opted_out=True))
 
 
 def waiting(business: Business, customer: UUID, *, due: timedelta = LATER) -> UUID:

@@ -21,7 +21,7 @@ from smsretry.retry.models import Claim
 from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
-from tests.builders import PHONE, begin, give_up, refused, run
+from tests.builders import PHONE, begin, finish, give_up, refused, run
 from tests.conftest import Business
 
 FLORIDA = "+13055550123"
@@ -168,7 +168,7 @@ def test_begin_says_when_there_is_room_and_begins_nothing(
     assert (answer.answer, answer.reached_at, answer.why) == ("capped", sent[0], None)
     assert business.row(row) == before
     assert business.attempts_of(row) == []
-    assert queue.put_off(claim, Defer(sent[0] + DAY, "quiet_hours", WHY))
+    assert queue.put_off(claim, Defer(sent[0] + DAY, "quiet_hours", WHY, "daily_cap"))
 
 
 # What counts, and what does not
@@ -222,7 +222,7 @@ def _end(business: Business, queue: SupabaseQueue, customer: UUID, outcome: Outc
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
     begin(queue, claim, attempt, cap=3)
-    queue.finish(claim, attempt, outcome, give_up("It did not go out"))
+    finish(queue, claim, attempt, outcome, give_up("It did not go out"))
 
 
 def in_doubt_and_not_found(

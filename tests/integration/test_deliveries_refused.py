@@ -53,7 +53,7 @@ def test_a_run_ends_its_asking_soon_and_says_so(
     stack.twilio.fail(refusal, times=None)
     summary = sync_deliveries(services, limit=100)
     assert summary.needs_somebody
-    assert (summary.stopped_because or "").startswith("Twilio said nothing of the last")
+    assert (summary.stopped_because or "").startswith("The provider said nothing of the last")
     assert stack.twilio.fetches == 8
     untouched = business.connection.execute("select count(*) as n from sms_send_attempts where delivery_looks = 0")
     assert untouched.fetchone() == {"n": 16}

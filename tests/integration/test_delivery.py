@@ -403,7 +403,7 @@ def test_a_message_that_was_deleted_at_twilio_is_said_to_be_and_makes_no_run_red
     stack.twilio.fail(FetchError(20404, http_status=404), times=None)
     stack.move_clock(timedelta(minutes=6))
     summary = sync_deliveries(services, limit=10)
-    assert (str(summary), summary.needs_somebody) == ("not at Twilio 1", False)
+    assert (str(summary), summary.needs_somebody) == ("not at the provider 1", False)
     assert sync(stack, services, after=timedelta(days=3)) == "unknown 1"
     assert business.row(row)["status"] == "completed"
 
@@ -492,7 +492,7 @@ def test_status_tells_how_many_arrived_and_whose_did_not(
     sync(stack, services)
     told = list(QueueStatus.of(operators.status()).lines())
     assert "delivery in the last day: delivered 1, open 2, undelivered 1 (50% arrived)" in told
-    assert [line for line in told if line.startswith("undelivered 1 of Maple Street Dental: Twilio 30007")]
+    assert [line for line in told if line.startswith("undelivered 1 of Maple Street Dental: code 30007")]
 
 
 def many(business: Business, name: str, seconds: list[int | None], *, ago: timedelta = timedelta(minutes=30)) -> None:

@@ -20,7 +20,7 @@ from smsretry.desk.desk import Desk
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
 from smsretry.settings import Settings
-from tests.builders import BODY, PHONE, fates_of, run_over
+from tests.builders import BODY, PHONE, SID, fates_of, run_over
 from tests.conftest import Business
 from tests.integration.conftest import Command
 
@@ -191,13 +191,23 @@ def test_a_doubt_is_shown_and_then_resolved(business: Business, command: Command
     """Once; afterwards there is no doubt to resolve."""
     shown = command("resolve", doubtful)
     assert shown.stdout.startswith("In doubt, it may or may not have gone out: ")
-    assert "To answer, add --went-out-as SM… or --send-again, and --because" in shown.stdout
+    assert "To answer, add --went-out-as with the message's id, or --send-again, and --because" in shown.stdout
     answer = ("resolve", doubtful, "--send-again", "--because", "It is not in the log")
     assert command(*answer).stdout == "It will be sent again, with every check.\n"
     assert business.row(doubtful)["in_doubt_since"] is None
     again = command(*answer, "--json")
     assert (again.exit_code, json.loads(again.stdout)["resolved"]) == (1, False)
     assert "The row is not in doubt" in again.stderr
+
+
+def test_an_id_that_is_none_of_the_providers_resolves_no_doubt(
+    business: Business, command: Command, doubtful: UUID
+) -> None:
+    """A digit was lost on the way from the provider's log."""
+    refused = command("resolve", doubtful, "--went-out-as", SID[:-1], "--because", "I saw it")
+    assert refused.exit_code != 0
+    assert "A message's SID at Twilio is SM or MM, and 32 hexadecimal digits" in refused.stderr
+    assert business.row(doubtful)["in_doubt_since"] is not None
 
 
 def test_the_preview_draws_the_hours_in_which_texts_go_out(

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from smsretry import queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -74,14 +75,7 @@ def test_a_held_text_ends_when_it_is_of_no_more_use_and_says_what_it_waited_for(
 def queued_for(business: Business, queue: SupabaseQueue, stack: Stack, ahead: timedelta) -> UUID:
     """A text that the application wants sent some time from now."""
     log = business.send_log(business.customer())
-    queued = queue.queue(
-        log,
-        reason=None,
-        attempt_count=0,
-        scheduled_for=stack.now() + ahead,
-        retry_in=timedelta(0),
-        error=None,
-    )
+    queued = queue_sms_retry(log, None, scheduled_for=stack.now() + ahead, queue=queue)
     assert queued.retry_id is not None
     return queued.retry_id
 

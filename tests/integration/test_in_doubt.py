@@ -26,7 +26,7 @@ from smsretry.retry.decision import Complete
 from smsretry.retry.outcome import Accepted, InDoubt
 from smsretry.retry.policy import LIFE
 from smsretry.retry.profile import DEFAULT, Profile
-from tests.builders import BODY, PHONE, SID, begin, doubt, resolution, run, run_over
+from tests.builders import BODY, PHONE, SID, begin, doubt, finish, resolution, run, run_over
 from tests.conftest import Business
 
 HOLD = Profile(in_doubt="hold")
@@ -177,7 +177,7 @@ def test_a_callback_that_comes_before_the_answer_is_the_answer(
     attempt = uuid4()
     begin(queue, claim, attempt)
     assert settle(business, attempt) == "settled"
-    done = queue.finish(claim, attempt, InDoubt("cut off"), doubt(timedelta(0), why="cut off"))
+    done = finish(queue, claim, attempt, InDoubt("cut off"), doubt(timedelta(0), why="cut off"))
     assert (done.applied, done.status) == (True, "completed")
     assert business.attempts_of(row)[0]["outcome"] == "accepted"
 
@@ -244,7 +244,7 @@ def test_of_two_like_texts_to_one_number_each_is_sent_once(
     sent = sender._messages.create(to=PHONE, body=BODY, from_=stack.environment()["TWILIO_FROM_NUMBER"])
     assert run(queue, sender) == ["InDoubt"]
     assert business.row(doubted)["reconcile_count"] == 0
-    assert queue.finish(claim, attempt, Accepted(sent.sid), Complete(sent.sid)).applied
+    assert finish(queue, claim, attempt, Accepted(sent.sid), Complete(sent.sid)).applied
     half_an_hour(stack, business, queue, sender)
     assert [business.row(row)["status"] for row in (doubted, other)] == ["completed", "completed"]
     assert len(stack.twilio.ledger.entries(PHONE)) == 2

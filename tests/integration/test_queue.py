@@ -13,7 +13,7 @@ from smsretry.local.stack import Stack
 from smsretry.retry.decision import Complete, Defer, End, GiveBack
 from smsretry.retry.outcome import Accepted
 from smsretry.sending.pipeline import process_sms_retry_item
-from tests.builders import SID, begin, give_up, refused, results_of, retry, run_over
+from tests.builders import SID, begin, finish, give_up, refused, results_of, retry, run_over
 from tests.conftest import Business
 
 
@@ -80,7 +80,7 @@ def test_the_claim_number_rises_with_every_claim_and_never_falls(
     for _ in range(3):
         (claim,) = queue.claim_due(1)
         numbers.append(claim.claim_no)
-        queue.put_off(claim, Defer(stack.now(), "quiet_hours", "Quiet hours"))
+        queue.put_off(claim, Defer(stack.now(), "quiet_hours", "Quiet hours", "quiet_hours"))
     queue.claim_due(1)
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
@@ -100,11 +100,11 @@ def test_a_worker_that_lost_its_claim_changes_nothing(stack: Stack, business: Bu
     before = business.row(row)
 
     assert begin(queue, stale).answer == "lost"
-    assert not queue.put_off(stale, Defer(stack.now(), "quiet_hours", "stale"))
-    assert not queue.put_off(stale, GiveBack("stale"))
-    assert not queue.put_off(stale, End("failed", "stale"))
+    assert not queue.put_off(stale, Defer(stack.now(), "quiet_hours", "stale", "quiet_hours"))
+    assert not queue.put_off(stale, GiveBack("stale", "sending_stopped"))
+    assert not queue.put_off(stale, End("failed", "stale", "unforeseen"))
     for theirs in (uuid4(), attempt):
-        done = queue.finish(stale, theirs, Accepted(SID), Complete(SID))
+        done = finish(queue, stale, theirs, Accepted(SID), Complete(SID))
         assert not done.applied
     assert business.row(row) == before
     assert business.log_of(row)["status"] == "pending"
@@ -120,7 +120,7 @@ def test_a_finish_after_recovery_changes_nothing(stack: Stack, business: Busines
     (recovered,) = queue.recover(10)
     assert recovered.in_doubt_since is not None
     before = business.row(row)
-    assert not queue.finish(claim, attempt, refused(21211), give_up("late")).applied
+    assert not finish(queue, claim, attempt, refused(21211), give_up("late")).applied
     assert business.row(row) == before
     assert before["attempt_count"] == 1
 
@@ -152,9 +152,9 @@ def test_a_finish_may_be_repeated(stack: Stack, business: Business, queue: Supab
     attempt = uuid4()
     begin(queue, claim, attempt)
     busy = retry(timedelta(minutes=5), why="busy")
-    first = queue.finish(claim, attempt, refused(30003), busy)
+    first = finish(queue, claim, attempt, refused(30003), busy)
     after = business.row(row)
-    second = queue.finish(claim, attempt, refused(30003), busy)
+    second = finish(queue, claim, attempt, refused(30003), busy)
     assert first.applied
     assert second == first
     assert business.row(row) == after

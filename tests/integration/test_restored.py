@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from smsretry import schedule_sms
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -21,7 +22,7 @@ from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted
 from smsretry.retry.policy import LIFE
 from smsretry.sending.pipeline import process_sms_retry_item
-from tests.builders import AT_ONCE, BODY, NOON, begin, fates_of, run_over
+from tests.builders import AT_ONCE, BODY, NOON, begin, fates_of, finish, run_over
 from tests.conftest import Business
 from tests.integration.unchangeable import HARMS, MENDED, STUCK, planted
 from tests.restoring import back_up, restore
@@ -59,16 +60,7 @@ class World:
         self._text("late", due=timedelta(minutes=40))
         self._text("tomorrow", due=timedelta(days=1))
         customer = self.business.customer(phone=_NUMBERS["scheduled"])
-        self.queue.schedule(
-            self.business.id,
-            customer,
-            BODY,
-            self.stack.now() + timedelta(minutes=10),
-            not_after=None,
-            message_class="marketing",
-            created_by=None,
-            scheduled_id=uuid4(),
-        )
+        schedule_sms(self.business.id, customer, BODY, self.stack.now() + timedelta(minutes=10), queue=self.queue)
         self.since = self.stack.now()
         back_up(self.stack, self.backup)
 
@@ -79,7 +71,7 @@ class World:
         text = Text(attempt_id=self.attempt, to=_NUMBERS["begun"], body=BODY, valid_for=timedelta(hours=1))
         outcome = self.sender.send(text)
         assert isinstance(outcome, Accepted)
-        self.queue.finish(begun, self.attempt, outcome, Complete(outcome.sid))
+        finish(self.queue, begun, self.attempt, outcome, Complete(outcome.sid))
         self.live(minutes=35)
         assert self.texts() == dict.fromkeys(SENT, 1)
         self.stack.move_clock(timedelta(minutes=10))
@@ -148,7 +140,7 @@ def test_a_worker_from_before_the_restore_can_write_nothing(world: World, operat
     """Its claim is valid again in the restored rows, until the claim numbers leap."""
     operators.after_restore(restored(world))
     world.live(minutes=1)
-    assert world.queue.put_off(world.claims["claimed"], GiveBack("It stopped")) is False
+    assert world.queue.put_off(world.claims["claimed"], GiveBack("It stopped", "sending_stopped")) is False
     assert world.business.row(world.rows["claimed"])["status"] == "completed"
 
 

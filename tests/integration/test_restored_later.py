@@ -63,7 +63,9 @@ class World:
         for name in ("failed", "cancelled", "anew"):
             self.rows[name] = self.business.due_text(phone=_NUMBERS[name])
             [claim] = self.queue.claim_due(1)
-            assert self.queue.put_off(claim, End("cancelled" if name == "cancelled" else "failed", "Something passing"))
+            assert self.queue.put_off(
+                claim, End("cancelled" if name == "cancelled" else "failed", "Something passing", "unforeseen")
+            )
         for name in ("early", "tomorrow"):
             self.rows[name] = self.business.due_text(phone=_NUMBERS[name], due=DAY)
         for name in ("moved", "moved in the queue", "planned"):

@@ -92,7 +92,7 @@ def test_a_text_that_twilio_cannot_be_asked_about_waits_and_costs_nothing(
     stack.twilio.fail(FetchError())
     [result] = results_of(run_over(queue, sender))
     assert result.fate == "Deferred"
-    assert result.detail == f"It was lost as {sid}, and Twilio could not be asked whether it arrived after all"
+    assert result.detail == f"It was lost as {sid}, and the provider could not be asked whether it arrived after all"
     waits = business.row(row)
     assert (waits["status"], waits["attempt_count"], waits["why"]) == ("pending", 1, result.detail)
     assert timedelta(minutes=4) < waits["scheduled_for"] - stack.now() <= timedelta(minutes=5)
@@ -119,7 +119,7 @@ def test_a_text_that_nothing_can_be_learned_about_ends_when_it_expires(
     stack.move_clock(timedelta(hours=48))
     [result] = results_of(run_over(queue, sender))
     assert result.fate == "Cancelled"
-    assert result.detail.startswith(f"Expired before it could be sent. It was lost as {sid}, and Twilio could not")
+    assert result.detail.startswith(f"Expired before it could be sent. It was lost as {sid}, and the provider could")
     assert len(stack.twilio.ledger.entries()) == 1
 
 
@@ -341,7 +341,7 @@ def test_a_worker_that_lost_its_claim_records_no_arrival(
     stack.move_clock(HALF_AN_HOUR)
     [claim] = queue.claim_due(1)
     before = business.row(row)
-    arrived = Arrived(sid, "delivered", Defer(claim.claimed_at, None, "Arrived after all", ages=True))
+    arrived = Arrived(sid, "delivered", Defer(claim.claimed_at, None, "Arrived after all", "delivery_open", ages=True))
     assert not queue.arrived(claim.model_copy(update={"claim_no": claim.claim_no - 1}), arrived)
     assert business.row(row) == before
     assert queue.arrived(claim, arrived)

@@ -61,8 +61,10 @@ class Worker:
                     control = FlowControl()
                     for claim in claims:
                         process_sms_retry_item(claim, queue=queue, sender=sender, flow_control=control)
-                    if control.broken and "smsretry migrate" in control.broken:  # its claims were given back
-                        self.stopped.append(control.broken)
+                    if (
+                        control.database_trouble and "smsretry migrate" in control.database_trouble
+                    ):  # its claims were given back
+                        self.stopped.append(control.database_trouble)
                         return
                 except QueueMismatch as error:
                     self.stopped.append(str(error))

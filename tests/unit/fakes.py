@@ -35,7 +35,8 @@ from smsretry.retry.models import (
     Text,
 )
 from smsretry.retry.outcome import Accepted, Outcome
-from smsretry.vocabulary import MessageClass, Reason, Reconciled
+from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
+from smsretry.vocabulary import Reconciled
 from tests.builders import NOON, SENDER, SID, begun
 
 Told: TypeAlias = PutOff | Arrived | Send | AfterSend | AfterLook | str | None
@@ -114,19 +115,8 @@ class FakeQueue:
         taken, self.doubtful = self.doubtful[:limit], self.doubtful[limit:]
         return taken
 
-    def schedule(
-        self,
-        business_id: UUID,
-        customer_id: UUID,
-        body: str,
-        scheduled_for: datetime,
-        *,
-        not_after: datetime | None,
-        message_class: MessageClass,
-        created_by: UUID | None,
-        scheduled_id: UUID,
-    ) -> Scheduled:
-        return Scheduled(scheduled_id=scheduled_id, result="scheduled", due_at=scheduled_for)
+    def schedule(self, request: ScheduleText) -> Scheduled:
+        return Scheduled(scheduled_id=request.scheduled_id, result="scheduled", due_at=request.scheduled_for)
 
     def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
         self.aheads.append(ahead)
@@ -149,37 +139,19 @@ class FakeQueue:
     def claim_one(self, retry_id: UUID) -> Claim | None:
         return next((claim for claim in self.claims if claim.id == retry_id), None)
 
-    def queue(
-        self,
-        send_log_id: UUID,
-        *,
-        reason: Reason | None,
-        attempt_count: int,
-        scheduled_for: datetime | None,
-        retry_in: timedelta,
-        error: str | None,
-        message_class: MessageClass = "marketing",
-    ) -> Queued:
-        self.waits.append(retry_in)
+    def queue(self, request: QueueText) -> Queued:
+        self.waits.append(request.retry_in)
         return Queued(retry_id=UUID(int=1), result="queued", due_at=NOON)
 
-    def begin(
-        self,
-        claim: Claim,
-        attempt_id: UUID,
-        decision: Send,
-        *,
-        sent_by: str,
-        first_send: bool,
-        run_id: UUID | None = None,
-    ) -> Begun:
-        self._note("begin", decision)
-        self.first_sends.append(first_send)
+    def begin(self, request: Begin) -> Begun:
+        self._note("begin", request.decision)
+        self.first_sends.append(request.first_send)
         return self.answers.pop(0) if self.answers else begun()
 
-    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
+    def finish(self, request: Finish) -> Finished:
+        decision = request.decision
         self._note("finish", decision)
-        self.outcomes.append(outcome)
+        self.outcomes.append(request.outcome)
         match decision:
             case Complete():
                 status, due_at = "completed", None

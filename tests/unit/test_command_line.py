@@ -123,7 +123,7 @@ def test_a_doubt_is_resolved_in_one_way_and_with_a_reason(answer: list[str]) -> 
     assert refused.exit_code == 64
     assert "--because must be given" in refused.stderr
     both = ask("resolve", "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11", *answer, "--because", "x", columns=160)
-    assert re.search("say --went-out-as, or --send-again|--went-out-as must be the SID of a message", both.stderr)
+    assert re.search("say --went-out-as, or --send-again|--went-out-as must be the id of a message", both.stderr)
 
 
 def test_bash_completes_commands_options_and_values() -> None:

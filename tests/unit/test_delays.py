@@ -45,7 +45,7 @@ def waits() -> dict[str, timedelta]:
         "a text that is held": held.look_in,
         "a doubt that is held": doubt_held.look_in,
         "a customer that is locked": busy(NOON).until - NOON,
-        "a look after one that failed": look_failed(doubtful, "The list could not be had").after,
+        "a look after one that failed": look_failed(doubtful, "The list could not be had", "list_unavailable").after,
     }
 
 

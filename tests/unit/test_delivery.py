@@ -39,41 +39,51 @@ def message(**changes: Any) -> OpenDelivery:
 
 ON_ITS_WAY: list[DeliveryStatus] = ["accepted", "scheduled", "queued", "sending", "sent"]
 WATCHED = "It did not arrive; a late delivery would still count"
-NOT_KEPT = "Twilio has no such message: it was deleted there, or it is another account's"
+UNASKED = "The provider could not be asked"
+NOT_KEPT = "The provider has no such message: it was deleted there, or it is another account's"
 RETRIED = "Not delivered: Twilio 30003: Unreachable destination handset"
+
+
+def look_again(minutes: int, why: str, *, failed: bool = False) -> LookAgain:
+    """Because it is still on its way, or nothing was said of it."""
+    return LookAgain(timedelta(minutes=minutes), failed, why, "delivery_open")
+
+
 TABLE: list[tuple[dict[str, Any], Word, object]] = [
     # what is known of the message, the report, what follows
     ({}, report("delivered", None), Close()),
     ({}, report("read", None), Close()),
-    *(({}, report(s, None), LookAgain(timedelta(minutes=5), False, f"Twilio says {s}")) for s in ON_ITS_WAY),
-    ({"looks": 9}, report("sent", None), LookAgain(timedelta(hours=12), False, "Twilio says sent")),
+    *(({}, report(s, None), look_again(5, f"The provider says {s}")) for s in ON_ITS_WAY),
+    ({"looks": 9}, report("sent", None), look_again(720, "The provider says sent")),
     ({"accepted_at": NOON - timedelta(days=3)}, report("sent", None), Unknown()),
     ({"accepted_at": NOON - timedelta(days=3)}, None, Unknown()),
     ({"accepted_at": NOON - timedelta(days=3), "delivery_status": "undelivered"}, None, Close()),
-    ({"delivery_status": "undelivered"}, None, LookAgain(timedelta(minutes=5), True, "Twilio could not be asked")),
-    ({"looks": 2}, None, LookAgain(timedelta(minutes=15), True, "Twilio could not be asked")),
-    ({"looks": 9}, None, LookAgain(timedelta(hours=1), True, "Twilio could not be asked")),
+    ({"delivery_status": "undelivered"}, None, look_again(5, UNASKED, failed=True)),
+    ({"looks": 2}, None, look_again(15, UNASKED, failed=True)),
+    ({"looks": 9}, None, look_again(60, UNASKED, failed=True)),
     ({}, report("undelivered", 30003), SendAgain(timedelta(minutes=30), RETRIED)),
-    ({"settled": True}, report("undelivered", 30003), LookAgain(timedelta(minutes=5), False, WATCHED)),
+    ({"settled": True}, report("undelivered", 30003), LookAgain(timedelta(minutes=5), False, WATCHED, "undelivered")),
     ({"settled": True, "accepted_at": NOON - timedelta(days=3)}, report("undelivered", 30003), Close()),
-    ({"failures": 2}, report("undelivered", 30003), GiveUp(f"{RETRIED}; sent 2 times", 30003)),
-    ({"attempt_count": 3}, report("undelivered", 30003), GiveUp(RETRIED, 30003)),
+    ({"failures": 2}, report("undelivered", 30003), GiveUp(f"{RETRIED}; sent 2 times", "undelivered", 30003)),
+    ({"attempt_count": 3}, report("undelivered", 30003), GiveUp(RETRIED, "undelivered", 30003)),
     (
         {"expires_at": NOON + timedelta(minutes=30)},
         report("undelivered", 30003),
-        GiveUp(f"{RETRIED}; it expires before it could be sent again", 30003),
+        GiveUp(f"{RETRIED}; it expires before it could be sent again", "undelivered", 30003),
     ),
     (
         {"may_have_arrived": True},
         report("undelivered", 30003),
-        LookAgain(timedelta(minutes=15), False, "Another message of this text may still arrive"),
+        LookAgain(timedelta(minutes=15), False, "Another message of this text may still arrive", "delivery_open"),
     ),
     ({"may_have_arrived": True, "expires_at": NOON}, report("undelivered", 30003), Close()),
     ({}, report("failed", 30006), GiveUp(
-        "Not delivered: Twilio 30006: Landline or unreachable carrier", 30006, phone_status="not_mobile")),
-    ({}, NotKept(), LookAgain(timedelta(minutes=5), False, NOT_KEPT)),
+        "Not delivered: Twilio 30006: Landline or unreachable carrier", "undelivered", 30006,
+        phone_status="not_mobile")),
+    ({}, NotKept(), LookAgain(timedelta(minutes=5), False, NOT_KEPT, "delivery_open")),
     ({"accepted_at": NOON - timedelta(days=3)}, NotKept(), Unknown()),
-    ({}, report("canceled", None), GiveUp("Not delivered: Twilio reports it canceled, and not why", None)),
+    ({}, report("canceled", None), GiveUp(
+        "Not delivered: the provider reports it canceled, and not why", "undelivered", None)),
 ]  # fmt: skip
 
 

@@ -10,10 +10,10 @@ import pytest
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, Outcome, Refusal, Rejected
-from smsretry.sending import run as runs
-from smsretry.sending import throttle
+from smsretry.sending import claiming, drain, throttle
+from smsretry.sending.drain import LINGER_SECONDS, POLL_SECONDS
 from smsretry.sending.flow_control import FlowControl
-from smsretry.sending.run import CLAIM_SIZE, LINGER_SECONDS, POLL_SECONDS, run_once
+from smsretry.sending.run import CLAIM_SIZE, run_once
 from tests.builders import CONCURRENCY, SID, claim_with, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
@@ -38,8 +38,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that only waiting moves."""
     clock = Clock()
-    monkeypatch.setattr(runs, "monotonic", clock.now)
-    monkeypatch.setattr(throttle, "monotonic", clock.now)
+    for module in (claiming, drain, throttle):
+        monkeypatch.setattr(module, "monotonic", clock.now)
     monkeypatch.setattr(FlowControl, "wait", lambda _, seconds: clock.wait(seconds))
     return clock
 
@@ -215,7 +215,7 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
 
 def test_what_is_in_hand_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that dies costs a lease of this many, and no more."""
-    monkeypatch.setattr(runs, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(drain, "LINGER_SECONDS", 0)
     under_way: list[int] = []
     done: list[int] = []
 
@@ -244,7 +244,7 @@ SLOWER = Rejected(Refusal("rate_limit", "Some provider: too many at once"))
 
 def test_a_run_that_has_time_obeys_a_provider_that_asks_to_go_slower(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others wait as long as it says, and then go out; the flow control stays open."""
-    monkeypatch.setattr(runs, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(drain, "LINGER_SECONDS", 0)
     slower = Rejected(SLOWER.refusal, retry_after=timedelta(seconds=1))
 
     class Once(FakeSender):
@@ -260,14 +260,14 @@ def test_a_run_that_has_time_obeys_a_provider_that_asks_to_go_slower(monkeypatch
 def test_a_probe_that_is_asked_to_go_slower_is_followed_by_the_next_one(clock: Clock) -> None:
     """It had proved nothing, and yet the others had waited a minute for what came of it."""
     control = FlowControl()
-    control.patient_until = 100
-    control.probe()
+    control.may_wait_until = 100
+    control.start_half_open()
     assert control.admit(claim_with()) is None
     control.observe(claim_with(), SLOWER)
     clock.seconds = 2
     assert control.admit(claim_with()) is None
     control.observe(claim_with(), Accepted(SID))
-    assert (control.healthy, control.shut_because) == (True, None)
+    assert (control.sending_works, control.stopped_because) == (True, None)
 
 
 @pytest.mark.parametrize(("seconds", "retry_after"), [(0, None), (30, timedelta(seconds=60))])
@@ -282,7 +282,7 @@ def test_a_run_that_has_no_time_for_that_stops(clock: Clock, seconds: float, ret
 def test_fewer_are_sent_at_once_after_that_and_more_again_as_they_are_taken(clock: Clock) -> None:
     """Half as many as were under way, however many of a burst were refused; one more for each round taken."""
     control = FlowControl()
-    control.patient_until = 100
+    control.may_wait_until = 100
     control.observe(claim_with(), Accepted(SID))
     for _ in range(8):
         control.admit(claim_with())
@@ -299,7 +299,7 @@ def test_a_wait_that_is_over_between_two_looks_at_the_clock_is_not_for_ever(monk
     """A send that was alone had waited for somebody to wake it."""
     ticks = iter([0.0, 0.0, 0.9, 1.1])
     control = FlowControl()
-    control.patient_until = 100
+    control.may_wait_until = 100
     monkeypatch.setattr(throttle, "monotonic", lambda: next(ticks, 5.0))
     control.observe(claim_with(), SLOWER)
     with ThreadPoolExecutor(1) as asking:

@@ -13,9 +13,11 @@ import pytest
 from smsretry.retry.decision import Defer, GiveBack
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, RefusalKind, Rejected
-from smsretry.sending import breaker, throttle
-from smsretry.sending.breaker import AT_FIRST, IN_A_ROW, NEWLY_OPENED, PROBES
-from smsretry.sending.flow_control import FlowControl, stopped_by
+from smsretry.sending import breaker, tally, throttle
+from smsretry.sending.flow_control import FlowControl
+from smsretry.sending.probes import AT_FIRST, NEWLY_OPENED, PROBES
+from smsretry.sending.signals import stopped_by
+from smsretry.sending.tally import IN_A_ROW
 from tests.builders import NOON, SID, claim_with, refused
 
 ACCEPTED = Accepted(SID)
@@ -29,14 +31,14 @@ TOO_MANY_TO_ONE = refused(14107, 429)
 """Too many texts to one number in half a minute."""
 
 
-WAITS = GiveBack("Sending had stopped: another text goes first, to see whether it works again")
+WAITS = GiveBack("Sending had stopped: another text goes first, to see whether it works again", "sending_stopped")
 
 
 def after(*outcomes: Outcome, probe: bool = False) -> FlowControl:
     """A run's control, after these outcomes."""
     control = FlowControl()
     if probe:
-        control.probe()
+        control.start_half_open()
     for outcome in outcomes:
         control.observe(claim_with(), outcome)
     return control
@@ -52,7 +54,7 @@ def text_of(business: int, recipient: int) -> Claim:
 def test_a_new_flow_control_lets_everything_through() -> None:
     """And knows nothing of the provider yet."""
     control = FlowControl()
-    assert (control.shut_because, control.circuit, control.broken, control.healthy) == (
+    assert (control.stopped_because, control.open_because, control.database_trouble, control.sending_works) == (
         None,
         None,
         None,
@@ -68,10 +70,10 @@ def test_a_new_flow_control_lets_everything_through() -> None:
 def test_a_refused_account_opens_the_circuit_at_once(rejected: Rejected) -> None:
     """Every further text would be refused as well; the reason says what to do."""
     control = after(ACCEPTED, rejected)
-    assert control.circuit is not None
-    assert control.circuit == control.shut_because
-    assert control.circuit.startswith(f"The account is refused, not the text: Twilio {rejected.refusal.code}: ")
-    assert control.circuit.endswith("Run `smsretry doctor`")
+    assert control.open_because is not None
+    assert control.open_because == control.stopped_because
+    assert control.open_because.startswith(f"The account is refused, not the text: Twilio {rejected.refusal.code}: ")
+    assert control.open_because.endswith("Run `smsretry doctor`")
 
 
 TROUBLES = [
@@ -85,11 +87,11 @@ TROUBLES = [
 def test_three_in_a_row_without_an_answer_open_the_circuit(troubles: list[Outcome]) -> None:
     """Two may be chance."""
     assert len(troubles) == IN_A_ROW
-    assert after(*troubles[:-1]).shut_because is None
+    assert after(*troubles[:-1]).stopped_because is None
     control = after(*troubles)
-    assert control.circuit == control.shut_because
-    assert control.circuit is not None
-    assert control.circuit.startswith(f"Sending does not work: {getattr(troubles[-1], 'why', '')}")
+    assert control.open_because == control.stopped_because
+    assert control.open_because is not None
+    assert control.open_because.startswith(f"Sending does not work: {getattr(troubles[-1], 'why', '')}")
 
 
 @pytest.mark.parametrize("works", [ACCEPTED, WRONG_NUMBER, OPTED_OUT, PASSING, TOO_MANY_TO_ONE], ids=str)
@@ -97,9 +99,9 @@ def test_one_text_that_was_answered_in_between_starts_the_count_again(works: Out
     """A refusal for the text's own sake is an answer as good as any."""
     twice: list[Outcome] = [UNREACHABLE, NO_ANSWER]
     control = after(*twice, works, *twice)
-    assert (control.shut_because, control.circuit) == (None, None)
+    assert (control.stopped_because, control.open_because) == (None, None)
     control.observe(claim_with(), UNREACHABLE)
-    assert control.circuit is not None
+    assert control.open_because is not None
 
 
 @pytest.mark.parametrize(
@@ -120,21 +122,21 @@ def test_one_text_that_was_answered_in_between_starts_the_count_again(works: Out
 )
 def test_sending_works_when_a_text_was_taken_or_refused_for_its_own_sake(outcome: Outcome, healthy: bool) -> None:
     """Only that closes an open circuit."""
-    assert after(outcome).healthy is healthy
+    assert after(outcome).sending_works is healthy
 
 
 @pytest.mark.parametrize("trouble", [UNREACHABLE, NO_ANSWER, refused(20003, 401)], ids=str)
 def test_one_failed_probe_keeps_the_circuit_open(trouble: Outcome) -> None:
     """The trouble is known; one text is enough to see that it lasts."""
     control = after(trouble, probe=True)
-    assert control.circuit is not None
-    assert not control.healthy
+    assert control.open_because is not None
+    assert not control.sending_works
 
 
 def test_a_probe_that_works_lets_the_others_through() -> None:
     """Nothing is shut, and the circuit may be closed."""
     control = after(ACCEPTED, probe=True)
-    assert (control.shut_because, control.circuit, control.healthy) == (None, None, True)
+    assert (control.stopped_because, control.open_because, control.sending_works) == (None, None, True)
 
 
 @pytest.mark.parametrize("slower", [SLOWER, refused(99999, 429), refused(21611, 429)], ids=str)
@@ -142,14 +144,14 @@ def test_a_probe_that_works_lets_the_others_through() -> None:
 def test_a_provider_that_asks_to_go_slower_stops_the_run_and_opens_no_circuit(slower: Rejected, probe: bool) -> None:
     """The next run need not probe: the provider works, and says so."""
     control = after(slower, probe=probe)
-    assert control.shut_because is not None
-    assert control.shut_because.startswith("The provider asks to go slower (Twilio ")
-    assert control.circuit is None
+    assert control.stopped_because is not None
+    assert control.stopped_because.startswith("The provider asks to go slower (Twilio ")
+    assert control.open_because is None
 
 
 def test_too_many_texts_to_one_number_stop_no_others() -> None:
     """That limit is the recipient's."""
-    assert after(TOO_MANY_TO_ONE).shut_because is None
+    assert after(TOO_MANY_TO_ONE).stopped_because is None
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_a_flow_control_goes_by_the_kind_of_a_refusal_and_reads_no_code(
 ) -> None:
     """The code is the provider's: another one gives the same number to something else."""
     control = after(Rejected(Refusal(kind, "Some provider 4711: some trouble", code)))
-    assert (control.shut_because is not None, control.circuit is not None, control.healthy) == (
+    assert (control.stopped_because is not None, control.open_because is not None, control.sending_works) == (
         shut,
         circuit,
         healthy,
@@ -179,7 +181,7 @@ def test_stopping_a_flow_control_shuts_it_and_opens_no_circuit() -> None:
     """The reason ends with this run."""
     control = FlowControl()
     control.stop("Enough")
-    assert (control.shut_because, control.circuit, control.healthy) == ("Enough", None, False)
+    assert (control.stopped_because, control.open_because, control.sending_works) == ("Enough", None, False)
 
 
 def test_the_first_reason_to_stop_is_the_one_that_is_told() -> None:
@@ -188,7 +190,7 @@ def test_the_first_reason_to_stop_is_the_one_that_is_told() -> None:
     control.stop("Enough")
     control.stop("More than enough")
     control.observe(claim_with(), SLOWER)
-    assert control.shut_because == "Enough"
+    assert control.stopped_because == "Enough"
 
 
 def test_a_stopped_flow_control_still_learns_that_the_account_is_refused() -> None:
@@ -197,27 +199,28 @@ def test_a_stopped_flow_control_still_learns_that_the_account_is_refused() -> No
     control.stop("Enough")
     control.observe(claim_with(), refused(20003, 401))
     control.observe(claim_with(), refused(20005, 403))
-    assert control.shut_because == "Enough"
-    assert control.circuit is not None
-    assert "Twilio 20003" in control.circuit
+    assert control.stopped_because == "Enough"
+    assert control.open_because is not None
+    assert "Twilio 20003" in control.open_because
 
 
 def test_a_success_does_not_open_a_flow_control_again() -> None:
     """What was under way may still end well; nothing new begins in this run."""
     control = after(UNREACHABLE, UNREACHABLE, UNREACHABLE, ACCEPTED)
-    assert control.shut_because is not None
-    assert control.circuit is not None
+    assert control.stopped_because is not None
+    assert control.open_because is not None
 
 
 def test_the_count_is_right_when_ten_threads_share_a_flow_control(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trouble is counted once."""
-    monkeypatch.setattr(breaker, "IN_A_ROW", 1001)
+    for module in (breaker, tally):
+        monkeypatch.setattr(module, "IN_A_ROW", 1001)
     control = FlowControl()
     with ThreadPoolExecutor(max_workers=10) as pool:
         list(pool.map(control.observe, [claim_with()] * 1000, [UNREACHABLE] * 1000))
-    assert control.shut_because is None
+    assert control.stopped_because is None
     control.observe(claim_with(), UNREACHABLE)
-    assert control.shut_because is not None
+    assert control.stopped_because is not None
 
 
 # What may be the account's or one destination's
@@ -238,7 +241,7 @@ def after_refusals(uncertain: Rejected, *texts: tuple[int, int]) -> FlowControl:
 def test_one_businesss_refusals_that_may_be_its_destinations_never_open_the_circuit(uncertain: Rejected) -> None:
     """However many of its texts are refused: nobody else pays for them."""
     control = after_refusals(uncertain, *[(1, recipient) for recipient in range(100)])
-    assert (control.shut_because, control.circuit) == (None, None)
+    assert (control.stopped_because, control.open_because) == (None, None)
 
 
 # whose texts were refused, in order; whether the last one proves that it is the account
@@ -259,9 +262,9 @@ def test_several_businesses_texts_to_several_people_prove_that_it_is_the_account
     uncertain: Rejected, texts: list[tuple[int, int]], proved: bool
 ) -> None:
     """Three people at two businesses at least; one number that nobody can reach proves nothing."""
-    assert after_refusals(uncertain, *texts[:-1]).circuit is None
+    assert after_refusals(uncertain, *texts[:-1]).open_because is None
     control = after_refusals(uncertain, *texts)
-    assert (control.circuit is not None, control.shut_because is not None) == (proved, proved)
+    assert (control.open_because is not None, control.stopped_because is not None) == (proved, proved)
 
 
 @pytest.mark.parametrize(("businesses", "refused_ones"), [(5, 4), (90, 10), (90, 89)])
@@ -269,14 +272,14 @@ def test_tenants_prove_nothing_while_there_are_others(businesses: int, refused_o
     """Ten had, and sixty shops of one chain stopped everybody's texts."""
     control = FlowControl()
     claims = [text_of(business, recipient) for business in range(businesses) for recipient in range(3)]
-    control.take(claims)
+    control.claimed(claims)
     for claim in claims[: 3 * refused_ones]:
         control.observe(claim, refused(21606))
         control.done(claim)
-    assert control.circuit is None
+    assert control.open_because is None
     for claim in claims[3 * refused_ones :]:
         control.observe(claim, refused(21606))
-    assert control.circuit is not None
+    assert control.open_because is not None
 
 
 def test_a_business_whose_texts_to_one_country_are_refused_may_still_reach_another() -> None:
@@ -284,25 +287,25 @@ def test_a_business_whose_texts_to_one_country_are_refused_may_still_reach_anoth
     control = FlowControl()
     france = text_of(1, 4).model_copy(update={"phone": "+33612345678"})
     claims = [text_of(1, 1), text_of(2, 2), text_of(2, 3)]
-    control.take([*claims, france])
+    control.claimed([*claims, france])
     for claim in claims:
         control.observe(claim, refused(21606))
-    assert control.circuit is None
+    assert control.open_because is None
     control.observe(france, refused(21606))
-    assert control.circuit is not None
+    assert control.open_because is not None
 
 
 def test_refusals_prove_nothing_while_others_wait_who_were_not_claimed() -> None:
     """A claim takes fifty; the oldest texts may all be a chain's."""
     control = FlowControl()
     claims = [text_of(business, business) for business in range(50)]
-    control.take(claims, everybody=False)
+    control.claimed(claims, nobody_else_is_due=False)
     for claim in claims:
         control.observe(claim, refused(21606))
         control.done(claim)
-    assert (control.circuit, control.is_unsure) == (None, True)
-    control.take([])
-    assert control.circuit is not None
+    assert (control.open_because, control.cause_is_unknown) == (None, True)
+    control.claimed([])
+    assert control.open_because is not None
 
 
 def test_refusals_prove_nothing_about_an_account_that_sends() -> None:
@@ -311,7 +314,7 @@ def test_refusals_prove_nothing_about_an_account_that_sends() -> None:
     control.observe(text_of(9, 9), ACCEPTED)
     for business in range(20):
         control.observe(text_of(business, business), refused(21606))
-    assert control.circuit is None
+    assert control.open_because is None
 
 
 @pytest.mark.parametrize("uncertain", UNCERTAIN, ids=str)
@@ -320,15 +323,15 @@ def test_a_refusal_that_proves_nothing_says_neither_that_sending_works_nor_that_
 ) -> None:
     """It closes no open circuit, and starts no count again."""
     control = after(uncertain)
-    assert (control.shut_because, control.circuit, control.healthy) == (None, None, False)
-    assert after(UNREACHABLE, UNREACHABLE, uncertain, UNREACHABLE).circuit is not None
+    assert (control.stopped_because, control.open_because, control.sending_works) == (None, None, False)
+    assert after(UNREACHABLE, UNREACHABLE, uncertain, UNREACHABLE).open_because is not None
 
 
 def test_one_certain_refusal_needs_no_other() -> None:
     """Whatever else was refused."""
     control = after_refusals(refused(21606), (1, 1))
     control.observe(text_of(1, 2), refused(20003, 401))
-    assert control.circuit is not None
+    assert control.open_because is not None
 
 
 # Whose trouble it is
@@ -337,7 +340,7 @@ def test_one_certain_refusal_needs_no_other() -> None:
 def test_one_businesss_failures_put_it_off_and_nobody_else() -> None:
     """Three of them had stopped the run, whoever's text came next."""
     control = FlowControl()
-    control.take([text_of(business, recipient) for business in (1, 2) for recipient in range(9)])
+    control.claimed([text_of(business, recipient) for business in (1, 2) for recipient in range(9)])
     control.observe(text_of(2, 0), ACCEPTED)
     for recipient in range(IN_A_ROW):
         assert control.admit(text_of(1, recipient)) is None
@@ -348,37 +351,37 @@ def test_one_businesss_failures_put_it_off_and_nobody_else() -> None:
     assert "No answer" in put_off.why
     assert put_off.ages
     assert control.admit(text_of(2, 8)) is None
-    assert (control.circuit, control.breaker.to_remember) == (None, {UUID(int=1)})
+    assert (control.open_because, control.breaker.to_remember) == (None, {UUID(int=1)})
 
 
 def test_when_sends_fail_and_none_was_taken_an_innocents_text_tells_whose_trouble_it_is() -> None:
     """It goes alone. If it is taken, the trouble is the others' own."""
     control = FlowControl()
-    control.take([text_of(business, recipient) for business in (1, 2) for recipient in range(9)])
+    control.claimed([text_of(business, recipient) for business in (1, 2) for recipient in range(9)])
     for recipient in range(IN_A_ROW):
         control.observe(text_of(1, recipient), NO_ANSWER)
-    assert control.circuit is None
+    assert control.open_because is None
     assert isinstance(control.admit(text_of(1, 8)), Defer)
     assert control.admit(text_of(2, 1)) is None
     control.observe(text_of(2, 1), ACCEPTED)
     assert control.admit(text_of(2, 2)) is None
     assert isinstance(control.admit(text_of(1, 8)), Defer)
-    assert control.circuit is None
+    assert control.open_because is None
 
 
 def test_the_circuit_opens_when_several_innocents_texts_fail_one_after_the_other() -> None:
     """What was under way when it began to fail counts for none of them."""
     control = FlowControl()
-    control.take([text_of(business, business) for business in range(90)])
+    control.claimed([text_of(business, business) for business in range(90)])
     for business in range(AT_FIRST):
         assert control.admit(text_of(business, business)) is None
     for business in range(AT_FIRST):
         control.observe(text_of(business, business), NO_ANSWER)
-    assert control.circuit is None
+    assert control.open_because is None
     for business in range(AT_FIRST, AT_FIRST + PROBES):
         assert control.admit(text_of(business, business)) is None
         control.observe(text_of(business, business), NO_ANSWER)
-    assert control.circuit is not None
+    assert control.open_because is not None
 
 
 @pytest.mark.parametrize(("businesses", "at_first"), [(1, IN_A_ROW), (90, AT_FIRST)])
@@ -386,7 +389,7 @@ def test_until_a_text_was_answered_few_are_under_way(businesses: int, at_first: 
     """What is lost in an outage is no more than that, however many a worker sends at once."""
     control, let_in = FlowControl(), list[Claim]()
     claims = [text_of(number % businesses, number) for number in range(90)]
-    control.take(claims)
+    control.claimed(claims)
 
     def ask(claim: Claim) -> None:
         if control.admit(claim) is None:
@@ -406,19 +409,19 @@ def test_until_a_text_was_answered_few_are_under_way(businesses: int, at_first: 
 def test_innocents_that_were_claimed_and_never_came_to_a_send_keep_the_circuit_closed_no_longer_than_that() -> None:
     """It is night where their customers are."""
     control, asleep = FlowControl(), text_of(2, 1)
-    control.take([text_of(1, 1), asleep])
+    control.claimed([text_of(1, 1), asleep])
     for _ in range(IN_A_ROW):
         control.observe(text_of(1, 1), NO_ANSWER)
-    assert control.circuit is None
+    assert control.open_because is None
     control.done(asleep)
-    assert control.circuit is not None
+    assert control.open_because is not None
 
 
 def test_a_business_that_had_trouble_before_is_tried_with_one_text_and_no_more() -> None:
     """Each may come into doubt. When it is taken the others go on."""
     control = FlowControl()
     first, other = tried(1, 10), tried(1, 10).model_copy(update={"id": UUID(int=8)})
-    control.take([first, other, text_of(2, 2)])
+    control.claimed([first, other, text_of(2, 2)])
     assert control.admit(first) is None
     assert isinstance(control.admit(other), Defer)
     assert control.admit(text_of(2, 2)) is None
@@ -434,14 +437,14 @@ def test_one_businesss_recipients_slow_everybody_down_for_a_moment_and_stop_nobo
     clock = count(step=2)  # each is asked to go slower once the one before it has waited for long enough
     monkeypatch.setattr(throttle, "monotonic", lambda: float(next(clock)))
     control, hour = FlowControl(), timedelta(hours=1)
-    control.take([text_of(business, recipient) for business in (1, 2) for recipient in range(9)])
+    control.claimed([text_of(business, recipient) for business in (1, 2) for recipient in range(9)])
     control.observe(text_of(2, 0), ACCEPTED)
     for recipient in range(IN_A_ROW):
         control.observe(text_of(1, recipient), refused(99999, 429, retry_after=hour))
-    assert control.shut_because is None
+    assert control.stopped_because is None
     assert isinstance(control.admit(text_of(1, 8)), Defer)
     control.observe(text_of(2, 1), refused(99999, 429, retry_after=hour))
-    assert control.shut_because is not None
+    assert control.stopped_because is not None
 
 
 # The probe
@@ -450,8 +453,8 @@ def test_one_businesss_recipients_slow_everybody_down_for_a_moment_and_stop_nobo
 def probing(*claims: Claim) -> FlowControl:
     """The control of a run that began with an open circuit, and has claimed these."""
     control = FlowControl()
-    control.take(claims)
-    control.probe()
+    control.claimed(claims)
+    control.start_half_open()
     return control
 
 
@@ -484,7 +487,7 @@ def test_the_probe_is_an_innocents_and_after_that_who_was_tried_longest_ago(monk
         fit = answers.index(None)
         order.append(claims[fit].business_id.int)
         control.observe(claims.pop(fit), UNREACHABLE)
-        if control.circuit:
+        if control.open_because:
             break
     assert order == [4, 2, 3]
 
@@ -494,13 +497,13 @@ def test_a_circuit_that_was_just_opened_is_tried_with_several_innocents(open_for
     """The longer it is open, the surer it is; each try may cost a text in doubt."""
     claims = [text_of(business, business) for business in range(9)]
     control = FlowControl()
-    control.take(claims)
-    control.probe(claims[0].model_copy(update={"circuit_opened_at": claims[0].claimed_at - open_for}))
+    control.claimed(claims)
+    control.start_half_open(claims[0].model_copy(update={"circuit_opened_at": claims[0].claimed_at - open_for}))
     for claim in claims[:probes]:
-        assert control.circuit is None
+        assert control.open_because is None
         assert control.admit(claim) is None
         control.observe(claim, UNREACHABLE)
-    assert control.circuit is not None
+    assert control.open_because is not None
 
 
 @pytest.mark.parametrize(
@@ -534,7 +537,7 @@ def test_a_probe_that_may_have_had_a_bad_destination_makes_room_for_the_next(unc
         control.observe(text_of(1, recipient), uncertain)
     assert control.admit(text_of(2, 1)) is None
     control.observe(text_of(2, 1), ACCEPTED)
-    assert control.healthy
+    assert control.sending_works
 
 
 def test_nobody_waits_for_ever_for_a_probe_that_is_not_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -551,7 +554,7 @@ def test_a_probe_that_did_not_begin_leaves_its_place_to_the_next_fit_text() -> N
     control = probing(bad, good)
     assert control.admit(good) is None
     control.withdraw(good)
-    assert not control.breaker.is_fit(bad)
+    assert not control.breaker.probes.is_best(bad)
     assert control.admit(good) is None
 
 
@@ -561,15 +564,15 @@ def test_a_probe_that_did_not_begin_leaves_its_place_to_the_next_fit_text() -> N
 def test_a_database_that_cannot_be_asked_shuts_the_flow_control_and_opens_no_circuit() -> None:
     """Nothing is wrong with the provider; the first reason is kept."""
     control = FlowControl()
-    control.distrust(claim_with(), "Run `smsretry migrate`")
-    control.distrust(claim_with(), "Something else")
-    assert (control.broken, control.shut_because, control.circuit) == (
+    control.database_failed(claim_with(), "Run `smsretry migrate`")
+    control.database_failed(claim_with(), "Something else")
+    assert (control.database_trouble, control.stopped_because, control.open_because) == (
         "Run `smsretry migrate`",
         "Run `smsretry migrate`",
         None,
     )
-    assert control.admit(claim_with()) == GiveBack("Run `smsretry migrate`")
-    assert not control.healthy
+    assert control.admit(claim_with()) == GiveBack("Run `smsretry migrate`", "sending_stopped")
+    assert not control.sending_works
 
 
 @pytest.mark.parametrize(
@@ -578,30 +581,30 @@ def test_a_database_that_cannot_be_asked_shuts_the_flow_control_and_opens_no_cir
 def test_what_cannot_be_asked_about_some_businesses_stops_no_others(businesses: int, failing: int, shut: bool) -> None:
     """It may be the trouble of their rows."""
     control = FlowControl()
-    control.take([text_of(business, 1) for business in range(businesses)])
+    control.claimed([text_of(business, 1) for business in range(businesses)])
     for business in range(failing):
-        control.distrust(text_of(business, 1), "It failed")
-    assert (control.shut_because is not None, control.broken) == (shut, "It failed")
+        control.database_failed(text_of(business, 1), "It failed")
+    assert (control.stopped_because is not None, control.database_trouble) == (shut, "It failed")
 
 
 def test_a_database_that_answers_in_between_is_not_broken() -> None:
     """Only what failed since then counts."""
     control = FlowControl()
-    control.take([text_of(business, 1) for business in range(4)])
+    control.claimed([text_of(business, 1) for business in range(4)])
     for business in range(3):
-        control.distrust(text_of(business, 1), "It failed")
-        control.trust(text_of(3, 1))
-    assert control.shut_because is None
+        control.database_failed(text_of(business, 1), "It failed")
+        control.database_answered(text_of(3, 1))
+    assert control.stopped_because is None
 
 
 def test_a_business_about_which_the_database_cannot_be_asked_keeps_no_worker_from_others() -> None:
     """Each question may take as long as a lock or a timeout lasts."""
     control = FlowControl()
-    control.take([text_of(1, 1), text_of(2, 1)])
+    control.claimed([text_of(1, 1), text_of(2, 1)])
     for _ in range(IN_A_ROW):
         assert control.admit(text_of(1, 1)) is None
         control.withdraw(text_of(1, 1))
-        control.distrust(text_of(1, 1), "It failed")
+        control.database_failed(text_of(1, 1), "It failed")
     assert isinstance(control.admit(text_of(1, 1)), Defer)
     assert control.admit(text_of(2, 1)) is None
 
@@ -610,8 +613,8 @@ def test_a_flow_control_that_was_shut_before_still_remembers_that_the_database_i
     """The run's summary is to say so."""
     control = FlowControl()
     control.stop("Enough")
-    control.distrust(claim_with(), "Run `smsretry migrate`")
-    assert (control.shut_because, control.broken) == ("Enough", "Run `smsretry migrate`")
+    control.database_failed(claim_with(), "Run `smsretry migrate`")
+    assert (control.stopped_because, control.database_trouble) == ("Enough", "Run `smsretry migrate`")
 
 
 # Signals
@@ -622,8 +625,8 @@ def test_a_sigterm_stops_the_flow_control_and_nothing_else() -> None:
     control = FlowControl()
     with stopped_by(control, signal.SIGTERM):
         signal.raise_signal(signal.SIGTERM)
-    assert control.shut_because == "This run was asked to stop (SIGTERM)"
-    assert control.circuit is None
+    assert control.stopped_because == "This run was asked to stop (SIGTERM)"
+    assert control.open_because is None
 
 
 def test_several_signals_may_stop_a_flow_control_and_the_first_is_told() -> None:
@@ -632,7 +635,7 @@ def test_several_signals_may_stop_a_flow_control_and_the_first_is_told() -> None
     with stopped_by(control, signal.SIGTERM, signal.SIGINT):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
-    assert control.shut_because == "This run was asked to stop (SIGINT)"
+    assert control.stopped_because == "This run was asked to stop (SIGINT)"
 
 
 @pytest.mark.parametrize("trouble", [None, RuntimeError("a bug")], ids=["ended well", "raised"])
@@ -658,7 +661,7 @@ def test_a_signal_that_comes_while_its_own_thread_holds_the_flow_controls_lock_d
     control = FlowControl()
     with stopped_by(control, signal.SIGTERM), control._lock:
         signal.raise_signal(signal.SIGTERM)
-    assert control.shut_because is not None
+    assert control.stopped_because is not None
 
 
 def test_outside_the_main_thread_signals_keep_their_meaning() -> None:

@@ -122,8 +122,10 @@ def test_a_begin_that_cannot_be_asked_puts_its_text_behind_the_others_and_shuts_
     result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.detail) == ("Deferred", "Supabase did not answer")
     assert queue.calls == ["begin", "put_off"]
-    assert queue.decisions[-1] == Defer(NOON + timedelta(seconds=30), None, "Supabase did not answer", ages=True)
-    assert (control.broken, control.shut_because, control.circuit) == (
+    assert queue.decisions[-1] == Defer(
+        NOON + timedelta(seconds=30), None, "Supabase did not answer", "database_trouble", ages=True
+    )
+    assert (control.database_trouble, control.stopped_because, control.open_because) == (
         result.detail,
         result.detail,
         None,
@@ -143,7 +145,7 @@ def test_a_claim_that_cannot_be_given_back_either_says_so() -> None:
             flow_control=control,
         )
     assert raised.value is trouble
-    assert control.broken == "Supabase did not answer"
+    assert control.database_trouble == "Supabase did not answer"
 
 
 def test_a_begin_that_waited_for_a_lock_puts_its_text_off_for_a_minute() -> None:
@@ -151,7 +153,7 @@ def test_a_begin_that_waited_for_a_lock_puts_its_text_off_for_a_minute() -> None
     queue, sender, control = FakeQueue(trouble={"begin": QueueBusy("locked")}), FakeSender(), FlowControl()
     result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.next_at) == ("Deferred", NOON + timedelta(minutes=1))
-    assert (control.broken, control.shut_because, sender.texts) == (None, None, [])
+    assert (control.database_trouble, control.stopped_because, sender.texts) == (None, None, [])
 
 
 def test_a_text_that_waits_for_a_person_is_held_and_says_what_for() -> None:
@@ -160,7 +162,7 @@ def test_a_text_that_waits_for_a_person_is_held_and_says_what_for() -> None:
     result = process_sms_retry_item(claim_with(business_hours="nine to five"), queue=queue, sender=FakeSender())
     assert (result.fate, result.next_at) == ("Held", NOON + timedelta(minutes=15))
     assert result.detail.startswith("The business's sms_hours cannot be read")
-    assert queue.decisions == [Hold(result.detail, timedelta(minutes=15))]
+    assert queue.decisions == [Hold(result.detail, "hours_unreadable", timedelta(minutes=15))]
 
 
 def test_a_queue_that_fails_while_a_row_is_failed_is_what_is_told() -> None:
@@ -230,7 +232,7 @@ def test_a_text_whose_window_closed_on_the_way_is_decided_anew_by_the_databases_
     assert (result.fate, result.next_at) == ("Deferred", OPENING)
     assert queue.told == [
         ("begin", Send(LAST_CALL, LAST_HOLD, "08:00–21:00 in America/New_York, the customer's zone")),
-        ("put_off", Defer(OPENING, "quiet_hours", result.detail, CLOSING + timedelta(days=1))),
+        ("put_off", Defer(OPENING, "quiet_hours", result.detail, "quiet_hours", CLOSING + timedelta(days=1))),
     ]
     assert queue.first_sends == [False]
     assert sender.texts == []
@@ -257,7 +259,7 @@ def test_a_shut_flow_control_gives_a_text_back_untouched() -> None:
     claim = claim_with()
     result = process_sms_retry_item(claim, queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.detail, result.next_at) == ("GivenBack", "This run was asked to stop", None)
-    assert queue.told == [("put_off", GiveBack("This run was asked to stop"))]
+    assert queue.told == [("put_off", GiveBack("This run was asked to stop", "sending_stopped"))]
     assert sender.texts == []
 
 
@@ -293,7 +295,7 @@ def test_a_probe_that_did_not_begin_lets_the_next_text_be_it(
 ) -> None:
     """Its customer had opted out, say; that tells nothing of the provider."""
     control = FlowControl()
-    control.probe()
+    control.start_half_open()
     queue = FakeQueue(answers=[begun(answer, why="Gone")])
     fates = [
         process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), flow_control=control).fate
@@ -306,7 +308,7 @@ def test_a_probe_that_did_not_begin_lets_the_next_text_be_it(
 def test_a_probe_whose_beginning_failed_lets_the_next_text_be_it(trouble: Exception) -> None:
     """The trouble is that row's; it tells nothing of the provider either."""
     control = FlowControl()
-    control.probe()
+    control.start_half_open()
     queue = FakeQueue(trouble={"begin": trouble})
     with suppress(UnforeseenError):
         process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), flow_control=control)

@@ -30,7 +30,7 @@ from smsretry.retry.models import Claim, Look, Sighting
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Refusal, RefusalKind, Rejected
 from smsretry.retry.policy import after_cap, after_send, before_send, busy
 from smsretry.retry.profile import Profile
-from smsretry.vocabulary import InDoubtPolicy, Reason
+from smsretry.vocabulary import InDoubtPolicy, Reason, WhyCode
 from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, claim_with, refused
 from tests.builders import sighting as listed
 
@@ -43,36 +43,44 @@ CAP_WINDOW = timedelta(hours=24)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 NEXT_CLOSING = CLOSING + timedelta(days=1)
 NEW_YORK_RULE = "08:00–21:00 in America/New_York, the customer's zone"
+UNTIL_MORNING = Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}", "quiet_hours", NEXT_CLOSING)
 
 
 # Before the send
 
-HOPELESS: list[tuple[dict[str, Any], str]] = [
-    # what is wrong with the row, the reason it fails with
-    ({"send_log_found": False}, "Send log not found"),
-    ({"channel": "email"}, "Send log is of channel email, not sms"),
-    ({"customer_found": False}, "Customer not found"),
-    ({"phone": None}, "Customer has no phone number"),
-    ({"phone": ""}, "Customer has no phone number"),
+HOPELESS: list[tuple[dict[str, Any], str, WhyCode]] = [
+    # what is wrong with the row, the reason it fails with, in words and in a word
+    ({"send_log_found": False}, "Send log not found", "no_send_log"),
+    ({"channel": "email"}, "Send log is of channel email, not sms", "not_sms"),
+    ({"customer_found": False}, "Customer not found", "no_customer"),
+    ({"phone": None}, "Customer has no phone number", "no_phone"),
+    ({"phone": ""}, "Customer has no phone number", "no_phone"),
     (
         {"phone": "(212) 555-0123"},
         "Phone number is not E.164 (a plus sign, the country code and the number, no spaces)",
+        "number_invalid",
     ),
-    ({"phone": "+1212555012"}, "Phone number has the wrong length for its country"),
-    ({"phone": "+9992125550123"}, "Phone number has no known country code"),
-    ({"body": None}, "Text is empty: send_logs.subject holds no body"),
-    ({"body": " \n"}, "Text is empty: send_logs.subject holds no body"),
-    ({"body": "x" * 1601}, "Text is longer than 1600 characters: send_logs.subject holds its body"),
-    ({"attempt_count": 3}, "Gave up after 3 attempts"),
-    ({"attempt_count": 4}, "Gave up after 4 attempts"),
+    ({"phone": "+1212555012"}, "Phone number has the wrong length for its country", "number_invalid"),
+    ({"phone": "+9992125550123"}, "Phone number has no known country code", "number_invalid"),
+    ({"body": None}, "Text is empty: send_logs.subject holds no body", "no_body"),
+    ({"body": " \n"}, "Text is empty: send_logs.subject holds no body", "no_body"),
+    (
+        {"body": "x" * 1601},
+        "Text is longer than 1600 characters: send_logs.subject holds its body",
+        "body_too_long",
+    ),
+    ({"attempt_count": 3}, "Gave up after 3 attempts", "attempts_used_up"),
+    ({"attempt_count": 4}, "Gave up after 4 attempts", "attempts_used_up"),
 ]
 
 
-@pytest.mark.parametrize(("wrong", "reason"), HOPELESS, ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(("wrong", "reason", "code"), HOPELESS, ids=lambda value: str(value)[:50])
 @pytest.mark.parametrize("at", [NOON, NIGHT], ids=["by day", "by night"])
-def test_a_text_that_can_never_go_out_fails_with_the_reason(at: datetime, wrong: dict[str, Any], reason: str) -> None:
+def test_a_text_that_can_never_go_out_fails_with_the_reason(
+    at: datetime, wrong: dict[str, Any], reason: str, code: WhyCode
+) -> None:
     """At once, and not only when its quiet hours are over."""
-    assert before_send(claim_with(**wrong), at=at) == End("failed", reason)
+    assert before_send(claim_with(**wrong), at=at) == End("failed", reason, code)
 
 
 def test_the_first_reason_is_told_when_there_are_several() -> None:
@@ -112,21 +120,29 @@ TOO_LATE_BY_MORNING = f"Expires before it may go out. Quiet hours: {NEW_YORK_RUL
 # when the decision is made, when nobody wants the text any more, what is decided
 EXPIRY: list[tuple[datetime, datetime, Send | Defer | End]] = [
     # By day: an expired text, and one that has not ten seconds left, is not sent.
-    (NOON, NOON - timedelta(days=1), End("cancelled", TOO_LATE)),
-    (NOON, NOON, End("cancelled", TOO_LATE)),
-    (NOON, NOON + 10 * SECOND, End("cancelled", TOO_LATE)),
+    (NOON, NOON - timedelta(days=1), End("cancelled", TOO_LATE, "expired")),
+    (NOON, NOON, End("cancelled", TOO_LATE, "expired")),
+    (NOON, NOON + 10 * SECOND, End("cancelled", TOO_LATE, "expired")),
     (NOON, NOON + 11 * SECOND, Send(NOON + SECOND, NOON + 11 * SECOND, NEW_YORK_RULE)),
     # The provider may keep it until it expires or the window closes, whichever comes first.
     (NOON, LAST_HOLD - SECOND, Send(LAST_CALL - SECOND, LAST_HOLD - SECOND, NEW_YORK_RULE)),
     (NOON, LAST_HOLD + SECOND, Send(LAST_CALL, LAST_HOLD, NEW_YORK_RULE)),
     # By night: what expires before the opening, or at it, will never be sent, so it ends at once.
-    (NIGHT, NIGHT + SECOND, End("cancelled", TOO_LATE)),
-    (NIGHT, NIGHT + 11 * SECOND, End("cancelled", TOO_LATE_BY_MORNING)),
-    (NIGHT, OPENING + 10 * SECOND, End("cancelled", TOO_LATE_BY_MORNING)),
-    (NIGHT, OPENING + 11 * SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}", NEXT_CLOSING)),
+    (NIGHT, NIGHT + SECOND, End("cancelled", TOO_LATE, "expired")),
+    (NIGHT, NIGHT + 11 * SECOND, End("cancelled", TOO_LATE_BY_MORNING, "expired")),
+    (NIGHT, OPENING + 10 * SECOND, End("cancelled", TOO_LATE_BY_MORNING, "expired")),
+    (
+        NIGHT,
+        OPENING + 11 * SECOND,
+        UNTIL_MORNING,
+    ),
     # In the last moments of the window it is as good as night.
-    (LAST_CALL, NIGHT + SECOND, End("cancelled", TOO_LATE_BY_MORNING)),
-    (LAST_CALL, OPENING + 11 * SECOND, Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}", NEXT_CLOSING)),
+    (LAST_CALL, NIGHT + SECOND, End("cancelled", TOO_LATE_BY_MORNING, "expired")),
+    (
+        LAST_CALL,
+        OPENING + 11 * SECOND,
+        UNTIL_MORNING,
+    ),
 ]
 
 
@@ -140,7 +156,7 @@ def test_a_text_is_never_kept_or_sent_past_its_expiry(
 
 def test_by_night_a_text_that_has_expired_is_told_so() -> None:
     """The reason names what happened, not what would happen."""
-    assert before_send(claim_with(expires_at=NIGHT - SECOND), at=NIGHT) == End("cancelled", TOO_LATE)
+    assert before_send(claim_with(expires_at=NIGHT - SECOND), at=NIGHT) == End("cancelled", TOO_LATE, "expired")
 
 
 def test_a_text_that_expires_before_the_window_closes_has_its_last_call_then() -> None:
@@ -173,7 +189,7 @@ def test_the_last_call_is_seventy_seconds_before_the_window_closes() -> None:
 def test_by_night_a_text_waits_for_the_opening() -> None:
     """Until 08:00 in New York, with quiet hours as the reason."""
     decision = before_send(claim_with(), at=NIGHT, profile=AT_ONCE)
-    assert decision == Defer(OPENING, "quiet_hours", f"Quiet hours: {NEW_YORK_RULE}", NEXT_CLOSING)
+    assert decision == UNTIL_MORNING
 
 
 def test_what_waits_for_an_opening_is_due_over_ten_minutes_and_each_row_at_its_own_time() -> None:
@@ -236,9 +252,11 @@ def test_a_capped_text_waits_until_there_is_room_or_for_the_opening_after_it() -
     """In Florida, which closes at 20:00."""
     why = "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)"
     claim = claim_with(phone="+13055550123")
-    assert after_cap(claim, reached_at=NOON - CAP_WINDOW) == Defer(NOON, "quiet_hours", why, CLOSING - HOUR)
+    assert after_cap(claim, reached_at=NOON - CAP_WINDOW) == Defer(
+        NOON, "quiet_hours", why, "daily_cap", CLOSING - HOUR
+    )
     assert after_cap(claim, reached_at=NIGHT - CAP_WINDOW, profile=AT_ONCE) == Defer(
-        OPENING, "quiet_hours", why, NEXT_CLOSING - HOUR
+        OPENING, "quiet_hours", why, "daily_cap", NEXT_CLOSING - HOUR
     )
 
 
@@ -246,68 +264,82 @@ def test_a_capped_text_that_expires_before_there_is_room_is_cancelled() -> None:
     """It would never be sent."""
     claim = claim_with(phone="+13055550123", expires_at=NOON)
     why = "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)"
-    assert after_cap(claim, reached_at=NOON - CAP_WINDOW) == End("cancelled", f"Expires before it may go out. {why}")
+    assert after_cap(claim, reached_at=NOON - CAP_WINDOW) == End(
+        "cancelled", f"Expires before it may go out. {why}", "expired"
+    )
 
 
 def test_a_number_no_person_has_is_refused_by_name() -> None:
     """And not scheduled for an hour at which it could never be texted either."""
     decision = before_send(claim_with(phone="+18005550123"), at=NOON)
-    assert decision == End("failed", "Phone number is toll-free: no person's phone, no text is sent to it")
+    assert decision == End(
+        "failed", "Phone number is toll-free: no person's phone, no text is sent to it", "number_invalid"
+    )
 
 
 QUARTER = 15 * MINUTE
 
-# what a person can mend, and what the text says that it waits for
-MENDABLE: list[tuple[dict[str, Any], str]] = [
+# what a person can mend, and what the text says that it waits for, in words and in a word
+MENDABLE: list[tuple[dict[str, Any], str, WhyCode]] = [
     # A satellite phone may be anywhere.
     (
         {"phone": "+881612345678", "timezone": None, "business_timezone": None},
         "No time zone is known for a +881 number: set the customer's timezone to where they are",
+        "no_time_zone",
     ),
     # A declared emergency.
-    ({"stopped_states": ["LA", "NY"]}, "Texts to NY are stopped: lift the stop for that state, and they go on"),
+    (
+        {"stopped_states": ["LA", "NY"]},
+        "Texts to NY are stopped: lift the stop for that state, and they go on",
+        "state_stopped",
+    ),
     # A guess would be a license.
     (
         {"business_hours": "nine to five"},
         "The business's sms_hours cannot be read: 'nine to five' is no span of hours; "
         "write hours such as Mon-Fri 09:00-18:00, Sat 10:00-16:00",
+        "hours_unreadable",
     ),
     # A business that is open on no day the state permits.
-    ({"business_hours": "03:00-04:00"}, "No permitted hour within 8 days: closed (federal, own) in America/New_York"),
+    (
+        {"business_hours": "03:00-04:00"},
+        "No permitted hour within 8 days: closed (federal, own) in America/New_York",
+        "no_opening",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("trouble", "why"), MENDABLE, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("trouble", "why", "code"), MENDABLE, ids=lambda value: str(value)[:40])
 @pytest.mark.parametrize("at", [NOON, NIGHT], ids=["by day", "by night"])
 @pytest.mark.parametrize("expires_at", [None, NIGHT + timedelta(days=2)], ids=["life not begun", "life begun"])
 def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do(
-    trouble: dict[str, Any], why: str, at: datetime, expires_at: datetime | None
+    trouble: dict[str, Any], why: str, code: WhyCode, at: datetime, expires_at: datetime | None
 ) -> None:
     """It is looked at again every quarter of an hour, and is never failed for it."""
     decision = before_send(claim_with(**trouble, expires_at=expires_at), at=at)
     assert isinstance(decision, Hold)
     assert decision.why.startswith(why)
-    assert (decision.look_in, decision.ambiguous) == (QUARTER, ())
+    assert (decision.why_code, decision.look_in, decision.ambiguous) == (code, QUARTER, ())
 
 
-@pytest.mark.parametrize(("trouble", "why"), MENDABLE, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("trouble", "why"), [each[:2] for each in MENDABLE], ids=lambda value: str(value)[:40])
 def test_once_it_is_mended_a_held_text_goes_on_by_itself(trouble: dict[str, Any], why: str) -> None:
     """By the next look, and with what is left of its life."""
     mended = dict.fromkeys(trouble, None) | {"phone": PHONE, "timezone": "America/New_York", "stopped_states": []}
     assert isinstance(before_send(claim_with(**mended, held=True, why=why), at=NOON), Send)
 
 
-@pytest.mark.parametrize(("trouble", "why"), MENDABLE, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("trouble", "why"), [each[:2] for each in MENDABLE], ids=lambda value: str(value)[:40])
 def test_a_held_text_ends_only_by_its_expiry_and_says_what_it_waited_for(trouble: dict[str, Any], why: str) -> None:
     """Cancelled, not failed: nobody wants it any more."""
     claim = claim_with(**trouble, held=True, why=why, expires_at=NOON)
-    assert before_send(claim, at=NOON) == End("cancelled", f"Expired before it could be sent. {why}")
+    assert before_send(claim, at=NOON) == End("cancelled", f"Expired before it could be sent. {why}", "expired")
 
 
 def test_what_a_text_waited_for_without_being_held_is_not_told_at_its_end() -> None:
     """It had its chance; why it waited last is no reason."""
     claim = claim_with(why="Quiet hours", expires_at=NOON)
-    assert before_send(claim, at=NOON) == End("cancelled", "Expired before it could be sent")
+    assert before_send(claim, at=NOON) == End("cancelled", "Expired before it could be sent", "expired")
 
 
 def test_transactional_texts_go_to_a_stopped_state() -> None:
@@ -318,7 +350,7 @@ def test_transactional_texts_go_to_a_stopped_state() -> None:
 def test_what_no_mending_helps_is_failed_even_when_there_is_something_to_mend() -> None:
     """Nobody is asked to mend the hours of a text that has no number."""
     decision = before_send(claim_with(phone=None, business_hours="nine to five"), at=NOON)
-    assert decision == End("failed", "Customer has no phone number")
+    assert decision == End("failed", "Customer has no phone number", "no_phone")
 
 
 # The life of a text
@@ -367,7 +399,7 @@ def test_a_text_that_was_due_too_long_ago_says_since_when() -> None:
     """It is no failure: nobody wants it any more."""
     claim = claim_with(expires_at=None, due_since=NOON - timedelta(days=2))
     assert before_send(claim, at=NOON) == End(
-        "cancelled", "Expired before it could be sent: it was due on 2027-01-10 (UTC)"
+        "cancelled", "Expired before it could be sent: it was due on 2027-01-10 (UTC)", "expired"
     )
 
 
@@ -458,10 +490,14 @@ def test_a_passing_refusal_counts_and_the_third_is_the_last(attempts: int, then:
     decision = after_send(claim_with(attempt_count=attempts), refused(30003))
     error = "Twilio 30003: Unreachable destination handset"
     if then == "given up":
-        assert decision == GiveUp(f"Gave up after {attempts + 1} attempts; the last: {error}", 30003)
+        assert decision == GiveUp(
+            f"Gave up after {attempts + 1} attempts; the last: {error}", "attempts_used_up", 30003
+        )
     else:
         minutes = int(then.split()[2])
-        assert decision == Retry(timedelta(minutes=minutes), "twilio_error", error, 30003, counted=True)
+        assert decision == Retry(
+            timedelta(minutes=minutes), "twilio_error", error, "refused_for_now", 30003, counted=True
+        )
 
 
 def test_the_whole_life_of_a_text_that_never_gets_through() -> None:
@@ -483,27 +519,29 @@ def test_the_cap_is_the_rows_own(max_attempts: int) -> None:
     assert [isinstance(decision, GiveUp) for decision in decisions] == [False] * (max_attempts - 1) + [True]
 
 
+SLOWER = "Twilio 20429: Too Many Requests"
 # what Twilio says, the reason the row waits
-UNCOUNTED: list[tuple[Rejected | NotSent, Reason, str, int | None]] = [
-    (refused(20429, 429), "rate_limit", "Twilio 20429: Too Many Requests", 20429),
-    (refused(99999, 429), "rate_limit", "Twilio 99999: not in our table of errors (HTTP 429)", 99999),
-    (NotSent("Not reached"), "twilio_error", "Not reached", None),
+UNCOUNTED: list[tuple[Rejected | NotSent, Reason, str, WhyCode, int | None]] = [
+    (refused(20429, 429), "rate_limit", SLOWER, "rate_limited", 20429),
+    (refused(99999, 429), "rate_limit", "Twilio 99999: not in our table of errors (HTTP 429)", "rate_limited", 99999),
+    (NotSent("Not reached"), "twilio_error", "Not reached", "unreachable", None),
 ]
 
 
-@pytest.mark.parametrize(("outcome", "reason", "why", "code"), UNCOUNTED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("outcome", "reason", "why", "why_code", "code"), UNCOUNTED, ids=lambda value: str(value)[:40])
 @pytest.mark.parametrize(("attempts", "minutes"), [(0, 1), (1, 5), (2, 15)])
 def test_what_is_not_the_texts_fault_costs_no_attempt(
     outcome: Rejected | NotSent,
     reason: Reason,
     why: str,
+    why_code: WhyCode,
     code: int | None,
     attempts: int,
     minutes: int,
 ) -> None:
     """Rate limits and requests that never left are tried again even at the last attempt."""
     decision = after_send(claim_with(attempt_count=attempts), outcome)
-    assert decision == Retry(timedelta(minutes=minutes), reason, why, code, counted=False)
+    assert decision == Retry(timedelta(minutes=minutes), reason, why, why_code, code, counted=False)
 
 
 @pytest.mark.parametrize("kind", get_args(RefusalKind))
@@ -534,7 +572,9 @@ def test_what_will_be_refused_every_time_is_given_up_at_once(
 ) -> None:
     """A wrong number, an opt-out, or a refusal nobody knows: no second try, and what it says of the number is kept."""
     decision = after_send(claim_with(), refused(code), first_send=first_send)
-    assert decision == GiveUp(f"Twilio {code}: {name}", code, opted_out, phone_status)
+    assert decision == GiveUp(
+        f"Twilio {code}: {name}", "opted_out" if opted_out else "refused", code, opted_out, phone_status
+    )
 
 
 # sends made, what Twilio asks to wait, how long the text waits
@@ -560,17 +600,27 @@ def test_what_a_provider_asks_to_wait_is_honored_up_to_a_quarter_of_an_hour(
     """Never less than the backoff, and no header keeps a text for a day."""
     outcome = refused(20429, 429, retry_after=None if asked is None else timedelta(seconds=asked))
     decision = after_send(claim_with(attempt_count=attempts), outcome)
-    assert decision == Retry(
-        timedelta(seconds=waits), "rate_limit", "Twilio 20429: Too Many Requests", 20429, counted=False
-    )
+    assert decision == Retry(timedelta(seconds=waits), "rate_limit", SLOWER, "rate_limited", 20429, counted=False)
 
 
 # rate limits met before, sends made, what one more leads to
 RATE_LIMITS = [
-    (19, 0, Retry(timedelta(minutes=1), "rate_limit", "Twilio 20429: Too Many Requests", 20429, counted=False)),
-    (20, 0, Retry(timedelta(minutes=5), "rate_limit", "Twilio 20429: Too Many Requests", 20429, counted=True)),
-    (21, 1, Retry(timedelta(minutes=15), "rate_limit", "Twilio 20429: Too Many Requests", 20429, counted=True)),
-    (22, 2, GiveUp("Gave up after 3 attempts; the last: Twilio 20429: Too Many Requests", 20429)),
+    (
+        19,
+        0,
+        Retry(timedelta(minutes=1), "rate_limit", SLOWER, "rate_limited", 20429, counted=False),
+    ),
+    (
+        20,
+        0,
+        Retry(timedelta(minutes=5), "rate_limit", SLOWER, "rate_limited", 20429, counted=True),
+    ),
+    (
+        21,
+        1,
+        Retry(timedelta(minutes=15), "rate_limit", SLOWER, "rate_limited", 20429, counted=True),
+    ),
+    (22, 2, GiveUp(f"Gave up after 3 attempts; the last: {SLOWER}", "attempts_used_up", 20429)),
 ]
 
 
@@ -600,7 +650,13 @@ def test_a_refused_account_is_asked_ever_less_often_and_costs_no_attempt(
     """However often: somebody mends the account, or the text expires. The next time somebody else's text goes first."""
     claim = claim_with(account_refusal_count=met, attempt_count=attempts, rate_limit_count=99)
     assert after_send(claim, rejected) == Retry(
-        timedelta(minutes=minutes), "twilio_error", why, rejected.refusal.code, counted=False, account_refused=True
+        timedelta(minutes=minutes),
+        "twilio_error",
+        why,
+        "account_refused",
+        rejected.refusal.code,
+        counted=False,
+        account_refused=True,
     )
 
 
@@ -715,23 +771,26 @@ def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifte
         if in_doubt == "resend"
         else Hold(
             f"In doubt: no evidence after {looks + 1} looks. Look in the provider's log, then `smsretry resolve`",
+            "no_evidence",
             60 * MINUTE,
         )
     )
     expected: dict[str, AfterLook] = {
-        AGAIN: LookAgain(wait * MINUTE, failed=False, why="No evidence yet"),
-        FAILED_LOOK: LookAgain(wait * MINUTE, failed=True, why="The provider's list could not be had"),
-        UNSEEN: Hold(NO_LIST, wait * MINUTE),
+        AGAIN: LookAgain(wait * MINUTE, failed=False, why="No evidence yet", why_code="no_evidence"),
+        FAILED_LOOK: LookAgain(
+            wait * MINUTE, failed=True, why="The provider's list could not be had", why_code="list_unavailable"
+        ),
+        UNSEEN: Hold(NO_LIST, "list_unavailable", wait * MINUTE),
         "over": over,
         "found": Settle(SID, "reconcile"),
     }
     assert conclusions_of(claim, sightings, in_doubt)[0] == expected[then]
 
 
-NOTHING_YET = LookAgain(5 * MINUTE, failed=False, why="No evidence yet")
+NOTHING_YET = LookAgain(5 * MINUTE, failed=False, why="No evidence yet", why_code="no_evidence")
 SECOND_MESSAGE = sighting(OTHER, after=2 * SECOND)
 REDACTED = sighting(OTHER, after=2 * SECOND, body="")
-HELD = Hold(AMBIGUOUS, 60 * MINUTE, (OTHER,))
+HELD = Hold(AMBIGUOUS, "ambiguous", 60 * MINUTE, (OTHER,))
 
 # what the list holds, what is concluded, in this order, until it is no other attempt's
 CANDIDATES: list[tuple[list[Sighting], list[AfterLook]]] = [
@@ -778,7 +837,7 @@ def test_a_text_whose_body_is_not_on_record_is_never_settled_by_a_redacted_messa
 def test_an_expired_text_whose_list_cannot_be_had_is_held() -> None:
     """It cannot be sent again, and may have gone out: a person looks."""
     claim = doubtful(in_doubt_since=NOON - MINUTE, expires_at=NOON)
-    assert conclusions_of(claim, None) == [Hold(NO_LIST, 15 * MINUTE)]
+    assert conclusions_of(claim, None) == [Hold(NO_LIST, "list_unavailable", 15 * MINUTE)]
 
 
 def test_a_text_whose_life_has_not_begun_is_looked_for_again_when_the_list_cannot_be_had() -> None:
@@ -811,7 +870,7 @@ def test_nothing_is_proved_where_the_clock_was_set_back_during_the_send() -> Non
     """What would be the text is named to the person who decides; without any, they look for themselves."""
     claim = doubtful(in_doubt_since=BEGUN - MINUTE, reconcile_count=2)
     named, unnamed = conclusions_of(claim, [sighting()])
-    assert named == Hold(HELD.why, 60 * MINUTE, (SID,))
+    assert named == Hold(HELD.why, "ambiguous", 60 * MINUTE, (SID,))
     assert isinstance(unnamed, Hold)
     assert "set back" in unnamed.why
     assert conclusions_of(claim, [])[0] == unnamed

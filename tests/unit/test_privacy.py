@@ -125,8 +125,8 @@ def test_a_text_that_cannot_be_made_is_not_quoted() -> None:
 
 
 def test_a_result_has_no_place_for_number_or_body() -> None:
-    """What Prefect keeps is id, fate, words of ours, code and time."""
-    assert set(ItemResult.model_fields) == {"retry_id", "fate", "detail", "code", "next_at"}
+    """What Prefect keeps is id, fate, words of ours, codes and time."""
+    assert set(ItemResult.model_fields) == {"retry_id", "fate", "detail", "code", "next_at", "why_code"}
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from smsretry.retry.models import Lease
 from smsretry.retry.segments import segments
 from smsretry.sending import rate_limit
-from smsretry.sending.rate_limit import HAND_SECONDS, RateLimit
+from smsretry.sending.rate_limit import IN_FLIGHT_SECONDS, RateLimit
 from tests.builders import NOON
 
 LONG: Final = "a" * 300
@@ -29,9 +29,9 @@ ROUNDING: Final = 1e-4
 class Paced(Protocol):
     """What the street asks of a rate_limit."""
 
-    def most_in_flight(self, most: int) -> int: ...
+    def max_in_flight(self, most: int) -> int: ...
     def expect(self, texts: list[tuple[UUID, str]]) -> None: ...
-    def turn(self, text: UUID, body: str) -> float: ...
+    def seconds_to_turn(self, text: UUID, body: str) -> float: ...
 
 
 class Street:
@@ -179,12 +179,12 @@ def run_of(sender: Sender, rate_limit: Paced, bodies: list[str], threads: int, n
 
     def send() -> None:
         while waiting or hand:
-            if len(hand) <= rate_limit.most_in_flight(50) - threads or not hand:
-                taken = [waiting.popleft() for _ in range(min(rate_limit.most_in_flight(50), len(waiting)))]
+            if len(hand) <= rate_limit.max_in_flight(50) - threads or not hand:
+                taken = [waiting.popleft() for _ in range(min(rate_limit.max_in_flight(50), len(waiting)))]
                 rate_limit.expect(taken)
                 hand.extend(taken)
             text, body = hand.popleft()
-            while seconds := rate_limit.turn(text, body):
+            while seconds := rate_limit.seconds_to_turn(text, body):
                 sender.street.sleep(seconds)
             sender.given.append((sender.street.now, segments(body)))
             sender.street.sleep(0.1)  # begin, send and finish
@@ -269,13 +269,13 @@ class Dropping:
         self._left, self._next = 0, 0.0
         self._taken, self._lock = set[UUID](), StreetLock(street)
 
-    def most_in_flight(self, most: int) -> int:
-        return max(1, min(most, int(self._per_second * HAND_SECONDS)))
+    def max_in_flight(self, most: int) -> int:
+        return max(1, min(most, int(self._per_second * IN_FLIGHT_SECONDS)))
 
     def expect(self, texts: list[tuple[UUID, str]]) -> None:
         pass
 
-    def turn(self, text: UUID, body: str) -> float:
+    def seconds_to_turn(self, text: UUID, body: str) -> float:
         if text in self._taken:
             return 0.0
         self._taken.add(text)
@@ -327,14 +327,14 @@ def test_without_a_rate_nobody_waits_and_nothing_is_leased() -> None:
 
     rate_limit = RateLimit(lease, None)
     rate_limit.expect([(UUID(int=1), "Hello")])
-    assert [rate_limit.turn(UUID(int=n), "Hello") for n in range(100)] == [0] * 100
+    assert [rate_limit.seconds_to_turn(UUID(int=n), "Hello") for n in range(100)] == [0] * 100
     rate_limit.forget(UUID(int=1))
-    assert rate_limit.most_in_flight(50) == 50
+    assert rate_limit.max_in_flight(50) == 50
 
 
 def test_a_run_has_no_more_in_hand_than_the_sender_makes_in_some_seconds() -> None:
     """The others stay for other workers, and for a run that comes after."""
-    assert [RateLimit(_at_once, rate).most_in_flight(50) for rate in (1, 0.1, 80)] == [HAND_SECONDS, 1, 50]
+    assert [RateLimit(_at_once, rate).max_in_flight(50) for rate in (1, 0.1, 80)] == [IN_FLIGHT_SECONDS, 1, 50]
 
 
 def _at_once(count: int, per_second: float, lead: float) -> Lease:
@@ -369,7 +369,9 @@ def test_a_lease_is_of_whole_texts_that_are_in_hand(leases: Leases) -> None:
     """As many as have room in a second; what a text has left over is nobody's, because there is none."""
     rate_limit = RateLimit(leases.lease, 5)
     rate_limit.expect([(UUID(int=n), LONG) for n in range(4)])
-    assert [rate_limit.turn(UUID(int=n), LONG) for n in range(4)] == pytest.approx([0, 0.4, 0.8, 1.2], abs=ROUNDING)
+    assert [rate_limit.seconds_to_turn(UUID(int=n), LONG) for n in range(4)] == pytest.approx(
+        [0, 0.4, 0.8, 1.2], abs=ROUNDING
+    )
     assert leases.sizes == [4, 4]
 
 
@@ -377,10 +379,10 @@ def test_a_turn_that_was_missed_is_over(leases: Leases) -> None:
     """Others have had the sender since. A thread, or a process, that was stopped takes another turn."""
     rate_limit = RateLimit(leases.lease, 80)
     rate_limit.expect([(UUID(int=n), "Hello") for n in range(80)])
-    waits = [rate_limit.turn(UUID(int=n), "Hello") for n in range(40)]
+    waits = [rate_limit.seconds_to_turn(UUID(int=n), "Hello") for n in range(40)]
     assert waits[-1] == pytest.approx(39 / 80, abs=ROUNDING)
     leases.now += 10
-    again = sorted(rate_limit.turn(UUID(int=n), "Hello") for n in range(80))
+    again = sorted(rate_limit.seconds_to_turn(UUID(int=n), "Hello") for n in range(80))
     assert again == pytest.approx([n / 80 for n in range(80)], abs=ROUNDING)
 
 
@@ -388,21 +390,21 @@ def test_the_turn_of_a_text_that_is_not_sent_is_the_next_one_s(leases: Leases) -
     """It was put off: whoever is as long takes its turn."""
     rate_limit = RateLimit(leases.lease, 5)
     rate_limit.expect([(UUID(int=n), LONG) for n in range(2)])
-    rate_limit.turn(UUID(int=0), LONG)
+    rate_limit.seconds_to_turn(UUID(int=0), LONG)
     rate_limit.forget(UUID(int=1))
     rate_limit.expect([(UUID(int=2), LONG)])
-    assert rate_limit.turn(UUID(int=2), LONG) == pytest.approx(0.4, abs=ROUNDING)
+    assert rate_limit.seconds_to_turn(UUID(int=2), LONG) == pytest.approx(0.4, abs=ROUNDING)
     assert leases.sizes == [4]
 
 
 def test_a_clock_of_the_database_that_is_set_moves_no_turn(leases: Leases) -> None:
     """Turns are moments on its clock, which is learned anew from the next answer."""
     rate_limit = RateLimit(leases.lease, 1)
-    assert rate_limit.turn(UUID(int=1), "Hello") == 0
+    assert rate_limit.seconds_to_turn(UUID(int=1), "Hello") == 0
 
     def lease(count: int, per_second: float, lead: float) -> Lease:
         told = leases.lease(count, per_second, lead)
         return Lease(begins_at=told.begins_at + timedelta(hours=1), asked_at=told.asked_at + timedelta(hours=1))
 
     rate_limit._ask_for = lease
-    assert rate_limit.turn(UUID(int=2), "Hello") == pytest.approx(1, abs=ROUNDING)
+    assert rate_limit.seconds_to_turn(UUID(int=2), "Hello") == pytest.approx(1, abs=ROUNDING)

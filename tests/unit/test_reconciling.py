@@ -85,7 +85,7 @@ def test_a_message_that_another_attempt_owns_gives_way_to_the_next_one() -> None
 @pytest.mark.parametrize(
     ("looks", "then", "fate"),
     [
-        (0, LookAgain(timedelta(minutes=5), failed=False, why="No evidence yet"), "InDoubt"),
+        (0, LookAgain(timedelta(minutes=5), failed=False, why="No evidence yet", why_code="no_evidence"), "InDoubt"),
         (2, Resend(), "RetryScheduled"),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_message_that_may_be_an_unanswered_sends_is_neither_evidence_nor_its_a
     why = "A send to the same number has no answer yet: what was found may be that one's"
     wait = timedelta(minutes={0: 1}.get(looks, 15))
     assert (result.fate, result.detail, result.next_at) == ("InDoubt", why, NOON + wait)
-    assert queue.decisions == [Settle(SID, "reconcile"), LookAgain(wait, failed=True, why=why)]
+    assert queue.decisions == [Settle(SID, "reconcile"), LookAgain(wait, failed=True, why=why, why_code="ambiguous")]
 
 
 def test_a_sid_of_the_send_log_that_an_earlier_attempt_owns_still_says_that_the_text_went_out() -> None:
@@ -123,7 +123,7 @@ def test_a_list_that_cannot_be_had_is_no_absence(looks: int, in_doubt: InDoubtPo
     result = look(doubtful(reconcile_count=looks), queue=queue, listed=None, in_doubt=in_doubt)
     assert (result.fate, result.detail) == ("InDoubt", "The provider's list could not be had")
     wait = timedelta(minutes={0: 1}.get(looks, 15))
-    assert queue.told == [("reconcile", LookAgain(wait, failed=True, why=result.detail))]
+    assert queue.told == [("reconcile", LookAgain(wait, failed=True, why=result.detail, why_code="list_unavailable"))]
     assert result.next_at == NOON + wait
 
 
@@ -136,7 +136,7 @@ def test_a_look_in_vain_is_followed_by_another() -> None:
         "No evidence yet",
         NOON + timedelta(minutes=5),
     )
-    assert queue.told == [("reconcile", LookAgain(timedelta(minutes=5), failed=False, why=result.detail))]
+    assert queue.told == [("reconcile", LookAgain(timedelta(minutes=5), False, result.detail, "no_evidence"))]
 
 
 def test_after_the_quarantine_a_text_is_sent_again_by_the_claim_and_not_by_the_look() -> None:
@@ -154,7 +154,7 @@ def test_after_the_quarantine_a_text_may_be_held_for_a_person() -> None:
     assert result.fate == "Held"
     assert result.detail == ("In doubt: no evidence after 3 looks. Look in the provider's log, then `smsretry resolve`")
     assert result.next_at == NOON + timedelta(hours=1)
-    assert queue.told == [("reconcile", Hold(result.detail, timedelta(hours=1)))]
+    assert queue.told == [("reconcile", Hold(result.detail, "no_evidence", timedelta(hours=1)))]
 
 
 @pytest.mark.parametrize("in_doubt", ["resend", "hold"])
@@ -166,7 +166,7 @@ def test_a_message_with_another_body_holds_the_text_until_a_person_says_whose_it
     queue = FakeQueue()
     result = look(doubtful(reconcile_count=looks), queue=queue, listed=[sighting(body="")], in_doubt=in_doubt)
     assert (result.fate, result.detail, result.next_at) == ("Held", AMBIGUOUS, NOON + timedelta(hours=1))
-    assert queue.told == [("reconcile", Hold(AMBIGUOUS, timedelta(hours=1), (SID,)))]
+    assert queue.told == [("reconcile", Hold(AMBIGUOUS, "ambiguous", timedelta(hours=1), (SID,)))]
 
 
 def test_a_text_that_is_held_past_its_expiry_has_failed() -> None:
@@ -186,7 +186,7 @@ def test_what_is_surely_ours_is_tried_before_what_is_ambiguous() -> None:
 @pytest.mark.parametrize(
     ("looks", "then", "fate"),
     [
-        (0, LookAgain(timedelta(minutes=5), failed=False, why="No evidence yet"), "InDoubt"),
+        (0, LookAgain(timedelta(minutes=5), failed=False, why="No evidence yet", why_code="no_evidence"), "InDoubt"),
         (2, Resend(), "RetryScheduled"),
     ],
 )
@@ -194,7 +194,7 @@ def test_an_ambiguous_message_that_is_anothers_holds_nothing(looks: int, then: L
     """The application's own text to the same person: as if the list had been empty."""
     queue = FakeQueue(taken={OTHER})
     assert look(doubtful(reconcile_count=looks), queue=queue, listed=[sighting(OTHER, body="Hi")]).fate == fate
-    assert queue.decisions == [Hold(AMBIGUOUS, timedelta(hours=1), (OTHER,)), then]
+    assert queue.decisions == [Hold(AMBIGUOUS, "ambiguous", timedelta(hours=1), (OTHER,)), then]
 
 
 def test_an_ambiguous_message_that_may_be_an_unanswered_sends_holds_nothing_yet() -> None:

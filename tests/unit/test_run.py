@@ -8,11 +8,13 @@ from uuid import UUID
 import pytest
 
 from smsretry.errors import QueueBusy, QueueMismatch, QueueUnreachable
-from smsretry.retry.decision import Defer, GiveBack, Send
-from smsretry.retry.models import Begun, Claim, ItemResult, Text
+from smsretry.retry.decision import Defer, GiveBack
+from smsretry.retry.models import Begun, ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
+from smsretry.sending.claiming import FEWEST_SUSPECTS
 from smsretry.sending.ports import RetryQueue, Sender
-from smsretry.sending.run import FEWEST_SUSPECTS, ItemFailed, run_once
+from smsretry.sending.requests import Begin
+from smsretry.sending.run import ItemFailed, run_once
 from tests.builders import CLOSING, CONCURRENCY, NOON, SENDER, SID, claim_with, fates_of, refused, results_of, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
@@ -36,19 +38,10 @@ def test_one_bad_row_does_not_stop_the_others() -> None:
     """Each row has its own result, in order; the bad one has its error."""
 
     class FailsForOne(FakeQueue):
-        def begin(
-            self,
-            claim: Claim,
-            attempt_id: UUID,
-            decision: Send,
-            *,
-            sent_by: str,
-            first_send: bool,
-            run_id: UUID | None = None,
-        ) -> Begun:
-            if claim.id == UUID(int=12):
+        def begin(self, request: Begin) -> Begun:
+            if request.claim.id == UUID(int=12):
                 raise ValueError("a bug")
-            return super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send, run_id=run_id)
+            return super().begin(request)
 
     queue = FailsForOne(claims=[claim_with(id=UUID(int=number)) for number in (11, 12, 13)])
     items, summary = run_once(run_over(queue, FakeSender()), limit=10)
@@ -83,8 +76,8 @@ def test_a_refused_account_gives_the_rest_of_the_run_back_and_is_remembered() ->
     fates = fates_of(run)
     assert fates.count("RetryScheduled") == len(sender.texts) <= CONCURRENCY
     assert fates.count("GivenBack") == 40 - len(sender.texts)
-    assert queue.told[-1] == ("set_circuit", run.flow_control.circuit)
-    assert run.flow_control.circuit is not None
+    assert queue.told[-1] == ("set_circuit", run.flow_control.open_because)
+    assert run.flow_control.open_because is not None
 
 
 # is the circuit open, what comes of the send, what the next run is told
@@ -182,19 +175,10 @@ def test_a_customer_that_is_locked_makes_one_text_wait_and_no_other() -> None:
     """Somebody's long transaction costs a minute of this text, and the flow control stays open."""
 
     class BusyForOne(FakeQueue):
-        def begin(
-            self,
-            claim: Claim,
-            attempt_id: UUID,
-            decision: Send,
-            *,
-            sent_by: str,
-            first_send: bool,
-            run_id: UUID | None = None,
-        ) -> Begun:
-            if claim.id == UUID(int=12):
+        def begin(self, request: Begin) -> Begun:
+            if request.claim.id == UUID(int=12):
                 raise QueueBusy("begin_sms_attempt waited too long for a lock")
-            return super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send, run_id=run_id)
+            return super().begin(request)
 
     queue = BusyForOne(claims=[claim_with(id=UUID(int=number)) for number in (11, 12, 13)])
     results = results_of(run_over(queue, FakeSender()))

@@ -13,19 +13,26 @@ from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.retry.models import InterruptedRun, ItemResult, Recovered
 from smsretry.sending.summary import RunSummary
-from smsretry.vocabulary import Fate
+from smsretry.vocabulary import Fate, WhyCode
 from tests.builders import BODY, NOON, PHONE, claim_with
 
 CHICAGO: dict[str, Any] = {"timezone": "America/Chicago"}
 
 
 def seen(
-    fate: Fate, detail: str = "", code: int | None = None, later: timedelta | None = None, **claim: Any
+    fate: Fate,
+    detail: str = "",
+    code: int | None = None,
+    later: timedelta | None = None,
+    why: WhyCode | None = None,
+    **claim: Any,
 ) -> ProcessedText:
     """A text that came to this at noon in New York."""
     next_at = NOON + later if later else None
     row = claim_with(**claim)
-    return ProcessedText(row, ItemResult(retry_id=row.id, fate=fate, detail=detail, code=code, next_at=next_at))
+    return ProcessedText(
+        row, ItemResult(retry_id=row.id, fate=fate, detail=detail, code=code, next_at=next_at, why_code=why)
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,11 +49,11 @@ def seen(
         (seen("Deferred", later=timedelta(days=7), **CHICAGO), "Deferred until Tue 19 Jan 11:00 CST", "violet"),
         (seen("RetryScheduled", later=timedelta(minutes=1)), "Retry at 12:01 EST", "violet"),
         (seen("RetryScheduled", later=timedelta(minutes=1), timezone="nonsense"), "Retry at 12:01 EST", "violet"),
-        (seen("Cancelled", "Customer opted out (consent is unknown)"), "Opted out", "grey"),
-        (seen("Cancelled", "Expired before it could be sent"), "Expired", "grey"),
-        (seen("Cancelled", "Expires before it may go out. Quiet hours"), "Expired", "grey"),
-        (seen("Cancelled", "Already sent"), "Already sent", "grey"),
-        (seen("Cancelled", "No longer wanted"), "Cancelled", "grey"),
+        (seen("Cancelled", "In whatever words", why="opted_out"), "Opted out", "grey"),
+        (seen("Cancelled", "In whatever words", why="expired"), "Expired", "grey"),
+        (seen("Cancelled", "In whatever words", why="already_sent"), "Already sent", "grey"),
+        (seen("Cancelled", "Customer opted out", why="operator"), "Cancelled", "grey"),
+        (seen("Cancelled", "Customer opted out"), "Cancelled", "grey"),
         (seen("GivenBack"), "Given back", "grey"),
         (seen("Lost"), "Lost", "grey"),
     ],

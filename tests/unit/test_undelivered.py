@@ -20,13 +20,13 @@ from tests.unit.fakes import FakeQueue, FakeSender
 
 OTHER = "SM" + "f" * 32
 SOON = NOON + timedelta(minutes=5)
-UNASKED = f"It was lost as {SID}, and Twilio could not be asked whether it arrived after all"
+UNASKED = f"It was lost as {SID}, and the provider could not be asked whether it arrived after all"
 NOT_YET = f"Arrived after all, as {SID}; that could not be recorded yet"
 
 
 def on_the_phone(status: DeliveryStatus = "delivered") -> Arrived:
     """Its row is completed. If that cannot be recorded, it is due again after half a minute."""
-    return Arrived(SID, status, Defer(NOON + timedelta(seconds=30), None, NOT_YET, ages=True))
+    return Arrived(SID, status, Defer(NOON + timedelta(seconds=30), None, NOT_YET, "delivery_open", ages=True))
 
 
 TABLE: list[tuple[dict[str, Word], Arrived | Defer | None]] = [
@@ -38,8 +38,8 @@ TABLE: list[tuple[dict[str, Word], Arrived | Defer | None]] = [
     ({SID: NotKept()}, None),
     ({SID: Report("delivered")}, on_the_phone()),
     ({SID: Report("read")}, on_the_phone("read")),
-    ({SID: None}, Defer(SOON, None, UNASKED, ages=True)),
-    ({OTHER: NotKept(), SID: None}, Defer(SOON, None, UNASKED, ages=True)),
+    ({SID: None}, Defer(SOON, None, UNASKED, "delivery_open", ages=True)),
+    ({OTHER: NotKept(), SID: None}, Defer(SOON, None, UNASKED, "delivery_open", ages=True)),
     ({OTHER: None, SID: Report("delivered")}, on_the_phone()),
 ]
 
@@ -56,16 +56,16 @@ def test_a_text_is_sent_again_only_if_each_lost_message_still_is(
 def test_a_text_waits_while_a_lost_message_is_on_its_way_again(status: DeliveryStatus) -> None:
     """Twilio has called it lost once. It says why it waits."""
     assert status in get_args(DeliveryStatus)
-    why = f"It was lost as {SID}, and now Twilio says {status}: it may still arrive"
+    why = f"It was lost as {SID}, and now the provider says {status}: it may still arrive"
     assert before_sending_again({SID: Report(status)}, at=NOON) == Defer(
-        NOON + timedelta(minutes=15), None, why, ages=True
+        NOON + timedelta(minutes=15), None, why, "delivery_open", ages=True
     )
 
 
 def test_a_text_that_arrived_is_recorded_and_not_begun() -> None:
     """And the flow control is free for the next one."""
     control, queue, sender = FlowControl(), FakeQueue(), FakeSender(words={SID: Report("delivered")})
-    control.probe()
+    control.start_half_open()
     result = process_sms_retry_item(claim_with(lost_sids=[SID]), queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.detail) == ("Sent", f"Arrived after all, as {SID}: it is not sent again")
     assert (queue.told, sender.texts) == ([("arrived", on_the_phone())], [])
@@ -107,10 +107,10 @@ def test_a_text_whose_question_took_too_long_is_not_begun_and_asks_once_more(mon
     clock = iter([0.0, SEND_WITHIN_SECONDS + 1, *[100.0] * 9])
     monkeypatch.setattr(pipeline, "_stopwatch", lambda: next(clock))
     control, queue, sender = FlowControl(), FakeQueue(), FakeSender(words={SID: Report("undelivered")})
-    control.probe()
+    control.start_half_open()
     result = process_sms_retry_item(claim_with(lost_sids=[SID]), queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.next_at, queue.calls, sender.texts) == ("Deferred", SOON, ["put_off"], [])
-    assert "Twilio took very long" in result.detail
+    assert "The provider took very long" in result.detail
     assert process_sms_retry_item(claim_with(), queue=queue, sender=sender, flow_control=control).fate == "Sent"
 
 
@@ -123,7 +123,7 @@ def test_a_probe_whose_question_failed_lets_the_next_text_be_it() -> None:
 
     for sender in (FakeSender(words={SID: None}), Broken()):
         control = FlowControl()
-        control.probe()
+        control.start_half_open()
         with suppress(UnforeseenError):
             process_sms_retry_item(claim_with(lost_sids=[SID]), queue=FakeQueue(), sender=sender, flow_control=control)
         assert (

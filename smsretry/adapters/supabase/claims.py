@@ -39,24 +39,26 @@ class SupabaseClaims(SupabaseCalls):
         row, fence = unreadable.row["id"], _fence(unreadable.row)
         try:
             if unreadable.row["in_doubt_since"] is None:
-                self.truth("end_sms_retry", fence | {"final_status": "failed", "error": unreadable.why})
-                return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why)
+                self.truth(
+                    "end_sms_retry", fence | {"final_status": "failed", "error": unreadable.why, "why_code": "bad_row"}
+                )
+                return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why, why_code="bad_row")
             # It may have gone out: nobody may call it failed but a person.
             why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry resolve` whether it went out"
-            held = {"decision": "hold", "error": why, "look_in": interval(DOUBT_HELD_LOOK)}
+            held = {"decision": "hold", "error": why, "why_code": "bad_row", "look_in": interval(DOUBT_HELD_LOOK)}
             self.repeated("reconcile_sms_retry", fence | held)
-            return ItemResult(retry_id=row, fate="Held", detail=why)
+            return ItemResult(retry_id=row, fate="Held", detail=why, why_code="bad_row")
         except QueueError:  # then recovery takes it back, and later on it is claimed alone
-            return ItemResult(
-                retry_id=row, fate="GivenBack", detail=f"{unreadable.why}. That could not be recorded yet"
-            )
+            why = f"{unreadable.why}. That could not be recorded yet"
+            return ItemResult(retry_id=row, fate="GivenBack", detail=why, why_code="bad_row")
 
     def _give_back(self, row: Mapping[str, Any]) -> None:
         until = row.get("scheduled_for") or row.get("claimed_at")
         if until is None or not row.keys() >= _FENCE.keys():
             return  # recovery takes it back
         with suppress(QueueError):  # likewise
-            self.truth("defer_sms_retry", _fence(row) | {"until": until, "why": row.get("why")})
+            kept = {column: row.get(column) for column in ("why", "why_code")}
+            self.truth("defer_sms_retry", _fence(row) | {"until": until, **kept})
 
 
 def _fence(row: Mapping[str, Any]) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """The calls about accepted texts: which deliveries are open, and what follows from a report."""
 
-from typing import cast, get_args
+from typing import assert_never, cast, get_args
 
 from smsretry.adapters.supabase.calls import SupabaseCalls, interval
 from smsretry.retry.decision import GiveUp, LookAgain
@@ -46,7 +46,7 @@ def _reported(report: Report | None) -> dict[str, object]:
 
 def _decided(decision: AfterDelivery) -> dict[str, object]:
     match decision:
-        case LookAgain(after, _, _):
+        case LookAgain(after):
             return {"decision": "look_again", "look_in": interval(after)}
         case Close():
             return {"decision": "close"}
@@ -54,7 +54,11 @@ def _decided(decision: AfterDelivery) -> dict[str, object]:
             return {"decision": "unknown"}
         case SendAgain(delay, why):
             look_in = interval(look_before(delay))
-            return {"decision": "send_again", "retry_in": interval(delay), "look_in": look_in, "error": why}
-        case GiveUp(why, _, opted_out, phone_status):
+            told = {"retry_in": interval(delay), "look_in": look_in, "error": why, "why_code": decision.why_code}
+            return {"decision": "send_again", **told}
+        case GiveUp(why, code, _, opted_out, phone_status):
             number: dict[str, object] = {"opted_out": opted_out, "phone_status": phone_status}
-            return number | {"decision": "give_up", "look_in": interval(GIVEN_UP_LOOK), "error": why}
+            told = {"look_in": interval(GIVEN_UP_LOOK), "error": why, "why_code": code}
+            return {"decision": "give_up", **number, **told}
+        case _:
+            assert_never(decision)

@@ -1,7 +1,8 @@
 """The worker's calls."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from dataclasses import fields
+from datetime import timedelta
 from typing import cast, get_args
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from smsretry.adapters.supabase.advice import ORDER
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.columns import after_look, after_send, put_off
 from smsretry.adapters.supabase.grouped import SupabaseGroups
-from smsretry.retry.decision import AfterLook, AfterSend, Arrived, PutOff, Send
+from smsretry.retry.decision import AfterLook, Arrived, PutOff
 from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import (
     Begun,
@@ -23,9 +24,9 @@ from smsretry.retry.models import (
     Scheduled,
     ScheduledSend,
 )
-from smsretry.retry.outcome import Outcome
 from smsretry.retry.policy import LIFE
-from smsretry.vocabulary import MessageClass, Reason, Reconciled
+from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
+from smsretry.vocabulary import Reconciled
 
 
 class SupabaseQueue(SupabaseGroups):
@@ -67,50 +68,13 @@ class SupabaseQueue(SupabaseGroups):
         results: list[Claim | ItemResult] = [*claims, *others]
         return results[0] if results else None
 
-    def queue(
-        self,
-        send_log_id: UUID,
-        *,
-        reason: Reason | None,
-        attempt_count: int,
-        scheduled_for: datetime | None,
-        retry_in: timedelta,
-        error: str | None,
-        message_class: MessageClass = "marketing",
-    ) -> Queued:
-        values = {
-            "send_log_id": send_log_id,
-            "reason": reason,
-            "attempt_count": attempt_count,
-            "scheduled_for": scheduled_for,
-            "retry_in": interval(retry_in),
-            "error": error,
-            "message_class": message_class,
-        }
+    def queue(self, request: QueueText) -> Queued:
+        values = {**_fields(request), "retry_in": interval(request.retry_in)}
         return self.row(Queued, "queue_sms_retry", values, ORDER)
 
-    def schedule(
-        self,
-        business_id: UUID,
-        customer_id: UUID,
-        body: str,
-        scheduled_for: datetime,
-        *,
-        not_after: datetime | None,
-        message_class: MessageClass,
-        created_by: UUID | None,
-        scheduled_id: UUID,
-    ) -> Scheduled:
-        values = {
-            "business_id": business_id,
-            "customer_id": customer_id,
-            "body": body,
-            "scheduled_for": scheduled_for,
-            "not_after": not_after,
-            "message_class": message_class,
-            "created_by": created_by,
-            "id": scheduled_id,
-        }
+    def schedule(self, request: ScheduleText) -> Scheduled:
+        values = _fields(request)
+        values["id"] = values.pop("scheduled_id")
         return self.row(Scheduled, "schedule_sms", values, ORDER)
 
     def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
@@ -121,36 +85,29 @@ class SupabaseQueue(SupabaseGroups):
     def claim_suspect(self) -> list[Claim]:
         return self.claims("claim_suspect_sms_retry", {})
 
-    def begin(
-        self,
-        claim: Claim,
-        attempt_id: UUID,
-        decision: Send,
-        *,
-        sent_by: str,
-        first_send: bool,
-        run_id: UUID | None = None,
-    ) -> Begun:
+    def begin(self, request: Begin) -> Begun:
+        claim, decision = request.claim, request.decision
         values = {
-            "attempt_id": attempt_id,
+            "attempt_id": request.attempt_id,
             "send_before": decision.send_before,
             "quiet_hours_rule": decision.rule,
-            "first_send": first_send,
+            "first_send": request.first_send,
             "cap": decision.cap.texts if decision.cap else None,
             "cap_since": decision.cap.since if decision.cap else None,
             "phone": claim.phone,
             "body": claim.body,
-            "sent_by": sent_by,
+            "sent_by": request.sent_by,
             "decided_by": claim.decided_by,
             "life": interval(LIFE),
             "expires_at": decision.expires_at,
-            "run_id": run_id,
+            "run_id": request.run_id,
         }
         # Whatever holds the customer may hold it for long: the row waits for the next run, and not the worker.
         return self.one(Begun, "begin_sms_attempt", self.begun(claim, "begin_sms_attempt", values))
 
-    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
-        values = {"attempt_id": attempt_id, **after_send(claim, outcome, decision)}
+    def finish(self, request: Finish) -> Finished:
+        claim = request.claim
+        values = {"attempt_id": request.attempt_id, **after_send(claim, request.outcome, request.decision)}
         return self.one(Finished, "finish_sms_attempt", self.settled(claim, "finish_sms_attempt", values))
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
@@ -173,3 +130,8 @@ class SupabaseQueue(SupabaseGroups):
     def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
         ids = None if businesses is None else sorted(map(str, businesses))
         self.truth("set_sms_circuit", {"why": why, "sender": sender, "business_ids": ids})
+
+
+def _fields(request: QueueText | ScheduleText) -> dict[str, object]:
+    """Each field of a request, by its name: the function's parameters have the same."""
+    return {each.name: getattr(request, each.name) for each in fields(request)}

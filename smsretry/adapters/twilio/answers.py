@@ -38,6 +38,11 @@ def outcome_of_answer(http_status: int, body: str, *, retry_after: str | None = 
     return InDoubt(f"Twilio answered with {kind} (HTTP {http_status})", http_status)
 
 
+def id_problem(sid: str) -> str | None:
+    """What is wrong with a message's id that a person typed; None: nothing that can be seen."""
+    return None if _SID.fullmatch(sid) else "A message's SID at Twilio is SM or MM, and 32 hexadecimal digits"
+
+
 def _json_object(body: str) -> dict[str, Any]:
     try:
         content = json.loads(body)

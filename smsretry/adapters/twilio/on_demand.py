@@ -3,17 +3,20 @@
 import threading
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.retry.delivery import Report, Word
-from smsretry.retry.models import Look, Text
+from smsretry.retry.models import Finding, Look, Text
 from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.settings import Settings
 from smsretry.vocabulary import DeliveryStatus
 
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.sender import TwilioSender
+
+
+_UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class _Broken:
 
 
 class TwilioOnDemand:
-    """`ports.Sender` and `ports.DeliveryReports`: a `TwilioSender`, made at the first request."""
+    """`ports.Provider`: a `TwilioSender`, made at the first request."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -42,7 +45,7 @@ class TwilioOnDemand:
         """Make one request; whatever happens comes back as an outcome."""
         twilio = self._twilio()
         if isinstance(twilio, _Broken):  # no request has left
-            return NotSent(f"Twilio's SDK could not be loaded ({twilio.why}): install smsretry anew")
+            return NotSent(_UNLOADED.format(twilio.why))
         return twilio.send(text)
 
     @property
@@ -63,6 +66,13 @@ class TwilioOnDemand:
     def reported(self, status: DeliveryStatus, code: int | None) -> Report:
         """What a callback said of a message, with what its code means."""
         return twilio_report(status, code)
+
+    def check(self) -> list[Finding]:
+        """Do the credentials work, and does the account own the sender? Sends nothing."""
+        twilio = self._twilio()
+        if isinstance(twilio, _Broken):
+            return [Finding(subject="Twilio's SDK", ok=False, advice=_UNLOADED.format(twilio.why))]
+        return twilio.check()
 
     def _twilio(self) -> "TwilioSender | _Broken":
         with self._making:

@@ -24,10 +24,19 @@ _NUMBER: Final = re.compile(_A_NUMBER)
 NUMBERLESS: Final = rf"^(?!.*({_A_NUMBER}))"
 """The same for a form's schema."""
 
+_MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.:-]{8,64}$"
+"""As `smsretry.is_message_id` has it: no phone number looks like one."""
+
 
 def _without_number(text: str) -> str:
     if _NUMBER.search(text):
         raise ValueError("must hold no phone number: it is kept and shown. Name the customer by its id")
+    return text
+
+
+def _message_id(text: str) -> str:
+    if not re.match(_MESSAGE_ID, text):
+        raise ValueError("must be the id of a message, as the provider shows it")
     return text
 
 
@@ -49,6 +58,8 @@ Moment = Annotated[
     ),
 ]
 """An instant, with its zone's offset."""
+MessageId = Annotated[str, AfterValidator(_message_id), WithJsonSchema({"type": "string", "pattern": _MESSAGE_ID})]
+"""A provider's id of a message."""
 NumberlessText = Annotated[str, AfterValidator(_without_number)]
 """Words that are kept and shown, without a phone number."""
 _AT_THE_FOOT: Final = frozenset({"limit", "dry_run", "who", "because"})

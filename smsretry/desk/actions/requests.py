@@ -1,11 +1,11 @@
 """What a person may request from the desk, as forms: Prefect's UI draws them, the command line fills them in."""
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from smsretry.desk.actions.form import NUMBERLESS, Id, Moment, NumberlessText, Request
-from smsretry.vocabulary import Reason
+from smsretry.desk.actions.form import NUMBERLESS, Id, MessageId, Moment, NumberlessText, Request
+from smsretry.vocabulary import EndedState, LiveState, Reason, WhyCode
 
 
 class WhichText(Request):
@@ -79,6 +79,7 @@ class WhichTexts(Order):
         None, title="Code", description="The provider's error code, such as 30003.", ge=1, le=99999
     )
     reason: Reason | None = Field(None, title="Reason", description="The category of why it waited.")
+    why_code: WhyCode | None = Field(None, title="Why", description="Why it ended, or waits, in a word.")
     containing: NumberlessText | None = Field(
         None,
         title="Error containing",
@@ -101,7 +102,7 @@ class Requeue(WhichTexts):
     """Put texts that failed back into the queue, due at once. Every check is made again."""
 
     VERB = ("requeue", "requeued")
-    states: list[Literal["failed", "cancelled"]] = Field(
+    states: list[EndedState] = Field(
         default=["failed"], title="States", description="Failed ones, or cancelled ones as well.", min_length=1
     )
     more_attempts: int = Field(3, title="More attempts", description="Further sends that each may have.", ge=1, le=100)
@@ -111,9 +112,7 @@ class Cancel(WhichTexts):
     """End texts that wait, and scheduled sends. What may be with the customer already is left alone."""
 
     VERB = ("cancel", "cancelled")
-    states: list[Literal["scheduled", "due", "waiting", "held"]] | None = Field(
-        None, title="States", description="Only those in these states."
-    )
+    states: list[LiveState] | None = Field(None, title="States", description="Only those in these states.")
 
 
 class AfterRestore(Order):
@@ -127,11 +126,8 @@ class Resolve(Request):
     """Say what became of a text in doubt."""
 
     retry_id: Id = Field(title="Row", description="Id of the row.")
-    went_out_as: str | None = Field(
-        None,
-        title="It went out as",
-        description="The provider's SID of the message that was this text.",
-        pattern=r"^(SM|MM)[0-9a-fA-F]{32}$",
+    went_out_as: MessageId | None = Field(
+        None, title="It went out as", description="The provider's id of the message that was this text."
     )
     send_again: bool = Field(False, title="Send it again", description="It did not go out.")
     who: NumberlessText = Field(title="Who", description="Your name. Kept with the text.", min_length=1, max_length=200)

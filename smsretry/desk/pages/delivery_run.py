@@ -34,7 +34,7 @@ def _event(one: FollowedUp) -> TextEvent:
         name=f"sms.text.{one.came_to}",
         resource={"prefect.resource.id": f"sms.text.{message.retry_id}", "prefect.resource.name": one.came_to},
         related=related(people),
-        payload={"why": one.why, "code": one.code, "sid": message.twilio_sid, "failures": message.failures},
+        payload={"why": one.why, "code": one.code, "sid": message.sid, "failures": message.failures},
     )
 
 

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, get_args
 
 from smsretry.desk.questions.delivery_rates import HourOfDelivery
-from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.desk.questions.queue_status import REASONS, QueueStatus
 from smsretry.vocabulary import OutcomeName
 
 _Point: TypeAlias = tuple[Mapping[str, str], float]
 """A number, and by its attributes the case that it is of."""
-_REASONS: Final = ("none", "quiet_hours", "rate_limit", "twilio_error")
-"""Why a text waits, as `sms_status` has it."""
 _SCHEDULED: Final = ("waiting", "held", "late")
 _ENDS: Final = ("failed", "cancelled")
 _QUANTILES: Final = {"median": "0.5", "95th percentile": "0.95"}
@@ -57,7 +55,7 @@ def gauges(now: QueueStatus) -> tuple[Gauge, ...]:
 
 
 def _depth(now: QueueStatus) -> Iterator[_Point]:
-    waiting = dict.fromkeys(_REASONS, 0) | {line.name: line.texts or 0 for line in now.waiting}
+    waiting = dict.fromkeys(sorted(REASONS), 0) | {line.name: line.texts or 0 for line in now.waiting}
     for state in QueueStatus.STATES:
         if state != "waiting":
             yield {"smsretry.state": state}, now.queue.get(state, 0)

@@ -1,14 +1,15 @@
 """What one text came to in one run: a badge, a color, an event, with the last four digits of its number."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, TypeAlias, assert_never
+from typing import Final, Literal, TypeAlias, assert_never, get_args
 from uuid import UUID
 
 from smsretry.desk.questions.zone import zone_of
 from smsretry.retry.models import Claim, ItemResult
-from smsretry.vocabulary import Fate
+from smsretry.vocabulary import Fate, WhyCode
 
 Color: TypeAlias = Literal["green", "red", "orange", "violet", "grey"]
 """What to do.
@@ -17,20 +18,17 @@ green: nothing, it went out. red: a person is needed. orange: it is not known wh
 looked for. violet: it waits and goes on by itself. grey: nothing; this run did nothing with it, or it is not wanted.
 """
 
-EVENTS: Final[dict[Fate, str]] = {
-    "Sent": "sms.text.sent",
-    "Deferred": "sms.text.deferred",
-    "Held": "sms.text.held",
-    "RetryScheduled": "sms.text.retry-scheduled",
-    "InDoubt": "sms.text.in-doubt",
-    "GivenBack": "sms.text.given-back",
-    "Failed": "sms.text.failed",
-    "Cancelled": "sms.text.cancelled",
-    "Lost": "sms.text.lost",
-}
-"""One event for each fate. Automations and links name them."""
+_FATES: Final[tuple[Fate, ...]] = get_args(Fate)
+EVENTS: Final = {fate: f"sms.text.{re.sub('(?<!^)(?=[A-Z])', '-', fate).lower()}" for fate in _FATES}
+"""One event for each fate: of `RetryScheduled`, `sms.text.retry-scheduled`. Automations and links name them."""
 ERROR_EVENT: Final = "sms.text.error"
 """The processing of the row itself went wrong."""
+_CANCELLED: Final[dict[WhyCode | None, str]] = {
+    "opted_out": "Opted out",
+    "expired": "Expired",
+    "already_sent": "Already sent",
+}
+"""Badges of what is no longer wanted. For any other reason it is `Cancelled`."""
 _TAG_LENGTH: Final = 160
 
 
@@ -78,14 +76,9 @@ def badge(processed: ProcessedText) -> tuple[str, Color]:
         case "Lost":
             return "Lost", "grey"
         case "Cancelled":
-            return _cancelled(result.detail), "grey"
+            return _CANCELLED.get(result.why_code, "Cancelled"), "grey"
         case _:
             assert_never(result.fate)
-
-
-def _cancelled(why: str) -> str:
-    known = {"Customer opted out": "Opted out", "Expire": "Expired", "Already sent": "Already sent"}
-    return next((said for beginning, said in known.items() if why.startswith(beginning)), "Cancelled")
 
 
 def _local(claim: Claim, moment: datetime) -> str:
@@ -133,6 +126,7 @@ def event_of(processed: ProcessedText) -> TextEvent:
         payload={
             "outcome": badge(processed)[0],
             "why": processed.why,
+            "why_code": result.why_code if result else None,
             "code": result.code if result else None,
             "next_at": next_at,
             "attempts_before": claim.attempt_count,

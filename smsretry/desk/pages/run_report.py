@@ -1,5 +1,6 @@
 """One run for a person: its name on the runs list, and its page."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,10 @@ from smsretry.sending.summary import RunSummary
 SHOWN_IN_FULL: Final = 20
 """How many texts that need a person one page shows in full."""
 _NAME_LENGTH: Final = 120
+_ORDER: Final = ("sent", "failed", "held", "errors", "in doubt", "cancelled", "lost", "waiting")
+"""The numbers of a run's name, as far as it matters which comes first."""
+_WAITING: Final = ("deferred", "retrying", "given back")
+"""What goes on by itself is one number."""
 _FIRST: Final[tuple[Color, ...]] = ("red", "orange", "green", "violet")
 
 
@@ -36,11 +41,14 @@ def badge_of_many(processed: Sequence[ProcessedText]) -> tuple[str, Color]:
 
 
 def _counts(run: RunSummary) -> str:
-    counts = {
-        "sent": run.sent, "failed": run.failed, "held": run.held, "errors": run.errors, "in doubt": run.in_doubt,
-        "cancelled": run.cancelled, "lost": run.lost, "waiting": run.deferred + run.retrying + run.given_back,
-    }  # fmt: skip
-    return " · ".join(f"{name} {count}" for name, count in counts.items() if count)
+    counts = Counter[str]()
+    for name, count in run.counts.items():
+        counts["waiting" if name in _WAITING else name] += count
+    return " · ".join(f"{name} {counts[name]}" for name in sorted(counts, key=_place))
+
+
+def _place(name: str) -> int:
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
 @dataclass(frozen=True, slots=True)

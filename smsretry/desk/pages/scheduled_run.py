@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, get_args
 
 from smsretry.desk.pages.answers import Page
 from smsretry.desk.pages.markdown import outline, page
 from smsretry.desk.pages.outcomes import TextEvent, related
 from smsretry.retry.models import ScheduledSend
+from smsretry.vocabulary import ScheduledResult
 
-_RESULTS: Final = ("queued", "cancelled", "failed", "held", "later")
 _SHOWN: Final = 200
 """Sends that the page shows."""
 
@@ -17,12 +17,12 @@ _SHOWN: Final = 200
 def numbers(sends: Sequence[ScheduledSend]) -> str:
     """Such as `queued 12 · cancelled 1`, or `idle`."""
     counts = Counter(send.result for send in sends)
-    return " · ".join(f"{result} {counts[result]}" for result in _RESULTS if counts[result]) or "idle"
+    return " · ".join(f"{result} {counts[result]}" for result in get_args(ScheduledResult) if counts[result]) or "idle"
 
 
 def not_queued(sends: Sequence[ScheduledSend]) -> list[ScheduledSend]:
     """Those that became no text now, and say why."""
-    return [send for send in sends if send.result in ("cancelled", "failed", "held")]
+    return [send for send in sends if send.result not in ("queued", "later")]
 
 
 def scheduled_page(sends: Sequence[ScheduledSend]) -> Page:
@@ -51,5 +51,5 @@ def event_of(send: ScheduledSend) -> TextEvent:
             "prefect.resource.name": f"{send.result} · scheduled send",
         },
         related=related(people),
-        payload={"outcome": send.result, "why": send.why},
+        payload={"outcome": send.result, "why": send.why, "why_code": send.why_code},
     )

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
-from typing import Final
+from typing import Final, assert_never
 
 from smsretry.desk.questions.prediction import PredictedResult, Prediction
-from smsretry.desk.questions.records import AttemptRecord, TextRecord, TextState
+from smsretry.desk.questions.records import AttemptRecord, TextRecord
 from smsretry.desk.questions.zone import zone_of
 from smsretry.instants import on_clock, span
+from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.models import Value
+from smsretry.vocabulary import TextState
 
 STATES: Final[dict[TextState, str]] = {
     "scheduled": "Scheduled, it is queued shortly before its time",
@@ -31,7 +33,7 @@ ACTIONS: Final = {
 }
 """What a person can do: each call in `TextRecord.can`, in words."""
 _READ_INBOUND: Final = (
-    "read {sid} in Twilio's log: the number wrote what may mean stop, and is opted out. If it does, say so with "
+    "read {sid} in the provider's log: the number wrote what may mean stop, and is opted out. If it does, say so with "
     "smsretry consent - --opt-out --source 'text'; if not, with "
     "smsretry consent - --opt-in --source 'text' --business {business}"
 )
@@ -73,6 +75,8 @@ class Explanation(Value):
         yield f"business {text.business_id}, {text.business or 'its name is not known'}"
         if text.is_text:
             yield f"send log {text.send_log_id}: {self.log_status}"
+        if text.why_code:
+            yield f"why: {text.why_code}"
         if text.unreadable:
             yield f"cannot be read: {', '.join(text.unreadable)}. Mend what is there; the rest is shown"
         yield "History:"
@@ -142,7 +146,7 @@ def _attempt(attempt: AttemptRecord) -> str:
 
 
 def _delivery(text: TextRecord) -> str | None:
-    """What follows once Twilio has the text; None if there is no message. Of several messages the best counts."""
+    """What follows once the provider has the text; None if there is no message. Of several messages the best counts."""
     fates = {_fate(attempt) for attempt in text.history if attempt.sid}
     decides = "; the next run of sync-delivery-status decides whether it is sent again" if text.state == "sent" else ""
     match next((fate for fate in _FATES if fate in fates), None):
@@ -163,15 +167,11 @@ _FATES: Final = ("arrived", "open", "unknown", "lost")
 
 
 def _fate(attempt: AttemptRecord) -> str:
-    match attempt.delivery:
-        case "delivered" | "read":
-            return "arrived"
-        case "undelivered" | "failed" | "canceled":
-            return "lost"
-        case "unknown":
-            return "unknown"
-        case _:
-            return "open"
+    if attempt.delivery in FINAL:
+        return "arrived"
+    if attempt.delivery in FAILURES:
+        return "lost"
+    return "unknown" if attempt.delivery == "unknown" else "open"
 
 
 def _consent(text: TextRecord, zone: tzinfo) -> str:
@@ -204,8 +204,10 @@ def _next(text: TextRecord, zone: tzinfo, prediction: Prediction | None) -> str:
             return f"it is looked at again at {at}, and goes on by itself once that is mended"
         case "held":
             return f"it is looked at again at {at}{ahead}"
-        case _:
+        case "due" | "waiting":
             return f"it is tried at {at}{ahead}"
+        case _:
+            assert_never(text.state)
 
 
 def _predicted(prediction: Prediction | None, zone: tzinfo) -> str:

@@ -14,6 +14,7 @@ from smsretry.instants import on_clock
 from smsretry.retry.models import Value
 from smsretry.retry.profile import Profile
 from smsretry.retry.segments import segments, sending_seconds
+from smsretry.vocabulary import WhyCode
 
 TOO_SLOW: Final = "The sender's rate does not reach it before its window closes or it expires"
 TOO_FAR: Final = "The sender's rate does not reach it within these hours"
@@ -41,6 +42,8 @@ class BusinessAhead(Value):
     end: int
     why: dict[str, int]
     """Reasons of those that do not go out."""
+    why_codes: dict[WhyCode, int]
+    """The same, for programs."""
 
 
 class Forecast(Value):
@@ -80,6 +83,8 @@ class Forecast(Value):
             numbers = {"go out": one.go_out, "wait longer": one.wait_longer, "held": one.held, "end": one.end}
             yield "  " + ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts)
             yield from (f"  {texts}: {why}" for why, texts in one.why.items())
+            if one.why_codes:
+                yield "  why: " + ", ".join(f"{code} {texts}" for code, texts in one.why_codes.items())
 
 
 @dataclass(slots=True)
@@ -102,9 +107,9 @@ class _Sender:
             if prediction.send_before and turn >= prediction.send_before:
                 late = self._predict(text, turn, had)
                 if late.result != "goes out":
-                    return replace(late, why=TOO_SLOW)
+                    return replace(late, why=TOO_SLOW, why_code="sender_rate")
             if turn >= until:
-                return replace(prediction, result="waits", at=turn, why=TOO_FAR)
+                return replace(prediction, result="waits", at=turn, why=TOO_FAR, why_code="sender_rate")
             size = segments(text.body or "")
             self.free_at = turn + timedelta(seconds=sending_seconds(size, self.profile.segments_per_second))
             prediction = replace(prediction, at=turn)
@@ -118,19 +123,20 @@ class _Sender:
 def _fates(texts: Iterable[WaitingText], sender: _Sender, *, now: datetime, until: datetime) -> Iterator[Prediction]:
     """What each text will come to by then. Texts that are due at once take turns by business, as in claims."""
     turns = Counter[UUID]()
-    waiting = list[tuple[datetime, int, int, int, WaitingText, str]]()
+    waiting = list[tuple[datetime, int, int, int, Prediction]]()
     for place, text in enumerate(texts):
         turns[text.business_id] += 1
-        heappush(waiting, (max(now, text.scheduled_for), turns[text.business_id], place, 0, text, NOT_YET))
+        due = max(now, text.scheduled_for)
+        heappush(waiting, (due, turns[text.business_id], place, 0, Prediction(text, "waits", due, NOT_YET)))
     while waiting:
-        at, turn, place, waits, text, why = heappop(waiting)
+        at, turn, place, waits, wait = heappop(waiting)
         if at >= until or waits > _TURNS:
-            yield Prediction(text, "waits", at, why)
+            yield replace(wait, at=at)
             continue
-        prediction = sender.try_at(text, at, until)
+        prediction = sender.try_at(wait.text, at, until)
         if prediction.result == "waits":
             later = max(prediction.at, at + timedelta(seconds=1))
-            heappush(waiting, (later, turn, place, waits + 1, text, prediction.why))
+            heappush(waiting, (later, turn, place, waits + 1, prediction))
         else:
             yield prediction
 
@@ -172,7 +178,9 @@ def forecast(
 
 def _business(business_id: UUID, predictions: Sequence[Prediction]) -> BusinessAhead:
     results = Counter(_KINDS[prediction.result] for prediction in predictions)
-    why = Counter(prediction.why for prediction in predictions if prediction.result != "goes out")
+    others = [prediction for prediction in predictions if prediction.result != "goes out"]
+    why = Counter(prediction.why for prediction in others)
+    why_codes = Counter(prediction.why_code for prediction in others if prediction.why_code)
     return BusinessAhead(
         business_id=business_id,
         go_out=results["go_out"],
@@ -180,6 +188,7 @@ def _business(business_id: UUID, predictions: Sequence[Prediction]) -> BusinessA
         held=results["held"],
         end=results["end"],
         why=dict(why.most_common()),
+        why_codes=dict(why_codes.most_common()),
     )
 
 

@@ -12,6 +12,7 @@ from smsretry.desk.questions.records import WaitingText
 from smsretry.retry import policy
 from smsretry.retry.decision import Cap, Defer, End, GiveBack, Hold, PutOff, Send
 from smsretry.retry.profile import Profile
+from smsretry.vocabulary import WhyCode
 
 PredictedResult: TypeAlias = Literal[
     "goes out", "waits", "is held", "is stopped", "is looked for", "is cancelled", "fails"
@@ -35,6 +36,8 @@ class Prediction:
     """When: the send, or what it waits for."""
     why: str
     """The rule it goes out under, or why not."""
+    why_code: WhyCode | None = None
+    """Why not, for programs. None: it goes out, or is only due later."""
     send_before: datetime | None = None
     """Until when it goes out, if it does."""
     then: "Prediction | None" = None
@@ -68,14 +71,14 @@ def predict_at(
     if not isinstance(decision, Send):
         return _put_off(text, at, decision)
     if text.refused:
-        return Prediction(text, "is cancelled", at, text.refused)
+        return Prediction(text, "is cancelled", at, text.refused, text.refused_code)
     if text.doubted:
-        return Prediction(text, "is looked for", at, text.doubted)
+        return Prediction(text, "is looked for", at, text.doubted, "in_doubt")
     if stopped is not None:
-        return Prediction(text, "is stopped", at, f"Sending is stopped: {stopped}")
+        return Prediction(text, "is stopped", at, f"Sending is stopped: {stopped}", "sending_stopped")
     if decision.cap and (reached_at := _reached(decision.cap, texts_at)):
         return _put_off(text, at, policy.after_cap(text, reached_at=reached_at, profile=profile))
-    return Prediction(text, "goes out", at, decision.rule, decision.send_before)
+    return Prediction(text, "goes out", at, decision.rule, send_before=decision.send_before)
 
 
 def _reached(cap: Cap, texts_at: Sequence[datetime]) -> datetime | None:
@@ -86,15 +89,13 @@ def _reached(cap: Cap, texts_at: Sequence[datetime]) -> datetime | None:
 
 def _put_off(text: WaitingText, at: datetime, decision: PutOff) -> Prediction:
     match decision:
-        case Defer(until, _, why):
-            return Prediction(text, "waits", until, why)
-        case Hold(why, _):
-            return Prediction(text, "is held", at, why)
-        case End("cancelled", why):
-            return Prediction(text, "is cancelled", at, why)
-        case End(_, why):
-            return Prediction(text, "fails", at, why)
-        case GiveBack(why):
-            return Prediction(text, "waits", at, why)
+        case Defer(until, _, why, code):
+            return Prediction(text, "waits", until, why, code)
+        case Hold(why, code):
+            return Prediction(text, "is held", at, why, code)
+        case End(status, why, code):
+            return Prediction(text, "is cancelled" if status == "cancelled" else "fails", at, why, code)
+        case GiveBack(why, code):
+            return Prediction(text, "waits", at, why, code)
         case _:
             assert_never(decision)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from smsretry.desk.questions.delivery_rates import (
 from smsretry.desk.questions.records import StatusLine
 from smsretry.instants import span
 from smsretry.retry.models import Value
+from smsretry.vocabulary import Reason
 
 LATE_SECONDS: Final = 600
 """How late a text or the end of a run may be before a person must look. As in `check_sms_retries`."""
@@ -167,21 +168,21 @@ class QueueStatus(Value):
             yield f"scheduled, {line.name}: {line.texts}{next_one}{one}"
         for line in self.inbound:
             yield (
-                f"opted out by what may mean stop: {line.texts}{self._since(line)}; read {line.told} in Twilio's log, "
-                "then record what it says with `smsretry consent`"
+                f"opted out by what may mean stop: {line.texts}{self._since(line)}; read {line.told} in the provider's "
+                "log, then record what it says with `smsretry consent`"
             )
         for line in self.held:
-            yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{self._since(line)}"
+            yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{_code(line)}{self._since(line)}"
         for line in self.waiting:
             next_one = f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
-            yield f"waiting for {_REASONS.get(line.name, line.name)}: {line.texts}{next_one}"
+            yield f"waiting for {_waits_for(line.name)}: {line.texts}{next_one}"
         sent = ", ".join(f"{name.replace('_', ' ')} {texts}" for name, texts in self.sent.items())
         yield f"sends in the last hour: {sent or 'none'}"
         yield from self._delivery_lines()
         for line in self.undelivered:
-            yield f"undelivered {line.texts} of {line.told or line.business_id}: Twilio {line.name}{self._since(line)}"
+            yield f"undelivered {line.texts} of {line.told or line.business_id}: code {line.name}{self._since(line)}"
         for line in self.ended:
-            yield f"{line.name} in the last day: {line.texts}: {line.told or 'no reason was kept'}"
+            yield f"{line.name} in the last day: {line.texts}: {line.told or 'no reason was kept'}{_code(line)}"
         for line in self.runs:
             yield f"run {line.name}{self._since(line)}: {line.told}"
 
@@ -199,7 +200,15 @@ class QueueStatus(Value):
         return f" ({span((self.at - line.oldest).total_seconds())} ago)" if line.oldest else ""
 
 
-_REASONS = {
+def _waits_for(name: str) -> str:
+    return next((told for reason, told in REASONS.items() if reason == name), name)
+
+
+def _code(line: StatusLine) -> str:
+    return f" [{line.why_code}]" if line.why_code else ""
+
+
+REASONS: Final[dict[Reason | Literal["none"], str]] = {
     "quiet_hours": "permitted hours",
     "twilio_error": "the next try",
     "rate_limit": "a slower pace",

@@ -1,18 +1,13 @@
 """What the database answers a person, as values. They contain no more of a phone number than its last four digits."""
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field, field_validator
 
-from smsretry.retry.models import Claim, Value
-from smsretry.vocabulary import MessageClass
-
-TextState: TypeAlias = Literal[
-    "scheduled", "due", "waiting", "held", "under_way", "in_doubt", "sent", "failed", "cancelled"
-]
-"""The state of a text, as `smsretry.text_state` has it. scheduled: it is no text yet."""
+from smsretry.retry.models import Claim, KnownCode, Value
+from smsretry.vocabulary import MessageClass, TextState
 
 
 class AttemptRecord(Value):
@@ -79,6 +74,7 @@ class TextRecord(Value):
     asked_at: AwareDatetime
     stop_sid: str | None = None
     """SID of a message from the number that may mean stop and that nobody has read."""
+    why_code: KnownCode = Field(None, description="`why`, for programs. An older database does not say.")
     unreadable: tuple[str, ...] = Field((), description="Columns in which somebody wrote what cannot be read.")
 
     @property
@@ -94,6 +90,7 @@ class WaitingText(Claim):
     """
 
     refused: str | None = Field(None, description="Why its customer may not be texted.")
+    refused_code: KnownCode = None
     doubted: str | None = Field(None, description="Why it would be looked for first.")
     texts_at: tuple[AwareDatetime, ...] = Field(
         (), description="When the texts that count against a cap reached its number, the newest first."
@@ -186,6 +183,7 @@ class StatusLine(Value):
     oldest: AwareDatetime | None
     next_at: AwareDatetime | None
     told: str | None
+    why_code: KnownCode = Field(None, description="Of held and ended ones: why, for programs.")
     unreadable: tuple[str, ...] = Field((), description="What of it cannot be read.")
 
 

@@ -30,7 +30,7 @@ class MortalDeliveries(SupabaseDeliveries):
         if self._only_once and self.claimed:  # what it claims after it wakes is its own, and no late write
             return []
         messages = super().claim_deliveries(limit)
-        self.claimed |= {message.twilio_sid: message for message in messages}
+        self.claimed |= {message.sid: message for message in messages}
         return messages
 
     def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:

@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
-from uuid import UUID
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
@@ -28,11 +27,11 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.retry import doubt
-from smsretry.retry.decision import AfterSend, Send
 from smsretry.retry.models import Begun, Claim, Finished, ItemResult, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.sending import pipeline, run
 from smsretry.sending.ports import Services
+from smsretry.sending.requests import Begin, Finish
 from smsretry.sending.run import Run
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
@@ -65,25 +64,17 @@ class MortalQueue(SupabaseQueue):
         self._fate.learn(claims)
         return claims
 
-    def begin(
-        self,
-        claim: Claim,
-        attempt_id: UUID,
-        decision: Send,
-        *,
-        sent_by: str,
-        first_send: bool,
-        run_id: UUID | None = None,
-    ) -> Begun:
-        self._fate.at("claimed", claim.body or "")
-        begun = super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send, run_id=run_id)
+    def begin(self, request: Begin) -> Begun:
+        body = request.claim.body or ""
+        self._fate.at("claimed", body)
+        begun = super().begin(request)
         if begun.answer == "go":
-            self._fate.at("begun", claim.body or "")
+            self._fate.at("begun", body)
         return begun
 
-    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
-        finished = super().finish(claim, attempt_id, outcome, decision)
-        self._fate.at("finished", claim.body or "")
+    def finish(self, request: Finish) -> Finished:
+        finished = super().finish(request)
+        self._fate.at("finished", request.claim.body or "")
         return finished
 
 

@@ -10,7 +10,8 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.decision import Defer, End, GiveBack, Hold, PutOff
 from smsretry.retry.models import Claim
-from smsretry.sending.breaker import IN_A_ROW, Breaker
+from smsretry.sending.breaker import Breaker
+from smsretry.sending.tally import IN_A_ROW
 
 
 def all_or_nothing(self: SupabaseClaims, function: str, values: dict[str, object]) -> list[Claim]:
@@ -35,7 +36,9 @@ def keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
 
 def fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
     """What a person can mend failed."""
-    return _put_off(self, claim, End("failed", decision.why) if isinstance(decision, Hold) else decision)
+    return _put_off(
+        self, claim, End("failed", decision.why, decision.why_code) if isinstance(decision, Hold) else decision
+    )
 
 
 def read_at_once(self: SupabaseCalls, function: str, values: dict[str, object]) -> object:
@@ -50,13 +53,13 @@ def read_at_once(self: SupabaseCalls, function: str, values: dict[str, object]) 
 
 def ten_businesses(self: Breaker) -> bool:
     """Ten businesses' refusals were the account's."""
-    return len({business_id for business_id, _ in self._refused}) >= 10
+    return len(self._refusals.businesses) >= 10
 
 
 def whosever_they_are(self: Breaker, claim: Claim, why: str) -> None:
     """Three failures in a row were everybody's trouble, and one of a probe."""
-    self.sends.fails(claim.business_id)
-    if self.probing or self.sends.in_a_row >= IN_A_ROW:
+    self.sends.failed(claim.business_id)
+    if self.half_open or self.sends.in_a_row >= IN_A_ROW:
         self.open(why)
 
 

@@ -13,11 +13,10 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueError, QueueUnreachable
 from smsretry.local.stack import Stack
-from smsretry.retry.decision import AfterSend, Send
 from smsretry.retry.models import Begun, Claim, Finished
-from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.ports import Services
+from smsretry.sending.requests import Begin, Finish
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run, run_once
 from smsretry.settings import Settings
 from tests.proofs.neighbors.texts import Connection, Text, new_id, open_business, write
@@ -214,22 +213,13 @@ class _Queue(SupabaseQueue):
         super().__init__(settings)
         self._street = street
 
-    def begin(
-        self,
-        claim: Claim,
-        attempt_id: UUID,
-        decision: Send,
-        *,
-        sent_by: str,
-        first_send: bool,
-        run_id: UUID | None = None,
-    ) -> Begun:
-        self._between(claim, "begin")
-        return super().begin(claim, attempt_id, decision, sent_by=sent_by, first_send=first_send, run_id=run_id)
+    def begin(self, request: Begin) -> Begun:
+        self._between(request.claim, "begin")
+        return super().begin(request)
 
-    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
-        self._between(claim, "finish")
-        return super().finish(claim, attempt_id, outcome, decision)
+    def finish(self, request: Finish) -> Finished:
+        self._between(request.claim, "finish")
+        return super().finish(request)
 
     def _between(self, claim: Claim, moment: str) -> None:
         for neighbor in self._street.neighbors:

@@ -13,9 +13,10 @@ from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError
-from smsretry.sending import run as runs
+from smsretry.sending import claiming
 from smsretry.sending.breaker import Breaker
 from smsretry.sending.flow_control import FlowControl
+from smsretry.sending.probes import Probes
 from tests.proofs.neighbors import earlier
 from tests.proofs.neighbors.deaths import Killer, Poison, PoisonInDoubt
 from tests.proofs.neighbors.midflight import Changer, Editor, Twin
@@ -91,7 +92,7 @@ SWITCHES: Final = {
     "giving back": Switch(
         sees="late",
         neighbors=lambda: [WellBehaved(12), Grants(minutes=2)],
-        patches=((SupabaseQueue, "put_off", earlier.keep), (FlowControl, "distrust", earlier.nothing)),
+        patches=((SupabaseQueue, "put_off", earlier.keep), (FlowControl, "database_failed", earlier.nothing)),
         minutes=24,
         stale=8,
     ),
@@ -156,16 +157,16 @@ SWITCHES: Final = {
     "several businesses": Switch(
         sees="late",
         neighbors=lambda: [WellBehaved(12), Refused()],
-        patches=((Breaker, "_proves_the_account", earlier.always),),
+        patches=((Breaker, "_account_is_refused", earlier.always),),
         minutes=8,
     ),
     "every business": Switch(
         sees="late",
         neighbors=lambda: [WellBehaved(12), Chain()],
         patches=(
-            (Breaker, "_proves_the_account", earlier.ten_businesses),
-            (Breaker, "is_fit", earlier.always),
-            (runs, "rank", earlier.always),  # the oldest text first, whosever it is
+            (Breaker, "_account_is_refused", earlier.ten_businesses),
+            (Probes, "is_best", earlier.always),
+            (claiming, "probe_rank", earlier.always),  # the oldest text first, whosever it is
         ),
         minutes=8,
     ),
@@ -173,9 +174,9 @@ SWITCHES: Final = {
         sees="late",
         neighbors=lambda: [WellBehaved(12), Firewalled(HtmlError(http_status=403), "a firewall's page", 60)],
         patches=(
-            (Breaker, "fails", earlier.whosever_they_are),
-            (Breaker, "is_fit", earlier.always),
-            (Breaker, "puts_off", earlier.nothing),
+            (Breaker, "failed", earlier.whosever_they_are),
+            (Probes, "is_best", earlier.always),
+            (Breaker, "reason_to_wait", earlier.nothing),
             (Breaker, "to_remember", frozenset[UUID]()),
         ),
         minutes=8,

@@ -9,7 +9,7 @@ begin
     if mark_customer.opted_out then
         perform smsretry.set_consent(
             mark_customer.retry.business_id, mark_customer.retry.customer_id, mark_customer.phone, 'opted_out',
-            'twilio_' || mark_customer.code, mark_customer.at);
+            coalesce('twilio_' || mark_customer.code, 'provider_refusal'), mark_customer.at);
     end if;
     if mark_customer.phone_status is not null then
         update public.customers c set phone_status = mark_customer.phone_status

@@ -30,8 +30,8 @@ declare
     v_key bytea;
     v_again boolean;
 begin
-    if (record_inbound_sms.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true or record_inbound_sms.phone is null then
-        raise exception 'phone must be given, and twilio_sid be a message SID (SM or MM and 32 hexadecimal digits)'
+    if not smsretry.is_message_id(record_inbound_sms.twilio_sid) or record_inbound_sms.phone is null then
+        raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
             using errcode = 'SR422';
     end if;
     if v_type in ('STOP', 'START') then

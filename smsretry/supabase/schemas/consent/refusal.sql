@@ -1,12 +1,14 @@
 -- Why a text may not go to its customer, at whatever hour; null: it may. The one rule, for the begin of a send and for those
 -- who predict it.
---   sent: whether its send log says so (smsretry.is_sent) · consent: the customer's · number_key: of the customer's number
+--   why_code: why, for programs · sent: whether its send log says so (smsretry.is_sent) · consent: the customer's · number_key: of the customer's number
 -- In plpgsql, which plans it once a connection: every begin asks.
-create or replace function smsretry.refusal(sent boolean, consent text, number_key bytea)
-returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+create or replace function smsretry.refusal(
+    sent boolean, consent text, number_key bytea, out why text, out why_code text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
-    return case
+    why := case
         when refusal.sent then 'Already sent'
         when refusal.consent = 'opted_out' then 'Customer opted out'
         when refusal.consent is distinct from 'opted_in'
@@ -16,6 +18,7 @@ begin
             or exists (select 1 from smsretry.unwritten_consents u where u.number_key = refusal.number_key and u.consent = 'opted_out')
             then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
     end;
+    why_code := case when why is null then null when refusal.sent then 'already_sent' else 'opted_out' end;
 end
 $$;
 

@@ -3,7 +3,7 @@
 -- stands until a later opt-in.
 create or replace function smsretry.start_lifts(source text)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(start_lifts.source, '') ~ '^(inbound_stop|twilio_[0-9]+)$'
+    select coalesce(start_lifts.source, '') ~ '^(inbound_stop|provider_refusal|twilio_[0-9]+)$'
 $$;
 
 revoke all on function smsretry.start_lifts from public, anon, authenticated;

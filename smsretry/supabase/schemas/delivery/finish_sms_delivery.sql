@@ -20,7 +20,8 @@ create or replace function public.finish_sms_delivery(
     retry_in interval default null,
     error text default null,
     opted_out boolean default false,
-    phone_status text default null
+    phone_status text default null,
+    why_code text default null
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -69,9 +70,11 @@ begin
     set delivery_look_at = v_now + finish_sms_delivery.look_in
     where a.id = v_attempt.id;
     if finish_sms_delivery.decision = 'send_again' then
-        perform smsretry.send_again(v_row, v_attempt, finish_sms_delivery.error, v_now + finish_sms_delivery.retry_in, v_now);
+        perform smsretry.send_again(
+            v_row, v_attempt, finish_sms_delivery.error, finish_sms_delivery.why_code, v_now + finish_sms_delivery.retry_in, v_now);
     elsif finish_sms_delivery.decision = 'give_up' then
-        perform smsretry.close_row(v_row, 'failed', finish_sms_delivery.error, v_attempt.delivery_code, v_now);
+        perform smsretry.close_row(
+            v_row, 'failed', finish_sms_delivery.error, finish_sms_delivery.why_code, v_attempt.delivery_code, v_now);
         perform smsretry.tell_delivery(
             v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, finish_sms_delivery.error, v_now);
     end if;

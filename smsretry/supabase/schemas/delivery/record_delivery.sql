@@ -33,16 +33,16 @@ begin
     if v_rank = 6 and v_shown = v_attempt.twilio_sid then
         perform smsretry.tell_delivery(
             v_row.send_log_id, 'undelivered', v_attempt.twilio_sid,
-            coalesce('Not delivered: Twilio ' || record_delivery.code, 'Not delivered'), record_delivery.at);
+            coalesce('Not delivered: code ' || record_delivery.code, 'Not delivered'), record_delivery.at);
     elsif v_rank >= 7 and v_known < 7 then
         -- It was called lost, or unknown, and was to be sent again, given up, or no longer wanted. A send of it that is under
         -- way ends by itself.
         if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
-            perform smsretry.complete_row(v_row, v_attempt.twilio_sid, record_delivery.at);
-            update public.sms_retry_queue q -- what was told of it before stays told
-            set why = left('It was delivered after all. Before that it had ' || case v_row.status when 'failed' then 'failed: ' else 'been cancelled: ' end
-                           || coalesce(v_row.last_error, 'no reason was kept'), 2000)
-            where q.id = v_row.id and v_row.status <> 'pending';
+            perform smsretry.complete_row(
+                v_row, v_attempt.twilio_sid, record_delivery.at, -- what was told of it before stays told
+                case v_row.status when 'failed' then 'It was delivered after all. Before that it had failed: '
+                                  when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
+                    || coalesce(v_row.last_error, 'no reason was kept'));
         end if;
         for v_newer in -- the text was queued anew
             select q.* from public.sms_retry_queue q

@@ -3,7 +3,7 @@
 -- A send log that goes on saying that the text was sent would have it end unsent. So it is told first, and if that cannot be,
 -- all stays as it is.
 create or replace function smsretry.send_again(
-    retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, due timestamptz, at timestamptz
+    retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, why_code text, due timestamptz, at timestamptz
 )
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -19,6 +19,7 @@ begin
     retry.error_code := attempt.delivery_code;
     retry.reason := 'twilio_error';
     retry.why := null;
+    retry.why_code := send_again.why_code;
     retry.recover_count := 0;
     retry.reconcile_count := 0;
     perform smsretry.put_back(retry, send_again.due, send_again.at);

@@ -13,7 +13,8 @@ create or replace function public.cancel_sms_retries(
     dry_run boolean default true,
     who text default null,
     because text default null,
-    row_limit integer default 1000
+    row_limit integer default 1000,
+    why_code text default null
 )
 returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -35,7 +36,8 @@ begin
         select c.* from smsretry.chosen(
             array['pending', 'processing'], cancel_sms_retries.retry_ids, cancel_sms_retries.business_id,
             cancel_sms_retries.customer_id, cancel_sms_retries.code, cancel_sms_retries.reason,
-            cancel_sms_retries.containing, cancel_sms_retries.since, cancel_sms_retries.until) c
+            cancel_sms_retries.containing, cancel_sms_retries.since, cancel_sms_retries.until,
+            cancel_sms_retries.why_code) c
         where cancel_sms_retries.states is null or smsretry.text_state(c, v_now) = any (cancel_sms_retries.states)
         limit cancel_sms_retries.row_limit
     loop
@@ -55,7 +57,8 @@ begin
             continue;
         end if;
         perform smsretry.close_row(
-            v_row, 'cancelled', 'Cancelled by ' || cancel_sms_retries.who || ': ' || cancel_sms_retries.because, null, v_now);
+            v_row, 'cancelled', 'Cancelled by ' || cancel_sms_retries.who || ': ' || cancel_sms_retries.because, 'operator', null,
+            v_now);
         insert into smsretry.steps (retry_id, taken_at, step, who, because)
         values (v_row.id, v_now, 'cancelled', cancel_sms_retries.who, cancel_sms_retries.because);
     end loop;
@@ -65,7 +68,7 @@ begin
             cancel_sms_retries.retry_ids, cancel_sms_retries.business_id, cancel_sms_retries.customer_id,
             nullif(btrim(cancel_sms_retries.containing), ''), cancel_sms_retries.since, cancel_sms_retries.until,
             cancel_sms_retries.row_limit - cardinality(v_told), cancel_sms_retries.dry_run,
-            'Cancelled by ' || cancel_sms_retries.who || ': ' || cancel_sms_retries.because);
+            cancel_sms_retries.why_code, 'Cancelled by ' || cancel_sms_retries.who || ': ' || cancel_sms_retries.because);
     end if;
     return query select * from smsretry.told_of_change(v_told);
 end

@@ -2,7 +2,7 @@
 -- why; since and until are about the last change.
 create or replace function smsretry.chosen(
     statuses text[], retry_ids uuid[], business_id uuid, customer_id uuid, code integer, reason text, containing text,
-    since timestamptz, until timestamptz
+    since timestamptz, until timestamptz, why_code text
 )
 returns setof public.sms_retry_queue language plpgsql stable set search_path = pg_catalog, pg_temp
 -- Planned for what was asked: a generic plan would read the whole table.
@@ -10,8 +10,8 @@ set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 begin
     if num_nonnulls(chosen.retry_ids, chosen.business_id, chosen.customer_id, chosen.code, chosen.reason,
-                    nullif(btrim(chosen.containing), ''), chosen.since, chosen.until) = 0 then
-        raise exception 'Say which texts: by retry_ids, business_id, customer_id, code, reason, containing, since or until'
+                    nullif(btrim(chosen.containing), ''), chosen.since, chosen.until, chosen.why_code) = 0 then
+        raise exception 'Say which texts: by retry_ids, business_id, customer_id, code, reason, why_code, containing, since or until'
             using errcode = 'SR422';
     end if;
     return query
@@ -22,6 +22,7 @@ begin
       and (chosen.customer_id is null or q.customer_id = chosen.customer_id)
       and (chosen.code is null or q.error_code = chosen.code)
       and (chosen.reason is null or q.reason = chosen.reason)
+      and (chosen.why_code is null or q.why_code = chosen.why_code)
       and (chosen.containing is null
            or strpos(lower(concat_ws(' ', q.last_error, q.why)), lower(chosen.containing)) > 0)
       and (chosen.since is null or q.updated_at >= chosen.since)

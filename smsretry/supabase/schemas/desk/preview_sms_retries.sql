@@ -1,7 +1,7 @@
 -- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
 -- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
 -- Each with what the begin of its send would find now:
---   refused: why it would end (smsretry.refusal) · doubted: why it would be looked for first (smsretry.earlier_doubt)
+--   refused, refused_code: why it would end (smsretry.refusal) · doubted: why it would be looked for first (smsretry.earlier_doubt)
 --   texts_at: when the texts that count against a cap reached the number, in the last cap_window, the newest first
 create or replace function public.preview_sms_retries(
     until timestamptz default null,
@@ -50,8 +50,9 @@ begin
         order by scheduled_for, id
     loop
         v_claim.claimed_at := smsretry.clock();
-        v_claim.refused := smsretry.refusal(
-            v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone));
+        select r.why, r.why_code into v_claim.refused, v_claim.refused_code
+        from smsretry.refusal(
+            v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
         if v_claim.claim_no > 0 then
             select d.why into v_claim.doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
         end if;

@@ -18,7 +18,8 @@ create or replace function public.requeue_failed_sms(
     who text default null,
     because text default null,
     more_attempts integer default 3,
-    row_limit integer default 1000
+    row_limit integer default 1000,
+    why_code text default null
 )
 returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -43,7 +44,8 @@ begin
         select c.* from smsretry.chosen(
             requeue_failed_sms.states, requeue_failed_sms.retry_ids, requeue_failed_sms.business_id,
             requeue_failed_sms.customer_id, requeue_failed_sms.code, requeue_failed_sms.reason,
-            requeue_failed_sms.containing, requeue_failed_sms.since, requeue_failed_sms.until) c
+            requeue_failed_sms.containing, requeue_failed_sms.since, requeue_failed_sms.until,
+            requeue_failed_sms.why_code) c
         limit requeue_failed_sms.row_limit
     loop
         -- The send log first: whoever queues a text locks it, so that no second live row can appear meanwhile.
@@ -88,13 +90,13 @@ begin
             continue;
         end if;
         v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + requeue_failed_sms.more_attempts), 1000);
-        update public.sms_retry_queue q set max_attempts = v_row.max_attempts where q.id = v_row.id;
         v_row.expires_at := null;
         v_row.rate_limit_count := 0;
         v_row.recover_count := 0;
         v_row.account_refusal_count := 0;
         v_row.reconcile_count := 0;
         v_row.reason := null;
+        v_row.why_code := 'operator';
         v_row.why := 'Requeued by ' || requeue_failed_sms.who || ': ' || requeue_failed_sms.because;
         perform smsretry.put_back(v_row, v_now, v_now);
         insert into smsretry.steps (retry_id, taken_at, step, who, because)

@@ -6,12 +6,12 @@
 --   the same of those whose fate is known, of the ten businesses of which the smallest share arrives (told: its name) ·
 --   delivery_time: seconds from accepted to the report that it was delivered (name: median or 95th percentile; told: the
 --   seconds; texts: of how many) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
---   failed or cancelled, by error, in the last day · inbound (only where with_words asks for it, because the desk of the last
+--   failed or cancelled, by error, in the last day (of held and ended: why_code, why in a word for programs) · inbound (only where with_words asks for it, because the desk of the last
 --   version does not know it): how many people wrote something that may mean stop, and are opted out until somebody reads it
 --   (told: the SID of the oldest of these texts) · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status(with_words boolean default false)
-returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -90,10 +90,10 @@ begin
         from public.sms_send_attempts a
         where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null and a.delivery_status = 'delivered'
     )
-    (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
+    (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text, null::text)
     union all
     (select 'scheduled', p.name, null::uuid, count(*), min(p.due), min(p.due) filter (where p.due > v_now),
-            min(p.id::text) filter (where p.name = 'held')
+            min(p.id::text) filter (where p.name = 'held'), null::text
      from (
          select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
                            when s.scheduled_for <= v_now then 'late' else 'waiting' end as name,
@@ -104,60 +104,60 @@ begin
          where s.status = 'scheduled') p
      group by p.name order by p.name)
     union all
-    (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
+    (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text, null::text
      from live l group by l.state order by l.state)
     union all
-    (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
+    (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text, null::text
      from live l where l.state = 'waiting' group by l.category order by l.category)
     union all
-    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), left(b.name, 200)
+    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), left(b.name, 200), q.why_code
      from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
      where q.held_since is not null and q.status in ('pending', 'processing')
-     group by left(q.why, 200), q.business_id, left(b.name, 200) order by count(*) desc limit 50)
+     group by left(q.why, 200), q.why_code, q.business_id, left(b.name, 200) order by count(*) desc limit 50)
     union all
-    (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
+    (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text, null::text
      from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)
     union all
-    (select 'delivery', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+    (select 'delivery', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text, null::text
      from accepted d group by d.fate order by d.fate)
     union all
-    (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+    (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text, null::text
      from accepted d where d.lately group by d.fate order by d.fate)
     union all
-    (select 'delivery_hour', d.fate, null::uuid, sum(d.texts)::bigint, d.hour, null::timestamptz, null::text
+    (select 'delivery_hour', d.fate, null::uuid, sum(d.texts)::bigint, d.hour, null::timestamptz, null::text, null::text
      from accepted d group by d.hour, d.fate order by d.hour, d.fate)
     union all
-    (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz, w.name
+    (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz, w.name, null::text
      from worst w cross join lateral (values ('delivered', w.delivered), ('undelivered', w.undelivered)) as f (fate, texts)
      order by w.share, w.undelivered desc, w.business_id, f.fate)
     union all
-    (select 'delivery_time', v.name, null::uuid, t.texts, null::timestamptz, null::timestamptz, round(extract(epoch from v.after), 1)::text
+    (select 'delivery_time', v.name, null::uuid, t.texts, null::timestamptz, null::timestamptz, round(extract(epoch from v.after), 1)::text, null::text
      from taken t cross join lateral (values ('median', t.after[1]), ('95th percentile', t.after[2])) as v (name, after)
      where t.texts > 0)
     union all
     (select 'undelivered', coalesce(l.delivery_code::text, 'without a code'), l.business_id, l.texts, l.oldest,
-            null::timestamptz, left(b.name, 200)
+            null::timestamptz, left(b.name, 200), null::text
      from lost l left join public.businesses b on b.id = l.business_id
      order by l.texts desc limit 50)
     union all
     (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
-            smsretry.numberless(left(e.last_error, 200))
+            smsretry.numberless(left(e.last_error, 200)), e.why_code
      from public.sms_retry_queue e
      where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
-     group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)
+     group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
     union all
     (select 'inbound', 'words', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
-            (array_agg(t.twilio_sid order by t.heard_at))[1]
+            (array_agg(t.twilio_sid order by t.heard_at))[1], null::text
      from smsretry.inbound_texts t
      where sms_status.with_words and t.heard = 'words' and t.seen_at is null having count(*) > 0)
     union all
-    (select 'stopped', 'sending', null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why from smsretry.circuit c)
+    (select 'stopped', 'sending', null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why, null::text from smsretry.circuit c)
     union all
-    (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why
+    (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why, null::text
      from smsretry.stopped_states s order by s.state)
     union all
     (select 'run', r.id::text, null::uuid, null::bigint, r.started_at, r.finished_at,
-            coalesce(r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end)
+            coalesce(r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end), null::text
      from smsretry.runs r order by r.started_at desc limit 5);
 end
 $$;

@@ -8,7 +8,6 @@ create or replace function smsretry.doubt(
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     retry.claim_no := retry.claim_no + 1000000; -- more than a text was ever claimed
-    update public.sms_retry_queue q set claim_no = retry.claim_no where q.id = retry.id;
     if retry.in_doubt_since is null then
         retry.claimed_at := doubt.since;
         retry := smsretry.begin_for_application(retry);
@@ -20,6 +19,7 @@ begin
     retry.recover_count := 0;
     retry.held_since := null;
     retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+    retry.why_code := 'restored';
     perform smsretry.put_back(retry, doubt.at, doubt.at);
     insert into smsretry.steps (retry_id, taken_at, step, who, because)
     values (retry.id, doubt.at, 'put in doubt', doubt.who, doubt.because);

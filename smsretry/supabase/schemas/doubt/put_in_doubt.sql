@@ -17,6 +17,7 @@ begin
             retry.reconcile_count := 0;
             retry.held_since := null;
             retry.why := v_earlier.why;
+            retry.why_code := 'in_doubt';
             perform smsretry.put_back(retry, put_in_doubt.at, put_in_doubt.at);
             return v_earlier.why;
         end if;

@@ -22,7 +22,8 @@ create or replace function public.reconcile_sms_retry(
     look_in interval default null,
     error text default null,
     ambiguous text[] default null,
-    life interval default interval '48 hours'
+    life interval default interval '48 hours',
+    why_code text default null
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -60,6 +61,7 @@ begin
 
     v_row.reconciled_claim_no := reconcile_sms_retry.claim_no;
     v_row.recover_count := 0;
+    v_row.why_code := reconcile_sms_retry.why_code;
     v_row.expires_at := coalesce(v_row.expires_at, v_now + reconcile_sms_retry.life);
     if v_decision <> 'accepted' and exists (
         select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
@@ -79,7 +81,7 @@ begin
                 ': ' || array_to_string(v_unowned[:3], ', ')
                 || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
             if v_row.expires_at <= v_now then
-                perform smsretry.close_row(v_row, 'failed', v_row.why, null, v_now);
+                perform smsretry.close_row(v_row, 'failed', v_row.why, v_row.why_code, null, v_now);
             else
                 v_row.held_since := coalesce(v_row.held_since, v_now);
                 perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);

@@ -18,6 +18,7 @@ begin
     retry.reconcile_count := 0;
     retry.held_since := null;
     retry.why := null;
+    retry.why_code := case resend.settled_by when 'operator' then 'operator' else 'no_evidence' end;
     perform smsretry.put_back(retry, resend.at, resend.at);
 end
 $$;

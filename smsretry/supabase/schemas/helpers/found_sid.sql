@@ -8,7 +8,7 @@ begin
     if pg_column_size(found_sid.provider_message_id) >= 10000 then
         return null;
     end if;
-    return left(nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''), 40);
+    return left(nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''), 64);
 end
 $$;
 

@@ -16,6 +16,7 @@ begin
             new.attempt_id := v_doubt.attempt_id;
             new.in_doubt_since := v_doubt.since;
             new.why := v_doubt.why;
+            new.why_code := 'in_doubt';
         end if;
     end if;
     new.last_error := left(new.last_error, 2000);

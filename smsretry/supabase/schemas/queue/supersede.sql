@@ -4,7 +4,7 @@
 create or replace function smsretry.supersede(send_log_id uuid, attempt_count integer)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     update public.sms_retry_queue q
-    set status = 'failed', last_error = coalesce(q.last_error, 'Its next try is another row'),
+    set status = 'failed', last_error = coalesce(q.last_error, 'Its next try is another row'), why_code = 'superseded',
         claimed_at = null, claimed_by_application = false, held_since = null, updated_at = smsretry.clock()
     where q.send_log_id = supersede.send_log_id and q.status = 'processing' and q.claimed_by_application
       and q.attempt_count < supersede.attempt_count

@@ -20,7 +20,8 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        '[]'::jsonb as history, '[]'::jsonb as steps,
        case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid
+       smsretry.unread_stop(c.phone) as stop_sid,
+       case when s.status = 'scheduled' and h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code
 from public.scheduled_sends s
 cross join (select '2000-01-01 00:00+00'::timestamptz as first, '2100-01-01 00:00+00'::timestamptz as last) k
 left join smsretry.held_sends h on h.scheduled_id = s.id

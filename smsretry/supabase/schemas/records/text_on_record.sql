@@ -42,7 +42,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
            else '{}'
        end::text[] as can,
        smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid
+       smsretry.unread_stop(c.phone) as stop_sid, q.why_code
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id

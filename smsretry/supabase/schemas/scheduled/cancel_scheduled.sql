@@ -3,7 +3,7 @@
 -- reason fits none of them.
 create or replace function smsretry.cancel_scheduled(
     ids uuid[], business_id uuid, customer_id uuid, containing text, since timestamptz, until timestamptz, row_limit integer,
-    dry_run boolean, why text
+    dry_run boolean, why_code text, why text
 )
 returns jsonb[] language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
@@ -20,6 +20,7 @@ begin
           and (cancel_scheduled.ids is null or s.id = any (cancel_scheduled.ids))
           and (cancel_scheduled.business_id is null or s.business_id = cancel_scheduled.business_id)
           and (cancel_scheduled.customer_id is null or s.customer_id = cancel_scheduled.customer_id)
+          and (cancel_scheduled.why_code is null or s.why_code = cancel_scheduled.why_code)
           and (cancel_scheduled.containing is null or strpos(lower(s.why), lower(cancel_scheduled.containing)) > 0)
           and (cancel_scheduled.since is null or s.updated_at >= cancel_scheduled.since)
           and (cancel_scheduled.until is null or s.updated_at < cancel_scheduled.until)
@@ -29,7 +30,7 @@ begin
         v_skip := null;
         if not cancel_scheduled.dry_run then
             begin
-                update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why
+                update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why, why_code = 'operator'
                 where s.id = v_send.id and s.status = 'scheduled';
                 v_found := found;
                 v_skip := case

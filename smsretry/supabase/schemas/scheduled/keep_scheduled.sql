@@ -5,7 +5,7 @@
 -- the row is held, why, and until when it is passed over, so that the others go on.
 create or replace function smsretry.keep_scheduled(
     send public.scheduled_sends, trouble text, life interval, look_at timestamptz, at timestamptz,
-    out result text, out why text
+    out result text, out why text, out why_code text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -26,9 +26,11 @@ begin
     begin
         result := case when v_expired then 'cancelled' when keep_scheduled.trouble is null then 'later' else 'held' end;
         why := case when v_expired then 'Expired before it could be sent. ' else '' end || keep_scheduled.trouble;
+        why_code := case result when 'cancelled' then 'expired' when 'held' then 'row_refused' end;
         update public.scheduled_sends s
         set status = case keep_scheduled.result when 'cancelled' then 'cancelled' else s.status end,
             why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, 2000) end,
+            why_code = case keep_scheduled.result when 'later' then s.why_code else keep_scheduled.why_code end,
             held_since = case keep_scheduled.result when 'held' then coalesce(v_since, keep_scheduled.at)
                                                     when 'later' then s.held_since end,
             look_at = case when keep_scheduled.result <> 'cancelled' then keep_scheduled.look_at end
@@ -43,6 +45,7 @@ begin
             v_rule = constraint_name;
         raise warning 'Scheduled send % could not be changed: %', keep_scheduled.send.id, v_state;
         result := 'held';
+        why_code := 'row_refused';
         why := left(concat_ws('. ', keep_scheduled.trouble, case
             when v_state = 'SR409' then 'Its row stays as it is, whatever is written: look for a trigger on scheduled_sends '
                 || 'that swallows or undoes updates'

@@ -4,7 +4,7 @@
 -- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran.
 -- An error, and nothing is done, if the row stays as it was: without that it would be queued again and again.
 create or replace function smsretry.queue_scheduled(
-    send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid
+    send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid, out why_code text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -17,25 +17,29 @@ begin
         send.not_after := null;
     end if;
     result := 'failed';
-    why := case
+    why_code := case
         when not exists (select 1 from public.customers c where c.id = queue_scheduled.send.customer_id
-                         and c.business_id = queue_scheduled.send.business_id) then 'Customer not found'
-        when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'Text is empty: scheduled_sends.body holds none'
-        when queue_scheduled.send.not_after <= queue_scheduled.at then 'Expired before it could be sent'
-        when queue_scheduled.send.not_after is null
-            and queue_scheduled.send.scheduled_for + queue_scheduled.life <= queue_scheduled.at
-            then 'Expired before it could be sent' || case
-                when queue_scheduled.send.held_since is not null then '. ' || queue_scheduled.send.why
-                else ': it was due on ' || to_char(queue_scheduled.send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end
+                         and c.business_id = queue_scheduled.send.business_id) then 'no_customer'
+        when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'no_body'
+        when coalesce(queue_scheduled.send.not_after, queue_scheduled.send.scheduled_for + queue_scheduled.life)
+            <= queue_scheduled.at then 'expired'
     end;
-    if why like 'Expired%' then
+    why := case why_code
+        when 'no_customer' then 'Customer not found'
+        when 'no_body' then 'Text is empty: scheduled_sends.body holds none'
+        when 'expired' then 'Expired before it could be sent' || case
+            when queue_scheduled.send.not_after is not null then ''
+            when queue_scheduled.send.held_since is not null then '. ' || queue_scheduled.send.why
+            else ': it was due on ' || to_char(queue_scheduled.send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end
+    end;
+    if why_code = 'expired' then
         result := 'cancelled';
         if exists (select 1 from smsretry.restores r
                    where queue_scheduled.send.scheduled_for between r.since and r.restored_at) then
             why := why || '. It may have gone out before the database was restored: look in the provider''s log';
         end if;
     end if;
-    if why is null then
+    if why_code is null then
         -- One that is made now is this text's, whatever a trigger of the application's made of its words.
         v_made := smsretry.make_send_log(
             queue_scheduled.send.id, queue_scheduled.send.business_id, queue_scheduled.send.customer_id,
@@ -51,11 +55,12 @@ begin
                 message_class => queue_scheduled.send.message_class) q;
             result := 'queued';
         else
+            why_code := 'id_taken';
             why := 'Its id is that of another send log: schedule the text anew';
         end if;
     end if;
     update public.scheduled_sends s
-    set status = queue_scheduled.result, why = left(queue_scheduled.why, 2000), held_since = null, look_at = null,
+    set status = queue_scheduled.result, why = left(queue_scheduled.why, 2000), why_code = queue_scheduled.why_code, held_since = null, look_at = null,
         not_after = queue_scheduled.send.not_after,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
     where s.id = queue_scheduled.send.id

@@ -11,7 +11,7 @@ create or replace function public.queue_scheduled_sms(
     ahead interval default interval '2 minutes',
     life interval default interval '48 hours'
 )
-returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid)
+returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- Somebody else's long transaction may hold the business locked. Then its texts wait, and not the others.
 set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
@@ -58,7 +58,7 @@ begin
         customer_id := v_send.customer_id;
         retry_id := null;
         if exists (select 1 from smsretry.held_sends h where h.scheduled_id = v_send.id and h.expired) then
-            select k.result, k.why into result, why
+            select k.result, k.why, k.why_code into result, why, why_code
             from smsretry.keep_scheduled(v_send, 'It was held for too long', life, v_until + interval '13 minutes', v_now) k;
             return next;
             continue;
@@ -66,7 +66,7 @@ begin
         v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
         if v_state is null then
             begin
-                select q.result, q.why, q.retry_id into result, why, retry_id
+                select q.result, q.why, q.retry_id, q.why_code into result, why, retry_id, why_code
                 from smsretry.queue_scheduled(v_send, v_now, life) q;
             exception when query_canceled or others then
                 get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
@@ -82,11 +82,11 @@ begin
         end if;
         if v_state in ('55P03', '40P01', '40001') then
             v_busy := v_busy || v_send.business_id;
-            select k.result, k.why into result, why
+            select k.result, k.why, k.why_code into result, why, why_code
             from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
         elsif v_state is not null then
             -- No message of the database's: it may quote the row. Ours, with an SR code, hold ids only.
-            select k.result, k.why into result, why
+            select k.result, k.why, k.why_code into result, why, why_code
             from smsretry.keep_scheduled(
                 v_send, 'Its text cannot be made: ' || case
                     when v_state like 'SR%' then v_message

@@ -36,7 +36,7 @@ begin
         when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
             then 'not_after must come after scheduled_for, and after now'
         when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = '' then 'body is empty'
-        when length(schedule_sms.body) > 1600 then 'body is longer than 1600 characters, the most that Twilio takes'
+        when length(schedule_sms.body) > 1600 then 'body is longer than 1600 characters, the most that the provider takes'
         when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
     end;
     if v_problem is not null then

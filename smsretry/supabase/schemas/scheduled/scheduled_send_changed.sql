@@ -13,11 +13,13 @@ begin
     if new.status = 'cancelled' and old.status <> 'cancelled' then
         new.held_since := null;
         new.why := case when new.why is distinct from old.why then new.why end;
+        new.why_code := case when new.why_code is distinct from old.why_code then new.why_code else 'application' end;
         new.why := left(coalesce(new.why, 'Cancelled by the application'), 2000);
     end if;
     if old.status <> 'queued' then
         if new.status = 'scheduled' and old.status <> 'scheduled' then
             new.why := null; -- wanted after all
+            new.why_code := null;
         end if;
         if (new.body, new.customer_id, new.scheduled_for, new.not_after)
             is distinct from (old.body, old.customer_id, old.scheduled_for, old.not_after) then
@@ -47,12 +49,14 @@ begin
             using errcode = 'SR409', hint = 'explain_sms tells what became of it, by its send log.';
     end if;
     if new.status = 'cancelled' then
-        perform smsretry.close_row(v_text, 'cancelled', new.why, null, v_now);
+        perform smsretry.close_row(v_text, 'cancelled', new.why, new.why_code, null, v_now);
     else
-        update public.sms_retry_queue q
-        set scheduled_for = new.scheduled_for, expires_at = new.not_after, held_since = null, why = null, reason = null,
-            updated_at = v_now
-        where q.id = v_text.id;
+        v_text.expires_at := new.not_after;
+        v_text.held_since := null;
+        v_text.why := null;
+        v_text.why_code := null;
+        v_text.reason := null;
+        perform smsretry.put_back(v_text, new.scheduled_for, v_now);
     end if;
     return new;
 end

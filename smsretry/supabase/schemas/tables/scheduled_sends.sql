@@ -21,6 +21,7 @@ begin
         why text,
         held_since timestamptz,
         look_at timestamptz,
+        why_code text,
         created_at timestamptz not null default now(),
         updated_at timestamptz not null default now()
     );
@@ -61,12 +62,14 @@ alter table public.scheduled_sends add column if not exists created_by uuid;
 alter table public.scheduled_sends add column if not exists why text;
 alter table public.scheduled_sends add column if not exists held_since timestamptz;
 alter table public.scheduled_sends add column if not exists look_at timestamptz;
+alter table public.scheduled_sends add column if not exists why_code text;
 alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
 alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
 comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
 comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
 comment on column public.scheduled_sends.send_log_id is 'The send log of its text, once there is one. It is the row''s own id.';
 comment on column public.scheduled_sends.why is 'Why it was cancelled, has failed or is held.';
+comment on column public.scheduled_sends.why_code is 'why, in a word for programs, as in sms_retry_queue.';
 comment on column public.scheduled_sends.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
 comment on column public.scheduled_sends.look_at is 'When it is looked at again, if not at its time.';
 
@@ -87,6 +90,16 @@ begin
             ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
             -- A body of megabytes would cost the other rows their turn. 1600 characters are the most that Twilio takes.
             ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
+            ('scheduled_sends_why_code', $c$why_code in (
+                'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
+                'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent',
+                'expired', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap',
+                'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped',
+                'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped',
+                'business_trouble', 'sender_rate', 'already_queued', 'claim_lost', 'unreachable',
+                'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up',
+                'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
+                'no_evidence', 'list_unavailable', 'ambiguous', 'clock_set_back', 'unforeseen')$c$),
             ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
             ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
         ) as r (name, expression)

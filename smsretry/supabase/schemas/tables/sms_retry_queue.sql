@@ -34,10 +34,21 @@ create table if not exists public.sms_retry_queue (
     claimed_by_application boolean not null default false,
     expires_at timestamptz,
     window_closes_at timestamptz,
+    why_code text,
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
     constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
+    -- One word has one meaning: smsretry/vocabulary.py says which. Sentences are for people, and nothing decides by them.
+    constraint sms_retry_queue_why_code check (why_code in (
+        'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
+        'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'operator',
+        'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening',
+        'hours_unreadable', 'state_stopped', 'customer_locked', 'database_trouble', 'data_changed',
+        'sending_stopped', 'business_trouble', 'sender_rate', 'already_queued', 'claim_lost', 'unreachable',
+        'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
+        'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
+        'ambiguous', 'clock_set_back', 'unforeseen')),
     -- Attempts count the sends that were made. A row that may make none has no business being queued.
     constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
     -- An instant that no calendar has (infinity, years BC) could be read by no worker, and would cost the other rows of
@@ -82,6 +93,7 @@ comment on column public.sms_retry_queue.window_closes_at is 'When the window cl
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
 comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
 comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
+comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided, or by version 1.0.0.';
 comment on column public.sms_retry_queue.attempt_count is 'Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do not count.';
 
 -- One live row a text.

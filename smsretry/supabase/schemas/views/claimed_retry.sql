@@ -44,7 +44,10 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        exists (select 1 from public.sms_retry_queue o
                where o.status = 'pending' and o.recover_count >= 2 and o.scheduled_for <= smsretry.clock()) as suspects_wait,
        -- What the begin of its send would find. It asks itself: only preview_sms_retries fills these in.
-       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at
+       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
+       q.why_code, null::text as refused_code,
+       -- Whether a business has a text due and none in this claim. claim_due_sms_retries alone knows that it has not.
+       true as others_wait
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Another business's are none of this text's: consent is given to one business.

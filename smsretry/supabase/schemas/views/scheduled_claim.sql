@@ -20,7 +20,8 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        (select min(o.opened_at) from smsretry.circuit o) as circuit_opened_at,
        null::timestamptz as business_circuit_opened_at, null::timestamptz as business_circuit_tried_at,
        false as suspects_wait,
-       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at
+       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
+       case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code, true as others_wait
 from public.scheduled_sends s
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id

@@ -20,22 +20,23 @@ begin
                 retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
                 counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
                 opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
-                account_refused => coalesce((v ->> 'account_refused')::boolean, false)) f);
+                account_refused => coalesce((v ->> 'account_refused')::boolean, false), why_code => v ->> 'why_code') f);
         when 'defer_sms_retry' then
             return to_jsonb(public.defer_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
                 until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
                 life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz,
-                expires_at => (v ->> 'expires_at')::timestamptz));
+                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
         when 'hold_sms_retry' then
             return to_jsonb(public.hold_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
                 look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval,
-                expires_at => (v ->> 'expires_at')::timestamptz));
+                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
         when 'end_sms_retry' then
             return to_jsonb(public.end_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
-                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer));
+                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer,
+                why_code => v ->> 'why_code'));
         else
             raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
     end case;

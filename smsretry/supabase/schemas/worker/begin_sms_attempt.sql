@@ -7,7 +7,7 @@
 --                the customer or the send log is gone: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
---     | ended    the row is finished, and why says for what reason
+--     | ended    the row is finished, and why says for what reason, why_code for programs
 -- The cap's span is the caller's choice: a moment 24 hours ago, or the start of a calendar day. decided_at is the
 -- database's clock. What is sent (phone, body, sent_by) is kept until it is known what became of it. expires_at: when the
 -- text is of no more use, if nothing has said so before; without it, life: how long it is of use from this moment on.
@@ -29,7 +29,7 @@ create or replace function public.begin_sms_attempt(
     run_id uuid default null,
     expires_at timestamptz default null
 )
-returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz)
+returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- Somebody else's long transaction may hold the customer or the send log locked. Then this text waits, and not the worker.
 set lock_timeout = '2s' as $$
@@ -41,7 +41,7 @@ declare
     v_business public.businesses;
     v_log public.send_logs;
     v_key bytea;
-    v_refusal text;
+    v_refusal record;
     v_reached_at timestamptz;
     v_why text;
 begin
@@ -60,11 +60,11 @@ begin
     v_now := smsretry.clock(); -- after the locks: waiting for them took time
     if v_row.id is null or v_row.in_doubt_since is not null
         or v_row.begun_at is not null and v_row.attempt_id <> begin_sms_attempt.attempt_id then
-        return query select 'lost', null::text, v_now, null::timestamptz;
+        return query select 'lost', null::text, v_now, null::timestamptz, null::text;
         return;
     end if;
     if v_row.begun_at is not null then -- the answer to the same call was lost on its way
-        return query select 'go', null::text, v_now, null::timestamptz;
+        return query select 'go', null::text, v_now, null::timestamptz, null::text;
         return;
     end if;
 
@@ -85,35 +85,39 @@ begin
     where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
     v_now := smsretry.clock(); -- after these locks, too
     if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
-        return query select 'changed', null::text, v_now, null::timestamptz; -- deleted: the next decision says so
+        return query select 'changed', null::text, v_now, null::timestamptz, null::text; -- deleted: the next decision says so
         return;
     end if;
-    v_refusal := coalesce(
-        smsretry.refusal(smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key),
-        case when v_row.expires_at <= v_now then 'Expired before it could be sent' end);
-    if v_refusal is not null then
-        perform smsretry.close_row(v_row, 'cancelled', v_refusal, null, v_now);
-        return query select 'ended', v_refusal, v_now, null::timestamptz;
+    v_refusal := smsretry.refusal(
+        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key);
+    if v_refusal.why is null and v_row.expires_at <= v_now then
+        v_refusal.why := 'Expired before it could be sent';
+        v_refusal.why_code := 'expired';
+    end if;
+    if v_refusal.why is not null then
+        perform smsretry.close_row(v_row, 'cancelled', v_refusal.why, v_refusal.why_code, null, v_now);
+        return query select 'ended', v_refusal.why, v_now, null::timestamptz, v_refusal.why_code;
         return;
     end if;
     v_row.expires_at := coalesce(v_row.expires_at, begin_sms_attempt.expires_at, v_now + begin_sms_attempt.life);
     v_why := smsretry.put_in_doubt(v_row, v_now);
     if v_why is not null then
-        return query select 'lost', v_why, v_now, null::timestamptz;
+        return query select 'lost', v_why, v_now, null::timestamptz, q.why_code
+        from public.sms_retry_queue q where q.id = v_row.id;
         return;
     end if;
     if v_now >= begin_sms_attempt.send_before then
-        return query select 'closed', null::text, v_now, null::timestamptz;
+        return query select 'closed', null::text, v_now, null::timestamptz, null::text;
         return;
     end if;
     if v_customer.phone is distinct from coalesce(begin_sms_attempt.phone, v_customer.phone)
         or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours)
             <> begin_sms_attempt.decided_by then
-        return query select 'changed', null::text, v_now, null::timestamptz;
+        return query select 'changed', null::text, v_now, null::timestamptz, null::text;
         return;
     end if;
     if v_reached_at is not null then
-        return query select 'capped', null::text, v_now, v_reached_at;
+        return query select 'capped', null::text, v_now, v_reached_at, null::text;
         return;
     end if;
 
@@ -126,12 +130,16 @@ begin
             left(v_customer.sms_consent_source::text, 200), begin_sms_attempt.quiet_hours_rule,
             v_key, left(v_customer.phone, 40), coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by,
             begin_sms_attempt.run_id);
-    update public.sms_retry_queue q
-    set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null,
-        held_since = null, recover_count = 0, claimed_by_application = false,
-        expires_at = v_row.expires_at, updated_at = v_now
-    where q.id = v_row.id;
-    return query select 'go', null::text, v_now, null::timestamptz;
+    v_row.begun_at := v_now;
+    v_row.attempt_id := begin_sms_attempt.attempt_id;
+    v_row.last_attempted_at := v_now;
+    v_row.why := null;
+    v_row.why_code := null;
+    v_row.held_since := null;
+    v_row.recover_count := 0;
+    v_row.claimed_by_application := false;
+    perform smsretry.save_row(v_row, v_now);
+    return query select 'go', null::text, v_now, null::timestamptz, null::text;
 end
 $$;
 

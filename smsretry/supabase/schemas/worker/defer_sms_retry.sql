@@ -5,7 +5,8 @@
 -- May be repeated.
 create or replace function public.defer_sms_retry(
     retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
-    life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null
+    life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null,
+    why_code text default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -20,7 +21,8 @@ begin
     v_row := smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
     if v_row.id is not null and v_row.begun_at is null then
         v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
-        v_row.why := left(defer_sms_retry.why, 2000);
+        v_row.why := defer_sms_retry.why;
+        v_row.why_code := defer_sms_retry.why_code;
         v_row.held_since := null;
         v_row.window_closes_at := coalesce(defer_sms_retry.window_closes_at, v_row.window_closes_at);
         v_row.expires_at := coalesce(

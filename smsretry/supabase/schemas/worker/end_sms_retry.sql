@@ -1,7 +1,8 @@
 -- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no longer wanted).
 -- False: the claim was lost. May be repeated.
 create or replace function public.end_sms_retry(
-    retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null
+    retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null,
+    why_code text default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -16,7 +17,8 @@ begin
     v_row := smsretry.held(end_sms_retry.retry_id, end_sms_retry.claim_no);
     if v_row.id is not null and v_row.begun_at is null then
         perform smsretry.close_row(
-            v_row, end_sms_retry.final_status, end_sms_retry.error, end_sms_retry.error_code, smsretry.clock());
+            v_row, end_sms_retry.final_status, end_sms_retry.error, end_sms_retry.why_code, end_sms_retry.error_code,
+            smsretry.clock());
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way

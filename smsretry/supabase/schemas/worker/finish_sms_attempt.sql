@@ -19,7 +19,8 @@ create or replace function public.finish_sms_attempt(
     phone text default null,
     opted_out boolean default false,
     phone_status text default null,
-    account_refused boolean default false
+    account_refused boolean default false,
+    why_code text default null
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -78,9 +79,11 @@ begin
             when 'completed' then
                 perform smsretry.complete_row(v_row, finish_sms_attempt.twilio_sid, v_now);
             when 'failed' then
-                perform smsretry.close_row(v_row, 'failed', finish_sms_attempt.error, finish_sms_attempt.error_code, v_now);
+                perform smsretry.close_row(
+                    v_row, 'failed', finish_sms_attempt.error, finish_sms_attempt.why_code, finish_sms_attempt.error_code, v_now);
             else
                 v_row.last_error := finish_sms_attempt.error;
+                v_row.why_code := finish_sms_attempt.why_code;
                 v_row.error_code := finish_sms_attempt.error_code;
                 v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
                 v_row.in_doubt_since := case when v_doubt then v_now end;

@@ -3,7 +3,7 @@
 -- expires_at, life: as for defer_sms_retry.
 create or replace function public.hold_sms_retry(
     retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null,
-    expires_at timestamptz default null
+    expires_at timestamptz default null, why_code text default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -19,7 +19,8 @@ begin
     v_row := smsretry.held(hold_sms_retry.retry_id, hold_sms_retry.claim_no);
     v_now := smsretry.clock();
     if v_row.id is not null and v_row.begun_at is null then
-        v_row.why := left(hold_sms_retry.why, 2000);
+        v_row.why := hold_sms_retry.why;
+        v_row.why_code := hold_sms_retry.why_code;
         v_row.held_since := coalesce(v_row.held_since, v_now);
         v_row.expires_at := coalesce(v_row.expires_at, hold_sms_retry.expires_at, v_now + hold_sms_retry.life);
         perform smsretry.put_back(v_row, v_now + hold_sms_retry.look_in, v_now);

@@ -57,6 +57,7 @@ begin
                 v_stale.attempt_count := greatest(v_stale.attempt_count, coalesce(
                     (select a.attempt_number from public.sms_send_attempts a where a.id = v_stale.attempt_id), 0));
                 v_stale.last_error := 'The worker died after the send began: it is unknown whether the text went out';
+                v_stale.why_code := 'worker_died';
                 v_stale.error_code := null;
                 perform smsretry.put_back(v_stale, v_now + look_in, v_now);
             elsif v_stale.in_doubt_since is not null then
@@ -67,6 +68,7 @@ begin
             else
                 v_stale.recover_count := v_stale.recover_count + 1;
                 if v_stale.recover_count >= 2 then
+                    v_stale.why_code := 'worker_died';
                     v_stale.why := 'Its worker died ' || v_stale.recover_count
                         || ' times before the send began: it is claimed alone from now on';
                 end if;

@@ -1,0 +1,74 @@
+"""The probes of a half-open breaker: which text goes while the others wait, and how many may fail."""
+
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from smsretry.retry.models import Claim
+from smsretry.sending.in_flight import InFlight
+from smsretry.sending.refusals import AccountRefusals
+from smsretry.sending.tally import Tally
+
+PROBES: Final = 3
+"""Innocents whose texts must fail, one after the other, before it is everybody's trouble."""
+NEWLY_OPENED: Final = timedelta(minutes=10)
+"""So long after a breaker was opened a run tries that many; then one, for each may cost a text in doubt."""
+AT_FIRST: Final = 10
+"""Sends under way at once before the first was answered: an outage costs no more than these and the probes."""
+
+
+class Probes:
+    """Of one breaker."""
+
+    def __init__(self, in_flight: InFlight, sends: Tally, refusals: AccountRefusals) -> None:
+        self._in_flight = in_flight
+        self._sends = sends
+        self._refusals = refusals
+        self.half_open = False
+        """Whether one text goes at a time, and the others wait for what becomes of it."""
+        self.was_open = False
+        """Whether the breaker was open before this run."""
+        self._begun = set[UUID]()
+        self._left = PROBES
+
+    def start(self, *, open_for: timedelta | None = None) -> None:
+        """From now on one text goes at a time.
+
+        Args:
+            open_for: how long the breaker has been open.
+        """
+        self.half_open = True
+        self._left = 1 if open_for and open_for >= NEWLY_OPENED else PROBES
+
+    def began(self, claim: Claim) -> None:
+        if self.half_open:
+            self._begun.add(claim.id)
+
+    def failed(self, claim: Claim) -> None:
+        self._left -= claim.id in self._begun
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether as many have failed as may."""
+        return self._left <= 0
+
+    def has_room(self, under_way: int) -> bool:
+        """Whether another may go beside so many. The more were refused, which costs nothing, the more go at once."""
+        return under_way < min(1 + self._refusals.kinds, AT_FIRST)
+
+    def is_best(self, claim: Claim) -> bool:
+        """Whether it may be the probe: none of those in flight is a better one."""
+        if self._sends.is_failing(claim.business_id):
+            return False
+        others = (one for one in self._in_flight.to_send if not self._sends.is_failing(one.business_id))
+        return all(self._rank(claim) <= self._rank(one) for one in others)
+
+    def _rank(self, claim: Claim) -> tuple[bool, float, bool]:
+        refused_now = not self.was_open and claim.business_id in self._refusals.businesses
+        return refused_now, *probe_rank(claim)
+
+
+def probe_rank(claim: Claim) -> tuple[float, bool]:
+    """Whose text is tried first when the breaker is open: what has met no trouble; then what was tried longest ago."""
+    tried_at = claim.business_circuit_tried_at
+    return tried_at.timestamp() if tried_at else 0.0, claim.account_refusal_count > 0

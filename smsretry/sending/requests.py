@@ -1,0 +1,63 @@
+"""What the queue is asked to do, as values: each has its fields here and nowhere else."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from smsretry.retry.decision import AfterSend, Send
+from smsretry.retry.models import Claim
+from smsretry.retry.outcome import Outcome
+from smsretry.vocabulary import MessageClass, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueText:
+    """Queue a retry of a text."""
+
+    send_log_id: UUID
+    reason: Reason | None
+    attempt_count: int
+    """Retries already made."""
+    scheduled_for: datetime | None
+    retry_in: timedelta
+    """How long it waits if `scheduled_for` is None."""
+    error: str | None
+    message_class: MessageClass = "marketing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleText:
+    """Plan a text for a time. `schedule_sms` says what the fields mean."""
+
+    business_id: UUID
+    customer_id: UUID
+    body: str = field(repr=False)
+    scheduled_for: datetime
+    not_after: datetime | None
+    message_class: MessageClass
+    created_by: UUID | None
+    scheduled_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Begin a send: keep with the attempt what will be sent, and by which run."""
+
+    claim: Claim
+    attempt_id: UUID
+    decision: Send
+    sent_by: str
+    """The sender: a messaging service or a number of ours."""
+    first_send: bool = False
+    """Whether it is the text's very first send, and not one of its retries."""
+    run_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """Record what became of a send, and what follows from it."""
+
+    claim: Claim
+    attempt_id: UUID
+    outcome: Outcome
+    decision: AfterSend

@@ -1,0 +1,34 @@
+-- Write a row as its variable says: the one list of columns, so that what a function sets is kept whichever way the row leaves.
+-- The caller has locked the row and read it under that lock. Columns that say what the text is never change, and columns of
+-- the application's own are left alone. A row that no worker holds has no lease, and one that has ended waits for nothing.
+-- One write. Values that are written as they were cost no HOT update.
+create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if retry.status <> 'processing' then
+        retry.claimed_at := null;
+        retry.begun_at := null;
+        retry.claimed_by_application := false;
+    end if;
+    if retry.status in ('completed', 'failed', 'cancelled') then
+        retry.attempt_id := null;
+        retry.in_doubt_since := null;
+        retry.held_since := null;
+    end if;
+    update public.sms_retry_queue q
+    set status = retry.status, attempt_count = retry.attempt_count, max_attempts = retry.max_attempts,
+        scheduled_for = retry.scheduled_for, last_attempted_at = retry.last_attempted_at,
+        last_error = left(retry.last_error, 2000), reason = retry.reason, updated_at = save_row.at,
+        claim_no = retry.claim_no, claimed_at = retry.claimed_at, begun_at = retry.begun_at, attempt_id = retry.attempt_id,
+        in_doubt_since = retry.in_doubt_since, reconcile_count = retry.reconcile_count,
+        reconciled_claim_no = retry.reconciled_claim_no, recover_count = retry.recover_count,
+        rate_limit_count = retry.rate_limit_count, account_refusal_count = retry.account_refusal_count,
+        error_code = retry.error_code, why = left(retry.why, 2000), why_code = retry.why_code, held_since = retry.held_since,
+        claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at,
+        window_closes_at = retry.window_closes_at
+    where q.id = retry.id;
+end
+$$;
+
+revoke all on function smsretry.save_row from public, anon, authenticated;
+grant execute on function smsretry.save_row to service_role;

@@ -1,0 +1,173 @@
+"""The vocabulary: whoever adds a word is told each place that must know it, and nothing decides by a sentence."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Literal, TypeAlias, get_args, get_origin
+from uuid import UUID
+
+import pytest
+
+import flows
+import smsretry
+from smsretry.cli.orders import Ended, Live
+from smsretry.desk.pages.outcomes import ERROR_EVENT, EVENTS, Color, ProcessedText, badge, event_of
+from smsretry.desk.pages.run_report import badge_of_many
+from smsretry.retry.models import ItemResult
+from smsretry.sending.summary import COUNTED_AS, RunSummary
+from smsretry.vocabulary import EndedState, Fate, LiveState, WhyCode
+from tests.builders import claim_with
+
+Table: TypeAlias = Mapping[Any, object]
+SENTENCES: Final = {"why", "detail", "last_error", "error_message", "stopped_because", "shut_because"}
+"""Names of what holds words for people."""
+READS: Final = {"startswith", "endswith", "removeprefix", "removesuffix", "partition", "find", "index"}
+
+
+def modules() -> Iterator[ModuleType]:
+    """Of the package and of the flows, but for what starts a program."""
+    for package in (smsretry, flows):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not found.name.endswith("__main__"):
+                yield importlib.import_module(found.name)
+
+
+def words_of(kind: Any) -> set[str] | None:
+    """The words of a Literal, or of several; None if anything else may be a key as well."""
+    parts = [kind] if get_origin(kind) is Literal else get_args(kind)
+    if not parts or any(get_origin(part) is not Literal for part in parts):
+        return None
+    return {word for part in parts for word in get_args(part)}
+
+
+def tables_by_words(module: ModuleType) -> Iterator[tuple[str, set[str], Table]]:
+    """Each table whose type says that its keys are the words of a Literal: its name, the words, the table."""
+    for name, annotation in inspect.get_annotations(module).items():
+        for kind in get_args(annotation) if str(annotation).startswith("typing.Final[") else [annotation]:
+            if get_origin(kind) is dict and (words := words_of(get_args(kind)[0])):
+                yield f"{module.__name__}.{name}", words, getattr(module, name)
+
+
+def test_each_table_by_a_word_has_all_of_its_words() -> None:
+    """Whoever adds a word, such as a fate or a state, is told each table that must know it."""
+    tables = [table for module in modules() for table in tables_by_words(module)]
+    assert {"smsretry.sending.summary.COUNTED_AS", "smsretry.desk.questions.explanation.STATES"} <= {
+        name for name, _, _ in tables
+    }
+    assert {name: words ^ table.keys() for name, words, table in tables if words != table.keys()} == {}
+
+
+def test_a_table_that_lacks_a_word_is_found() -> None:
+    """The search is by the type that the table is declared with."""
+    module = ModuleType("one_more")
+    module.__dict__.update({"__annotations__": {"SHOWN": Final[dict[Fate, str]]}, "SHOWN": {"Sent": "sent"}})
+    [(name, words, table)] = tables_by_words(module)
+    assert (name, words - table.keys()) == ("one_more.SHOWN", set(get_args(Fate)) - {"Sent"})
+
+
+def came_to(fate: Fate, why: WhyCode | None = None, detail: str = "") -> ProcessedText:
+    """A text that came to this."""
+    return ProcessedText(claim_with(), ItemResult(retry_id=UUID(int=1), fate=fate, detail=detail, why_code=why))
+
+
+@pytest.mark.parametrize("fate", get_args(Fate))
+def test_each_fate_is_counted_named_and_announced(fate: Fate) -> None:
+    """In the run's summary and its name, by a badge with a color, and as an event of its own."""
+    summary = RunSummary.of(results=[ItemResult(retry_id=UUID(int=1), fate=fate)])
+    assert (sum(summary.counts.values()), getattr(summary, COUNTED_AS[fate])) == (1, 1)
+    assert badge_of_many([came_to(fate)])[0] != "nothing"
+    shown, color = badge(came_to(fate))
+    assert shown
+    assert color in get_args(Color)
+    assert event_of(came_to(fate)).name == EVENTS[fate]
+
+
+def test_each_fate_has_an_event_of_its_own() -> None:
+    """Automations and links name them, so that they stay as they are."""
+    assert len({*EVENTS.values(), ERROR_EVENT}) == len(get_args(Fate)) + 1
+    assert [EVENTS["Sent"], EVENTS["RetryScheduled"], EVENTS["InDoubt"]] == [
+        "sms.text.sent", "sms.text.retry-scheduled", "sms.text.in-doubt"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("fate", get_args(Fate))
+def test_each_fate_is_explained_where_people_read(fate: Fate) -> None:
+    """With its badge and its event, in the README of the flows."""
+    readme = Path(flows.__path__[0], "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in readme.splitlines() if line.count("|") == 4]
+    assert any(badge(came_to(fate))[0] in row for row in rows)
+    assert f"`.{EVENTS[fate].rpartition('.')[2]}`" in readme or f"`{EVENTS[fate]}`" in readme
+
+
+def test_the_commands_take_each_state_of_the_vocabulary() -> None:
+    """Typer takes several of an enumeration, and of a Literal one."""
+    assert [*Ended] == [*get_args(EndedState)]
+    assert [*Live] == [*get_args(LiveState)]
+
+
+def test_a_word_that_a_newer_database_says_reads_as_none() -> None:
+    """It stops no worker of this version."""
+    read = ItemResult.model_validate({"retry_id": UUID(int=1), "fate": "Cancelled", "why_code": "of_tomorrow"})
+    assert read.why_code is None
+
+
+@pytest.mark.parametrize("fate", get_args(Fate))
+def test_a_badge_goes_by_the_word_and_not_by_the_sentence(fate: Fate) -> None:
+    """Whatever the sentence is, it is one badge for a word."""
+    details = ("", "Customer opted out", "Expired", "In other words")
+    for why in (None, *get_args(WhyCode)):
+        assert len({badge(came_to(fate, why, detail)) for detail in details}) == 1
+
+
+def readers_of_sentences(source: str) -> list[int]:
+    """Lines that compare what is written for people, or look into it."""
+    return [node.lineno for node in ast.walk(ast.parse(source)) if isinstance(node, ast.expr) and _reads(node)]
+
+
+def _reads(node: ast.expr) -> bool:
+    match node:
+        case ast.Compare(left=left, comparators=others):
+            values = [each for each in (left, *others) if not (isinstance(each, ast.Constant) and not each.value)]
+            return len(values) > 1 and any(map(_holds_a_sentence, values))
+        case ast.Call(func=ast.Attribute(value=value, attr=method)):
+            return method in READS and _holds_a_sentence(value)
+        case ast.Subscript(slice=key, ctx=ast.Load()):
+            return _holds_a_sentence(key)
+        case _:
+            return False
+
+
+def _holds_a_sentence(node: ast.expr) -> bool:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name in SENTENCES
+        case _:
+            return False
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "if claim.why == 'Customer opted out': pass",
+        "if 'Expired' in row.last_error: pass",
+        "known = why.startswith('Expire')",
+        "badge = BADGES[result.detail]",
+    ],
+)
+def test_code_that_reads_a_sentence_is_found(source: str) -> None:
+    """However it reads it."""
+    assert readers_of_sentences(source) == [1]
+
+
+def test_no_code_reads_a_sentence() -> None:
+    """They are for people, and free to change: what decides goes by `why_code`."""
+    found = []
+    for file in (file for package in (smsretry, flows) for file in Path(package.__path__[0]).rglob("*.py")):
+        source = file.read_text(encoding="utf-8")
+        lines = source.splitlines()
+        found += [f"{file.name}: {lines[line - 1].strip()}" for line in readers_of_sentences(source)]
+    assert found == []
