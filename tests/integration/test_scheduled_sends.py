@@ -631,8 +631,8 @@ def test_a_filter_of_cancel_reaches_scheduled_sends(business: Business, queue: S
     asked = ("cancel", "--business", business.id)
     assert "Would cancel 2 of 2" in command(*asked).output
     assert business.scheduled_send(scheduled)["status"] == "scheduled"
-    assert "Would be cancelled: 1 of 1" in command(*asked, "--state", "scheduled").output
-    assert "Were cancelled: 2 of 2" in command(*asked, "--yes", "--who", "Ann", "--because", "Closed for good").output
+    assert "Would cancel 1 of 1" in command(*asked, "--state", "scheduled").output
+    assert "Cancelled 2 of 2" in command(*asked, "--yes", "--who", "Ann", "--because", "Closed for good").output
     row = business.scheduled_send(scheduled)
     assert (row["status"], row["why"]) == ("cancelled", "Cancelled by Ann: Closed for good")
     assert business.row(text)["status"] == "cancelled"
