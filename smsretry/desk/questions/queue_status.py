@@ -202,6 +202,6 @@ class QueueStatus(Value):
 _REASONS = {
     "quiet_hours": "permitted hours",
     "twilio_error": "the next try",
-    "rate_limit": "a slower pace",
+    "rate_limit": "the rate limit",
     "none": "their time",
 }
