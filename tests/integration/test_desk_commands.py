@@ -220,8 +220,9 @@ def test_the_preview_draws_the_hours_in_which_texts_go_out(
         business.due_text(due=timedelta(hours=13, minutes=5))
     business.due_text(phone=None)
     told = command("preview", columns=80)
-    assert told.stdout.splitlines()[:3] == [
+    assert told.stdout.splitlines()[:4] == [
         "3 to go out in the next 24 h, 1 not",
+        "by hour:",
         f"  from Wed 13 Jan 13:00 UTC  {'█' * 15} 1",
         f"  from Wed 13 Jan 16:00 UTC  {'█' * 30} 2",
     ]

@@ -27,7 +27,7 @@ def test_results_runs_and_hours_name_the_zone_of_the_clock_that_they_show() -> N
     run = InterruptedRun(id=UUID(int=1), started_at=TOKYO, accepted=1, in_doubt=0, refused=0)
     assert f" of {SHOWN} was interrupted" in str(run)
     ahead = Forecast(made_at=TOKYO, hours=(HourAhead(starts_at=TOKYO, texts=1),), businesses=(), complete=True)
-    assert f"  from {SHOWN} " in list(ahead.lines())[1]
+    assert f"  from {SHOWN} " in list(ahead.lines())[2]
 
 
 def test_a_span_is_told_in_the_largest_unit_that_fits() -> None:

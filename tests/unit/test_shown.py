@@ -6,11 +6,14 @@ from uuid import UUID
 
 import pytest
 
+from smsretry.desk.pages.answers import preview_page
 from smsretry.desk.pages.form_links import no_forms
 from smsretry.desk.pages.markdown import plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
 from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunReport
+from smsretry.desk.questions.forecast import Forecast, HourAhead
 from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.instants import on_clock
 from smsretry.retry.models import InterruptedRun, ItemResult, Recovered
 from smsretry.sending.summary import RunSummary
 from smsretry.vocabulary import Fate, WhyCode
@@ -171,3 +174,10 @@ def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody()
 def test_what_others_wrote_is_no_markup() -> None:
     """A business may call itself a link, an image or a script."""
     assert plain("[Ann's](http://x) | <script>\n![x](y)") == (r"\[Ann's\](http://x) \| &lt;script&gt; \!\[x\](y)")
+
+
+def test_the_hours_of_a_preview_are_a_list_and_no_block_of_code() -> None:
+    """Markdown takes an indented line without a line above it for code."""
+    hours = (HourAhead(starts_at=NOON, texts=2),)
+    shown = preview_page(Forecast(made_at=NOON, hours=hours, businesses=(), complete=True)).markdown
+    assert f"- by hour:\n    - from {on_clock(NOON)} " in shown

@@ -133,6 +133,6 @@ def _entry(processed: ProcessedText, explanation: Explanation | None, forms: For
     claim = processed.claim
     lines = [f"row {claim.id}", f"customer {claim.customer_id}, {claim.masked}", f"business {claim.business_id}"]
     if explanation:
-        lines = [line for line in list(explanation.lines())[1:] if not line.startswith(" ")]
+        _, *lines = explanation.lines(history=False)
     links = action_links(explanation, forms) if explanation else {}
     return f"- **{badge(processed)[0]}**: {plain(processed.why)}\n{outline((f' {line}' for line in lines), links)}"

@@ -66,8 +66,8 @@ class Explanation(Value):
         """What the application's send log says."""
         return _one_word(self.text.send_log_status) if self.text.send_log_status else "it is gone"
 
-    def lines(self) -> Iterator[str]:
-        """All of it, a line each; the headline is the first."""
+    def lines(self, *, history: bool = True) -> Iterator[str]:
+        """All of it, or all but the history, a line each; the headline is the first."""
         text = self.text
         yield self.headline
         yield f"{'row' if text.is_text else 'scheduled send'} {text.retry_id}"
@@ -79,8 +79,9 @@ class Explanation(Value):
             yield f"why: {text.why_code}"
         if text.unreadable:
             yield f"cannot be read: {', '.join(text.unreadable)}. Mend what is there; the rest is shown"
-        yield "History:"
-        yield from (f"  {line}" for line in self.happened)
+        if history:
+            yield "History:"
+            yield from (f"  {line}" for line in self.happened)
         yield f"Next: {self.next}"
         yield from (f"You can: {line}" for line in self.can_do)
 

@@ -74,6 +74,8 @@ class Forecast(Value):
             yield "More texts wait than a preview looks at: those that are due last are not in it."
         yield from (f"cannot be read: row {row}" for row in self.unreadable)
         most = max((hour.texts for hour in self.hours), default=0)
+        if most:
+            yield "by hour:"
         for hour in self.hours:
             if hour.texts:
                 bar = "█" * max(1, round(hour.texts / most * _BAR))

@@ -211,6 +211,6 @@ def _code(line: StatusLine) -> str:
 REASONS: Final[dict[Reason | Literal["none"], str]] = {
     "quiet_hours": "permitted hours",
     "twilio_error": "the next try",
-    "rate_limit": "a slower pace",
+    "rate_limit": "the rate limit",
     "none": "their time",
 }
