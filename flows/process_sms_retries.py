@@ -21,7 +21,8 @@ from flows.support.orphans import crash_orphaned_task_runs
 from flows.support.run_display import queue_status, show_run, this_run
 from flows.support.run_ended import announce_completed, announce_failed
 from flows.support.task_runs import TaskRuns
-from smsretry.retry.models import Claim, Recovered
+from smsretry.retry.answers import Recovered
+from smsretry.retry.models import Claim
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run
 from smsretry.sending.signals import stopped_by
 from smsretry.sending.summary import RunSummary

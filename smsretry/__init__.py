@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.errors import is_retryable_error
     from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours
+    from smsretry.retry.answers import Queued, Scheduled
     from smsretry.retry.backoff import next_retry_delay
-    from smsretry.retry.models import Claim, ItemResult, Queued, Scheduled
+    from smsretry.retry.models import Claim, ItemResult
     from smsretry.sending.entry import queue_sms_retry, schedule_sms, send_sms
     from smsretry.sending.pipeline import process_sms_retry_item
 
@@ -35,8 +36,8 @@ __all__ = [
 _MODULES: Final = {
     "Claim": "retry.models",
     "ItemResult": "retry.models",
-    "Queued": "retry.models",
-    "Scheduled": "retry.models",
+    "Queued": "retry.answers",
+    "Scheduled": "retry.answers",
     "QuietHoursCheck": "quiet_hours.check",
     "check_quiet_hours": "quiet_hours.check",
     "is_retryable_error": "adapters.twilio.errors",

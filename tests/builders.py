@@ -9,8 +9,9 @@ import pytest
 
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.desk.actions.requests import Resolve
+from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.decision import AfterSend, Cap, Doubt, GiveUp, Retry, Send
-from smsretry.retry.models import Begun, Claim, Finished, ItemResult, Sighting
+from smsretry.retry.models import Claim, ItemResult, Sighting
 from smsretry.retry.outcome import Outcome, Rejected
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import RetryQueue, Sender, Services

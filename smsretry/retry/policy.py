@@ -1,50 +1,34 @@
-"""What to do with a claimed row before its send and after it. Decides, and does nothing."""
+"""What to do with a claimed row before its send: may it go out now? Decides, and does nothing."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Final, assert_never
+from typing import Final
 
 from smsretry.phone import recipient_problem
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
 from smsretry.quiet_hours.hours import Week, parse_week
 from smsretry.quiet_hours.rules import US_STATES
-from smsretry.retry.backoff import ACCOUNT_DELAYS, next_retry_delay, nth, uncounted_delay
 from smsretry.retry.decision import (
-    AfterSend,
     BeforeSend,
     Cap,
-    Complete,
     Defer,
-    Doubt,
     End,
-    GiveUp,
     Hold,
     PutOff,
-    Retry,
     Send,
 )
-from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import Claim
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
-from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
-from smsretry.vocabulary import Reason, WhyCode
+from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.vocabulary import WhyCode
 
 MIN_LIFE: Final = timedelta(seconds=10)
 """A text with less time left is not sent: providers ask for a validity of more than 5 seconds."""
 MAX_BODY: Final = 1600
 """Characters of a body at most: providers refuse a longer one."""
-MAX_RATE_LIMITS: Final = 20
-"""Rate-limited tries that cost no attempt; beyond, each counts, so that none goes on for ever."""
 LIFE: Final = timedelta(hours=48)
 """How long a text stays of use, from the first moment it might have gone out, also if nothing ran then. Waiting for an
 opening does not count."""
 HELD_LOOK: Final = timedelta(minutes=15)
 """How often a held text is looked at again: at the latest so long after the mending it goes on."""
-BUSY_DELAY: Final = timedelta(minutes=1)
-"""What another transaction holds locked is tried again after this."""
-UNASKED_DELAY: Final = timedelta(seconds=30)
-"""A text about which the database cannot be asked is due again at the next run, but behind those that were due."""
-SUSPECTED_DELAY: Final = timedelta(minutes=1)
-"""A text whose business's texts come to nothing is due again after this at the earliest: at the next run."""
 CAP_WINDOW: Final = timedelta(hours=24)
 """The time in which a rule's `daily_cap` counts. "24-hour period" (Fla. Stat. 501.616(6)(b))."""
 
@@ -123,40 +107,6 @@ def after_cap(claim: Claim, *, reached_at: datetime, profile: Profile = DEFAULT)
     return _wait(claim, check, free_at, profile, cap.cap_text if cap else "Daily cap", "daily_cap")
 
 
-def busy(at: datetime) -> Defer:
-    """Where a text waits whose customer another transaction holds locked. It costs nobody else anything."""
-    return Defer(at + BUSY_DELAY, None, "Another transaction holds the customer locked", "customer_locked", ages=True)
-
-
-def unasked(at: datetime, why: str) -> Defer:
-    """Where a text waits about which the database could not be asked. If it is to blame, it holds up no other."""
-    return Defer(at + UNASKED_DELAY, None, why, "database_trouble", ages=True)
-
-
-def too_late(seconds: float) -> tuple[NotSent, Retry]:
-    """What becomes of a send that may go, by an answer that took too long: another worker may have the row by now.
-
-    The database was slow, or this process was stopped meanwhile: from here both look the same. Nothing left either way.
-    """
-    why = (
-        f"It took {seconds:.0f} s to learn that it may go, and after {SEND_WITHIN_SECONDS:.0f} s that is not sure. "
-        "The database was slow, or this process was stopped meanwhile"
-    )
-    return NotSent(why), Retry(UNASKED_DELAY, None, why, "database_trouble", None, counted=False)
-
-
-def suspected(claim: Claim, why: str, why_code: WhyCode = "business_trouble") -> Defer:
-    """Where a text waits whose business's texts come to nothing: the longer they do, the longer, one after the other.
-
-    Some are due at each run, so that one of them can be tried.
-    """
-    first = claim.claimed_at + SUSPECTED_DELAY
-    lasts = claim.claimed_at - (claim.business_circuit_opened_at or claim.claimed_at)
-    over = min(lasts, HELD_LOOK - SUSPECTED_DELAY)
-    until = spread(first, key=claim.id, over=over, closes_at=first + over)
-    return Defer(until, None, why, why_code, ages=True)
-
-
 def _hold(check: QuietHoursCheck, why: str) -> Hold:
     code: WhyCode = "no_time_zone" if not check.zones else "state_stopped" if check.window.stopped else "no_opening"
     return Hold(why, code, HELD_LOOK)
@@ -214,40 +164,3 @@ def _problem(claim: Claim) -> tuple[str, WhyCode] | None:
     if claim.attempt_count >= claim.max_attempts:
         return f"Gave up after {claim.attempt_count} attempts", "attempts_used_up"
     return None
-
-
-def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> AfterSend:
-    """Where the row goes, given what became of the request.
-
-    Args:
-        first_send: the text's very first send, made by `send_sms`; it is not one of the retries that are capped.
-    """
-    match outcome:
-        case Accepted(sid):
-            return Complete(sid)
-        case InDoubt(why):
-            return Doubt(why, look_in=next_look_delay(0))
-        case NotSent(why):
-            return Retry(uncounted_delay(claim.attempt_count), "twilio_error", why, "unreachable", None, counted=False)
-        case Rejected(refusal, retry_after):
-            return _after_refusal(claim, refusal, retry_after, first_send)
-        case _:
-            assert_never(outcome)
-
-
-def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None, first_send: bool) -> AfterSend:
-    if not refusal.retryable:
-        return GiveUp(refusal.text, refusal.why_code, refusal.code, refusal.kind == "opted_out", refusal.phone_status)
-    reason: Reason = "rate_limit" if refusal.kind == "rate_limit" else "twilio_error"
-    patience = reason != "rate_limit" or claim.rate_limit_count < MAX_RATE_LIMITS
-    if refusal.kind == "account":
-        delay = nth(ACCOUNT_DELAYS, claim.account_refusal_count)
-        return Retry(delay, reason, refusal.text, refusal.why_code, refusal.code, counted=False, account_refused=True)
-    if refusal.kind != "transient" and patience:
-        # The provider took no message, for a reason that is not this text's: no send was made.
-        delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)
-        return Retry(delay, reason, refusal.text, refusal.why_code, refusal.code, counted=False)
-    attempts = claim.attempt_count if first_send else claim.attempt_count + 1
-    if attempts >= claim.max_attempts:
-        return GiveUp(f"Gave up after {attempts} attempts; the last: {refusal.text}", "attempts_used_up", refusal.code)
-    return Retry(next_retry_delay(attempts), reason, refusal.text, refusal.why_code, refusal.code, counted=True)

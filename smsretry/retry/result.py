@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final, TypeAlias, assert_never
 
+from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.decision import (
     AfterLook,
     AfterSend,
@@ -20,7 +21,7 @@ from smsretry.retry.decision import (
     Retry,
     Settle,
 )
-from smsretry.retry.models import Begun, Claim, Finished, ItemResult
+from smsretry.retry.models import Claim, ItemResult
 from smsretry.vocabulary import Fate
 
 _Explained: TypeAlias = PutOff | Retry | GiveUp | Doubt | LookAgain | Resend

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from smsretry.retry import policy
+from smsretry.retry import trouble
 from smsretry.retry.decision import GiveBack, PutOff
 from smsretry.retry.models import Claim
 from smsretry.sending.breaker import Breaker
@@ -23,14 +23,14 @@ class Admission:
         if put_off := self._database.put_off(claim):
             return put_off
         why = self._breaker.reason_to_wait(claim)
-        return policy.suspected(claim, why) if why else None
+        return trouble.suspected(claim, why) if why else None
 
     def put_off_for_probe(self, claim: Claim) -> PutOff | None:
         """Where the text waits because another one is the probe."""
         breaker = self._breaker
         if breaker.half_open and not breaker.probes.is_best(claim):
             # Given back, it would fill the claim that is to bring others.
-            return policy.suspected(claim, _PROBING, "sending_stopped")
+            return trouble.suspected(claim, _PROBING, "sending_stopped")
         if breaker.half_open and not breaker.probes.has_room(breaker.under_way):
             return GiveBack(_PROBING, "sending_stopped")
         return None

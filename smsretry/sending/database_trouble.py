@@ -1,6 +1,6 @@
 """When the database cannot be asked whether a text may go: is it that business's rows, or the database?"""
 
-from smsretry.retry import policy
+from smsretry.retry import trouble
 from smsretry.retry.decision import PutOff
 from smsretry.retry.models import Claim
 from smsretry.sending.in_flight import InFlight
@@ -26,7 +26,7 @@ class DatabaseTrouble:
     def put_off(self, claim: Claim) -> PutOff | None:
         """Where a text waits about whose business it could not be asked several times in a row."""
         if claim.business_id in self._calls.failing_repeatedly:
-            return policy.unasked(claim.claimed_at, self.why or "")
+            return trouble.unasked(claim.claimed_at, self.why or "")
         return None
 
     @property

@@ -5,8 +5,9 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from smsretry.errors import InputError, QueueError, QueueUnreachable
+from smsretry.retry.answers import Queued, Scheduled
 from smsretry.retry.backoff import next_retry_delay
-from smsretry.retry.models import ItemResult, Queued, Scheduled
+from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Entry, FirstSends, Sender

@@ -1,4 +1,4 @@
-"""The one way through: claim → `policy.before_send` → begin → send → `policy.after_send` → finish.
+"""The one way through: claim → `before_send` → begin → send → `after_send` → finish.
 
 Nothing here retries a send and nothing here knows Prefect. Each function takes its queue and sender.
 """
@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 
 from smsretry.errors import QueueBusy, QueueError, UnforeseenError
 from smsretry.privacy import describe_unforeseen
-from smsretry.retry import policy, result
+from smsretry.retry import policy, result, trouble
+from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import AfterSend, Arrived, Defer, End, GiveBack, PutOff, Send
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, Outcome
@@ -112,7 +113,7 @@ class _Item:
     def _unasked(self, error: QueueError) -> ItemResult:
         self.flow_control.database_failed(self.claim, str(error))
         # Changes nothing if a send was begun and the answer lost.
-        return self._put_off(policy.unasked(self.claim.claimed_at, str(error)))
+        return self._put_off(trouble.unasked(self.claim.claimed_at, str(error)))
 
     def _put_off(self, decision: PutOff) -> ItemResult:
         ends_at = policy.end_of_life(self.claim, at=self.claim.claimed_at, profile=self.profile)
@@ -135,7 +136,7 @@ class _Item:
             )
         except QueueBusy:
             self.flow_control.withdraw(self.claim)
-            return self._put_off(policy.busy(self.claim.claimed_at))
+            return self._put_off(trouble.busy(self.claim.claimed_at))
         except QueueError as error:
             self.flow_control.withdraw(self.claim)
             return self._unasked(error)
@@ -146,12 +147,12 @@ class _Item:
         took = _stopwatch() - asked if begun.answer == "go" else 0.0
         if begun.answer == "go" and took <= SEND_WITHIN_SECONDS:
             outcome = self._send(attempt_id, decision.valid_until - begun.decided_at)
-            after = policy.after_send(self.claim, outcome, first_send=self.first_send)
+            after = after_send(self.claim, outcome, first_send=self.first_send)
             return self._finish(attempt_id, outcome, after)
         self.flow_control.withdraw(self.claim)
         match begun.answer:
             case "go":
-                return self._finish(attempt_id, *policy.too_late(took))
+                return self._finish(attempt_id, *trouble.too_late(took))
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
             case "capped":

@@ -6,23 +6,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.decision import AfterLook, Arrived, PutOff
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report, Word
-from smsretry.retry.models import (
-    Begun,
-    Claim,
-    Finding,
-    Finished,
-    InterruptedRun,
-    ItemResult,
-    Lease,
-    Look,
-    Queued,
-    Recovered,
-    Scheduled,
-    ScheduledSend,
-    Text,
-)
+from smsretry.retry.models import Claim, Finding, ItemResult, Look, Text
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText

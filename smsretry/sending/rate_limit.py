@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Final
 from uuid import UUID
 
-from smsretry.retry.models import Lease
+from smsretry.retry.answers import Lease
 from smsretry.retry.segments import segments, sending_seconds
 
 LEASE_SECONDS: Final = 1.0

@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 from uuid import UUID, uuid4
 
 from smsretry.errors import QueueError
-from smsretry.retry.models import Claim, InterruptedRun, ItemResult, Recovered
+from smsretry.retry.answers import InterruptedRun, Recovered
+from smsretry.retry.models import Claim, ItemResult
 from smsretry.sending.claiming import Claiming
 from smsretry.sending.drain import Drain
 from smsretry.sending.flow_control import FlowControl

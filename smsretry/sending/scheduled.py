@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Final
 
 from smsretry.errors import QueueError
-from smsretry.retry.models import ScheduledSend
+from smsretry.retry.answers import ScheduledSend
 from smsretry.sending.ports import ScheduledSends
 
 BATCH: Final = 200

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Self, TypeAlias, get_args
 
+from smsretry.retry.answers import Recovered
 from smsretry.retry.delivery import OpenDelivery
-from smsretry.retry.models import ItemResult, Recovered, Value
+from smsretry.retry.models import ItemResult, Value
 from smsretry.vocabulary import Fate
 
 COUNTED_AS: Final[dict[Fate, str]] = {

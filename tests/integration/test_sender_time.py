@@ -10,7 +10,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
-from smsretry.retry.models import Lease
+from smsretry.retry.answers import Lease
 from smsretry.retry.profile import Profile
 from smsretry.sending.ports import Services
 from smsretry.sending.run import Run, run_once

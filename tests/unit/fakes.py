@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
+from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.decision import (
     AfterLook,
     AfterSend,
@@ -20,20 +21,7 @@ from smsretry.retry.decision import (
     Settle,
 )
 from smsretry.retry.delivery import Word
-from smsretry.retry.models import (
-    Begun,
-    Claim,
-    Finished,
-    InterruptedRun,
-    Lease,
-    Look,
-    Queued,
-    Recovered,
-    Scheduled,
-    ScheduledSend,
-    Sighting,
-    Text,
-)
+from smsretry.retry.models import Claim, Look, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import Reconciled

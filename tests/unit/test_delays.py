@@ -6,13 +6,15 @@ from uuid import UUID
 import pytest
 
 from smsretry import queue_sms_retry
-from smsretry.retry import backoff, doubt, evidence, policy
+from smsretry.retry import backoff, consequence, doubt, evidence, policy, trouble
+from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import Doubt, Hold, LookAgain, Retry
 from smsretry.retry.doubt import after_look, look_failed
 from smsretry.retry.models import Look
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
-from smsretry.retry.policy import after_send, before_send, busy
+from smsretry.retry.policy import before_send
 from smsretry.retry.profile import Profile
+from smsretry.retry.trouble import busy
 from tests.builders import NOON, claim_with, refused
 from tests.unit.fakes import FakeQueue
 
@@ -83,7 +85,7 @@ def test_uncounted_delays_are_for_tries_that_made_no_send(monkeypatch: pytest.Mo
 
 def test_account_delays_are_for_a_refused_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """It costs no attempt, and is asked ever less often."""
-    assert changed(monkeypatch, policy, "ACCOUNT_DELAYS", (SEVEN,)) == {"a refused account"}
+    assert changed(monkeypatch, consequence, "ACCOUNT_DELAYS", (SEVEN,)) == {"a refused account"}
 
 
 def test_the_hold_delays_are_for_what_a_person_can_mend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +94,7 @@ def test_the_hold_delays_are_for_what_a_person_can_mend(monkeypatch: pytest.Monk
     monkeypatch.undo()
     assert changed(monkeypatch, doubt, "DOUBT_HELD_LOOK", SEVEN) == {"a doubt that is held"}
     monkeypatch.undo()
-    assert changed(monkeypatch, policy, "BUSY_DELAY", SEVEN) == {"a customer that is locked"}
+    assert changed(monkeypatch, trouble, "BUSY_DELAY", SEVEN) == {"a customer that is locked"}
 
 
 def test_the_longest_retry_after_is_for_what_a_provider_asks(monkeypatch: pytest.MonkeyPatch) -> None:

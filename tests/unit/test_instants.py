@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 from smsretry.desk.questions.forecast import Forecast, HourAhead
 from smsretry.instants import on_clock, span
-from smsretry.retry.models import InterruptedRun, ItemResult
+from smsretry.retry.answers import InterruptedRun
+from smsretry.retry.models import ItemResult
 from tests.builders import NOON
 
 TOKYO = NOON.astimezone(ZoneInfo("Asia/Tokyo"))

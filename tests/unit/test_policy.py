@@ -9,6 +9,7 @@ import pytest
 
 from smsretry.retry import policy
 from smsretry.retry.backoff import ACCOUNT_DELAYS
+from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import (
     AfterLook,
     Cap,
@@ -28,8 +29,9 @@ from smsretry.retry.doubt import after_look, known_evidence
 from smsretry.retry.evidence import AMBIGUOUS
 from smsretry.retry.models import Claim, Look, Sighting
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Refusal, RefusalKind, Rejected
-from smsretry.retry.policy import after_cap, after_send, before_send, busy
+from smsretry.retry.policy import after_cap, before_send
 from smsretry.retry.profile import Profile
+from smsretry.retry.trouble import busy
 from smsretry.vocabulary import InDoubtPolicy, Reason, WhyCode
 from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, claim_with, refused
 from tests.builders import sighting as listed

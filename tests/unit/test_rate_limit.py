@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smsretry.retry.models import Lease
+from smsretry.retry.answers import Lease
 from smsretry.retry.segments import segments
 from smsretry.sending import rate_limit
 from smsretry.sending.rate_limit import IN_FLIGHT_SECONDS, RateLimit

@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 
 from smsretry.errors import QueueBusy, QueueMismatch, QueueUnreachable
+from smsretry.retry.answers import Begun
 from smsretry.retry.decision import Defer, GiveBack
-from smsretry.retry.models import Begun, ItemResult, Text
+from smsretry.retry.models import ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.sending.claiming import FEWEST_SUSPECTS
 from smsretry.sending.ports import RetryQueue, Sender

@@ -14,7 +14,8 @@ from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunReport
 from smsretry.desk.questions.forecast import Forecast, HourAhead
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.instants import on_clock
-from smsretry.retry.models import InterruptedRun, ItemResult, Recovered
+from smsretry.retry.answers import InterruptedRun, Recovered
+from smsretry.retry.models import ItemResult
 from smsretry.sending.summary import RunSummary
 from smsretry.vocabulary import Fate, WhyCode
 from tests.builders import BODY, NOON, PHONE, claim_with

@@ -6,9 +6,9 @@ import pytest
 
 from smsretry.adapters.twilio.errors import is_retryable_error, refusals, twilio_refusal
 from smsretry.data import table
+from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import GiveUp, Retry
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel, Rejected
-from smsretry.retry.policy import after_send
 from tests.builders import claim_with
 
 ROWS = table("twilio_errors")

@@ -10,20 +10,10 @@ from smsretry.adapters.supabase.advice import ORDER
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.columns import after_look, after_send, put_off
 from smsretry.adapters.supabase.grouped import SupabaseGroups
+from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.decision import AfterLook, Arrived, PutOff
 from smsretry.retry.evidence import next_look_delay
-from smsretry.retry.models import (
-    Begun,
-    Claim,
-    Finished,
-    InterruptedRun,
-    ItemResult,
-    Lease,
-    Queued,
-    Recovered,
-    Scheduled,
-    ScheduledSend,
-)
+from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.policy import LIFE
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import Reconciled

@@ -24,7 +24,7 @@ _NUMBER: Final = re.compile(_A_NUMBER)
 NUMBERLESS: Final = rf"^(?!.*({_A_NUMBER}))"
 """The same for a form's schema."""
 
-_MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.:-]{8,64}$"
+_MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
 """As `smsretry.is_message_id` has it: no phone number looks like one."""
 
 

@@ -11,7 +11,7 @@ from smsretry.desk.pages.markdown import outline, page, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.queue_status import LATE_SECONDS, QueueStatus
-from smsretry.retry.models import InterruptedRun, Recovered
+from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.sending.summary import RunSummary
 
 SHOWN_IN_FULL: Final = 20

@@ -7,7 +7,7 @@ from typing import Final, get_args
 from smsretry.desk.pages.answers import Page
 from smsretry.desk.pages.markdown import outline, page
 from smsretry.desk.pages.outcomes import TextEvent, related
-from smsretry.retry.models import ScheduledSend
+from smsretry.retry.answers import ScheduledSend
 from smsretry.vocabulary import ScheduledResult
 
 _SHOWN: Final = 200

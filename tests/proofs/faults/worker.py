@@ -27,7 +27,8 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.retry import doubt
-from smsretry.retry.models import Begun, Claim, Finished, ItemResult, Look, Text
+from smsretry.retry.answers import Begun, Finished
+from smsretry.retry.models import Claim, ItemResult, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.sending import pipeline, run
 from smsretry.sending.ports import Services

@@ -13,7 +13,8 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueError, QueueUnreachable
 from smsretry.local.stack import Stack
-from smsretry.retry.models import Begun, Claim, Finished
+from smsretry.retry.answers import Begun, Finished
+from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.ports import Services
 from smsretry.sending.requests import Begin, Finish

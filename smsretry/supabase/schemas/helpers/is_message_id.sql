@@ -1,7 +1,7 @@
 -- Whether this may be a provider's id of a message. Its exact shape is the provider's own; a phone number has none of it.
 create or replace function smsretry.is_message_id(id text)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(is_message_id.id ~ '^[A-Za-z0-9_.:-]{8,64}$' and is_message_id.id ~ '[A-Za-z]', false)
+    select coalesce(is_message_id.id ~ '^[A-Za-z0-9_.-]{8,64}$' and is_message_id.id ~ '[A-Za-z]', false)
 $$;
 
 revoke all on function smsretry.is_message_id from public, anon, authenticated;

@@ -1,0 +1,97 @@
+"""What the queue's functions answer. Frozen values."""
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from smsretry.instants import on_clock
+from smsretry.retry.models import KnownCode, Value
+from smsretry.vocabulary import ScheduledResult
+
+
+class Lease(Value):
+    """Answer of `lease_sms_time`: some of a sender's time."""
+
+    begins_at: AwareDatetime
+    asked_at: AwareDatetime
+    """The database's clock when it was taken."""
+
+
+class InterruptedRun(Value):
+    """An earlier run that never finished, and what its sends came to. Told once."""
+
+    id: UUID
+    started_at: AwareDatetime
+    accepted: int
+    in_doubt: int
+    refused: int
+
+    def __str__(self) -> str:
+        told = f"accepted {self.accepted}, in doubt {self.in_doubt}, refused or not sent {self.refused}"
+        return f"run {self.id} of {on_clock(self.started_at)} was interrupted: {told}"
+
+
+class Recovered(Value):
+    """A row that `recover_stuck_sms_retries` took back from a silent worker, as it now is."""
+
+    id: UUID
+    status: str
+    in_doubt_since: AwareDatetime | None
+    business_id: UUID | None = None
+    customer_id: UUID | None = None
+    send_log_id: UUID | None = None
+
+
+class Queued(Value):
+    """Answer of `queue_sms_retry`. `retry_id` is the live row; none when the text was already sent or given up."""
+
+    retry_id: UUID | None
+    result: Literal["queued", "already_queued", "already_sent", "attempts_exhausted"]
+    due_at: AwareDatetime | None
+
+
+class Scheduled(Value):
+    """Answer of `schedule_sms`. `scheduled_id` names the scheduled send, and will name its send log."""
+
+    scheduled_id: UUID
+    result: Literal["scheduled", "already_scheduled"]
+    due_at: AwareDatetime
+
+
+class ScheduledSend(Value):
+    """What became of one scheduled send whose time was near: a line of `queue_scheduled_sms`."""
+
+    scheduled_id: UUID
+    business_id: UUID
+    customer_id: UUID | None
+    result: ScheduledResult
+    why: str | None
+    retry_id: UUID | None
+    """The row of its text in the queue."""
+    why_code: KnownCode = None
+
+
+class Begun(Value):
+    """Answer of `begin_sms_attempt`: may the request leave?
+
+    go: yes. lost: another worker has the row; or `why` says that it is in doubt from now on, about an earlier send.
+    changed: number, zone or hours are others now. closed: `send_before` has come. capped: the recipient has had their
+    texts. ended: the row is finished, and `why` says why.
+    """
+
+    answer: Literal["go", "lost", "changed", "closed", "capped", "ended"]
+    why: str | None
+    decided_at: AwareDatetime = Field(description="The database's clock when it answered.")
+    reached_at: AwareDatetime | None = Field(
+        None, description="When capped: when the text was sent that must fall out of the cap's window."
+    )
+    why_code: KnownCode = None
+
+
+class Finished(Value):
+    """Answer of `finish_sms_attempt`. `applied` is false when the claim was lost; then nothing was changed."""
+
+    applied: bool
+    status: str | None
+    scheduled_for: AwareDatetime | None
