@@ -1,6 +1,6 @@
 """The desk in Prefect's UI: a question or an order is a form, its answer the run's name, message and artifact.
 
-The same answers are had from the command line and in SQL; `smsretry.desk` has the words of all three.
+The command line and SQL give the same answers; their words are in `smsretry.desk`.
 """
 
 from collections.abc import Callable
@@ -11,25 +11,34 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.support.form_pages import form_pages
+from flows.support.form_addresses import form_addresses
 from flows.support.forms import form
-from flows.support.run_display import answered
+from flows.support.run_display import show_answer
 from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.desk import Desk
-from smsretry.desk.pages import answers as pages
+from smsretry.desk.pages.answers import (
+    Page,
+    change_page,
+    explanation_page,
+    preview_page,
+    prune_page,
+    resolve_page,
+    status_page,
+)
+from smsretry.instants import on_clock
 from smsretry.wiring import desk
 
 _DAY_AHEAD: Final = Preview()
 _KEEP: Final = Prune()
-_PLAIN: dict[str, Any] = {"persist_result": False, "validate_parameters": False}
+_DESK_FLOW: dict[str, Any] = {"persist_result": False, "validate_parameters": False}
 
 
-def _answer(key: str, ask: Callable[[Desk], pages.Page]) -> State[None]:
-    with desk() as at_desk:
-        return answered(ask(at_desk), key=key)
+def _answer(key: str, page: Callable[[Desk], Page]) -> State[None]:
+    with desk() as connected:
+        return show_answer(page(connected), key=key)
 
 
-@flow(name="explain-sms", **_PLAIN)
+@flow(name="explain-sms", **_DESK_FLOW)
 @form
 def explain_sms(ask: WhichText) -> State[None]:
     """What happened to a text, why, what comes next, and what you can do.
@@ -37,17 +46,17 @@ def explain_sms(ask: WhichText) -> State[None]:
     Args:
         ask: Which text: by customer, send log or row, or by its last digits within a business.
     """
-    return _answer("explain-sms", lambda at: pages.explained(at.explain(ask), form_pages()))
+    return _answer("explain-sms", lambda desk: explanation_page(desk.explain(ask), form_addresses()))
 
 
-@flow(name="sms-status", **_PLAIN)
+@flow(name="sms-status", **_DESK_FLOW)
 @form
 def sms_status() -> State[None]:
     """What waits and until when, what is held, failed or stopped, and the last runs."""
-    return _answer("sms-status", lambda at: pages.standing(at.status()))
+    return _answer("sms-status", lambda desk: status_page(desk.status()))
 
 
-@flow(name="preview-sms-retries", **_PLAIN)
+@flow(name="preview-sms-retries", **_DESK_FLOW)
 @form
 def preview_sms_retries(ask: Preview = _DAY_AHEAD) -> State[None]:
     """What goes out in the next hours, what does not, and why. Changes nothing.
@@ -55,10 +64,10 @@ def preview_sms_retries(ask: Preview = _DAY_AHEAD) -> State[None]:
     Args:
         ask: How far ahead, and whose texts.
     """
-    return _answer("preview-sms-retries", lambda at: pages.previewed(at.preview(ask)))
+    return _answer("preview-sms-retries", lambda desk: preview_page(desk.preview(ask)))
 
 
-@flow(name="requeue-failed-sms", **_PLAIN)
+@flow(name="requeue-failed-sms", **_DESK_FLOW)
 @form
 def requeue_failed_sms(ask: Requeue) -> State[None]:
     """Put texts that failed back into the queue, due at once. Every check is made again. Only tries, unless told to.
@@ -66,10 +75,10 @@ def requeue_failed_sms(ask: Requeue) -> State[None]:
     Args:
         ask: Which texts, and who asks why.
     """
-    return _answer("requeue-failed-sms", lambda at: pages.changed(at.requeue(ask), ask, form_pages()))
+    return _answer("requeue-failed-sms", lambda desk: change_page(desk.requeue(ask), ask, form_addresses()))
 
 
-@flow(name="cancel-sms-retries", **_PLAIN)
+@flow(name="cancel-sms-retries", **_DESK_FLOW)
 @form
 def cancel_sms_retries(ask: Cancel) -> State[None]:
     """End texts that wait. What may be with the customer already is left alone. Only tries, unless told to.
@@ -77,10 +86,10 @@ def cancel_sms_retries(ask: Cancel) -> State[None]:
     Args:
         ask: Which texts, and who asks why.
     """
-    return _answer("cancel-sms-retries", lambda at: pages.changed(at.cancel(ask), ask, form_pages()))
+    return _answer("cancel-sms-retries", lambda desk: change_page(desk.cancel(ask), ask, form_addresses()))
 
 
-@flow(name="resolve-sms-doubt", **_PLAIN)
+@flow(name="resolve-sms-doubt", **_DESK_FLOW)
 @form
 def resolve_sms_doubt(ask: Resolve) -> State[None]:
     """Say what became of a text in doubt: it went out, or it is to be sent again.
@@ -88,10 +97,10 @@ def resolve_sms_doubt(ask: Resolve) -> State[None]:
     Args:
         ask: Which text, and what you found.
     """
-    return _answer("resolve-sms-doubt", lambda at: pages.resolved(at.resolve(ask), ask))
+    return _answer("resolve-sms-doubt", lambda desk: resolve_page(desk.resolve(ask), ask))
 
 
-@flow(name="prune-sms-history", **_PLAIN)
+@flow(name="prune-sms-history", **_DESK_FLOW)
 @form
 def prune_sms_history(ask: Prune = _KEEP) -> State[None]:
     """Delete what ended long ago: texts, their attempts, and the record of runs.
@@ -101,14 +110,14 @@ def prune_sms_history(ask: Prune = _KEEP) -> State[None]:
     """
     return _answer(
         "prune-sms-history",
-        lambda at: pages.pruned(at.prune(ask), keep_days=ask.keep_days, prefect=_kept_by_prefect()),
+        lambda desk: prune_page(desk.prune(ask), keep_days=ask.keep_days, prefect=_kept_by_prefect()),
     )
 
 
-def _kept_by_prefect() -> list[str]:
-    """What Prefect's own database holds: its settings delete it, and not this flow."""
+def _kept_by_prefect() -> str:
+    """What Prefect's own database holds."""
     client = get_client(sync_client=True)
     oldest = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=1)
     began = next((run.expected_start_time for run in oldest), None)
-    since = f", the oldest of {began:%Y-%m-%d %H:%M} UTC" if began else ""
-    return [f"{client.count_flow_runs()} flow runs{since}"]
+    since = f", the oldest of {on_clock(began)}" if began else ""
+    return f"{client.count_flow_runs()} flow runs{since}"

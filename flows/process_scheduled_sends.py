@@ -9,20 +9,17 @@ from datetime import timedelta
 from typing import Annotated
 
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.events import emit_event
 from prefect.states import Completed
 from pydantic import Field
 
 from flows.support.ending import ends_soon
 from flows.support.forms import form
 from flows.support.orphans import crash_orphaned_task_runs
-from flows.support.run_display import DID_SOMETHING, only_showing, refused, rename
-from flows.support.run_ended import tell_failed, tell_scheduled
-from smsretry.desk.pages import scheduled_run as scheduling
-from smsretry.retry.answers import ScheduledSend
+from flows.support.run_display import display_only, emit, refused, show_page
+from flows.support.run_ended import announce_failed, announce_scheduled
+from smsretry.desk.pages.scheduled_run import event_of, not_queued, numbers, scheduled_page
 from smsretry.sending.ports import ScheduledSends
 from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
 from smsretry.wiring import services
@@ -40,10 +37,9 @@ def queue_due(queue: ScheduledSends, batch: int, ahead: timedelta) -> Queueing:
     name="process-scheduled-sends",
     persist_result=False,
     validate_parameters=False,
-    on_running=[crash_orphaned_task_runs],
-    on_completion=[tell_scheduled],
-    on_failure=[tell_failed],
-    on_crashed=[tell_failed],
+    on_completion=[announce_scheduled],
+    on_failure=[announce_failed],
+    on_crashed=[announce_failed],
 )
 @ends_soon
 @form
@@ -57,24 +53,15 @@ def process_scheduled_sends(
         batch: How many to queue in one transaction (1 to 500).
         ahead_seconds: How long before its time a text is queued (0 to 3600).
     """
+    crash_orphaned_task_runs()
     with services() as connected:
         done = queue_due(connected.queue, batch, timedelta(seconds=ahead_seconds))
-    _show(done.sends)
+    with display_only():
+        emit(map(event_of, not_queued(done.sends)))
+        show_page(scheduled_page(done.sends), key=PAGE_KEY, idle=not done.sends)
     if done.stopped_because:
         return refused(done.stopped_because, word="failed")
-    return Completed(message=scheduling.numbers(done.sends))
-
-
-@only_showing()
-def _show(sends: list[ScheduledSend]) -> None:
-    """The run's name, and of what became no text an artifact and events."""
-    rename(scheduling.numbers(sends), tag=DID_SOMETHING if sends else None)
-    for send in scheduling.not_queued(sends):
-        event = scheduling.event_of(send)
-        emit_event(event.name, event.resource, related=event.related, payload=event.payload)
-    if sends:
-        page = scheduling.queued(sends)
-        create_markdown_artifact(page.markdown, key=PAGE_KEY, description=page.message)
+    return Completed(message=numbers(done.sends))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The flow that runs every minute: recover → claim → process each row → show.
+"""The flow that runs every minute: recover → claim → process each row → report.
 
-Overlapping runs are safe because a claimed row belongs to one worker; that does not depend on any limit of Prefect's.
+Overlapping runs are safe because a claimed row belongs to one worker; no limit of Prefect's is needed for it.
 Prefect retries, caches and persists nothing here: the queue alone retries, and the database alone keeps the record.
 """
 
@@ -18,8 +18,8 @@ from pydantic import Field
 from flows.support.ending import end_soon, ends_soon
 from flows.support.forms import form
 from flows.support.orphans import crash_orphaned_task_runs
-from flows.support.run_display import Progress, queue_at, show, this_run
-from flows.support.run_ended import tell_completed, tell_failed
+from flows.support.run_display import queue_status, show_run, this_run
+from flows.support.run_ended import announce_completed, announce_failed
 from flows.support.task_runs import TaskRuns
 from smsretry.retry.answers import Recovered
 from smsretry.retry.models import Claim
@@ -31,7 +31,7 @@ from smsretry.settings import load_settings, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
 
 DRAIN_SECONDS: Final = 55
-"""How long a run goes on claiming: then the next minute's run takes over."""
+"""How long a run goes on claiming. Then the next minute's run takes over."""
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -54,10 +54,9 @@ _runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=sends_at_once())
     task_runner=_runner,
     persist_result=False,
     validate_parameters=False,
-    on_running=[crash_orphaned_task_runs],
-    on_completion=[tell_completed],
-    on_failure=[tell_failed],
-    on_crashed=[tell_failed],
+    on_completion=[announce_completed],
+    on_failure=[announce_failed],
+    on_crashed=[announce_failed],
 )
 @ends_soon
 @form
@@ -73,29 +72,28 @@ def process_sms_retries(
         stale_minutes: After how many minutes a silent worker's texts are taken back (1 to 1440).
         drain_seconds: How long the run goes on claiming and waits for what comes due (0 to 3600; 0: it does not wait).
     """
+    crash_orphaned_task_runs()
     settings = load_settings()
     with services(settings) as connected, desk(settings) as at_desk:
-        run = Run(connected, this_run())
+        run = Run(connected, this_run().id)
         with stopped_by(run.flow_control, SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
             recover(run, stale_minutes)
-            before = queue_at(at_desk)
-            due = before.queue.get("due", 0) if before else 0
-            task_runs, progress = TaskRuns(run, workers, most=settings.task_runs, due=due), Progress(due)
+            before = queue_status(at_desk)
+            texts = TaskRuns(run, workers, most=settings.task_runs, due=before.queue.get("due", 0) if before else 0)
             first = claim(run, min(limit, run.claim_size))
             for claims in run.drain(first, limit=limit, seconds=drain_seconds):
-                task_runs.start(claims)
-                progress.show(claims)
-            task_runs.wait()
+                texts.process(claims)
+            texts.wait()
             for suspect in run.suspects():
-                task_runs.start([suspect])
-                task_runs.wait()
-            seen = task_runs.seen()
-            summary = run.report([one.result or ItemFailed(one.claim.id, one.error) for one in seen])
+                texts.process([suspect])
+                texts.wait()
+            processed = texts.processed()
+            summary = run.report([one.result or ItemFailed(one.claim.id, one.error) for one in processed])
         end_soon()
-        after = before if summary.idle else queue_at(at_desk)
+        after = before if summary.idle else queue_status(at_desk)
         if after:
             push_metrics(after)
-        show(run, summary, seen, before=before, after=after, desk=at_desk)
+        show_run(run, summary, processed, before=before, after=after, desk=at_desk)
     if summary.needs_somebody:
         return Failed(message=str(summary))
     return Completed(message=str(summary), data=summary)

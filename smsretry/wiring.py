@@ -12,7 +12,7 @@ from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.on_demand import TwilioOnDemand
 from smsretry.desk.desk import Desk
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.ports import DeliveryServices, Provider, Services
 from smsretry.settings import Settings, load_settings
 
@@ -69,15 +69,15 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
         yield Desk(connected, profile=settings.profile, meaning=code_meaning, id_problem=id_problem)
 
 
-def push_metrics(now: Standing | None = None) -> None:
-    """Push how the queue stands, where metrics are on. Raises nothing.
+def push_metrics(status: QueueStatus | None = None) -> None:
+    """Push the state of the queue, where metrics are on. Raises nothing.
 
     Args:
-        now: how it stands; None: the database is asked.
+        status: the state; None: the database is asked.
     """
-    export(os.environ, lambda: now or _standing())
+    export(os.environ, lambda: status or _queue_status())
 
 
-def _standing() -> Standing:
-    with desk() as asked:
-        return asked.status()
+def _queue_status() -> QueueStatus:
+    with desk() as connected:
+        return connected.status()

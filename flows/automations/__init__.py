@@ -10,8 +10,8 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
 
 PREFIX: Final = "smsretry: "
-"""How the names of ours begin. What has such a name and is not in the file is removed."""
-_TELLS: Final = "send-notification"
+"""Prefix of our automations' names. One that has it and is not in the file is removed."""
+_NOTIFIES: Final = "send-notification"
 
 
 def defined() -> list[dict[str, Any]]:
@@ -22,10 +22,10 @@ def defined() -> list[dict[str, Any]]:
 
 
 def install(client: SyncPrefectClient, notify: UUID | None, entries: list[dict[str, Any]] | None = None) -> list[str]:
-    """Create what is missing, update what is there, remove what is no longer defined; a line each says which.
+    """Create what is missing, update what is there, and remove what is no longer defined. Returns a line for each.
 
-    Whether somebody switched one off is kept. One that tells somebody needs a notification block: `notify`, or the one
-    it had.
+    An automation that somebody switched off stays off. One that notifies needs a notification block: `notify`, or the
+    one it had.
 
     Args:
         notify: the notification block's id.
@@ -43,11 +43,12 @@ def install(client: SyncPrefectClient, notify: UUID | None, entries: list[dict[s
 
 
 def _install(client: SyncPrefectClient, entry: dict[str, Any], notify: UUID | None, found: Automation | None) -> str:
-    tells = any(action["type"] == _TELLS for action in entry["actions"])
-    if tells and notify is None:
+    notifies = any(action["type"] == _NOTIFIES for action in entry["actions"])
+    if notifies and notify is None:
         return f"left out   {entry['name']} (it needs --notify)"
     with_block = [
-        {**action, "block_document_id": notify} if action["type"] == _TELLS else action for action in entry["actions"]
+        {**action, "block_document_id": notify} if action["type"] == _NOTIFIES else action
+        for action in entry["actions"]
     ]
     wanted = AutomationCore.model_validate(
         {**entry, "actions": with_block, "enabled": found.enabled if found else True}

@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument(
         "--notify",
         metavar="BLOCK",
-        help="the notification block, by id or as <type>/<name>; without it, those that tell somebody keep the one "
+        help="the notification block, by id or as <type>/<name>; without it, those that notify keep the one "
         "they have, or are left out",
     )
     block = parser.parse_args().notify

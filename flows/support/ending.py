@@ -15,7 +15,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 GRACE_SECONDS: Final = 60
-"""How long Prefect may go on telling its server. It takes a few seconds where the server answers."""
+"""How long Prefect may go on reporting to its server. It takes a few seconds where the server answers."""
 _OWN_PROCESS: Final = "PREFECT__FLOW_RUN_ID"
 """Set by a runner or a worker in the process that it starts for one run."""
 
@@ -36,8 +36,8 @@ def ends_soon(flow: Callable[_P, _R]) -> Callable[_P, _R]:
 def end_soon() -> None:
     """The work is done: let the process that was started for this run end at most a minute from now.
 
-    What is left is telling Prefect. A process that somebody else owns, such as a test's, is left alone. The exit code
-    is 1, so that a runner that reaches the server calls a run crashed that has no final state yet.
+    What is left is to report to Prefect. A process that somebody else owns, such as a test's, is left alone. The exit
+    code is 1, so that a runner that reaches the server calls a run crashed that has no final state yet.
     """
     if os.environ.get(_OWN_PROCESS):
         deadline = threading.Timer(GRACE_SECONDS, os._exit, [1])

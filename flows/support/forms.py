@@ -1,4 +1,4 @@
-"""What a run may be asked, and how it refuses what it may not: in words, on a red run.
+"""How a run begins: its parameters are checked, and what does not fit is refused in words, on a red run.
 
 Prefect checks parameters against the form's schema before it makes a run, but it accepts names that the form lacks and
 malformed times, and a caller may switch the check off. Then its engine crashes the run with a traceback.
@@ -13,13 +13,14 @@ from prefect import runtime
 from prefect.client.schemas.objects import State
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from flows.support.run_display import refused
+from flows.support.log_lines import shorten_logs
+from flows.support.run_display import refused, this_run
 from smsretry.errors import SmsRetryError
 
 _Flow = TypeVar("_Flow", bound=Callable[..., State[Any]])
 FORM: Final = "ask"
-"""The parameter that is a form; any other is a field."""
-_QUIET: Final = ConfigDict(hide_input_in_errors=True)
+"""The name of a parameter that is a whole form. Any other parameter is one field."""
+_HIDE_INPUT: Final = ConfigDict(hide_input_in_errors=True)
 
 
 def form(fn: _Flow) -> _Flow:
@@ -31,16 +32,17 @@ def form(fn: _Flow) -> _Flow:
     checks = {name: TypeAdapter(one.annotation, config=_config(one.annotation)) for name, one in known.items()}
 
     @wraps(fn)
-    def asked(*args: Any, **given: Any) -> State[Any]:
+    def checked(*args: Any, **given: Any) -> State[Any]:
+        shorten_logs(this_run().id)
         given |= dict(zip(known, args, strict=False))
-        if strangers := sorted(given.keys() - known.keys()):
-            return refused(f"There is no parameter {', '.join(strangers)}. There are: {', '.join(known)}")
+        if unknown := sorted(given.keys() - known.keys()):
+            return refused(f"There is no parameter {', '.join(unknown)}. There are: {', '.join(known)}")
         problems, values = list[str](), dict[str, Any]()
         for name, value in given.items():
             try:
                 values[name] = checks[name].validate_python(value)
             except ValidationError as error:
-                problems += _told(name, error)
+                problems += _problems(name, error)
         if problems:
             return refused(". ".join(problems))
         try:
@@ -50,32 +52,32 @@ def form(fn: _Flow) -> _Flow:
 
     # The engine crashes the run if a parameter's name is not in the signature. In a run's own process the signature
     # has the names that this run was given; anywhere else, the form's alone.
-    strange = [_Stranger(name) for name in runtime.flow_run.parameters or {} if name not in known]
-    asked.__signature__ = signature(fn).replace(parameters=[*known.values(), *strange])  # type: ignore[attr-defined]
-    return asked  # type: ignore[return-value]
+    unknown_names = [_AnyName(name) for name in runtime.flow_run.parameters or {} if name not in known]
+    checked.__signature__ = signature(fn).replace(parameters=[*known.values(), *unknown_names])  # type: ignore[attr-defined]
+    return checked  # type: ignore[return-value]
 
 
-class _Stranger(Parameter):
+class _AnyName(Parameter):
     """A parameter of any name, `customer-id` included."""
 
     def __init__(self, name: str) -> None:
-        super().__init__("stranger", Parameter.KEYWORD_ONLY, default=None)
-        self._strange = name
+        super().__init__("any_name", Parameter.KEYWORD_ONLY, default=None)
+        self._any_name = name
 
     @property
     def name(self) -> str:
-        return self._strange
+        return self._any_name
 
 
 def _config(annotation: Any) -> ConfigDict | None:
     """A model brings a config of its own."""
-    return None if hasattr(annotation, "model_config") else _QUIET
+    return None if hasattr(annotation, "model_config") else _HIDE_INPUT
 
 
-def _told(parameter: str, error: ValidationError) -> list[str]:
+def _problems(parameter: str, error: ValidationError) -> list[str]:
     """What does not fit, place by place. No value is quoted: it may be a customer's number."""
-    problems = error.errors(include_input=False, include_url=False, include_context=False)
-    return [_place(parameter, problem["loc"]) + problem["msg"].removeprefix("Value error, ") for problem in problems]
+    errors = error.errors(include_input=False, include_url=False, include_context=False)
+    return [_place(parameter, problem["loc"]) + problem["msg"].removeprefix("Value error, ") for problem in errors]
 
 
 def _place(parameter: str, place: tuple[int | str, ...]) -> str:

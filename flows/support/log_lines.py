@@ -1,54 +1,57 @@
-"""What Prefect logs of our runs: one error line for each thing that went wrong, and no traceback where we said why."""
+"""What Prefect logs of our runs: one error line for each thing that went wrong, and no traceback where we said why.
+
+Prefect's loggers are shared by all flows of a process, so each filter drops lines of our own runs alone.
+"""
 
 import logging
+import os
+from threading import Lock
 from typing import Final
+from uuid import UUID
 
 from prefect.exceptions import FailedRun
 
+_runs: Final = set[str]()
+"""Ids of our runs in this process."""
+_lock: Final = Lock()
 
-class _OneLineATask(logging.Filter):
-    """One error line for a text that failed, and none for any other: its state says all that is to be said.
 
-    Prefect logs every state but a completed one as an error, and a failed one twice. A line costs half of what a task
-    run costs.
+class _OurRuns(logging.Filter):
+    """Drops lines of our runs that say nothing new."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # A line without a run is of the process, which a runner starts for one run alone.
+        run = getattr(record, "flow_run_id", None) or os.environ.get("PREFECT__FLOW_RUN_ID")
+        return run not in _runs or not (_is_routine(record) or _repeats_error(record))
+
+
+def _is_routine(record: logging.LogRecord) -> bool:
+    """A task or a hook ended as always: an idle minute would have several such lines."""
+    routine = ("Running hook ", "Hook ", "Finished in state Completed()")
+    return record.levelno <= logging.INFO and record.getMessage().startswith(routine)
+
+
+def _repeats_error(record: logging.LogRecord) -> bool:
+    """What a state has said already.
+
+    Prefect logs every state of a task but a completed one as an error, and a failed one twice; a line costs half
+    of what a task run costs. Where a run returned a failed state, its process logs a traceback through Prefect, twice.
     """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if getattr(record, "task_name", None) not in ("process_retry", "process_slice"):
-            return True
-        message = record.getMessage()
-        if message.startswith("Task run failed with state"):
-            return False
-        return not message.startswith("Finished in state") or "type=FAILED" in message or "state Failed(" in message
-
-
-class _NothingOfCourse(logging.Filter):
-    """No line that says that a task or a hook of the run went as always: an idle minute would have four of them."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        usual = ("Running hook ", "Hook ", "Finished in state Completed()")
-        return record.levelno > logging.INFO or not record.getMessage().startswith(usual)
+    if record.exc_info and isinstance(record.exc_info[1], FailedRun):
+        return True
+    if getattr(record, "task_name", None) not in ("process_retry", "process_slice"):
+        return False
+    message = record.getMessage()
+    failed = "type=FAILED" in message or "state Failed(" in message
+    return message.startswith("Task run failed with state") or (message.startswith("Finished in state") and not failed)
 
 
-class _NoTraceback(logging.Filter):
-    """A run that returns a failed state has said why. Its process then logs twice that it ended "unexpectedly", with a
-    traceback through Prefect.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
+_FILTER: Final = _OurRuns()
 
 
-_FILTERS: Final = (
-    ("prefect.task_runs", _OneLineATask()),
-    ("prefect.task_runs", _NothingOfCourse()),
-    ("prefect.flow_runs", _NothingOfCourse()),
-    ("prefect.flow_runs", _NoTraceback()),
-    ("prefect.engine", _NoTraceback()),
-)
-
-
-def keep_short() -> None:
-    """Let this process log so."""
-    for logger, short in _FILTERS:
-        logging.getLogger(logger).addFilter(short)
+def shorten_logs(run_id: UUID) -> None:
+    """Keep this run's log short. To be called when it begins, from any thread."""
+    with _lock:
+        _runs.add(str(run_id))
+        for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.engine"):
+            logging.getLogger(name).addFilter(_FILTER)  # only once, however often it is called

@@ -1,11 +1,11 @@
 """Task runs that a dead run left behind: Prefect shows them as Running for ever, until they are set to Crashed here."""
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-from prefect import Flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State
+
+from flows.support.run_display import display_only, this_run
 
 _SETTLED: Final = timedelta(minutes=10)
 """A run's last states reach the server some seconds after its end, and a minute after it under load."""
@@ -17,16 +17,17 @@ _CRASHED: Final = {
 }
 
 
-def crash_orphaned_task_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
-    """For `on_running`: end the task runs of the flow's runs that have been over for ten minutes.
-
-    One request where there is none. What goes wrong here is logged by Prefect, and does not touch the run.
-    """
+@display_only()
+def crash_orphaned_task_runs() -> None:
+    """End the task runs of this flow's runs that have been over for ten minutes. One request where there is none."""
+    run = this_run()
+    if run.state is None:
+        return
     wanted = {
-        "flows": {"id": {"any_": [str(flow_run.flow_id)]}},
+        "flows": {"id": {"any_": [str(run.flow_id)]}},
         "flow_runs": {
             "state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}},
-            "end_time": {"before_": (state.timestamp - _SETTLED).isoformat()},
+            "end_time": {"before_": (run.state.timestamp - _SETTLED).isoformat()},
         },
         "task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}},
         "limit": _PAGE,

@@ -1,4 +1,4 @@
-"""How a run ended, as an event of our own, for the automations to hang on.
+"""How a run ended, as an event of our own for the automations.
 
 Prefect's own event of a state waits for the one before it, and the first state of a scheduled run has none. In the five
 minutes after a start of `flows.serve`, which schedules anew, automations would see a run's end 15 minutes late.
@@ -11,28 +11,28 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
 
-RESOURCE: Final = {"prefect.resource.id": "sms.queue"}
+QUEUE: Final = {"prefect.resource.id": "sms.queue"}
 _ASKED_TO_END: Final = re.compile(r"status code: (-15|143)\b|termination signal")
-"""How Prefect words the crash of a process that got SIGTERM: from a runner that stops, above all."""
+"""How Prefect words the crash of a process that got SIGTERM, mostly from a runner that stops."""
 
 
-def tell_completed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
+def announce_completed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
     """For `on_completion`: a sign of life."""
-    emit_event("sms.queue.run-completed", resource=RESOURCE)
+    emit_event("sms.queue.run-completed", resource=QUEUE)
 
 
-def tell_scheduled(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
+def announce_scheduled(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
     """For `on_completion` of the run that queues scheduled sends: a sign of life of its own."""
-    emit_event("sms.queue.scheduled-run-completed", resource=RESOURCE)
+    emit_event("sms.queue.scheduled-run-completed", resource=QUEUE)
 
 
-def tell_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
+def announce_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
     """For `on_failure`, and for `on_crashed`, which a runner calls where the run's process is gone.
 
-    One that was asked to end has given its claims back, so nobody needs to know; a moment later Prefect shows it as
+    A run that was asked to end has given its claims back, so nobody needs to know; a moment later Prefect shows it as
     Cancelled.
     """
     if state.is_crashed() and _ASKED_TO_END.search(state.message or ""):
         return
     payload = {"run": flow_run.name, "state": state.name or state.type.value, "message": state.message or ""}
-    emit_event("sms.queue.run-failed", resource=RESOURCE, payload=payload)
+    emit_event("sms.queue.run-failed", resource=QUEUE, payload=payload)

@@ -1,27 +1,54 @@
-"""The texts of one run as Prefect's task runs: one each, or, when very many are due, one for 25 of them.
+"""The texts of one run as Prefect's task runs: one for each text, or one for 25 texts when very many are due.
 
-A task run costs as much as a text itself, and most of it at the server. The story of each text is in its event, always.
+A task run costs as much as a text itself, and most of it at the server. Each text has its event in either case.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from prefect import task, unmapped
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, StateType
+from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.utilities.annotations import quote
 
-from flows.support.run_display import announce, state_of, state_of_slice
-from smsretry.desk.pages.outcomes import Seen
+from flows.support.run_display import emit
+from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
+from smsretry.desk.pages.run_report import badge_of_many
 from smsretry.errors import SmsRetryError
 from smsretry.retry.models import Claim
 from smsretry.sending.run import Run
 
 SLICE: Final = 25
-"""Texts of one task run, when very many are due."""
+"""Texts of one task run when very many are due."""
+_TYPES: Final[dict[Color, StateType]] = {
+    "green": StateType.COMPLETED,
+    "red": StateType.FAILED,
+    "orange": StateType.CRASHED,
+    "violet": StateType.PAUSED,
+    "grey": StateType.CANCELLED,
+}
+"""The type of state that Prefect's UI shows in this color. The task itself has done its work in each."""
+
+
+def state_of(processed: ProcessedText) -> State[ProcessedText]:
+    """The state of a text's task run: the badge says why, the color what to do."""
+    name, color = badge(processed)
+    message = str(processed.result) if processed.result else processed.error
+    state = State(type=_TYPES[color], name=name, message=message, data=processed)
+    if color == "violet" and (context := TaskRunContext.get()):
+        # Prefect takes a paused run for one that goes on, and its graph of the flow run would grow for good.
+        context.task_run.end_time = cast(Any, state.timestamp)
+    return state
+
+
+def state_of_slice(processed: Sequence[ProcessedText]) -> State[list[ProcessedText]]:
+    """The state of a task run that had many texts: the badge says what they came to, the color what to do."""
+    name, color = badge_of_many(processed)
+    return State(type=_TYPES[color], name=name, data=list(processed))
 
 
 @task(
@@ -29,26 +56,26 @@ SLICE: Final = 25
     persist_result=False,
     task_run_name="sms {claim.id} customer {claim.customer_id} {claim.masked}",
 )
-def process_retry(claim: Claim, run: Run) -> State[Seen]:
+def process_retry(claim: Claim, run: Run) -> State[ProcessedText]:
     """See one row to its next state. The name of the task run's state says what became of the text, and why."""
     return state_of(_process(claim, run))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def process_slice(claims: Sequence[Claim], run: Run, workers: Executor) -> State[list[Seen]]:
+def process_slice(claims: Sequence[Claim], run: Run, workers: Executor) -> State[list[ProcessedText]]:
     """See some rows to their next states. The name of the task run's state says what they came to, in numbers."""
     # Each in the context of this task run, so that the events name it.
     under_way = [workers.submit(copy_context().run, _process, claim, run) for claim in claims]
     return state_of_slice([each.result() for each in under_way])
 
 
-def _process(claim: Claim, run: Run) -> Seen:
+def _process(claim: Claim, run: Run) -> ProcessedText:
     try:
-        seen = Seen(claim, run.process(claim))
+        processed = ProcessedText(claim, run.process(claim))
     except SmsRetryError as error:
-        seen = Seen(claim, None, str(error))
-    announce(seen)
-    return seen
+        processed = ProcessedText(claim, None, str(error))
+    emit([event_of(processed)])
+    return processed
 
 
 class TaskRuns:
@@ -60,15 +87,15 @@ class TaskRuns:
         Args:
             workers: those of the slices.
             most: the texts of this run that have a task run each at most.
-            due: the texts that are known to be due.
+            due: the texts that were due when the run began.
         """
         self._run, self._workers = run, workers
         self._most, self._expected = most, due
         self._texts: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []
         self._taken = 0
 
-    def start(self, claims: Sequence[Claim]) -> None:
-        """Have these processed, and return at once."""
+    def process(self, claims: Sequence[Claim]) -> None:
+        """Begin to process these, and return at once."""
         if max(self._taken + len(claims), self._expected) > self._most:
             for first in range(0, len(claims), SLICE):
                 self._start_slice(claims[first : first + SLICE])
@@ -87,23 +114,23 @@ class TaskRuns:
         for _, future in self._texts:
             future.wait()
 
-    def seen(self) -> list[Seen]:
+    def processed(self) -> list[ProcessedText]:
         """What each text came to. Waits for them."""
-        return [seen for claims, future in self._texts for seen in _seen_in(claims, future)]
+        return [one for claims, future in self._texts for one in _processed_in(claims, future)]
 
 
 def _whole(value: Any) -> Any:
-    """As an argument of a task whose parts Prefect need not search for results of other tasks."""
+    """An argument of a task in which Prefect need not search for results of other tasks."""
     return quote(value)
 
 
-def _seen_in(claims: Sequence[Claim], future: PrefectFuture[Any]) -> list[Seen]:
+def _processed_in(claims: Sequence[Claim], future: PrefectFuture[Any]) -> list[ProcessedText]:
     """What a task run came to. `State.result` raises for paused ones, so the record itself is asked."""
     future.wait()
     state = future.state
     data = getattr(state.data, "result", state.data)
-    if isinstance(data, Seen):
+    if isinstance(data, ProcessedText):
         return [data]
     if isinstance(data, list):
         return data
-    return [Seen(claim, None, state.message or state.type.value) for claim in claims]
+    return [ProcessedText(claim, None, state.message or state.type.value) for claim in claims]

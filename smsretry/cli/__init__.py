@@ -1,4 +1,4 @@
-"""The command `smsretry`: each of its commands, and how it reads and shows. Only what a command needs is imported."""
+"""The command `smsretry`: what its commands are, parse and print. A command imports only what it needs."""
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""The command `smsretry` put together: which commands there are, an example of each, and how any of them ends.
+"""The command `smsretry` put together: which commands there are, an example of each, and the exit codes.
 
-Exit codes: 0 done; 1 an error, or what the command's help says; 2 and 3 only `quiet-hours` has; 64 the command line
+Exit codes: 0 done; 1 an error, or what the command's help says; 2 and 3 in `quiet-hours` alone; 64 the command line
 makes no sense; 130 Ctrl-C, 143 SIGTERM.
 """
 
@@ -12,9 +12,8 @@ from typing import Annotated, Any, Final, NoReturn, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from smsretry.cli import desk, rules, running
-from smsretry.cli import orders as levers
-from smsretry.cli.printing import complain
+from smsretry.cli import desk, orders, rules, running
+from smsretry.cli.printing import print_error
 from smsretry.errors import SmsRetryError
 
 USAGE: Final = 64
@@ -41,13 +40,13 @@ class _Command(TyperCommand):
 
 
 class _Commands(TyperGroup):
-    """All commands. Each ends here."""
+    """All commands. This is where each of them ends."""
 
     def get_params(self, *args: Any, **kwargs: Any) -> list[Any]:
         return _plain(super().get_params(*args, **kwargs))
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run one command and exit. What goes wrong is told in a line, without a traceback."""
+        """Run one command and exit. An error is one line, without a traceback."""
         try:
             code = self._run(*args, **kwargs)
             sys.stdout.flush()
@@ -60,14 +59,14 @@ class _Commands(TyperGroup):
         try:
             code = super().main(*args, **kwargs | {"standalone_mode": False})
         except _UsageError as error:
-            told = error.format_message().replace("Value error, ", "").replace("Input should", "must")
-            told = told.removeprefix("Invalid value: ")
+            problem = error.format_message().replace("Value error, ", "").replace("Input should", "must")
+            problem = problem.removeprefix("Invalid value: ")
             path = error.ctx.command_path if error.ctx else "smsretry"
-            if told:  # without a command the help has been shown
-                complain(f"{told}\nTry: {path} --help")
+            if problem:  # without a command the help has been shown
+                print_error(f"{problem}\nTry: {path} --help")
             return USAGE
         except SmsRetryError as error:
-            complain(str(error))
+            print_error(str(error))
             return 1
         return int(code or 0)
 
@@ -84,7 +83,7 @@ app = typer.Typer(
 )
 
 
-def _tell_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
@@ -95,56 +94,58 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version.")
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
     ] = False,
 ) -> None:
     pass
 
 
-_ENDS: Final = "64 the command line makes no sense; 130 Ctrl-C."
-_ONES: Final = {
+_ALWAYS: Final = "64 the command line makes no sense; 130 Ctrl-C."
+_CODE_1: Final = {
     desk.explain: "no text was found",
     desk.status: "something needs a person",
-    levers.requeue: "no text fits",
-    levers.cancel: "no text fits",
-    levers.doubt: "no text fits",
-    levers.resolve: "it is not in doubt, or a worker has it",
+    orders.requeue: "no text matches",
+    orders.cancel: "no text matches",
+    orders.after_restore: "no text matches",
+    orders.doubt: "no text matches",
+    orders.resolve: "it is not in doubt, or a worker has it",
     running.process: "something went wrong, or sending stopped",
     running.doctor: "something is bad",
 }
 """What exit code 1 means apart from an error."""
-_OTHERS: Final = {
+_OTHER_CODES: Final = {
     rules.quiet_hours: "0 it may go out now; 1 an error; 2 quiet hours; 3 refused or held",
     running.up: "0 ended by SIGTERM; 1 an error",
 }
 
 
 def _codes(command: Callable[..., None]) -> str:
-    one = f"{_ONES[command]}, or an error" if command in _ONES else "an error"
-    return f"{_OTHERS.get(command, f'0 done; 1 {one}')}; {_ENDS}"
+    one = f"{_CODE_1[command]}, or an error" if command in _CODE_1 else "an error"
+    return f"{_OTHER_CODES.get(command, f'0 done; 1 {one}')}; {_ALWAYS}"
 
 
-def _add(panel: str, command: Callable[..., None], *examples: str) -> None:
+def _add(panel: str, command: Callable[..., None], *examples: str, hidden: bool = False) -> None:
     name = command.__name__.replace("_", "-")
     shown = "\n\n".join(f"  smsretry {example}".replace("[", r"\[") for example in examples)
     epilog = f"Example:\n\n{shown}\n\nExit codes: {_codes(command)}"
-    app.command(name, cls=_Command, rich_help_panel=panel, epilog=epilog)(command)
+    app.command(name, cls=_Command, rich_help_panel=panel, epilog=epilog, hidden=hidden)(command)
 
 
 _DESK: Final = "The desk: ask and act"
 _add(_DESK, desk.explain, f"explain --customer {_UUID}", "explain - < number.txt")
 _add(_DESK, desk.status, "status", "status --json | jq .queue", "status --prometheus > smsretry.prom")
 _add(_DESK, desk.preview, "preview --hours 12")
-_add(_DESK, levers.requeue, "requeue --code 30003 --since 2026-11-24", "requeue --code 30003 --yes --because 'Mended'")
+_add(_DESK, orders.requeue, "requeue --code 30003 --since 2026-11-24", "requeue --code 30003 --yes --because 'Mended'")
 _add(
     _DESK,
-    levers.cancel,
+    orders.cancel,
     "cancel --business $BUSINESS --state waiting",
     "cancel --row $ROW --yes --because 'Moved away'",
 )
-_add(_DESK, levers.doubt, "doubt --since 2026-11-24T03:00 --yes --because 'Restored'")
-_add(_DESK, levers.resolve, f"resolve {_UUID}", "resolve $ROW --send-again --because 'Not in the log'")
-_add(_DESK, levers.prune, "prune --keep-days 180")
+_add(_DESK, orders.after_restore, "after-restore --backup-of 2026-11-24T03:00")
+_add(_DESK, orders.doubt, "doubt --since 2026-11-24T03:00", hidden=True)
+_add(_DESK, orders.resolve, f"resolve {_UUID}", "resolve $ROW --send-again --because 'Not in the log'")
+_add(_DESK, orders.prune, "prune --keep-days 180")
 
 _RULES: Final = "Rules and consent"
 _add(_RULES, rules.quiet_hours, "quiet-hours - < number.txt", "quiet-hours +13055550123 --at 2026-11-24T20:30-05:00")

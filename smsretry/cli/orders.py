@@ -1,24 +1,31 @@
-"""Commands that change what is queued: requeue, cancel, doubt, resolve, prune. The first three need --yes."""
+"""Commands that change what is queued: requeue, cancel, after-restore, resolve, prune. The first three need --yes."""
 
 import getpass
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from smsretry.cli.changes import tell_change
-from smsretry.cli.parsing import Json, an_id, filled_in, instant
-from smsretry.cli.printing import NOT_FOUND, note, tell, tell_all, tell_json
+from smsretry.cli.parsing import Json, fill_form, parse_id, parse_instant
+from smsretry.cli.printing import NOT_FOUND, print_json, print_lines, print_note, print_text
 from smsretry.vocabulary import Reason, WhyCode
+
+if TYPE_CHECKING:
+    from smsretry.desk.actions.requests import Order
+    from smsretry.desk.questions.records import Change
+
 
 Ended = StrEnum("Ended", ["failed", "cancelled"])  # EndedState and LiveState, as typer takes several of them
 Live = StrEnum("Live", ["scheduled", "due", "waiting", "held"])
 
-_Rows = Annotated[list[UUID] | None, typer.Option("--row", metavar="ID", parser=an_id, help="A row; may be repeated.")]
-_Business = Annotated[UUID | None, typer.Option(metavar="ID", parser=an_id, help="Texts of this business.")]
-_Customer = Annotated[UUID | None, typer.Option(metavar="ID", parser=an_id, help="Texts to this customer.")]
+_Rows = Annotated[
+    list[UUID] | None, typer.Option("--row", metavar="ID", parser=parse_id, help="A row; may be repeated.")
+]
+_Business = Annotated[UUID | None, typer.Option(metavar="ID", parser=parse_id, help="Texts of this business.")]
+_Customer = Annotated[UUID | None, typer.Option(metavar="ID", parser=parse_id, help="Texts to this customer.")]
 _Code = Annotated[int | None, typer.Option(metavar="N", help="The provider's error code, such as 30003.")]
 _Reason = Annotated[
     Reason | None, typer.Option(metavar="REASON", help="Why it waited: quiet_hours, twilio_error or rate_limit.")
@@ -30,10 +37,10 @@ _Why = Annotated[
 _Containing = Annotated[str | None, typer.Option(metavar="WORDS", help="Words of its error, or of why it waits.")]
 _Since = Annotated[
     datetime | None,
-    typer.Option(parser=instant, metavar="WHEN", help="Last changed then or later. A date is its start, in UTC."),
+    typer.Option(parser=parse_instant, metavar="WHEN", help="Last changed then or later. A date is its start, in UTC."),
 ]
 _Until = Annotated[
-    datetime | None, typer.Option(parser=instant, metavar="WHEN", help="Last changed before then. Likewise.")
+    datetime | None, typer.Option(parser=parse_instant, metavar="WHEN", help="Last changed before then. Likewise.")
 ]
 _Limit = Annotated[int, typer.Option(metavar="N", help="At most so many, the newest first; up to 10000.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this nothing is changed.")]
@@ -67,31 +74,11 @@ def requeue(
 ) -> None:
     """Put texts that failed back into the queue, due at once. Every check is made again.
 
-    Which texts: all that fit everything that is given.
+    Which texts: those that match everything that is given.
     """
     from smsretry.desk.actions.requests import Requeue
-    from smsretry.wiring import desk
 
-    ask = filled_in(
-        Requeue,
-        retry_ids=row,
-        business_id=business,
-        customer_id=customer,
-        code=code,
-        reason=reason,
-        why_code=why,
-        containing=containing,
-        since=since,
-        until=until,
-        states=[one.value for one in state or []],
-        more_attempts=more_attempts,
-        limit=limit,
-        dry_run=not yes,
-        who=_somebody(who) if yes else who,
-        because=because,
-    )
-    with desk() as asked:
-        tell_change(asked.requeue(ask), limit=limit, done="requeued", did=yes, as_json=as_json)
+    _change(Requeue, locals())
 
 
 def cancel(
@@ -116,35 +103,17 @@ def cancel(
 ) -> None:
     """End texts that wait. What may be with the customer already is left alone.
 
-    Which texts: all that fit everything that is given.
+    Which texts: those that match everything that is given.
     """
     from smsretry.desk.actions.requests import Cancel
-    from smsretry.wiring import desk
 
-    ask = filled_in(
-        Cancel,
-        retry_ids=row,
-        business_id=business,
-        customer_id=customer,
-        code=code,
-        reason=reason,
-        why_code=why,
-        containing=containing,
-        since=since,
-        until=until,
-        states=[one.value for one in state or []],
-        limit=limit,
-        dry_run=not yes,
-        who=_somebody(who) if yes else who,
-        because=because,
-    )
-    with desk() as asked:
-        tell_change(asked.cancel(ask), limit=limit, done="cancelled", did=yes, as_json=as_json)
+    _change(Cancel, locals())
 
 
-def doubt(
-    since: Annotated[
-        datetime, typer.Option(parser=instant, metavar="WHEN", help="When the backup was taken. UTC unless it says.")
+def after_restore(
+    backup_of: Annotated[
+        datetime,
+        typer.Option(parser=parse_instant, metavar="WHEN", help="When the backup was taken. UTC unless it says."),
     ],
     limit: _Limit = 1000,
     yes: _Yes = False,
@@ -152,22 +121,33 @@ def doubt(
     because: _Because = None,
     as_json: Json = False,
 ) -> None:
-    """After the database was restored, and before a run: look for what may have gone out since, and do not resend it.
+    """After a restore, before any run: have texts that may have gone out since the backup looked for, not resent.
 
     Texts that are due are put in doubt: call it again until it changes none. All others from before the restore,
     scheduled sends too, are looked for before they go out, whenever that is.
     """
-    from smsretry.desk.actions.requests import Doubt
-    from smsretry.wiring import desk
+    from smsretry.desk.actions.requests import AfterRestore
 
-    signed = {"dry_run": not yes, "who": _somebody(who) if yes else who, "because": because}
-    ask = filled_in(Doubt, since=since, limit=limit, **signed)
-    with desk() as asked:
-        tell_change(asked.doubt(ask), limit=limit, done="put in doubt", did=yes, as_json=as_json, on_record=_RESTORED)
+    _change(AfterRestore, locals())
+
+
+def doubt(
+    since: Annotated[datetime, typer.Option(parser=parse_instant, metavar="WHEN", help="When the backup was taken.")],
+    limit: _Limit = 1000,
+    yes: _Yes = False,
+    who: _Who = None,
+    because: _Because = None,
+    as_json: Json = False,
+) -> None:
+    """The old name of `after-restore`, for one version."""
+    print_note(
+        "`smsretry doubt --since` is now `smsretry after-restore --backup-of`; the old name goes in the next version."
+    )
+    after_restore(since, limit, yes, who, because, as_json)
 
 
 def resolve(
-    retry_id: Annotated[UUID, typer.Argument(metavar="ROW", parser=an_id, help="Id of the row.")],
+    retry_id: Annotated[UUID, typer.Argument(metavar="ROW", parser=parse_id, help="Id of the row.")],
     went_out_as: Annotated[
         str | None,
         typer.Option(metavar="SID", help="It went out: the provider's id of the message."),
@@ -184,30 +164,29 @@ def resolve(
     from smsretry.wiring import desk
 
     if not (went_out_as or send_again):
-        with desk() as asked:
-            stories = asked.explain(WhichText(retry_id=retry_id))
-        if not stories:
-            note(NOT_FOUND)
+        with desk() as connected:
+            explanations = connected.explain(WhichText(retry_id=retry_id))
+        if not explanations:
+            print_note(NOT_FOUND)
             raise typer.Exit(1)
         if as_json:
-            tell_json(stories[0])
+            print_json(explanations[0])
         else:
-            tell_all(stories[0].lines())
-            doubtful = "resolve_sms_doubt" in stories[0].text.can
+            print_lines(explanations[0].lines())
+            doubtful = "resolve_sms_doubt" in explanations[0].text.can
             answer = "To answer, add --went-out-as with the message's id, or --send-again, and --because '…'."
-            tell(answer if doubtful else "It is not in doubt: there is nothing to answer.", style="bold")
+            print_text(answer if doubtful else "It is not in doubt: there is nothing to answer.", style="bold")
         return
-    ask = filled_in(
-        Resolve, retry_id=retry_id, went_out_as=went_out_as, send_again=send_again, who=_somebody(who), because=because
-    )
-    with desk() as asked:
-        resolved = asked.resolve(ask)
+    given = {"retry_id": retry_id, "went_out_as": went_out_as, "send_again": send_again, "because": because}
+    request = fill_form(Resolve, given, who=who or _login_name())
+    with desk() as connected:
+        resolved = connected.resolve(request)
     if as_json:
-        tell_json({"retry_id": retry_id, "resolved": resolved})
+        print_json({"retry_id": retry_id, "resolved": resolved})
     elif resolved:
-        tell("It will be sent again, with every check." if send_again else f"Recorded as sent: {went_out_as}.")
+        print_text("It will be sent again, with every check." if send_again else f"Recorded as sent: {went_out_as}.")
     if not resolved:
-        note("The row is not in doubt, or a worker is looking for it at this moment: try again in a minute.")
+        print_note("The row is not in doubt, or a worker is looking for it at this moment: try again in a minute.")
         raise typer.Exit(1)
 
 
@@ -219,18 +198,62 @@ def prune(
     from smsretry.desk.actions.requests import Prune
     from smsretry.wiring import desk
 
-    ask = filled_in(Prune, keep_days=keep_days)
-    with desk() as asked:
-        pruned = asked.prune(ask)
+    request = fill_form(Prune, {"keep_days": keep_days})
+    with desk() as connected:
+        pruned = connected.prune(request)
     if as_json:
-        tell_json(pruned)
+        print_json(pruned)
     else:
-        tell(f"Deleted: texts {pruned.texts}, attempts {pruned.attempts}, runs {pruned.runs}.")
+        print_text(f"Deleted: texts {pruned.texts}, attempts {pruned.attempts}, runs {pruned.runs}.")
 
 
-def _somebody(who: str | None) -> str:
-    if who:
-        return who
+def _change(form: "type[Order]", given: Mapping[str, object]) -> None:
+    """Give an order, and print what was changed. Exit code 1 if no text matches, unless a restore is on record now.
+
+    Args:
+        given: the command's options.
+    """
+    from smsretry.desk.actions.requests import AfterRestore, Cancel, Requeue
+    from smsretry.wiring import desk
+
+    who = given["who"] or (_login_name() if given["yes"] else None)
+    order = fill_form(form, given, who=who, dry_run=not given["yes"])
+    with desk() as connected:
+        match order:
+            case Requeue():
+                change = connected.requeue(order)
+            case Cancel():
+                change = connected.cancel(order)
+            case AfterRestore():
+                change = connected.after_restore(order)
+            case _:
+                raise TypeError(f"There is no order {form.__name__}")
+    on_record = isinstance(order, AfterRestore) and not order.dry_run
+    if given["as_json"]:
+        print_json({"dry_run": order.dry_run, **change.model_dump(mode="json")})
+    else:
+        if change.matched:
+            _print_change(change, order)
+        if on_record:
+            print_text(_RESTORED, style="bold")
+    if not (change.matched or on_record):
+        print_note(
+            "No text matches everything that was given. `smsretry explain` shows one text, `smsretry status` the queue."
+        )
+        raise typer.Exit(1)
+
+
+def _print_change(change: "Change", order: "Order") -> None:
+    headline, *lines = change.lines(order.done)
+    print_text(headline, style="bold")
+    print_lines(lines)
+    if change.matched == order.limit:
+        print_text(f"These are the newest {order.limit}; there may be more: call again, or --limit.", style="bold")
+    if order.dry_run:
+        print_text("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
+
+
+def _login_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

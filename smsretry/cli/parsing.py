@@ -2,8 +2,9 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 from uuid import UUID
 
 import typer
@@ -11,9 +12,9 @@ import typer
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from smsretry.desk.actions.form import Ask
+    from smsretry.desk.actions.form import Request
 
-    Form = TypeVar("Form", bound=Ask)
+    Form = TypeVar("Form", bound=Request)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, and nothing else.")]
 
@@ -24,8 +25,9 @@ _OPTIONS: Final = {
     "retry_ids": "--row",
     "business_id": "--business",
     "states": "--state",
+    "why_code": "--why",
 }
-_FORMS: Final = {
+_PATTERNS: Final = {
     "last_digits": "must be 3 to 6 digits",
 }
 """What a field's pattern means."""
@@ -36,11 +38,11 @@ def option_of(field: str) -> str:
     return _OPTIONS.get(field, f"--{field.replace('_', '-')}")
 
 
-def an_id(text: str) -> UUID:
+def parse_id(text: str) -> UUID:
     """Read an id.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: it is not an id.
     """
     try:
         return UUID(text)
@@ -50,8 +52,8 @@ def an_id(text: str) -> UUID:
         ) from None
 
 
-def instant(text: str) -> datetime:
-    """Read an instant: a date (the start of that day), a date and time, or one with an offset. UTC unless it says.
+def parse_instant(text: str) -> datetime:
+    """Read an instant: a date (the start of that day), a date and time, or one with an offset. Without an offset: UTC.
 
     Raises:
         typer.BadParameter: it is none of these.
@@ -65,7 +67,7 @@ def instant(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def number_from(argument: str) -> str:
+def read_number(argument: str) -> str:
     """A phone number that was given, or for `-` the first line of standard input, which no history keeps.
 
     Raises:
@@ -82,44 +84,50 @@ def number_from(argument: str) -> str:
     return number
 
 
-def whole_number_from(argument: str) -> str:
-    """As `number_from`, and well-formed. The refusal does not quote it.
+def read_valid_number(argument: str) -> str:
+    """As `read_number`, and well-formed. The refusal does not quote it.
 
     Raises:
         typer.BadParameter: there was none, or it is malformed.
     """
     from smsretry.phone import phone_problem
 
-    number = number_from(argument)
+    number = read_number(argument)
     if problem := phone_problem(number):
         raise typer.BadParameter(problem)
     return number
 
 
-def filled_in(form: "type[Form]", **values: Any) -> "Form":
+def fill_form(form: "type[Form]", given: Mapping[str, object], **more: object) -> "Form":
     """Fill in a form with what was given on the command line.
+
+    Args:
+        given: options by name, `_` for each hyphen. Those that the form has no field for are left out.
+        more: fields that are no options.
 
     Raises:
         typer.BadParameter: the form refuses it; names the options.
     """
     from pydantic import ValidationError
 
+    fields = {field: option_of(field).removeprefix("--").replace("-", "_") for field in form.model_fields}
+    values = {field: given.get(field, given.get(option)) for field, option in fields.items()} | more
     try:
-        return form(**{name: value for name, value in values.items() if value not in (None, [])})
+        return form.model_validate({name: value for name, value in values.items() if value not in (None, [])})
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False, include_context=False)
     names = sorted(form.model_fields, key=len, reverse=True)
-    raise typer.BadParameter(". ".join(_complaint(names, problem) for problem in problems))
+    raise typer.BadParameter(". ".join(_describe(names, problem) for problem in problems))
 
 
-def _complaint(names: list[str], problem: "ErrorDetails") -> str:
-    told = problem["msg"].removeprefix("Value error, ")
+def _describe(names: list[str], problem: "ErrorDetails") -> str:
+    message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
         fields = re.compile(rf"\b({'|'.join(names)})\b")
-        return fields.sub(lambda field: option_of(field[1]), told)
+        return fields.sub(lambda field: option_of(field[1]), message)
     field = str(problem["loc"][0])
     if problem["type"] == "missing":
         return f"{option_of(field)} must be given"
     if problem["type"] == "string_pattern_mismatch":
-        return f"{option_of(field)} {_FORMS[field]}"
-    return f"{option_of(field)} {re.sub(r'^(Input|String|List) should', 'must', told)}"
+        return f"{option_of(field)} {_PATTERNS[field]}"
+    return f"{option_of(field)} {re.sub(r'^(Input|String|List) should', 'must', message)}"

@@ -14,7 +14,7 @@ _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u206
 """What would steer a terminal. Names and errors come from the application's rows."""
 
 
-def tell(text: str, *, style: str = "", hang: int = 2) -> None:
+def print_text(text: str, *, style: str = "", hang: int = 2) -> None:
     """Print lines of text. On a terminal, one that is too long goes on in the next line, `hang` columns further in."""
     from rich.console import Console
     from rich.text import Text
@@ -25,10 +25,10 @@ def tell(text: str, *, style: str = "", hang: int = 2) -> None:
         console.print(shown, soft_wrap=True, highlight=False)
 
 
-def tell_all(lines: Iterable[str], *, hang: int = 2) -> None:
+def print_lines(lines: Iterable[str], *, hang: int = 2) -> None:
     """Print lines."""
     for line in lines:
-        tell(line, hang=hang)
+        print_text(line, hang=hang)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Verdict:
     style: str = ""
 
 
-def tell_verdicts(verdicts: Iterable[Verdict], *, columns: int) -> None:
+def print_verdicts(verdicts: Iterable[Verdict], *, columns: int) -> None:
     """Print each: its word, and the rest from a fixed column on."""
     from rich.console import Console
     from rich.text import Text
@@ -52,17 +52,17 @@ def tell_verdicts(verdicts: Iterable[Verdict], *, columns: int) -> None:
         console.print(shown, soft_wrap=True, highlight=False)
 
 
-def tell_json(value: object) -> None:
+def print_json(value: object) -> None:
     """Print a value as JSON. Nothing else may be printed to standard output."""
     sys.stdout.write(json.dumps(value, default=_as_json, ensure_ascii=False, indent=2) + "\n")
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Say on standard error what went wrong."""
-    note(text, word="Error:")
+    print_note(text, word="Error:")
 
 
-def note(text: str, *, word: str = "") -> None:
+def print_note(text: str, *, word: str = "") -> None:
     """Print to standard error, after a red word if there is one."""
     from rich.console import Console
     from rich.text import Text

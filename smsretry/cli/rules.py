@@ -6,8 +6,8 @@ from uuid import UUID
 
 import typer
 
-from smsretry.cli.parsing import Json, an_id, instant, number_from, whole_number_from
-from smsretry.cli.printing import tell, tell_all, tell_json
+from smsretry.cli.parsing import Json, parse_id, parse_instant, read_number, read_valid_number
+from smsretry.cli.printing import print_json, print_lines, print_text
 from smsretry.cli.running import now
 from smsretry.vocabulary import RuleSet
 
@@ -29,7 +29,7 @@ def quiet_hours(
     business_hours: Annotated[str | None, typer.Option(metavar="HOURS", help="The business's sms_hours.")] = None,
     at: Annotated[
         datetime | None,
-        typer.Option(parser=instant, metavar="WHEN", help="A date or a date and time, UTC unless it says; now."),
+        typer.Option(parser=parse_instant, metavar="WHEN", help="A date or a date and time, UTC unless it says; now."),
     ] = None,
     transactional: Annotated[bool, typer.Option("--transactional", help="Not marketing: no state's rule.")] = False,
     rules: Annotated[
@@ -50,16 +50,16 @@ def quiet_hours(
     check = check_quiet_hours(
         zone,
         at=moment,
-        phone=number_from(phone),
+        phone=read_number(phone),
         fallback=business_zone,
         rules=rules,
         message_class="transactional" if transactional else "marketing",
         own_window=own,
     )
     if as_json:
-        tell_json(_answer(check, at=moment))
+        print_json(_answer(check, at=moment))
     else:
-        tell_all(explain(check, at=moment), hang=7)
+        print_lines(explain(check, at=moment), hang=7)
     raise typer.Exit(0 if check.can_send else NEVER if check.refused or check.held else CLOSED)
 
 
@@ -101,9 +101,9 @@ def stop(
     with operators() as connected:
         connected.set_state_stop(state, because)
     if as_json:
-        tell_json({"state": state, "stopped": not lift, "because": because})
+        print_json({"state": state, "stopped": not lift, "because": because})
     else:
-        tell(f"Marketing texts to {state} {'go again' if lift else 'wait until the stop is lifted'}.")
+        print_text(f"Marketing texts to {state} {'go again' if lift else 'wait until the stop is lifted'}.")
 
 
 def consent(
@@ -113,14 +113,14 @@ def consent(
         str, typer.Option(metavar="WORDS", help="Where that is known from, such as 'telephone 2026-11-24'.")
     ],
     business: Annotated[
-        UUID | None, typer.Option(metavar="ID", parser=an_id, help="Its id; without one, an opt-out is from all.")
+        UUID | None, typer.Option(metavar="ID", parser=parse_id, help="Its id; without one, an opt-out is from all.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Record that a person opted out, or in, by number; an opt-out cancels the texts that wait for them."""
     from smsretry.wiring import operators
 
-    number = whole_number_from(phone)
+    number = read_valid_number(phone)
     if not (opt_out or business):
         raise typer.BadParameter("--opt-in needs --business: consent is given to one business")
     with operators() as connected:
@@ -128,13 +128,13 @@ def consent(
             number, consent="opted_out" if opt_out else "opted_in", source=source, business_id=business
         )
     if as_json:
-        tell_json(recorded)
+        print_json(recorded)
         return
-    tell(f"Customers with this number: {recorded.customers}; waiting texts cancelled: {recorded.cancelled}.")
+    print_text(f"Customers with this number: {recorded.customers}; waiting texts cancelled: {recorded.cancelled}.")
     if recorded.unmarked:
-        tell(
+        print_text(
             f"Not marked yet, because somebody holds their rows locked: {recorded.unmarked}. No text goes out to them. "
             "Give the same command again later."
         )
     if not opt_out:
-        tell("If they had texted STOP, the provider still refuses: they must text START to your number.")
+        print_text("If they had texted STOP, the provider still refuses: they must text START to your number.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from smsretry.cli.parsing import Json
-from smsretry.cli.printing import Verdict, note, tell, tell_json, tell_verdicts
+from smsretry.cli.printing import Verdict, print_json, print_note, print_text, print_verdicts
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 
 if TYPE_CHECKING:
@@ -80,16 +80,16 @@ def migrate(
         db_url,
         again=again,
         past_sends=None if past_sends is None else "cancel" if past_sends is Past.cancel else "send",
-        warn=lambda text: note(text, word="warning:"),
+        warn=lambda text: print_note(text, word="warning:"),
     )
     applied = [f"{migration.version}_{migration.name}" for migration in done]
     if as_json:
-        tell_json({"applied": applied})
+        print_json({"applied": applied})
         return
     for name in applied:
-        tell(f"applied {name}")
+        print_text(f"applied {name}")
     if not applied:
-        tell("Nothing to do: the database has every migration.")
+        print_text("Nothing to do: the database has every migration.")
 
 
 def process(
@@ -110,7 +110,7 @@ def process(
 
     Ctrl-C lets no further send begin; those under way end, and the numbers are told.
     """
-    from smsretry.desk.pages import scheduled_run as scheduling
+    from smsretry.desk.pages import scheduled_run
     from smsretry.sending.run import Run, run_once
     from smsretry.sending.scheduled import queue_scheduled_sends
     from smsretry.sending.signals import stopped_by
@@ -123,20 +123,20 @@ def process(
         with stopped_by(run.flow_control, signal.SIGINT, signal.SIGTERM):
             items, summary = run_once(run, limit=limit, seconds=drain_seconds, stale_minutes=stale_minutes)
         if planned.stopped_because:  # what waited in the queue went out all the same
-            note(f"Scheduled sends were not queued: {planned.stopped_because}", word="warning:")
+            print_note(f"Scheduled sends were not queued: {planned.stopped_because}", word="warning:")
         if not as_json:
             if planned.sends:
-                tell(f"scheduled sends: {scheduling.numbers(planned.sends)}")
-            tell_verdicts(map(_verdict, items), columns=15)
-            tell(str(summary))
+                print_text(f"scheduled sends: {scheduled_run.numbers(planned.sends)}")
+            print_verdicts(map(_verdict, items), columns=15)
+            print_text(str(summary))
         deliveries = DeliverySummary([]) if run.flow_control.stopped_because else _look_after_deliveries()
     if as_json:
-        told = [_as_json(item) for item in items]
+        texts = [_as_json(item) for item in items]
         queued = {"scheduled_sends": planned.sends, "scheduled_sends_stopped": planned.stopped_because}
         looked = {"deliveries": deliveries.counts, "deliveries_stopped": deliveries.stopped_because}
-        tell_json({"run_id": run.id, **queued, "items": told, "summary": summary, **looked})
+        print_json({"run_id": run.id, **queued, "items": texts, "summary": summary, **looked})
     elif deliveries.followed or deliveries.stopped_because:
-        tell(f"deliveries: {deliveries}")
+        print_text(f"deliveries: {deliveries}")
     push_metrics()
     if summary.needs_somebody or planned.stopped_because or deliveries.needs_somebody:
         raise typer.Exit(1)
@@ -174,11 +174,11 @@ def doctor(as_json: Json = False) -> None:
             word, style = (
                 ("bad", "red") if not finding.ok else ("warn", "yellow") if finding.advice else ("ok", "green")
             )
-            told = f"{finding.subject}{': ' + finding.advice if finding.advice else ''}"
-            tell_verdicts([Verdict(word, told, style)], columns=5)
+            text = f"{finding.subject}{': ' + finding.advice if finding.advice else ''}"
+            print_verdicts([Verdict(word, text, style)], columns=5)
     bad = sum(not finding.ok for finding in findings)
     if as_json:
-        tell_json({"bad": bad, "findings": findings})
+        print_json({"bad": bad, "findings": findings})
     if bad:
         raise typer.Exit(1)
 

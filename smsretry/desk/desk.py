@@ -1,4 +1,4 @@
-"""The desk: where a person asks and acts. Prefect's forms, the command line and SQL are doors to the same answers."""
+"""The desk: where a person asks and acts. Prefect's forms, the command line and SQL give the same answers."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -6,11 +6,11 @@ from itertools import islice
 from typing import Final, Protocol
 from uuid import UUID
 
-from smsretry.desk.actions.requests import Cancel, Doubt, Preview, Prune, Requeue, Resolve, WhichText
-from smsretry.desk.questions.explanation import CodeMeaning, Story, story
+from smsretry.desk.actions.requests import AfterRestore, Cancel, Preview, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.questions.explanation import CodeMeaning, Explanation, explain
 from smsretry.desk.questions.forecast import Forecast, forecast
-from smsretry.desk.questions.prediction import foresee
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.prediction import predict
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
 from smsretry.errors import InputError
 from smsretry.retry.profile import Profile
@@ -22,7 +22,7 @@ PREVIEW_ROWS: Final = 20_000
 class Records(Protocol):
     """What the desk asks of the database."""
 
-    def explain(self, ask: WhichText | None, phone: str | None) -> list[TextRecord]: ...
+    def explain(self, request: WhichText | None, phone: str | None) -> list[TextRecord]: ...
 
     def waiting(
         self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
@@ -30,21 +30,21 @@ class Records(Protocol):
 
     def status(self) -> list[StatusLine]: ...
 
-    def requeue(self, ask: Requeue) -> Change: ...
+    def requeue(self, request: Requeue) -> Change: ...
 
-    def cancel(self, ask: Cancel) -> Change: ...
+    def cancel(self, request: Cancel) -> Change: ...
 
-    def doubt(self, ask: Doubt) -> Change: ...
+    def after_restore(self, request: AfterRestore) -> Change: ...
 
-    def resolve(self, ask: Resolve) -> bool: ...
+    def resolve(self, request: Resolve) -> bool: ...
 
-    def prune(self, ask: Prune) -> Pruned:
+    def prune(self, request: Prune) -> Pruned:
         """One batch."""
         ...
 
 
 class Desk:
-    """Answers a person. Nothing it tells holds a phone number or a body."""
+    """Answers a person. No answer contains a phone number or a message body."""
 
     def __init__(
         self,
@@ -65,79 +65,77 @@ class Desk:
         self._profile = profile
         self._meaning = meaning
 
-    def explain(self, ask: WhichText | None, *, phone: str | None = None) -> list[Story]:
-        """Tell the story of a text, or of all texts of a customer, newest first.
+    def explain(self, request: WhichText | None, *, phone: str | None = None) -> list[Explanation]:
+        """Explain a text, or all texts of a customer, newest first.
 
         Args:
-            ask: which; None only with `phone`.
+            request: which text; None only with `phone`.
             phone: the number to look for, E.164; for a terminal, where it is read from standard input.
         """
-        texts = self._records.explain(ask, phone)
+        texts = self._records.explain(request, phone)
         live = [text.retry_id for text in texts if text.state in ("scheduled", "due", "waiting", "held")]
         waiting = {one.id: one for one in self._records.waiting(retry_ids=live)} if live else {}
         open_now = any(isinstance(one, WaitingText) and one.circuit_open for one in waiting.values())
         stopped = self.status().stopped_because if open_now else None
 
-        def told(text: TextRecord) -> Story:
+        def explained(text: TextRecord) -> Explanation:
+            prediction = None
             match waiting.get(text.retry_id):
                 case WaitingText() as one:
-                    foreseen = foresee(one, now=text.asked_at, profile=self._profile, stopped=stopped)
-                    return story(text, now=text.asked_at, foreseen=foreseen, meaning=self._meaning)
+                    prediction = predict(one, now=text.asked_at, profile=self._profile, stopped=stopped)
                 case UnreadText(columns=columns):
-                    unread = text.model_copy(update={"unreadable": tuple(sorted({*text.unreadable, *columns}))})
-                    return story(unread, now=text.asked_at, foreseen=None, meaning=self._meaning)
-                case _:
-                    return story(text, now=text.asked_at, foreseen=None, meaning=self._meaning)
+                    text = text.model_copy(update={"unreadable": tuple(sorted({*text.unreadable, *columns}))})
+            return explain(text, now=text.asked_at, prediction=prediction, meaning=self._meaning)
 
-        return [told(text) for text in texts]
+        return [explained(text) for text in texts]
 
-    def status(self) -> Standing:
-        """How things stand."""
-        return Standing.of(self._records.status())
+    def status(self) -> QueueStatus:
+        """The state of the queue."""
+        return QueueStatus.of(self._records.status())
 
-    def preview(self, ask: Preview) -> Forecast:
+    def preview(self, request: Preview) -> Forecast:
         """What goes out in the next hours, what is held, and why. Nothing is claimed or written."""
-        standing = self.status()
-        now = standing.at
-        waiting = self._records.waiting(until=now + timedelta(hours=ask.hours))
+        status = self.status()
+        now = status.at
+        waiting = self._records.waiting(until=now + timedelta(hours=request.hours))
         looked_at = list(islice(waiting, PREVIEW_ROWS + 1))
         return forecast(
             looked_at[:PREVIEW_ROWS],
             now=now,
-            hours=ask.hours,
+            hours=request.hours,
             profile=self._profile,
-            business_id=ask.business_id,
+            business_id=request.business_id,
             complete=len(looked_at) <= PREVIEW_ROWS,
-            stopped=standing.stopped_because,
+            stopped=status.stopped_because,
         )
 
-    def requeue(self, ask: Requeue) -> Change:
-        """Put texts that failed back into the queue, or tell what would be."""
-        return self._records.requeue(ask)
+    def requeue(self, request: Requeue) -> Change:
+        """Put texts that failed back into the queue, or say what would be."""
+        return self._records.requeue(request)
 
-    def cancel(self, ask: Cancel) -> Change:
-        """End texts that wait, or tell what would be."""
-        return self._records.cancel(ask)
+    def cancel(self, request: Cancel) -> Change:
+        """End texts that wait, or say what would be."""
+        return self._records.cancel(request)
 
-    def doubt(self, ask: Doubt) -> Change:
-        """Have texts looked for that may have gone out since a backup was taken, or tell which would be."""
-        return self._records.doubt(ask)
+    def after_restore(self, request: AfterRestore) -> Change:
+        """Have texts looked for that may have gone out since a backup was taken, or say which would be."""
+        return self._records.after_restore(request)
 
-    def resolve(self, ask: Resolve) -> bool:
+    def resolve(self, request: Resolve) -> bool:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.
 
         Raises:
             InputError: the message belongs to another text, or its id is none of the provider's.
         """
-        if ask.went_out_as and (problem := self._id_problem(ask.went_out_as)):
+        if request.went_out_as and (problem := self._id_problem(request.went_out_as)):
             raise InputError(problem)
-        return self._records.resolve(ask)
+        return self._records.resolve(request)
 
-    def prune(self, ask: Prune) -> Pruned:
+    def prune(self, request: Prune) -> Pruned:
         """Delete history that is old enough, batch by batch until there is none."""
         texts = attempts = runs = 0
         while True:
-            batch = self._records.prune(ask)
+            batch = self._records.prune(request)
             texts, attempts, runs = texts + batch.texts, attempts + batch.attempts, runs + batch.runs
             if not (batch.texts or batch.runs):
                 return Pruned(texts=texts, attempts=attempts, runs=runs)

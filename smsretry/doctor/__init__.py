@@ -9,11 +9,11 @@ from smsretry.adapters.prefect.api import PrefectApi
 from smsretry.adapters.prefect.definition import declared
 from smsretry.adapters.prefect.watch import watch
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
 from smsretry.doctor.metrics import metrics_finding
 from smsretry.doctor.queue import queue_findings
-from smsretry.doctor.variables import each_variable, misspelt, where_it_reaches
+from smsretry.doctor.variables import each_variable, misspelled, reachability_findings
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding
 from smsretry.settings import PrefectSettings, Settings, load_settings, setting_problems
@@ -31,7 +31,7 @@ def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]
     yield tables_age_finding(today)
     problems = setting_problems()
     yield from each_variable(problems, environment)
-    yield from misspelt(environment)
+    yield from misspelled(environment)
     yield metrics_finding(environment)
     if not problems:
         yield from _of_a_run(load_settings())
@@ -39,7 +39,7 @@ def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]
 
 
 def _of_a_run(settings: Settings) -> Iterator[Finding]:
-    yield from where_it_reaches(settings)
+    yield from reachability_findings(settings)
     with SupabaseOperators(settings) as operators:
         yield from _database(operators)
     with provider(settings) as asked:
@@ -58,7 +58,7 @@ def _database(operators: SupabaseOperators) -> Iterator[Finding]:
         ("shapes of the application's tables", operators.check_shapes),
         ("rehearsal of queue, claim, begin and finish", operators.rehearse),
         ("rows of an answer", operators.check_longest_answer),
-        ("how the queue stands", lambda: queue_findings(Standing.of(operators.status()))),
+        ("how the queue stands", lambda: queue_findings(QueueStatus.of(operators.status()))),
     ):
         try:
             yield from ask()

@@ -1,4 +1,4 @@
-"""How old is what was true of the world when it was written down: time zones, area codes, states, holidays?"""
+"""How old are the facts that the package contains: time zones, area codes, states, holidays?"""
 
 from datetime import date, timedelta
 from typing import Final

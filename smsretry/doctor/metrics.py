@@ -1,4 +1,4 @@
-"""Do metrics arrive where they are to go? No text depends on it, so what is wrong is a warning."""
+"""Do metrics arrive? No text depends on them, so what is wrong is a warning."""
 
 from collections.abc import Mapping
 

@@ -26,11 +26,11 @@ def each_variable(problems: Mapping[str, str], environment: Mapping[str, str]) -
             yield Finding(subject=f"{variable} (not set{'' if default is None else f': {default}'})", ok=True)
 
 
-def misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
+def misspelled(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Variables of our prefixes that nobody reads, with the setting that was probably meant.
 
-    A name that begins with SMSRETRY_ is always ours. One of the others may be the application's, so it is only told
-    where the setting that it resembles is not set.
+    A name that begins with SMSRETRY_ is always ours. One of the others may be the application's, so it is only named
+    if the setting that it resembles is not set.
     """
     known = [*variables(Settings), *variables(PrefectSettings)]
     for name in sorted(environment):
@@ -45,7 +45,7 @@ def misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _like(name: str, known: Sequence[str]) -> list[str]:
-    """Settings of the same prefix that are spelt nearly so, or whose words it leaves some out of; the nearest first."""
+    """Settings with the same prefix whose names are similar, or contain all its words; the nearest first."""
     prefix, _, rest = name.partition("_")
     near = []
     for variable in known:
@@ -58,12 +58,12 @@ def _like(name: str, known: Sequence[str]) -> list[str]:
 
 
 def _least(near: Sequence[tuple[float, str]]) -> float:
-    """If one is spelt nearly so, those that only share words are not meant."""
+    """If a name is similar, those that only share words are not meant."""
     best = max((likeness for likeness, _ in near), default=0.0)
     return _NEAR if best >= _NEAR else 0.0
 
 
-def where_it_reaches(settings: Settings) -> Iterator[Finding]:
+def reachability_findings(settings: Settings) -> Iterator[Finding]:
     """A callback that Twilio cannot reach, and a host that is not Twilio."""
     if settings.twilio_base_url:
         advice = f"texts go to {settings.twilio_base_url.host}, and not to Twilio: right for a test, and only there"

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
+from smsretry.instants import on_clock
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import ScheduledResult
 
@@ -28,7 +29,7 @@ class InterruptedRun(Value):
 
     def __str__(self) -> str:
         told = f"accepted {self.accepted}, in doubt {self.in_doubt}, refused or not sent {self.refused}"
-        return f"the run of {self.started_at:%Y-%m-%d %H:%M} UTC was interrupted: {told}"
+        return f"run {self.id} of {on_clock(self.started_at)} was interrupted: {told}"
 
 
 class Recovered(Value):

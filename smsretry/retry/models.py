@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
+from smsretry.instants import on_clock
 from smsretry.vocabulary import Fate, MessageClass, WhyCode
 
 KnownCode: TypeAlias = Annotated[
@@ -110,7 +111,7 @@ class ItemResult(Value):
     """Why, for programs. None: it was sent, or an older version says nothing."""
 
     def __str__(self) -> str:
-        return f"{self.detail} — next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC" if self.next_at else self.detail
+        return f"{self.detail} — next at {on_clock(self.next_at)}" if self.next_at else self.detail
 
 
 class Finding(Value):

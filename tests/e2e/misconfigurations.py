@@ -308,6 +308,11 @@ MISCONFIGURATIONS: Final = (
         database="drop table scheduled_sends cascade",
     ),
     Misconfiguration(
+        "a trigger fires for replicas alone",
+        f"bad  triggers: missing or switched off: smsretry_before_insert of sms_retry_queue. {_MIGRATE}",
+        database="alter table sms_retry_queue enable replica trigger smsretry_before_insert",
+    ),
+    Misconfiguration(
         "the trigger of scheduled sends is switched off",
         f"bad  triggers: missing or switched off: smsretry_scheduled_send_changed of scheduled_sends. {_MIGRATE}",
         database="alter table scheduled_sends disable trigger smsretry_scheduled_send_changed",

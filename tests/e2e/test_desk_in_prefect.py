@@ -28,7 +28,7 @@ def failed(stack: Stack, business: Business, flow: FlowProcess) -> UUID:
 def test_a_customer_is_asked_about_and_the_text_is_requeued(
     business: Business, failed: UUID, ask: Ask, prefect: Prefect
 ) -> None:
-    """From the customer's id to the reason, and to the lever: first only tried, then pulled."""
+    """From the customer's id to the reason, and to what can be done: first only tried, then done."""
     customer = str(business.row(failed)["customer_id"])
     told = ask("explain-sms", {"ask": {"customer_id": customer}})
     assert told["name"] == "…0165: failed 1"
@@ -52,13 +52,13 @@ def test_a_customer_is_asked_about_and_the_text_is_requeued(
     assert (cancelled["name"], business.row(failed)["status"]) == ("cancelled 1", "cancelled")
 
 
-def test_what_waits_is_told_and_what_comes_is_foreseen(business: Business, ask: Ask, prefect: Prefect) -> None:
+def test_what_waits_is_told_and_what_comes_is_predicted(business: Business, ask: Ask, prefect: Prefect) -> None:
     """And pruning says what it deleted, and what Prefect keeps."""
     business.due_text()
     business.due_text(due=timedelta(hours=3))
     assert ask("sms-status", {})["name"] == "due 1 · waiting 1 · oldest due for 1 min"
-    assert ask("preview-sms-retries", {"ask": {"hours": 2}})["name"] == "1 go out in the next 2 h, 0 do not"
-    assert "data:image/svg+xml;base64," in prefect.artifacts("preview-sms-retries")[0]["data"]
+    assert ask("preview-sms-retries", {"ask": {"hours": 2}})["name"] == "1 to go out in the next 2 h, 0 not"
+    assert f" UTC {'█' * 30} 1" in prefect.artifacts("preview-sms-retries")[0]["data"]
     assert ask("prune-sms-history", {})["name"] == "pruned 0 texts, 0 attempts, 0 runs"
     assert " flow runs, the oldest of " in prefect.artifacts("prune-sms-history")[0]["data"]
     assert ask("resolve-sms-doubt", {"ask": doubt()})["name"] == "nothing to resolve"

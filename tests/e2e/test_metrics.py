@@ -7,9 +7,9 @@ from typing import cast
 import pytest
 from prefect.logging import disable_run_logger
 
-from flows.support.run_display import queue_at
+from flows.support.run_display import queue_status
 from smsretry.desk.desk import Desk
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.demo.seeding import seed
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
@@ -72,8 +72,8 @@ def test_a_queue_that_cannot_be_shown_ends_no_run() -> None:
     """Whatever goes wrong with it: it is asked for before the texts go out, and after."""
 
     class Unreadable:
-        def status(self) -> Standing:
+        def status(self) -> QueueStatus:
             raise ValueError("sms_status told no time")
 
     with disable_run_logger():
-        assert queue_at(cast(Desk, Unreadable())) is None
+        assert queue_status(cast(Desk, Unreadable())) is None

@@ -133,7 +133,7 @@ for form, ask in json.load(sys.stdin):
 def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     business: Business, texts: dict[str, UUID], stack: Stack, flow: FlowProcess, nowhere: Callable[..., None]
 ) -> None:
-    """Explained by each way, foreseen, requeued, cancelled, resolved, pruned, sent, refused."""
+    """Explained by each way, predicted, requeued, cancelled, resolved, pruned, sent, refused."""
     of_business = {"business_id": str(business.id)}
     who = {"who": "Ann", "because": "The number was mended"}
     sid = next(entry.sid for entry in stack.twilio.ledger.entries() if entry.to == DOUBTFUL)
@@ -171,7 +171,7 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     ends = [line.split(" : ") for line in told.stdout.splitlines() if " : " in line]
     assert [name for name, _ in ends] == ["Refused" if n == 8 else "Completed" for n in range(len(orders))], ends
     done = [message for _, message in ends]
-    assert done[9:12] == ["It is recorded as sent", "It goes out again", "cancelled 1 of 1 that fit"]
-    assert done[12].startswith("requeued 3 of ")
+    assert done[9:12] == ["It is recorded as sent", "It goes out again", "Cancelled 1 of 1 that match."]
+    assert done[12].startswith("Requeued 3 of ")
     assert " sent 3" in done[14]
     nowhere(told.stdout, told.stderr, known=one["id"])

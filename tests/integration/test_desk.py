@@ -69,7 +69,7 @@ def test_a_person_finds_a_text_by_its_business_and_the_last_digits(
 ) -> None:
     """Other digits find nothing."""
     found = desk.explain(WhichText(business_id=business.id, last_digits="0123"))
-    assert [story.text.retry_id for story in found] == [failed]
+    assert [explanation.text.retry_id for explanation in found] == [failed]
     assert desk.explain(WhichText(business_id=business.id, last_digits="9999")) == []
     assert desk.explain(WhichText(business_id=uuid4(), last_digits="0123")) == []
 
@@ -93,9 +93,9 @@ def test_a_requeued_text_goes_out_and_keeps_its_history(
     assert (row["status"], row["attempt_count"], row["max_attempts"]) == ("pending", 1, 4)
     assert business.log_of(failed)["status"] == "pending"
     assert fates_of(run_over(queue, sender)) == ["Sent"]
-    story = desk.explain(WhichText(retry_id=failed))[0]
-    assert [attempt.outcome for attempt in story.text.history] == ["rejected", "accepted"]
-    assert any("requeued by Ann: The sender was mended" in line for line in story.happened)
+    explanation = desk.explain(WhichText(retry_id=failed))[0]
+    assert [attempt.outcome for attempt in explanation.text.history] == ["rejected", "accepted"]
+    assert any("requeued by Ann: The sender was mended" in line for line in explanation.happened)
     assert [entry.to for entry in stack.twilio.ledger.entries()] == [PHONE]
 
 
@@ -193,13 +193,13 @@ def test_a_waiting_text_says_when_it_is_tried_and_what_will_become_of_it(
     """In the recipient's time, by the decision that its claim will make."""
     stack.set_clock(stack.now() + timedelta(hours=10))  # 22:00 in New York
     row = business.due_text()
-    story = desk.explain(WhichText(retry_id=row))[0]
-    assert story.headline.startswith("Due, the next run takes it")
-    assert "and then waits until Wed 13 Jan 08:00 EST (Quiet hours: 08:00–21:00" in story.next
+    explanation = desk.explain(WhichText(retry_id=row))[0]
+    assert explanation.headline.startswith("Due, the next run takes it")
+    assert "and then waits until Wed 13 Jan 08:00 EST (Quiet hours: 08:00–21:00" in explanation.next
     assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Deferred"]
-    story = desk.explain(WhichText(retry_id=row))[0]
-    assert story.headline.startswith("Waiting: Quiet hours: 08:00–21:00")
-    assert "it is tried at Wed 13 Jan 08:00 EST and then goes out" in story.next
+    explanation = desk.explain(WhichText(retry_id=row))[0]
+    assert explanation.headline.startswith("Waiting: Quiet hours: 08:00–21:00")
+    assert "it is tried at Wed 13 Jan 08:00 EST and then goes out" in explanation.next
 
 
 def test_the_preview_tells_by_hour_and_business_what_goes_out_and_changes_nothing(
@@ -249,12 +249,12 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     assert fates_of(run) == ["Held"]
     business.due_text(due=timedelta(minutes=-20))
     queue.set_circuit("Twilio is down")
-    standing = desk.status()
-    assert standing.queue == {"due": 1, "held": 1}
-    assert int(standing.overdue_seconds) == 1200
-    assert [line.name for line in standing.stopped] == ["sending", "LA"]
-    assert standing.runs[0].name == str(run.id)
-    told = "\n".join(standing.lines())
+    status = desk.status()
+    assert status.queue == {"due": 1, "held": 1}
+    assert int(status.overdue_seconds) == 1200
+    assert [line.name for line in status.stopped] == ["sending", "LA"]
+    assert status.runs[0].name == str(run.id)
+    told = "\n".join(status.lines())
     assert "STOPPED sending: Twilio is down" in told
     assert "queue: due 1, held 1; the oldest has been due for 20 min" in told
 
@@ -376,6 +376,6 @@ def test_what_somebody_wrote_of_a_consent_is_told_only_if_it_is_a_word(desk: Des
     row = business.due_text()
     for source, told in (("web_form", "(web_form)"), ("Zephyrine, by telephone", "(in words that are not shown here)")):
         business.connection.execute("update customers set sms_consent_source = %s", [source])
-        story = desk.explain(WhichText(retry_id=row))[0]
-        assert any(told in line for line in story.happened)
-        assert "Zephyrine" not in "\n".join(story.lines())
+        explanation = desk.explain(WhichText(retry_id=row))[0]
+        assert any(told in line for line in explanation.happened)
+        assert "Zephyrine" not in "\n".join(explanation.lines())

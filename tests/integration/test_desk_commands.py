@@ -156,7 +156,7 @@ def test_requeueing_changes_nothing_until_somebody_says_yes_and_why(
     """Who is the login name. The text's story tells of it."""
     before = business.row(failed)
     tried = command("requeue", "--code", "21612", "--since", "2027-01-12")
-    assert tried.stdout.startswith("Would be requeued: 1 of 1 that fit.\n")
+    assert tried.stdout.startswith("Would requeue 1 of 1 that match.\n")
     assert f"row {failed}\n" in tried.stdout
     assert "Nothing was changed. To do it, add --yes --because" in tried.stdout
     assert business.row(failed) == before
@@ -166,7 +166,7 @@ def test_requeueing_changes_nothing_until_somebody_says_yes_and_why(
     assert (step.who, step.because) == (getpass.getuser(), "The sender was mended")
     none = command("requeue", "--row", failed)
     assert (none.exit_code, none.stdout) == (1, "")
-    assert none.stderr.startswith("No text fits all that was given. ")
+    assert none.stderr.startswith("No text matches everything that was given. ")
 
 
 def test_texts_changed_before_a_date_are_found_by_it(command: Command, failed: UUID) -> None:
@@ -180,9 +180,9 @@ def test_texts_that_wait_are_cancelled_by_what_fits_everything(business: Busines
     """Those in other states and of other businesses stay."""
     due, waiting = business.due_text(), business.due_text(due=timedelta(hours=1))
     ask = ("cancel", "--business", business.id, "--state", "waiting")
-    assert "Would be cancelled: 1 of 1 that fit." in command(*ask).stdout
+    assert "Would cancel 1 of 1 that match." in command(*ask).stdout
     done = command(*ask, "--yes", "--who", "Ann", "--because", "The shop has closed")
-    assert done.stdout.startswith("Were cancelled: 1 of 1 that fit.\n")
+    assert done.stdout.startswith("Cancelled 1 of 1 that match.\n")
     assert business.row(waiting)["last_error"] == "Cancelled by Ann: The shop has closed"
     assert business.row(due)["status"] == "pending"
 
@@ -213,20 +213,18 @@ def test_an_id_that_is_none_of_the_providers_resolves_no_doubt(
 def test_the_preview_draws_the_hours_in_which_texts_go_out(
     stack: Stack, desk: Desk, business: Business, command: Command
 ) -> None:
-    """Hours without a text take one line together. The numbers are the desk's."""
+    """Hours without a text are left out. The numbers are the desk's."""
     stack.set_clock(stack.now() + timedelta(hours=10))  # 22:00 in New York
     business.due_text()
     for _ in range(2):
         business.due_text(due=timedelta(hours=13, minutes=5))
     business.due_text(phone=None)
     told = command("preview", columns=80)
-    assert told.stdout.splitlines()[:6] == [
-        "In the next 24 hours 3 texts go out.",
-        "  · · · · · · · · · · 10 h without a text",
-        f"  from Wed 13 Jan 13:00 UTC  {'█' * 20} 1",
-        "  · · 2 h without a text",
-        f"  from Wed 13 Jan 16:00 UTC  {'█' * 40} 2",
-        "  · · · · · · · · · · 10 h without a text",
+    assert told.stdout.splitlines()[:4] == [
+        "3 to go out in the next 24 h, 1 not",
+        "by hour:",
+        f"  from Wed 13 Jan 13:00 UTC  {'█' * 15} 1",
+        f"  from Wed 13 Jan 16:00 UTC  {'█' * 30} 2",
     ]
     assert f"business {business.id}\n  go out 3, end 1\n  1: Customer has no phone number\n" in told.stdout
     as_json = json.loads(command("preview", "--json").stdout)
@@ -235,7 +233,7 @@ def test_the_preview_draws_the_hours_in_which_texts_go_out(
         ahead.go_out,
         json.loads(ahead.model_dump_json())["businesses"],
     )
-    assert "0 texts go out" in command("preview", "--business", uuid4()).stdout
+    assert "0 to go out in the next 24 h" in command("preview", "--business", uuid4()).stdout
 
 
 def test_old_history_is_pruned(stack: Stack, command: Command, failed: UUID) -> None:
@@ -278,3 +276,15 @@ def test_what_the_application_stored_cannot_steer_the_terminal(
     business.connection.execute("update businesses set name = %s where id = %s", [name, business.id])
     told = command("explain", "--row", failed).stdout
     assert f"business {business.id}, �[2J[red]Maple[/red] :smile: �[/]\n" in told
+
+
+def test_the_old_name_of_after_restore_does_the_same_and_says_so_on_standard_error(
+    stack: Stack, business: Business, command: Command
+) -> None:
+    """For one version, so that a runbook from before still works."""
+    business.due_text(due=timedelta(minutes=-5))
+    backup = (stack.now() - timedelta(hours=1)).isoformat()
+    new, old = command("after-restore", "--backup-of", backup), command("doubt", "--since", backup)
+    assert (old.exit_code, old.stdout) == (new.exit_code, new.stdout) == (0, new.stdout)
+    assert new.stdout.startswith("Would put in doubt 1 of 1 that match.")
+    assert (new.stderr, "is now `smsretry after-restore --backup-of`" in old.stderr) == ("", True)

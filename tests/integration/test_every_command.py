@@ -21,7 +21,8 @@ from tests.builders import PHONE
 from tests.conftest import Business
 from tests.integration.conftest import Command
 
-_COMMANDS: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+_ALL: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+_COMMANDS: Final = {name: one for name, one in _ALL.items() if not one.hidden}  # a hidden one is an old name
 _HOUR: Final = timedelta(hours=1)
 _ID: Final = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -32,7 +33,7 @@ _LEAST: Final[dict[str, list[str]]] = {
     "preview": [],
     "requeue": ["--row", _ID],
     "cancel": ["--row", _ID],
-    "doubt": ["--since", "2027-01-12T03:00"],
+    "after-restore": ["--backup-of", "2027-01-12T03:00"],
     "resolve": [_ID],
     "prune": [],
     "quiet-hours": [PHONE, "--at", "2027-01-12T17:00"],
@@ -49,7 +50,15 @@ _SHOWS: Final = ("demo", "up")
 """They start a stack: tests/e2e/test_command.py."""
 _TELLS: Final = tuple(name for name in _COMMANDS if name not in _SHOWS)
 _ASKS_DATABASE: Final = tuple(name for name in _TELLS if name not in ("quiet-hours", "migrate", "doctor"))
-_NOTHING_THERE: Final = {"explain": 1, "requeue": 1, "cancel": 1, "doubt": 1, "resolve": 1, "consent": 1, "status": 1}
+_NOTHING_THERE: Final = {
+    "explain": 1,
+    "requeue": 1,
+    "cancel": 1,
+    "after-restore": 1,
+    "resolve": 1,
+    "consent": 1,
+    "status": 1,
+}
 """The exit code in an empty database, where it is not 0; no run was made yet, and that is for a person."""
 
 

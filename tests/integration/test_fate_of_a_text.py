@@ -11,7 +11,7 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
-from smsretry.desk.questions.explanation import Story
+from smsretry.desk.questions.explanation import Explanation
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
 from tests.builders import AT_ONCE, PHONE, fates_of, run_over
@@ -35,10 +35,10 @@ def report(business: Business, message: int, status: str, code: int | None = Non
     )
 
 
-def story_of(desk: Desk, row: UUID) -> Story:
+def story_of(desk: Desk, row: UUID) -> Explanation:
     """What is told of it."""
-    [story] = desk.explain(WhichText(retry_id=row))
-    return story
+    [explanation] = desk.explain(WhichText(retry_id=row))
+    return explanation
 
 
 def test_a_text_whose_first_message_arrived_did_arrive(
@@ -86,10 +86,10 @@ def test_a_text_that_was_cancelled_and_then_delivered_says_both(
     report(business, 0, "delivered")
     after = business.row(row)
     assert (after["status"], business.log_of(row)["status"]) == ("completed", "delivered")
-    story = story_of(desk, row)
+    explanation = story_of(desk, row)
     why = "It was delivered after all. Before that it had been cancelled: Customer opted out"
-    assert story.headline.startswith(f"Sent, accepted by the provider: {why}")
-    assert (story.next, story.can_do) == ("nothing more; it was delivered", ())
+    assert explanation.headline.startswith(f"Sent, accepted by the provider: {why}")
+    assert (explanation.next, explanation.can_do) == ("nothing more; it was delivered", ())
 
 
 def test_a_text_that_was_cancelled_and_is_with_the_carrier_says_so(
@@ -98,9 +98,9 @@ def test_a_text_that_was_cancelled_and_is_with_the_carrier_says_so(
     """Its message may still arrive: "nothing happens by itself" was not true. If it does not, it stays cancelled."""
     row = cancelled_after_it_left(stack, business, queue, sender)
     report(business, 0, "sent")
-    story = story_of(desk, row)
-    assert story.headline.startswith("Cancelled, no longer wanted: Customer opted out")
-    assert "its report is waited for" in story.next
+    explanation = story_of(desk, row)
+    assert explanation.headline.startswith("Cancelled, no longer wanted: Customer opted out")
+    assert "its report is waited for" in explanation.next
     report(business, 0, "undelivered", 30003)
     assert business.row(row)["status"] == "cancelled"
     assert story_of(desk, row).next == "it did not arrive"

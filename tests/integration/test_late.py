@@ -7,7 +7,7 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.doctor.queue import queue_findings
 from smsretry.local.stack import Stack
 from smsretry.retry import policy
@@ -119,7 +119,7 @@ def test_the_doctor_counts_what_is_past_before_anything_is_switched_on(
     for _ in range(3):
         business.scheduled(due=-timedelta(days=200))
     business.scheduled(due=HOUR)
-    [found] = [each for each in queue_findings(Standing.of(operators.status())) if "scheduled" in each.subject]
+    [found] = [each for each in queue_findings(QueueStatus.of(operators.status())) if "scheduled" in each.subject]
     assert (found.subject, found.ok) == ("late scheduled sends", True)
     assert found.advice is not None
     assert found.advice.startswith(

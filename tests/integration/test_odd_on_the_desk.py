@@ -99,11 +99,11 @@ def test_an_odd_scheduled_send_hides_no_other_text(business: Business, desk: Des
     ("odd", "column"), [("no time", "scheduled_for"), ("no class", "message_class"), ("no business", "business_id")]
 )
 def test_what_cannot_be_read_of_a_text_is_named(business: Business, desk: Desk, odd: str, column: str) -> None:
-    """And nothing is foreseen of it."""
+    """And nothing is predicted of it."""
     with odd_send(business, business.customer(), odd) as planned:
-        [story] = desk.explain(WhichText(retry_id=planned))
-        assert f"cannot be read: {column}. Mend what is there; the rest is told" in list(story.lines())
-        assert "goes out" not in story.next
+        [explanation] = desk.explain(WhichText(retry_id=planned))
+        assert f"cannot be read: {column}. Mend what is there; the rest is shown" in list(explanation.lines())
+        assert "goes out" not in explanation.next
         if odd != "no time":  # which is within no hours
             assert desk.preview(Preview(hours=2)).unreadable == (planned,)
 
@@ -120,12 +120,14 @@ def test_a_reading_to_which_nothing_is_another_version_hides_the_customer(
 
 
 def _both_are_told(desk: Desk, customer: UUID, fine: UUID, odd: UUID) -> None:
-    stories = {story.text.retry_id: story for story in desk.explain(WhichText(customer_id=customer))}
-    assert "and then goes out" in stories[fine].next
+    explanations = {
+        explanation.text.retry_id: explanation for explanation in desk.explain(WhichText(customer_id=customer))
+    }
+    assert "and then goes out" in explanations[fine].next
     [by_itself] = desk.explain(WhichText(retry_id=odd))
     assert [*by_itself.lines()]
-    if odd in stories:  # one without a customer is not the customer's
-        assert list(stories[odd].lines()) == list(by_itself.lines())
+    if odd in explanations:  # one without a customer is not the customer's
+        assert list(explanations[odd].lines()) == list(by_itself.lines())
 
 
 @pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 12:00:00+00 BC", "20000-01-01 00:00:00+00"])
@@ -140,9 +142,9 @@ def test_an_odd_time_of_consent_hides_no_story(business: Business, desk: Desk, v
     )
     business.connection.execute("update businesses set name = %s where id = %s", [HUGE, business.id])
     other = business.due_text()
-    stories = desk.explain(None, phone=PHONE)
-    assert {story.text.retry_id for story in stories} == {row, other}
-    assert all(len("".join(story.lines())) < 5000 for story in stories)
+    explanations = desk.explain(None, phone=PHONE)
+    assert {explanation.text.retry_id for explanation in explanations} == {row, other}
+    assert all(len("".join(explanation.lines())) < 5000 for explanation in explanations)
     assert desk.preview(Preview(hours=2)).businesses
     assert desk.status().depth == 2
 
@@ -157,7 +159,7 @@ def test_the_history_of_an_attempt_with_an_odd_consent_is_told(business: Busines
                    'infinity')""",
         [row],
     )
-    [story] = desk.explain(WhichText(retry_id=row))
-    [attempt] = story.text.history
+    [explanation] = desk.explain(WhichText(retry_id=row))
+    [attempt] = explanation.text.history
     assert isinstance(attempt, AttemptRecord)
     assert attempt.consent_at is None

@@ -10,8 +10,8 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import Cancel, Doubt, Order, Requeue, Resolve
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.actions.requests import AfterRestore, Cancel, Order, Requeue, Resolve
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import ListError
 from smsretry.retry.backoff import next_retry_delay
@@ -142,7 +142,7 @@ ORDERS = [
     (Requeue, "limit", "requeue_failed_sms(customer_id => gen_random_uuid(), row_limit => %s)"),
     (Requeue, "more_attempts", "requeue_failed_sms(customer_id => gen_random_uuid(), more_attempts => %s)"),
     (Cancel, "limit", "cancel_sms_retries(customer_id => gen_random_uuid(), row_limit => %s)"),
-    (Doubt, "limit", "doubt_sms_retries(since => smsretry.clock(), row_limit => %s)"),
+    (AfterRestore, "limit", "doubt_sms_retries(since => smsretry.clock(), row_limit => %s)"),
 ]
 
 
@@ -164,7 +164,7 @@ def test_status_calls_late_what_the_uptime_check_calls_late(
     stack: Stack, business: Business, operators: SupabaseOperators
 ) -> None:
     """It is told from when on."""
-    standing = Standing.of(operators.status())
+    standing = QueueStatus.of(operators.status())
     business.due_text(due=timedelta(seconds=-standing.late_seconds))
     business.connection.execute(
         "insert into smsretry.runs (id, started_at, finished_at, told) values (gen_random_uuid(), %s, %s, '')",

@@ -1,11 +1,14 @@
 """`smsretry doctor` rehearses: queue, claim, begin and finish in the database, of which nothing stays."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from smsretry.adapters.migrations.migrate import migrate
+from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.errors import MigrationError
 from smsretry.local.postgrest.app import rpc_app
@@ -213,11 +216,43 @@ def test_nobody_but_the_service_may_rehearse(empty: Database, role: str) -> None
             empty.rows(f"select * from {call}")
 
 
-@pytest.mark.parametrize(("max_rows", "ok"), [(1000, True), (500, True), (20, False)])
-def test_answers_that_are_cut_off_are_noticed(stack: Stack, settings: Settings, max_rows: int, ok: bool) -> None:
-    """A project's max-rows below the largest claim."""
+@pytest.fixture
+def limited(stack: Stack, settings: Settings, max_rows: int) -> Iterator[SupabaseOperators]:
+    """The operators' calls at a project with such a max-rows."""
     app = rpc_app(stack.postgres.url(DATABASE, user="authenticator"), jwt_secret=stack.jwt_secret, max_rows=max_rows)
     with LocalServer(app) as server, SupabaseOperators(changed(settings, supabase_url=server.url)) as operators:
-        [finding] = operators.check_longest_answer()
+        yield operators
+
+
+@pytest.mark.parametrize(("max_rows", "ok"), [(1000, True), (500, True), (20, False)])
+def test_answers_that_are_cut_off_are_noticed(limited: SupabaseOperators, ok: bool) -> None:
+    """A project's max-rows below the largest claim."""
+    [finding] = limited.check_longest_answer()
     assert finding.ok is ok
     assert ok or "cut off after 20 rows" in (finding.advice or "")
+
+
+@pytest.mark.parametrize("max_rows", [20])
+def test_what_an_answer_cut_off_is_not_said_to_be_missing(limited: SupabaseOperators) -> None:
+    """Columns that the answer has no room for are there; the doctor would have somebody add them again."""
+    [finding] = limited.check_shapes()
+    assert (finding.subject, finding.ok) == ("shapes of the application's tables", False)
+    assert (finding.advice or "").startswith("cannot be checked: answers are cut off after 20 rows")
+
+
+_SWALLOW = """
+create function swallow() returns trigger language plpgsql as $$ begin return null; end $$;
+create trigger busy before insert on sms_retry_queue for each row execute function swallow();
+"""
+
+
+@pytest.mark.parametrize(("mode", "fires"), [("always", True), ("replica", False)])
+def test_a_trigger_counts_if_it_fires_for_an_ordinary_session(empty: Database, mode: str, fires: bool) -> None:
+    """One that fires for replicas alone is no trigger of ours, and no harm if it is the application's."""
+    migrate(empty.url)
+    empty.run(f"alter table sms_retry_queue enable {mode} trigger smsretry_before_insert")
+    empty.run(f"{_SWALLOW} alter table sms_retry_queue enable {mode} trigger busy")
+    found = empty.rows("select * from check_sms_retry_setup(%s)", Jsonb(wanted_objects()))
+    assert [row["ok"] for row in found if row["subject"] == "triggers"] == [fires]
+    described = empty.rows("select * from describe_sms_tables() where kind = 'trigger' and name = 'busy'")
+    assert len(described) == fires

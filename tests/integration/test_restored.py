@@ -13,7 +13,7 @@ from smsretry import schedule_sms
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import Doubt
+from smsretry.desk.actions.requests import AfterRestore
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted
@@ -101,10 +101,10 @@ def world(stack: Stack, business: Business, queue: SupabaseQueue, sender: Twilio
     return world
 
 
-def restored(world: World, **more: object) -> Doubt:
+def restored(world: World, **more: object) -> AfterRestore:
     """What a person says who has restored the backup."""
     signed = {"dry_run": False, "who": "Ann", "because": "Restored from the backup"}
-    return Doubt.model_validate({"since": world.since} | signed | more)
+    return AfterRestore.model_validate({"backup_of": world.since} | signed | more)
 
 
 def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
@@ -112,11 +112,11 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
 ) -> None:
     """Each got one text; what is not due yet is as it was."""
     tomorrow = world.business.row(world.rows["tomorrow"])
-    tried = operators.doubt(restored(world, dry_run=True, who=None, because=None))
+    tried = operators.after_restore(restored(world, dry_run=True, who=None, because=None))
     assert world.texts() == dict.fromkeys(SENT, 1)
-    done = operators.doubt(restored(world))
+    done = operators.after_restore(restored(world))
     assert (tried.changed, done.changed) == (4, 4), "the scheduled send is looked for when its text is to go out"
-    assert operators.doubt(restored(world)).matched == 0
+    assert operators.after_restore(restored(world)).matched == 0
     world.live(minutes=30)
     assert world.texts() == dict.fromkeys((*SENT, "late"), 1)
     for name in (*SENT[:-1], "late"):
@@ -138,7 +138,7 @@ def test_without_it_they_are_sent_again(world: World) -> None:
 
 def test_a_worker_from_before_the_restore_can_write_nothing(world: World, operators: SupabaseOperators) -> None:
     """Its claim is valid again in the restored rows, until the claim numbers leap."""
-    operators.doubt(restored(world))
+    operators.after_restore(restored(world))
     world.live(minutes=1)
     assert world.queue.put_off(world.claims["claimed"], GiveBack("It stopped", "sending_stopped")) is False
     assert world.business.row(world.rows["claimed"])["status"] == "completed"
@@ -148,7 +148,7 @@ def test_what_a_worker_has_at_this_moment_is_left_alone(world: World, operators:
     """A runner was not stopped: the answer says so."""
     world.queue.recover(10)
     [_] = world.queue.claim_due(1)
-    done = operators.doubt(restored(world))
+    done = operators.after_restore(restored(world))
     assert done.skipped == {"A worker has it at this moment: stop every runner first": 1}
 
 
@@ -160,7 +160,9 @@ def test_a_text_in_doubt_is_of_use_for_as_long_as_every_text(
     now = stack.now()
     row = business.due_text(due=timedelta(minutes=-due))
     since = now - timedelta(minutes=60)
-    done = operators.doubt(Doubt(since=since, dry_run=False, who="Ann", because="Restored from the backup"))
+    done = operators.after_restore(
+        AfterRestore(backup_of=since, dry_run=False, who="Ann", because="Restored from the backup")
+    )
     assert done.changed == 1
     ends = business.row(row)["expires_at"] - LIFE
     assert abs(now - timedelta(minutes=counted) - ends) < timedelta(seconds=5)
@@ -169,7 +171,7 @@ def test_a_text_in_doubt_is_of_use_for_as_long_as_every_text(
 def test_the_backup_must_have_been_taken(world: World, operators: SupabaseOperators) -> None:
     """A wrong year would put everything in doubt."""
     with pytest.raises(InputError, match="since is when the backup was taken, and not to come"):
-        operators.doubt(restored(world, since=world.stack.now() + timedelta(hours=1)))
+        operators.after_restore(restored(world, backup_of=world.stack.now() + timedelta(hours=1)))
 
 
 # A batch a call, whatever is in the way

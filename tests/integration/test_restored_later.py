@@ -18,7 +18,7 @@ from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import Doubt, Requeue
+from smsretry.desk.actions.requests import AfterRestore, Requeue
 from smsretry.local.stack import Stack
 from smsretry.retry.decision import End
 from smsretry.retry.models import Claim
@@ -128,7 +128,7 @@ class World:
 
     def tell_of_the_restore(self) -> None:
         """What the playbook says."""
-        while self.operators.doubt(Doubt.model_validate({"since": self.since} | _SIGNED)).changed:
+        while self.operators.after_restore(AfterRestore.model_validate({"backup_of": self.since} | _SIGNED)).changed:
             pass
 
     def texts(self) -> dict[str, int]:
@@ -238,8 +238,8 @@ def test_what_a_batch_leaves_is_looked_for_when_its_send_is_to_begin(
     with business.connection.transaction():
         for place in range(4):
             business.due_text(phone=f"+1212555030{place}")
-    ask = Doubt.model_validate({"since": NOON, "limit": 1} | _SIGNED)
-    assert operators.doubt(ask).changed == 1
+    ask = AfterRestore.model_validate({"backup_of": NOON, "limit": 1} | _SIGNED)
+    assert operators.after_restore(ask).changed == 1
     assert fates_of(run_over(queue, sender, AT_ONCE)).count("Sent") == 0
 
 

@@ -305,7 +305,7 @@ def test_a_row_that_nobody_can_change_is_told_and_goes_on_once_that_is_mended(
         assert "Held until somebody mends it: Its text cannot be made: P0001. Look at what send_logs" in told
         assert "Its row cannot be changed: P0001. Mend the row, or look at the triggers and rules of " in told
         assert "Next: it is looked at again at Tue 12 Jan 12:15 EST" in told
-        assert f"scheduled, held: 1; `smsretry explain --row {scheduled}` tells of one" in command("status").output
+        assert f"scheduled, held: 1; `smsretry explain --row {scheduled}` explains one" in command("status").output
         assert command("preview").exit_code == 0
         with pytest.raises(psycopg.Error) as raised:
             business.connection.execute("select check_sms_retries()")
@@ -313,7 +313,7 @@ def test_a_row_that_nobody_can_change_is_told_and_goes_on_once_that_is_mended(
         ended = command(
             "cancel", "--business", business.id, "--yes", "--who", "Ann", "--because", "Closed for good"
         ).output
-        assert "Were cancelled: 1 of 2" in ended
+        assert "Cancelled 1 of 2" in ended
         assert "left alone 1: A trigger or a rule of scheduled_sends refuses each change of it (P0001)" in ended
         assert business.scheduled_send(other)["status"] == "cancelled"
         business.connection.execute(MENDED)
@@ -612,7 +612,7 @@ def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(
     assert "Next: it goes into the queue shortly before Tue 12 Jan 13:00 EST and then goes out (" in told
     assert "and then waits until Tue 12 Jan 08:" in command("explain", "--row", night).output
     assert "scheduled, waiting: 2; the next in 30 min" in command("status").output
-    assert "In the next 24 hours 2 texts go out" in command("preview").output
+    assert "2 to go out in the next 24 h" in command("preview").output
     stack.move_clock(HOUR)
     process(queue)
     assert "Due, the next run takes it" in command("explain", "--send-log", scheduled).output
@@ -631,10 +631,10 @@ def test_a_filter_of_cancel_reaches_scheduled_sends(business: Business, queue: S
     """They wait, too. It is only tried without --yes."""
     scheduled, text = business.scheduled(due=HOUR), business.due_text()
     asked = ("cancel", "--business", business.id)
-    assert "Would be cancelled: 2 of 2" in command(*asked).output
+    assert "Would cancel 2 of 2" in command(*asked).output
     assert business.scheduled_send(scheduled)["status"] == "scheduled"
-    assert "Would be cancelled: 1 of 1" in command(*asked, "--state", "scheduled").output
-    assert "Were cancelled: 2 of 2" in command(*asked, "--yes", "--who", "Ann", "--because", "Closed for good").output
+    assert "Would cancel 1 of 1" in command(*asked, "--state", "scheduled").output
+    assert "Cancelled 2 of 2" in command(*asked, "--yes", "--who", "Ann", "--because", "Closed for good").output
     row = business.scheduled_send(scheduled)
     assert (row["status"], row["why"]) == ("cancelled", "Cancelled by Ann: Closed for good")
     assert business.row(text)["status"] == "cancelled"

@@ -11,7 +11,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import WhichText
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.stack import Stack
 from tests.builders import PHONE, run
 from tests.conftest import Business
@@ -156,7 +156,7 @@ def test_a_word_of_stop_ends_consent_and_needs_nobody(
         "answer": "opted_out", "customers": 1, "cancelled": 1, "unmarked": 0, "heard": "keyword",
     }  # fmt: skip
     assert (consents(business), business.row(text)["status"]) == ([("opted_out", "inbound_stop")], "cancelled")
-    assert Standing.of(operators.status()).needs_somebody == ("no run has finished lately",)
+    assert QueueStatus.of(operators.status()).needs_somebody == ("no run has finished lately",)
 
 
 def test_what_may_mean_stop_opts_out_and_is_shown_until_somebody_says_what_it_is(
@@ -167,14 +167,14 @@ def test_what_may_mean_stop_opts_out_and_is_shown_until_somebody_says_what_it_is
     heard = answer(business, body="please stop texting me", sid=SID)
     assert (heard["answer"], heard["heard"], heard["cancelled"]) == ("opted_out", "words", 1)
     assert consents(business) == [("opted_out", "inbound_words")]
-    standing = Standing.of(operators.status())
-    assert "to read: 1 wrote what may mean stop" in standing.needs_somebody
-    assert any(SID in line for line in standing.lines())
+    status = QueueStatus.of(operators.status())
+    assert "to read: 1 wrote what may mean stop" in status.needs_somebody
+    assert any(SID in line for line in status.lines())
     [told] = operators.explain(WhichText(retry_id=text), None)
     assert told.stop_sid == SID
     stack.move_clock(timedelta(minutes=1))
     operators.record_consent(PHONE, consent="opted_in", source="text", business_id=business.id)
-    assert not Standing.of(operators.status()).inbound
+    assert not QueueStatus.of(operators.status()).inbound
     [told] = operators.explain(WhichText(retry_id=text), None)
     assert told.stop_sid is None
     business.due_text()
@@ -188,23 +188,23 @@ def test_a_plain_word_answers_it_too(stack: Stack, business: Business, operators
     for _ in range(2):
         hear(business, body="take me off your list")
     hear(business, body="remove me please, all of you", phone="+12125550124")  # nobody's: there is nothing to read
-    [line] = Standing.of(operators.status()).inbound
+    [line] = QueueStatus.of(operators.status()).inbound
     assert line.texts == 1
     stack.move_clock(timedelta(minutes=1))
     if said == "opt-out":
         operators.record_consent(PHONE, consent="opted_out", source="text", business_id=None)
     else:
         hear(business, body=said)
-    assert not Standing.of(operators.status()).inbound
+    assert not QueueStatus.of(operators.status()).inbound
 
 
 def test_a_text_whose_customer_is_gone_can_still_be_answered(business: Business, operators: SupabaseOperators) -> None:
-    """A lever that is refused would leave it there for ever."""
+    """An action that is refused would leave it there for ever."""
     business.customer()
     hear(business, body="please stop texting me")
     business.connection.execute("delete from customers")
     assert operators.record_consent(PHONE, consent="opted_out", source="text", business_id=None).customers == 0
-    assert not Standing.of(operators.status()).inbound
+    assert not QueueStatus.of(operators.status()).inbound
 
 
 def test_a_yes_in_a_conversation_lifts_nothing_that_was_said_in_words_and_a_start_does(

@@ -7,9 +7,9 @@ import pytest
 
 from smsretry.adapters.telemetry.switch import wanted
 from smsretry.desk.pages.gauges import exposition, gauges
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import StatusLine
-from smsretry.doctor.variables import misspelt
+from smsretry.doctor.variables import misspelled
 from tests.builders import NOON
 from tests.unit.test_settings import COMPLETE, load
 
@@ -35,7 +35,7 @@ def test_the_setting_that_told_businesses_apart_harms_nobody_who_still_has_it(mo
     """A run starts, and the doctor says that nothing reads it."""
     gone = "SMSRETRY_METRICS_BY_BUSINESS"
     load(monkeypatch, COMPLETE | {gone: "true"})
-    [finding] = misspelt({**COMPLETE, gone: "true"})
+    [finding] = misspelled({**COMPLETE, gone: "true"})
     assert (finding.ok, finding.advice) == (True, "is no setting of smsretry, so nothing reads it")
 
 
@@ -74,7 +74,7 @@ def test_what_an_alert_hangs_on_is_told_to_the_last_text_and_without_a_word_of_p
 
 def lines_of(*lines: StatusLine) -> list[str]:
     """What Prometheus reads of these, without comments."""
-    now = Standing.of([a_line("clock", "", 20, next_at=NOON - timedelta(minutes=10)), *lines])
+    now = QueueStatus.of([a_line("clock", "", 20, next_at=NOON - timedelta(minutes=10)), *lines])
     return [line for line in exposition(gauges(now)) if not line.startswith("#")]
 
 

@@ -6,12 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.desk.pages.charts import bars
+from smsretry.desk.pages.answers import preview_page
 from smsretry.desk.pages.form_links import no_forms
 from smsretry.desk.pages.markdown import plain
-from smsretry.desk.pages.outcomes import Color, Seen, badge, event_of
-from smsretry.desk.pages.run_report import TOLD_IN_FULL, RunReport
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
+from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunReport
+from smsretry.desk.questions.forecast import Forecast, HourAhead
+from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.instants import on_clock
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import ItemResult
 from smsretry.sending.summary import RunSummary
@@ -28,11 +30,13 @@ def seen(
     later: timedelta | None = None,
     why: WhyCode | None = None,
     **claim: Any,
-) -> Seen:
+) -> ProcessedText:
     """A text that came to this at noon in New York."""
     next_at = NOON + later if later else None
     row = claim_with(**claim)
-    return Seen(row, ItemResult(retry_id=row.id, fate=fate, detail=detail, code=code, next_at=next_at, why_code=why))
+    return ProcessedText(
+        row, ItemResult(retry_id=row.id, fate=fate, detail=detail, code=code, next_at=next_at, why_code=why)
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +46,7 @@ def seen(
         (seen("Failed", code=21614), "Failed 21614", "red"),
         (seen("Failed", "Customer not found"), "Failed", "red"),
         (seen("Held"), "Held", "red"),
-        (Seen(claim_with(), None, "a bug"), "Error", "red"),
+        (ProcessedText(claim_with(), None, "a bug"), "Error", "red"),
         (seen("InDoubt"), "In doubt", "orange"),
         (seen("Deferred", later=timedelta(hours=2, minutes=3), **CHICAGO), "Deferred until 13:03 CST", "violet"),
         (seen("Deferred", later=timedelta(hours=20), **CHICAGO), "Deferred until Wed 07:00 CST", "violet"),
@@ -59,7 +63,7 @@ def seen(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_badge_says_why_and_its_color_what_to_do(what: Seen, shown: str, color: Color) -> None:
+def test_a_badge_says_why_and_its_color_what_to_do(what: ProcessedText, shown: str, color: Color) -> None:
     """Times are on the recipient's clock, or the business's where theirs is not known."""
     assert badge(what) == (shown, color)
 
@@ -88,7 +92,7 @@ def test_a_claim_of_a_database_that_does_not_tell_the_last_digits_shows_none() -
     assert claim_with(number=None).masked == "…"
 
 
-def report(*texts: Seen, stopped: str | None = None, **known: Any) -> RunReport:
+def report(*texts: ProcessedText, stopped: str | None = None, **known: Any) -> RunReport:
     """A run that came to this."""
     summary = RunSummary.of(
         recovered=known.get("recovered", ()),
@@ -107,7 +111,7 @@ def report(*texts: Seen, stopped: str | None = None, **known: Any) -> RunReport:
         "before": None,
         "after": None,
     }
-    return RunReport(summary=summary, seen=texts, **(facts | known))
+    return RunReport(summary=summary, processed=texts, **(facts | known))
 
 
 def test_a_run_is_named_by_its_numbers() -> None:
@@ -145,13 +149,13 @@ def test_a_run_announces_what_is_new() -> None:
 @pytest.mark.parametrize(("late", "told"), [(600, []), (1500, [("sms.queue.backlog", {"minutes": 25, "texts": 4})])])
 def test_a_backlog_is_what_is_more_than_ten_minutes_late(late: int, told: list[Any]) -> None:
     """By the oldest due text, after the run if it did something."""
-    assert [(event.name, event.payload) for event in report(before=standing(late)).events()] == told
-    assert list(report(before=standing(late), after=standing(0)).events()) == []
+    assert [(event.name, event.payload) for event in report(before=status(late)).events()] == told
+    assert list(report(before=status(late), after=status(0)).events()) == []
 
 
-def standing(late: int) -> Standing:
+def status(late: int) -> QueueStatus:
     """A queue of four due texts, the oldest so many seconds late."""
-    return Standing(
+    return QueueStatus(
         at=NOON, late_seconds=600, fewest_texts=20, queue={"due": 4}, overdue_seconds=late, waiting=(), held=(),
         sent={}, ended=(), stopped=(), runs=(),
     )  # fmt: skip
@@ -160,11 +164,11 @@ def standing(late: int) -> Standing:
 def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody() -> None:
     """Only so many are told in full."""
     killed = InterruptedRun(id=UUID(int=5), started_at=NOON, accepted=3, in_doubt=1, refused=0)
-    texts = [seen("Failed", "It | *failed*", id=UUID(int=number)) for number in range(1, TOLD_IN_FULL + 3)]
+    texts = [seen("Failed", "It | *failed*", id=UUID(int=number)) for number in range(1, SHOWN_IN_FULL + 3)]
     page = report(*texts, interrupted=(killed,)).markdown([], no_forms)
     assert "was interrupted: accepted 3, in doubt 1" in page
     assert "And 2 more" in page
-    assert f"[{UUID(int=1)}](/events?resource=sms.text.{UUID(int=1)})" in page
+    assert f"[row {UUID(int=1)}](/events?resource=sms.text.{UUID(int=1)})" in page
     assert r"It \| \*failed\*" in page
 
 
@@ -173,8 +177,8 @@ def test_what_others_wrote_is_no_markup() -> None:
     assert plain("[Ann's](http://x) | <script>\n![x](y)") == (r"\[Ann's\](http://x) \| &lt;script&gt; \!\[x\](y)")
 
 
-def test_few_bars_have_room_for_their_labels() -> None:
-    """And many, such as hours, stay narrow."""
-    assert bars([("cancelled", 1), ("given back", 2)], title="texts").startswith("data:image/svg+xml;base64,")
-    few, many = (bars([("in doubt", 1)] * count, title="") for count in (12, 13))
-    assert len(few) > len(many) * 0.8
+def test_the_hours_of_a_preview_are_a_list_and_no_block_of_code() -> None:
+    """Markdown takes an indented line without a line above it for code."""
+    hours = (HourAhead(starts_at=NOON, texts=2),)
+    shown = preview_page(Forecast(made_at=NOON, hours=hours, businesses=(), complete=True)).markdown
+    assert f"- by hour:\n    - from {on_clock(NOON)} " in shown

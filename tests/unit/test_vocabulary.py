@@ -15,7 +15,7 @@ import pytest
 import flows
 import smsretry
 from smsretry.cli.orders import Ended, Live
-from smsretry.desk.pages.outcomes import ERROR_EVENT, EVENTS, Color, Seen, badge, event_of
+from smsretry.desk.pages.outcomes import ERROR_EVENT, EVENTS, Color, ProcessedText, badge, event_of
 from smsretry.desk.pages.run_report import badge_of_many
 from smsretry.retry.models import ItemResult
 from smsretry.sending.summary import COUNTED_AS, RunSummary
@@ -69,9 +69,9 @@ def test_a_table_that_lacks_a_word_is_found() -> None:
     assert (name, words - table.keys()) == ("one_more.SHOWN", set(get_args(Fate)) - {"Sent"})
 
 
-def came_to(fate: Fate, why: WhyCode | None = None, detail: str = "") -> Seen:
+def came_to(fate: Fate, why: WhyCode | None = None, detail: str = "") -> ProcessedText:
     """A text that came to this."""
-    return Seen(claim_with(), ItemResult(retry_id=UUID(int=1), fate=fate, detail=detail, why_code=why))
+    return ProcessedText(claim_with(), ItemResult(retry_id=UUID(int=1), fate=fate, detail=detail, why_code=why))
 
 
 @pytest.mark.parametrize("fate", get_args(Fate))

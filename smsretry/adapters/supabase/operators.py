@@ -1,8 +1,8 @@
 """The operators' calls: what a person records, stops and asks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -11,11 +11,15 @@ from smsretry.adapters.migrations.shapes import Part, misfits
 from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.adapters.supabase.advice import ORDER, QUESTION
 from smsretry.adapters.supabase.calls import SupabaseCalls, interval
-from smsretry.desk.actions.form import Ask
-from smsretry.desk.actions.requests import Cancel, Doubt, Order, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.actions.form import Request
+from smsretry.desk.actions.requests import AfterRestore, Cancel, Order, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
 from smsretry.retry.models import Finding
 from smsretry.retry.policy import CAP_WINDOW, LIFE
+
+_PAGE: Final = 500
+"""Rows of one page of a preview; PostgREST may cut off an answer at 1000."""
+_MORE_ROWS: Final = "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000"
 
 
 class ConsentRecorded(BaseModel):
@@ -31,8 +35,8 @@ class ConsentRecorded(BaseModel):
 class SupabaseOperators(SupabaseCalls):
     """`desk.Records` over HTTP, and what `smsretry consent`, `stop` and `doctor` ask of the database."""
 
-    def explain(self, ask: WhichText | None, phone: str | None) -> list[TextRecord]:
-        values = _given(ask) if ask else {}
+    def explain(self, request: WhichText | None, phone: str | None) -> list[TextRecord]:
+        values = _given(request) if request else {}
         limit = values.pop("limit", 10)
         blank: dict[str, object] = {"history": [], "steps": [], "can": []}
         return self.told(TextRecord, "explain_sms", values | {"phone": phone, "row_limit": limit}, blank)
@@ -57,25 +61,25 @@ class SupabaseOperators(SupabaseCalls):
     def status(self) -> list[StatusLine]:
         return self.told(StatusLine, "sms_status", {"with_words": True}, {"name": "what cannot be read"})
 
-    def requeue(self, ask: Requeue) -> Change:
-        return self._change("requeue_failed_sms", ask)
+    def requeue(self, request: Requeue) -> Change:
+        return self._change("requeue_failed_sms", request)
 
-    def cancel(self, ask: Cancel) -> Change:
-        return self._change("cancel_sms_retries", ask)
+    def cancel(self, request: Cancel) -> Change:
+        return self._change("cancel_sms_retries", request)
 
-    def doubt(self, ask: Doubt) -> Change:
-        return self._change("doubt_sms_retries", ask, life=interval(LIFE))
+    def after_restore(self, request: AfterRestore) -> Change:
+        return self._change("doubt_sms_retries", request, {"backup_of": "since"}, life=interval(LIFE))
 
-    def _change(self, function: str, ask: Order, **more: object) -> Change:
-        values = _given(ask) | more
-        values["row_limit"] = values.pop("limit")
-        changed = self.rows(Change, function, values, QUESTION if ask.dry_run else ORDER)
+    def _change(self, function: str, request: Order, names: Mapping[str, str] | None = None, **more: object) -> Change:
+        parameters = {"limit": "row_limit", **(names or {})}
+        values = {parameters.get(name, name): value for name, value in _given(request).items()} | more
+        changed = self.rows(Change, function, values, QUESTION if request.dry_run else ORDER)
         if len(changed) != 1:
             raise self.not_ours(function)
         return changed[0]
 
-    def prune(self, ask: Prune) -> Pruned:
-        return self.row(Pruned, "prune_sms_history", {"keep_days": ask.keep_days}, ORDER)
+    def prune(self, request: Prune) -> Pruned:
+        return self.row(Pruned, "prune_sms_history", {"keep_days": request.keep_days}, ORDER)
 
     def record_consent(
         self, phone: str, *, consent: Literal["opted_in", "opted_out"], source: str, business_id: UUID | None
@@ -92,13 +96,18 @@ class SupabaseOperators(SupabaseCalls):
         """Let no marketing text go to a US state. With None, let them go again."""
         self.truth("set_sms_state_stop", {"state": state, "why": why}, ORDER)
 
-    def resolve(self, ask: Resolve) -> bool:
+    def resolve(self, request: Resolve) -> bool:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.
 
         Raises:
             InputError: the message belongs to another text.
         """
-        values = {"retry_id": ask.retry_id, "twilio_sid": ask.went_out_as, "who": ask.who, "because": ask.because}
+        values = {
+            "retry_id": request.retry_id,
+            "twilio_sid": request.went_out_as,
+            "who": request.who,
+            "because": request.because,
+        }
         answer = self.repeated("resolve_sms_doubt", values, ORDER)
         if answer not in ("resolved", "not_in_doubt"):
             raise self.not_ours("resolve_sms_doubt")
@@ -106,14 +115,17 @@ class SupabaseOperators(SupabaseCalls):
 
     def check(self) -> list[Finding]:
         """What the database says of its own set-up: functions, constraints, policies, grants, row level security."""
-        return self.rows(Finding, "check_sms_retry_setup", {"wanted": wanted_objects()}, QUESTION)
+        findings = self.rows(Finding, "check_sms_retry_setup", {"wanted": wanted_objects()}, QUESTION)
+        return [*findings, *self._cut_off("set-up of the database", len(findings))]
 
     def check_shapes(self) -> list[Finding]:
         """Whether the tables that the application and smsretry share are still as smsretry needs them."""
-        found = misfits(self.rows(Part, "describe_sms_tables", {}, QUESTION))
-        return [Finding(subject=misfit.where, ok=False, advice=misfit.what) for misfit in found] or [
-            Finding(subject="shapes of the application's tables", ok=True)
-        ]
+        subject = "shapes of the application's tables"
+        parts = self.rows(Part, "describe_sms_tables", {}, QUESTION)
+        if cut_off := self._cut_off(subject, len(parts)):  # what there was no room for would look missing
+            return cut_off
+        found = [Finding(subject=misfit.where, ok=False, advice=misfit.what) for misfit in misfits(parts)]
+        return found or [Finding(subject=subject, ok=True)]
 
     def rehearse(self) -> list[Finding]:
         """Queue, claim, begin and finish sample texts in the database, and roll all of it back."""
@@ -121,18 +133,30 @@ class SupabaseOperators(SupabaseCalls):
 
     def check_longest_answer(self) -> list[Finding]:
         """Whether an answer holds as many rows as one claim may take. Those that are cut off wait out their lease."""
-        answer = self.repeated("count_sms_answer", {}, QUESTION)
-        if not isinstance(answer, list) or not answer:
-            raise self.not_ours("count_sms_answer")
-        fits = len(answer) >= self.number("count_sms_answer", answer[0])
+        most, wanted = self._longest_answer()
+        fits = most >= wanted
         advice = (
-            f"answers are cut off after {len(answer)} rows, and the rest of a larger claim waits to be recovered: "
-            "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000, or process with a "
-            f"limit of at most {len(answer)}"
+            f"answers are cut off after {most} rows, and the rest of a larger claim waits to be recovered: "
+            f"{_MORE_ROWS}, or process with a limit of at most {most}"
         )
         return [Finding(subject="rows of an answer", ok=fits, advice=None if fits else advice)]
 
+    def _longest_answer(self) -> tuple[int, int]:
+        """The rows that an answer holds, and the rows of the largest claim, which is all that is asked for."""
+        answer = self.repeated("count_sms_answer", {}, QUESTION)
+        if not isinstance(answer, list) or not answer:
+            raise self.not_ours("count_sms_answer")
+        return len(answer), int(self.number("count_sms_answer", answer[0]))
 
-def _given(ask: Ask) -> dict[str, object]:
-    """The fields that somebody filled in, as JSON has them."""
-    return ask.model_dump(mode="json", exclude_none=True)
+    def _cut_off(self, subject: str, rows: int) -> list[Finding]:
+        """A finding if an answer of so many rows was cut off."""
+        most, wanted = self._longest_answer()
+        if rows < most or most >= wanted:
+            return []
+        advice = f"cannot be checked: answers are cut off after {most} rows. {_MORE_ROWS[0].upper()}{_MORE_ROWS[1:]}"
+        return [Finding(subject=subject, ok=False, advice=advice)]
+
+
+def _given(request: Request) -> dict[str, object]:
+    """The fields that somebody filled in, as JSON."""
+    return request.model_dump(mode="json", exclude_none=True)

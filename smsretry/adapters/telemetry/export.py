@@ -6,17 +6,17 @@ from typing import Final
 
 from smsretry.adapters.telemetry.switch import trouble, wanted
 from smsretry.desk.pages.gauges import gauges
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.questions.queue_status import QueueStatus
 
 _logger: Final = logging.getLogger(__name__)
 
 
-def export(environment: Mapping[str, str], standing: Callable[[], Standing]) -> None:
-    """Push how the queue stands, where metrics are on. Raises nothing.
+def export(environment: Mapping[str, str], status: Callable[[], QueueStatus]) -> None:
+    """Push the state of the queue, where metrics are on. Raises nothing.
 
     Args:
         environment: says whether, and where to.
-        standing: how the queue stands; not called where metrics are off.
+        status: the state of the queue; not called where metrics are off.
     """
     endpoint = wanted(environment)
     if endpoint is None:
@@ -26,7 +26,7 @@ def export(environment: Mapping[str, str], standing: Callable[[], Standing]) -> 
         try:
             from smsretry.adapters.telemetry.push import push
 
-            if undelivered := push(gauges(standing())):
+            if undelivered := push(gauges(status())):
                 _logger.warning("Metrics were not delivered to %s: %s", endpoint, undelivered)
             return
         except Exception as error:  # noqa: BLE001 - the database's, or of somebody else's code and variables

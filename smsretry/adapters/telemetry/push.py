@@ -30,7 +30,7 @@ def push(gauges: Sequence[Gauge]) -> str | None:
     provider = MeterProvider([reader], resource=_resource(), shutdown_on_exit=False)
     meter = provider.get_meter("smsretry", version("smsretry"))
     for gauge in gauges:
-        instrument = meter.create_gauge(gauge.name, gauge.unit, gauge.told)
+        instrument = meter.create_gauge(gauge.name, gauge.unit, gauge.description)
         for attributes, value in gauge.points:
             instrument.set(value, dict(attributes))
     exporter.trouble = f"no answer came within {PUSH_SECONDS:.0f} s"

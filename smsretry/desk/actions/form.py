@@ -1,7 +1,7 @@
-"""What a form of the desk is made of: how its fields are checked, and how Prefect's UI draws them.
+"""What the desk's forms are made of: how a field is checked, and how Prefect's UI draws it.
 
-A field that does not exist is refused, and so is a value out of bounds. No field takes a phone number: Prefect keeps
-parameters in clear.
+An unknown field is refused, and so is a value out of bounds. No field takes a phone number, because Prefect keeps
+parameters in plain text.
 """
 
 import re
@@ -22,13 +22,13 @@ _A_NUMBER: Final = r"\+\d[\d ().-]{6,}\d|\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}"
 """As `smsretry.numberless` has it, or wider."""
 _NUMBER: Final = re.compile(_A_NUMBER)
 NUMBERLESS: Final = rf"^(?!.*({_A_NUMBER}))"
-"""For a form's schema: words without a phone number."""
+"""The same for a form's schema."""
 
 _MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
 """As `smsretry.is_message_id` has it: no phone number looks like one."""
 
 
-def _numberless(text: str) -> str:
+def _without_number(text: str) -> str:
     if _NUMBER.search(text):
         raise ValueError("must hold no phone number: it is kept and shown. Name the customer by its id")
     return text
@@ -60,14 +60,14 @@ Moment = Annotated[
 """An instant, with its zone's offset."""
 MessageId = Annotated[str, AfterValidator(_message_id), WithJsonSchema({"type": "string", "pattern": _MESSAGE_ID})]
 """A provider's id of a message."""
-Told = Annotated[str, AfterValidator(_numberless)]
-"""Words that are kept and shown."""
+NumberlessText = Annotated[str, AfterValidator(_without_number)]
+"""Words that are kept and shown, without a phone number."""
 _AT_THE_FOOT: Final = frozenset({"limit", "dry_run", "who", "because"})
 """Fields that a form ends with."""
 
 
-class Ask(BaseModel):
-    """One question or order."""
+class Request(BaseModel):
+    """One question or order, as a form."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

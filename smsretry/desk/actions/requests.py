@@ -1,14 +1,14 @@
-"""What a person may ask of the desk, as forms: Prefect's UI draws them, the command line fills them in."""
+"""What a person may request from the desk, as forms: Prefect's UI draws them, the command line fills them in."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from smsretry.desk.actions.form import NUMBERLESS, Ask, Id, MessageId, Moment, Told
+from smsretry.desk.actions.form import NUMBERLESS, Id, MessageId, Moment, NumberlessText, Request
 from smsretry.vocabulary import EndedState, LiveState, Reason, WhyCode
 
 
-class WhichText(Ask):
+class WhichText(Request):
     """Which text, in exactly one way."""
 
     customer_id: Id | None = Field(None, title="Customer", description="Id of the customer: all its texts.")
@@ -21,7 +21,7 @@ class WhichText(Ask):
         description="The last 3 to 6 digits of the number, with its business.",
         pattern=r"^[0-9]{3,6}$",
     )
-    limit: int = Field(10, title="At most", description="How many texts to tell of, the newest first.", ge=1, le=50)
+    limit: int = Field(10, title="At most", description="How many texts to show, the newest first.", ge=1, le=50)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -33,19 +33,22 @@ class WhichText(Ask):
         return self
 
 
-class Order(Ask):
-    """What changes many texts. It is only tried, unless somebody says who and why."""
+class Order(Request):
+    """A change of many texts. Nothing is changed unless somebody says who and why."""
+
+    VERB: ClassVar[tuple[str, str]]
+    """What it does and what it did, such as requeue and requeued."""
 
     limit: int = Field(1000, title="At most", description="How many rows at once, the newest first.", ge=1, le=10_000)
-    dry_run: bool = Field(True, title="Only try", description="Change nothing; tell what would be.")
-    who: Told | None = Field(
+    dry_run: bool = Field(True, title="Only try", description="Change nothing; say what would be changed.")
+    who: NumberlessText | None = Field(
         None,
         title="Who",
         description="Your name; needed unless it is only tried. Kept with each text.",
         max_length=200,
         json_schema_extra={"pattern": NUMBERLESS},
     )
-    because: Told | None = Field(
+    because: NumberlessText | None = Field(
         None,
         title="Because",
         description="Why; needed unless it is only tried. Kept with each text.",
@@ -59,9 +62,15 @@ class Order(Ask):
             raise ValueError("who and because must be given unless it is only tried: they are kept with each text")
         return self
 
+    @property
+    def done(self) -> str:
+        """What it did, or would do."""
+        do, did = self.VERB
+        return f"would {do}" if self.dry_run else did
+
 
 class WhichTexts(Order):
-    """Which texts: all that fit everything that is given. At least one thing must be."""
+    """Which texts: those that match everything that is given, which must be one thing at least."""
 
     retry_ids: list[Id] | None = Field(None, title="Rows", description="Ids of rows.", max_length=500)
     business_id: Id | None = Field(None, title="Business", description="Id of the business.")
@@ -71,7 +80,7 @@ class WhichTexts(Order):
     )
     reason: Reason | None = Field(None, title="Reason", description="The category of why it waited.")
     why_code: WhyCode | None = Field(None, title="Why", description="Why it ended, or waits, in a word.")
-    containing: Told | None = Field(
+    containing: NumberlessText | None = Field(
         None,
         title="Error containing",
         description="Words of its error, or of why it waits.",
@@ -92,6 +101,7 @@ class WhichTexts(Order):
 class Requeue(WhichTexts):
     """Put texts that failed back into the queue, due at once. Every check is made again."""
 
+    VERB = ("requeue", "requeued")
     states: list[EndedState] = Field(
         default=["failed"], title="States", description="Failed ones, or cancelled ones as well.", min_length=1
     )
@@ -101,16 +111,18 @@ class Requeue(WhichTexts):
 class Cancel(WhichTexts):
     """End texts that wait, and scheduled sends. What may be with the customer already is left alone."""
 
+    VERB = ("cancel", "cancelled")
     states: list[LiveState] | None = Field(None, title="States", description="Only those in these states.")
 
 
-class Doubt(Order):
-    """Put in doubt what may have gone out since a backup was taken that the database was restored from."""
+class AfterRestore(Order):
+    """Put in doubt what may have gone out since the backup that the database was restored from."""
 
-    since: Moment = Field(title="Backup of", description="When the backup was taken.")
+    VERB = ("put in doubt", "put in doubt")
+    backup_of: Moment = Field(title="Backup of", description="When the backup was taken.")
 
 
-class Resolve(Ask):
+class Resolve(Request):
     """Say what became of a text in doubt."""
 
     retry_id: Id = Field(title="Row", description="Id of the row.")
@@ -118,8 +130,10 @@ class Resolve(Ask):
         None, title="It went out as", description="The provider's id of the message that was this text."
     )
     send_again: bool = Field(False, title="Send it again", description="It did not go out.")
-    who: Told = Field(title="Who", description="Your name. Kept with the text.", min_length=1, max_length=200)
-    because: Told = Field(title="Because", description="How you know. It is kept.", min_length=1, max_length=500)
+    who: NumberlessText = Field(title="Who", description="Your name. Kept with the text.", min_length=1, max_length=200)
+    because: NumberlessText = Field(
+        title="Because", description="How you know. It is kept.", min_length=1, max_length=500
+    )
 
     @model_validator(mode="after")
     def _one_answer(self) -> Self:
@@ -128,14 +142,14 @@ class Resolve(Ask):
         return self
 
 
-class Preview(Ask):
+class Preview(Request):
     """What goes out in the next hours."""
 
     hours: int = Field(24, title="Hours", description="How far ahead to look.", ge=1, le=168)
     business_id: Id | None = Field(None, title="Business", description="Only this one's texts.")
 
 
-class Prune(Ask):
+class Prune(Request):
     """Delete history that is no longer of use."""
 
     keep_days: int = Field(90, title="Keep days", description="Days of finished texts to keep.", ge=7, le=3650)

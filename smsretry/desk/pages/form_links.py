@@ -1,13 +1,12 @@
-"""From what a person can do about a text to the form that does it, filled in but for who asks and why."""
+"""Links from what a person can do about a text to the form that does it, filled in except for who and why."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from smsretry.desk.pages.markdown import link, linked
-from smsretry.desk.questions.explanation import LEVERS, Story
+from smsretry.desk.questions.explanation import ACTIONS, Explanation
 
-Forms: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
-"""Where a form is, by its deployment's name, with these values in it; None: nobody knows."""
+FormAddress: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
+"""The address of a form, by its deployment's name, with these values in it; None if it is not known."""
 
 EXPLAIN: Final = "explain-sms"
 REQUEUE: Final = "requeue-failed-sms"
@@ -21,21 +20,14 @@ def no_forms(_name: str, _values: Mapping[str, Any]) -> None:
     """Where no form can be reached."""
 
 
-def levers(story: Story, forms: Forms) -> list[str]:
-    """What a person can do about a text, as markdown; what a form does leads to the form."""
-    row = str(story.text.retry_id)
+def action_links(explanation: Explanation, forms: FormAddress) -> dict[str, str]:
+    """What a person can do about a text, each with the form that does it; without those whose form is not known."""
+    row = str(explanation.text.retry_id)
     one_text = {"retry_ids": [row], "dry_run": False}
     filled_in: dict[str, tuple[str, dict[str, Any]]] = {
         "requeue_failed_sms": (REQUEUE, one_text),
         "cancel_sms_retries": (CANCEL, one_text),
         "resolve_sms_doubt": (RESOLVE, {"retry_id": row}),
     }
-    forms_of = {LEVERS[call]: filled_in[call] for call in story.text.can}
-
-    def lever(line: str) -> str:
-        if line not in forms_of:
-            return linked(line)
-        form, ask = forms_of[line]
-        return link(line, forms(form, {"ask": ask}))
-
-    return [lever(line) for line in story.can_do]
+    addresses = {ACTIONS[call]: forms(filled_in[call][0], {"ask": filled_in[call][1]}) for call in explanation.text.can}
+    return {action: address for action, address in addresses.items() if address}

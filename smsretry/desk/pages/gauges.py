@@ -1,4 +1,4 @@
-"""How the queue stands, as gauges: for OpenTelemetry and for Prometheus the same names and numbers."""
+"""The state of the queue as gauges, with the same names and numbers for OpenTelemetry and Prometheus."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, get_args
 
 from smsretry.desk.questions.delivery_rates import HourOfDelivery
-from smsretry.desk.questions.queue_status import REASONS, Standing
+from smsretry.desk.questions.queue_status import REASONS, QueueStatus
 from smsretry.vocabulary import OutcomeName
 
 _Point: TypeAlias = tuple[Mapping[str, str], float]
@@ -24,12 +24,12 @@ class Gauge:
     """OpenTelemetry's: words between dots."""
     unit: str
     """`s`, or what is counted, in braces."""
-    told: str
+    description: str
     points: tuple[_Point, ...]
-    """By attributes. Those that have nothing are told, too: a 0 is not the same as no answer."""
+    """By attributes. A case without texts is a 0, which is not the same as no answer."""
 
 
-def gauges(now: Standing) -> tuple[Gauge, ...]:
+def gauges(now: QueueStatus) -> tuple[Gauge, ...]:
     """The numbers of `status` that a chart or an alert can hang on. Their attributes hold no id, name or sentence."""
     late = "By how much the oldest due text is late"
     arrival = "From accepted to delivered, of the last day's texts"
@@ -54,33 +54,33 @@ def gauges(now: Standing) -> tuple[Gauge, ...]:
     )
 
 
-def _depth(now: Standing) -> Iterator[_Point]:
+def _depth(now: QueueStatus) -> Iterator[_Point]:
     waiting = dict.fromkeys(sorted(REASONS), 0) | {line.name: line.texts or 0 for line in now.waiting}
-    for state in Standing.STATES:
+    for state in QueueStatus.STATES:
         if state != "waiting":
             yield {"smsretry.state": state}, now.queue.get(state, 0)
     for reason, texts in waiting.items():
         yield {"smsretry.state": "waiting", "smsretry.reason": reason}, texts
 
 
-def _scheduled(now: Standing) -> Iterator[_Point]:
+def _scheduled(now: QueueStatus) -> Iterator[_Point]:
     texts = {line.name: line.texts or 0 for line in now.scheduled}
     for state in _SCHEDULED:
         yield {"smsretry.state": state}, texts.get(state, 0)
 
 
-def _stopped(now: Standing) -> Iterator[_Point]:
+def _stopped(now: QueueStatus) -> Iterator[_Point]:
     yield {"smsretry.scope": "sending"}, int(now.sending_stopped)
     yield {"smsretry.scope": "state"}, len(now.stopped) - now.sending_stopped
 
 
-def _silence(now: Standing) -> Iterator[_Point]:
+def _silence(now: QueueStatus) -> Iterator[_Point]:
     """Nothing, where no run has finished lately."""
     if now.silent_seconds is not None:
         yield {}, now.silent_seconds
 
 
-def _recent(now: Standing) -> Iterator[_Point]:
+def _recent(now: QueueStatus) -> Iterator[_Point]:
     for outcome in (*get_args(OutcomeName), "under_way"):
         yield {"smsretry.outcome": outcome}, now.sent.get(outcome, 0)
 
@@ -90,7 +90,7 @@ def _delivered(texts: Mapping[str, int]) -> Iterator[_Point]:
         yield {"smsretry.delivery": fate}, texts.get(fate, 0)
 
 
-def _lost(now: Standing) -> Iterator[_Point]:
+def _lost(now: QueueStatus) -> Iterator[_Point]:
     """By the provider's code; `_OTHER` came without one."""
     codes = Counter({"_OTHER": 0})
     for line in now.undelivered:
@@ -99,14 +99,14 @@ def _lost(now: Standing) -> Iterator[_Point]:
         yield {"error.type": code}, texts
 
 
-def _soon(now: Standing) -> Iterator[_Point]:
+def _soon(now: QueueStatus) -> Iterator[_Point]:
     """Nothing, where nothing was delivered: 0 seconds would be a time."""
     for name, seconds in now.delivery_seconds.items():
         yield {"smsretry.quantile": _QUANTILES[name]}, seconds
 
 
-def _ended(now: Standing) -> Iterator[_Point]:
-    """Not by why, which is a sentence."""
+def _ended(now: QueueStatus) -> Iterator[_Point]:
+    """Not by reason, which is a sentence."""
     for fate in _ENDS:
         yield {"smsretry.fate": fate}, sum(line.texts or 0 for line in now.ended if line.name == fate)
 
@@ -117,8 +117,8 @@ def exposition(gauges: tuple[Gauge, ...]) -> Iterator[str]:
         name = gauge.name.replace(".", "_") + ("_seconds" if gauge.unit == "s" else "")
         if not gauge.points:
             continue
-        yield f"# HELP {name} {gauge.told}"
+        yield f"# HELP {name} {gauge.description}"
         yield f"# TYPE {name} gauge"
         for attributes, value in gauge.points:
-            labels = ",".join(f'{key.replace(".", "_")}="{told}"' for key, told in attributes.items())
+            labels = ",".join(f'{key.replace(".", "_")}="{case}"' for key, case in attributes.items())
             yield f"{name}{{{labels}}} {value}" if labels else f"{name} {value}"

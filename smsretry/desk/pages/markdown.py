@@ -1,13 +1,15 @@
 """Markdown for Prefect's artifacts. What others wrote is escaped: a business's name may hold a link."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|#~!])")
 _CODE_PAGE: Final = re.compile(r"https://[\w./-]+/\d+$")
-_RUN: Final = re.compile(r"\brun ([0-9a-f]{8}-[0-9a-f-]{27})")
+_ID: Final = re.compile(r"\b(run|row|customer|business|send log|scheduled send) ([0-9a-f]{8}-[0-9a-f-]{27})")
+_FEEDS: Final = {"row": "text", "send log": "send-log", "scheduled send": "send-log"}
+"""The Event Feed's word for what a line names. The other names are the same in both."""
 
 
 def plain(text: object) -> str:
@@ -17,10 +19,13 @@ def plain(text: object) -> str:
 
 
 def linked(text: object) -> str:
-    """As `plain`, with the links that are ours: the provider's page of a code, and a flow run."""
-    told = plain(text)
-    told = _CODE_PAGE.sub(lambda found: f"[what it means]({found[0]})", told)
-    return _RUN.sub(lambda found: f"[run {found[1][:8]}]({run_page(found[1])})", told)
+    """As `plain`, with links to what it names: the page of a provider's code, a run, the Event Feed of an id."""
+    line = _CODE_PAGE.sub(lambda found: f"[what it means]({found[0]})", plain(text))
+    return _ID.sub(lambda found: f"[{found[0]}]({_page_of(found[1], found[2])})", line)
+
+
+def _page_of(kind: str, of: str) -> str:
+    return run_page(of) if kind == "run" else f"/events?resource=sms.{_FEEDS.get(kind, kind)}.{of}"
 
 
 def link(label: object, address: str | None) -> str:
@@ -33,20 +38,16 @@ def run_page(run_id: UUID | str) -> str:
     return f"/runs/flow-run/{run_id}"
 
 
-def feed(kind: str, of: UUID | None, label: str) -> str:
-    """A link to the Event Feed of a text, customer, business or send log."""
-    return f"[{label}](/events?resource=sms.{kind}.{of})" if of else label
+def outline(lines: Iterable[str], links: Mapping[str, str] | None = None) -> str:
+    """A list of plain lines, with links. An indented line belongs to the one above it. Fits any window.
 
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; its cells are markdown already."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def listed(lines: Iterable[str]) -> str:
-    """A list; its lines are markdown already."""
-    return "\n".join(f"- {line}" for line in lines)
+    Args:
+        links: further words that lead somewhere.
+    """
+    shown = "\n".join(f"{'    ' if line.startswith(' ') else ''}- {linked(line)}" for line in lines)
+    for words, address in (links or {}).items():
+        shown = shown.replace(plain(words), link(words, address))
+    return shown
 
 
 def page(*parts: str) -> str:

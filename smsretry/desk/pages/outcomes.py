@@ -1,4 +1,4 @@
-"""What one text came to in one run: a badge, a color, an event. Of its number they hold the last four digits."""
+"""What one text came to in one run: a badge, a color, an event, with the last four digits of its number."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias, assert_never, get_args
 from uuid import UUID
 
-from smsretry.desk.questions.clock import zone_of
+from smsretry.desk.questions.zone import zone_of
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.vocabulary import Fate, WhyCode
 
@@ -33,12 +33,12 @@ _TAG_LENGTH: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ProcessedText:
     """A text that a run took, and what it came to."""
 
     claim: Claim
     result: ItemResult | None
-    """None: its processing itself went wrong."""
+    """None if its processing itself went wrong."""
     error: str = ""
     """What went wrong with its processing."""
 
@@ -53,9 +53,9 @@ class Seen:
         return self.result.detail if self.result else self.error
 
 
-def badge(seen: Seen) -> tuple[str, Color]:
-    """What a list shows: why in a few words, and in a color what to do."""
-    result, claim = seen.result, seen.claim
+def badge(processed: ProcessedText) -> tuple[str, Color]:
+    """What a list shows: why, in a few words, and what to do, in a color."""
+    result, claim = processed.result, processed.claim
     if result is None:
         return "Error", "red"
     match result.fate:
@@ -92,7 +92,7 @@ def _local(claim: Claim, moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TextEvent:
-    """One event of one text, with everybody whose feed it belongs in."""
+    """One event of one text, with the feeds that it belongs in."""
 
     name: str
     resource: dict[str, str]
@@ -101,7 +101,7 @@ class TextEvent:
 
 
 def related(people: Mapping[str, UUID | None]) -> list[dict[str, str]]:
-    """In whose feeds an event belongs, by role."""
+    """The feeds that an event belongs in, by role."""
     return [
         {"prefect.resource.id": f"sms.{role}.{who}", "prefect.resource.role": role}
         for role, who in people.items()
@@ -109,23 +109,23 @@ def related(people: Mapping[str, UUID | None]) -> list[dict[str, str]]:
     ]
 
 
-def event_of(seen: Seen) -> TextEvent:
+def event_of(processed: ProcessedText) -> TextEvent:
     """What is announced of a text: ids, and why; nothing personal. The feed shows tags, not the payload."""
-    claim, result = seen.claim, seen.result
+    claim, result = processed.claim, processed.result
     next_at = result.next_at.isoformat() if result and result.next_at else None
     people = {"customer": claim.customer_id, "business": claim.business_id, "send-log": claim.send_log_id}
-    told = dict.fromkeys(filter(None, (badge(seen)[0], seen.why[:_TAG_LENGTH])))
+    tags = dict.fromkeys(filter(None, (badge(processed)[0], processed.why[:_TAG_LENGTH])))
     return TextEvent(
         name=EVENTS[result.fate] if result else ERROR_EVENT,
         resource={
             "prefect.resource.id": f"sms.text.{claim.id}",
-            "prefect.resource.name": f"{badge(seen)[0]} · {claim.masked}",
+            "prefect.resource.name": f"{badge(processed)[0]} · {claim.masked}",
         },
         related=related(people)
-        + [{"prefect.resource.id": f"prefect.tag.{words}", "prefect.resource.role": "tag"} for words in told],
+        + [{"prefect.resource.id": f"prefect.tag.{words}", "prefect.resource.role": "tag"} for words in tags],
         payload={
-            "outcome": badge(seen)[0],
-            "why": seen.why,
+            "outcome": badge(processed)[0],
+            "why": processed.why,
             "why_code": result.why_code if result else None,
             "code": result.code if result else None,
             "next_at": next_at,

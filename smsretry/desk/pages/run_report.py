@@ -1,21 +1,21 @@
-"""One run for its reader: the name on the runs list, and the page behind it."""
+"""One run for a person: its name on the runs list, and its page."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
-from smsretry.desk.pages.charts import bars
-from smsretry.desk.pages.form_links import Forms, levers
-from smsretry.desk.pages.markdown import feed, listed, page, plain, run_page, table
-from smsretry.desk.pages.outcomes import Color, Seen, badge
-from smsretry.desk.questions.explanation import Story
-from smsretry.desk.questions.queue_status import Standing
+from smsretry.desk.pages.form_links import FormAddress, action_links
+from smsretry.desk.pages.markdown import outline, page, plain
+from smsretry.desk.pages.outcomes import Color, ProcessedText, badge
+from smsretry.desk.questions.explanation import Explanation
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.sending.summary import RunSummary
 
-TOLD_IN_FULL: Final = 20
-"""Texts that need a person, of which one page tells in full."""
+SHOWN_IN_FULL: Final = 20
+"""How many texts that need a person one page shows in full."""
 _NAME_LENGTH: Final = 120
 _ORDER: Final = ("sent", "failed", "held", "errors", "in doubt", "cancelled", "lost", "waiting")
 """The numbers of a run's name, as far as it matters which comes first."""
@@ -26,17 +26,17 @@ _FIRST: Final[tuple[Color, ...]] = ("red", "orange", "green", "violet")
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """What one run announces of the whole queue."""
+    """What one run announces about the whole queue."""
 
     name: str
     payload: dict[str, str | int]
 
 
-def badge_of_many(seen: Sequence[Seen]) -> tuple[str, Color]:
-    """What a list shows of several texts: their numbers, and the color of what needs somebody most."""
-    results = [one.result for one in seen if one.result]
-    run = RunSummary.of(results=results, errors=len(seen) - len(results))
-    colors = {badge(one)[1] for one in seen}
+def badge_of_many(processed: Sequence[ProcessedText]) -> tuple[str, Color]:
+    """What a list shows for several texts: their numbers, and the color of the one that needs somebody most."""
+    results = [one.result for one in processed if one.result]
+    run = RunSummary.of(results=results, errors=len(processed) - len(results))
+    colors = {badge(one)[1] for one in processed}
     return _counts(run) or "nothing", next((color for color in _FIRST if color in colors), "grey")
 
 
@@ -56,17 +56,17 @@ class RunReport:
     """Everything that is known of a run when its work is done."""
 
     summary: RunSummary
-    seen: Sequence[Seen]
+    processed: Sequence[ProcessedText]
     recovered: Sequence[Recovered]
     interrupted: Sequence[InterruptedRun]
     circuit_was_open: bool
     circuit_closed: bool
-    before: Standing | None
-    after: Standing | None
+    before: QueueStatus | None
+    after: QueueStatus | None
 
     @property
     def idle(self) -> bool:
-        """Nothing was done, and nothing need be told."""
+        """Nothing was done, and nothing need be shown."""
         return self.summary.idle and not self.interrupted
 
     @property
@@ -80,75 +80,59 @@ class RunReport:
     def name(self) -> str:
         """The numbers; before them why sending stopped, if it did."""
         stopped = f"stopped: {self.summary.stopped_because} · " if self.summary.stopped_because else ""
-        room = _NAME_LENGTH - len(self.numbers)
-        return f"{stopped if len(stopped) <= room else stopped[: room - 4] + '… · '}{self.numbers}"
+        space = _NAME_LENGTH - len(self.numbers)
+        return f"{stopped if len(stopped) <= space else stopped[: space - 4] + '… · '}{self.numbers}"
 
     def events(self) -> Iterator[RunEvent]:
-        """What somebody may want to be told of at once."""
-        run, standing = self.summary, self.after or self.before
+        """What somebody may want to know at once."""
+        run, status = self.summary, self.after or self.before
         if run.circuit_open and not self.circuit_was_open:
             yield RunEvent("sms.queue.circuit-opened", {"why": run.stopped_because or ""})
         if self.circuit_closed:
             yield RunEvent("sms.queue.circuit-closed", {})
-        if standing and standing.overdue_seconds > standing.late_seconds:
-            minutes, texts = int(standing.overdue_seconds // 60), standing.queue.get("due", 0)
+        if status and status.overdue_seconds > status.late_seconds:
+            minutes, texts = int(status.overdue_seconds // 60), status.queue.get("due", 0)
             yield RunEvent("sms.queue.backlog", {"minutes": minutes, "texts": texts})
-        if held := sum(bool(s.result and s.result.fate == "Held") and not s.claim.held for s in self.seen):
+        if held := sum(bool(s.result and s.result.fate == "Held") and not s.claim.held for s in self.processed):
             yield RunEvent("sms.queue.held", {"texts": held})
-        if dead := sum(bool(s.result and s.result.fate == "Failed") for s in self.seen):
+        if dead := sum(bool(s.result and s.result.fate == "Failed") for s in self.processed):
             yield RunEvent("sms.queue.dead-letters", {"texts": dead})
 
-    def markdown(self, stories: Sequence[Story], forms: Forms) -> str:
-        """The page. `stories`: of texts that need a person, at most `TOLD_IN_FULL` of them."""
-        needing = [seen for seen in self.seen if seen.needs_person]
+    def markdown(self, explanations: Sequence[Explanation], forms: FormAddress) -> str:
+        """The page. `explanations`: of texts that need a person, at most `SHOWN_IN_FULL` of them."""
         return page(
             f"# {plain(self.numbers)}",
             f"**{plain(self.summary)}**",
-            listed(f"{plain(run)}: [its page]({run_page(run.id)})" for run in self.interrupted),
-            self._picture(),
-            _needing(needing, stories, forms),
+            outline(map(str, self.interrupted)),
+            self._needing_person({one.text.retry_id: one for one in explanations}, forms),
             self._queue(),
         )
 
-    def _picture(self) -> str:
-        counts = [(name, count) for name, count in self.summary.counts.items() if name != "lost"]
-        return f"![what the texts came to]({bars(counts, title='texts of this run')})" if counts else ""
+    def _needing_person(self, explanations: Mapping[UUID, Explanation], forms: FormAddress) -> str:
+        """The texts that need a person: all that is known of the first ones, and the number of the others."""
+        needing = [one for one in self.processed if one.needs_person]
+        if not needing:
+            return ""
+        entries = [_entry(one, explanations.get(one.claim.id), forms) for one in needing[:SHOWN_IN_FULL]]
+        more = len(needing) - len(entries)
+        others = f"And {more} more: the red ones among this run's task runs." if more else ""
+        return page("## These need a person", "\n".join(entries), others)
 
     def _queue(self) -> str:
         before, after = self.before, self.after
         if before is None or after is None:
             return ""
-        states = [state for state in after.STATES if state in before.queue or state in after.queue]
-        rows = [
-            [state.replace("_", " "), str(before.queue.get(state, 0)), str(after.queue.get(state, 0))]
-            for state in states
-        ]
-        total = ["all", str(before.depth), str(after.depth)]
-        return page("## The queue", table(["texts", "before", "after"], [*rows, total]))
+        states = {state: (before.queue.get(state, 0), after.queue.get(state, 0)) for state in after.STATES}
+        numbers = {"all": (before.depth, after.depth), **{name: texts for name, texts in states.items() if any(texts)}}
+        lines = (f"{name.replace('_', ' ')}: {was} before, {now} now" for name, (was, now) in numbers.items())
+        return page("## The queue", outline(lines))
 
 
-def _needing(needing: Sequence[Seen], stories: Sequence[Story], forms: Forms) -> str:
-    """The texts that need a person: all that is known of the first ones, and the number of the others."""
-    if not needing:
-        return ""
-    known = {story.text.retry_id: story for story in stories}
-    entries = [_entry(seen, known.get(seen.claim.id), forms) for seen in needing[:TOLD_IN_FULL]]
-    more = len(needing) - len(entries)
-    others = f"And {more} more: the red ones among this run's task runs." if more else ""
-    return page("## These need a person", "\n".join(entries), others)
-
-
-def _entry(seen: Seen, story: Story | None, forms: Forms) -> str:
-    """One text as a list within a list, which fits any window; a table of ids does not."""
-    claim = seen.claim
-    business = plain(story.text.business) if story and story.text.business else str(claim.business_id)
-    attempts = story.text.attempts if story else claim.attempt_count
-    told = [
-        f"text {feed('text', claim.id, str(claim.id))}",
-        f"customer {feed('customer', claim.customer_id, str(claim.customer_id))} {claim.masked}"
-        f" of {feed('business', claim.business_id, business)}",
-        f"{attempts} of {claim.max_attempts} attempts were counted",
-    ]
-    if story:
-        told += [f"next: {plain(story.next)}", *(f"you can: {line}" for line in levers(story, forms))]
-    return "\n".join([f"- **{badge(seen)[0]}**: {plain(seen.why)}", *(f"    - {line}" for line in told)])
+def _entry(processed: ProcessedText, explanation: Explanation | None, forms: FormAddress) -> str:
+    """One text, with what happens next and what a person can do. What happened is left to `explain-sms`."""
+    claim = processed.claim
+    lines = [f"row {claim.id}", f"customer {claim.customer_id}, {claim.masked}", f"business {claim.business_id}"]
+    if explanation:
+        _, *lines = explanation.lines(history=False)
+    links = action_links(explanation, forms) if explanation else {}
+    return f"- **{badge(processed)[0]}**: {plain(processed.why)}\n{outline((f' {line}' for line in lines), links)}"

@@ -1,17 +1,17 @@
-"""What a run of scheduled sends came to, in the words of its name, its page and its events."""
+"""What a run of scheduled sends came to: its name, its page and its events."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final, get_args
 
 from smsretry.desk.pages.answers import Page
-from smsretry.desk.pages.markdown import feed, page, plain, table
+from smsretry.desk.pages.markdown import outline, page
 from smsretry.desk.pages.outcomes import TextEvent, related
 from smsretry.retry.answers import ScheduledSend
 from smsretry.vocabulary import ScheduledResult
 
 _SHOWN: Final = 200
-"""Rows of the page's table."""
+"""Sends that the page shows."""
 
 
 def numbers(sends: Sequence[ScheduledSend]) -> str:
@@ -25,22 +25,20 @@ def not_queued(sends: Sequence[ScheduledSend]) -> list[ScheduledSend]:
     return [send for send in sends if send.result not in ("queued", "later")]
 
 
-def queued(sends: Sequence[ScheduledSend]) -> Page:
-    """What became of the scheduled sends whose time was near. What is told one by one became no text."""
-    told, others = numbers(sends), not_queued(sends)
-    rows = [
-        [
-            feed("send-log", send.scheduled_id, str(send.scheduled_id)),
-            feed("customer", send.customer_id, str(send.customer_id)),
-            feed("business", send.business_id, str(send.business_id)),
-            send.result,
-            plain(send.why or ""),
-        ]
-        for send in others[:_SHOWN]
-    ]
-    more = f"{len(others) - _SHOWN} more became no text." if len(others) > _SHOWN else ""
-    headings = ["scheduled send", "customer", "business", "result", "why"]
-    return Page(told, told, page(f"# {told}", table(headings, rows) if rows else "Each became a text.", more))
+def scheduled_page(sends: Sequence[ScheduledSend]) -> Page:
+    """What became of the scheduled sends whose time was near. Those that became no text are shown one by one."""
+    name, others = numbers(sends), not_queued(sends)
+    lines = [line for send in others[:_SHOWN] for line in _lines(send)]
+    if len(others) > _SHOWN:
+        lines.append(f"{len(others) - _SHOWN} more became no text")
+    return Page(name, name, page(f"# {name}", outline(lines or ["Each became a text."])))
+
+
+def _lines(send: ScheduledSend) -> tuple[str, str]:
+    return (
+        f"scheduled send {send.scheduled_id}: {send.result}, {send.why or 'no reason was kept'}",
+        f"  customer {send.customer_id}, business {send.business_id}",
+    )
 
 
 def event_of(send: ScheduledSend) -> TextEvent:

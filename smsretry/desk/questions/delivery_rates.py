@@ -1,4 +1,4 @@
-"""How many of the accepted texts arrive, and how soon: by hour, by business, and at all."""
+"""How many of the accepted texts arrive, and how soon: by hour, by business, and overall."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
@@ -7,29 +7,29 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from smsretry.desk.questions.clock import span
 from smsretry.desk.questions.records import StatusLine
+from smsretry.instants import span
 from smsretry.retry.models import Value
 
 DROP: Final = 0.1
-"""By how much the last hour's share of texts that arrived is below the day's when somebody should know."""
+"""A person should know when the last hour's share of delivered texts is this far below the day's."""
 
 
 def delivery_rate(fates: Mapping[str, int]) -> float | None:
-    """The share that arrived of those of which that is known; None: it is known of none."""
+    """The share that arrived, of the texts whose delivery is known; None if it is known of none."""
     delivered = fates.get("delivered", 0)
     known = delivered + fates.get("undelivered", 0)
     return delivered / known if known else None
 
 
-def told_rate(fates: Mapping[str, int]) -> str:
-    """The share in brackets; nothing if none is known."""
+def arrival_share(fates: Mapping[str, int]) -> str:
+    """The share that arrived, in parentheses; empty if none is known."""
     rate = delivery_rate(fates)
     return f" ({rate:.0%} arrived)" if rate is not None else ""
 
 
 def dropped(lately: Mapping[str, int], usual: Mapping[str, int], *, fewest: int) -> str | None:
-    """That far fewer texts of the last hour arrive than of the day, as when a carrier begins to filter them.
+    """Says so if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them.
 
     Args:
         fewest: of fewer texts a share says nothing.
@@ -80,7 +80,7 @@ class HourOfDelivery(Value):
 
 
 class DeliveryOfBusiness(Value):
-    """What arrived of a business's texts, of those of which that is known."""
+    """How many texts of a business arrived, of those whose delivery is known."""
 
     business_id: UUID
     name: str | None
@@ -102,15 +102,15 @@ class DeliveryOfBusiness(Value):
         return f"{self.delivered / known:.0%} of {known} arrived of {self.name or self.business_id}"
 
 
-def told_hours(hours: Iterable[HourOfDelivery]) -> Iterator[str]:
-    """How many arrived of each hour's texts, in a line."""
-    told = ", ".join(f"{hour.clock} {hour.delivered} of {hour.accepted}" for hour in hours)
-    if told:
-        yield f"delivered by hour (UTC), of those accepted: {told}"
+def hour_lines(hours: Iterable[HourOfDelivery]) -> Iterator[str]:
+    """How many of each hour's texts arrived, in a line."""
+    by_hour = ", ".join(f"{hour.clock} {hour.delivered} of {hour.accepted}" for hour in hours)
+    if by_hour:
+        yield f"delivered by hour (UTC), of those accepted: {by_hour}"
 
 
-def told_time(seconds: Mapping[str, float]) -> Iterator[str]:
+def time_lines(seconds: Mapping[str, float]) -> Iterator[str]:
     """How long it takes from accepted to delivered, in a line."""
-    told = ", ".join(f"{name} {span(taken) if taken >= 60 else f'{taken:g} s'}" for name, taken in seconds.items())
-    if told:
-        yield f"from accepted to delivered, as far as it is reported: {told}"
+    taken = ", ".join(f"{name} {span(after) if after >= 60 else f'{after:g} s'}" for name, after in seconds.items())
+    if taken:
+        yield f"from accepted to delivered, as far as it is reported: {taken}"

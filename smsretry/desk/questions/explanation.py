@@ -1,13 +1,14 @@
-"""One text's story, in lines that the command line and Prefect's artifacts show alike."""
+"""What happened to a text and why, in lines that the command line and Prefect's artifacts show alike."""
 
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
 from typing import Final, assert_never
 
-from smsretry.desk.questions.clock import on_clock, span, zone_of
-from smsretry.desk.questions.prediction import Foreseen, Will
+from smsretry.desk.questions.prediction import PredictedResult, Prediction
 from smsretry.desk.questions.records import AttemptRecord, TextRecord
+from smsretry.desk.questions.zone import zone_of
+from smsretry.instants import on_clock, span
 from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.models import Value
 from smsretry.vocabulary import TextState
@@ -25,18 +26,18 @@ STATES: Final[dict[TextState, str]] = {
 }
 """What each state means, for people."""
 
-LEVERS: Final = {
+ACTIONS: Final = {
     "requeue_failed_sms": "send it again, with every check (requeue)",
     "cancel_sms_retries": "end it, if it is no longer wanted (cancel)",
     "resolve_sms_doubt": "look in the provider's log for it, then say whether it went out (resolve)",
 }
-"""What each of the calls in `TextRecord.can` does, for people."""
-_READ: Final = (
+"""What a person can do: each call in `TextRecord.can`, in words."""
+_READ_INBOUND: Final = (
     "read {sid} in the provider's log: the number wrote what may mean stop, and is opted out. If it does, say so with "
     "smsretry consent - --opt-out --source 'text'; if not, with "
     "smsretry consent - --opt-in --source 'text' --business {business}"
 )
-_A_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
+_ONE_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
 
 
 class CodeMeaning(Value):
@@ -47,8 +48,8 @@ class CodeMeaning(Value):
     link: str
 
 
-class Story(Value):
-    """What is told of one text."""
+class Explanation(Value):
+    """What is known of one text, for a person."""
 
     text: TextRecord
     headline: str
@@ -63,10 +64,10 @@ class Story(Value):
     @property
     def log_status(self) -> str:
         """What the application's send log says."""
-        return _word(self.text.send_log_status) if self.text.send_log_status else "it is gone"
+        return _one_word(self.text.send_log_status) if self.text.send_log_status else "it is gone"
 
-    def lines(self) -> Iterator[str]:
-        """The whole story, a line each."""
+    def lines(self, *, history: bool = True) -> Iterator[str]:
+        """All of it, or all but the history, a line each; the headline is the first."""
         text = self.text
         yield self.headline
         yield f"{'row' if text.is_text else 'scheduled send'} {text.retry_id}"
@@ -77,40 +78,42 @@ class Story(Value):
         if text.why_code:
             yield f"why: {text.why_code}"
         if text.unreadable:
-            yield f"cannot be read: {', '.join(text.unreadable)}. Mend what is there; the rest is told"
-        yield from (f"  {line}" for line in self.happened)
+            yield f"cannot be read: {', '.join(text.unreadable)}. Mend what is there; the rest is shown"
+        if history:
+            yield "History:"
+            yield from (f"  {line}" for line in self.happened)
         yield f"Next: {self.next}"
         yield from (f"You can: {line}" for line in self.can_do)
 
 
-def story(
-    text: TextRecord, *, now: datetime, foreseen: Foreseen | None, meaning: Callable[[int], CodeMeaning]
-) -> Story:
-    """Tell of a text.
+def explain(
+    text: TextRecord, *, now: datetime, prediction: Prediction | None, meaning: Callable[[int], CodeMeaning]
+) -> Explanation:
+    """Explain a text.
 
     Args:
-        foreseen: what its next claim will come to, if it waits.
+        prediction: what its next claim will come to, if it waits.
         meaning: what a provider's code means.
     """
     zone = zone_of(text.timezone, text.business_timezone)
     why = f": {text.why}" if text.why else ""
     since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago)"
     code = meaning(text.code) if text.code and text.state != "sent" else None
-    can_do = [LEVERS[lever] for lever in text.can]
+    can_do = [ACTIONS[call] for call in text.can]
     if text.stop_sid:
-        can_do.append(_READ.format(sid=text.stop_sid, business=text.business_id))
+        can_do.append(_READ_INBOUND.format(sid=text.stop_sid, business=text.business_id))
     if code:
         can_do.append(f"{code.to_do}. {code.meaning}: {code.link}")
-    return Story(
+    return Explanation(
         text=text,
         headline=f"{STATES[text.state]}{why}{since}",
-        happened=tuple(_happened(text, zone)),
-        next=_next(text, zone, foreseen),
+        happened=tuple(_history(text, zone)),
+        next=_next(text, zone, prediction),
         can_do=tuple(can_do),
     )
 
 
-def _happened(text: TextRecord, zone: tzinfo) -> Iterator[str]:
+def _history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}")]
     for attempt in text.history:
         moments.append((attempt.begun_at, _attempt(attempt)))
@@ -126,12 +129,12 @@ def _happened(text: TextRecord, zone: tzinfo) -> Iterator[str]:
         yield f"{text.attempts} of {text.max_attempts} attempts were counted"
     yield _consent(text, zone)
     if text.phone_status:
-        yield f"the number is marked {_word(text.phone_status)}"
+        yield f"the number is marked {_one_word(text.phone_status)}"
 
 
 def _attempt(attempt: AttemptRecord) -> str:
     outcome = attempt.outcome.replace("_", " ")
-    told = [
+    parts = [
         f"attempt {attempt.number}: {outcome}",
         f"code {attempt.code}" if attempt.code else "",
         f"as {attempt.sid}" if attempt.sid else "",
@@ -140,11 +143,11 @@ def _attempt(attempt: AttemptRecord) -> str:
         f"consent was {attempt.consent}" if attempt.consent else "",
         f"run {attempt.run_id}" if attempt.run_id else "",
     ]
-    return "; ".join(part for part in told if part)
+    return "; ".join(part for part in parts if part)
 
 
 def _delivery(text: TextRecord) -> str | None:
-    """What follows once the provider has the text; None: it has no message. Of several, the furthest counts."""
+    """What follows once the provider has the text; None if there is no message. Of several messages the best counts."""
     fates = {_fate(attempt) for attempt in text.history if attempt.sid}
     decides = "; the next run of sync-delivery-status decides whether it is sent again" if text.state == "sent" else ""
     match next((fate for fate in _FATES if fate in fates), None):
@@ -161,7 +164,7 @@ def _delivery(text: TextRecord) -> str | None:
 
 
 _FATES: Final = ("arrived", "open", "unknown", "lost")
-"""Of a message, the best first."""
+"""The fates of a message, the best first."""
 
 
 def _fate(attempt: AttemptRecord) -> str:
@@ -174,19 +177,19 @@ def _fate(attempt: AttemptRecord) -> str:
 
 def _consent(text: TextRecord, zone: tzinfo) -> str:
     since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
-    source = f" ({_word(text.consent_source)})" if text.consent_source else ""
+    source = f" ({_one_word(text.consent_source)})" if text.consent_source else ""
     suppressed = f"; the number opted out on {on_clock(text.suppressed_since, zone)}" if text.suppressed_since else ""
     return f"consent is {text.consent or 'not known'}{since}{source}{suppressed}"
 
 
-def _word(written: str) -> str:
+def _one_word(written: str) -> str:
     """A word of the application's own. What somebody wrote freely may name a person: it stays in the database."""
-    return written if _A_WORD.fullmatch(written) else "in words that are not shown here"
+    return written if _ONE_WORD.fullmatch(written) else "in words that are not shown here"
 
 
-def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:
+def _next(text: TextRecord, zone: tzinfo, prediction: Prediction | None) -> str:
     at = on_clock(text.next_at, zone) if text.next_at else ""
-    ahead = _foreseen(foreseen, zone)
+    ahead = _predicted(prediction, zone)
     match text.state:
         case "sent":
             return _delivery(text) or "nothing more; its send log says that it was sent"
@@ -198,7 +201,7 @@ def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:
             return "its worker says what became of it, or it is taken back after 10 minutes of silence"
         case "in_doubt":
             return f"evidence is looked for at {at}" if at else "evidence is looked for at this moment"
-        case "held" if foreseen is None or foreseen.will == "is held":
+        case "held" if prediction is None or prediction.result == "is held":
             return f"it is looked at again at {at}, and goes on by itself once that is mended"
         case "held":
             return f"it is looked at again at {at}{ahead}"
@@ -208,18 +211,18 @@ def _next(text: TextRecord, zone: tzinfo, foreseen: Foreseen | None) -> str:
             assert_never(text.state)
 
 
-def _foreseen(foreseen: Foreseen | None, zone: tzinfo) -> str:
-    """What comes of it, step by step."""
-    told, step = "", foreseen
+def _predicted(prediction: Prediction | None, zone: tzinfo) -> str:
+    """What it will come to, step by step."""
+    text, step = "", prediction
     while step:
-        told += f" and {_WILL[step.will].format(at=on_clock(step.at, zone))} ({step.why})"
-        if step.will == "goes out" and step.text.lost_sids:
-            told += ", unless an earlier message of it has arrived by then"
+        text += f" and {_RESULTS[step.result].format(at=on_clock(step.at, zone))} ({step.why})"
+        if step.result == "goes out" and step.text.lost_sids:
+            text += ", unless an earlier message of it has arrived by then"
         step = step.then
-    return told
+    return text
 
 
-_WILL: Final[dict[Will, str]] = {
+_RESULTS: Final[dict[PredictedResult, str]] = {
     "goes out": "then goes out",
     "waits": "then waits until {at}",
     "is held": "is then held",

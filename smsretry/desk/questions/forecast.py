@@ -1,4 +1,4 @@
-"""What goes out in the hours to come, one text after the other at the sender's rate."""
+"""Which texts go out in the hours to come, one after the other at the sender's rate."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,8 +8,9 @@ from heapq import heappop, heappush
 from typing import Final
 from uuid import UUID
 
-from smsretry.desk.questions.prediction import Foreseen, Will, foresee_at
+from smsretry.desk.questions.prediction import PredictedResult, Prediction, predict_at
 from smsretry.desk.questions.records import UnreadText, WaitingText
+from smsretry.instants import on_clock
 from smsretry.retry.models import Value
 from smsretry.retry.profile import Profile
 from smsretry.retry.segments import segments, sending_seconds
@@ -18,8 +19,10 @@ from smsretry.vocabulary import WhyCode
 TOO_SLOW: Final = "The sender's rate does not reach it before its window closes or it expires"
 TOO_FAR: Final = "The sender's rate does not reach it within these hours"
 NOT_YET: Final = "It is due later"
+_BAR: Final = 30
+"""Columns of the longest bar."""
 _TURNS: Final = 50
-"""How often a text is foreseen to wait. One that would wait more often waits longer than anybody asks."""
+"""How often a text is predicted to wait. One that would wait more often waits longer than anybody asks."""
 
 
 class HourAhead(Value):
@@ -38,7 +41,7 @@ class BusinessAhead(Value):
     held: int
     end: int
     why: dict[str, int]
-    """Why those that do not go out do not."""
+    """Reasons of those that do not go out."""
     why_codes: dict[WhyCode, int]
     """The same, for programs."""
 
@@ -54,66 +57,90 @@ class Forecast(Value):
     stopped: str | None = None
     """Why nothing goes out now, if sending is stopped. One text of each run tries whether it works again."""
     unreadable: tuple[UUID, ...] = ()
-    """Waiting texts of which something cannot be read, so that nothing is foreseen of them."""
+    """Waiting texts of which something cannot be read, so that nothing is predicted of them."""
 
     @property
     def go_out(self) -> int:
         """How many texts go out."""
         return sum(hour.texts for hour in self.hours)
 
+    def lines(self) -> Iterator[str]:
+        """All of it, a line each; the first has the numbers. Hours and businesses without a text are left out."""
+        others = sum(one.wait_longer + one.held + one.end for one in self.businesses)
+        yield f"{self.go_out} to go out in the next {len(self.hours)} h, {others} not"
+        if self.stopped:
+            yield f"Sending is stopped: {self.stopped}. One text of each run tries whether it works again."
+        if not self.complete:
+            yield "More texts wait than a preview looks at: those that are due last are not in it."
+        yield from (f"cannot be read: row {row}" for row in self.unreadable)
+        most = max((hour.texts for hour in self.hours), default=0)
+        if most:
+            yield "by hour:"
+        for hour in self.hours:
+            if hour.texts:
+                bar = "█" * max(1, round(hour.texts / most * _BAR))
+                yield f"  from {on_clock(hour.starts_at)}  {bar} {hour.texts}"
+        for one in self.businesses:
+            yield f"business {one.business_id}"
+            numbers = {"go out": one.go_out, "wait longer": one.wait_longer, "held": one.held, "end": one.end}
+            yield "  " + ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts)
+            yield from (f"  {texts}: {why}" for why, texts in one.why.items())
+            if one.why_codes:
+                yield "  why: " + ", ".join(f"{code} {texts}" for code, texts in one.why_codes.items())
+
 
 @dataclass(slots=True)
 class _Sender:
-    """What the texts before have left of the sender's time, and what their numbers have had."""
+    """The sender's time that earlier texts have left, and the texts that each number has had."""
 
     profile: Profile
     stopped: str | None
     free_at: datetime
     texts_at: dict[tuple[UUID, str | None], list[datetime]] = field(default_factory=dict)
 
-    def try_at(self, text: WaitingText, at: datetime, until: datetime) -> Foreseen:
-        """What a claim at this time comes to, when the text has had its turn; one that goes out is sent."""
+    def try_at(self, text: WaitingText, at: datetime, until: datetime) -> Prediction:
+        """What a claim at this time comes to. A text that goes out takes its share of the sender's time."""
         had = self.texts_at.setdefault((text.business_id, text.phone), list(text.texts_at))
-        foreseen = self._foresee(text, at, had)
-        if foreseen.will != "goes out":
-            return foreseen
+        prediction = self._predict(text, at, had)
+        if prediction.result != "goes out":
+            return prediction
         if self.profile.segments_per_second is not None:
             turn = max(at, self.free_at)
-            if foreseen.send_before and turn >= foreseen.send_before:
-                late = self._foresee(text, turn, had)
-                if late.will != "goes out":
+            if prediction.send_before and turn >= prediction.send_before:
+                late = self._predict(text, turn, had)
+                if late.result != "goes out":
                     return replace(late, why=TOO_SLOW, why_code="sender_rate")
             if turn >= until:
-                return replace(foreseen, will="waits", at=turn, why=TOO_FAR, why_code="sender_rate")
+                return replace(prediction, result="waits", at=turn, why=TOO_FAR, why_code="sender_rate")
             size = segments(text.body or "")
             self.free_at = turn + timedelta(seconds=sending_seconds(size, self.profile.segments_per_second))
-            foreseen = replace(foreseen, at=turn)
-        had.insert(0, foreseen.at)
-        return foreseen
+            prediction = replace(prediction, at=turn)
+        had.insert(0, prediction.at)
+        return prediction
 
-    def _foresee(self, text: WaitingText, at: datetime, had: Sequence[datetime]) -> Foreseen:
-        return foresee_at(text, at=at, profile=self.profile, stopped=self.stopped, texts_at=had)
+    def _predict(self, text: WaitingText, at: datetime, had: Sequence[datetime]) -> Prediction:
+        return predict_at(text, at=at, profile=self.profile, stopped=self.stopped, texts_at=had)
 
 
-def _fates(texts: Iterable[WaitingText], sender: _Sender, *, now: datetime, until: datetime) -> Iterator[Foreseen]:
-    """What each text comes to by then. What is due at once goes business by business in turns, as claims do."""
+def _fates(texts: Iterable[WaitingText], sender: _Sender, *, now: datetime, until: datetime) -> Iterator[Prediction]:
+    """What each text will come to by then. Texts that are due at once take turns by business, as in claims."""
     turns = Counter[UUID]()
-    waiting = list[tuple[datetime, int, int, int, Foreseen]]()
+    waiting = list[tuple[datetime, int, int, int, Prediction]]()
     for place, text in enumerate(texts):
         turns[text.business_id] += 1
         due = max(now, text.scheduled_for)
-        heappush(waiting, (due, turns[text.business_id], place, 0, Foreseen(text, "waits", due, NOT_YET)))
+        heappush(waiting, (due, turns[text.business_id], place, 0, Prediction(text, "waits", due, NOT_YET)))
     while waiting:
         at, turn, place, waits, wait = heappop(waiting)
         if at >= until or waits > _TURNS:
             yield replace(wait, at=at)
             continue
-        foreseen = sender.try_at(wait.text, at, until)
-        if foreseen.will == "waits":
-            later = max(foreseen.at, at + timedelta(seconds=1))
-            heappush(waiting, (later, turn, place, waits + 1, foreseen))
+        prediction = sender.try_at(wait.text, at, until)
+        if prediction.result == "waits":
+            later = max(prediction.at, at + timedelta(seconds=1))
+            heappush(waiting, (later, turn, place, waits + 1, prediction))
         else:
-            yield foreseen
+            yield prediction
 
 
 def forecast(
@@ -126,55 +153,48 @@ def forecast(
     complete: bool = True,
     stopped: str | None = None,
 ) -> Forecast:
-    """Add up what will become of these texts within so many hours; told of one business, or of all.
+    """Add up what will become of these texts within so many hours, for one business or for all.
 
     Args:
         texts: those of every business, because they share the sender's rate.
         stopped: why sending is stopped, if it is.
     """
-    until = now + timedelta(hours=hours)
-    by_hour, tallies, whys = Counter[int](), dict[UUID, Counter[str]](), dict[UUID, Counter[str]]()
-    codes = dict[UUID, Counter[WhyCode]]()
-    unread, readable = list[UUID](), list[WaitingText]()
-    for text in texts:
-        if isinstance(text, UnreadText):
-            unread.append(text.id)
-        else:
-            readable.append(text)
-    for foreseen in _fates(readable, _Sender(profile, stopped, now), now=now, until=until):
-        business = foreseen.text.business_id
-        if business_id not in (None, business):
-            continue
-        tally = tallies.setdefault(business, Counter())
-        tally[_KINDS[foreseen.will]] += 1
-        if foreseen.will == "goes out":
-            by_hour[int((foreseen.at - now).total_seconds() // 3600)] += 1
-        else:
-            whys.setdefault(business, Counter())[foreseen.why] += 1
-            if foreseen.why_code:
-                codes.setdefault(business, Counter())[foreseen.why_code] += 1
+    known = list(texts)
+    readable = [text for text in known if isinstance(text, WaitingText)]
+    by_hour, by_business = Counter[int](), dict[UUID, list[Prediction]]()
+    for prediction in _fates(readable, _Sender(profile, stopped, now), now=now, until=now + timedelta(hours=hours)):
+        if business_id in (None, prediction.text.business_id):
+            by_business.setdefault(prediction.text.business_id, []).append(prediction)
+            if prediction.result == "goes out":
+                by_hour[int((prediction.at - now).total_seconds() // 3600)] += 1
+    most_first = sorted(by_business.items(), key=lambda entry: -len(entry[1]))
     return Forecast(
         made_at=now,
         hours=tuple(HourAhead(starts_at=now + timedelta(hours=n), texts=by_hour[n]) for n in range(hours)),
-        businesses=tuple(
-            BusinessAhead(
-                business_id=business,
-                go_out=tally["go_out"],
-                wait_longer=tally["wait_longer"],
-                held=tally["held"],
-                end=tally["end"],
-                why=dict(whys.get(business, Counter()).most_common()),
-                why_codes=dict(codes.get(business, Counter()).most_common()),
-            )
-            for business, tally in sorted(tallies.items(), key=lambda entry: -entry[1].total())
-        ),
+        businesses=tuple(_business(business, predictions) for business, predictions in most_first),
         complete=complete,
         stopped=stopped,
-        unreadable=tuple(unread),
+        unreadable=tuple(text.id for text in known if isinstance(text, UnreadText)),
     )
 
 
-_KINDS: Final[dict[Will, str]] = {
+def _business(business_id: UUID, predictions: Sequence[Prediction]) -> BusinessAhead:
+    results = Counter(_KINDS[prediction.result] for prediction in predictions)
+    others = [prediction for prediction in predictions if prediction.result != "goes out"]
+    why = Counter(prediction.why for prediction in others)
+    why_codes = Counter(prediction.why_code for prediction in others if prediction.why_code)
+    return BusinessAhead(
+        business_id=business_id,
+        go_out=results["go_out"],
+        wait_longer=results["wait_longer"],
+        held=results["held"],
+        end=results["end"],
+        why=dict(why.most_common()),
+        why_codes=dict(why_codes.most_common()),
+    )
+
+
+_KINDS: Final[dict[PredictedResult, str]] = {
     "goes out": "go_out",
     "waits": "wait_longer",
     "is stopped": "wait_longer",

@@ -1,6 +1,6 @@
 """What will become of a waiting text, by the decisions that its claim and the begin of its send will make.
 
-Nothing is claimed or written. Not foreseen is what has not been said yet: an opt-out, a provider's answer.
+Nothing is claimed or written. It cannot predict what nobody has said yet: an opt-out, a provider's answer.
 """
 
 from collections.abc import Sequence
@@ -14,21 +14,24 @@ from smsretry.retry.decision import Cap, Defer, End, GiveBack, Hold, PutOff, Sen
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import WhyCode
 
-Will: TypeAlias = Literal["goes out", "waits", "is held", "is stopped", "is looked for", "is cancelled", "fails"]
-"""What a claim comes to.
+PredictedResult: TypeAlias = Literal[
+    "goes out", "waits", "is held", "is stopped", "is looked for", "is cancelled", "fails"
+]
+"""What a claim will come to.
 
-is stopped: nothing goes out now, but for one text that tries. is looked for: it is in doubt, before another leaves.
+is stopped: sending is stopped, and only one text of each run is tried. is looked for: evidence of an earlier message is
+looked for before another one leaves.
 """
 _STEPS: Final = 4
-"""How far ahead one text's fate is followed."""
+"""Steps that one prediction follows a text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
+class Prediction:
     """What a claim of a text will come to."""
 
     text: WaitingText
-    will: Will
+    result: PredictedResult
     at: datetime
     """When: the send, or what it waits for."""
     why: str
@@ -37,28 +40,28 @@ class Foreseen:
     """Why not, for programs. None: it goes out, or is only due later."""
     send_before: datetime | None = None
     """Until when it goes out, if it does."""
-    then: "Foreseen | None" = None
+    then: "Prediction | None" = None
     """What follows when it has waited."""
 
 
-def foresee(
+def predict(
     text: WaitingText, *, now: datetime, profile: Profile, stopped: str | None = None, steps: int = _STEPS
-) -> Foreseen:
+) -> Prediction:
     """Decide about a waiting text as its claim will, and about what follows if that is to wait.
 
     Args:
         stopped: why sending is stopped, if it is.
     """
     at = max(now, text.scheduled_for)
-    first = foresee_at(text, at=at, profile=profile, stopped=stopped, texts_at=text.texts_at)
-    if first.will != "waits" or first.at <= at or steps <= 1:
+    first = predict_at(text, at=at, profile=profile, stopped=stopped, texts_at=text.texts_at)
+    if first.result != "waits" or first.at <= at or steps <= 1:
         return first
-    return replace(first, then=foresee(text, now=first.at, profile=profile, stopped=stopped, steps=steps - 1))
+    return replace(first, then=predict(text, now=first.at, profile=profile, stopped=stopped, steps=steps - 1))
 
 
-def foresee_at(
+def predict_at(
     text: WaitingText, *, at: datetime, profile: Profile, stopped: str | None, texts_at: Sequence[datetime]
-) -> Foreseen:
+) -> Prediction:
     """What a claim at this time comes to.
 
     Args:
@@ -68,14 +71,14 @@ def foresee_at(
     if not isinstance(decision, Send):
         return _put_off(text, at, decision)
     if text.refused:
-        return Foreseen(text, "is cancelled", at, text.refused, text.refused_code)
+        return Prediction(text, "is cancelled", at, text.refused, text.refused_code)
     if text.doubted:
-        return Foreseen(text, "is looked for", at, text.doubted, "in_doubt")
+        return Prediction(text, "is looked for", at, text.doubted, "in_doubt")
     if stopped is not None:
-        return Foreseen(text, "is stopped", at, f"Sending is stopped: {stopped}", "sending_stopped")
+        return Prediction(text, "is stopped", at, f"Sending is stopped: {stopped}", "sending_stopped")
     if decision.cap and (reached_at := _reached(decision.cap, texts_at)):
         return _put_off(text, at, policy.after_cap(text, reached_at=reached_at, profile=profile))
-    return Foreseen(text, "goes out", at, decision.rule, send_before=decision.send_before)
+    return Prediction(text, "goes out", at, decision.rule, send_before=decision.send_before)
 
 
 def _reached(cap: Cap, texts_at: Sequence[datetime]) -> datetime | None:
@@ -84,15 +87,15 @@ def _reached(cap: Cap, texts_at: Sequence[datetime]) -> datetime | None:
     return counted[cap.texts - 1] if len(counted) >= cap.texts else None
 
 
-def _put_off(text: WaitingText, at: datetime, decision: PutOff) -> Foreseen:
+def _put_off(text: WaitingText, at: datetime, decision: PutOff) -> Prediction:
     match decision:
         case Defer(until, _, why, code):
-            return Foreseen(text, "waits", until, why, code)
+            return Prediction(text, "waits", until, why, code)
         case Hold(why, code):
-            return Foreseen(text, "is held", at, why, code)
+            return Prediction(text, "is held", at, why, code)
         case End(status, why, code):
-            return Foreseen(text, "is cancelled" if status == "cancelled" else "fails", at, why, code)
+            return Prediction(text, "is cancelled" if status == "cancelled" else "fails", at, why, code)
         case GiveBack(why, code):
-            return Foreseen(text, "waits", at, why, code)
+            return Prediction(text, "waits", at, why, code)
         case _:
             assert_never(decision)

@@ -1,4 +1,4 @@
-"""How things stand: the lines of `sms_status`, sorted into what a person asks about."""
+"""The state of the queue: the lines of `sms_status`, sorted by what a person asks about."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -6,25 +6,25 @@ from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field
 
-from smsretry.desk.questions.clock import span
 from smsretry.desk.questions.delivery_rates import (
     DeliveryOfBusiness,
     HourOfDelivery,
+    arrival_share,
     dropped,
-    told_hours,
-    told_rate,
-    told_time,
+    hour_lines,
+    time_lines,
 )
 from smsretry.desk.questions.records import StatusLine
+from smsretry.instants import span
 from smsretry.retry.models import Value
 from smsretry.vocabulary import Reason
 
 
-class Standing(Value):
-    """The queue now."""
+class QueueStatus(Value):
+    """The state of the queue at one moment."""
 
     STATES: ClassVar = ("due", "waiting", "held", "under_way", "in_doubt")
-    """What a text in the queue may be, in the order in which it is told."""
+    """The states of a text in the queue, in the order in which they are shown."""
 
     at: datetime
     late_seconds: float
@@ -34,8 +34,8 @@ class Standing(Value):
     queue: dict[str, int]
     """Texts in each state, as `TextState`."""
     scheduled: tuple[StatusLine, ...] = ()
-    """Scheduled sends that are no texts yet: waiting, held (told: one of them, by its id), or late because nobody has
-    queued them."""
+    """Scheduled sends that are no texts yet: waiting, held (`told` is the id of one), or late because no run has queued
+    them."""
     overdue_seconds: float
     """By how much the oldest due text is late; 0 if none is."""
     waiting: tuple[StatusLine, ...]
@@ -43,21 +43,21 @@ class Standing(Value):
     sent: dict[str, int]
     """Sends begun in the last hour, by outcome."""
     delivery: dict[str, int] = Field(default_factory=dict)
-    """Texts accepted in the last day, by what became of them: delivered, undelivered, unknown, open."""
+    """Texts accepted in the last day by delivery: delivered, undelivered, unknown, open."""
     delivery_lately: dict[str, int] = Field(default_factory=dict)
-    """The same of the last hour."""
+    """The same for the last hour."""
     delivery_hours: tuple[HourOfDelivery, ...] = ()
-    """The same of each hour of the last day that had a text."""
+    """The same for each hour of the last day that had a text."""
     delivery_seconds: dict[str, float] = Field(default_factory=dict)
-    """From accepted to the report that it was delivered, of the last day's texts: median and 95th percentile."""
+    """Seconds from accepted to delivered, for the last day's texts: median and 95th percentile."""
     delivery_by_business: tuple[DeliveryOfBusiness, ...] = ()
-    """Of whose texts the smallest share arrived in the last day; the first is the worst."""
+    """The businesses whose texts arrived least in the last day, the worst first."""
     undelivered: tuple[StatusLine, ...] = ()
-    """What did not arrive in the last day, by business and by the provider's code."""
+    """Texts that did not arrive in the last day, by business and by the provider's code."""
     ended: tuple[StatusLine, ...]
-    """What failed or was cancelled in the last day, by why."""
+    """Texts that failed or were cancelled in the last day, by reason."""
     inbound: tuple[StatusLine, ...] = ()
-    """How many people wrote what may mean stop, and nobody has read it (told: the oldest, by its SID)."""
+    """How many people wrote something that may mean stop and is not read yet (`told` is the SID of the oldest)."""
     stopped: tuple[StatusLine, ...]
     runs: tuple[StatusLine, ...]
 
@@ -66,7 +66,7 @@ class Standing(Value):
         """Sort the lines.
 
         Raises:
-            ValueError: none of them tells the database's clock.
+            ValueError: the database's clock is missing.
         """
 
         def part(name: str) -> tuple[StatusLine, ...]:
@@ -74,7 +74,7 @@ class Standing(Value):
 
         [clock] = part("clock") or [None]
         if clock is None or clock.oldest is None or clock.next_at is None:
-            raise ValueError("sms_status told no time")
+            raise ValueError("sms_status gave no time")
         at = clock.oldest
         due = next((line for line in part("queue") if line.name == "due"), None)
         return cls(
@@ -117,12 +117,12 @@ class Standing(Value):
     @property
     def numbers(self) -> str:
         """Texts in each state."""
-        told = ", ".join(f"{name.replace('_', ' ')} {self.queue[name]}" for name in self.STATES if name in self.queue)
-        return told or "empty"
+        states = (f"{name.replace('_', ' ')} {self.queue[name]}" for name in self.STATES if name in self.queue)
+        return ", ".join(states) or "empty"
 
     @property
     def silent_seconds(self) -> float | None:
-        """How long ago a run last finished; None: none has lately."""
+        """How long ago a run last finished; None if none has lately."""
         ends = [line.next_at for line in self.runs if line.next_at]
         return max((self.at - max(ends)).total_seconds(), 0) if ends else None
 
@@ -133,9 +133,9 @@ class Standing(Value):
 
     @property
     def needs_somebody(self) -> tuple[str, ...]:
-        """What a person must look at: what a monitor is told of by `check_sms_retries`, and what is held."""
+        """What a person must look at: what makes `check_sms_retries` alarm, and what is held."""
         silent = self.silent_seconds
-        told = [
+        needs = [
             "sending is stopped" if self.sending_stopped else "",
             f"a text is overdue by {span(self.overdue_seconds)}" if self.overdue_seconds >= self.late_seconds else "",
             "no run has finished lately" if silent is None else "",
@@ -145,11 +145,11 @@ class Standing(Value):
             self.delivery_dropped or "",
             *self._scheduled_needs(),
         ]
-        return tuple(filter(None, told))
+        return tuple(filter(None, needs))
 
     @property
     def delivery_dropped(self) -> str | None:
-        """That far fewer texts of the last hour arrive than of the day, as when a carrier begins to filter them."""
+        """Says so if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them."""
         return dropped(self.delivery_lately, self.delivery, fewest=self.fewest_texts)
 
     def _scheduled_needs(self) -> Iterator[str]:
@@ -161,14 +161,14 @@ class Standing(Value):
                 yield f"a scheduled send is late by {span(late)} and not queued"
 
     def lines(self) -> Iterator[str]:
-        """How things stand, a line each; what needs a person comes first."""
+        """All of it, a line each; what needs a person comes first."""
         for line in self.stopped:
             yield f"STOPPED {line.name}: {line.told}{self._since(line)}"
         late = f"; the oldest has been due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
         yield f"queue: {self.numbers}{late}"
         for line in self.scheduled:
             next_one = f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
-            one = f"; `smsretry explain --row {line.told}` tells of one" if line.told else ""
+            one = f"; `smsretry explain --row {line.told}` explains one" if line.told else ""
             yield f"scheduled, {line.name}: {line.texts}{next_one}{one}"
         for line in self.inbound:
             yield (
@@ -193,10 +193,10 @@ class Standing(Value):
     def _delivery_lines(self) -> Iterator[str]:
         if not self.delivery:
             return
-        told = ", ".join(f"{name} {texts}" for name, texts in self.delivery.items())
-        yield f"delivery in the last day: {told}{told_rate(self.delivery)}"
-        yield from told_time(self.delivery_seconds)
-        yield from told_hours(self.delivery_hours)
+        by_state = ", ".join(f"{name} {texts}" for name, texts in self.delivery.items())
+        yield f"delivery in the last day: {by_state}{arrival_share(self.delivery)}"
+        yield from time_lines(self.delivery_seconds)
+        yield from hour_lines(self.delivery_hours)
         for business in self.delivery_by_business:
             yield f"delivery by business: {business}"
 
@@ -215,6 +215,6 @@ def _code(line: StatusLine) -> str:
 REASONS: Final[dict[Reason | Literal["none"], str]] = {
     "quiet_hours": "permitted hours",
     "twilio_error": "the next try",
-    "rate_limit": "a slower pace",
+    "rate_limit": "the rate limit",
     "none": "their time",
 }

@@ -1,5 +1,6 @@
-"""What the database answers a person, read into values. No number is in them but its last four digits."""
+"""What the database answers a person, as values. They contain no more of a phone number than its last four digits."""
 
+from collections.abc import Iterator
 from typing import Literal
 from uuid import UUID
 
@@ -40,7 +41,7 @@ class StepRecord(Value):
 
 
 class TextRecord(Value):
-    """A line of `explain_sms`: a text, and all that is known of it."""
+    """A line of `explain_sms`: a text and all that is known of it."""
 
     retry_id: UUID
     business_id: UUID | None
@@ -72,7 +73,7 @@ class TextRecord(Value):
     can: tuple[str, ...]
     asked_at: AwareDatetime
     stop_sid: str | None = None
-    """What the number wrote that may mean stop, and nobody has read, by the provider's name of it."""
+    """SID of a message from the number that may mean stop and that nobody has read."""
     why_code: KnownCode = Field(None, description="`why`, for programs. An older database does not say.")
     unreadable: tuple[str, ...] = Field((), description="Columns in which somebody wrote what cannot be read.")
 
@@ -102,7 +103,7 @@ class WaitingText(Claim):
 
 
 class UnreadText(Value):
-    """A text that waits, and of which something cannot be read: nobody can foresee what becomes of it."""
+    """A text that waits and has a column that cannot be read, so that nothing can be predicted about it."""
 
     id: UUID
     columns: tuple[str, ...]
@@ -121,15 +122,38 @@ class ChangedRow(Value):
     skipped: str | None
     warned: str | None
 
+    def lines(self) -> Iterator[str]:
+        """All of it, a line each."""
+        attempts = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
+        yield f"row {self.retry_id}"
+        yield f"    customer {self.customer_id or 'is gone'}, {self.number or 'without a number'}"
+        yield f"    {self.message_class}, {attempts}{': ' + self.was if self.was else ''}"
+        if self.skipped or self.warned:
+            yield f"    {'left alone' if self.skipped else 'beware'}: {self.skipped or self.warned}"
+
 
 class Change(Value):
-    """Answer of `requeue_failed_sms` and `cancel_sms_retries`: what was changed, or would be."""
+    """Answer of `requeue_failed_sms`, `cancel_sms_retries` and `doubt_sms_retries`: what was changed, or would be."""
 
     matched: int
     changed: int
     skipped: dict[str, int] = Field(description="Left alone, by why.")
     warned: dict[str, int] = Field(description="Changed though, by what one should know.")
     sample: tuple[ChangedRow, ...]
+
+    def lines(self, done: str) -> Iterator[str]:
+        """What it did, a line each.
+
+        Args:
+            done: in words, such as `would requeue`.
+        """
+        yield f"{done.capitalize()} {self.changed} of {self.matched} that match."
+        yield from (f"  left alone {texts}: {why}" for why, texts in self.skipped.items())
+        yield from (f"  beware of {texts}: {why}" for why, texts in self.warned.items())
+        for row in self.sample:
+            yield from row.lines()
+        if len(self.sample) < self.matched:
+            yield f"… and {self.matched - len(self.sample)} more"
 
 
 class StatusLine(Value):

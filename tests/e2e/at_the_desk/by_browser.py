@@ -6,7 +6,7 @@ from tests.e2e.at_the_desk.diary import Diary
 from tests.e2e.at_the_desk.prefect_ui import PrefectUi
 from tests.e2e.browser import Browser
 
-LEVER = "send it again, with every check (requeue)"
+ACTION = "send it again, with every check (requeue)"
 
 
 def by_browser(page: Browser, url: str, customer: UUID, code: int, diary: Diary) -> None:
@@ -24,10 +24,10 @@ def by_browser(page: Browser, url: str, customer: UUID, code: int, diary: Diary)
     diary.note("The form asks which text", page)
     ui.submit(until="Next: nothing happens by itself")
     diary.note("The answer is on the run's first page", page)
-    ui.answer(until=LEVER)
+    ui.answer(until=ACTION)
     diary.note("The artifact leads to the form that sends it again", page)
 
-    page.follow(LEVER)
+    page.follow(ACTION)
     page.sees("Because")
     diary.note("The form has the text already", page)
     ui.submit(until="Refused")
@@ -39,7 +39,7 @@ def by_browser(page: Browser, url: str, customer: UUID, code: int, diary: Diary)
     ui.fill("Who", "Ann")
     ui.fill("Because", "The sender was mended")
     diary.note("The same form with a name and a reason", page)
-    ui.submit(until="requeued 1 of 1 that fit")
+    ui.submit(until="Requeued 1 of 1 that match.")
     diary.note("It is requeued", page)
 
     ui.answer(until="See what became of it")

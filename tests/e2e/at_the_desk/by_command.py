@@ -35,10 +35,10 @@ def by_command(environment: Mapping[str, str], customer: UUID, code: int, diary:
     assert "--code must be greater than or equal to 1" in told, told
     diary.note("A bad option is refused in words")
     told = smsretry("requeue", *which)
-    assert "Would be requeued: 1 of 1 that fit." in told, told
+    assert "Would requeue 1 of 1 that match." in told, told
     diary.note("requeue says what it would do")
     told = smsretry("requeue", *which, "--yes", "--who", "Ann", "--because", "The sender was mended")
-    assert "Were requeued: 1 of 1 that fit." in told, told
+    assert "Requeued 1 of 1 that match." in told, told
     diary.note("requeue does it")
 
     smsretry("process")

@@ -1,9 +1,10 @@
 -- What the catalog says of the five tables that smsretry shares with the application, for `smsretry migrate` before it
--- changes anything and for `smsretry doctor`. What must be so is in smsretry/adapters/supabase/shapes.py. Reads only.
+-- changes anything and for `smsretry doctor`. What must be so is in smsretry/adapters/migrations/shapes.py. Reads only.
 --   kind: table (type: its relkind)
 --     | column (filled: it has a default, or writes itself; definition: generated, an enum's labels, or the default)
 --     | unique (name: of the one column) | check (of one column; name: of the constraint)
---     | trigger (before each inserted or updated row; definition: its function's source) | rule (it replaces a write)
+--     | trigger (fires before each inserted or updated row of an ordinary session; definition: its
+--     function's source) | rule (it replaces a write)
 --     | dependent (a view, say, on a function of the application's that smsretry replaces; definition: which)
 create or replace function public.describe_sms_tables()
 returns table (relation text, kind text, name text, type text, not_null boolean, filled boolean, definition text)
@@ -38,7 +39,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     select s.relation, 'trigger', t.tgname::text, null, null, null, p.prosrc
     from shared s
     -- The bits of tgtype: 1 for each row, 2 before, 4 insert, 16 update.
-    join pg_trigger t on t.tgrelid = s.id and not t.tgisinternal and t.tgenabled <> 'D'
+    join pg_trigger t on t.tgrelid = s.id and not t.tgisinternal and t.tgenabled in ('O', 'A')
         and t.tgtype & 3 = 3 and t.tgtype & (case s.relation when 'sms_retry_queue' then 20 else 16 end) <> 0
     join pg_proc p on p.oid = t.tgfoid
     union all

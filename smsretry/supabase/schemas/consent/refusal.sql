@@ -1,5 +1,5 @@
 -- Why a text may not go to its customer, at whatever hour; null: it may. The one rule, for the begin of a send and for those
--- who foresee it.
+-- who predict it.
 --   why_code: why, for programs · sent: whether its send log says so (smsretry.is_sent) · consent: the customer's · number_key: of the customer's number
 -- In plpgsql, which plans it once a connection: every begin asks.
 create or replace function smsretry.refusal(

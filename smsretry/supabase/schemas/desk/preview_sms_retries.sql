@@ -16,7 +16,7 @@ declare
     v_at timestamptz;
 begin
     if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
-        raise exception 'until or retry_ids must be given: which texts are to be foreseen' using errcode = 'SR422';
+        raise exception 'until or retry_ids must be given: which texts are to be predicted' using errcode = 'SR422';
     end if;
     v_ids := array(
         select w.id from (

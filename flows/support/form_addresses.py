@@ -9,11 +9,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.logging import get_run_logger
 
-from smsretry.desk.pages.form_links import CANCEL, EXPLAIN, REQUEUE, RESOLVE, RUN, Forms, no_forms
+from smsretry.desk.pages.form_links import CANCEL, EXPLAIN, REQUEUE, RESOLVE, RUN, FormAddress, no_forms
 
 
-def form_pages() -> Forms:
-    """Ask the server for the forms. Without its answer, pages lead to none: what they tell is more important."""
+def form_addresses() -> FormAddress:
+    """Ask the server for the forms. Without its answer the page is shown without links to forms."""
     wanted = DeploymentFilter(name=DeploymentFilterName(any_=[EXPLAIN, REQUEUE, CANCEL, RESOLVE, RUN]))
     try:
         found = get_client(sync_client=True).read_deployments(deployment_filter=wanted)
@@ -21,10 +21,10 @@ def form_pages() -> Forms:
         get_run_logger().warning("This page has no links to forms (%s)", type(error).__name__)
         return no_forms
     ids = {deployment.name: deployment.id for deployment in found}
-    return lambda name, values: _page(ids[name], values) if name in ids else None
+    return lambda name, values: _address(ids[name], values) if name in ids else None
 
 
-def _page(deployment_id: object, values: Mapping[str, Any]) -> str:
+def _address(deployment_id: object, values: Mapping[str, Any]) -> str:
     """The UI decodes the values twice: as a part of the address, and by itself."""
     filled_in = f"?parameters={quote(quote(json.dumps(values), safe=''), safe='')}" if values else ""
     return f"/deployments/deployment/{deployment_id}/run{filled_in}"

@@ -57,7 +57,7 @@ def test_what_the_sender_is_free_for_goes_out_when_it_is_due() -> None:
 
 
 def test_a_preview_of_one_business_knows_of_the_others_at_the_same_sender() -> None:
-    """They take turns. It had been foreseen as if it were alone, and what the rate does not reach had been said to go
+    """They take turns. It had been predicted as if it were alone, and what the rate does not reach had been said to go
     out.
     """
     ours = [waiting(id=UUID(int=n), business_id=UUID(int=7), scheduled_for=BEFORE_CLOSING) for n in range(9000, 10_700)]
@@ -95,7 +95,7 @@ def test_a_text_that_misses_its_window_by_seconds_waits_for_the_next() -> None:
     assert business.why == {TOO_SLOW: 130}
 
 
-def test_what_waits_is_foreseen_again_for_when_it_has_waited() -> None:
+def test_what_waits_is_predicted_again_for_when_it_has_waited() -> None:
     """By then it may be too late for it, or it may still not go out."""
     night = NOON + 10 * HOUR
     told = forecast(

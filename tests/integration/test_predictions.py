@@ -1,4 +1,4 @@
-"""What the desk foresees of a text, against what the next runs do with it: each state of a text, on the real stack."""
+"""What the desk predicts of a text, against what the next runs do with it: each state of a text, on the real stack."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -290,7 +290,7 @@ def _untrue(world: World, desk: Desk, name: str, row: UUID) -> Iterator[str]:
     now = world.stack.now()
     until = now + timedelta(hours=HOURS)
     ahead = desk.preview(Preview(hours=HOURS))
-    [story] = desk.explain(WhichText(retry_id=row))
+    [explanation] = desk.explain(WhichText(retry_id=row))
     kinds = [
         kind
         for business in ahead.businesses
@@ -300,19 +300,19 @@ def _untrue(world: World, desk: Desk, name: str, row: UUID) -> Iterator[str]:
     whys = " ".join(why for business in ahead.businesses for why in business.why)
     came_to, why = _came_to(world, row, until)
     if kinds != [came_to]:
-        yield f"{name}: preview foresaw {kinds}, it came to {came_to} ({why})"
+        yield f"{name}: preview predicted {kinds}, it came to {came_to} ({why})"
     if kinds == ["go_out"] == [came_to]:
         [*_, last] = world.stack.twilio.ledger.entries()
         went_out = (last.accepted_at - now) / timedelta(hours=1)
-        foreseen = next(hour for hour, told in enumerate(ahead.hours) if told.texts)
-        if not foreseen - 0.1 <= went_out <= foreseen + 1.1:
-            yield f"{name}: preview foresaw it in hour {foreseen}, it went out after {went_out} hours"
-    if ("goes out" in story.next) is not (came_to == "go_out") and name not in BEYOND:
-        yield f"{name}: explain said {story.next!r}, it came to {came_to} ({why})"
-    if came_to in ("end", "held") and (why not in story.headline + story.next or why not in whys):
-        yield f"{name}: {why!r} is not in {story.headline!r}, {story.next!r} or {whys!r}"
-    if came_to == "end" and not ("will be cancelled" in story.next or "will fail" in story.next):
-        yield f"{name}: explain did not say that it ends: {story.next!r}"
+        predicted = next(hour for hour, told in enumerate(ahead.hours) if told.texts)
+        if not predicted - 0.1 <= went_out <= predicted + 1.1:
+            yield f"{name}: preview predicted it in hour {predicted}, it went out after {went_out} hours"
+    if ("goes out" in explanation.next) is not (came_to == "go_out") and name not in BEYOND:
+        yield f"{name}: explain said {explanation.next!r}, it came to {came_to} ({why})"
+    if came_to in ("end", "held") and (why not in explanation.headline + explanation.next or why not in whys):
+        yield f"{name}: {why!r} is not in {explanation.headline!r}, {explanation.next!r} or {whys!r}"
+    if came_to == "end" and not ("will be cancelled" in explanation.next or "will fail" in explanation.next):
+        yield f"{name}: explain did not say that it ends: {explanation.next!r}"
 
 
 class Blind(SupabaseOperators):
@@ -337,7 +337,7 @@ def world(
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_what_is_foreseen_comes_to_be(world: World, name: str) -> None:
+def test_what_is_predicted_comes_to_be(world: World, name: str) -> None:
     """By explain and by preview, with the reason."""
     desk = Desk(world.operators, profile=AT_ONCE, meaning=code_meaning)
     assert list(_untrue(world, desk, name, STATES[name](world))) == []

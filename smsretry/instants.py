@@ -1,17 +1,10 @@
-"""An instant on the clock of the person a text is for, as the desk shows it."""
+"""How an instant and a length of time are shown to a person."""
 
 from datetime import UTC, datetime, tzinfo
 
-from smsretry.data import place, place_names
 
-
-def zone_of(*names: str | None) -> tzinfo:
-    """The first of these names that is a place's zone; else UTC. For showing only: hours are decided elsewhere."""
-    return next((place(name) for name in names if name and name in place_names()), UTC)
-
-
-def on_clock(moment: datetime, zone: tzinfo) -> str:
-    """Such as `Tue 24 Nov 08:03 EST`."""
+def on_clock(moment: datetime, zone: tzinfo = UTC) -> str:
+    """An instant on a zone's clock, always with the zone: `Tue 24 Nov 08:03 EST`."""
     local = moment.astimezone(zone)
     return f"{local:%a %d %b %H:%M} {local.tzname()}"
 

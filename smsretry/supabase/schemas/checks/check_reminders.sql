@@ -1,0 +1,42 @@
+-- Warnings: what somebody may have meant, or stopped and forgotten. Each is ok, with advice.
+create or replace function smsretry.check_reminders()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with tables as (
+        select r.oid, r.relname, r.relrowsecurity from pg_catalog.pg_class r
+        where r.relnamespace = 'public'::regnamespace and r.relname in (
+            'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts')
+    )
+    select 'policy "' || y.polname || '" of ' || r.relname, true,
+           'lets ' || string_agg(case g.rolname when 'anon' then 'anyone with the anon key' else 'every signed-in user' end, ' and '
+                                 order by g.rolname) || ' read all rows: drop or narrow it, unless that is meant'
+    from tables r
+    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
+    join pg_roles g on g.rolname in ('anon', 'authenticated') and (y.polroles @> array[0::oid] or g.oid = any(y.polroles))
+    where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
+    group by y.polname, r.relname
+    union all
+    select 'policies of scheduled_sends', true,
+           'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '
+               || '"Owners read their scheduled sends" on public.scheduled_sends for select to authenticated '
+               || 'using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))'
+    from tables r
+    where r.relname = 'scheduled_sends' and r.relrowsecurity and has_table_privilege('authenticated', r.oid, 'select')
+      and not exists (
+          select 1 from pg_policy y join pg_roles g on g.rolname = 'authenticated'
+          where y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
+            and (y.polroles @> array[0::oid] or g.oid = any(y.polroles)))
+    union all
+    select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
+    union all
+    (select 'texts of business ' || s.business_id, true,
+            'come last in each claim, one at a time, since ' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC. ' || s.why
+     from smsretry.set_apart s order by s.at limit 20)
+    union all
+    select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
+           || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
+    from smsretry.stopped_states s
+$$;
+
+revoke all on function smsretry.check_reminders from public, anon, authenticated;
+grant execute on function smsretry.check_reminders to service_role;
