@@ -16,8 +16,8 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
-from tests.builders import BODY, NOON
-from tests.builders import PHONE as PHONE
+from tests.support.builders import BODY, NOON
+from tests.support.builders import PHONE as PHONE
 
 NOON_IN_NEW_YORK = NOON
 

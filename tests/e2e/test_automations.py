@@ -19,7 +19,7 @@ from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from tests.e2e.conftest import Prefect
 from tests.e2e.registry import SCHEDULED, Registry
-from tests.receiver import Receiver, receiving
+from tests.support.receiver import Receiver, receiving
 
 
 @pytest.fixture(scope="module")

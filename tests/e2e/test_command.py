@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes import Descendants
+from tests.support.processes import Descendants
 
 COMMAND = [sys.executable, "-m", "smsretry"]
 

@@ -12,8 +12,8 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.retry.decision import Hold
 from smsretry.retry.models import Text
-from tests.builders import BODY, PHONE, begin, doubt, results_of, run, run_over
 from tests.conftest import Business
+from tests.support.builders import BODY, PHONE, begin, doubt, results_of, run, run_over
 
 
 def another(business: Business) -> Business:

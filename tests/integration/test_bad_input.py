@@ -17,8 +17,8 @@ from smsretry.errors import QueueMismatch, QueueRefused, QueueUnreachable
 from smsretry.local.process.http import LocalServer, free_port
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
-from tests.builders import results_of, run_over
 from tests.conftest import Business
+from tests.support.builders import results_of, run_over
 
 
 def changed(settings: Settings, **changes: str) -> Settings:

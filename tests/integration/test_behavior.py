@@ -16,8 +16,8 @@ from smsretry.retry.models import ItemResult, Text
 from smsretry.retry.outcome import Outcome
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.run import ItemFailed, run_once
-from tests.builders import BODY, PHONE, begin, results_of, run_over
 from tests.conftest import Business
+from tests.support.builders import BODY, PHONE, begin, results_of, run_over
 
 PASSING = JsonError(21702, http_status=400)
 

@@ -12,8 +12,8 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
 from smsretry.sending.breaker import IN_A_ROW
 from smsretry.settings import Settings
-from tests.builders import CONCURRENCY, PHONE, fates_of, run, run_over
 from tests.conftest import Business
+from tests.support.builders import CONCURRENCY, PHONE, fates_of, run, run_over
 
 
 def test_a_refused_account_stops_the_run_and_costs_no_text_anything(

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from smsretry.local.stack import Stack
-from tests.builders import PHONE
 from tests.conftest import Business
 from tests.integration.conftest import Command
+from tests.support.builders import PHONE
 
 
 def test_process_makes_one_run_and_shows_what_became_of_each_text(business: Business, command: Command) -> None:

@@ -11,8 +11,8 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted
-from tests.builders import BODY, PHONE, resolution, run
 from tests.conftest import Business
+from tests.support.builders import BODY, PHONE, resolution, run
 
 MEANWHILE: dict[str, Callable[[Business], object]] = {
     "the customer's number changed": lambda b: b.connection.execute("update customers set phone = '+12125550199'"),
@@ -78,7 +78,7 @@ def test_workers_that_die_between_begin_and_send_cost_no_attempt(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """Three of them had used up a text that was never at Twilio."""
-    from tests.builders import begin
+    from tests.support.builders import begin
 
     row = business.due_text()
     for _ in range(4):

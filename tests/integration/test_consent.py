@@ -22,8 +22,8 @@ from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
 from smsretry.retry.models import Claim
-from tests.builders import BODY, PHONE, begin, give_up, refused, results_of, run, run_over
 from tests.conftest import Business
+from tests.support.builders import BODY, PHONE, begin, give_up, refused, results_of, run, run_over
 
 OTHER_PHONE = "+12125550188"
 LATER = timedelta(hours=1)

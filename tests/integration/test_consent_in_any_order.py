@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
-from tests.builders import NOON, results_of, run_over
 from tests.conftest import EMPTY, Business
+from tests.support.builders import NOON, results_of, run_over
 
 RUNS: Final = int(os.environ.get("SMSRETRY_CONSENT_RUNS", "0"))
 """Histories to try; 0: a few, always the same."""

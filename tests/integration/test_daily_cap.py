@@ -21,8 +21,8 @@ from smsretry.retry.models import Claim
 from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
-from tests.builders import PHONE, begin, give_up, refused, run
 from tests.conftest import Business
+from tests.support.builders import PHONE, begin, give_up, refused, run
 
 FLORIDA = "+13055550123"
 DAY = timedelta(hours=24)

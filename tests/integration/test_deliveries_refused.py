@@ -17,8 +17,8 @@ from smsretry.sending import delivering
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import DeliveryServices
 from smsretry.settings import Settings
-from tests.builders import run
 from tests.conftest import Business
+from tests.support.builders import run
 
 REFUSALS = [FetchError(20003, http_status=401), FetchError(20429, http_status=429), FetchError()]
 

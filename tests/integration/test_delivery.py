@@ -25,9 +25,9 @@ from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import DeliveryServices
 from smsretry.sending.summary import DeliverySummary
-from tests.builders import SID, run
 from tests.conftest import Business
 from tests.integration.conftest import Command
+from tests.support.builders import SID, run
 
 FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
 

@@ -22,8 +22,8 @@ from smsretry.local.twilio.faults import AcceptThenDrop, FetchError, JsonError, 
 from smsretry.retry.profile import Profile
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import DeliveryServices
-from tests.builders import NOON, PHONE, run
 from tests.conftest import EMPTY, Business
+from tests.support.builders import NOON, PHONE, run
 
 RUNS: Final = int(os.environ.get("SMSRETRY_DELIVERY_RUNS", "0"))
 """Histories to try; 0: a few, always the same."""

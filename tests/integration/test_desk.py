@@ -16,9 +16,9 @@ from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from smsretry.settings import Settings
-from tests.builders import AT_ONCE, BODY, PHONE, fates_of, run_over
 from tests.conftest import Business
 from tests.integration.scene import Scene
+from tests.support.builders import AT_ONCE, BODY, PHONE, fates_of, run_over
 
 
 @pytest.fixture

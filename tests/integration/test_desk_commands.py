@@ -20,9 +20,9 @@ from smsretry.desk.desk import Desk
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
 from smsretry.settings import Settings
-from tests.builders import BODY, PHONE, fates_of, run_over
 from tests.conftest import Business
 from tests.integration.conftest import Command
+from tests.support.builders import BODY, PHONE, fates_of, run_over
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

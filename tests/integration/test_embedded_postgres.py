@@ -15,7 +15,7 @@ import pytest
 from smsretry.errors import LocalStackError
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.local.postgres.server_user import BINARIES, ServerUser
-from tests.processes import ends
+from tests.support.processes import ends
 
 _STARTS_ONE_AND_WAITS = """
 import sys, time

@@ -12,8 +12,8 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
-from tests.builders import results_of, run, run_over
 from tests.conftest import Business
+from tests.support.builders import results_of, run, run_over
 
 PASSING = JsonError(21702, http_status=400)
 

@@ -17,9 +17,9 @@ from smsretry.adapters.supabase import calls
 from smsretry.cli.command import app
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
-from tests.builders import PHONE
 from tests.conftest import Business
 from tests.integration.conftest import Command
+from tests.support.builders import PHONE
 
 _COMMANDS: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 _HOUR: Final = timedelta(hours=1)

@@ -15,8 +15,8 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, EndlessList, ListLag, SendFault
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.reconciling import reconcile
-from tests.builders import BODY, PHONE, resolution, run
 from tests.conftest import Business
+from tests.support.builders import BODY, PHONE, resolution, run
 
 HALF_A_MINUTE, MINUTE, DAY = timedelta(seconds=30), timedelta(minutes=1), timedelta(days=1)
 SHORT = "Reminder: your visit is tomorrow"

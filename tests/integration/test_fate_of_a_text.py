@@ -14,8 +14,8 @@ from smsretry.desk.desk import Desk
 from smsretry.desk.questions.explanation import Story
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
-from tests.builders import AT_ONCE, PHONE, fates_of, run_over
 from tests.conftest import Business
+from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
-from tests.builders import AT_ONCE, PHONE, fates_of, run_over
 from tests.conftest import Business
+from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
 
 HOURS: Final = 26
 """How far ahead is looked: past the next opening."""

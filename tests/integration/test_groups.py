@@ -13,8 +13,8 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError, QueueBusy
 from smsretry.local.stack import Stack
 from smsretry.retry.models import Claim
-from tests.builders import PHONE, SENDER, fates_of, run_over
 from tests.conftest import Business
+from tests.support.builders import PHONE, SENDER, fates_of, run_over
 
 
 def _begin(claim: Claim, **changes: object) -> Call:

@@ -12,7 +12,7 @@ import pytest
 from smsretry.errors import LocalStackError
 from smsretry.local.process import guard
 from smsretry.local.process.guarded_process import GuardedProcess
-from tests.processes import ends, is_alive
+from tests.support.processes import ends, is_alive
 
 _IGNORES_SIGTERM = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"

@@ -9,8 +9,8 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
-from tests.builders import begin, results_of, run, run_over
 from tests.conftest import Business
+from tests.support.builders import begin, results_of, run, run_over
 
 LOUISIANA = "+15045550123"
 

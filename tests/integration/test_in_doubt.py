@@ -26,8 +26,8 @@ from smsretry.retry.decision import Complete
 from smsretry.retry.outcome import Accepted, InDoubt
 from smsretry.retry.policy import LIFE
 from smsretry.retry.profile import DEFAULT, Profile
-from tests.builders import BODY, PHONE, SID, begin, doubt, resolution, run, run_over
 from tests.conftest import Business
+from tests.support.builders import BODY, PHONE, SID, begin, doubt, resolution, run, run_over
 
 HOLD = Profile(in_doubt="hold")
 ACCEPTED = [

@@ -9,9 +9,9 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Prune
 from smsretry.local.stack import Stack
-from tests.builders import PHONE, run
 from tests.conftest import Business
 from tests.integration.hearing import consents, hear
+from tests.support.builders import PHONE, run
 
 
 def test_a_stop_ends_consent_at_every_business_and_cancels_what_waits(stack: Stack, business: Business) -> None:

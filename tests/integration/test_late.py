@@ -13,8 +13,8 @@ from smsretry.local.stack import Stack
 from smsretry.retry import policy
 from smsretry.retry.models import Claim
 from smsretry.sending.scheduled import AHEAD, queue_scheduled_sends
-from tests.builders import BODY, fates_of, run_over
 from tests.conftest import Business
+from tests.support.builders import BODY, fates_of, run_over
 
 HOUR = timedelta(hours=1)
 WHY = "Expired before it could be sent: it was due on 2027-01-12 (UTC)"

@@ -17,8 +17,8 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.settings import Settings
-from tests.builders import BODY, NOON, PHONE, run
 from tests.conftest import Business
+from tests.support.builders import BODY, NOON, PHONE, run
 
 LOGGERS = ("urllib3", "urllib3.connectionpool", "urllib3.connection", "httpx", "httpcore.http11", "twilio.http_client")
 

@@ -13,9 +13,9 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import WhichText
 from smsretry.local.stack import Stack
-from tests.builders import PHONE, run
 from tests.conftest import Business
 from tests.integration.hearing import another, consents, consents_of, hear, hear_in_full
+from tests.support.builders import PHONE, run
 
 STOP, START = "SM" + "a" * 32, "SM" + "b" * 32
 

@@ -19,9 +19,9 @@ from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import MessageClass
-from tests.builders import BODY, begin, fates_of, results_of, run, run_over
 from tests.conftest import Business
 from tests.integration.test_access import acting_as
+from tests.support.builders import BODY, begin, fates_of, results_of, run, run_over
 
 FLORIDA = "+13055550123"
 OFFICE = "Mon-Fri 09:00-18:00, Sat 10:00-16:00"

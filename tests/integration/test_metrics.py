@@ -16,10 +16,10 @@ from smsretry.adapters.telemetry.push import PUSH_SECONDS
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
-from tests.builders import BODY, PHONE
-from tests.collector import Collector, Samples, collecting
 from tests.conftest import Business
 from tests.integration.conftest import Command
+from tests.support.builders import BODY, PHONE
+from tests.support.collector import Collector, Samples, collecting
 
 KEY = "c0ffee-not-to-be-shown"
 ACCEPTED = """select count(*), coalesce(nullif(delivery_status, 'queued'), 'open') from sms_send_attempts

@@ -8,8 +8,8 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
-from tests.builders import PHONE, results_of, run, run_over
 from tests.conftest import Business
+from tests.support.builders import PHONE, results_of, run, run_over
 
 MIAMI = "+13055550123"
 

@@ -15,8 +15,8 @@ from smsretry.desk.actions.requests import Cancel, Preview, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.records import AttemptRecord
 from smsretry.errors import QueueMismatch
-from tests.builders import AT_ONCE, PHONE
 from tests.conftest import Business
+from tests.support.builders import AT_ONCE, PHONE
 
 BROUGHT: Final = """
 alter table scheduled_sends alter column scheduled_for drop not null, alter column business_id drop not null,

@@ -12,9 +12,9 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Prune
 from smsretry.local.stack import Stack
-from tests.builders import PHONE, run
 from tests.conftest import Business
 from tests.integration.hearing import hear
+from tests.support.builders import PHONE, run
 
 MIAMI: Final = "+13055550123"
 LATER: Final = timedelta(hours=5)

@@ -17,10 +17,10 @@ from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
 from smsretry.sending import entry
 from smsretry.settings import Settings
-from tests.builders import BODY, NOON, PHONE
 from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.integration.test_bad_input import answering, changed
+from tests.support.builders import BODY, NOON, PHONE
 
 NOTHING = "Nothing was recorded, and nothing repeats it: give the order again."
 UNKNOWN = "It is not known whether it was recorded, and nothing repeats it: give the same order again."

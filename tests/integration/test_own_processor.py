@@ -13,8 +13,8 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import ListError
 from smsretry.retry.policy import LIFE
-from tests.builders import PHONE, run
 from tests.conftest import Business
+from tests.support.builders import PHONE, run
 
 
 def claims_of_the_application(business: Business) -> list[dict[str, Any]]:

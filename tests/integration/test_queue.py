@@ -13,8 +13,8 @@ from smsretry.local.stack import Stack
 from smsretry.retry.decision import Complete, Defer, End, GiveBack
 from smsretry.retry.outcome import Accepted
 from smsretry.sending.pipeline import process_sms_retry_item
-from tests.builders import SID, begin, give_up, refused, results_of, retry, run_over
 from tests.conftest import Business
+from tests.support.builders import SID, begin, give_up, refused, results_of, retry, run_over
 
 
 def test_a_claim_of_ten_on_a_table_without_statistics_takes_ten(stack: Stack) -> None:

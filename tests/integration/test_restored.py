@@ -21,10 +21,10 @@ from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted
 from smsretry.retry.policy import LIFE
 from smsretry.sending.pipeline import process_sms_retry_item
-from tests.builders import AT_ONCE, BODY, NOON, begin, fates_of, run_over
 from tests.conftest import Business
 from tests.integration.unchangeable import HARMS, MENDED, STUCK, planted
-from tests.restoring import back_up, restore
+from tests.support.builders import AT_ONCE, BODY, NOON, begin, fates_of, run_over
+from tests.support.restoring import back_up, restore
 
 SENT = ("waiting", "claimed", "begun", "in doubt", "scheduled")
 """Texts that went out after the backup was taken, by what they were in it."""

@@ -26,9 +26,9 @@ from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import DeliveryServices
-from tests.builders import AT_ONCE, NOON, fates_of, run_over
 from tests.conftest import Business
-from tests.restoring import back_up, restore
+from tests.support.builders import AT_ONCE, NOON, fates_of, run_over
+from tests.support.restoring import back_up, restore
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 SENT_ONCE = ("moved", "moved in the queue", "early", "failed", "cancelled", "anew", "by its log")

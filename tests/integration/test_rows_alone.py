@@ -8,8 +8,8 @@ import pytest
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
-from tests.builders import results_of, run, run_over
 from tests.conftest import Business
+from tests.support.builders import results_of, run, run_over
 
 IMPOSSIBLE = ["infinity", "-infinity", "0044-03-15 12:00+00 BC", "10000-01-01 00:00+00"]
 

@@ -17,12 +17,12 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError, MigrationError
 from smsretry.local.stack import Stack
 from smsretry.sending.scheduled import queue_scheduled_sends
-from tests.builders import BODY, fates_of, run, run_over
 from tests.conftest import Business
 from tests.integration.catalog import Database
 from tests.integration.conftest import Command
 from tests.integration.test_access import acting_as
 from tests.integration.unchangeable import HARMS, MENDED, NEVER_ENDS, STUCK, planted
+from tests.support.builders import BODY, fates_of, run, run_over
 
 SOON = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

@@ -22,8 +22,8 @@ from smsretry.retry.decision import Arrived, Defer
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import DeliveryServices
-from tests.builders import BODY, results_of, run, run_over
 from tests.conftest import Business
+from tests.support.builders import BODY, results_of, run, run_over
 
 HALF_AN_HOUR = timedelta(minutes=31)
 

@@ -16,9 +16,9 @@ from smsretry.local.stack import Stack
 from smsretry.retry.models import Claim
 from smsretry.sending.run import run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
-from tests.builders import SENDER, fates_of, run_over
 from tests.conftest import Business
-from tests.impatience import impatient
+from tests.support.builders import SENDER, fates_of, run_over
+from tests.support.impatience import impatient
 
 _TRIGGER = """
 create function public.tenants_own() returns trigger language plpgsql as $$

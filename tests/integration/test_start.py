@@ -10,10 +10,10 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
-from tests.builders import PHONE, run
 from tests.conftest import Business
 from tests.integration.hearing import another, consents, consents_of, hear
 from tests.integration.repairs import repairs_after_1_0
+from tests.support.builders import PHONE, run
 
 
 def test_a_start_makes_up_no_consent_at_any_business(

@@ -32,8 +32,8 @@ from hypothesis.stateful import (
 from psycopg import sql
 
 from smsretry.local.stack import Stack
-from tests.builders import BODY, PHONE
 from tests.conftest import EMPTY, NOON_IN_NEW_YORK, Business
+from tests.support.builders import BODY, PHONE
 
 RUNS: Final = int(os.environ.get("SMSRETRY_STATE_MACHINE_RUNS", "0"))
 LIFE: Final = 2880

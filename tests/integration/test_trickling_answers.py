@@ -26,8 +26,8 @@ from smsretry.local.stack import Stack
 from smsretry.retry.models import Text
 from smsretry.retry.outcome import InDoubt
 from smsretry.settings import Settings
-from tests.builders import BODY, NOON, PHONE, run
 from tests.conftest import Business
+from tests.support.builders import BODY, NOON, PHONE, run
 
 LIMIT_SECONDS: Final = 0.6
 PAUSE_SECONDS: Final = 0.1

@@ -13,10 +13,10 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.questions.queue_status import Standing
 from smsretry.local.stack import Stack
-from tests.builders import PHONE, run
 from tests.conftest import Business
 from tests.integration.hearing import another, answer, consents, hear
 from tests.proofs.oracles import stopping
+from tests.support.builders import PHONE, run
 
 SID: Final = "SM" + "a" * 32
 

@@ -36,7 +36,7 @@ from smsretry.retry.models import (
 )
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.vocabulary import MessageClass, Reason, Reconciled
-from tests.builders import NOON, SENDER, SID, begun
+from tests.support.builders import NOON, SENDER, SID, begun
 
 Told: TypeAlias = PutOff | Arrived | Send | AfterSend | AfterLook | str | None
 """A decision, or why the circuit is open."""

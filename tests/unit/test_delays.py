@@ -13,7 +13,7 @@ from smsretry.retry.models import Look
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.retry.policy import after_send, before_send, busy
 from smsretry.retry.profile import Profile
-from tests.builders import NOON, claim_with, refused
+from tests.support.builders import NOON, claim_with, refused
 from tests.unit.fakes import FakeQueue
 
 SEVEN = timedelta(minutes=7)

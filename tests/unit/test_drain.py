@@ -14,7 +14,7 @@ from smsretry.sending import run as runs
 from smsretry.sending import throttle
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.run import CLAIM_SIZE, LINGER_SECONDS, POLL_SECONDS, run_once
-from tests.builders import CONCURRENCY, SID, claim_with, run_over
+from tests.support.builders import CONCURRENCY, SID, claim_with, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
 

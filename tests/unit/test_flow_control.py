@@ -16,7 +16,7 @@ from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal,
 from smsretry.sending import breaker, throttle
 from smsretry.sending.breaker import AT_FIRST, IN_A_ROW, NEWLY_OPENED, PROBES
 from smsretry.sending.flow_control import FlowControl, stopped_by
-from tests.builders import NOON, SID, claim_with, refused
+from tests.support.builders import NOON, SID, claim_with, refused
 
 ACCEPTED = Accepted(SID)
 UNREACHABLE = NotSent("Not reached")

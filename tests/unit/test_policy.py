@@ -31,8 +31,8 @@ from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Refusal, RefusalK
 from smsretry.retry.policy import after_cap, after_send, before_send, busy
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import InDoubtPolicy, Reason
-from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, claim_with, refused
-from tests.builders import sighting as listed
+from tests.support.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, claim_with, refused
+from tests.support.builders import sighting as listed
 
 NIGHT = CLOSING
 LAST_HOLD = NIGHT - timedelta(seconds=60)

@@ -19,7 +19,7 @@ from smsretry.retry.models import Lease
 from smsretry.retry.segments import segments
 from smsretry.sending import rate_limit
 from smsretry.sending.rate_limit import HAND_SECONDS, RateLimit
-from tests.builders import NOON
+from tests.support.builders import NOON
 
 LONG: Final = "a" * 300
 """Two segments."""

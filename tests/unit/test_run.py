@@ -13,7 +13,18 @@ from smsretry.retry.models import Begun, Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.sending.ports import RetryQueue, Sender
 from smsretry.sending.run import FEWEST_SUSPECTS, ItemFailed, run_once
-from tests.builders import CLOSING, CONCURRENCY, NOON, SENDER, SID, claim_with, fates_of, refused, results_of, run_over
+from tests.support.builders import (
+    CLOSING,
+    CONCURRENCY,
+    NOON,
+    SENDER,
+    SID,
+    claim_with,
+    fates_of,
+    refused,
+    results_of,
+    run_over,
+)
 from tests.unit.fakes import FakeQueue, FakeSender
 
 

@@ -15,7 +15,7 @@ from smsretry.desk.questions.queue_status import Standing
 from smsretry.retry.models import InterruptedRun, ItemResult, Recovered
 from smsretry.sending.summary import RunSummary
 from smsretry.vocabulary import Fate
-from tests.builders import BODY, NOON, PHONE, claim_with
+from tests.support.builders import BODY, NOON, PHONE, claim_with
 
 CHICAGO: dict[str, Any] = {"timezone": "America/Chicago"}
 

@@ -9,7 +9,7 @@ from smsretry.data import table
 from smsretry.retry.decision import GiveUp, Retry
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel, Rejected
 from smsretry.retry.policy import after_send
-from tests.builders import claim_with
+from tests.support.builders import claim_with
 
 ROWS = table("twilio_errors")
 

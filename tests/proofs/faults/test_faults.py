@@ -10,13 +10,13 @@ from typing import Final
 import pytest
 
 from smsretry.local.stack import Stack
-from tests.builders import NOON
 from tests.conftest import Sweeper
 from tests.proofs.faults.arrivals import Message, judge_messages
 from tests.proofs.faults.carrier import Told
 from tests.proofs.faults.orders import KILL_POINTS, StallPoint, Switch
 from tests.proofs.faults.scenarios import blind, everything, outage, oversleep, reported
-from tests.stacks import running_stack
+from tests.support.builders import NOON
+from tests.support.stacks import running_stack
 
 
 @pytest.fixture(scope="module")

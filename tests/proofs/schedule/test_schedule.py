@@ -11,7 +11,7 @@ from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from tests.proofs.schedule.alarm import ENDED, install_in_a_hurry, unexplained
 from tests.proofs.schedule.crew import crew
-from tests.receiver import receiving
+from tests.support.receiver import receiving
 
 _SILENCE = timedelta(seconds=30)
 
