@@ -19,7 +19,7 @@ from smsretry.sending import entry
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.integration.conftest import Command
-from tests.integration.test_bad_input import answering, changed
+from tests.integration.isolation.test_bad_input import answering, changed
 from tests.support.builders import BODY, NOON, PHONE
 
 NOTHING = "Nothing was recorded, and nothing repeats it: give the order again."

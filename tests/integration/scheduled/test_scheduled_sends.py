@@ -20,7 +20,7 @@ from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
 from tests.integration.catalog import Database
 from tests.integration.conftest import Command
-from tests.integration.test_access import acting_as
+from tests.integration.isolation.test_access import acting_as
 from tests.integration.unchangeable import HARMS, MENDED, NEVER_ENDS, STUCK, planted
 from tests.support.builders import BODY, fates_of, run, run_over
 

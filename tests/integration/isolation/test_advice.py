@@ -12,7 +12,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.errors import QueueMismatch, QueueRefused
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
-from tests.integration.test_bad_input import answering, changed
+from tests.integration.isolation.test_bad_input import answering, changed
 
 
 @pytest.mark.parametrize(

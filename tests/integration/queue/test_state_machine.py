@@ -7,7 +7,7 @@ so what is due, stale or expired is exact.
 
 A run is the same every time. To look further, in other orders:
 
-    SMSRETRY_STATE_MACHINE_RUNS=2000 pytest tests/integration/test_state_machine.py
+    SMSRETRY_STATE_MACHINE_RUNS=2000 pytest tests/integration/queue/test_state_machine.py
 """
 
 import os

@@ -14,8 +14,8 @@ from smsretry.local.stack import DATABASE, Stack
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.integration.catalog import Database
-from tests.integration.test_bad_input import changed
-from tests.integration.test_migrating_beside_readers import everything
+from tests.integration.isolation.test_bad_input import changed
+from tests.integration.migrations.test_migrating_beside_readers import everything
 
 ROWS = """
 select 'businesses' as what, to_jsonb(t) as row from businesses t

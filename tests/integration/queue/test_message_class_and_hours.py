@@ -20,7 +20,7 @@ from smsretry.local.stack import Stack
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import MessageClass
 from tests.conftest import Business
-from tests.integration.test_access import acting_as
+from tests.integration.isolation.test_access import acting_as
 from tests.support.builders import BODY, begin, fates_of, results_of, run, run_over
 
 FLORIDA = "+13055550123"

@@ -26,8 +26,8 @@ from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import DeliveryServices
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
+from tests.integration.doubt.test_in_doubt import half_an_hour, settle
 from tests.integration.repairs import repairs_after_1_0
-from tests.integration.test_in_doubt import half_an_hour, settle
 from tests.support.builders import BODY, begin, resolution, run, run_over
 
 SO_LONG = LIFE + timedelta(hours=1)

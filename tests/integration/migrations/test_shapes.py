@@ -10,7 +10,7 @@ from smsretry.adapters.migrations.wanted_shapes import COLUMNS, LABEL, READ, VAL
 from smsretry.data import table
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database
-from tests.integration.test_migrating_beside_readers import everything
+from tests.integration.migrations.test_migrating_beside_readers import everything
 
 _NO_FOREIGN_KEYS = """
 do $$ declare k record; begin

@@ -238,7 +238,7 @@ def test_first_starts_at_once_make_the_user_one_after_the_other(
     useradd.write_text(f"#!/bin/sh\necho begins >> {made}\nsleep 0.2\necho ends >> {made}\nexit 1\n")
     useradd.chmod(0o755)
     monkeypatch.setenv("PATH", str(open_directory), prepend=os.pathsep)
-    starts = [subprocess.Popen([sys.executable, "-c", _MAKES_A_USER], cwd=Path(__file__).parents[2]) for _ in range(3)]
+    starts = [subprocess.Popen([sys.executable, "-c", _MAKES_A_USER], cwd=Path(__file__).parents[3]) for _ in range(3)]
     assert [start.wait(30) for start in starts] == [0, 0, 0]
     assert made.read_text().split() == ["begins", "ends"] * 3
 
