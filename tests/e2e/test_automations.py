@@ -125,6 +125,7 @@ BLAMED = "Texts: 9 did not arrive (Twilio 30007)"
 DROPPED = "Texts: fewer arrive than usual"
 
 
+@pytest.mark.long
 def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: Receiver) -> None:
     """A failed run, no run, an open circuit, a backlog, held texts, dead letters; the dead run and the late one end."""
     hurry(registry)

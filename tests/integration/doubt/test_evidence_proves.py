@@ -46,13 +46,14 @@ def sent_by_application(sender: TwilioSender, body: str) -> str:
 
 
 def an_hour(stack: Stack, queue: SupabaseQueue, sender: TwilioSender, *, minutes: int = 125) -> None:
-    """A run each five minutes, long enough for a held text to be looked at again; at first each is looked for alone."""
-    for _ in range(4):
-        stack.move_clock(HALF_A_MINUTE)
-        run(queue, sender)
-    for _ in range(0, minutes, 5):
-        stack.move_clock(5 * MINUTE)
-        run(queue, sender)
+    """A run each five minutes, long enough for a held text to be looked at again; at first each is looked for alone.
+
+    Left out are those that would find nothing to do.
+    """
+    for wait in [*[HALF_A_MINUTE] * 4, *[5 * MINUTE] * (minutes // 5)]:
+        stack.move_clock(wait)
+        if queue.next_due() == 0:
+            run(queue, sender)
 
 
 def messages(stack: Stack) -> list[str]:

@@ -59,6 +59,7 @@ def test_a_worker_that_sleeps_past_its_lease_neither_sends_nor_writes(stack: Sta
     assert report.numbers["workers stalled past their lease"] == 1
 
 
+@pytest.mark.long
 def test_without_the_fence_the_harness_sees_doubled_texts() -> None:
     """A proof that cannot fail proves nothing: the same sleeper, and nobody asks for its claim number."""
     report = oversleep(seed="1", where="claimed", without="fence")
@@ -66,6 +67,7 @@ def test_without_the_fence_the_harness_sees_doubled_texts() -> None:
     assert report.woke_and_wrote
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("switch", ["reconcile", "quarantine"])
 def test_without_looking_or_without_patience_the_harness_sees_doubled_texts(stack: Stack, switch: Switch) -> None:
     """The list lags by less than the quarantine, which harms nobody who looks and waits."""
@@ -104,6 +106,7 @@ def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when() -> N
     assert report.numbers["pollers killed"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("switch", "count"), [("ranks", "wrong_in_the_end"), ("patience", "doubled"), ("asking", "arrived_twice")]
 )

@@ -13,6 +13,8 @@ from tests.proofs.schedule.alarm import ENDED, install_in_a_hurry, unexplained
 from tests.proofs.schedule.crew import crew
 from tests.support.receiver import receiving
 
+pytestmark = pytest.mark.long
+
 _SILENCE = timedelta(seconds=30)
 
 
