@@ -206,13 +206,13 @@ ODD = [INJECTION, '%s %(x)s {} \\ "', "é😀", "'"]
 
 
 @pytest.mark.parametrize(("function", "name"), WORDS)
-@pytest.mark.parametrize("value", [*ODD, "", "null"])
-def test_a_word_that_is_none_of_the_known_ones_is_refused(scene: Scene, function: str, name: str, value: str) -> None:
+def test_a_word_that_is_none_of_the_known_ones_is_refused(scene: Scene, function: str, name: str) -> None:
     """400, and nothing changed."""
     before = scene.everything()
-    response = scene.call("service_role", function, scene.arguments(function) | {name: value})
-    assert response.status_code == 400
-    assert response.json()["code"] in ("SR422", "23514")
+    for value in [*ODD, "", "null"]:
+        response = scene.call("service_role", function, scene.arguments(function) | {name: value})
+        assert response.status_code == 400, value
+        assert response.json()["code"] in ("SR422", "23514"), value
     assert scene.everything() == before
 
 
