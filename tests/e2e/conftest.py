@@ -102,7 +102,7 @@ class Prefect:
 
 @pytest.fixture(scope="package")
 def prefect(running_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
-    """The embedded Prefect server. Its services are busy by themselves, so it ends with the last test of this folder."""
+    """The embedded Prefect server. It is busy even when idle, so it ends with the last test of this folder."""
     with PrefectServer(tmp_path_factory.mktemp("prefect") / "home", running_stack.postgres) as server:
         yield Prefect(server)
 

@@ -1,4 +1,4 @@
-"""Which tests share a process of pytest-xdist: a file's, because they share what they start; and all that need Prefect."""
+"""Which tests share a process of pytest-xdist: those of a file, and those that need a Prefect server."""
 
 from typing import Final
 
