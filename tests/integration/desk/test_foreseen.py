@@ -343,6 +343,7 @@ def test_what_is_foreseen_comes_to_be(world: World, name: str) -> None:
     assert list(_untrue(world, desk, name, STATES[name](world))) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [

@@ -136,6 +136,7 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
     assert step == {"step": "put in doubt", "who": "Ann", "because": "Restored from the backup"}
 
 
+@pytest.mark.long
 def test_without_it_they_are_sent_again(world: World) -> None:
     """All but those of which a send was on record in the backup: one is found, of the other a person is asked."""
     world.live(minutes=30)

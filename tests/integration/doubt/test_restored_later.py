@@ -175,6 +175,7 @@ def test_no_text_gets_a_second_message_whichever_way_it_comes_about(world: World
             assert world.business.row(row)["status"] == "completed", name
 
 
+@pytest.mark.long
 def test_without_the_record_of_the_restore_they_are_sent_again(world: World) -> None:
     """The switch: the record is there, and nobody asks for it."""
     world.tell_of_the_restore()

@@ -18,6 +18,8 @@ from psycopg.rows import dict_row
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 
+pytestmark = pytest.mark.long
+
 Connection = psycopg.Connection[dict[str, Any]]
 
 DATABASE: Final = "bulk_inserts"
@@ -166,7 +168,6 @@ alter function smsretry.{0} reset enable_incremental_sort;
 """
 
 
-@pytest.mark.long
 def test_without_the_one_order_that_each_index_has_the_bound_is_exceeded(connection: Connection) -> None:
     """Or it would guard nothing: the planner takes any index, and sorts."""
     fresh = _pages(connection, CALLS["claim"], "force_custom_plan", "fresh")

@@ -18,6 +18,8 @@ from psycopg.rows import dict_row
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 
+pytestmark = pytest.mark.long
+
 Connection = psycopg.Connection[dict[str, Any]]
 
 DATABASE: Final = "query_plans"
