@@ -1,7 +1,6 @@
 """The flow on a real Prefect server: what people see there, and what nobody may see."""
 
 import signal
-import time
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -15,18 +14,18 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, AcceptThenWait, JsonError
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
+from tests.support.waiting import until
 
 
 def texts(prefect: Prefect, flow_run_id: str, expected: int) -> list[dict[str, Any]]:
     """The task runs of the texts, once the server has them all: it records them a second behind."""
-    deadline = time.monotonic() + 120
-    while True:
+
+    def ended() -> list[dict[str, Any]]:
         tasks = [task for task in prefect.task_runs(flow_run_id) if task["name"].startswith(("sms ", "texts "))]
-        done = [task for task in tasks if task["state"]["type"] not in ("PENDING", "RUNNING", "SCHEDULED")]
-        if len(done) >= expected:
-            return done
-        assert time.monotonic() < deadline, f"{len(done)} of {expected} have ended: {tasks}"
-        time.sleep(0.2)
+        return [task for task in tasks if task["state"]["type"] not in ("PENDING", "RUNNING", "SCHEDULED")]
+
+    until(lambda: len(ended()) >= expected)
+    return ended()
 
 
 def states_by_name(prefect: Prefect, flow_run_id: str, expected: int) -> Counter[str]:
@@ -174,10 +173,8 @@ def related_to(event: dict[str, Any], role: str) -> str:
 
 def wait_for_events(prefect: Prefect, resource: str, count: int) -> list[dict[str, Any]]:
     """Until the feed has so many: the server writes them a second behind."""
-    deadline = time.monotonic() + 120
-    while len(found := prefect.events(resource)) < count and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return found
+    until(lambda: len(prefect.events(resource)) >= count)
+    return prefect.events(resource)
 
 
 def test_what_the_whole_queue_came_to_is_announced_once(
@@ -198,13 +195,10 @@ def test_what_the_whole_queue_came_to_is_announced_once(
         found = [(ids.get(related_to(event, "flow-run")), event["event"]) for event in prefect.events("sms.queue")]
         return sorted((number, name.removeprefix("sms.queue.")) for number, name in found if number is not None)
 
-    deadline = time.monotonic() + 120
-    while (2, "circuit-closed") not in told() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    until(lambda: (2, "circuit-closed") in told())
     of_the_first = [name for number, name in told() if number == 0 and name != "run-failed"]
     assert of_the_first == ["backlog", "circuit-opened", "held"]
     assert "circuit-opened" not in [name for number, name in told() if number == 1]
-    assert (2, "circuit-closed") in told()
     assert runs[0]["name"].startswith("stopped: The account is refused, not the text: Twilio 20003")
 
 
@@ -300,10 +294,7 @@ def test_a_run_that_is_asked_to_stop_ends_what_it_began_and_gives_back_the_rest(
     rows = [business.due_text() for _ in range(40)]
     stack.twilio.fail(AcceptThenWait(timedelta(seconds=2)), times=None)
     process = flow.start()
-    deadline = time.monotonic() + 60
-    while not stack.twilio.ledger.entries():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(stack.twilio.ledger.entries)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
 
