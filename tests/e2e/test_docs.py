@@ -1,6 +1,7 @@
 """What the READMEs name is there: commands with their options, files, modules, links, settings."""
 
 import re
+import tomllib
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -83,6 +84,14 @@ def test_the_table_of_long_tests_names_each_file_that_has_some() -> None:
     mark = "mark." + "long"
     long = [str(file.relative_to(ROOT)) for file in files if mark in file.read_text(encoding="utf-8")]
     assert sorted(re.findall(r"`(tests/\S+\.py)`", table)) == sorted(long)
+
+
+def test_each_test_file_is_in_a_folder_that_the_test_commands_run() -> None:
+    """They are listed by how long they take, so one could be forgotten."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    run = project["tool"]["pytest"]["ini_options"]["testpaths"]
+    files = [file.relative_to(ROOT) for file in (ROOT / "tests").rglob("test_*.py")]
+    assert [file for file in files if not any(file.is_relative_to(folder) for folder in run)] == []
 
 
 def test_ci_runs_both_test_commands_of_the_front_page() -> None:

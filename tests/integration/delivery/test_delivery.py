@@ -58,11 +58,6 @@ def settle(
     return str(found["answer"])
 
 
-def delivery_of(attempt: dict[str, Any]) -> tuple[Any, ...]:
-    """What is known of it, and when it is looked after."""
-    return attempt["delivery_status"], attempt["delivery_code"], attempt["delivery_look_at"]
-
-
 def sync(stack: Stack, services: DeliveryServices, *, after: timedelta = timedelta(minutes=6)) -> str:
     """A run of the deployment, some time later."""
     stack.move_clock(after)
