@@ -16,10 +16,16 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
-from tests.builders import BODY, NOON
-from tests.builders import PHONE as PHONE
+from tests.support.builders import BODY, NOON
+from tests.support.builders import PHONE as PHONE
+from tests.support.scheduling import ByFile
 
 NOON_IN_NEW_YORK = NOON
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """One Prefect server for all who need one."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

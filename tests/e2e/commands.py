@@ -35,7 +35,8 @@ def _python(words: list[str]) -> None:
         return
     assert words[0] == "-m"
     if words[1] == "pytest":
-        assert all((ROOT / word.partition("::")[0]).exists() for word in words[2:] if not word.startswith("-"))
+        named = " ".join(words[2:]).removeprefix("-m long").split()
+        assert all((ROOT / word.partition("::")[0]).exists() for word in named if not word.startswith("-"))
         return
     assert words[1] == "venv" or find_spec(words[1]), f"There is no module {words[1]}"
     if options := [word for word in words[2:] if word.startswith("--")]:

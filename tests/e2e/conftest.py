@@ -1,4 +1,4 @@
-"""A real Prefect server, once a session, with its data beside the stack's."""
+"""A real Prefect server, for all tests of this folder, with its data beside the stack's."""
 
 import json
 import os
@@ -100,9 +100,9 @@ class Prefect:
         return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect(running_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
-    """The embedded Prefect server."""
+    """The embedded Prefect server. It is busy even when idle, so it ends with the last test of this folder."""
     with PrefectServer(tmp_path_factory.mktemp("prefect") / "home", running_stack.postgres) as server:
         yield Prefect(server)
 
@@ -130,7 +130,7 @@ class Forks:
         self._process.communicate(timeout=30)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def forks() -> Iterator[Forks]:
     """Flow runs that cost no second each to load what they run."""
     forks = Forks()

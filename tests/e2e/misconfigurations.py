@@ -21,10 +21,10 @@ from smsretry.adapters.migrations.migrate import migrate
 from smsretry.cli.command import app
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
-from tests.builders import forget_settings
 from tests.conftest import EMPTY
 from tests.e2e.conftest import Prefect
 from tests.e2e.registry import SCHEDULED, Registry
+from tests.support.builders import forget_settings
 
 NOWHERE: Final = "http://127.0.0.1:9"
 _OPEN: Final = "{open}"

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from smsretry.local.demo.run import ROOT
 from smsretry.local.process.http import free_port
-from tests.processes import Descendants
+from tests.support.processes import Descendants
 
 _COMMAND = [sys.executable, "-m", "smsretry"]
 

@@ -19,7 +19,7 @@ from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from tests.e2e.conftest import Prefect
 from tests.e2e.registry import SCHEDULED, Registry
-from tests.receiver import Receiver, receiving
+from tests.support.receiver import Receiver, receiving
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,7 @@ BLAMED = "Texts: 9 did not arrive (Twilio 30007)"
 DROPPED = "Texts: fewer arrive than usual"
 
 
+@pytest.mark.long
 def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: Receiver) -> None:
     """A failed run, no run, an open circuit, a backlog, held texts, dead letters; the dead run and the late one end."""
     hurry(registry)

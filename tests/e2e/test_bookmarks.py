@@ -37,6 +37,7 @@ def runs(stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, 
     return {"idle": idle["id"], "busy": busy["id"], "red": red["id"], "desk": desk["id"], "row": row}
 
 
+@pytest.mark.long
 def test_each_bookmark_shows_what_it_says(
     runs: dict[str, Any], business: Business, prefect: Prefect, has_browser: None
 ) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes import Descendants
+from tests.support.processes import Descendants
 
 COMMAND = [sys.executable, "-m", "smsretry"]
 
@@ -49,6 +49,7 @@ def test_the_demo_does_not_delete_what_is_not_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_up_serves_the_deployment_and_takes_everything_with_it(
     tmp_path: Path, data_dir: Path, started: Descendants, end: signal.Signals

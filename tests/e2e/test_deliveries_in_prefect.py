@@ -52,7 +52,7 @@ def test_a_run_is_named_by_what_became_of_the_texts(
 
 def last_event(prefect: Prefect, row: UUID, expected: str) -> str:
     """Of a text, once the server has the one that is expected: it writes events a moment later."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while True:
         name = str(prefect.events(f"sms.text.{row}")[-1]["event"])
         if name == f"sms.text.{expected}" or time.monotonic() > deadline:

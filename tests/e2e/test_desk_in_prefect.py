@@ -93,7 +93,7 @@ def test_what_a_form_lacks_is_refused_in_words(
 
 def errors_of(run: dict[str, Any], prefect: Prefect) -> list[str]:
     """The error lines of its log, once it is there to its end."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         logged = prefect.logs(run["id"])
         if any(line["message"].startswith("Finished in state") for line in logged):

@@ -1,6 +1,7 @@
 """What the READMEs name is there: commands with their options, files, modules, links, settings."""
 
 import re
+import tomllib
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -73,6 +74,32 @@ def test_the_front_page_is_short_and_begins_with_what_a_newcomer_copies() -> Non
     assert FRONT_PAGE.blocks("sh")[0].text.endswith("&& .venv/bin/smsretry demo\n")
     tests = [line for line in FRONT_PAGE.text.splitlines() if line.endswith("python -m pytest")]
     assert len(tests) == 1
+
+
+def test_the_table_of_long_tests_names_each_file_that_has_some() -> None:
+    """A test that is marked so is not run every day: whoever reads the tests' README knows which."""
+    readme = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("| long, in | what |\n")[2].partition("\n\n")[0]
+    files = (ROOT / "tests").rglob("test_*.py")
+    mark = "mark." + "long"
+    long = [str(file.relative_to(ROOT)) for file in files if mark in file.read_text(encoding="utf-8")]
+    assert sorted(re.findall(r"`(tests/\S+\.py)`", table)) == sorted(long)
+
+
+def test_each_test_file_is_in_a_folder_that_the_test_commands_run() -> None:
+    """They are listed by how long they take, so one could be forgotten."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    run = project["tool"]["pytest"]["ini_options"]["testpaths"]
+    files = [file.relative_to(ROOT) for file in (ROOT / "tests").rglob("test_*.py")]
+    assert [file for file in files if not any(file.is_relative_to(folder) for folder in run)] == []
+
+
+def test_ci_runs_both_test_commands_of_the_front_page() -> None:
+    """And the second one is not among the first's tests."""
+    commands = [line for line in FRONT_PAGE.text.splitlines() if "-m pytest" in line]
+    assert [line.rpartition("pytest")[2] for line in commands] == ["", " -m long"]
+    for name in ("daily", "long"):
+        assert re.search(rf'^eval "\${name}" ', CI, re.M)
 
 
 def test_pre_commit_runs_the_linters_of_ci_run() -> None:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenWait
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
+from tests.support.waiting import until
 
 _HURRIED = """
 import runpy
@@ -23,14 +23,6 @@ flows.support.ending.GRACE_SECONDS = 2
 runpy.run_module("{module}", run_name="__main__")
 """
 """A run with two seconds instead of a minute: of Prefect's engine, as a runner starts it, or of the flow itself."""
-
-
-def until(condition: Any, seconds: float = 60) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_a_run_whose_prefect_server_was_killed_sends_all_and_its_process_ends(

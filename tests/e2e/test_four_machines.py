@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -25,6 +23,7 @@ from smsretry.sending.run import Run, run_once
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
+from tests.support.waiting import until
 
 TEXTS = 240
 AT_ONCE = 10
@@ -79,12 +78,12 @@ def test_four_machines_send_each_text_once_though_one_dies_and_one_oversleeps(
         healthy = running.keys() - {sleeper, dead}
         os.kill(running[dead].pid, signal.SIGKILL)
         os.kill(running[sleeper].pid, signal.SIGSTOP)
-        assert [running[run].wait(30) for run in healthy] == [0, 0]
+        assert [running[run].wait(120) for run in healthy] == [0, 0]
 
         stack.move_clock(timedelta(minutes=11))
         with recovering(settings) as recovery:
             os.kill(running[sleeper].pid, signal.SIGCONT)
-            assert running[sleeper].wait(30) == 0
+            assert running[sleeper].wait(120) == 0
     assert recovery.recovered
     for minutes in (2, 6, 16, 1):  # a send that was begun and never left is looked for three times, and made then
         stack.move_clock(timedelta(minutes=minutes))
@@ -178,11 +177,3 @@ def statuses(business: Business) -> dict[str, int]:
     """How many rows are in which status."""
     rows = business.connection.execute("select status, count(*) from sms_retry_queue group by 1").fetchall()
     return {row["status"]: row["count"] for row in rows}
-
-
-def until(condition: Any, seconds: float = 60) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

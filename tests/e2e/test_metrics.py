@@ -13,8 +13,8 @@ from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.demo.seeding import seed
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
-from tests.collector import Collector, collecting
 from tests.e2e.conftest import FlowProcess, Prefect
+from tests.support.collector import Collector, collecting
 
 SENDS = "select outcome, count(*) as sends from sms_send_attempts group by outcome"
 PEOPLE = """

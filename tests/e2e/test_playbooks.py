@@ -14,10 +14,10 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.cli.command import app
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
-from tests.builders import AT_ONCE, PHONE, fates_of, run_over
 from tests.conftest import Business
 from tests.e2e.documents import PLAYBOOKS, Block
-from tests.restoring import back_up, restore
+from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
+from tests.support.restoring import back_up, restore
 
 _DATABASE = "postgresql://postgres:…@db.<project>.supabase.co:5432/postgres"
 _MAY_TELL_OF_TROUBLE = {"status"}

@@ -21,9 +21,9 @@ from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.callbacks import Callback
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.local.twilio.standin import TwilioStandin
-from tests.builders import PHONE, run
 from tests.conftest import Business
 from tests.e2e.documents import documents
+from tests.support.builders import PHONE, run
 
 URL: Final = "https://app.example/twilio"
 _DENO: Final = Path(__file__).with_name("deno.mjs")

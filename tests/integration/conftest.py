@@ -16,10 +16,10 @@ from typer.testing import CliRunner, Result
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.cli.command import app
 from smsretry.local.stack import Stack
-from tests.builders import forget_settings
 from tests.conftest import Business
 from tests.integration.catalog import Database, Snapshot, snapshot
 from tests.integration.scene import Scene, set_scene
+from tests.support.builders import forget_settings
 
 Command = Callable[..., Result]
 

@@ -3,8 +3,8 @@
 from itertools import count
 from typing import Any
 
-from tests.builders import PHONE
 from tests.conftest import Business
+from tests.support.builders import PHONE
 
 _numbers = count(1)
 

@@ -13,8 +13,8 @@ from psycopg import sql
 from smsretry.adapters.migrations.schemas import api_functions
 from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.local.stack import Stack
-from tests.builders import BODY, PHONE, SENDER
 from tests.conftest import Business
+from tests.support.builders import BODY, PHONE, SENDER
 
 Role = Literal["anon", "authenticated", "service_role"]
 Arguments = dict[str, Any]

@@ -25,7 +25,7 @@ from smsretry.retry.models import Claim, Look, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import Reconciled
-from tests.builders import NOON, SENDER, SID, begun
+from tests.support.builders import NOON, SENDER, SID, begun
 
 Told: TypeAlias = PutOff | Arrived | Send | AfterSend | AfterLook | str | None
 """A decision, or why the circuit is open."""

@@ -15,7 +15,7 @@ from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.retry.policy import before_send
 from smsretry.retry.profile import Profile
 from smsretry.retry.trouble import busy
-from tests.builders import NOON, claim_with, refused
+from tests.support.builders import NOON, claim_with, refused
 from tests.unit.fakes import FakeQueue
 
 SEVEN = timedelta(minutes=7)

@@ -21,7 +21,7 @@ from smsretry.retry.delivery import (
 )
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import DeliveryStatus
-from tests.builders import NOON, SID
+from tests.support.builders import NOON, SID
 
 
 def message(**changes: Any) -> OpenDelivery:

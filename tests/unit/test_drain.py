@@ -14,7 +14,7 @@ from smsretry.sending import claiming, drain, throttle
 from smsretry.sending.drain import LINGER_SECONDS, POLL_SECONDS
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.run import CLAIM_SIZE, run_once
-from tests.builders import CONCURRENCY, SID, claim_with, run_over
+from tests.support.builders import CONCURRENCY, SID, claim_with, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from smsretry.retry.evidence import CLOCK_ERROR, Found, Sent, earliest_creation, find
 from smsretry.retry.models import Look, Sighting
 from smsretry.retry.same_text import without_opt_out
-from tests.builders import BODY, NOON, PHONE
-from tests.builders import sighting as listed_as
+from tests.support.builders import BODY, NOON, PHONE
+from tests.support.builders import sighting as listed_as
 
 BEGUN = NOON + timedelta(milliseconds=900)
 BEGUN_TO_THE_SECOND = BEGUN.replace(microsecond=0)

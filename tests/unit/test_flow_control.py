@@ -18,7 +18,7 @@ from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.probes import AT_FIRST, NEWLY_OPENED, PROBES
 from smsretry.sending.signals import stopped_by
 from smsretry.sending.tally import IN_A_ROW
-from tests.builders import NOON, SID, claim_with, refused
+from tests.support.builders import NOON, SID, claim_with, refused
 
 ACCEPTED = Accepted(SID)
 UNREACHABLE = NotSent("Not reached")

@@ -6,7 +6,7 @@ from uuid import UUID
 from smsretry.desk.questions.forecast import TOO_SLOW, Forecast, forecast
 from smsretry.desk.questions.records import WaitingText
 from smsretry.retry.profile import Profile
-from tests.builders import NOON, claim_with
+from tests.support.builders import NOON, claim_with
 
 HOUR = timedelta(hours=1)
 BEFORE_CLOSING = NOON + 8.5 * HOUR

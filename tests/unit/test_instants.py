@@ -7,7 +7,7 @@ from smsretry.desk.questions.forecast import Forecast, HourAhead
 from smsretry.instants import on_clock, span
 from smsretry.retry.answers import InterruptedRun
 from smsretry.retry.models import ItemResult
-from tests.builders import NOON
+from tests.support.builders import NOON
 
 TOKYO = NOON.astimezone(ZoneInfo("Asia/Tokyo"))
 """The same instant, as a database session in another zone answers it."""

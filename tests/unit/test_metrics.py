@@ -10,7 +10,7 @@ from smsretry.desk.pages.gauges import exposition, gauges
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import StatusLine
 from smsretry.doctor.variables import misspelled
-from tests.builders import NOON
+from tests.support.builders import NOON
 from tests.unit.test_settings import COMPLETE, load
 
 SOMEWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}

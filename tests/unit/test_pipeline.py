@@ -16,7 +16,7 @@ from smsretry.retry.profile import SEND_WITHIN_SECONDS
 from smsretry.sending import pipeline
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
-from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, begun, claim_with, refused
+from tests.support.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, begun, claim_with, refused
 from tests.unit.fakes import FakeQueue, FakeSender
 
 LAST_HOLD = CLOSING - timedelta(seconds=60)

@@ -33,8 +33,8 @@ from smsretry.retry.policy import after_cap, before_send
 from smsretry.retry.profile import Profile
 from smsretry.retry.trouble import busy
 from smsretry.vocabulary import InDoubtPolicy, Reason, WhyCode
-from tests.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, claim_with, refused
-from tests.builders import sighting as listed
+from tests.support.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, claim_with, refused
+from tests.support.builders import sighting as listed
 
 NIGHT = CLOSING
 LAST_HOLD = NIGHT - timedelta(seconds=60)

@@ -12,7 +12,7 @@ from smsretry.retry.doubt import after_look
 from smsretry.retry.evidence import Sent
 from smsretry.retry.models import Claim, ItemResult, Look, Sighting, Text
 from smsretry.settings import Settings, load_settings
-from tests.builders import BODY, NOON, PHONE, SID, claim_with, forget_settings, sighting
+from tests.support.builders import BODY, NOON, PHONE, SID, claim_with, forget_settings, sighting
 
 PRIVATE = (PHONE, PHONE[2:], BODY, "Ann")
 SECRETS = ("the-service-role-key", "the-auth-token", "the-api-key-secret")

@@ -19,7 +19,7 @@ from smsretry.retry.answers import Lease
 from smsretry.retry.segments import segments
 from smsretry.sending import rate_limit
 from smsretry.sending.rate_limit import IN_FLIGHT_SECONDS, RateLimit
-from tests.builders import NOON
+from tests.support.builders import NOON
 
 LONG: Final = "a" * 300
 """Two segments."""

@@ -13,8 +13,8 @@ from smsretry.retry.models import Claim, ItemResult, Look, Sighting
 from smsretry.retry.profile import Profile
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.vocabulary import Fate, InDoubtPolicy
-from tests.builders import BODY, NOON, PHONE, SENDER, SID, claim_with
-from tests.builders import sighting as listed_as
+from tests.support.builders import BODY, NOON, PHONE, SENDER, SID, claim_with
+from tests.support.builders import sighting as listed_as
 from tests.unit.fakes import FakeQueue, FakeSender
 
 BEGUN = NOON - timedelta(minutes=21)

@@ -16,7 +16,18 @@ from smsretry.sending.claiming import FEWEST_SUSPECTS
 from smsretry.sending.ports import RetryQueue, Sender
 from smsretry.sending.requests import Begin
 from smsretry.sending.run import ItemFailed, run_once
-from tests.builders import CLOSING, CONCURRENCY, NOON, SENDER, SID, claim_with, fates_of, refused, results_of, run_over
+from tests.support.builders import (
+    CLOSING,
+    CONCURRENCY,
+    NOON,
+    SENDER,
+    SID,
+    claim_with,
+    fates_of,
+    refused,
+    results_of,
+    run_over,
+)
 from tests.unit.fakes import FakeQueue, FakeSender
 
 

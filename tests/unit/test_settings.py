@@ -7,7 +7,7 @@ import pytest
 from smsretry.errors import SettingsError
 from smsretry.retry.profile import SEND_WITHIN_SECONDS, Profile
 from smsretry.settings import Settings, load_settings
-from tests.builders import forget_settings
+from tests.support.builders import forget_settings
 
 COMPLETE = {
     "SUPABASE_URL": "https://project.supabase.co",

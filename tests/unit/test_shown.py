@@ -18,7 +18,7 @@ from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import ItemResult
 from smsretry.sending.summary import RunSummary
 from smsretry.vocabulary import Fate, WhyCode
-from tests.builders import BODY, NOON, PHONE, claim_with
+from tests.support.builders import BODY, NOON, PHONE, claim_with
 
 CHICAGO: dict[str, Any] = {"timezone": "America/Chicago"}
 

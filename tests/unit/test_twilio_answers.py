@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smsretry.adapters.twilio.answers import outcome_of_answer
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
-from tests.builders import PHONE, SID, refused
+from tests.support.builders import PHONE, SID, refused
 
 MMS_SID = f"MM{SID[2:]}"
 HTML = f"<html><body>Bad gateway for {PHONE}</body></html>"

@@ -9,7 +9,7 @@ from smsretry.data import table
 from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import GiveUp, Retry
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel, Rejected
-from tests.builders import claim_with
+from tests.support.builders import claim_with
 
 ROWS = table("twilio_errors")
 

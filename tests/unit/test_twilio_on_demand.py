@@ -10,7 +10,7 @@ from smsretry.adapters.twilio.on_demand import TwilioOnDemand
 from smsretry.retry.models import Text
 from smsretry.retry.outcome import NotSent
 from smsretry.settings import Settings
-from tests.builders import NOON, SID
+from tests.support.builders import NOON, SID
 
 
 def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from smsretry.adapters.twilio.lists import _sighting
 from smsretry.adapters.twilio.sender import _validity_period, _with_attempt
 from smsretry.retry.evidence import Sent, find
 from smsretry.retry.models import Look
-from tests.builders import BODY, NOON, PHONE, SID
+from tests.support.builders import BODY, NOON, PHONE, SID
 
 HOUR = timedelta(hours=1)
 PERIODS = [

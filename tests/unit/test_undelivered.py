@@ -15,7 +15,7 @@ from smsretry.sending import pipeline
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.vocabulary import DeliveryStatus
-from tests.builders import NOON, SID, claim_with
+from tests.support.builders import NOON, SID, claim_with
 from tests.unit.fakes import FakeQueue, FakeSender
 
 OTHER = "SM" + "f" * 32

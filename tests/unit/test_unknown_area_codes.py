@@ -22,6 +22,7 @@ def check(at: datetime = NOON_IN_CHICAGO, timezone: str | None = None, **values:
     return check_quiet_hours(timezone, at=at, phone=NOBODY_KNOWS, **values)
 
 
+@pytest.mark.long
 def test_every_states_hours_and_holidays_hold_in_every_us_zone() -> None:
     """For a year, minute by minute, against the clocks on the wall and the hours typed in from the sources."""
     start, days = datetime(2026, 11, 1, tzinfo=UTC), 380

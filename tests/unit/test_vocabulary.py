@@ -20,7 +20,7 @@ from smsretry.desk.pages.run_report import badge_of_many
 from smsretry.retry.models import ItemResult
 from smsretry.sending.summary import COUNTED_AS, RunSummary
 from smsretry.vocabulary import EndedState, Fate, LiveState, WhyCode
-from tests.builders import claim_with
+from tests.support.builders import claim_with
 
 Table: TypeAlias = Mapping[Any, object]
 SENTENCES: Final = {"why", "detail", "last_error", "error_message", "stopped_because", "shut_because"}

@@ -135,7 +135,7 @@ def main(name: str) -> int:
     sys.stdout.write(f"Wrote {path}.\n")
     if BY_HAND in made.text:
         sys.stdout.write(f"Write by hand what stands below each line with {BY_HAND!r}.\n")
-    sys.stdout.write("Then run: python -m pytest tests/integration/test_migrations.py\n")
+    sys.stdout.write("Then run: python -m pytest tests/integration/migrations/test_migrations.py\n")
     return 0
 
 

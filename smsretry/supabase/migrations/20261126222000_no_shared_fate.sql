@@ -12,6 +12,48 @@ begin
 end
 $$;
 
+-- ======== drop smsretry.close_row ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'close_row'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop smsretry.complete_row ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'complete_row'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop smsretry.keep_scheduled ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'keep_scheduled'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== drop smsretry.queue_scheduled ========
 do $$
 declare
@@ -20,6 +62,20 @@ begin
     for version in
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'queue_scheduled'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop smsretry.send_again ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'send_again'
     loop
         execute format('drop function %s', version);
     end loop;
@@ -82,6 +138,20 @@ begin
 end
 $$;
 
+-- ======== drop public.queue_scheduled_sms ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'queue_scheduled_sms'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== drop public.begin_sms_attempt ========
 do $$
 declare
@@ -96,6 +166,20 @@ begin
 end
 $$;
 
+-- ======== drop public.finish_sms_attempt ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'finish_sms_attempt'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== drop public.defer_sms_retry ========
 do $$
 declare
@@ -104,6 +188,20 @@ begin
     for version in
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'defer_sms_retry'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.end_sms_retry ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'end_sms_retry'
     loop
         execute format('drop function %s', version);
     end loop;
@@ -152,6 +250,34 @@ begin
 end
 $$;
 
+-- ======== drop public.reconcile_sms_retry ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'reconcile_sms_retry'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.finish_sms_delivery ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'finish_sms_delivery'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== drop public.set_sms_circuit ========
 do $$
 declare
@@ -166,6 +292,34 @@ begin
 end
 $$;
 
+-- ======== drop smsretry.cancel_scheduled ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'cancel_scheduled'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop smsretry.chosen ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'chosen'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== drop smsretry.doubt ========
 do $$
 declare
@@ -174,6 +328,34 @@ begin
     for version in
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'doubt'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.cancel_sms_retries ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'cancel_sms_retries'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.requeue_failed_sms ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'requeue_failed_sms'
     loop
         execute format('drop function %s', version);
     end loop;
@@ -222,6 +404,20 @@ begin
 end
 $$;
 
+-- ======== drop public.count_sms_answer ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'count_sms_answer'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== drop smsretry.opt_out ========
 do $$
 declare
@@ -263,6 +459,68 @@ begin
     end loop;
 end
 $$;
+
+-- ======== schemas/31_held.sql is removed ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'held'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== schemas/policy/century.sql ========
+-- The times that are times of ours. What an application writes beyond them (infinity, years BC) no calendar has, and no worker
+-- could read. The constraints of the tables hold the two days themselves: see smsretry.longest_body.
+create or replace function smsretry.century()
+returns tstzrange language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select tstzrange('2000-01-01 00:00+00', '2100-01-01 00:00+00', '[]')
+$$;
+
+-- ======== schemas/policy/fewest_texts.sql ========
+-- Of fewer texts than this, the share that arrived says nothing.
+create or replace function smsretry.fewest_texts()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 20 $$;
+
+-- ======== schemas/policy/largest_claim.sql ========
+-- Rows of one answer at most, because PostgREST cuts off answers at 1,000.
+create or replace function smsretry.largest_claim()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 500 $$;
+
+-- ======== schemas/policy/late_after.sql ========
+-- How late a text, or the end of a run, may be before a person must look.
+create or replace function smsretry.late_after()
+returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '10 minutes' $$;
+
+-- ======== schemas/policy/longest_body.sql ========
+-- Characters of a text at most (Twilio's API reference, Body; error 21617). A claim tells it to its worker, with one
+-- character more of a body that is longer. The constraint of scheduled_sends holds the number itself, because a check is not
+-- asked again when a function has another answer; a test compares them.
+create or replace function smsretry.longest_body()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 1600 $$;
+
+-- ======== schemas/policy/longest_reason.sql ========
+-- Characters of a reason or an error at most, wherever one is kept: each claim's answer carries them. The
+-- constraints of the tables hold the number itself: see smsretry.longest_body.
+create or replace function smsretry.longest_reason()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2000 $$;
+
+-- ======== schemas/policy/rows_of_claim.sql ========
+-- How many rows a call takes that is asked for so many; 50 if nothing is said.
+create or replace function smsretry.rows_of_claim(limit_count integer)
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select least(greatest(coalesce(rows_of_claim.limit_count, 50), 0), smsretry.largest_claim())
+$$;
+
+-- ======== schemas/policy/suspect_after.sql ========
+-- A row whose claims died so often is under suspicion: it may be what kills its worker, so it is claimed alone.
+create or replace function smsretry.suspect_after()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2 $$;
 
 -- ======== schemas/tables/business_circuits.sql ========
 -- Businesses whose texts come to nothing while others' go out: each run tries one text of theirs, and puts the others off.
@@ -378,6 +636,7 @@ begin
         why text,
         held_since timestamptz,
         look_at timestamptz,
+        why_code text,
         created_at timestamptz not null default now(),
         updated_at timestamptz not null default now()
     );
@@ -418,12 +677,14 @@ alter table public.scheduled_sends add column if not exists created_by uuid;
 alter table public.scheduled_sends add column if not exists why text;
 alter table public.scheduled_sends add column if not exists held_since timestamptz;
 alter table public.scheduled_sends add column if not exists look_at timestamptz;
+alter table public.scheduled_sends add column if not exists why_code text;
 alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
 alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
 comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
 comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
 comment on column public.scheduled_sends.send_log_id is 'The send log of its text, once there is one. It is the row''s own id.';
 comment on column public.scheduled_sends.why is 'Why it was cancelled, has failed or is held.';
+comment on column public.scheduled_sends.why_code is 'why, in a word for programs, as in sms_retry_queue.';
 comment on column public.scheduled_sends.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
 comment on column public.scheduled_sends.look_at is 'When it is looked at again, if not at its time.';
 
@@ -442,8 +703,18 @@ begin
                    and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
             -- A text that is of no more use at its own time could only be cancelled.
             ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
-            -- A body of megabytes would cost the other rows their turn. 1600 characters are the most that Twilio takes.
+            -- A body of megabytes would cost the other rows their turn. The numbers: smsretry.longest_body, longest_reason.
             ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
+            ('scheduled_sends_why_code', $c$why_code in (
+                'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
+                'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent',
+                'expired', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap',
+                'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped',
+                'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped',
+                'business_trouble', 'sender_rate', 'already_queued', 'claim_lost', 'unreachable',
+                'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up',
+                'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
+                'no_evidence', 'list_unavailable', 'ambiguous', 'clock_set_back', 'unforeseen')$c$),
             ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
             ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
         ) as r (name, expression)
@@ -502,6 +773,48 @@ create index if not exists sms_retry_queue_turns_in_doubt
 drop index if exists public.sms_retry_queue_due;
 drop index if exists public.sms_retry_queue_due_transactional;
 
+-- Why a row waits or has ended, in a word for programs.
+alter table public.sms_retry_queue add column if not exists why_code text;
+alter table public.sms_retry_queue drop constraint if exists sms_retry_queue_why_code;
+alter table public.sms_retry_queue add constraint sms_retry_queue_why_code check (why_code in (
+    'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
+    'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'operator',
+    'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening',
+    'hours_unreadable', 'state_stopped', 'customer_locked', 'database_trouble', 'data_changed',
+    'sending_stopped', 'business_trouble', 'sender_rate', 'already_queued', 'claim_lost', 'unreachable',
+    'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
+    'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
+    'ambiguous', 'clock_set_back', 'unforeseen')) not valid;
+alter table public.sms_retry_queue validate constraint sms_retry_queue_why_code;
+
+-- Rows that ended before have sentences alone. Those by which people choose texts get their word once; the others are shown by
+-- their sentence as before. Where a trigger of the application's would make something else of such an update, such as a new
+-- updated_at, all of them are left as they are.
+update public.sms_retry_queue q
+set why_code = k.code
+from (
+    values ('Customer opted out%', 'opted_out'), ('Already sent%', 'already_sent'), ('Expire%', 'expired'),
+           ('Cancelled by the application%', 'application'), ('Send log not found%', 'no_send_log'),
+           ('Customer not found%', 'no_customer'), ('Customer has no phone number%', 'no_phone'),
+           ('Phone number %', 'number_invalid'), ('Gave up after %', 'attempts_used_up'), ('Not delivered: %', 'undelivered')
+) as k (sentence, code)
+where q.why_code is null and q.status in ('failed', 'cancelled') and q.last_error like k.sentence
+  and not exists (select 1 from pg_trigger t
+                  where t.tgrelid = 'public.sms_retry_queue'::regclass and not t.tgisinternal and t.tgtype::integer & 16 <> 0);
+
+-- The index of rows whose claims died named the number of deaths after which one is under suspicion. That number has its home
+-- in smsretry.suspect_after, so the index now holds every such row.
+do $$
+begin
+    if pg_get_indexdef(to_regclass('public.sms_retry_queue_suspect')) like '%>= 2%' then
+        drop index public.sms_retry_queue_suspect;
+        create index sms_retry_queue_suspect
+            on public.sms_retry_queue (recover_count, scheduled_for)
+            where status = 'pending' and recover_count > 0;
+    end if;
+end
+$$;
+
 -- ======== schemas/tables/sms_retry_queue.sql ========
 -- One row a text that is owed to one person. The first columns, down to updated_at, are the application's: their names,
 -- values and meanings are kept for it.
@@ -539,10 +852,21 @@ create table if not exists public.sms_retry_queue (
     claimed_by_application boolean not null default false,
     expires_at timestamptz,
     window_closes_at timestamptz,
+    why_code text,
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
     constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
+    -- One word has one meaning: smsretry/vocabulary.py says which. Sentences are for people, and nothing decides by them.
+    constraint sms_retry_queue_why_code check (why_code in (
+        'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
+        'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'operator',
+        'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening',
+        'hours_unreadable', 'state_stopped', 'customer_locked', 'database_trouble', 'data_changed',
+        'sending_stopped', 'business_trouble', 'sender_rate', 'already_queued', 'claim_lost', 'unreachable',
+        'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
+        'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
+        'ambiguous', 'clock_set_back', 'unforeseen')),
     -- Attempts count the sends that were made. A row that may make none has no business being queued.
     constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
     -- An instant that no calendar has (infinity, years BC) could be read by no worker, and would cost the other rows of
@@ -587,6 +911,7 @@ comment on column public.sms_retry_queue.window_closes_at is 'When the window cl
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
 comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
 comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
+comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided, or by version 1.0.0.';
 comment on column public.sms_retry_queue.attempt_count is 'Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do not count.';
 
 -- One live row a text.
@@ -609,10 +934,10 @@ create index if not exists sms_retry_queue_in_doubt
     on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
 create index if not exists sms_retry_queue_turns_in_doubt
     on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
--- Rows under suspicion, which are claimed alone.
+-- Rows whose claims died. Those under suspicion are claimed alone: smsretry.suspect_after.
 create index if not exists sms_retry_queue_suspect
     on public.sms_retry_queue (recover_count, scheduled_for)
-    where status = 'pending' and recover_count >= 2;
+    where status = 'pending' and recover_count > 0;
 -- The texts of a person, for the daily cap and for an opt-out.
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
 -- The texts of a send log, whatever became of them.
@@ -806,6 +1131,135 @@ on conflict do nothing;
 revoke all on smsretry.turns from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.turns to service_role;
 
+-- ======== schemas/helpers/clock.sql ========
+-- The one clock: it decides what is due, stale and expired. Only the embedded stack replaces it, so that a demo or a
+-- test can move time; no role but the owner may.
+create or replace function smsretry.clock()
+returns timestamptz language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select pg_catalog.clock_timestamp()
+$$;
+
+-- ======== schemas/helpers/decided_by.sql ========
+-- What a decision to send was made from, as a fingerprint: number, zones and the business's hours. If it has changed when
+-- the send begins, the decision was about somebody else or somewhere else. Of each no more than the claim tells: a zone of megabytes would
+-- cost the other rows of the claim theirs.
+create or replace function smsretry.decided_by(phone text, timezone text, business_timezone text, business_hours text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return md5(concat_ws('|', left(coalesce(decided_by.phone, ''), 40), left(coalesce(decided_by.timezone, ''), 100),
+                         left(coalesce(decided_by.business_timezone, ''), 100),
+                         left(coalesce(decided_by.business_hours, ''), 1000)));
+end
+$$;
+
+-- ======== schemas/helpers/delivery_rank.sql ========
+-- Which of two reports of a message is the later one: Twilio's callbacks come in any order. A delivery outranks a failure,
+-- because a carrier may call a message lost and deliver it all the same. Null: not a status of an outgoing text that we know.
+create or replace function smsretry.delivery_rank(status text)
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when delivery_rank.status in ('accepted', 'scheduled') then 1
+        when delivery_rank.status = 'queued' then 2
+        when delivery_rank.status = 'sending' then 3
+        when delivery_rank.status = 'sent' then 4
+        when delivery_rank.status = 'unknown' then 5
+        when delivery_rank.status in ('undelivered', 'failed', 'canceled') then 6
+        when delivery_rank.status = 'delivered' then 7
+        when delivery_rank.status = 'read' then 8
+    end
+$$;
+
+-- ======== schemas/helpers/found_sid.sql ========
+-- The SID that a send log has of its text, or null. Empty is none: an application may write the key before it knows the SID.
+-- What is stored on more than 10 kB is not opened: a claim would spend its time on a tenant's megabytes. Not in
+-- language sql, here and in what is called with a tenant's values: since PostgreSQL 18 such a function is planned with its
+-- arguments as constants, and they are opened for it.
+create or replace function smsretry.found_sid(provider_message_id jsonb)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if pg_column_size(found_sid.provider_message_id) >= 10000 then
+        return null;
+    end if;
+    return left(nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''), 64);
+end
+$$;
+
+-- ======== schemas/helpers/has_arrived.sql ========
+-- Whether Twilio reported a message as on the phone.
+create or replace function smsretry.has_arrived(status text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(has_arrived.status in ('delivered', 'read'), false)
+$$;
+
+-- ======== schemas/helpers/is_lost.sql ========
+-- Whether Twilio reported a message as not delivered. It is the last report but one: a carrier may deliver it all the same.
+create or replace function smsretry.is_lost(status text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(is_lost.status in ('undelivered', 'failed', 'canceled'), false)
+$$;
+
+-- ======== schemas/helpers/is_message_id.sql ========
+-- Whether this may be a provider's id of a message. Its exact shape is the provider's own; a phone number has none of it.
+create or replace function smsretry.is_message_id(id text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(is_message_id.id ~ '^[A-Za-z0-9_.-]{8,64}$' and is_message_id.id ~ '[A-Za-z]', false)
+$$;
+
+-- ======== schemas/helpers/is_sent.sql ========
+-- Whether a send log says that its text was sent: it has Twilio's SID, or a status that a webhook writes only after Twilio
+-- accepted the text. The one definition, for begin, for a look and for the webhook. By its columns and not by its row: the
+-- row would be read with whatever else a tenant keeps in it.
+create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
+returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return smsretry.found_sid(is_sent.provider_message_id) is not null
+        or coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false);
+end
+$$;
+
+-- ======== schemas/helpers/lock_number.sql ========
+-- One at a time to a number at a business: a begin, a consent and a refusal that ends consent wait for each other here,
+-- before any of them locks a row, so that they cannot deadlock.
+create or replace function smsretry.lock_number(business_id uuid, phone text)
+returns void language sql set search_path = pg_catalog, pg_temp as $$
+    select pg_advisory_xact_lock(hashtextextended(lock_number.business_id::text || lock_number.phone, 0))
+    where lock_number.phone is not null and lock_number.business_id is not null
+$$;
+
+-- ======== schemas/helpers/masked.sql ========
+-- As much of a number as a person needs to recognize it: its last four digits. In plpgsql, because each claim
+-- asks: it is cheaper to call there.
+create or replace function smsretry.masked(phone text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case when length(masked.phone) >= 8 then '…' || right(masked.phone, 4) when masked.phone is not null then '…' end;
+end
+$$;
+
+-- ======== schemas/helpers/number_key.sql ========
+-- A number at a business, as a keyed hash (RFC 2104's nesting): it counts and suppresses without telling the number.
+-- Without the key nobody who opted out would be recognized, so that is an error (P0002, no data found).
+create or replace function smsretry.number_key(business_id uuid, phone text)
+returns bytea language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_key bytea;
+begin
+    select s.key into strict v_key from smsretry.secret s;
+    return sha256(v_key || sha256(v_key || convert_to(number_key.business_id::text || ' ' || number_key.phone, 'UTF8')));
+end
+$$;
+
+-- ======== schemas/helpers/numberless.sql ========
+-- What somebody wrote, without the phone numbers in it: what an application keeps of an error may quote one, and what is
+-- shown of it goes into logs and into Prefect. A number has a plus sign or nine digits in a row, or is written as in the US.
+create or replace function smsretry.numberless(words text)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select regexp_replace(
+        numberless.words,
+        '\+[0-9][0-9 ().-]{6,}[0-9]|(?<![[:alnum:]-])[0-9]{9,}(?![[:alnum:]])|\(?[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}',
+        '…', 'g')
+$$;
+
 -- ======== schemas/helpers/on_calendar.sql ========
 -- A time that somebody else may have written, as far as a calendar has it; null: infinity, years BC and the like, which no
 -- program reads.
@@ -814,18 +1268,15 @@ returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp
     select case when on_calendar.at between '1900-01-01 00:00+00' and '9999-01-01 00:00+00' then on_calendar.at end
 $$;
 
-revoke all on function smsretry.on_calendar from public, anon, authenticated;
-grant execute on function smsretry.on_calendar to service_role;
-
 -- ======== schemas/helpers/plain_words.sql ========
 -- What somebody wrote, as plain words: small letters without accents, one space between words, no punctuation, no quotes,
 -- nothing that cannot be seen, no emoji. What cannot be seen may join letters or part words: `gap` takes its place.
 -- The same on every database: no rule of its language or collation is asked, so that a Turkish one has the same small i.
--- Of what is longer than the longest text (1,600 characters), the rest is not read.
+-- Of what is longer than the longest text, the rest is not read.
 create or replace function smsretry.plain_words(said text, gap text default '')
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_said text := left(plain_words.said, 1600);
+    v_said text := left(plain_words.said, smsretry.longest_body());
 begin
     -- Apostrophes first: normalized, some of them are a space. A sign may stand for its word.
     v_said := regexp_replace(v_said collate "C", '[''’‘ʼ´`′＇]', '', 'g');
@@ -849,8 +1300,41 @@ begin
 end
 $$;
 
-revoke all on function smsretry.plain_words from public, anon, authenticated;
-grant execute on function smsretry.plain_words to service_role;
+-- ======== schemas/helpers/suppressed_since.sql ========
+-- Since when a number (smsretry.number_key) may not be texted by a business because somebody who has it opted out there. Null:
+-- nobody did, or a later opt-in lifted it.
+create or replace function smsretry.suppressed_since(number_key bytea)
+returns timestamptz language sql stable set search_path = pg_catalog, pg_temp as $$
+    select max(o.since)
+    from (select s.since from smsretry.suppressions s where s.number_key = suppressed_since.number_key
+          union all
+          select u.since from smsretry.unwritten_consents u
+          where u.number_key = suppressed_since.number_key and u.consent = 'opted_out') o
+$$;
+
+-- ======== schemas/helpers/text_state.sql ========
+-- Where a text is, in a word for people. The one definition, for status, explain and filters.
+--   due | waiting (for its hour, or for its next try) | held (for something that a person can mend) | under_way
+--   | in_doubt | sent | failed | cancelled
+create or replace function smsretry.text_state(retry public.sms_retry_queue, at timestamptz)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when retry.status = 'completed' then 'sent'
+        when retry.status in ('failed', 'cancelled') then retry.status
+        when retry.in_doubt_since is not null then 'in_doubt'
+        when retry.status = 'processing' then 'under_way'
+        when retry.held_since is not null then 'held'
+        when retry.scheduled_for <= text_state.at then 'due'
+        else 'waiting'
+    end
+$$;
+
+-- ======== schemas/helpers/took_long.sql ========
+-- Whether one row has taken so long to write that the other rows of its business would hold up everybody.
+create or replace function smsretry.took_long(began timestamptz)
+returns boolean language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select clock_timestamp() - took_long.began > interval '250 milliseconds'
+$$;
 
 -- ======== schemas/helpers/words_of_stop.sql ========
 -- The words by which people say stop, as data: the one list, as smsretry.plain_words has words: small, without accents.
@@ -919,9 +1403,6 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     ) as w (kind, language, said_by, words)
 $$;
 
-revoke all on function smsretry.words_of_stop from public, anon, authenticated;
-grant execute on function smsretry.words_of_stop to service_role;
-
 -- ======== drop smsretry.claimed_retry ========
 drop view if exists smsretry.claimed_retry;
 
@@ -930,18 +1411,20 @@ drop view if exists smsretry.claimed_retry;
 -- security is the caller's.
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
-       q.scheduled_for, q.last_attempted_at, left(q.last_error, 2000) as last_error, q.reason, q.created_at, q.updated_at,
-       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, 2000) as why,
+       q.scheduled_for, q.last_attempted_at, left(q.last_error, smsretry.longest_reason()) as last_error, q.reason, q.created_at, q.updated_at,
+       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, smsretry.longest_reason()) as why,
        q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count, q.account_refusal_count, q.message_class,
        a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by,
        exists (select 1 from smsretry.circuit) as circuit_open,
        array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
        -- No more of a value than it can be: a body of megabytes would cost the other rows of the claim theirs.
-       l.id is not null as send_log_found, left(l.subject, 1601) as body, left(l.channel::text, 40) as channel,
+       l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
        smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
        smsretry.found_sid(l.provider_message_id) as known_sid,
        c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
-       left(c.sms_consent_status::text, 40) as sms_consent_status,
+       -- Our workers ask at the begin; the application's own processor goes by this.
+       case when q.claimed_by_application and smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone)) is not null
+            then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
        -- Messages of this text that did not arrive, newest first: Twilio is asked about them once more before another one
@@ -952,7 +1435,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            select m.twilio_sid from public.sms_send_attempts m
            -- An array, so that an index finds them whatever is known of the tables.
            where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-             and smsretry.delivery_rank(m.delivery_status) = 6
+             and smsretry.is_lost(m.delivery_status)
            order by m.begun_at desc) end as lost_sids,
        -- Since when it might have gone out, but for its hours: not before it was there, unless its time was planned.
        case when q.scheduled_for < q.created_at
@@ -970,9 +1453,13 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        (select min(o.opened_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_opened_at,
        (select max(o.tried_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_tried_at,
        exists (select 1 from public.sms_retry_queue o
-               where o.status = 'pending' and o.recover_count >= 2 and o.scheduled_for <= smsretry.clock()) as suspects_wait,
+               where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
        -- What the begin of its send would find. It asks itself: only preview_sms_retries fills these in.
-       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at
+       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
+       smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
+       q.why_code, null::text as refused_code,
+       -- Whether a business has a text due and none in this claim. claim_due_sms_retries alone knows that it has not.
+       true as others_wait
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Another business's are none of this text's: consent is given to one business.
@@ -997,7 +1484,7 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by,
        exists (select 1 from smsretry.circuit) as circuit_open,
        array(select t.state from smsretry.stopped_states t order by t.state) as stopped_states,
-       true as send_log_found, left(s.body, 1601) as body, 'sms'::text as channel, false as log_says_sent,
+       true as send_log_found, left(s.body, smsretry.longest_body() + 1) as body, 'sms'::text as channel, false as log_says_sent,
        null::text as known_sid,
        c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
        left(c.sms_consent_status::text, 40) as sms_consent_status,
@@ -1008,7 +1495,9 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        (select min(o.opened_at) from smsretry.circuit o) as circuit_opened_at,
        null::timestamptz as business_circuit_opened_at, null::timestamptz as business_circuit_tried_at,
        false as suspects_wait,
-       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at
+       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
+       smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
+       case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code, true as others_wait
 from public.scheduled_sends s
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
@@ -1036,39 +1525,331 @@ begin
             new.attempt_id := v_doubt.attempt_id;
             new.in_doubt_since := v_doubt.since;
             new.why := v_doubt.why;
+            new.why_code := 'in_doubt';
         end if;
     end if;
-    new.last_error := left(new.last_error, 2000);
+    new.last_error := left(new.last_error, smsretry.longest_reason());
     return new;
 end
 $$;
-
-revoke all on function smsretry.before_insert from public, anon, authenticated;
 
 -- ======== schemas/queue/begin_for_application.sql ========
 -- The application's own processor claimed this row and fell silent. It begins nothing, so its claim counts as a send that
 -- was begun when it was claimed, to whom and with what the rows say now. Likewise where a backup forgot the send.
 create or replace function smsretry.begin_for_application(retry public.sms_retry_queue)
 returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     retry.attempt_id := gen_random_uuid();
     retry.begun_at := retry.claimed_at;
-    insert into public.sms_send_attempts (
-        id, retry_id, attempt_number, claim_no, begun_at, number_key, sent_to, sent_body,
-        consent_status, consent_at, consent_source)
-    select retry.attempt_id, retry.id, retry.attempt_count + 1, retry.claim_no, retry.claimed_at,
-           smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40), left(l.subject, 1601),
-           left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200)
-    from (select 1) one
-    left join public.customers c on c.id = retry.customer_id
-    left join public.send_logs l on l.id = retry.send_log_id;
+    perform smsretry.write_attempt(retry, retry.attempt_id, retry.attempt_count + 1, retry.claimed_at);
     return retry;
 end
 $$;
 
-revoke all on function smsretry.begin_for_application from public, anon, authenticated;
-grant execute on function smsretry.begin_for_application to service_role;
+-- ======== schemas/queue/check_queueable.sql ========
+-- An error if a text of this send log cannot be owed to anybody: queue_sms_retry. The caller has locked the log; its id is
+-- null if there is none.
+create or replace function smsretry.check_queueable(log public.send_logs, asked_for uuid)
+returns void language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if log.id is null then
+        raise exception 'There is no send log %', asked_for
+            using errcode = 'SR404', hint = 'Insert the send_logs row first, then queue its retry.';
+    end if;
+    if log.channel <> 'sms' then
+        raise exception 'Send log % is of channel %, not sms', log.id, log.channel using errcode = 'SR422';
+    end if;
+    if log.customer_id is null then
+        raise exception 'Send log % names no customer', log.id
+            using errcode = 'SR422', hint = 'Set send_logs.customer_id: consent and phone number are read there.';
+    end if;
+    if exists (select 1 from public.customers c where c.id = log.customer_id and c.business_id <> log.business_id) then
+        raise exception 'Send log % names a customer of another business', log.id using errcode = 'SR422';
+    end if;
+end
+$$;
+
+-- ======== schemas/queue/close_row.sql ========
+-- End a row for good, failed or cancelled, and tell its send log why. The caller holds it locked and has set in it what else
+-- changes. What a send log already knows to be sent is never taken back.
+create or replace function smsretry.close_row(
+    retry public.sms_retry_queue, final_status text, error text, why_code text, code integer, at timestamptz
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.status := close_row.final_status;
+    retry.last_error := close_row.error;
+    retry.error_code := close_row.code;
+    retry.why := null;
+    retry.why_code := close_row.why_code;
+    perform smsretry.save_row(retry, close_row.at);
+
+    update public.send_logs l
+    set status = 'failed', error_message = left(close_row.error, smsretry.longest_reason()), updated_at = close_row.at
+    where l.id = retry.send_log_id and l.business_id = retry.business_id
+      and not smsretry.is_sent(l.provider_message_id, l.status::text);
+end
+$$;
+
+-- ======== schemas/queue/complete_row.sql ========
+-- End a row whose text Twilio accepted, and tell its send log. The caller holds it locked and has set in it what else changes.
+-- Without a SID it is the send log that says so, and it keeps what it says; so does one whose text was delivered by an earlier
+-- message. why: what was told of the row before, if it had ended otherwise.
+create or replace function smsretry.complete_row(
+    retry public.sms_retry_queue, sid text, at timestamptz, why text default null
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.status := 'completed';
+    retry.last_error := null;
+    retry.error_code := null;
+    retry.why := complete_row.why;
+    retry.why_code := null;
+    perform smsretry.save_row(retry, complete_row.at);
+
+    update public.send_logs l
+    set status = case when complete_row.sid is null then l.status else 'sent' end,
+        provider_message_id = case when complete_row.sid is null then l.provider_message_id
+                                   else jsonb_build_object('twilio_sid', complete_row.sid) end,
+        error_message = null, updated_at = complete_row.at
+    where l.id = retry.send_log_id
+      and not (l.status::text = 'delivered' and smsretry.found_sid(l.provider_message_id) is not null);
+end
+$$;
+
+-- ======== schemas/queue/put_back.sql ========
+-- Return a row to pending until it is due. The caller holds it locked and has set in it what else changes.
+create or replace function smsretry.put_back(retry public.sms_retry_queue, due timestamptz, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.status := 'pending';
+    retry.scheduled_for := put_back.due;
+    perform smsretry.save_row(retry, put_back.at);
+end
+$$;
+
+-- ======== schemas/queue/queue_sms_retry.sql ========
+-- Queue a retry for a send log, or return the live row that it already has.
+--   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed)
+-- If an earlier row of the text ended in doubt, the new one is in doubt about that send: see smsretry.before_insert.
+-- Names of parameters are the API, here and in every function in public: PostgREST calls by name.
+-- The defaults are for the application, which may call this with send_log_id alone; the package passes its own delays. A
+-- null means the default: due in one minute (the first step of the backoff), as marketing. expires_in null: of use for as
+-- long as the worker says, from the first moment it might have gone out; a day of it has 24 hours. scheduled_for
+-- wins over retry_in.
+create or replace function public.queue_sms_retry(
+    send_log_id uuid, reason text default null, attempt_count integer default 0, scheduled_for timestamptz default null,
+    error text default null, retry_in interval default null, max_attempts integer default 3, expires_in interval default null,
+    message_class text default null
+)
+returns table (retry_id uuid, result text, due_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_due constant timestamptz := coalesce(
+        queue_sms_retry.scheduled_for, v_now + coalesce(queue_sms_retry.retry_in, interval '1 minute'));
+    -- In seconds: a day that is added in a zone with summer time may have 23 hours or 25.
+    v_expires constant timestamptz := v_now
+        + make_interval(secs => extract(epoch from queue_sms_retry.expires_in)::double precision);
+    v_error constant text := left(queue_sms_retry.error, smsretry.longest_reason());
+    v_class constant text := coalesce(queue_sms_retry.message_class, 'marketing');
+    v_log public.send_logs;
+begin
+    select * into v_log from public.send_logs l where l.id = queue_sms_retry.send_log_id for update;
+    perform smsretry.check_queueable(v_log, queue_sms_retry.send_log_id);
+    if queue_sms_retry.attempt_count is null or queue_sms_retry.max_attempts is null then
+        raise exception 'attempt_count and max_attempts must be numbers' using errcode = 'SR422';
+    end if;
+    if v_class not in ('marketing', 'transactional') then
+        raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
+    end if;
+    if smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
+        return query select null::uuid, 'already_sent', null::timestamptz;
+        return;
+    end if;
+    perform smsretry.supersede(v_log.id, queue_sms_retry.attempt_count);
+    for v_try in 1 .. 3 loop -- again only if somebody else inserts a row for the same text at this very moment
+        return query
+        select q.id, 'already_queued', q.scheduled_for
+        from public.sms_retry_queue q
+        where q.send_log_id = v_log.id and q.status in ('pending', 'processing');
+        if found then
+            return;
+        end if;
+
+        if queue_sms_retry.attempt_count >= queue_sms_retry.max_attempts then
+            update public.send_logs l
+            set status = 'failed', updated_at = v_now, error_message = coalesce(
+                v_error, 'Gave up after ' || queue_sms_retry.attempt_count || ' attempts')
+            where l.id = v_log.id;
+            return query select null::uuid, 'attempts_exhausted', null::timestamptz;
+            return;
+        end if;
+
+        return query
+        insert into public.sms_retry_queue (
+            business_id, send_log_id, customer_id, status, attempt_count, max_attempts,
+            scheduled_for, reason, last_error, expires_at, message_class, created_at, updated_at)
+        values (
+            v_log.business_id, v_log.id, v_log.customer_id, 'pending', queue_sms_retry.attempt_count,
+            queue_sms_retry.max_attempts, v_due, queue_sms_retry.reason, v_error, v_expires, v_class,
+            v_now, v_now)
+        on conflict (send_log_id) where status in ('pending', 'processing') do nothing
+        returning id, 'queued', sms_retry_queue.scheduled_for;
+        if found then
+            return;
+        end if;
+    end loop;
+    raise exception 'The row for send log % was not kept', v_log.id
+        using errcode = 'SR409', hint = 'A trigger on sms_retry_queue swallows inserts: look at the triggers that are not smsretry''s.';
+end
+$$;
+
+revoke all on function public.queue_sms_retry from public, anon, authenticated;
+grant execute on function public.queue_sms_retry to service_role;
+
+-- ======== schemas/queue/save_row.sql ========
+-- Write a row as its variable says: the one list of columns, so that what a function sets is kept whichever way the row leaves.
+-- The caller has locked the row and read it under that lock. Columns that say what the text is never change, and columns of
+-- the application's own are left alone. A row that no worker holds has no lease, and one that has ended waits for nothing.
+-- One write. Values that are written as they were cost no HOT update. A claim (take_row) and supersede have no variable of the
+-- row, and set their few columns themselves.
+create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if retry.status <> 'processing' then
+        retry.claimed_at := null;
+        retry.begun_at := null;
+        retry.claimed_by_application := false;
+    end if;
+    if retry.status in ('completed', 'failed', 'cancelled') then
+        retry.attempt_id := null;
+        retry.in_doubt_since := null;
+        retry.held_since := null;
+    end if;
+    update public.sms_retry_queue q
+    set status = retry.status, attempt_count = retry.attempt_count, max_attempts = retry.max_attempts,
+        scheduled_for = retry.scheduled_for, last_attempted_at = retry.last_attempted_at,
+        last_error = left(retry.last_error, smsretry.longest_reason()), reason = retry.reason, updated_at = save_row.at,
+        claim_no = retry.claim_no, claimed_at = retry.claimed_at, begun_at = retry.begun_at, attempt_id = retry.attempt_id,
+        in_doubt_since = retry.in_doubt_since, reconcile_count = retry.reconcile_count,
+        reconciled_claim_no = retry.reconciled_claim_no, recover_count = retry.recover_count,
+        rate_limit_count = retry.rate_limit_count, account_refusal_count = retry.account_refusal_count,
+        error_code = retry.error_code, why = left(retry.why, smsretry.longest_reason()), why_code = retry.why_code,
+        held_since = retry.held_since,
+        claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at,
+        window_closes_at = retry.window_closes_at
+    where q.id = retry.id;
+end
+$$;
+
+-- ======== schemas/queue/supersede.sql ========
+-- The application's own processor has claimed a text, and now queues its next try. Its claim ends here, so that the text
+-- keeps one live row. It counts one attempt more than the row that is held; a row that does not is the same text, queued twice,
+-- and the claim stays. A row that our workers hold is left alone.
+create or replace function smsretry.supersede(send_log_id uuid, attempt_count integer)
+returns void language sql set search_path = pg_catalog, pg_temp as $$
+    update public.sms_retry_queue q
+    set status = 'failed', last_error = coalesce(q.last_error, 'Its next try is another row'), why_code = 'superseded',
+        claimed_at = null, claimed_by_application = false, held_since = null, updated_at = smsretry.clock()
+    where q.send_log_id = supersede.send_log_id and q.status = 'processing' and q.claimed_by_application
+      and q.attempt_count < supersede.attempt_count
+$$;
+
+-- ======== schemas/queue/tell_waiting.sql ========
+-- Tell a send log that its text waits again, and has no message. The application's word for that is the column's default.
+-- Where there is none, where it says that the text was sent, or where a rule of the application's forbids it, the log says
+-- failed, a word that each takes. Answers null; or, if this one takes neither, what refuses it: codes and names, and never
+-- the database's own message, which may quote the row.
+create or replace function smsretry.tell_waiting(send_log_id uuid, error text, at timestamptz)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+begin
+    for v_try in 1 .. 2 loop
+        begin
+            if v_try = 1 then
+                update public.send_logs l
+                set status = default, provider_message_id = default, error_message = left(tell_waiting.error, smsretry.longest_reason()),
+                    updated_at = tell_waiting.at
+                where l.id = tell_waiting.send_log_id;
+            else
+                update public.send_logs l
+                set status = 'failed', provider_message_id = '{}', error_message = left(tell_waiting.error, smsretry.longest_reason()),
+                    updated_at = tell_waiting.at
+                where l.id = tell_waiting.send_log_id;
+            end if;
+            if exists (select 1 from public.send_logs l
+                       where l.id = tell_waiting.send_log_id and smsretry.is_sent(l.provider_message_id, l.status::text)) then
+                raise exception 'It still says that its text was sent' using errcode = 'SR409', table = 'send_logs', column = 'status';
+            end if;
+            return null;
+        exception
+            when deadlock_detected or lock_not_available or serialization_failure then
+                raise; -- passing: the caller repeats the call
+            when others then
+                get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                    v_rule = constraint_name;
+        end;
+    end loop;
+    return concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''));
+end
+$$;
+
+-- ======== schemas/queue/write_attempt.sql ========
+-- A send begins: what was sent, to whom, under which consent and rule. What is not given is as the rows say now.
+create or replace function smsretry.write_attempt(
+    retry public.sms_retry_queue, id uuid, attempt_number integer, begun_at timestamptz, rule text default null,
+    body text default null, sent_by text default null, run_id uuid default null
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.sms_send_attempts (
+        id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
+        number_key, sent_to, sent_body, sent_by, run_id)
+    select write_attempt.id, retry.id, write_attempt.attempt_number, retry.claim_no, write_attempt.begun_at,
+           left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200), write_attempt.rule,
+           smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40),
+           coalesce(write_attempt.body, left(l.subject, smsretry.longest_body() + 1)), write_attempt.sent_by, write_attempt.run_id
+    from (select 1) one
+    left join public.customers c on c.id = retry.customer_id
+    left join public.send_logs l on l.id = retry.send_log_id;
+end
+$$;
+
+-- ======== schemas/turns/claim_in_turn.sql ========
+-- Lock up to limit_count rows of this kind of work that are due, business by business in turns, which go on where the last claim
+-- ended; the next claim goes on behind this one. Kinds and settled: smsretry.in_turn.
+--   ids: in turns · businesses: whose turn it was, whether something of theirs was locked or not · complete: whether nobody
+--   else has some due
+create or replace function smsretry.claim_in_turn(
+    kind text, limit_count integer, at timestamptz, settled timestamptz default null,
+    out ids uuid[], out businesses uuid[], out complete boolean
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_turn record;
+    v_candidates uuid[];
+    v_taken record;
+begin
+    select * into v_turn from smsretry.in_turn(kind, at, limit_count, settled);
+    ids := '{}';
+    businesses := v_turn.businesses;
+    complete := v_turn.passed is null;
+    if cardinality(businesses) = 0 then
+        return;
+    end if;
+    v_candidates := smsretry.work_in_turn(kind, v_turn.businesses, v_turn.each, limit_count, at, settled);
+    select * into v_taken from smsretry.lock_in_turn(kind, v_candidates, limit_count, at);
+    perform smsretry.end_turn(
+        kind, v_turn.place, v_turn.businesses, v_turn.passed, v_taken.served, cardinality(v_taken.ids) = limit_count);
+    ids := v_taken.ids;
+end
+$$;
 
 -- ======== schemas/turns/end_turn.sql ========
 -- A claim has ended: the next one that goes round from this place begins behind the last business that was served; behind
@@ -1084,9 +1865,6 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
         t.after)
     where t.kind = end_turn.kind and t.place = end_turn.place
 $$;
-
-revoke all on function smsretry.end_turn from public, anon, authenticated;
-grant execute on function smsretry.end_turn to service_role;
 
 -- ======== schemas/turns/in_turn.sql ========
 -- Whose turn it is: businesses that have some of this kind of work to be claimed, from behind the one on that was served last,
@@ -1130,31 +1908,32 @@ begin
 end
 $$;
 
-revoke all on function smsretry.in_turn from public, anon, authenticated;
-grant execute on function smsretry.in_turn to service_role;
-
 -- ======== schemas/turns/lock_in_turn.sql ========
 -- Lock these rows one by one, in this order, until there are so many; what somebody else holds locked is passed over, and so is
 -- what is due no more. A loop, and each row by its id alone: a join with what they must be may read a whole index for each
 -- of them where little is known of the table, and `limit` beside `skip locked` may be asked once a row, and takes far more.
 --   served: the business of the last one
 create or replace function smsretry.lock_in_turn(
-    candidates uuid[], most integer, doubtful boolean, at timestamptz, out ids uuid[], out served uuid
+    kind text, candidates uuid[], most integer, at timestamptz, out ids uuid[], out served uuid
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_id uuid;
     v_business uuid;
     v_due boolean;
 begin
     ids := '{}';
-    foreach v_id in array coalesce(candidates, '{}') loop
+    foreach v_id in array candidates loop
         exit when cardinality(ids) >= most;
-        select q.status = 'pending' and q.scheduled_for <= lock_in_turn.at and q.recover_count < 2
-                   and (q.in_doubt_since is not null) = lock_in_turn.doubtful, q.business_id
-        into v_due, v_business
-        from public.sms_retry_queue q where q.id = v_id for update skip locked;
+        if kind = 'deliveries' then
+            select a.delivery_look_at <= lock_in_turn.at, a.business_id into v_due, v_business
+            from public.sms_send_attempts a where a.id = v_id for update skip locked;
+        else
+            select q.status = 'pending' and q.scheduled_for <= lock_in_turn.at and q.recover_count < smsretry.suspect_after()
+                       and (q.in_doubt_since is not null) = (kind = 'doubtful'), q.business_id
+            into v_due, v_business
+            from public.sms_retry_queue q where q.id = v_id for update skip locked;
+        end if;
         if v_due then
             ids := ids || v_id;
             served := v_business;
@@ -1162,9 +1941,6 @@ begin
     end loop;
 end
 $$;
-
-revoke all on function smsretry.lock_in_turn from public, anon, authenticated;
-grant execute on function smsretry.lock_in_turn to service_role;
 
 -- ======== schemas/turns/next_in_turn.sql ========
 -- Businesses that have some of this kind of work due, from behind `start` on, by id and round and round: at most so many.
@@ -1188,12 +1964,12 @@ begin
         case kind
         when 'texts' then
             select q.business_id, q.message_class, q.scheduled_for into v_business, v_class, v_due from public.sms_retry_queue q
-            where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+            where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
               and (q.business_id, q.message_class) > (v_business, v_class)
             order by q.business_id, q.message_class, q.scheduled_for limit 1;
         when 'doubtful' then
             select q.business_id, q.scheduled_for into v_business, v_due from public.sms_retry_queue q
-            where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < 2
+            where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
               and (q.business_id, q.scheduled_for) > (v_business, v_edge)
             order by q.business_id, q.scheduled_for limit 1;
         when 'scheduled' then
@@ -1204,7 +1980,7 @@ begin
         when 'deliveries' then
             select a.business_id, a.delivery_look_at into v_business, v_due from public.sms_send_attempts a
             where a.delivery_look_at is not null and (a.business_id, a.delivery_look_at) > (v_business, v_edge)
-              and (a.finished_at <= settled or smsretry.delivery_rank(a.delivery_status) = 6)
+              and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
             order by a.business_id, a.delivery_look_at limit 1;
         end case;
         v_edge := 'infinity';
@@ -1229,9 +2005,6 @@ begin
 end
 $$;
 
-revoke all on function smsretry.next_in_turn from public, anon, authenticated;
-grant execute on function smsretry.next_in_turn to service_role;
-
 -- ======== schemas/turns/others_in_turn.sql ========
 -- What is due of these businesses, of work that is not a text to be sent, in turns: each one's longest waiting, then each one's
 -- next; of a business at most `each`. Kinds: smsretry.in_turn. enable_sort: as there; the turns are sorted all the same.
@@ -1249,7 +2022,7 @@ begin
         cross join lateral (
             select n.id, row_number() over () as turn
             from (select q.id from public.sms_retry_queue q
-                  where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < 2
+                  where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
                     and (q.business_id, q.scheduled_for) >= (b.id, '-infinity') and (q.business_id, q.scheduled_for) <= (b.id, at)
                   order by q.business_id, q.scheduled_for, q.id limit each) n) w;
     when 'scheduled' then
@@ -1271,15 +2044,12 @@ begin
             from (select a.id from public.sms_send_attempts a
                   where a.delivery_look_at is not null
                     and (a.business_id, a.delivery_look_at) >= (b.id, '-infinity') and (a.business_id, a.delivery_look_at) <= (b.id, at)
-                    and (a.finished_at <= settled or smsretry.delivery_rank(a.delivery_status) = 6)
+                    and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
                   order by a.business_id, a.delivery_look_at, a.id limit each) n) w;
     end case;
     return v_ids;
 end
 $$;
-
-revoke all on function smsretry.others_in_turn from public, anon, authenticated;
-grant execute on function smsretry.others_in_turn to service_role;
 
 -- ======== schemas/turns/texts_in_turn.sql ========
 -- Texts that are due of these businesses, in turns: each one's first, then each one's second. Within a business,
@@ -1298,20 +2068,20 @@ returns uuid[] language sql stable set search_path = pg_catalog, pg_temp set ena
                         then d.window_closes_at end as closes_soon
             from (
                 (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
                    and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'transactional', '-infinity')
                    and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'transactional', texts_in_turn.at)
                  order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
                 union
                 (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
                    and q.window_closes_at is not null and q.scheduled_for <= texts_in_turn.at
                    and (q.business_id, q.window_closes_at) >= (b.id, texts_in_turn.at)
                    and (q.business_id, q.window_closes_at) <= (b.id, texts_in_turn.at + interval '1 hour')
                  order by q.business_id, q.window_closes_at, q.id limit texts_in_turn.each)
                 union
                 (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
                    and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'marketing', '-infinity')
                    and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'marketing', texts_in_turn.at)
                  order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
@@ -1319,9 +2089,6 @@ returns uuid[] language sql stable set search_path = pg_catalog, pg_temp set ena
         ) c
     ) t
 $$;
-
-revoke all on function smsretry.texts_in_turn from public, anon, authenticated;
-grant execute on function smsretry.texts_in_turn to service_role;
 
 -- ======== schemas/turns/waited_longest.sql ========
 -- Whose work of this kind has waited longest, of what is due: the businesses of the first `most`, and how many of it there are.
@@ -1335,12 +2102,12 @@ begin
     when 'texts' then
         select array_agg(distinct n.business_id), count(*) into businesses, seen
         from (select q.business_id from public.sms_retry_queue q
-              where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= at and q.recover_count < 2
+              where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after()
               order by q.scheduled_for, q.id limit most) n;
     when 'doubtful' then
         select array_agg(distinct n.business_id), count(*) into businesses, seen
         from (select q.business_id from public.sms_retry_queue q
-              where q.status = 'pending' and q.in_doubt_since is not null and q.scheduled_for <= at and q.recover_count < 2
+              where q.status = 'pending' and q.in_doubt_since is not null and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after()
               order by q.scheduled_for, q.id limit most) n;
     when 'scheduled' then
         select array_agg(distinct n.business_id), count(*) into businesses, seen
@@ -1352,14 +2119,124 @@ begin
     when 'deliveries' then
         select array_agg(distinct n.business_id), count(*) into businesses, seen
         from (select a.business_id from public.sms_send_attempts a
-              where a.delivery_look_at <= at and (a.finished_at <= settled or smsretry.delivery_rank(a.delivery_status) = 6)
+              where a.delivery_look_at <= at and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
               order by a.delivery_look_at limit most) n;
     end case;
 end
 $$;
 
-revoke all on function smsretry.waited_longest from public, anon, authenticated;
-grant execute on function smsretry.waited_longest to service_role;
+-- ======== schemas/turns/work_in_turn.sql ========
+-- What is due of these businesses, of this kind of work, in turns: of each at first only `each`, and up to `most` where a few of
+-- them have most of it. Kinds and settled: smsretry.in_turn.
+create or replace function smsretry.work_in_turn(
+    kind text, businesses uuid[], each integer, most integer, at timestamptz, settled timestamptz default null
+)
+returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_ids uuid[];
+    v_each integer;
+begin
+    foreach v_each in array array[each, most] loop
+        if v_ids is null or cardinality(v_ids) < most and v_each > each then
+            v_ids := coalesce(case kind when 'texts' then smsretry.texts_in_turn(businesses, v_each, at)
+                                        else smsretry.others_in_turn(kind, businesses, v_each, at, settled) end, '{}');
+        end if;
+    end loop;
+    return v_ids;
+end
+$$;
+
+-- ======== schemas/worker/accept_attempt.sql ========
+-- Somebody knows that Twilio has the message of this attempt (sid; null if only its send log says so). If its row still waits
+-- for the answer, it is completed; otherwise the send log is told, unless it has another message. The caller holds the row
+-- locked: the attempt's own, or the newer one of its text that is in doubt about it, whose message it is from then on.
+create or replace function smsretry.accept_attempt(
+    retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
+)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    update public.sms_send_attempts a
+    set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
+        twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
+        delivery_look_at = case when accept_attempt.sid is not null then accept_attempt.at end,
+        retry_id = retry.id, claim_no = case when a.retry_id = retry.id then a.claim_no else retry.claim_no end
+    where a.id = accept_attempt.attempt_id;
+    if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
+        perform smsretry.complete_row(retry, accept_attempt.sid, accept_attempt.at);
+        return 'settled';
+    end if;
+    update public.send_logs l
+    set status = 'sent', error_message = null, updated_at = accept_attempt.at,
+        provider_message_id = jsonb_build_object('twilio_sid', accept_attempt.sid)
+    where l.id = retry.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
+    return 'recorded';
+end
+$$;
+
+-- ======== schemas/worker/admit_send.sql ========
+-- Whether the send of a claimed row may begin, by all that is known now: begin_sms_attempt has the answers and the parameters.
+-- A text that may not go is ended here, and one of which an earlier message may have gone out is put in doubt.
+create or replace function smsretry.admit_send(
+    retry public.sms_retry_queue, send_before timestamptz, phone text, decided_by text, cap integer, cap_since timestamptz,
+    expires_at timestamptz, life interval,
+    out answer text, out why text, out why_code text, out decided_at timestamptz, out reached_at timestamptz
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_customer public.customers;
+    v_business public.businesses;
+    v_log public.send_logs;
+    v_key bytea;
+begin
+    -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
+    select * into v_customer from public.customers c
+    where c.id = retry.customer_id and c.business_id = retry.business_id for share;
+    if phone is null then
+        perform smsretry.lock_number(retry.business_id, v_customer.phone);
+    end if;
+    v_key := smsretry.number_key(retry.business_id, v_customer.phone);
+    select * into v_business from public.businesses b where b.id = retry.business_id;
+    if cap is not null then
+        reached_at := smsretry.cap_reached_at(retry.business_id, v_customer.phone, cap, cap_since);
+    end if;
+    -- `for share` here, too: what finish could not write must not be sent.
+    select * into v_log from public.send_logs l
+    where l.id = retry.send_log_id and l.business_id = retry.business_id for share;
+    decided_at := smsretry.clock(); -- after these locks: waiting for them took time
+
+    if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
+        answer := 'changed'; -- deleted: the next decision says so
+        return;
+    end if;
+    select r.why, r.why_code into why, why_code
+    from smsretry.refusal(
+        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key) r;
+    if why_code is null and retry.expires_at <= decided_at then
+        why := 'Expired before it could be sent';
+        why_code := 'expired';
+    end if;
+    if why_code is not null then
+        perform smsretry.close_row(retry, 'cancelled', why, why_code, null, decided_at);
+        answer := 'ended';
+        return;
+    end if;
+    retry.expires_at := coalesce(retry.expires_at, expires_at, decided_at + life);
+    why := smsretry.put_in_doubt(retry, decided_at);
+    if why is not null then
+        why_code := (select q.why_code from public.sms_retry_queue q where q.id = retry.id);
+    end if;
+    answer := case
+        when why is not null then 'lost'
+        when decided_at >= send_before then 'closed'
+        when v_customer.phone is distinct from coalesce(phone, v_customer.phone)
+            or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours) <> decided_by
+            then 'changed'
+        when reached_at is not null then 'capped'
+        else 'go'
+    end;
+end
+$$;
 
 -- ======== schemas/worker/answer_sms_call.sql ========
 -- One call of a worker's, given as JSON: its parameters by name, as PostgREST has them.
@@ -1384,30 +2261,28 @@ begin
                 retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
                 counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
                 opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
-                account_refused => coalesce((v ->> 'account_refused')::boolean, false)) f);
+                account_refused => coalesce((v ->> 'account_refused')::boolean, false), why_code => v ->> 'why_code') f);
         when 'defer_sms_retry' then
             return to_jsonb(public.defer_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
                 until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
                 life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz,
-                expires_at => (v ->> 'expires_at')::timestamptz));
+                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
         when 'hold_sms_retry' then
             return to_jsonb(public.hold_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
                 look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval,
-                expires_at => (v ->> 'expires_at')::timestamptz));
+                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
         when 'end_sms_retry' then
             return to_jsonb(public.end_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
-                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer));
+                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer,
+                why_code => v ->> 'why_code'));
         else
             raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
     end case;
 end
 $$;
-
-revoke all on function smsretry.answer_sms_call from public, anon, authenticated;
-grant execute on function smsretry.answer_sms_call to service_role;
 
 -- ======== schemas/worker/begin_sms_attempt.sql ========
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
@@ -1419,169 +2294,149 @@ grant execute on function smsretry.answer_sms_call to service_role;
 --                the customer or the send log is gone: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
---     | ended    the row is finished, and why says for what reason
+--     | ended    the row is finished, and why says for what reason, why_code for programs
 -- The cap's span is the caller's choice: a moment 24 hours ago, or the start of a calendar day. decided_at is the
 -- database's clock. What is sent (phone, body, sent_by) is kept until it is known what became of it. expires_at: when the
 -- text is of no more use, if nothing has said so before; without it, life: how long it is of use from this moment on.
--- run_id: the run that asks.
 create or replace function public.begin_sms_attempt(
-    retry_id uuid,
-    claim_no bigint,
-    attempt_id uuid,
-    send_before timestamptz,
-    quiet_hours_rule text,
-    first_send boolean default false,
-    cap integer default null,
-    cap_since timestamptz default null,
-    phone text default null,
-    body text default null,
-    sent_by text default null,
-    decided_by text default null,
-    life interval default null,
-    run_id uuid default null,
-    expires_at timestamptz default null
+    retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
+    first_send boolean default false, cap integer default null, cap_since timestamptz default null,
+    phone text default null, body text default null, sent_by text default null, decided_by text default null,
+    life interval default null, run_id uuid default null, expires_at timestamptz default null
 )
-returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz)
+returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- Somebody else's long transaction may hold the customer or the send log locked. Then this text waits, and not the worker.
 set lock_timeout = '2s' as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
-    v_now timestamptz;
-    v_customer public.customers;
-    v_business public.businesses;
-    v_log public.send_logs;
-    v_key bytea;
-    v_refusal text;
-    v_reached_at timestamptz;
-    v_why text;
 begin
     perform smsretry.wait_shortly();
-    if begin_sms_attempt.claim_no is null or begin_sms_attempt.attempt_id is null or begin_sms_attempt.send_before is null then
+    if claim_no is null or attempt_id is null or send_before is null then
         raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
             using errcode = 'SR422';
     end if;
-    if begin_sms_attempt.cap is not null and begin_sms_attempt.cap_since is null then
+    if cap is not null and cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
     -- One at a time to a number, capped or not, or two texts would each be counted without the other.
-    perform smsretry.lock_number(q.business_id, begin_sms_attempt.phone)
-    from public.sms_retry_queue q where q.id = begin_sms_attempt.retry_id;
-    v_row := smsretry.held(begin_sms_attempt.retry_id, begin_sms_attempt.claim_no);
-    v_now := smsretry.clock(); -- after the locks: waiting for them took time
-    if v_row.id is null or v_row.in_doubt_since is not null
-        or v_row.begun_at is not null and v_row.attempt_id <> begin_sms_attempt.attempt_id then
-        return query select 'lost', null::text, v_now, null::timestamptz;
-        return;
+    perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
+    v_row := smsretry.fenced(retry_id, claim_no);
+    decided_at := smsretry.clock();
+    if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null and v_row.attempt_id <> attempt_id then
+        answer := 'lost';
+    elsif v_row.begun_at is not null then
+        answer := 'go'; -- the answer to the same call was lost on its way
+    else
+        select a.answer, a.why, a.why_code, a.decided_at, case a.answer when 'capped' then a.reached_at end
+        into answer, why, why_code, decided_at, reached_at
+        from smsretry.admit_send(v_row, send_before, phone, decided_by, cap, cap_since, expires_at, life) a;
+        if answer = 'go' then
+            perform smsretry.write_attempt(
+                v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
+                quiet_hours_rule, body, sent_by, run_id);
+            v_row.begun_at := decided_at;
+            v_row.attempt_id := attempt_id;
+            v_row.last_attempted_at := decided_at;
+            v_row.why := null;
+            v_row.why_code := null;
+            v_row.held_since := null;
+            v_row.recover_count := 0;
+            v_row.claimed_by_application := false;
+            v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
+            perform smsretry.save_row(v_row, decided_at);
+        end if;
     end if;
-    if v_row.begun_at is not null then -- the answer to the same call was lost on its way
-        return query select 'go', null::text, v_now, null::timestamptz;
-        return;
-    end if;
-
-    -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
-    select * into v_customer from public.customers c
-    where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
-    if begin_sms_attempt.phone is null then
-        perform smsretry.lock_number(v_row.business_id, v_customer.phone);
-    end if;
-    v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
-    select * into v_business from public.businesses b where b.id = v_row.business_id;
-    if begin_sms_attempt.cap is not null then
-        v_reached_at := smsretry.cap_reached_at(
-            v_row.business_id, v_customer.phone, begin_sms_attempt.cap, begin_sms_attempt.cap_since);
-    end if;
-    -- `for share` here, too: what finish could not write must not be sent.
-    select * into v_log from public.send_logs l
-    where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
-    v_now := smsretry.clock(); -- after these locks, too
-    if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
-        return query select 'changed', null::text, v_now, null::timestamptz; -- deleted: the next decision says so
-        return;
-    end if;
-    v_refusal := coalesce(
-        smsretry.refusal(smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key),
-        case when v_row.expires_at <= v_now then 'Expired before it could be sent' end);
-    if v_refusal is not null then
-        perform smsretry.close_row(v_row, 'cancelled', v_refusal, null, v_now);
-        return query select 'ended', v_refusal, v_now, null::timestamptz;
-        return;
-    end if;
-    v_row.expires_at := coalesce(v_row.expires_at, begin_sms_attempt.expires_at, v_now + begin_sms_attempt.life);
-    v_why := smsretry.put_in_doubt(v_row, v_now);
-    if v_why is not null then
-        return query select 'lost', v_why, v_now, null::timestamptz;
-        return;
-    end if;
-    if v_now >= begin_sms_attempt.send_before then
-        return query select 'closed', null::text, v_now, null::timestamptz;
-        return;
-    end if;
-    if v_customer.phone is distinct from coalesce(begin_sms_attempt.phone, v_customer.phone)
-        or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours)
-            <> begin_sms_attempt.decided_by then
-        return query select 'changed', null::text, v_now, null::timestamptz;
-        return;
-    end if;
-    if v_reached_at is not null then
-        return query select 'capped', null::text, v_now, v_reached_at;
-        return;
-    end if;
-
-    insert into public.sms_send_attempts (
-        id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
-        number_key, sent_to, sent_body, sent_by, run_id)
-    values (begin_sms_attempt.attempt_id, v_row.id,
-            case when begin_sms_attempt.first_send then 0 else v_row.attempt_count + 1 end,
-            v_row.claim_no, v_now, left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at,
-            left(v_customer.sms_consent_source::text, 200), begin_sms_attempt.quiet_hours_rule,
-            v_key, left(v_customer.phone, 40), coalesce(begin_sms_attempt.body, left(v_log.subject, 1601)), begin_sms_attempt.sent_by,
-            begin_sms_attempt.run_id);
-    update public.sms_retry_queue q
-    set begun_at = v_now, attempt_id = begin_sms_attempt.attempt_id, last_attempted_at = v_now, why = null,
-        held_since = null, recover_count = 0, claimed_by_application = false,
-        expires_at = v_row.expires_at, updated_at = v_now
-    where q.id = v_row.id;
-    return query select 'go', null::text, v_now, null::timestamptz;
+    return next;
 end
 $$;
 
 revoke all on function public.begin_sms_attempt from public, anon, authenticated;
 grant execute on function public.begin_sms_attempt to service_role;
 
+-- ======== schemas/worker/cap_reached_at.sql ========
+-- When a number reached its cap on texts since a moment: the time of the text that must leave that span before there is
+-- room for one more, the cap-th from the end. Null: there is room. Counted is what may have reached the phone from this
+-- business: sends accepted, in doubt or under way, and what the application sent itself.
+create or replace function smsretry.cap_reached_at(business_id uuid, phone text, cap integer, since timestamptz)
+returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
+    with person as materialized (
+        select c.id from public.customers c
+        where c.phone = cap_reached_at.phone and c.business_id = cap_reached_at.business_id
+    ),
+    reached (at) as (
+        -- By the number and not by the customer: a customer who is deleted and imported again is the same person.
+        select coalesce(a.finished_at, a.begun_at)
+        from public.sms_send_attempts a
+        where a.number_key = smsretry.number_key(cap_reached_at.business_id, cap_reached_at.phone)
+          and coalesce(a.finished_at, a.begun_at) > cap_reached_at.since
+          and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
+        union all
+        select coalesce(l.updated_at, l.created_at)
+        from person p
+        join public.send_logs l on l.customer_id = p.id
+        where coalesce(l.updated_at, l.created_at) > cap_reached_at.since
+          and l.channel = 'sms' and smsretry.is_sent(l.provider_message_id, l.status::text)
+          and not exists (select 1 from public.sms_retry_queue q
+                          join public.sms_send_attempts a on a.retry_id = q.id
+                          where q.send_log_id = l.id and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt'))
+    )
+    select r.at from reached r
+    where r.at > cap_reached_at.since
+    order by r.at desc
+    offset greatest(cap_reached_at.cap, 1) - 1 limit 1
+$$;
+
+-- ======== schemas/worker/check_outcome.sql ========
+-- What a worker says of a send it made goes together, or it is an error: finish_sms_attempt.
+create or replace function smsretry.check_outcome(outcome text, next_status text, error text, retry_in interval)
+returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if ((outcome, next_status) in (
+        ('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
+        ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true then
+        raise exception 'A send whose outcome is % cannot leave its row %', outcome, next_status using errcode = 'SR422';
+    end if;
+    if next_status = 'pending' and retry_in is null then
+        raise exception 'retry_in is missing: a row that goes back to pending needs a time' using errcode = 'SR422';
+    end if;
+    if next_status <> 'completed' and error is null then
+        raise exception 'error is missing: a text that did not go out needs a reason' using errcode = 'SR422';
+    end if;
+end
+$$;
+
 -- ======== schemas/worker/claim_due_sms_retries.sql ========
 -- Take up to limit_count due rows, business by business in turns, which go on where the last claim ended: smsretry.in_turn.
--- Within a business, transactional texts come first, then those whose window closes within the hour. limit_count is clamped to 500, because PostgREST truncates answers at 1000.
+-- Within a business, transactional texts come first, then those whose window closes within the hour. limit_count:
+-- smsretry.rows_of_claim.
 -- Rows in doubt are not taken: the caller sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry.
--- claimed_at in the answer is the database's clock.
+-- claimed_at in the answer is the database's clock. others_wait says that the claim was cut short: a business has a text due
+-- and none in it, because limit_count was too low, it is set apart, or somebody else holds its rows locked.
 -- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
 -- its is a send that may have been made, and comes into doubt when the processor dies.
-create or replace function public.claim_due_sms_retries(limit_count integer default 50, begins boolean default false)
+create or replace function public.claim_due_sms_retries(limit_count integer default null, begins boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- As on Supabase, and wherever else PostgREST runs: a claim whose caller has given it up would keep its rows.
 set statement_timeout = '8s' as $$
-#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
     v_turn record;
-    v_candidates uuid[];
-    v_taken record;
+    v_claims smsretry.claimed_retry[];
+    v_claim smsretry.claimed_retry;
+    v_others_wait boolean;
 begin
-    select * into v_turn from smsretry.in_turn('texts', v_now, v_limit);
-    if cardinality(v_turn.businesses) = 0 then
-        return;
-    end if;
-    v_candidates := smsretry.texts_in_turn(v_turn.businesses, v_turn.each, v_now);
-    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
-        v_candidates := smsretry.texts_in_turn(v_turn.businesses, v_limit, v_now);
-    end if;
-    select * into v_taken from smsretry.lock_in_turn(v_candidates, v_limit, false, v_now);
-    perform smsretry.end_turn(
-        'texts', v_turn.place, v_turn.businesses, v_turn.passed, v_taken.served, cardinality(v_taken.ids) = v_limit);
-    return query select * from smsretry.take(v_taken.ids, v_now, begins is not true);
+    select * into v_turn
+    from smsretry.claim_in_turn('texts', smsretry.rows_of_claim(limit_count), v_now);
+    v_claims := array(select t from smsretry.take(v_turn.ids, v_now, begins is not true) t);
+    v_others_wait := not v_turn.complete or exists (
+        select from unnest(v_turn.businesses) b where b not in (select c.business_id from unnest(v_claims) c));
+    foreach v_claim in array v_claims loop
+        v_claim.others_wait := v_others_wait;
+        return next v_claim;
+    end loop;
 end
 $$;
 
@@ -1594,7 +2449,6 @@ grant execute on function public.claim_due_sms_retries to service_role;
 create or replace function public.claim_sms_retry(retry_id uuid)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     perform 1 from public.sms_retry_queue q
     where q.id = claim_sms_retry.retry_id and q.status = 'pending' and q.in_doubt_since is null
@@ -1617,7 +2471,6 @@ create or replace function public.claim_suspect_sms_retry()
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
-#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
@@ -1625,7 +2478,7 @@ declare
 begin
     for v_id in
         select q.id from public.sms_retry_queue q
-        where q.status = 'pending' and q.recover_count >= 2 and q.scheduled_for <= v_now
+        where q.status = 'pending' and q.recover_count >= smsretry.suspect_after() and q.scheduled_for <= v_now
         order by q.recover_count, q.scheduled_for
         limit 50
         for update skip locked
@@ -1647,33 +2500,33 @@ grant execute on function public.claim_suspect_sms_retry to service_role;
 -- May be repeated.
 create or replace function public.defer_sms_retry(
     retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
-    life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null
+    life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null,
+    why_code text default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
 begin
     perform smsretry.wait_shortly();
-    if defer_sms_retry.until is null then
+    if until is null then
         raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
     end if;
-    v_row := smsretry.held(defer_sms_retry.retry_id, defer_sms_retry.claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is not null and v_row.begun_at is null then
-        v_row.reason := coalesce(defer_sms_retry.reason, v_row.reason);
-        v_row.why := left(defer_sms_retry.why, 2000);
+        v_row.reason := coalesce(reason, v_row.reason);
+        v_row.why := why;
+        v_row.why_code := why_code;
         v_row.held_since := null;
-        v_row.window_closes_at := coalesce(defer_sms_retry.window_closes_at, v_row.window_closes_at);
-        v_row.expires_at := coalesce(
-            v_row.expires_at, defer_sms_retry.expires_at, smsretry.clock() + defer_sms_retry.life);
-        perform smsretry.put_back(v_row, defer_sms_retry.until, smsretry.clock());
+        v_row.window_closes_at := coalesce(window_closes_at, v_row.window_closes_at);
+        v_row.expires_at := coalesce(v_row.expires_at, expires_at, smsretry.clock() + life);
+        perform smsretry.put_back(v_row, until, smsretry.clock());
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way
         select 1 from public.sms_retry_queue q
-        where q.id = defer_sms_retry.retry_id and q.status = 'pending'
-          and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = defer_sms_retry.until);
+        where q.id = retry_id and q.status = 'pending' and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = until);
 end
 $$;
 
@@ -1684,33 +2537,50 @@ grant execute on function public.defer_sms_retry to service_role;
 -- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no longer wanted).
 -- False: the claim was lost. May be repeated.
 create or replace function public.end_sms_retry(
-    retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null
+    retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null,
+    why_code text default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
 begin
     perform smsretry.wait_shortly();
-    if (end_sms_retry.final_status in ('failed', 'cancelled')) is not true or end_sms_retry.error is null then
+    if (final_status in ('failed', 'cancelled')) is not true or error is null then
         raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
     end if;
-    v_row := smsretry.held(end_sms_retry.retry_id, end_sms_retry.claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is not null and v_row.begun_at is null then
-        perform smsretry.close_row(
-            v_row, end_sms_retry.final_status, end_sms_retry.error, end_sms_retry.error_code, smsretry.clock());
+        perform smsretry.close_row(v_row, final_status, error, why_code, error_code, smsretry.clock());
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way
         select 1 from public.sms_retry_queue q
-        where q.id = end_sms_retry.retry_id and q.status = end_sms_retry.final_status
-          and q.claim_no = end_sms_retry.claim_no and q.last_error = end_sms_retry.error);
+        where q.id = retry_id and q.status = final_status and q.claim_no = end_sms_retry.claim_no and q.last_error = error);
 end
 $$;
 
 revoke all on function public.end_sms_retry from public, anon, authenticated;
 grant execute on function public.end_sms_retry to service_role;
+
+-- ======== schemas/worker/fenced.sql ========
+-- The fence: the row, locked, if its worker still has it under this claim number; otherwise null. Every write that a worker makes
+-- about its row begins here, so a worker that lost its claim changes nothing.
+-- Callers assign the answer to a variable and do not select from it: a call that waits here while a migration adds a
+-- column then goes on with the new row type, instead of failing on the old one.
+create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
+returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_row public.sms_retry_queue;
+begin
+    select q.* into v_row
+    from public.sms_retry_queue q
+    where q.id = fenced.retry_id and q.status = 'processing' and q.claim_no = fenced.claim_no
+    for update;
+    return v_row;
+end
+$$;
 
 -- ======== schemas/worker/finish_sms_attempt.sql ========
 -- What became of a begun send, and where its row goes: attempt, row and send log in one transaction. May be repeated: the
@@ -1720,111 +2590,94 @@ grant execute on function public.end_sms_retry to service_role;
 -- counted: whether the send costs an attempt. What Twilio said of the number that the text was sent to (phone) is kept:
 -- see smsretry.mark_customer.
 create or replace function public.finish_sms_attempt(
-    retry_id uuid,
-    claim_no bigint,
-    attempt_id uuid,
-    outcome text,
-    next_status text,
-    error text default null,
-    error_code integer default null,
-    twilio_sid text default null,
-    retry_in interval default null,
-    reason text default null,
-    counted boolean default true,
-    phone text default null,
-    opted_out boolean default false,
-    phone_status text default null,
-    account_refused boolean default false
+    retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
+    error_code integer default null, twilio_sid text default null, retry_in interval default null,
+    reason text default null, counted boolean default true, phone text default null, opted_out boolean default false,
+    phone_status text default null, account_refused boolean default false,
+    why_code text default null
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
-    v_doubt constant boolean := finish_sms_attempt.outcome = 'in_doubt';
+    v_doubt constant boolean := outcome = 'in_doubt';
     v_settled_by constant text := case when not v_doubt then 'response' end;
     v_now timestamptz;
     v_row public.sms_retry_queue;
     v_number integer;
-    v_applied boolean;
 begin
     perform smsretry.wait_shortly();
-    if ((finish_sms_attempt.outcome, finish_sms_attempt.next_status) in (
-        ('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
-        ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true then
-        raise exception 'A send whose outcome is % cannot leave its row %',
-            finish_sms_attempt.outcome, finish_sms_attempt.next_status using errcode = 'SR422';
+    perform smsretry.check_outcome(outcome, next_status, error, retry_in);
+    if opted_out then
+        perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
     end if;
-    if finish_sms_attempt.next_status = 'pending' and finish_sms_attempt.retry_in is null then
-        raise exception 'retry_in is missing: a row that goes back to pending needs a time' using errcode = 'SR422';
-    end if;
-    if finish_sms_attempt.next_status <> 'completed' and finish_sms_attempt.error is null then
-        raise exception 'error is missing: a text that did not go out needs a reason' using errcode = 'SR422';
-    end if;
-
-    if finish_sms_attempt.opted_out then
-        perform smsretry.lock_number(q.business_id, finish_sms_attempt.phone)
-        from public.sms_retry_queue q where q.id = finish_sms_attempt.retry_id;
-    end if;
-    v_row := smsretry.held(finish_sms_attempt.retry_id, finish_sms_attempt.claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
-    v_applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = finish_sms_attempt.attempt_id, false);
+    applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = attempt_id, false);
 
-    if v_applied then
+    if applied then
         update public.sms_send_attempts a
         set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
             twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
             delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now end,
             sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
-        where a.id = finish_sms_attempt.attempt_id
+        where a.id = attempt_id
         returning a.attempt_number into v_number;
 
-        if finish_sms_attempt.counted then
-            v_row.attempt_count := greatest(v_row.attempt_count, v_number);
-        end if;
-        v_row.reason := coalesce(finish_sms_attempt.reason, v_row.reason);
-        if finish_sms_attempt.reason = 'rate_limit' then
-            v_row.rate_limit_count := v_row.rate_limit_count + 1;
-        end if;
-        if finish_sms_attempt.account_refused then
-            v_row.account_refusal_count := v_row.account_refusal_count + 1;
-        end if;
-        case finish_sms_attempt.next_status
+        v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_number end);
+        v_row.rate_limit_count := v_row.rate_limit_count + coalesce(reason = 'rate_limit', false)::integer;
+        v_row.account_refusal_count := v_row.account_refusal_count + coalesce(account_refused, false)::integer;
+        v_row.reason := coalesce(reason, v_row.reason);
+        case next_status
             when 'completed' then
-                perform smsretry.complete_row(v_row, finish_sms_attempt.twilio_sid, v_now);
+                perform smsretry.complete_row(v_row, twilio_sid, v_now);
             when 'failed' then
-                perform smsretry.close_row(v_row, 'failed', finish_sms_attempt.error, finish_sms_attempt.error_code, v_now);
+                perform smsretry.close_row(v_row, 'failed', error, why_code, error_code, v_now);
             else
-                v_row.last_error := finish_sms_attempt.error;
-                v_row.error_code := finish_sms_attempt.error_code;
+                v_row.last_error := error;
+                v_row.why_code := why_code;
+                v_row.error_code := error_code;
                 v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
                 v_row.in_doubt_since := case when v_doubt then v_now end;
-                perform smsretry.put_back(v_row, v_now + finish_sms_attempt.retry_in, v_now);
+                perform smsretry.put_back(v_row, v_now + retry_in, v_now);
         end case;
-        if finish_sms_attempt.opted_out or finish_sms_attempt.phone_status is not null then
-            perform smsretry.mark_customer(
-                v_row, finish_sms_attempt.phone, finish_sms_attempt.opted_out, finish_sms_attempt.phone_status,
-                finish_sms_attempt.error_code, v_now);
+        if opted_out or phone_status is not null then
+            perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now);
         end if;
     else
         -- Applied before: the answer to the same call was lost, or Twilio's callback was faster than its response.
-        v_applied := exists (
+        applied := exists (
             select 1 from public.sms_send_attempts a
-            where a.id = finish_sms_attempt.attempt_id and a.retry_id = finish_sms_attempt.retry_id
-              and a.claim_no = finish_sms_attempt.claim_no
+            where a.id = attempt_id and a.retry_id = finish_sms_attempt.retry_id and a.claim_no = finish_sms_attempt.claim_no
               and (a.settled_by = 'callback'
                    or a.outcome = finish_sms_attempt.outcome and a.settled_by is not distinct from v_settled_by));
     end if;
-
-    return query -- one row, even for a row that is gone
-    select v_applied, q.status, q.scheduled_for, q.attempt_count
-    from (select 1) one
-    left join public.sms_retry_queue q on q.id = finish_sms_attempt.retry_id;
+    -- Null for a row that is gone.
+    select q.status, q.scheduled_for, q.attempt_count into status, scheduled_for, attempt_count
+    from public.sms_retry_queue q where q.id = retry_id;
+    return next;
 end
 $$;
 
 revoke all on function public.finish_sms_attempt from public, anon, authenticated;
 grant execute on function public.finish_sms_attempt to service_role;
+
+-- ======== schemas/worker/finish_sms_run.sql ========
+-- A run is done: what it came to, in numbers. False: nobody knows the run. May be repeated.
+create or replace function public.finish_sms_run(run_id uuid, told text, needs_somebody boolean default false)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    update smsretry.runs r
+    set finished_at = smsretry.clock(), told = left(coalesce(finish_sms_run.told, ''), smsretry.longest_reason()),
+        needs_somebody = coalesce(finish_sms_run.needs_somebody, false)
+    where r.id = finish_sms_run.run_id;
+    return found;
+end
+$$;
+
+revoke all on function public.finish_sms_run from public, anon, authenticated;
+grant execute on function public.finish_sms_run to service_role;
 
 -- ======== schemas/worker/group_sms_calls.sql ========
 -- Calls of a worker's that are under way together, as one transaction: begin, finish, defer, hold and end. Each answers for
@@ -1842,7 +2695,6 @@ create or replace function public.group_sms_calls(calls jsonb)
 returns table (place integer, answer jsonb, code text, message text, hint text, seconds double precision)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '2s' as $$
-#variable_conflict use_column
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
     v_call record;
@@ -1901,32 +2753,32 @@ grant execute on function public.group_sms_calls to service_role;
 -- expires_at, life: as for defer_sms_retry.
 create or replace function public.hold_sms_retry(
     retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null,
-    expires_at timestamptz default null
+    expires_at timestamptz default null, why_code text default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
 begin
     perform smsretry.wait_shortly();
-    if hold_sms_retry.why is null or hold_sms_retry.look_in is null then
+    if why is null or look_in is null then
         raise exception 'why and look_in must be given: a held row says what it waits for' using errcode = 'SR422';
     end if;
-    v_row := smsretry.held(hold_sms_retry.retry_id, hold_sms_retry.claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
     if v_row.id is not null and v_row.begun_at is null then
-        v_row.why := left(hold_sms_retry.why, 2000);
+        v_row.why := why;
+        v_row.why_code := why_code;
         v_row.held_since := coalesce(v_row.held_since, v_now);
-        v_row.expires_at := coalesce(v_row.expires_at, hold_sms_retry.expires_at, v_now + hold_sms_retry.life);
-        perform smsretry.put_back(v_row, v_now + hold_sms_retry.look_in, v_now);
+        v_row.expires_at := coalesce(v_row.expires_at, expires_at, v_now + life);
+        perform smsretry.put_back(v_row, v_now + look_in, v_now);
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way
         select 1 from public.sms_retry_queue q
-        where q.id = hold_sms_retry.retry_id and q.status = 'pending'
-          and q.claim_no = hold_sms_retry.claim_no and q.held_since is not null);
+        where q.id = retry_id and q.status = 'pending' and q.claim_no = hold_sms_retry.claim_no and q.held_since is not null);
 end
 $$;
 
@@ -1986,21 +2838,81 @@ $$;
 revoke all on function public.lease_sms_time from public, anon, authenticated;
 grant execute on function public.lease_sms_time to service_role;
 
+-- ======== schemas/worker/next_sms_due.sql ========
+-- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Rows under suspicion do not
+-- count: they are claimed alone, when a run has done everything else.
+create or replace function public.next_sms_due()
+returns double precision language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select extract(epoch from greatest(next.due_at - smsretry.clock(), interval '0'))::double precision
+    from (select least(
+        (select q.scheduled_for from public.sms_retry_queue q
+         where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+         order by q.scheduled_for limit 1),
+        (select q.scheduled_for from public.sms_retry_queue q
+         where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
+         order by q.scheduled_for limit 1)) as due_at) next
+    where next.due_at is not null
+$$;
+
+revoke all on function public.next_sms_due from public, anon, authenticated;
+grant execute on function public.next_sms_due to service_role;
+
+-- ======== schemas/worker/recover_row.sql ========
+-- Take back one row whose worker fell silent: see recover_stuck_sms_retries. The caller holds it locked.
+create or replace function smsretry.recover_row(retry public.sms_retry_queue, look_in interval, life interval, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_due timestamptz := recover_row.at + coalesce(look_in, interval '0');
+begin
+    -- Nobody can have texted a customer without a number.
+    if retry.claimed_by_application and retry.begun_at is null and retry.in_doubt_since is null
+        and not exists (select 1 from public.customers c
+                        where c.id = retry.customer_id and coalesce(btrim(c.phone), '') = '') then
+        retry := smsretry.begin_for_application(retry);
+    end if;
+    if retry.begun_at is not null then
+        update public.sms_send_attempts a
+        set finished_at = recover_row.at, outcome = 'in_doubt', worker_died = true
+        where a.id = retry.attempt_id and a.finished_at is null;
+        retry.in_doubt_since := recover_row.at;
+        retry.expires_at := coalesce(retry.expires_at, least(retry.claimed_at, recover_row.at) + life);
+        retry.attempt_count := greatest(
+            retry.attempt_count, (select a.attempt_number from public.sms_send_attempts a where a.id = retry.attempt_id));
+        retry.last_error := 'The worker died after the send began: it is unknown whether the text went out';
+        retry.error_code := null;
+        retry.why_code := 'worker_died';
+    else
+        -- Not limited: a text that was never tried is never given up for it, and to give up one in doubt would call a text
+        -- failed that may have been read. Its looks may be what kills the workers.
+        retry.recover_count := retry.recover_count + 1;
+        if retry.in_doubt_since is null then
+            v_due := retry.scheduled_for;
+            if retry.recover_count >= smsretry.suspect_after() then
+                v_due := recover_row.at + make_interval(mins => least(retry.recover_count - smsretry.suspect_after(), 15));
+                retry.why_code := 'worker_died';
+                retry.why := 'Its worker died ' || retry.recover_count
+                    || ' times before the send began: it is claimed alone from now on';
+            end if;
+        end if;
+    end if;
+    perform smsretry.put_back(retry, v_due, recover_row.at);
+end
+$$;
+
 -- ======== schemas/worker/recover_stuck_sms_retries.sql ========
 -- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now.
 --   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
 --   in doubt: still so; after the second time it is claimed alone
 --   neither: pending again at no cost, however often; after the second time it is claimed alone, and ever less often
 -- None is given up here: a text that was never tried is never failed before it expires.
--- A row in doubt is looked at again look_in from now. life: how long a text is of use, from a claim on that counts as its
--- first send. The defaults are for the application, which calls this with stale_minutes alone.
+-- A row in doubt is looked at again look_in from now; null: at once. life: how long a text is of use, from a claim on that
+-- counts as its first send; null: its first look says so. The application calls this with stale_minutes alone.
 create or replace function public.recover_stuck_sms_retries(
-    stale_minutes integer default 10, look_in interval default '1 minute', life interval default '48 hours'
+    stale_minutes integer default 10, look_in interval default null, life interval default null
 )
 returns setof public.sms_retry_queue
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
-#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
@@ -2012,9 +2924,6 @@ begin
         raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
             using errcode = 'SR422', hint = 'It must outlast the slowest send, or live workers lose their claims.';
     end if;
-    if look_in is null then
-        raise exception 'look_in must not be null' using errcode = 'SR422';
-    end if;
     for v_stale in
         select * from public.sms_retry_queue q
         where q.status = 'processing'
@@ -2024,62 +2933,27 @@ begin
           -- A trigger of the application's is slow for these, or refuses them: not before their time has come again.
           and not exists (select 1 from smsretry.set_apart s where s.business_id = q.business_id and s.retry_at > v_now)
         order by q.id
-        limit 500
+        limit smsretry.largest_claim()
         for update skip locked
     loop
         v_began := clock_timestamp();
         exit when v_began > v_until; -- the next run takes the rest
         continue when v_stale.business_id = any (v_skip);
         begin
-            -- Nobody can have texted a customer without a number.
-            if v_stale.claimed_by_application and v_stale.begun_at is null and v_stale.in_doubt_since is null
-                and not exists (select 1 from public.customers c
-                                where c.id = v_stale.customer_id and coalesce(btrim(c.phone), '') = '') then
-                v_stale := smsretry.begin_for_application(v_stale);
-            end if;
-            if v_stale.begun_at is not null then
-                update public.sms_send_attempts a
-                set finished_at = v_now, outcome = 'in_doubt', worker_died = true
-                where a.id = v_stale.attempt_id and a.finished_at is null;
-                v_stale.in_doubt_since := v_now;
-                v_stale.expires_at := coalesce(v_stale.expires_at, least(v_stale.claimed_at, v_now) + life);
-                v_stale.attempt_count := greatest(v_stale.attempt_count, coalesce(
-                    (select a.attempt_number from public.sms_send_attempts a where a.id = v_stale.attempt_id), 0));
-                v_stale.last_error := 'The worker died after the send began: it is unknown whether the text went out';
-                v_stale.error_code := null;
-                perform smsretry.put_back(v_stale, v_now + look_in, v_now);
-            elsif v_stale.in_doubt_since is not null then
-                -- Its worker died while it looked for evidence. Not limited: to give the row up would call a text failed
-                -- that may have been read.
-                v_stale.recover_count := v_stale.recover_count + 1; -- its looks may be what kills the workers
-                perform smsretry.put_back(v_stale, v_now + look_in, v_now);
-            else
-                v_stale.recover_count := v_stale.recover_count + 1;
-                if v_stale.recover_count >= 2 then
-                    v_stale.why := 'Its worker died ' || v_stale.recover_count
-                        || ' times before the send began: it is claimed alone from now on';
-                end if;
-                perform smsretry.put_back(
-                    v_stale,
-                    case when v_stale.recover_count < 2 then v_stale.scheduled_for
-                         else v_now + make_interval(mins => least(v_stale.recover_count - 2, 15)) end,
-                    v_now);
-            end if;
+            perform smsretry.recover_row(v_stale, look_in, life, v_now);
             return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
             set constraints all immediate; -- what is only asked at the end would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again
-                perform smsretry.set_business_apart(
-                    v_stale.business_id, extract(epoch from clock_timestamp() - v_began), sqlstate, v_now);
+                perform smsretry.set_business_apart(v_stale.business_id, v_began, sqlstate, v_now);
                 exit;
             when others then
                 -- One bad row must not keep the others stuck; the next run tries it again.
                 raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
         end;
-        if clock_timestamp() - v_began > interval '250 milliseconds' then
+        if smsretry.took_long(v_began) then
             v_skip := v_skip || v_stale.business_id;
-            perform smsretry.set_business_apart(
-                v_stale.business_id, extract(epoch from clock_timestamp() - v_began), null, v_now);
+            perform smsretry.set_business_apart(v_stale.business_id, v_began, null, v_now);
         end if;
     end loop;
 end
@@ -2089,19 +2963,21 @@ revoke all on function public.recover_stuck_sms_retries from public, anon, authe
 grant execute on function public.recover_stuck_sms_retries to service_role;
 
 -- ======== schemas/worker/set_business_apart.sql ========
--- A row of this business took so many seconds to write, or could not be written at all (state: its SQLSTATE). Ten times as
+-- A row of this business has been written since `began`, or could not be written at all (state: its SQLSTATE). Ten times as
 -- long it is left alone, ten minutes at the most: so nobody's trigger has more than a tenth of the time of all.
 -- Never waits and never fails: to note it is worth less than what the caller has in hand.
-create or replace function smsretry.set_business_apart(business_id uuid, seconds double precision, state text, at timestamptz)
+create or replace function smsretry.set_business_apart(business_id uuid, began timestamptz, state text, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $$
 #variable_conflict use_column
+declare
+    v_seconds constant numeric := extract(epoch from clock_timestamp() - set_business_apart.began);
 begin
     insert into smsretry.set_apart as s (business_id, at, retry_at, why)
     values (
         set_business_apart.business_id, set_business_apart.at,
-        set_business_apart.at + least(make_interval(secs => 10 * set_business_apart.seconds), interval '10 minutes'),
+        set_business_apart.at + least(make_interval(secs => 10 * v_seconds::double precision), interval '10 minutes'),
         case when set_business_apart.state is null or set_business_apart.state = '57014'
-             then 'A row took ' || round(set_business_apart.seconds::numeric, 1) || ' s to write'
+             then 'A row took ' || round(v_seconds, 1) || ' s to write'
              else 'A row could not be written (' || set_business_apart.state || ')' end
             || ': look at the triggers of sms_retry_queue')
     on conflict (business_id) do update set at = excluded.at, retry_at = excluded.retry_at, why = excluded.why;
@@ -2109,9 +2985,6 @@ exception when others then
     raise warning 'Business % could not be set apart: %', set_business_apart.business_id, sqlstate;
 end
 $$;
-
-revoke all on function smsretry.set_business_apart from public, anon, authenticated;
-grant execute on function smsretry.set_business_apart to service_role;
 
 -- ======== schemas/worker/set_sms_circuit.sql ========
 -- Open the circuit breaker, or close it. why: what is wrong and what to do; null closes it. sender: whose it is; one sender
@@ -2123,7 +2996,7 @@ returns boolean language plpgsql security invoker set search_path = pg_catalog, 
 declare
     v_now constant timestamptz := smsretry.clock();
     v_sender constant text := coalesce(set_sms_circuit.sender, '');
-    v_why constant text := left(smsretry.numberless(set_sms_circuit.why), 2000);
+    v_why constant text := left(smsretry.numberless(set_sms_circuit.why), smsretry.longest_reason());
 begin
     if set_sms_circuit.business_ids is not null then
         if v_why is null then
@@ -2153,6 +3026,42 @@ $$;
 revoke all on function public.set_sms_circuit from public, anon, authenticated;
 grant execute on function public.set_sms_circuit to service_role;
 
+-- ======== schemas/worker/start_sms_run.sql ========
+-- A run begins. Returns the earlier runs that never finished and are told of now for the first time: what their sends came
+-- to. stale_minutes: after how long a silent run counts as interrupted; null: none is told of. May be repeated; then it tells of none.
+create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default null)
+returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    insert into smsretry.runs (id, started_at) values (start_sms_run.run_id, v_now) on conflict do nothing;
+    return query
+    with silent as (
+        update smsretry.runs r set interrupted_at = v_now
+        where r.id = any (array(
+            select u.id from smsretry.runs u
+            where u.finished_at is null and u.interrupted_at is null
+              and start_sms_run.stale_minutes is not null
+              and u.started_at < v_now - make_interval(mins => greatest(start_sms_run.stale_minutes, 1))
+            order by u.started_at limit 20 for update skip locked))
+        returning r.id, r.started_at
+    )
+    select s.id, s.started_at,
+           count(*) filter (where a.outcome = 'accepted'),
+           count(*) filter (where a.id is not null and coalesce(a.outcome, 'in_doubt') = 'in_doubt'),
+           count(*) filter (where a.outcome in ('rejected', 'not_sent'))
+    from silent s
+    left join public.sms_send_attempts a
+        on a.run_id = s.id and a.begun_at between s.started_at and s.started_at + interval '1 day'
+    group by s.id, s.started_at order by s.started_at;
+end
+$$;
+
+revoke all on function public.start_sms_run from public, anon, authenticated;
+grant execute on function public.start_sms_run to service_role;
+
 -- ======== schemas/worker/take.sql ========
 -- Claim these rows, and return with all that decides about them those that could be claimed. The caller has found them
 -- pending and locked them. by_application: the claimer does not begin its sends, so what is asked before a begin is asked
@@ -2165,7 +3074,6 @@ language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
 -- A plan that does not know how few they are would read whole tables to join them.
 set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
-#variable_conflict use_column
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
     v_order uuid[];
@@ -2201,9 +3109,9 @@ begin
                 v_took := v_took || v_order[n];
                 v_whose := v_whose || v_owners[n];
             end if;
-            if clock_timestamp() - v_began > interval '250 milliseconds' then
+            if smsretry.took_long(v_began) then
                 v_skip := v_skip || v_owners[n];
-                perform smsretry.set_business_apart(v_owners[n], extract(epoch from clock_timestamp() - v_began), null, take.at);
+                perform smsretry.set_business_apart(v_owners[n], v_began, null, take.at);
             elsif v_owners[n] = any (v_apart) then
                 delete from smsretry.set_apart s where s.business_id = v_owners[n];
             end if;
@@ -2217,7 +3125,7 @@ begin
     end;
     if v_state = '57014' then
         -- The statement's time is over and is not counted again: only what was quick is done once more.
-        perform smsretry.set_business_apart(v_owners[v_tried], extract(epoch from clock_timestamp() - v_began), v_state, take.at);
+        perform smsretry.set_business_apart(v_owners[v_tried], v_began, v_state, take.at);
         v_took := smsretry.take_each(v_took, v_whose, take.at, take.by_application);
     elsif v_state is not null then
         v_took := smsretry.take_each(v_order, v_owners, take.at, take.by_application);
@@ -2226,9 +3134,6 @@ begin
     select r.* from smsretry.claimed_retry r where r.id = any (v_took) order by r.scheduled_for, r.id;
 end
 $$;
-
-revoke all on function smsretry.take from public, anon, authenticated;
-grant execute on function smsretry.take to service_role;
 
 -- ======== schemas/worker/take_each.sql ========
 -- Claim rows each by itself, because one of them could not be written: that one stays as it is and its business is set apart.
@@ -2250,13 +3155,11 @@ begin
             set constraints all immediate; -- what is only asked at the end would undo the others, too
         exception
             when query_canceled then -- no time is left, and it is not counted again
-                perform smsretry.set_business_apart(
-                    take_each.owners[n], extract(epoch from clock_timestamp() - v_began), sqlstate, take_each.at);
+                perform smsretry.set_business_apart(take_each.owners[n], v_began, sqlstate, take_each.at);
                 exit;
             when others then
-                perform smsretry.set_business_apart(
-                    take_each.owners[n], extract(epoch from clock_timestamp() - v_began), sqlstate, take_each.at);
-                if clock_timestamp() - v_began > interval '250 milliseconds' then
+                perform smsretry.set_business_apart(take_each.owners[n], v_began, sqlstate, take_each.at);
+                if smsretry.took_long(v_began) then
                     v_skip := v_skip || take_each.owners[n]; -- it waits for something: so would its other rows
                 end if;
         end;
@@ -2265,9 +3168,6 @@ begin
 end
 $$;
 
-revoke all on function smsretry.take_each from public, anon, authenticated;
-grant execute on function smsretry.take_each to service_role;
-
 -- ======== schemas/worker/take_row.sql ========
 -- Claim one row. The caller has found it pending and locked it. Its status is not asked for again: without statistics the
 -- planner would walk a partial index for it. A row in doubt keeps the attempt that it is in doubt about.
@@ -2275,7 +3175,6 @@ grant execute on function smsretry.take_each to service_role;
 -- claimed. Returns whether it was claimed.
 create or replace function smsretry.take_row(id uuid, at timestamptz, by_application boolean)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_row public.sms_retry_queue;
 begin
@@ -2294,9 +3193,6 @@ begin
 end
 $$;
 
-revoke all on function smsretry.take_row from public, anon, authenticated;
-grant execute on function smsretry.take_row to service_role;
-
 -- ======== schemas/worker/wait_shortly.sql ========
 -- In a group, the others wait for each call, too: what somebody holds locked is waited for as shortly as the group says
 -- (smsretry.wait, set by group_sms_calls). Outside of one, lock_timeout stays as the caller has it. Every function that a
@@ -2310,37 +3206,19 @@ begin
 end
 $$;
 
-revoke all on function smsretry.wait_shortly from public, anon, authenticated;
-grant execute on function smsretry.wait_shortly to service_role;
-
 -- ======== schemas/doubt/claim_doubtful_sms_retries.sql ========
--- Take up to limit_count rows in doubt whose next look has come (clamped to 500), to look for evidence of what became of
+-- Take up to limit_count rows in doubt (smsretry.rows_of_claim) whose next look has come, to look for evidence of what became of
 -- their attempt; business by business in turns, and each one's longest waiting first. Rows under suspicion are not taken:
 -- claim_suspect_sms_retry.
-create or replace function public.claim_doubtful_sms_retries(limit_count integer default 50)
+create or replace function public.claim_doubtful_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
-#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := least(greatest(coalesce(limit_count, 50), 0), 500);
-    v_turn record;
-    v_candidates uuid[];
-    v_taken record;
+    v_ids constant uuid[] := (smsretry.claim_in_turn('doubtful', smsretry.rows_of_claim(limit_count), v_now)).ids;
 begin
-    select * into v_turn from smsretry.in_turn('doubtful', v_now, v_limit);
-    if cardinality(v_turn.businesses) = 0 then
-        return;
-    end if;
-    v_candidates := smsretry.others_in_turn('doubtful', v_turn.businesses, v_turn.each, v_now);
-    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
-        v_candidates := smsretry.others_in_turn('doubtful', v_turn.businesses, v_limit, v_now);
-    end if;
-    select * into v_taken from smsretry.lock_in_turn(v_candidates, v_limit, true, v_now);
-    perform smsretry.end_turn(
-        'doubtful', v_turn.place, v_turn.businesses, v_turn.passed, v_taken.served, cardinality(v_taken.ids) = v_limit);
-    return query select * from smsretry.take(v_taken.ids, v_now);
+    return query select * from smsretry.take(v_ids, v_now);
 end
 $$;
 
@@ -2358,7 +3236,6 @@ create or replace function smsretry.doubt(
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     retry.claim_no := retry.claim_no + 1000000; -- more than a text was ever claimed
-    update public.sms_retry_queue q set claim_no = retry.claim_no where q.id = retry.id;
     if retry.in_doubt_since is null then
         retry.claimed_at := doubt.since;
         retry := smsretry.begin_for_application(retry);
@@ -2370,15 +3247,13 @@ begin
     retry.recover_count := 0;
     retry.held_since := null;
     retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+    retry.why_code := 'restored';
     perform smsretry.put_back(retry, doubt.at, doubt.at);
     insert into smsretry.steps (retry_id, taken_at, step, who, because)
     values (retry.id, doubt.at, 'put in doubt', doubt.who, doubt.because);
     return retry.why;
 end
 $$;
-
-revoke all on function smsretry.doubt from public, anon, authenticated;
-grant execute on function smsretry.doubt to service_role;
 
 -- ======== schemas/doubt/doubt_sms_retries.sql ========
 -- For a person, when the database was restored from a backup, and before anything runs: what went out after the backup was
@@ -2389,81 +3264,39 @@ grant execute on function smsretry.doubt to service_role;
 -- first, and those in doubt, which may have been sent again since; their claim numbers leap, so that no worker from before
 -- the restore can write. What was begun when the backup was taken is in doubt by recovery. May be repeated, and must be until
 -- it changes none. What it leaves alone comes last, and so in nobody's way.
--- life: how long a text is of use from the moment it was due, though not from before since, if nothing has said so.
+-- life: how long a text is of use from the moment it was due, though not from before since, if nothing has said so; null:
+-- its first look says so.
 -- dry_run and the answer: as for requeue_failed_sms.
 create or replace function public.doubt_sms_retries(
-    since timestamptz,
-    dry_run boolean default true,
-    who text default null,
-    because text default null,
-    row_limit integer default 1000,
-    life interval default '48 hours'
+    since timestamptz, dry_run boolean default true, who text default null, because text default null,
+    row_limit integer default 1000, life interval default null
 )
 returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- Without statistics the planner would read all rows for each candidate.
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_restored_at timestamptz;
-    -- Several times the limit, so that what is left alone is passed over.
-    v_peek constant integer := 4 * coalesce(row_limit, 1000);
     v_found record;
     v_row public.sms_retry_queue;
     v_told jsonb[] := '{}';
 begin
-    if (doubt_sms_retries.since <= v_now and doubt_sms_retries.dry_run is not null
-        and doubt_sms_retries.row_limit between 1 and 10000) is not true then
+    if (doubt_sms_retries.since <= v_now and dry_run is not null and row_limit between 1 and 10000) is not true then
         raise exception 'since is when the backup was taken, and not to come; row_limit is 1 to 10000' using errcode = 'SR422';
     end if;
-    if not doubt_sms_retries.dry_run then
+    if not dry_run then
         perform smsretry.check_told(doubt_sms_retries.who, doubt_sms_retries.because);
         insert into smsretry.restores (since, restored_at, who, because)
         values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
         on conflict (since) do nothing;
     end if;
     v_restored_at := coalesce((select r.restored_at from smsretry.restores r where r.since = doubt_sms_retries.since), v_now);
-    for v_found in
-        -- A million rows cost no more than a batch: what is due and not reached here is put in doubt when its send is to
-        -- begin.
-        with candidate as materialized (
-            (select q.id from public.sms_retry_queue q
-             where q.status = 'processing' order by q.id limit v_peek)
-            union all
-            (select q.id from public.sms_retry_queue q
-             where q.status = 'pending' and q.in_doubt_since is not null and q.in_doubt_since < doubt_sms_retries.since
-             order by q.scheduled_for, q.id limit v_peek)
-            union all
-            (select q.id from public.sms_retry_queue q
-             where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_now
-             order by q.scheduled_for, q.id limit v_peek)
-        )
-        select q.id, k.skip
-        from candidate o
-        join public.sms_retry_queue q on q.id = o.id
-        cross join lateral (select case
-            when q.status = 'processing' and q.claimed_at > doubt_sms_retries.since
-                then 'A worker has it at this moment: stop every runner first'
-            when q.in_doubt_since is null and not exists (
-                select 1 from public.customers c where c.id = q.customer_id and coalesce(btrim(c.phone), '') <> '')
-                then 'Nobody can have texted a customer without a number'
-            when exists (select 1 from public.send_logs l where l.id = q.send_log_id
-                         and smsretry.is_sent(l.provider_message_id, l.status::text)) then 'Its send log says that it was sent'
-        end) as k (skip)
-        -- Their status is not asked for again: without statistics the planner would walk a partial index for each.
-        where q.begun_at is null and q.created_at < v_restored_at
-          and (q.in_doubt_since is null or q.in_doubt_since < doubt_sms_retries.since)
-        order by k.skip is not null, q.status = 'pending', q.in_doubt_since is null, q.scheduled_for, q.id
-        limit doubt_sms_retries.row_limit
-        for update of q
-    loop
+    for v_found in select * from smsretry.forgotten_candidates(doubt_sms_retries.since, v_restored_at, row_limit, v_now) loop
         select * into v_row from public.sms_retry_queue q where q.id = v_found.id;
         continue when v_row.status not in ('pending', 'processing'); -- it has ended meanwhile
-        if not doubt_sms_retries.dry_run and v_found.skip is null then
+        if not dry_run and v_found.skip is null then
             begin
-                v_row.expires_at := coalesce(
-                    v_row.expires_at, greatest(doubt_sms_retries.since, v_row.scheduled_for) + doubt_sms_retries.life);
+                v_row.expires_at := coalesce(v_row.expires_at, greatest(doubt_sms_retries.since, v_row.scheduled_for) + life);
                 perform smsretry.doubt(
                     v_row, doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because, v_now);
                 if not exists (select 1 from public.sms_retry_queue q where q.id = v_row.id and q.in_doubt_since = v_now) then
@@ -2477,11 +3310,7 @@ begin
                     v_found.skip := 'A trigger or a rule refuses to have it changed (' || sqlstate || ')';
             end;
         end if;
-        v_told := v_told || jsonb_build_object(
-            'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
-            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_row.customer_id)),
-            'message_class', v_row.message_class, 'attempts', v_row.attempt_count,
-            'was', smsretry.numberless(coalesce(v_row.why, v_row.last_error)), 'skipped', v_found.skip, 'warned', null);
+        v_told := v_told || smsretry.told_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_found.skip);
     end loop;
     return query select * from smsretry.told_of_change(v_told);
 end
@@ -2489,6 +3318,33 @@ $$;
 
 revoke all on function public.doubt_sms_retries from public, anon, authenticated;
 grant execute on function public.doubt_sms_retries to service_role;
+
+-- ======== schemas/doubt/earlier_doubt.sql ========
+-- A send of this text of which nobody knows whether it went out, whichever row of the text made it; of several the last.
+-- Null: there is none. Another row of the text is first in doubt about it, instead of sent: evidence of it is looked for
+-- again. One that is under way is no doubt yet.
+--   since: when it came into doubt, which evidence is compared with · why: what the other row says meanwhile
+-- In plpgsql, which plans it once a connection: every begin asks.
+create or replace function smsretry.earlier_doubt(
+    send_log_id uuid, business_id uuid, out attempt_id uuid, out since timestamptz, out why text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    select a.id, coalesce(a.finished_at, a.begun_at) into attempt_id, since
+    from public.sms_send_attempts a
+    -- An array, so that an index finds them whatever is known of the tables.
+    where a.retry_id = any (array(
+            select q.id from public.sms_retry_queue q
+            -- Another business's rows are none of this text's.
+            where q.send_log_id = earlier_doubt.send_log_id and q.business_id = earlier_doubt.business_id
+              and q.begun_at is null))
+      and coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+    order by a.begun_at desc limit 1;
+    if found then
+        why := 'An earlier send of this text may have gone out: it is looked for before another one leaves';
+    end if;
+end
+$$;
 
 -- ======== schemas/doubt/forgotten.sql ========
 -- The time in which this text may have gone out, and nothing here says so, because the database was restored from a backup
@@ -2499,32 +3355,108 @@ create or replace function smsretry.forgotten(
     retry public.sms_retry_queue, out since timestamptz, out until timestamptz, out who text, out because text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     if not exists (select 1 from smsretry.restores) -- on most days this is all
         or not exists (select 1 from public.customers c -- nobody can have texted a customer without a number
-                       where c.id = forgotten.retry.customer_id and coalesce(btrim(c.phone), '') <> '') then
+                       where c.id = retry.customer_id and coalesce(btrim(c.phone), '') <> '') then
         return;
     end if;
     select min(r.since), max(r.restored_at), max(r.who), max(r.because) into since, until, who, because
     from smsretry.restores r
-    where (forgotten.retry.created_at < r.restored_at
+    where (retry.created_at < r.restored_at
            or exists (select 1 from public.send_logs l
-                      where l.id = forgotten.retry.send_log_id and l.created_at < r.restored_at)
+                      where l.id = retry.send_log_id and l.created_at < r.restored_at)
            or exists (select 1 from public.scheduled_sends s
-                      where s.id = forgotten.retry.send_log_id and s.created_at < r.restored_at))
+                      where s.id = retry.send_log_id and s.created_at < r.restored_at))
       and not exists (
           select 1 from public.sms_send_attempts a
           -- An array, so that an index finds them whatever is known of the tables.
           where a.retry_id = any (array(
-                  select q.id from public.sms_retry_queue q where q.send_log_id = forgotten.retry.send_log_id))
+                  select q.id from public.sms_retry_queue q where q.send_log_id = retry.send_log_id))
             and a.begun_at <= r.since and a.finished_at >= r.restored_at
             and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'));
 end
 $$;
 
-revoke all on function smsretry.forgotten from public, anon, authenticated;
-grant execute on function smsretry.forgotten to service_role;
+-- ======== schemas/doubt/forgotten_candidates.sql ========
+-- Rows from before a restore that doubt_sms_retries is to put in doubt, locked; and others that it leaves alone, which come
+-- last, with the reason. A million rows cost no more than a batch: what is due and not reached here is put in doubt when its
+-- send is to begin.
+create or replace function smsretry.forgotten_candidates(
+    since timestamptz, restored_at timestamptz, row_limit integer, at timestamptz, out id uuid, out skip text
+)
+returns setof record language plpgsql set search_path = pg_catalog, pg_temp
+-- Without statistics the planner would read all rows for each candidate.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+    -- Several times the limit, so that what is left alone is passed over.
+    v_peek constant integer := 4 * forgotten_candidates.row_limit;
+begin
+    return query
+    with candidate as materialized (
+        (select q.id from public.sms_retry_queue q
+         where q.status = 'processing' order by q.id limit v_peek)
+        union all
+        (select q.id from public.sms_retry_queue q
+         where q.status = 'pending' and q.in_doubt_since is not null and q.in_doubt_since < forgotten_candidates.since
+         order by q.scheduled_for, q.id limit v_peek)
+        union all
+        (select q.id from public.sms_retry_queue q
+         where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= forgotten_candidates.at
+         order by q.scheduled_for, q.id limit v_peek)
+    )
+    select q.id, k.skip
+    from candidate o
+    join public.sms_retry_queue q on q.id = o.id
+    cross join lateral (select case
+        when q.status = 'processing' and q.claimed_at > forgotten_candidates.since
+            then 'A worker has it at this moment: stop every runner first'
+        when q.in_doubt_since is null and not exists (
+            select 1 from public.customers c where c.id = q.customer_id and coalesce(btrim(c.phone), '') <> '')
+            then 'Nobody can have texted a customer without a number'
+        when exists (select 1 from public.send_logs l where l.id = q.send_log_id
+                     and smsretry.is_sent(l.provider_message_id, l.status::text)) then 'Its send log says that it was sent'
+    end) as k (skip)
+    -- Their status is not asked for again: without statistics the planner would walk a partial index for each.
+    where q.begun_at is null and q.created_at < forgotten_candidates.restored_at
+      and (q.in_doubt_since is null or q.in_doubt_since < forgotten_candidates.since)
+    order by k.skip is not null, q.status = 'pending', q.in_doubt_since is null, q.scheduled_for, q.id
+    limit forgotten_candidates.row_limit
+    for update of q;
+end
+$$;
+
+-- ======== schemas/doubt/hold_in_doubt.sql ========
+-- A text in doubt waits for a person, who is told about what, and the first of the messages that may be it. Past its expiry it
+-- fails with that. The caller holds the row locked.
+create or replace function smsretry.hold_in_doubt(
+    retry public.sms_retry_queue, error text, sids text[], due timestamptz, at timestamptz
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.why := left(hold_in_doubt.error, 1800) || coalesce(
+        ': ' || array_to_string(sids[:3], ', ')
+        || case when cardinality(sids) > 3 then ' and ' || cardinality(sids) - 3 || ' more' else '' end, '');
+    if retry.expires_at <= hold_in_doubt.at then
+        perform smsretry.close_row(retry, 'failed', retry.why, retry.why_code, null, hold_in_doubt.at);
+    else
+        retry.held_since := coalesce(retry.held_since, hold_in_doubt.at);
+        perform smsretry.put_back(retry, hold_in_doubt.due, hold_in_doubt.at);
+    end if;
+end
+$$;
+
+-- ======== schemas/doubt/is_anothers.sql ========
+-- Whether a Twilio message belongs to another text than this one: to another attempt, or to another send log, such as one
+-- that the application sent by itself.
+create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select 1 from public.sms_send_attempts a
+                   where a.twilio_sid = is_anothers.sid and a.id is distinct from is_anothers.attempt_id)
+        or exists (select 1 from public.send_logs l
+                   where l.provider_message_id ->> 'twilio_sid' = is_anothers.sid
+                     and l.id is distinct from is_anothers.send_log_id)
+$$;
 
 -- ======== schemas/doubt/may_be_unanswered.sql ========
 -- Whether what a look for this row's attempt has found may be a send to the same number that the look could not know of: it
@@ -2541,15 +3473,11 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
                or theirs.begun_at > may_be_unanswered.retry.claimed_at and theirs.begun_at <= may_be_unanswered.at))
 $$;
 
-revoke all on function smsretry.may_be_unanswered from public, anon, authenticated;
-grant execute on function smsretry.may_be_unanswered to service_role;
-
 -- ======== schemas/doubt/put_in_doubt.sql ========
 -- If a message of this text may have left already, its row goes back to the queue in doubt about that, and the answer says
 -- why. Null: there is none, and nothing was done. The caller holds the row locked.
 create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz)
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_earlier record;
     v_forgotten record;
@@ -2557,13 +3485,14 @@ begin
     -- A row is in doubt about an earlier send from its insert on. But somebody may have put back one that had ended, which
     -- was claimed before.
     if retry.claim_no > 1 then
-        select * into v_earlier from smsretry.earlier_doubt(put_in_doubt.retry.send_log_id, put_in_doubt.retry.business_id);
+        select * into v_earlier from smsretry.earlier_doubt(retry.send_log_id, retry.business_id);
         if v_earlier.attempt_id is not null then
             retry.attempt_id := v_earlier.attempt_id;
             retry.in_doubt_since := v_earlier.since;
             retry.reconcile_count := 0;
             retry.held_since := null;
             retry.why := v_earlier.why;
+            retry.why_code := 'in_doubt';
             perform smsretry.put_back(retry, put_in_doubt.at, put_in_doubt.at);
             return v_earlier.why;
         end if;
@@ -2577,9 +3506,6 @@ begin
 end
 $$;
 
-revoke all on function smsretry.put_in_doubt from public, anon, authenticated;
-grant execute on function smsretry.put_in_doubt to service_role;
-
 -- ======== schemas/doubt/reconcile_sms_retry.sql ========
 -- What a look for evidence came to, for a row in doubt that the caller has claimed. May be repeated.
 --   decision: accepted     it was found (twilio_sid; null if only the send log says so)
@@ -2590,93 +3516,65 @@ grant execute on function smsretry.put_in_doubt to service_role;
 --                          the messages that may be the text; the first that are no other's are told after the error. Past
 --                          its expiry, the row fails with that.
 --           After a look that found nothing, a row is no longer held: what it was held for is another's by now.
--- life: how long the text is of use, if nothing has said so before this look.
+-- life: how long the text is of use from now on, if nothing has said so before this look; null: the next one says so.
 --   answer: applied
 --         | lost       the claim was lost
 --         | sid_taken  another text has that SID, or all that are ambiguous: look at the next message
 --         | wait       a send to the same number has no answer yet, or began after this row was claimed. A message found
 --                      now may be that one's, and to take it would lose a text.
 create or replace function public.reconcile_sms_retry(
-    retry_id uuid,
-    claim_no bigint,
-    decision text,
-    twilio_sid text default null,
-    settled_by text default 'reconcile',
-    look_in interval default null,
-    error text default null,
-    ambiguous text[] default null,
-    life interval default interval '48 hours'
+    retry_id uuid, claim_no bigint, decision text, twilio_sid text default null, settled_by text default 'reconcile',
+    look_in interval default null, error text default null, ambiguous text[] default null,
+    life interval default null, why_code text default null
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
-    v_decision text := reconcile_sms_retry.decision;
     v_unowned text[];
 begin
-    if (reconcile_sms_retry.decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
-        or reconcile_sms_retry.decision in ('look_again', 'look_failed', 'hold') and reconcile_sms_retry.look_in is null
-        or reconcile_sms_retry.decision = 'hold' and reconcile_sms_retry.error is null then
+    if (decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
+        or decision in ('look_again', 'look_failed', 'hold') and look_in is null or decision = 'hold' and error is null then
         raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
             using errcode = 'SR422';
     end if;
-    v_row := smsretry.held(reconcile_sms_retry.retry_id, reconcile_sms_retry.claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
     if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
         return case when exists ( -- the answer to the same call was lost on its way
-            select 1 from public.sms_retry_queue q
-            where q.id = reconcile_sms_retry.retry_id and q.reconciled_claim_no = reconcile_sms_retry.claim_no)
+            select 1 from public.sms_retry_queue q where q.id = retry_id and q.reconciled_claim_no = claim_no)
             then 'applied' else 'lost' end;
     end if;
     -- In this order: an answer that comes between the two checks is then seen as a taken SID, and never missed by both.
-    if (reconcile_sms_retry.twilio_sid is not null or reconcile_sms_retry.ambiguous is not null)
-        and smsretry.may_be_unanswered(v_row, v_now) then
+    if (twilio_sid is not null or ambiguous is not null) and smsretry.may_be_unanswered(v_row, v_now) then
         return 'wait';
     end if;
-    v_unowned := smsretry.unowned(reconcile_sms_retry.ambiguous, v_row.attempt_id, v_row.send_log_id);
-    if smsretry.is_anothers(reconcile_sms_retry.twilio_sid, v_row.attempt_id, v_row.send_log_id)
-        or reconcile_sms_retry.ambiguous is not null and v_unowned is null then
+    v_unowned := smsretry.unowned(ambiguous, v_row.attempt_id, v_row.send_log_id);
+    if smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id) or ambiguous is not null and v_unowned is null then
         return 'sid_taken';
     end if;
 
-    v_row.reconciled_claim_no := reconcile_sms_retry.claim_no;
+    v_row.reconciled_claim_no := claim_no;
     v_row.recover_count := 0;
-    v_row.expires_at := coalesce(v_row.expires_at, v_now + reconcile_sms_retry.life);
-    if v_decision <> 'accepted' and exists (
-        select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
-        v_decision := 'resend'; -- a person has said so of an older row of the text, at the moment this one was queued
+    v_row.why_code := why_code;
+    v_row.expires_at := coalesce(v_row.expires_at, v_now + life);
+    if decision = 'accepted' then
+        perform smsretry.accept_attempt(v_row, v_row.attempt_id, twilio_sid, settled_by, v_now);
+    elsif decision = 'resend' or exists ( -- a person has said so of an older row of the text, as this one was queued
+            select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
+        perform smsretry.resend(v_row, settled_by, v_now);
+    elsif decision = 'hold' then
+        perform smsretry.hold_in_doubt(v_row, error, v_unowned, v_now + look_in, v_now);
+    else
+        if decision = 'look_again' then
+            v_row.reconcile_count := v_row.reconcile_count + 1;
+            v_row.why := case when v_row.held_since is null then v_row.why end;
+            v_row.held_since := null;
+        end if;
+        perform smsretry.put_back(v_row, v_now + look_in, v_now);
     end if;
-    case v_decision
-        when 'accepted' then
-            update public.sms_send_attempts a
-            set outcome = 'accepted', finished_at = v_now, settled_by = reconcile_sms_retry.settled_by,
-                twilio_sid = reconcile_sms_retry.twilio_sid, error_code = null, sent_to = null, sent_body = null,
-                delivery_look_at = case when reconcile_sms_retry.twilio_sid is not null then v_now end,
-                retry_id = v_row.id, claim_no = case when a.retry_id = v_row.id then a.claim_no else v_row.claim_no end
-            where a.id = v_row.attempt_id;
-            perform smsretry.complete_row(v_row, reconcile_sms_retry.twilio_sid, v_now);
-        when 'hold' then
-            v_row.why := left(reconcile_sms_retry.error, 1800) || coalesce(
-                ': ' || array_to_string(v_unowned[:3], ', ')
-                || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
-            if v_row.expires_at <= v_now then
-                perform smsretry.close_row(v_row, 'failed', v_row.why, null, v_now);
-            else
-                v_row.held_since := coalesce(v_row.held_since, v_now);
-                perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
-            end if;
-        when 'resend' then
-            perform smsretry.resend(v_row, reconcile_sms_retry.settled_by, v_now);
-        else
-            if v_decision = 'look_again' then
-                v_row.reconcile_count := v_row.reconcile_count + 1;
-                v_row.why := case when v_row.held_since is null then v_row.why end;
-                v_row.held_since := null;
-            end if;
-            perform smsretry.put_back(v_row, v_now + reconcile_sms_retry.look_in, v_now);
-    end case;
     return 'applied';
 exception when unique_violation then -- two looks found the same message at the same moment
     return 'sid_taken';
@@ -2685,6 +3583,149 @@ $$;
 
 revoke all on function public.reconcile_sms_retry from public, anon, authenticated;
 grant execute on function public.reconcile_sms_retry to service_role;
+
+-- ======== schemas/doubt/resend.sql ========
+-- An attempt in doubt is taken never to have reached Twilio, and its text is sent again. If its worker died, it costs no
+-- attempt: nobody knows that the request ever left. The caller holds the row locked.
+create or replace function smsretry.resend(retry public.sms_retry_queue, settled_by text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_attempt public.sms_send_attempts;
+begin
+    update public.sms_send_attempts a
+    set outcome = 'not_sent', finished_at = resend.at, settled_by = resend.settled_by, sent_to = null, sent_body = null
+    where a.id = resend.retry.attempt_id and a.outcome is distinct from 'not_sent'
+    returning * into v_attempt;
+    if v_attempt.worker_died then
+        retry.attempt_count := least(retry.attempt_count, greatest(v_attempt.attempt_number - 1, 0));
+    end if;
+    retry.attempt_id := null;
+    retry.in_doubt_since := null;
+    retry.reconcile_count := 0;
+    retry.held_since := null;
+    retry.why := null;
+    retry.why_code := case resend.settled_by when 'operator' then 'operator' else 'no_evidence' end;
+    perform smsretry.put_back(retry, resend.at, resend.at);
+end
+$$;
+
+-- ======== schemas/doubt/resolve_sms_doubt.sql ========
+-- For a person: what became of a text that is in doubt. With a SID it went out, as that message; without one it did not,
+-- and is sent again. A text that expired in doubt has ended: with a SID its send log says that it went out; without one
+-- it stays ended, and may be requeued. If it has been queued anew, what is said of the old row is said of the new one.
+-- Answers resolved, or not_in_doubt. With a SID it may be repeated.
+create or replace function public.resolve_sms_doubt(
+    retry_id uuid, twilio_sid text default null, who text default null, because text default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_row public.sms_retry_queue;
+    v_newer public.sms_retry_queue;
+    v_attempt_id uuid;
+begin
+    if num_nonnulls(resolve_sms_doubt.who, resolve_sms_doubt.because) > 0 then
+        perform smsretry.check_told(resolve_sms_doubt.who, resolve_sms_doubt.because);
+    end if;
+    select * into v_row from public.sms_retry_queue q where q.id = resolve_sms_doubt.retry_id for update;
+    if v_row.status in ('failed', 'cancelled') then
+        select * into v_newer from public.sms_retry_queue q
+        where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id
+          and q.status in ('pending', 'processing') and q.in_doubt_since is not null
+        for update;
+        if found then
+            v_row := v_newer;
+        end if;
+    end if;
+    if v_row.status = 'pending' and v_row.in_doubt_since is not null then
+        v_attempt_id := v_row.attempt_id;
+    elsif v_row.status in ('failed', 'cancelled') then
+        select d.attempt_id into v_attempt_id from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id) d;
+    end if;
+    if v_attempt_id is null then -- or a worker is looking at it at this moment
+        return case when exists (select 1 from public.sms_send_attempts a
+                                 join public.sms_retry_queue q on q.id = a.retry_id
+                                 where a.twilio_sid = resolve_sms_doubt.twilio_sid and q.send_log_id = v_row.send_log_id)
+                    then 'resolved' else 'not_in_doubt' end;
+    end if;
+    if resolve_sms_doubt.twilio_sid is null and v_row.status = 'pending' then
+        perform smsretry.resend(v_row, 'operator', smsretry.clock());
+    elsif resolve_sms_doubt.twilio_sid is null then
+        update public.sms_send_attempts a
+        set outcome = 'not_sent', finished_at = smsretry.clock(), settled_by = 'operator', sent_to = null, sent_body = null
+        where a.id = v_attempt_id;
+    else
+        perform public.settle_sms_attempt(v_attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
+    end if;
+    insert into smsretry.steps (retry_id, taken_at, step, who, because)
+    values (v_row.id, smsretry.clock(), case when resolve_sms_doubt.twilio_sid is null then 'did not go out' else 'went out' end,
+            coalesce(resolve_sms_doubt.who, 'not said'), coalesce(resolve_sms_doubt.because, 'not said'));
+    return 'resolved';
+end
+$$;
+
+revoke all on function public.resolve_sms_doubt from public, anon, authenticated;
+grant execute on function public.resolve_sms_doubt to service_role;
+
+-- ======== schemas/doubt/settle_sms_attempt.sql ========
+-- For the application's webhook: what Twilio's status callback says. That Twilio has the message, by the attempt whose id is in
+-- the URL, and how far it has come (delivery_status, error_code: Twilio's MessageStatus and ErrorCode). May be called any
+-- number of times, in any order, before or after the sender's own answer. Without attempt_id the attempt is found by its SID.
+-- A status that Twilio adds one day proves the message, and is not kept.
+-- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (nothing
+-- is news), or unknown_attempt (there is none, or Twilio has it under another SID).
+create or replace function public.settle_sms_attempt(
+    attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
+    delivery_status text default null, error_code integer default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_row public.sms_retry_queue;
+    v_attempt public.sms_send_attempts;
+    v_now timestamptz;
+    v_answer text := 'already_settled';
+begin
+    if not smsretry.is_message_id(settle_sms_attempt.twilio_sid)
+        or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true then
+        raise exception 'twilio_sid must be the provider''s id of a message, settled_by callback or operator'
+            using errcode = 'SR422';
+    end if;
+    if settle_sms_attempt.attempt_id is null then
+        select * into v_attempt from public.sms_send_attempts a where a.twilio_sid = settle_sms_attempt.twilio_sid;
+    else
+        select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
+    end if;
+    -- Twilio holds no claim, so there is no fence here: what it accepted is true whoever has the row.
+    -- The row is the one that waits to know: the attempt's own, or a newer one of its text that is in doubt about it.
+    select * into v_row from public.sms_retry_queue q
+    where q.id = coalesce(
+        (select w.id from public.sms_retry_queue o join public.sms_retry_queue w on w.send_log_id = o.send_log_id
+         where o.id = v_attempt.retry_id and w.status in ('pending', 'processing') and w.attempt_id = v_attempt.id),
+        v_attempt.retry_id)
+    for update;
+    if not found then
+        return 'unknown_attempt';
+    end if;
+    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
+    v_now := smsretry.clock();
+    if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid then
+        return 'unknown_attempt';
+    end if;
+    if v_attempt.twilio_sid is null then
+        if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
+            raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+        end if;
+        v_answer := smsretry.accept_attempt(v_row, v_attempt.id, settle_sms_attempt.twilio_sid, settle_sms_attempt.settled_by, v_now);
+    end if;
+    if smsretry.record_delivery(v_attempt.id, settle_sms_attempt.delivery_status, settle_sms_attempt.error_code, v_now)
+        and v_answer = 'already_settled' then
+        return 'recorded';
+    end if;
+    return v_answer;
+end
+$$;
+
+revoke all on function public.settle_sms_attempt from public, anon, authenticated;
+grant execute on function public.settle_sms_attempt to service_role;
 
 -- ======== schemas/doubt/unowned.sql ========
 -- Of these Twilio messages, those that no other text than this one is known to have, in the same order.
@@ -2695,14 +3736,81 @@ returns text[] language sql stable set search_path = pg_catalog, pg_temp as $$
     where not smsretry.is_anothers(m.sid, unowned.attempt_id, unowned.send_log_id)
 $$;
 
-revoke all on function smsretry.unowned from public, anon, authenticated;
-grant execute on function smsretry.unowned to service_role;
+-- ======== schemas/consent/businesses_of.sql ========
+-- The businesses that have a customer with this number. texted: also those that have texted it, though they have none with it
+-- any more: who was deleted and says STOP to their last text may be imported again tomorrow.
+create or replace function smsretry.businesses_of(phone text, texted boolean)
+returns setof uuid language sql stable set search_path = pg_catalog, pg_temp as $$
+    select c.business_id from public.customers c where c.phone = businesses_of.phone
+    union
+    select b.id from public.businesses b cross join smsretry.secret
+    where businesses_of.texted and exists (
+        select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, businesses_of.phone))
+    order by 1
+$$;
+
+-- ======== schemas/consent/give_back_consent.sql ========
+-- At one business, what a STOP of this number ended before `at` is as it was: smsretry.take_back_stop. Nothing changes where an
+-- opt-out stands that the START does not take back. Returns how many customers have consent again.
+create or replace function smsretry.give_back_consent(
+    business_id uuid, phone text, number_key bytea, at timestamptz, by_yes boolean
+)
+returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_ids constant uuid[] := smsretry.lock_customers(give_back_consent.business_id, give_back_consent.phone);
+    v_given integer;
+begin
+    delete from smsretry.unwritten_consents u
+    where u.number_key = give_back_consent.number_key and u.consent = 'opted_in' and u.since <= give_back_consent.at;
+    -- Asked after the locks: what held them may have been an opt-out.
+    if exists (
+        select 1
+        from (select c.sms_consent_source::text, c.sms_consent_at from public.customers c
+              where c.id = any (v_ids) and c.sms_consent_status::text = 'opted_out'
+              union all
+              select s.source, s.since from smsretry.suppressions s where s.number_key = give_back_consent.number_key
+              union all
+              select u.source, u.since from smsretry.unwritten_consents u
+              where u.number_key = give_back_consent.number_key and u.consent = 'opted_out') as o (source, since)
+        where not smsretry.start_takes_back(o.source, give_back_consent.by_yes) or o.since >= give_back_consent.at) then
+        return 0;
+    end if;
+    with given_back as (
+        update public.customers c
+        set sms_consent_status = case when x.known then x.consent else 'unknown' end,
+            sms_consent_at = give_back_consent.at, sms_consent_source = 'inbound_start'
+        from (select i.id, t.customer_id is not null as known, t.consent
+              from unnest(v_ids) i (id)
+              left join smsretry.stopped_consents t on t.customer_id = i.id and t.number_key = give_back_consent.number_key) x
+        where c.id = x.id and c.sms_consent_status::text = 'opted_out'
+        returning c.sms_consent_status::text as consent)
+    select count(*) into v_given from given_back g where g.consent = 'opted_in';
+    -- Where nobody has consent again, the trigger on customers has lifted nothing.
+    perform smsretry.lift(give_back_consent.number_key, give_back_consent.at, true);
+    return v_given;
+end
+$$;
+
+-- ======== schemas/consent/is_suppressed.sql ========
+-- Whether an opt-out of a number is kept already: by one that is no earlier, and that a START takes back no sooner.
+create or replace function smsretry.is_suppressed(number_key bytea, since timestamptz, source text)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (
+        select 1
+        from (select s.since, s.source from smsretry.suppressions s where s.number_key = is_suppressed.number_key
+              union all
+              select u.since, u.source from smsretry.unwritten_consents u
+              where u.number_key = is_suppressed.number_key and u.consent = 'opted_out') o
+        where o.since >= is_suppressed.since
+          and (smsretry.start_takes_back(is_suppressed.source) or not smsretry.start_takes_back(o.source)));
+end
+$$;
 
 -- ======== schemas/consent/keep_stale.sql ========
 -- Keep that an opt-in of this date says nothing new of a number: smsretry.stale_opt_ins. For the trigger on customers alone.
 create or replace function smsretry.keep_stale(number_key bytea, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     insert into smsretry.stale_opt_ins (number_key, at)
     select keep_stale.number_key, date_trunc('second', keep_stale.at)
@@ -2712,7 +3820,22 @@ begin
 end
 $$;
 
-revoke all on function smsretry.keep_stale from public, anon, authenticated;
+-- ======== schemas/consent/keep_stopped_consent.sql ========
+-- A customer's consent has changed: what it was before a STOP, or Twilio's refusal, is kept for a later START; whatever else
+-- has changed it, there is nothing to give back. For the trigger on customers alone.
+create or replace function smsretry.keep_stopped_consent(customer_id uuid, number_key bytea, consent text, stopped boolean)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if keep_stopped_consent.stopped then
+        insert into smsretry.stopped_consents (customer_id, number_key, consent)
+        values (keep_stopped_consent.customer_id, keep_stopped_consent.number_key, keep_stopped_consent.consent)
+        on conflict (customer_id) do update set number_key = excluded.number_key, consent = excluded.consent;
+    else
+        delete from smsretry.stopped_consents t where t.customer_id = keep_stopped_consent.customer_id;
+    end if;
+end
+$$;
 
 -- ======== schemas/consent/keep_suppression.sql ========
 -- An opt-out is of a number at a business, whoever records it on whichever of its customers' rows, and outlives the row.
@@ -2722,7 +3845,6 @@ revoke all on function smsretry.keep_stale from public, anon, authenticated;
 -- Later is what was written later and bears a later date. What has not happened yet lifts nothing, and is known again when
 -- its date has come (stale_opt_ins). So is the consent that an opt-out ends, whatever its date, should a clock have been
 -- set back. A row that is opted in from tomorrow on is opted in: where nobody said stop, texts go out.
--- What consent was before a STOP is kept for a later START, while that opt-out stands on the customer's row.
 -- security definer, because tenants write customers and may not write suppressions. It never refuses a write of theirs.
 create or replace function smsretry.keep_suppression()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -2778,23 +3900,17 @@ begin
             select 1 from smsretry.stale_opt_ins o
             where o.number_key = v_key and o.at in (v_second, v_second - interval '1 second'));
         if v_anew then
-            delete from smsretry.suppressions s
-            where s.number_key = v_key and s.since < least(new.sms_consent_at, v_now)
-              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(s.source));
-            delete from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.since < least(new.sms_consent_at, v_now) and u.consent = 'opted_out'
-              and (new.sms_consent_source::text is distinct from 'inbound_start' or smsretry.start_takes_back(u.source));
+            perform smsretry.lift(
+                v_key, least(new.sms_consent_at, v_now), new.sms_consent_source::text is not distinct from 'inbound_start');
         end if;
         if new.sms_consent_at > v_now or v_moved and not v_anew and smsretry.suppressed_since(v_key) < new.sms_consent_at then
             perform smsretry.keep_stale(v_key, new.sms_consent_at);
         end if;
     end if;
-    if v_changed and new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text) then
-        insert into smsretry.stopped_consents (customer_id, number_key, consent)
-        values (new.id, v_key, old.sms_consent_status::text)
-        on conflict (customer_id) do update set number_key = excluded.number_key, consent = excluded.consent;
-    elsif v_changed then
-        delete from smsretry.stopped_consents t where t.customer_id = new.id;
+    if v_changed then
+        perform smsretry.keep_stopped_consent(
+            new.id, v_key, old.sms_consent_status::text,
+            new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text));
     end if;
     return new;
 exception when others then
@@ -2803,7 +3919,79 @@ exception when others then
 end
 $$;
 
-revoke all on function smsretry.keep_suppression from public, anon, authenticated;
+-- ======== schemas/consent/keep_unwritten.sql ========
+-- Keep what a number said where it cannot be written now: smsretry.unwritten_consents. Once, however often it is said.
+create or replace function smsretry.keep_unwritten(
+    number_key bytea, business_id uuid, consent text, since timestamptz, source text
+)
+returns void language sql set search_path = pg_catalog, pg_temp as $$
+    insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+    select keep_unwritten.number_key, keep_unwritten.business_id, keep_unwritten.consent, keep_unwritten.since,
+           left(keep_unwritten.source, 200)
+    where not exists (
+        select 1 from smsretry.unwritten_consents u
+        where u.number_key = keep_unwritten.number_key and u.consent = keep_unwritten.consent
+          and u.since = keep_unwritten.since and (u.source is not distinct from left(keep_unwritten.source, 200)))
+$$;
+
+-- ======== schemas/consent/lift.sql ========
+-- A number's opt-outs from before a moment no longer stand. by_start: a START lifts them, so only those that it takes back.
+-- and_after: also those that bear a later date than that.
+create or replace function smsretry.lift(
+    number_key bytea, before timestamptz, by_start boolean, and_after timestamptz default 'infinity'
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from smsretry.suppressions s
+    where s.number_key = lift.number_key and (s.since < lift.before or s.since > lift.and_after)
+      and (not lift.by_start or smsretry.start_takes_back(s.source));
+    delete from smsretry.unwritten_consents u
+    where u.number_key = lift.number_key and u.consent = 'opted_out' and (u.since < lift.before or u.since > lift.and_after)
+      and (not lift.by_start or smsretry.start_takes_back(u.source));
+end
+$$;
+
+-- ======== schemas/consent/lock_customers.sql ========
+-- The customers at a business who have this number, and one by id, whose number may have changed since. They are locked, and
+-- the number before them: in one order, so that two opt-outs of the same people wait for each other and do not deadlock.
+create or replace function smsretry.lock_customers(business_id uuid, phone text, customer_id uuid default null)
+returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform smsretry.lock_number(lock_customers.business_id, lock_customers.phone);
+    return array(
+        select c.id from public.customers c
+        where (c.phone = lock_customers.phone or c.id = lock_customers.customer_id) and c.business_id = lock_customers.business_id
+        order by c.id for no key update);
+end
+$$;
+
+-- ======== schemas/consent/mark_customer.sql ========
+-- Keep what Twilio's refusal said of the number: opted_out ends the consent of everyone at the business who has it,
+-- phone_status tells the application that the number takes no texts. Never undoes the outcome that it came with.
+create or replace function smsretry.mark_customer(
+    retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if mark_customer.opted_out then
+        perform smsretry.set_consent(
+            retry.business_id, retry.customer_id, mark_customer.phone, 'opted_out',
+            coalesce('twilio_' || mark_customer.code, 'provider_refusal'), mark_customer.at);
+    end if;
+    if mark_customer.phone_status is not null then
+        update public.customers c set phone_status = mark_customer.phone_status
+        where c.business_id = retry.business_id and c.phone = mark_customer.phone;
+    end if;
+exception
+    when deadlock_detected or lock_not_available or serialization_failure then
+        raise; -- passing: the caller repeats the call
+    when others then
+        -- The columns, checks and triggers are the application's. If they refuse the mark, the outcome still counts, and
+        -- Twilio will refuse the next text as it refused this one.
+        raise warning 'The customer of row % could not be marked after Twilio''s %: %',
+            retry.id, mark_customer.code, sqlstate;
+end
+$$;
 
 -- ======== schemas/consent/means_stop.sql ========
 -- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)), and nobody lists those:
@@ -2824,7 +4012,7 @@ declare
     v_pattern text;
     v_means text;
 begin
-    if lower(left(means_stop.body, 1600) collate "C") ~ v_reaction then
+    if lower(left(means_stop.body, smsretry.longest_body()) collate "C") ~ v_reaction then
         return null;
     end if;
     select array_agg(replace(x.word, ' ', '')) filter (where w.kind = 'keyword') as keywords,
@@ -2859,45 +4047,33 @@ begin
 end
 $$;
 
-revoke all on function smsretry.means_stop from public, anon, authenticated;
-grant execute on function smsretry.means_stop to service_role;
-
 -- ======== schemas/consent/opt_out.sql ========
 -- End consent for everyone who has this number: at one business, or without one at each that has a customer with it. Each
 -- business answers for itself: somebody's transaction that holds its customers locked, or a rule of the application's that
 -- refuses the change, keeps nobody else from opting out. All of them together are waited for a second. What could not be
 -- written holds nevertheless (unwritten_consents); the same call again writes it. Where one business is named, what
 -- refuses the change is told as the error it is.
--- texted: also at each business that has texted the number, though it has no customer with it any more: who was deleted
--- and says STOP to their last text may be imported again tomorrow.
--- left_only: only where this opt-out could not be written before, so that one that is said again changes nothing else.
+-- texted: as in smsretry.businesses_of. left_only: only where this opt-out could not be written before, so that one that is
+-- said again changes nothing else.
 --   customers: how many are marked now · cancelled: texts that waited · unmarked: customers who could not be marked
 create or replace function smsretry.opt_out(
     phone text, source text, at timestamptz, business_id uuid default null, left_only boolean default false,
-    texted boolean default false,
-    out customers integer, out cancelled integer, out unmarked integer
+    texted boolean default false, out customers integer, out cancelled integer, out unmarked integer
 )
-language plpgsql set search_path = pg_catalog, pg_temp
-set lock_timeout = '1s' as $$
-#variable_conflict use_column
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
     v_business uuid;
     v_key bytea;
-    v_customers integer;
-    v_cancelled integer;
+    v_ended record;
 begin
     customers := 0;
     cancelled := 0;
     unmarked := 0;
     for v_business in
-        select c.business_id from public.customers c
-        where c.phone = opt_out.phone and (opt_out.business_id is null or c.business_id = opt_out.business_id)
-        union
-        select b.id from public.businesses b cross join smsretry.secret
-        where opt_out.texted and exists (
-            select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, opt_out.phone))
-        order by 1
+        select b.id from smsretry.businesses_of(opt_out.phone, opt_out.texted) b (id)
+        where opt_out.business_id is null or b.id = opt_out.business_id
+        order by b.id
     loop
         v_key := (select smsretry.number_key(v_business, opt_out.phone) from smsretry.secret);
         continue when opt_out.left_only and not exists (
@@ -2906,29 +4082,22 @@ begin
         perform set_config(
             'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
         begin
-            select s.customers, s.cancelled into v_customers, v_cancelled
-            from smsretry.set_consent(v_business, null, opt_out.phone, 'opted_out', opt_out.source, opt_out.at) s;
-            customers := customers + v_customers;
-            cancelled := cancelled + v_cancelled;
+            select * into v_ended
+            from smsretry.set_consent(v_business, null, opt_out.phone, 'opted_out', opt_out.source, opt_out.at);
+            customers := customers + v_ended.customers;
+            cancelled := cancelled + v_ended.cancelled;
         exception when others then
             if v_key is null or (opt_out.business_id is not null and sqlstate not in ('55P03', '40P01')) then
                 raise;
             end if;
             raise warning 'The customers of business % could not be marked as opted out yet: %', v_business, sqlstate;
-            insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
-            select v_key, v_business, 'opted_out', opt_out.at, left(opt_out.source, 200)
-            where not exists (
-                select 1 from smsretry.unwritten_consents u
-                where u.number_key = v_key and u.consent = 'opted_out' and u.since = opt_out.at);
+            perform smsretry.keep_unwritten(v_key, v_business, 'opted_out', opt_out.at, opt_out.source);
             select unmarked + count(*) into unmarked from public.customers c
             where c.phone = opt_out.phone and c.business_id = v_business;
         end;
     end loop;
 end
 $$;
-
-revoke all on function smsretry.opt_out from public, anon, authenticated;
-grant execute on function smsretry.opt_out to service_role;
 
 -- ======== schemas/consent/record_inbound_sms.sql ========
 -- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
@@ -2963,8 +4132,8 @@ declare
     v_key bytea;
     v_again boolean;
 begin
-    if (record_inbound_sms.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true or record_inbound_sms.phone is null then
-        raise exception 'phone must be given, and twilio_sid be a message SID (SM or MM and 32 hexadecimal digits)'
+    if not smsretry.is_message_id(record_inbound_sms.twilio_sid) or record_inbound_sms.phone is null then
+        raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
             using errcode = 'SR422';
     end if;
     if v_type in ('STOP', 'START') then
@@ -3023,7 +4192,6 @@ create or replace function public.record_sms_consent(
 )
 returns table (customers integer, cancelled integer, unmarked integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_seen integer;
 begin
@@ -3062,14 +4230,15 @@ grant execute on function public.record_sms_consent to service_role;
 
 -- ======== schemas/consent/refusal.sql ========
 -- Why a text may not go to its customer, at whatever hour; null: it may. The one rule, for the begin of a send and for those
--- who foresee it.
---   sent: whether its send log says so (smsretry.is_sent) · consent: the customer's · number_key: of the customer's number
+-- who predict it.
+--   why_code: why, for programs · sent: whether its send log says so (smsretry.is_sent) · consent: the customer's · number_key: of the customer's number
 -- In plpgsql, which plans it once a connection: every begin asks.
-create or replace function smsretry.refusal(sent boolean, consent text, number_key bytea)
-returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
+create or replace function smsretry.refusal(
+    sent boolean, consent text, number_key bytea, out why text, out why_code text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
-    return case
+    why := case
         when refusal.sent then 'Already sent'
         when refusal.consent = 'opted_out' then 'Customer opted out'
         when refusal.consent is distinct from 'opted_in'
@@ -3079,17 +4248,14 @@ begin
             or exists (select 1 from smsretry.unwritten_consents u where u.number_key = refusal.number_key and u.consent = 'opted_out')
             then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
     end;
+    why_code := case when why is null then null when refusal.sent then 'already_sent' else 'opted_out' end;
 end
 $$;
-
-revoke all on function smsretry.refusal from public, anon, authenticated;
-grant execute on function smsretry.refusal to service_role;
 
 -- ======== schemas/consent/see_words.sql ========
 -- What a number wrote that may mean stop waits for a person no longer. Returns how many texts did.
 create or replace function smsretry.see_words(number_key bytea, at timestamptz)
 returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_seen integer;
 begin
@@ -3099,9 +4265,6 @@ begin
     return v_seen;
 end
 $$;
-
-revoke all on function smsretry.see_words from public, anon, authenticated;
-grant execute on function smsretry.see_words to service_role;
 
 -- ======== schemas/consent/set_consent.sql ========
 -- Set or end consent for everyone at a business who has this number, and for one customer by id, whose number may have
@@ -3114,70 +4277,65 @@ create or replace function smsretry.set_consent(
     out customers integer, out cancelled integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     -- Null without the key of the hashes. No text goes out then; suppressions are made of the rows once there is a key.
     v_key constant bytea := (select smsretry.number_key(set_consent.business_id, set_consent.phone) from smsretry.secret);
-    v_ids uuid[];
+    v_ids constant uuid[] := smsretry.lock_customers(set_consent.business_id, set_consent.phone, set_consent.customer_id);
     v_said record;
     v_waiting public.sms_retry_queue;
 begin
-    perform smsretry.lock_number(set_consent.business_id, set_consent.phone);
-    -- Locked in one order, so that two opt-outs of the same people wait for each other and do not deadlock.
-    select array_agg(locked.id) into v_ids from (
-        select c.id from public.customers c
-        where (c.phone = set_consent.phone or c.id = set_consent.customer_id) and c.business_id = set_consent.business_id
-        order by c.id for no key update) locked;
-    customers := coalesce(cardinality(v_ids), 0);
-    for v_said in -- this, and before it the opt-outs that could not be written when they were heard
-        with earlier as (
-            delete from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.since <= set_consent.at
-            returning u.consent, u.since, u.source)
-        select e.since, e.source from earlier e
-        where e.consent = 'opted_out' and set_consent.consent = 'opted_out'
+    customers := cardinality(v_ids);
+    cancelled := 0;
+    if set_consent.consent = 'opted_in' then
+        -- A person's word comes after all that was heard before it, and after what bears a date that has not come.
+        perform smsretry.take_unwritten(v_key, set_consent.at);
+        update public.customers c
+        set sms_consent_status = 'opted_in', sms_consent_at = set_consent.at, sms_consent_source = set_consent.source
+        where c.id = any (v_ids);
+        perform smsretry.lift(v_key, set_consent.at, false, smsretry.clock());
+        return;
+    end if;
+
+    for v_said in -- this, and before it what could not be written when it was heard
+        select t.since, t.source from smsretry.take_unwritten(v_key, set_consent.at) t
         union all
         select set_consent.at, set_consent.source
         order by 1
     loop
-        -- Here, too: a row that is opted out already keeps its time, and an opt-in from before this one lifts nothing.
-        if set_consent.consent = 'opted_out' and v_key is not null then
+        update public.customers c
+        set sms_consent_status = 'opted_out', sms_consent_at = v_said.since, sms_consent_source = v_said.source
+        where c.id = any (v_ids)
+          and (c.sms_consent_status is distinct from 'opted_out'
+               or (smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)));
+        -- The trigger on customers keeps what a changed row says of its number. Where no row has changed nobody else does: it
+        -- was opted out already and keeps its time, has another number by now, or there is no customer any more.
+        if v_key is not null and not smsretry.is_suppressed(v_key, v_said.since, v_said.source) then
             perform smsretry.suppress(set_consent.business_id, v_key, v_said.since, v_said.source);
         end if;
-        update public.customers c
-        set sms_consent_status = set_consent.consent, sms_consent_at = v_said.since, sms_consent_source = v_said.source
-        where c.id = any (v_ids)
-          and (set_consent.consent <> 'opted_out' or c.sms_consent_status is distinct from 'opted_out'
-               or (smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)));
     end loop;
-    -- A person's word comes after all that was heard before it, and after what bears a date that has not come.
-    if set_consent.consent = 'opted_in' then
-        delete from smsretry.suppressions s
-        where s.number_key = v_key and (s.since < set_consent.at or s.since > smsretry.clock());
-        delete from smsretry.unwritten_consents u
-        where u.number_key = v_key and u.consent = 'opted_out' and (u.since < set_consent.at or u.since > smsretry.clock());
-    end if;
-
-    cancelled := 0;
-    if set_consent.consent = 'opted_out' then
-        begin
-            for v_waiting in
-                select q.* from public.sms_retry_queue q
-                where q.customer_id = any (v_ids) and q.status = 'pending' and q.in_doubt_since is null
-                order by q.id for update
-            loop
-                perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', null, set_consent.at);
-                cancelled := cancelled + 1;
-            end loop;
-        exception when lock_not_available or deadlock_detected then
-            cancelled := 0; -- none of them
-        end;
-    end if;
+    begin
+        for v_waiting in
+            select q.* from public.sms_retry_queue q
+            where q.customer_id = any (v_ids) and q.status = 'pending' and q.in_doubt_since is null
+            order by q.id for update
+        loop
+            perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', 'opted_out', null, set_consent.at);
+            cancelled := cancelled + 1;
+        end loop;
+    exception when lock_not_available or deadlock_detected then
+        cancelled := 0; -- none of them
+    end;
 end
 $$;
 
-revoke all on function smsretry.set_consent from public, anon, authenticated;
-grant execute on function smsretry.set_consent to service_role;
+-- ======== schemas/consent/start_lifts.sql ========
+-- Whether an opt-out of this source is one that a START takes back: a STOP, or Twilio's refusal, by which a STOP is learned of
+-- where no webhook hears it. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
+-- stands until a later opt-in.
+create or replace function smsretry.start_lifts(source text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(start_lifts.source, '') ~ '^(inbound_stop|provider_refusal|twilio_[0-9]+)$'
+$$;
 
 -- ======== schemas/consent/start_takes_back.sql ========
 -- Whether an opt-out of this source is one that a START takes back: a STOP, or Twilio's refusal (smsretry.start_lifts), or what
@@ -3190,9 +4348,6 @@ returns boolean language sql immutable set search_path = pg_catalog, pg_temp as 
     select smsretry.start_lifts(start_takes_back.source)
         or coalesce(start_takes_back.source = 'inbound_words' and not start_takes_back.by_yes, false)
 $$;
-
-revoke all on function smsretry.start_takes_back from public, anon, authenticated;
-grant execute on function smsretry.start_takes_back to service_role;
 
 -- ======== schemas/consent/suppress.sql ========
 -- Keep that a number opted out of a business's texts. Of several opt-outs the latest time counts, and the source of one that
@@ -3218,13 +4373,10 @@ begin
             else s.source end
     where s.since < excluded.since or (smsretry.start_takes_back(s.source) and not smsretry.start_takes_back(excluded.source));
 exception when lock_not_available or deadlock_detected then
-    insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
-    values (suppress.number_key, suppress.business_id, 'opted_out', suppress.since, left(suppress.source, 200));
+    perform smsretry.keep_unwritten(
+        suppress.number_key, suppress.business_id, 'opted_out', suppress.since, suppress.source);
 end
 $$;
-
-revoke all on function smsretry.suppress from public, anon, authenticated;
-grant execute on function smsretry.suppress to service_role;
 
 -- ======== schemas/consent/take_back_stop.sql ========
 -- Somebody texted START: at each business that has a customer with this number, what a STOP or Twilio's refusal ended before
@@ -3239,27 +4391,15 @@ grant execute on function smsretry.suppress to service_role;
 create or replace function smsretry.take_back_stop(
     phone text, at timestamptz, left_only boolean default false, by_yes boolean default false, out customers integer, out unmarked integer
 )
-language plpgsql set search_path = pg_catalog, pg_temp
-set lock_timeout = '1s' as $$
-#variable_conflict use_column
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
     v_business uuid;
     v_key bytea;
-    v_ids uuid[];
-    v_customers integer;
 begin
     customers := 0;
     unmarked := 0;
-    for v_business in
-        select c.business_id from public.customers c
-        where c.phone = take_back_stop.phone
-        union -- as smsretry.opt_out has it
-        select b.id from public.businesses b
-        where exists (
-            select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, take_back_stop.phone))
-        order by 1
-    loop
+    for v_business in select b.id from smsretry.businesses_of(take_back_stop.phone, true) b (id) order by b.id loop
         v_key := smsretry.number_key(v_business, take_back_stop.phone);
         continue when take_back_stop.left_only and not exists (
             select 1 from smsretry.unwritten_consents u
@@ -3270,49 +4410,11 @@ begin
         perform set_config(
             'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
         begin
-            perform smsretry.lock_number(v_business, take_back_stop.phone);
-            v_ids := array(
-                select c.id from public.customers c
-                where c.phone = take_back_stop.phone and c.business_id = v_business
-                order by c.id for no key update);
-            delete from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.consent = 'opted_in' and u.since <= take_back_stop.at;
-            -- Asked after the locks: what held them may have been an opt-out.
-            continue when exists (
-                select 1 from public.customers c
-                where c.id = any (v_ids) and c.sms_consent_status::text = 'opted_out'
-                  and (not smsretry.start_takes_back(c.sms_consent_source::text, take_back_stop.by_yes) or c.sms_consent_at >= take_back_stop.at)
-                union all
-                select 1 from smsretry.suppressions s
-                where s.number_key = v_key and (not smsretry.start_takes_back(s.source, take_back_stop.by_yes) or s.since >= take_back_stop.at)
-                union all
-                select 1 from smsretry.unwritten_consents u
-                where u.number_key = v_key and u.consent = 'opted_out'
-                  and (not smsretry.start_takes_back(u.source, take_back_stop.by_yes) or u.since >= take_back_stop.at));
-            with given_back as (
-                update public.customers c
-                set sms_consent_status = case when x.known then x.consent else 'unknown' end,
-                    sms_consent_at = take_back_stop.at, sms_consent_source = 'inbound_start'
-                from (select i.id, t.customer_id is not null as known, t.consent
-                      from unnest(v_ids) i (id)
-                      left join smsretry.stopped_consents t on t.customer_id = i.id and t.number_key = v_key) x
-                where c.id = x.id and c.sms_consent_status::text = 'opted_out'
-                returning c.sms_consent_status::text as consent)
-            select count(*) into v_customers from given_back g where g.consent = 'opted_in';
-            customers := customers + v_customers;
-            -- Where nobody has consent again, nothing else has done it.
-            delete from smsretry.suppressions s
-            where s.number_key = v_key and smsretry.start_takes_back(s.source) and s.since < take_back_stop.at;
-            delete from smsretry.unwritten_consents u
-            where u.number_key = v_key and u.consent = 'opted_out' and smsretry.start_takes_back(u.source)
-              and u.since < take_back_stop.at;
+            customers := customers + smsretry.give_back_consent(
+                v_business, take_back_stop.phone, v_key, take_back_stop.at, take_back_stop.by_yes);
         exception when others then
             raise warning 'The START of customers of business % could not be written yet: %', v_business, sqlstate;
-            insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
-            select v_key, v_business, 'opted_in', take_back_stop.at, 'inbound_start'
-            where not exists (
-                select 1 from smsretry.unwritten_consents u
-                where u.number_key = v_key and u.consent = 'opted_in' and u.since = take_back_stop.at);
+            perform smsretry.keep_unwritten(v_key, v_business, 'opted_in', take_back_stop.at, 'inbound_start');
             select unmarked + count(*) into unmarked from public.customers c
             where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out';
         end;
@@ -3320,8 +4422,20 @@ begin
 end
 $$;
 
-revoke all on function smsretry.take_back_stop from public, anon, authenticated;
-grant execute on function smsretry.take_back_stop to service_role;
+-- ======== schemas/consent/take_unwritten.sql ========
+-- Opt-outs of a number that could not be written when they were heard, up to a moment: the caller writes them now. What else
+-- could not be written until then is out of date.
+create or replace function smsretry.take_unwritten(number_key bytea, until timestamptz)
+returns table (since timestamptz, source text) language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    with taken as (
+        delete from smsretry.unwritten_consents u
+        where u.number_key = take_unwritten.number_key and u.since <= take_unwritten.until
+        returning u.consent, u.since, u.source)
+    select t.since, t.source from taken t where t.consent = 'opted_out';
+end
+$$;
 
 -- ======== schemas/consent/unread_stop.sql ========
 -- The last text of a number that may mean stop and that nobody has read, by its SID. Null: there is none.
@@ -3336,71 +4450,259 @@ begin
 end
 $$;
 
-revoke all on function smsretry.unread_stop from public, anon, authenticated;
-grant execute on function smsretry.unread_stop to service_role;
+-- ======== schemas/scheduled/cancel_scheduled.sql ========
+-- For cancel_sms_retries: end scheduled sends that are no texts yet, the newest first; one that cannot be changed alone stays.
+-- What was done, or would be, a JSON object a row, as told_of_change has it. The filter: as smsretry.chosen; a code or a
+-- reason fits none of them.
+create or replace function smsretry.cancel_scheduled(
+    ids uuid[], business_id uuid, customer_id uuid, containing text, since timestamptz, until timestamptz, row_limit integer,
+    dry_run boolean, why_code text, why text
+)
+returns jsonb[] language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+declare
+    v_send public.scheduled_sends;
+    v_skip text;
+    v_found boolean;
+    v_told jsonb[] := '{}';
+begin
+    for v_send in
+        select s.* from public.scheduled_sends s
+        where s.status = 'scheduled'
+          and (cancel_scheduled.ids is null or s.id = any (cancel_scheduled.ids))
+          and (cancel_scheduled.business_id is null or s.business_id = cancel_scheduled.business_id)
+          and (cancel_scheduled.customer_id is null or s.customer_id = cancel_scheduled.customer_id)
+          and (cancel_scheduled.why_code is null or s.why_code = cancel_scheduled.why_code)
+          and (cancel_scheduled.containing is null or strpos(lower(s.why), lower(cancel_scheduled.containing)) > 0)
+          and (cancel_scheduled.since is null or s.updated_at >= cancel_scheduled.since)
+          and (cancel_scheduled.until is null or s.updated_at < cancel_scheduled.until)
+        order by s.updated_at desc, s.id
+        limit cancel_scheduled.row_limit
+    loop
+        v_skip := null;
+        if not cancel_scheduled.dry_run then
+            begin
+                update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why, why_code = 'operator'
+                where s.id = v_send.id and s.status = 'scheduled';
+                v_found := found;
+                v_skip := case
+                    when exists (select 1 from public.scheduled_sends s where s.id = v_send.id and s.status = 'scheduled')
+                        then 'A trigger on scheduled_sends keeps it as it is'
+                    when not v_found then 'It has changed meanwhile'
+                end;
+                set constraints all immediate; -- what is only asked at the end would undo the others, too
+            exception when others then
+                v_skip := 'A trigger or a rule of scheduled_sends refuses each change of it (' || sqlstate || ')';
+            end;
+        end if;
+        v_told := v_told || jsonb_build_object(
+            'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
+            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
+            'message_class', case v_send.message_class when 'transactional' then 'transactional' else 'marketing' end,
+            'attempts', 0,
+            'was', coalesce(smsretry.numberless(v_send.why), 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
+            'skipped', v_skip, 'warned', null);
+    end loop;
+    return v_told;
+end
+$$;
+
+-- ======== schemas/scheduled/keep_scheduled.sql ========
+-- A scheduled send that could not be queued, for a reason that is not its own, waits: held, if somebody must mend it. It is
+-- held for life at most, and not beyond its use. The caller holds the row locked.
+--   result: held | later | cancelled
+-- A trigger or a rule may refuse even this: it raises, swallows the update or undoes it. Then smsretry.held_sends keeps that
+-- the row is held, why, and until when it is passed over, so that the others go on.
+create or replace function smsretry.keep_scheduled(
+    send public.scheduled_sends, trouble text, life interval, look_at timestamptz, at timestamptz,
+    out result text, out why text, out why_code text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_since timestamptz;
+    v_expired boolean;
+    v_status text;
+    v_due timestamptz;
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+begin
+    v_since := coalesce(
+        send.held_since, (select h.held_since from smsretry.held_sends h where h.scheduled_id = send.id));
+    v_expired := keep_scheduled.trouble is not null and coalesce(v_since + keep_scheduled.life <= keep_scheduled.at, false);
+    begin
+        result := case when v_expired then 'cancelled' when keep_scheduled.trouble is null then 'later' else 'held' end;
+        why := case when v_expired then 'Expired before it could be sent. ' else '' end || keep_scheduled.trouble;
+        why_code := case result when 'cancelled' then 'expired' when 'held' then 'row_refused' end;
+        update public.scheduled_sends s
+        set status = case keep_scheduled.result when 'cancelled' then 'cancelled' else s.status end,
+            why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, smsretry.longest_reason()) end,
+            why_code = case keep_scheduled.result when 'later' then s.why_code else keep_scheduled.why_code end,
+            held_since = case keep_scheduled.result when 'held' then coalesce(v_since, keep_scheduled.at)
+                                                    when 'later' then s.held_since end,
+            look_at = case when keep_scheduled.result <> 'cancelled' then keep_scheduled.look_at end
+        where s.id = send.id
+        returning s.status, coalesce(s.look_at, s.scheduled_for) into v_status, v_due;
+        if coalesce(v_status = 'scheduled' and (v_expired or v_due < keep_scheduled.look_at), true) then
+            raise exception 'It stays as it was' using errcode = 'SR409';
+        end if;
+        set constraints all immediate; -- what is only asked at the end would undo the others, too
+    exception when others then
+        get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+            v_rule = constraint_name;
+        raise warning 'Scheduled send % could not be changed: %', send.id, v_state;
+        result := 'held';
+        why_code := 'row_refused';
+        why := left(concat_ws('. ', keep_scheduled.trouble, case
+            when v_state = 'SR409' then 'Its row stays as it is, whatever is written: look for a trigger on scheduled_sends '
+                || 'that swallows or undoes updates'
+            else 'Its row cannot be changed: '
+                || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                || '. Mend the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
+        insert into smsretry.held_sends (scheduled_id, held_since, look_at, expired, why)
+        values (send.id, coalesce(v_since, keep_scheduled.at), keep_scheduled.look_at, v_expired, keep_scheduled.why)
+        on conflict (scheduled_id) do update
+        set look_at = excluded.look_at, expired = held_sends.expired or excluded.expired, why = excluded.why;
+    end;
+end
+$$;
+
+-- ======== schemas/scheduled/make_send_log.sql ========
+-- The send log of a scheduled send, with the send's own id; the columns that are not named have their defaults. Answers whether
+-- it was made now. After it there is one that says that its text waits, or an error: to be called inside a block.
+create or replace function smsretry.make_send_log(id uuid, business_id uuid, customer_id uuid, body text, at timestamptz)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_made boolean;
+    v_sent boolean;
+begin
+    insert into public.send_logs (id, business_id, customer_id, channel, subject, created_at, updated_at)
+    select make_send_log.id, make_send_log.business_id, make_send_log.customer_id, 'sms', make_send_log.body,
+           make_send_log.at, make_send_log.at
+    where not exists (select 1 from public.send_logs l where l.id = make_send_log.id);
+    v_made := found;
+    select smsretry.is_sent(l.provider_message_id, l.status::text) into v_sent
+    from public.send_logs l where l.id = make_send_log.id;
+    if v_sent is null then
+        raise exception 'its send log was not kept; a trigger on send_logs swallows it, or gives it another id' using errcode = 'SR409';
+    elsif v_made and v_sent then
+        raise exception 'its send log says from the start that the text was sent; send_logs.status needs another default'
+            using errcode = 'SR409';
+    end if;
+    return v_made;
+end
+$$;
+
+-- ======== schemas/scheduled/make_text.sql ========
+-- The text of a scheduled send, made now or kept for later; the caller holds the row locked. What fails is its own trouble:
+-- it is held, and says what somebody must mend. busy: something of its business was locked a moment ago, so it is not tried.
+-- state: the SQLSTATE if it could not be made.
+create or replace function smsretry.make_text(
+    send public.scheduled_sends, life interval, busy boolean, until timestamptz, at timestamptz,
+    out result text, out why text, out retry_id uuid, out why_code text, out state text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_look_at constant timestamptz := until + interval '13 minutes'; -- of what somebody must mend
+    v_table text;
+    v_column text;
+    v_rule text;
+    v_message text;
+begin
+    if exists (select 1 from smsretry.held_sends h where h.scheduled_id = send.id and h.expired) then
+        select k.result, k.why, k.why_code into result, why, why_code
+        from smsretry.keep_scheduled(send, 'It was held for too long', life, v_look_at, at) k;
+        return;
+    end if;
+    state := case when busy then '55P03' end;
+    if state is null then
+        begin
+            select q.result, q.why, q.retry_id, q.why_code into result, why, retry_id, why_code
+            from smsretry.queue_scheduled(send, at, life) q;
+        exception when query_canceled or others then
+            get stacked diagnostics state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                v_rule = constraint_name, v_message = message_text;
+        end;
+    end if;
+    if state in ('55P03', '40P01', '40001') then
+        select k.result, k.why, k.why_code into result, why, why_code
+        from smsretry.keep_scheduled(send, null, life, until + interval '30 seconds', at) k;
+    elsif state <> '57014' then
+        -- No message of the database's: it may quote the row. Ours, with an SR code, hold ids only.
+        select k.result, k.why, k.why_code into result, why, why_code
+        from smsretry.keep_scheduled(
+            send, 'Its text cannot be made: ' || case
+                when state like 'SR%' then v_message
+                else concat_ws(', ', state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                    || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
+            end, life, v_look_at, at) k;
+    end if;
+end
+$$;
 
 -- ======== schemas/scheduled/queue_scheduled.sql ========
 -- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
 -- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
 --   result: queued | cancelled | failed
--- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran.
+-- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran. Null: its claim says so.
 -- An error, and nothing is done, if the row stays as it was: without that it would be queued again and again.
 create or replace function smsretry.queue_scheduled(
-    send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid
+    send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid,
+    out why_code text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
-    v_made boolean;
     v_status text;
 begin
     -- An end that no calendar has (infinity, the year 9999) is none. A rule refuses it, and with it each change of the row.
-    if send.not_after > '2100-01-01 00:00+00' then
+    if send.not_after > upper(smsretry.century()) then
         send.not_after := null;
     end if;
-    result := 'failed';
-    why := case
-        when not exists (select 1 from public.customers c where c.id = queue_scheduled.send.customer_id
-                         and c.business_id = queue_scheduled.send.business_id) then 'Customer not found'
-        when coalesce(btrim(queue_scheduled.send.body, E' \t\n\r'), '') = '' then 'Text is empty: scheduled_sends.body holds none'
-        when queue_scheduled.send.not_after <= queue_scheduled.at then 'Expired before it could be sent'
-        when queue_scheduled.send.not_after is null
-            and queue_scheduled.send.scheduled_for + queue_scheduled.life <= queue_scheduled.at
-            then 'Expired before it could be sent' || case
-                when queue_scheduled.send.held_since is not null then '. ' || queue_scheduled.send.why
-                else ': it was due on ' || to_char(queue_scheduled.send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end
+    why_code := case
+        when not exists (select 1 from public.customers c where c.id = send.customer_id and c.business_id = send.business_id)
+            then 'no_customer'
+        when coalesce(btrim(send.body, E' \t\n\r'), '') = '' then 'no_body'
+        -- A time before all time is nobody's plan: it is held until somebody mends it.
+        when coalesce(send.not_after, case when isfinite(send.scheduled_for) then send.scheduled_for + life end)
+            <= queue_scheduled.at then 'expired'
     end;
-    if why like 'Expired%' then
+    if why_code in ('no_customer', 'no_body') then
+        result := 'failed';
+        why := case why_code when 'no_customer' then 'Customer not found'
+                             else 'Text is empty: scheduled_sends.body holds none' end;
+    elsif why_code = 'expired' then
         result := 'cancelled';
-        if exists (select 1 from smsretry.restores r
-                   where queue_scheduled.send.scheduled_for between r.since and r.restored_at) then
+        why := 'Expired before it could be sent' || case
+            when send.not_after is not null then ''
+            when send.held_since is not null then '. ' || send.why
+            else ': it was due on ' || to_char(send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end;
+        if exists (select 1 from smsretry.restores r where send.scheduled_for between r.since and r.restored_at) then
             why := why || '. It may have gone out before the database was restored: look in the provider''s log';
         end if;
-    end if;
-    if why is null then
-        -- One that is made now is this text's, whatever a trigger of the application's made of its words.
-        v_made := smsretry.make_send_log(
-            queue_scheduled.send.id, queue_scheduled.send.business_id, queue_scheduled.send.customer_id,
-            queue_scheduled.send.body, queue_scheduled.at);
-        if v_made or exists (
-                select 1 from public.send_logs l
-                where l.id = queue_scheduled.send.id and l.business_id = queue_scheduled.send.business_id
-                  and l.customer_id = queue_scheduled.send.customer_id and l.subject = queue_scheduled.send.body) then
-            select q.retry_id into retry_id
-            from public.queue_sms_retry(
-                send_log_id => queue_scheduled.send.id, scheduled_for => queue_scheduled.send.scheduled_for,
-                expires_in => queue_scheduled.send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
-                message_class => queue_scheduled.send.message_class) q;
-            result := 'queued';
-        else
-            why := 'Its id is that of another send log: schedule the text anew';
-        end if;
+    -- A send log that is made now is this text's, whatever a trigger of the application's made of its words.
+    elsif smsretry.make_send_log(send.id, send.business_id, send.customer_id, send.body, queue_scheduled.at)
+        or exists (select 1 from public.send_logs l
+                   where l.id = send.id and l.business_id = send.business_id
+                     and l.customer_id = send.customer_id and l.subject = send.body) then
+        result := 'queued';
+        select q.retry_id into retry_id
+        from public.queue_sms_retry(
+            send_log_id => send.id, scheduled_for => send.scheduled_for,
+            expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
+            message_class => send.message_class) q;
+    else
+        result := 'failed';
+        why_code := 'id_taken';
+        why := 'Its id is that of another send log: schedule the text anew';
     end if;
     update public.scheduled_sends s
-    set status = queue_scheduled.result, why = left(queue_scheduled.why, 2000), held_since = null, look_at = null,
-        not_after = queue_scheduled.send.not_after,
+    set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()), why_code = queue_scheduled.why_code, held_since = null, look_at = null,
+        not_after = send.not_after,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
-    where s.id = queue_scheduled.send.id
+    where s.id = send.id
     returning s.status into v_status;
     if coalesce(v_status = 'scheduled', true) then
         raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that', result
@@ -3410,107 +4712,62 @@ begin
 end
 $$;
 
-revoke all on function smsretry.queue_scheduled from public, anon, authenticated;
-grant execute on function smsretry.queue_scheduled to service_role;
-
 -- ======== schemas/scheduled/queue_scheduled_sms.sql ========
 -- Make the texts of scheduled sends whose time comes within `ahead`, so that they wait in the queue when it comes. At most
--- limit_count of them (500 at the most), business by business in turns, which go on where the last call ended, and each one's
+-- limit_count of them (smsretry.rows_of_claim), business by business in turns, which go on where the last call ended, and each one's
 -- oldest first. Each is one transaction's work and a subtransaction of its own: send log, queue row and status, or none of
 -- them. May be repeated. Those that are held and cannot be changed are passed over until they are looked at again
 -- (smsretry.held_sends).
 --   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
 --     | later (something of its business is locked at this moment)
--- life: how long a text is of use from its time on if it says nothing else, and how long it may be held.
+-- ahead: null: what is due now. life: how long a text is of use from its time on if it says nothing else, and how long it
+-- may be held; null: its first claim says so.
 create or replace function public.queue_scheduled_sms(
-    limit_count integer default 200,
-    ahead interval default interval '2 minutes',
-    life interval default interval '48 hours'
+    limit_count integer default null, ahead interval default null, life interval default null
 )
-returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid)
+returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- Somebody else's long transaction may hold the business locked. Then its texts wait, and not the others.
 set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
-#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := least(greatest(coalesce(limit_count, 200), 0), 500);
-    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '2 minutes'), interval '0'), interval '1 hour');
+    v_limit constant integer := smsretry.rows_of_claim(limit_count);
+    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '0'), interval '0'), interval '1 hour');
+    v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
     v_turn record;
-    v_candidates uuid[];
     v_id uuid;
     v_taken integer := 0;
     v_served uuid;
     v_send public.scheduled_sends;
-    v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_made record;
     v_began timestamptz;
     v_busy uuid[] := '{}';
     v_slow uuid[] := '{}';
-    v_state text;
-    v_table text;
-    v_column text;
-    v_rule text;
-    v_message text;
 begin
     select * into v_turn from smsretry.in_turn('scheduled', v_until, v_limit);
-    v_candidates := smsretry.others_in_turn('scheduled', v_turn.businesses, v_turn.each, v_until);
-    if cardinality(v_candidates) < v_limit and v_turn.each < v_limit then -- a few of them have most of it
-        v_candidates := smsretry.others_in_turn('scheduled', v_turn.businesses, v_limit, v_until);
-    end if;
-    foreach v_id in array coalesce(v_candidates, '{}') loop
+    foreach v_id in array smsretry.work_in_turn('scheduled', v_turn.businesses, v_turn.each, v_limit, v_until) loop
         v_began := clock_timestamp();
         exit when v_taken >= v_limit or v_began > v_latest; -- the next call takes the rest
         -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
         select * into v_send from public.scheduled_sends s where s.id = v_id for update skip locked;
-        if (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true then
-            continue;
-        end if;
-        continue when v_send.business_id = any (v_slow)
+        continue when (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true
+            or v_send.business_id = any (v_slow)
             or exists (select 1 from smsretry.set_apart a where a.business_id = v_send.business_id and a.retry_at > v_now);
         v_taken := v_taken + 1;
         v_served := v_send.business_id;
-        scheduled_id := v_send.id;
-        business_id := v_send.business_id;
-        customer_id := v_send.customer_id;
-        retry_id := null;
-        if exists (select 1 from smsretry.held_sends h where h.scheduled_id = v_send.id and h.expired) then
-            select k.result, k.why into result, why
-            from smsretry.keep_scheduled(v_send, 'It was held for too long', life, v_until + interval '13 minutes', v_now) k;
-            return next;
-            continue;
+        select * into v_made from smsretry.make_text(v_send, life, v_send.business_id = any (v_busy), v_until, v_now);
+        if v_made.state in ('55P03', '40P01', '40001') then
+            v_busy := v_busy || v_send.business_id;
         end if;
-        v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
-        if v_state is null then
-            begin
-                select q.result, q.why, q.retry_id into result, why, retry_id
-                from smsretry.queue_scheduled(v_send, v_now, life) q;
-            exception when query_canceled or others then
-                get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
-                    v_rule = constraint_name, v_message = message_text;
-            end;
-        end if;
-        if v_state = '57014' or (v_state is distinct from '55P03' and clock_timestamp() - v_began > interval '250 milliseconds') then
+        if v_made.state = '57014'
+            or v_made.state is distinct from '55P03' and smsretry.took_long(v_began) then
             -- A trigger of the application's is slow for this business: its others come later, and nobody waits for them.
             v_slow := v_slow || v_send.business_id;
-            perform smsretry.set_business_apart(
-                v_send.business_id, extract(epoch from clock_timestamp() - v_began), v_state, v_now);
-            exit when v_state = '57014'; -- the time is over and is not counted again
+            perform smsretry.set_business_apart(v_send.business_id, v_began, v_made.state, v_now);
+            exit when v_made.state = '57014'; -- the time is over and is not counted again
         end if;
-        if v_state in ('55P03', '40P01', '40001') then
-            v_busy := v_busy || v_send.business_id;
-            select k.result, k.why into result, why
-            from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
-        elsif v_state is not null then
-            -- No message of the database's: it may quote the row. Ours, with an SR code, hold ids only.
-            select k.result, k.why into result, why
-            from smsretry.keep_scheduled(
-                v_send, 'Its text cannot be made: ' || case
-                    when v_state like 'SR%' then v_message
-                    else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                        || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
-                end, life, v_until + interval '13 minutes', v_now) k;
-        end if;
-        return next;
+        return query
+        select v_send.id, v_send.business_id, v_send.customer_id, v_made.result, v_made.why, v_made.retry_id, v_made.why_code;
     end loop;
     perform smsretry.end_turn(
         'scheduled', v_turn.place, v_turn.businesses, v_turn.passed, v_served, v_taken = v_limit);
@@ -3528,14 +4785,8 @@ grant execute on function public.queue_scheduled_sms to service_role;
 -- not_after: when the text is of no more use; null: as long after its time as any text in the queue. A time that has
 -- passed means at once, and is kept as now. message_class null: marketing. created_by: who planned it, for the application.
 create or replace function public.schedule_sms(
-    business_id uuid,
-    customer_id uuid,
-    body text,
-    scheduled_for timestamptz,
-    not_after timestamptz default null,
-    message_class text default null,
-    created_by uuid default null,
-    id uuid default null
+    business_id uuid, customer_id uuid, body text, scheduled_for timestamptz, not_after timestamptz default null,
+    message_class text default null, created_by uuid default null, id uuid default null
 )
 returns table (scheduled_id uuid, result text, due_at timestamptz)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -3552,14 +4803,15 @@ declare
 begin
     v_problem := case
         when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
-        when (schedule_sms.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00') is not true
+        when (schedule_sms.scheduled_for <@ smsretry.century()) is not true
             then 'scheduled_for must be a time in this century'
-        when schedule_sms.not_after not between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        when not schedule_sms.not_after <@ smsretry.century()
             then 'not_after must be a time in this century'
         when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
             then 'not_after must come after scheduled_for, and after now'
         when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = '' then 'body is empty'
-        when length(schedule_sms.body) > 1600 then 'body is longer than 1600 characters, the most that Twilio takes'
+        when length(schedule_sms.body) > smsretry.longest_body()
+            then 'body is longer than ' || smsretry.longest_body() || ' characters, the most that the provider takes'
         when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
     end;
     if v_problem is not null then
@@ -3602,14 +4854,81 @@ $$;
 revoke all on function public.schedule_sms from public, anon, authenticated;
 grant execute on function public.schedule_sms to service_role;
 
+-- ======== schemas/scheduled/scheduled_send_changed.sql ========
+-- Somebody changes a scheduled send. While it waits, it may be moved, changed or cancelled at will. Once it is queued, to
+-- move or to cancel it does the same to its text, or is refused (SR409) if the text's send has begun or it has ended.
+-- One that could not be changed, and was held elsewhere, is as any other from here on.
+-- security definer, because an owner may change its scheduled sends and not the queue.
+create or replace function smsretry.scheduled_send_changed()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_text public.sms_retry_queue;
+begin
+    delete from smsretry.held_sends h where h.scheduled_id = old.id;
+    new.updated_at := v_now;
+    if new.status = 'cancelled' and old.status <> 'cancelled' then
+        new.held_since := null;
+        new.why := case when new.why is distinct from old.why then new.why end;
+        new.why_code := case when new.why_code is distinct from old.why_code then new.why_code else 'application' end;
+        new.why := left(coalesce(new.why, 'Cancelled by the application'), smsretry.longest_reason());
+    end if;
+    if old.status <> 'queued' then
+        if new.status = 'scheduled' and old.status <> 'scheduled' then
+            new.why := null; -- wanted after all
+            new.why_code := null;
+        end if;
+        if (new.body, new.customer_id, new.scheduled_for, new.not_after)
+            is distinct from (old.body, old.customer_id, old.scheduled_for, old.not_after) then
+            new.look_at := null; -- looked at anew
+        end if;
+        return new;
+    end if;
+    if (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+        is not distinct from
+       (old.status, old.scheduled_for, old.not_after, old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+        return new;
+    end if;
+    if new.status not in ('queued', 'cancelled')
+        or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+            is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+        raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else', old.id
+            using errcode = 'SR409', hint = 'Cancel it and schedule another.';
+    end if;
+    select q.* into v_text from public.sms_retry_queue q
+    where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
+    for update;
+    if v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null then
+        raise exception 'It is too late to change scheduled send %: its text %', old.id, case
+                when v_text.id is null then 'has ended'
+                when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
+                else 'is with a worker at this moment' end
+            using errcode = 'SR409', hint = 'explain_sms tells what became of it, by its send log.';
+    end if;
+    if new.status = 'cancelled' then
+        perform smsretry.close_row(v_text, 'cancelled', new.why, new.why_code, null, v_now);
+    else
+        v_text.expires_at := new.not_after;
+        v_text.held_since := null;
+        v_text.why := null;
+        v_text.why_code := null;
+        v_text.reason := null;
+        perform smsretry.put_back(v_text, new.scheduled_for, v_now);
+    end if;
+    return new;
+end
+$$;
+
 -- ======== schemas/delivery/claim_sms_deliveries.sql ========
 -- Messages whose delivery is open: Twilio accepted them and said nothing final, or they did not arrive and nobody has
 -- decided yet what follows. Business by business in turns, which go on where the last claim ended, and each one's longest
--- waiting first; none younger than first_look, which leaves time for Twilio's callback. A failure is decided about at once. Taken for as long as lease, so that runs side by side ask for each message once.
+-- waiting first; none younger than first_look, which leaves time for Twilio's callback. A failure is decided about at once.
+-- Taken for as long as lease, so that runs side by side ask for each message once.
 --   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
---   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may get, on the phone
+--   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text
+--   is, or may get, on the phone
 create or replace function public.claim_sms_deliveries(
-    limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
+    limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes'
 )
 returns table (
     attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
@@ -3617,39 +4936,16 @@ returns table (
     max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_settled constant timestamptz := v_now - claim_sms_deliveries.first_look;
-    v_turn record;
-    v_candidates uuid[];
-    v_id uuid;
-    v_ids uuid[] := '{}';
-    v_served uuid;
-    v_business uuid;
-    v_due boolean;
+    v_first_look constant interval := coalesce(claim_sms_deliveries.first_look, interval '0');
+    v_ids uuid[];
 begin
-    if (claim_sms_deliveries.limit_count between 1 and 10000 and claim_sms_deliveries.first_look >= interval '0'
+    if (claim_sms_deliveries.limit_count between 1 and 10000 and v_first_look >= interval '0'
         and claim_sms_deliveries.lease >= interval '0') is not true then
         raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
     end if;
-    select * into v_turn from smsretry.in_turn('deliveries', v_now, limit_count, v_settled);
-    v_candidates := smsretry.others_in_turn('deliveries', v_turn.businesses, v_turn.each, v_now, v_settled);
-    if cardinality(v_candidates) < limit_count and v_turn.each < limit_count then -- a few of them have most of it
-        v_candidates := smsretry.others_in_turn('deliveries', v_turn.businesses, limit_count, v_now, v_settled);
-    end if;
-    foreach v_id in array coalesce(v_candidates, '{}') loop
-        exit when cardinality(v_ids) >= limit_count;
-        -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
-        select a.delivery_look_at <= v_now, a.business_id into v_due, v_business
-        from public.sms_send_attempts a where a.id = v_id for update skip locked;
-        if v_due then
-            v_ids := v_ids || v_id;
-            v_served := v_business;
-        end if;
-    end loop;
-    perform smsretry.end_turn(
-        'deliveries', v_turn.place, v_turn.businesses, v_turn.passed, v_served, cardinality(v_ids) = limit_count);
+    v_ids := (smsretry.claim_in_turn('deliveries', limit_count, v_now, v_now - v_first_look)).ids;
     return query
     with taken as (
         update public.sms_send_attempts a
@@ -3662,7 +4958,7 @@ begin
            (select count(*) from public.sms_send_attempts a
             -- An array, so that an index finds them whatever is known of the tables.
             where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-              and (a.id = t.id or smsretry.delivery_rank(a.delivery_status) = 6)),
+              and (a.id = t.id or smsretry.is_lost(a.delivery_status))),
            greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
            q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
                or exists (select 1 from public.sms_retry_queue o
@@ -3679,6 +4975,116 @@ $$;
 revoke all on function public.claim_sms_deliveries from public, anon, authenticated;
 grant execute on function public.claim_sms_deliveries to service_role;
 
+-- ======== schemas/delivery/finish_sms_delivery.sql ========
+-- What a look after a message came to: what Twilio reports (delivery_status, error_code), and what follows. May be repeated.
+--   decision: look_again   nothing final yet; the next look is look_in from now
+--           | close        nothing follows: it was delivered, or another message of the text counts
+--           | unknown      Twilio said nothing final for long enough
+--           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made
+--                          anew. A repetition answers changed, and changes nothing; so with give_up.
+--           | give_up      it did not arrive and is not sent again: the row has failed with error. What the failure says of the
+--                          number is kept: opted_out, phone_status
+--   look_in: when it is looked after once more. A message that did not arrive may be delivered after all.
+--   answer: applied
+--         | lost     somebody else looks after it, or it has been settled by a callback
+--         | changed  what was decided about is no longer so: it is looked after again
+create or replace function public.finish_sms_delivery(
+    attempt_id uuid, looks integer, decision text, delivery_status text default null, error_code integer default null,
+    look_in interval default null, retry_in interval default null, error text default null, opted_out boolean default false,
+    phone_status text default null, why_code text default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_variable
+declare
+    v_row public.sms_retry_queue;
+    v_attempt public.sms_send_attempts;
+    v_now timestamptz;
+    v_fails constant boolean := decision in ('send_again', 'give_up');
+begin
+    if (decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')) is not true
+        or decision = 'look_again' and look_in is null or decision = 'send_again' and retry_in is null
+        or v_fails and error is null then
+        raise exception 'decision must be look_again (with look_in), close, unknown, send_again (with retry_in and error) or give_up (with error)'
+            using errcode = 'SR422';
+    end if;
+    select * into v_row from public.sms_retry_queue q
+    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = attempt_id)
+    for update;
+    v_now := smsretry.clock();
+    select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id for update;
+    if (v_attempt.delivery_looks = looks) is not true then
+        return 'lost';
+    end if;
+    if v_attempt.delivery_look_at is null then -- the answer to the same call was lost on its way, or a callback was faster
+        return 'applied';
+    end if;
+    perform smsretry.record_delivery(
+        v_attempt.id, case decision when 'unknown' then 'unknown' else delivery_status end, error_code, v_now);
+    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
+    if v_attempt.delivery_look_at is null then
+        return case when v_fails then 'changed' else 'applied' end; -- delivered
+    end if;
+    if smsretry.is_outdated(v_attempt, v_row, v_fails, decision, delivery_status, v_now) then
+        return 'changed';
+    end if;
+    update public.sms_send_attempts a set delivery_look_at = v_now + look_in where a.id = v_attempt.id;
+    if decision = 'send_again' then
+        perform smsretry.send_again(v_row, v_attempt, error, why_code, v_now + retry_in, v_now);
+    elsif decision = 'give_up' then
+        perform smsretry.close_row(v_row, 'failed', error, why_code, v_attempt.delivery_code, v_now);
+        perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
+    end if;
+    if opted_out or phone_status is not null then
+        -- The row's lock comes before the number's here, and after it in a begin: a begin wants a row that is processing, and
+        -- this one has ended.
+        perform smsretry.mark_customer(v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
+        from public.customers c -- whose number is still the one that the text was sent to
+        where c.id = v_row.customer_id and c.business_id = v_row.business_id
+          and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;
+    end if;
+    return 'applied';
+end
+$$;
+
+revoke all on function public.finish_sms_delivery from public, anon, authenticated;
+grant execute on function public.finish_sms_delivery to service_role;
+
+-- ======== schemas/delivery/is_outdated.sql ========
+-- Whether what a look after a message decided is no longer so, when it is to be written: a failure is to be acted on and the
+-- text may have arrived, or waits again; or nothing final was seen, and a callback has reported a failure since the look began.
+--   fails: the decision acts on a failure · saw: the status that the look saw
+create or replace function smsretry.is_outdated(
+    attempt public.sms_send_attempts, retry public.sms_retry_queue, fails boolean, decision text, saw text, at timestamptz
+)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if fails then
+        return not smsretry.is_lost(attempt.delivery_status) or retry.status <> 'completed'
+            or smsretry.may_have_arrived(retry.send_log_id, attempt.id)
+            or exists (select 1 from public.sms_retry_queue q
+                       where q.send_log_id = retry.send_log_id and q.status in ('pending', 'processing'));
+    end if;
+    return smsretry.is_lost(attempt.delivery_status) and decision in ('look_again', 'unknown')
+        and attempt.delivery_look_at <= is_outdated.at and not smsretry.is_lost(saw);
+end
+$$;
+
+-- ======== schemas/delivery/may_have_arrived.sql ========
+-- Whether a text may be on its phone, or may still get there, by another message than this attempt's: one that is under way
+-- or in doubt, or one that Twilio accepted and whose delivery did not fail. Such a text is never sent again.
+create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1 from public.sms_send_attempts a
+        -- An array, so that an index finds them whatever is known of the tables.
+        where a.retry_id = any (array(
+                select q.id from public.sms_retry_queue q where q.send_log_id = may_have_arrived.send_log_id))
+          and a.id is distinct from may_have_arrived.but_for
+          and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+               or a.outcome = 'accepted' and not smsretry.is_lost(a.delivery_status)))
+$$;
+
 -- ======== schemas/delivery/open_delivery.sql ========
 -- The delivery of an attempt is open from now: whose it is stands in it, so that deliveries are looked after in turns.
 create or replace function smsretry.open_delivery()
@@ -3689,54 +5095,53 @@ begin
 end
 $$;
 
-revoke all on function smsretry.open_delivery from public, anon, authenticated;
-
 -- ======== schemas/delivery/record_delivery.sql ========
 -- Keep what Twilio reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
 -- failure is to be decided about at once; a delivery ends the matter, and takes back a failure or a cancellation: the text is
 -- on the phone. The caller holds the row locked. Answers whether it was news.
 create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
+    -- A failure comes before whatever else is due: its text may still reach somebody in time.
+    k_before_all constant interval := '3 days';
+    v_lost constant boolean := smsretry.is_lost(status);
+    v_arrived constant boolean := smsretry.has_arrived(status);
+    v_rank constant integer := smsretry.delivery_rank(status);
+    v_known integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
     v_newer public.sms_retry_queue;
-    v_rank constant integer := smsretry.delivery_rank(record_delivery.status);
-    v_known integer;
-    v_shown text;
 begin
-    select * into v_attempt from public.sms_send_attempts a where a.id = record_delivery.attempt_id for update;
+    select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id for update;
     select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
     v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
-    if v_rank = v_known and v_rank = 6 and v_attempt.delivery_code is null then -- the report that said why came second
-        update public.sms_send_attempts a set delivery_code = record_delivery.code where a.id = v_attempt.id;
-        return record_delivery.code is not null;
+    if v_lost and v_rank = v_known and v_attempt.delivery_code is null then -- the report that said why came second
+        update public.sms_send_attempts a set delivery_code = code where a.id = v_attempt.id;
+        return code is not null;
     end if;
     if (v_rank > v_known) is not true then
         return false;
     end if;
     update public.sms_send_attempts a
-    set delivery_status = record_delivery.status, delivery_at = record_delivery.at,
-        delivery_code = case when v_rank = 6 then record_delivery.code end,
-        -- A failure comes before whatever else is due: its text may still reach somebody in time.
-        delivery_look_at = case when v_rank < 5 then a.delivery_look_at when v_rank = 6 then record_delivery.at - interval '3 days' end
+    set delivery_status = status, delivery_at = at, delivery_code = case when v_lost then code end,
+        delivery_look_at = case when v_lost then at - k_before_all
+                                when not v_arrived and status <> 'unknown' then a.delivery_look_at end
     where a.id = v_attempt.id;
 
-    select smsretry.found_sid(l.provider_message_id) into v_shown from public.send_logs l where l.id = v_row.send_log_id;
-    if v_rank = 6 and v_shown = v_attempt.twilio_sid then
+    if v_lost and v_attempt.twilio_sid = (
+            select smsretry.found_sid(l.provider_message_id) from public.send_logs l where l.id = v_row.send_log_id) then
         perform smsretry.tell_delivery(
-            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid,
-            coalesce('Not delivered: Twilio ' || record_delivery.code, 'Not delivered'), record_delivery.at);
-    elsif v_rank >= 7 and v_known < 7 then
+            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
+    elsif v_arrived and not smsretry.has_arrived(v_attempt.delivery_status) then
         -- It was called lost, or unknown, and was to be sent again, given up, or no longer wanted. A send of it that is under
         -- way ends by itself.
         if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
-            perform smsretry.complete_row(v_row, v_attempt.twilio_sid, record_delivery.at);
-            update public.sms_retry_queue q -- what was told of it before stays told
-            set why = left('It was delivered after all. Before that it had ' || case v_row.status when 'failed' then 'failed: ' else 'been cancelled: ' end
-                           || coalesce(v_row.last_error, 'no reason was kept'), 2000)
-            where q.id = v_row.id and v_row.status <> 'pending';
+            perform smsretry.complete_row(
+                v_row, v_attempt.twilio_sid, at, -- what was told of it before stays told
+                case v_row.status when 'failed' then 'It was delivered after all. Before that it had failed: '
+                                  when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
+                    || coalesce(v_row.last_error, 'no reason was kept'));
         end if;
         for v_newer in -- the text was queued anew
             select q.* from public.sms_retry_queue q
@@ -3744,16 +5149,95 @@ begin
               and q.status = 'pending' and q.in_doubt_since is null
             for update
         loop
-            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, record_delivery.at);
+            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, at);
         end loop;
-        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, record_delivery.at);
+        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, at);
     end if;
     return true;
 end
 $$;
 
-revoke all on function smsretry.record_delivery from public, anon, authenticated;
-grant execute on function smsretry.record_delivery to service_role;
+-- ======== schemas/delivery/send_again.sql ========
+-- Twilio accepted a text and it did not arrive: its row goes back into the queue. Its send log says what is true meanwhile: it
+-- waits, and has no message. The caller holds the row locked and has made sure that no other message of the text may arrive.
+-- A send log that goes on saying that the text was sent would have it end unsent. So it is told first, and if that cannot be,
+-- all stays as it is.
+create or replace function smsretry.send_again(
+    retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, why_code text, due timestamptz, at timestamptz
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_trouble text;
+begin
+    v_trouble := smsretry.tell_waiting(retry.send_log_id, send_again.error, send_again.at);
+    if v_trouble is not null then
+        raise exception 'Send log % cannot be told that its text waits: %', retry.send_log_id, v_trouble
+            using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
+    end if;
+    retry.attempt_count := greatest(retry.attempt_count, attempt.attempt_number);
+    retry.last_error := send_again.error;
+    retry.error_code := attempt.delivery_code;
+    retry.reason := 'twilio_error';
+    retry.why := null;
+    retry.why_code := send_again.why_code;
+    retry.recover_count := 0;
+    retry.reconcile_count := 0;
+    perform smsretry.put_back(retry, send_again.due, send_again.at);
+end
+$$;
+
+-- ======== schemas/delivery/tell_delivery.sql ========
+-- Tell a send log what became of its message: delivered or undelivered, and of an undelivered one why. The column is the
+-- application's. Where it does not take these words the log goes on saying sent, and the attempt has the truth.
+create or replace function smsretry.tell_delivery(send_log_id uuid, status text, sid text, error text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    for v_try in 1 .. 2 loop
+        begin
+            update public.send_logs l
+            set status = case when v_try = 1 then tell_delivery.status
+                              when tell_delivery.status = 'delivered' then 'sent' else l.status end,
+                error_message = left(tell_delivery.error, smsretry.longest_reason()), updated_at = tell_delivery.at,
+                provider_message_id = case
+                    when smsretry.found_sid(l.provider_message_id) = tell_delivery.sid then l.provider_message_id
+                    else jsonb_build_object('twilio_sid', tell_delivery.sid) end
+            where l.id = tell_delivery.send_log_id;
+            return;
+        exception
+            when deadlock_detected or lock_not_available or serialization_failure then
+                raise; -- passing: the caller repeats the call
+            when others then
+                -- Its checks and triggers are the application's, too. They never undo what Twilio reported.
+                if v_try = 2 then
+                    raise warning 'Send log % could not be told that its text is %: %',
+                        tell_delivery.send_log_id, tell_delivery.status, sqlstate;
+                end if;
+        end;
+    end loop;
+end
+$$;
+
+-- ======== schemas/records/is_undelivered.sql ========
+-- Whether a text's send log shows a message that did not arrive, and no other message of the text is, or may get, on the
+-- phone. Such a text may be sent again, although its send log has a SID.
+create or replace function smsretry.is_undelivered(send_log_id uuid, provider_message_id jsonb)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select 1 from public.sms_send_attempts a
+                   where a.twilio_sid = smsretry.found_sid(is_undelivered.provider_message_id)
+                     and smsretry.is_lost(a.delivery_status))
+       and not smsretry.may_have_arrived(is_undelivered.send_log_id, null)
+$$;
+
+-- ======== schemas/records/is_unsettled.sql ========
+-- Whether one of the sends of this row's text, by this row or another, may have gone out and nobody knows. Such a text is
+-- never simply sent again.
+create or replace function smsretry.is_unsettled(retry_id uuid)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1 from public.sms_retry_queue q
+        cross join lateral smsretry.earlier_doubt(q.send_log_id, q.business_id) d
+        where q.id = is_unsettled.retry_id and d.attempt_id is not null)
+$$;
 
 -- ======== drop smsretry.scheduled_on_record ========
 drop view if exists smsretry.scheduled_on_record;
@@ -3769,7 +5253,7 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
        greatest(least(coalesce(s.held_since, case s.status when 'scheduled' then h.held_since end, s.updated_at, smsretry.clock()),
                       k.last), k.first) as since,
-       left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), 2000) as why,
+       left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), smsretry.longest_reason()) as why,
        null::integer as code,
        case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, h.look_at, k.first), k.last) end as next_at,
        case when s.not_after between k.first and k.last then s.not_after end as expires_at,
@@ -3781,9 +5265,10 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        '[]'::jsonb as history, '[]'::jsonb as steps,
        case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid
+       smsretry.unread_stop(c.phone) as stop_sid,
+       case when s.status = 'scheduled' and h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code
 from public.scheduled_sends s
-cross join (select '2000-01-01 00:00+00'::timestamptz as first, '2100-01-01 00:00+00'::timestamptz as last) k
+cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.businesses b on b.id = s.business_id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
@@ -3807,7 +5292,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
        coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
        left(smsretry.numberless(
-           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end), 2000) as why,
+           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end), smsretry.longest_reason()) as why,
        q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
        q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
@@ -3839,13 +5324,121 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
            else '{}'
        end::text[] as can,
        smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid
+       smsretry.unread_stop(c.phone) as stop_sid, q.why_code
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id
 left join public.send_logs l on l.id = q.send_log_id;
 
 grant select on smsretry.text_on_record to service_role;
+
+-- ======== schemas/desk/cancel_sms_retries.sql ========
+-- For a person: end texts that wait, as no longer wanted, and scheduled sends that are no texts yet. One that is under way or
+-- in doubt is left alone: it may be with the customer already. states: scheduled, or as smsretry.text_state; null: all.
+-- Without dry_run => false nothing is changed. row_limit and the answer: as for requeue_failed_sms.
+create or replace function public.cancel_sms_retries(
+    retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
+    reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
+    states text[] default null, dry_run boolean default true, who text default null, because text default null,
+    row_limit integer default 1000, why_code text default null
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_why constant text := 'Cancelled by ' || who || ': ' || because;
+    v_row public.sms_retry_queue;
+    v_skip text;
+    v_told jsonb[] := '{}';
+begin
+    if (dry_run is not null and row_limit between 1 and 10000
+        and coalesce(states, '{}') <@ array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
+        raise exception 'states are scheduled, due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
+    end if;
+    if not dry_run then
+        perform smsretry.check_told(who, because);
+    end if;
+    for v_row in
+        select c.* from smsretry.chosen(
+            array['pending', 'processing'], retry_ids, business_id, customer_id, code, reason, containing, since, until,
+            why_code) c
+        where states is null or smsretry.text_state(c, v_now) = any (states)
+        limit row_limit
+    loop
+        select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
+        v_skip := case
+            when v_row.status not in ('pending', 'processing') then 'It has changed meanwhile'
+            when v_row.in_doubt_since is not null then 'It is unknown whether it went out: evidence is looked for'
+            when v_row.status = 'processing' then 'A worker has it at this moment'
+        end;
+        v_told := v_told || smsretry.told_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
+        continue when dry_run or v_skip is not null;
+        perform smsretry.close_row(v_row, 'cancelled', v_why, 'operator', null, v_now);
+        insert into smsretry.steps (retry_id, taken_at, step, who, because) values (v_row.id, v_now, 'cancelled', who, because);
+    end loop;
+    if coalesce('scheduled' = any (states), true) and num_nonnulls(code, reason) = 0 then
+        v_told := v_told || smsretry.cancel_scheduled(
+            retry_ids, business_id, customer_id, nullif(btrim(containing), ''), since, until,
+            row_limit - cardinality(v_told), dry_run, why_code, v_why);
+    end if;
+    return query select * from smsretry.told_of_change(v_told);
+end
+$$;
+
+revoke all on function public.cancel_sms_retries from public, anon, authenticated;
+grant execute on function public.cancel_sms_retries to service_role;
+
+-- ======== schemas/desk/check_told.sql ========
+-- Who takes a step, and why, are kept for good and shown to everybody: they must be given, and hold no phone number.
+create or replace function smsretry.check_told(who text, because text)
+returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if coalesce(btrim(check_told.who), '') = '' or coalesce(btrim(check_told.because), '') = ''
+        or length(check_told.who) > 200 or length(check_told.because) > 500 then
+        raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
+            using errcode = 'SR422';
+    end if;
+    if (smsretry.numberless(check_told.who), smsretry.numberless(check_told.because))
+        is distinct from (check_told.who, check_told.because) then
+        raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
+            using errcode = 'SR422', hint = 'Name the customer by its id.';
+    end if;
+end
+$$;
+
+-- ======== schemas/desk/chosen.sql ========
+-- The rows that a person means, newest first. A null says nothing about its column; containing looks into last_error and
+-- why; since and until are about the last change.
+create or replace function smsretry.chosen(
+    statuses text[], retry_ids uuid[], business_id uuid, customer_id uuid, code integer, reason text, containing text,
+    since timestamptz, until timestamptz, why_code text
+)
+returns setof public.sms_retry_queue language plpgsql stable set search_path = pg_catalog, pg_temp
+-- Planned for what was asked: a generic plan would read the whole table.
+set plan_cache_mode = force_custom_plan as $$
+begin
+    if num_nonnulls(chosen.retry_ids, chosen.business_id, chosen.customer_id, chosen.code, chosen.reason,
+                    nullif(btrim(chosen.containing), ''), chosen.since, chosen.until, chosen.why_code) = 0 then
+        raise exception 'Say which texts: by retry_ids, business_id, customer_id, code, reason, why_code, containing, since or until'
+            using errcode = 'SR422';
+    end if;
+    return query
+    select q.* from public.sms_retry_queue q
+    where q.status = any (chosen.statuses)
+      and (chosen.retry_ids is null or q.id = any (chosen.retry_ids))
+      and (chosen.business_id is null or q.business_id = chosen.business_id)
+      and (chosen.customer_id is null or q.customer_id = chosen.customer_id)
+      and (chosen.code is null or q.error_code = chosen.code)
+      and (chosen.reason is null or q.reason = chosen.reason)
+      and (chosen.why_code is null or q.why_code = chosen.why_code)
+      and (chosen.containing is null
+           or strpos(lower(concat_ws(' ', q.last_error, q.why)), lower(chosen.containing)) > 0)
+      and (chosen.since is null or q.updated_at >= chosen.since)
+      and (chosen.until is null or q.updated_at < chosen.until)
+    order by q.updated_at desc, q.id;
+end
+$$;
 
 -- ======== schemas/desk/explain_sms.sql ========
 -- For a person: what happened to a text, why, and what comes next; newest first. Found by one of row, send log, customer or
@@ -3854,56 +5447,49 @@ grant select on smsretry.text_on_record to service_role;
 -- customer.
 -- Columns: smsretry.text_on_record.
 create or replace function public.explain_sms(
-    retry_id uuid default null,
-    send_log_id uuid default null,
-    customer_id uuid default null,
-    phone text default null,
-    business_id uuid default null,
-    last_digits text default null,
-    row_limit integer default 20
+    retry_id uuid default null, send_log_id uuid default null, customer_id uuid default null, phone text default null,
+    business_id uuid default null, last_digits text default null, row_limit integer default 20
 )
 returns setof smsretry.text_on_record
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 -- Planned for what was asked: a generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_people uuid[];
     v_ids uuid[];
     v_scheduled uuid[];
 begin
-    if num_nonnulls(explain_sms.retry_id, explain_sms.send_log_id, explain_sms.customer_id, explain_sms.phone,
-                    explain_sms.last_digits) <> 1
-        or explain_sms.last_digits is not null
-            and (explain_sms.business_id is null or explain_sms.last_digits !~ '^[0-9]{3,15}$')
-        or (explain_sms.row_limit between 1 and 200) is not true then
+    if num_nonnulls(retry_id, send_log_id, customer_id, phone, last_digits) <> 1
+        or last_digits is not null and (business_id is null or last_digits !~ '^[0-9]{3,15}$')
+        or (row_limit between 1 and 200) is not true then
         raise exception 'Say which text, in one way: retry_id, send_log_id, customer_id, phone, or business_id with last_digits (3 digits or more)'
             using errcode = 'SR422';
     end if;
     v_people := case
-        when explain_sms.customer_id is not null then array[explain_sms.customer_id]
-        when explain_sms.phone is not null then array(select c.id from public.customers c where c.phone = explain_sms.phone)
-        when explain_sms.last_digits is not null then array(
+        when customer_id is not null then array[customer_id]
+        when phone is not null then array(select c.id from public.customers c where c.phone = phone)
+        when last_digits is not null then array(
             select c.id from public.customers c
-            where c.business_id = explain_sms.business_id and c.phone like '%' || explain_sms.last_digits)
+            where c.business_id = business_id and c.phone like '%' || last_digits)
     end;
     v_ids := array(
         select q.id from public.sms_retry_queue q
-        where (explain_sms.retry_id is null or q.id = explain_sms.retry_id)
-          and (explain_sms.send_log_id is null or q.send_log_id = explain_sms.send_log_id)
+        where (retry_id is null or q.id = retry_id)
+          and (send_log_id is null or q.send_log_id = send_log_id)
           and (v_people is null or q.customer_id = any (v_people))
-          and (explain_sms.business_id is null or q.business_id = explain_sms.business_id)
+          and (business_id is null or q.business_id = business_id)
         order by q.created_at desc, q.id
-        limit explain_sms.row_limit);
+        limit row_limit);
     v_scheduled := array(
         select s.id from public.scheduled_sends s
         where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
-          and (explain_sms.retry_id is null or s.id = explain_sms.retry_id)
-          and (explain_sms.send_log_id is null or s.id = explain_sms.send_log_id)
+          and (retry_id is null or s.id = retry_id)
+          and (send_log_id is null or s.id = send_log_id)
           and (v_people is null or s.customer_id = any (v_people))
-          and (explain_sms.business_id is null or s.business_id = explain_sms.business_id)
+          and (business_id is null or s.business_id = business_id)
         order by s.created_at desc, s.id
-        limit explain_sms.row_limit);
+        limit row_limit);
     return query
     select e.* from (
         select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids)
@@ -3911,38 +5497,59 @@ begin
         select p.* from smsretry.scheduled_on_record p where p.retry_id = any (v_scheduled)
     ) e
     order by e.queued_at desc, e.retry_id
-    limit explain_sms.row_limit;
+    limit row_limit;
 end
 $$;
 
 revoke all on function public.explain_sms from public, anon, authenticated;
 grant execute on function public.explain_sms to service_role;
 
+-- ======== schemas/desk/not_requeued.sql ========
+-- Why a row is left alone by requeue_failed_sms; null: it may go back into the queue. The caller holds it locked, and its send
+-- log.
+create or replace function smsretry.not_requeued(retry public.sms_retry_queue, log public.send_logs, states text[])
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case
+        when retry.status <> all (states) then 'It has changed meanwhile'
+        when log.id is null then 'Its send log is gone'
+        when not exists (select 1 from public.customers c where c.id = retry.customer_id) then 'Its customer is gone'
+        when smsretry.is_sent(log.provider_message_id, log.status::text)
+            and not smsretry.is_undelivered(log.id, log.provider_message_id)
+            then 'Its send log says that it was sent'
+        when exists (select 1 from public.sms_retry_queue q
+                     where q.send_log_id = retry.send_log_id and q.id <> retry.id
+                       and (q.created_at, q.id) > (retry.created_at, retry.id))
+            then 'A newer row is of the same text'
+        when exists (select 1 from public.sms_retry_queue q
+                     where q.send_log_id = retry.send_log_id and q.id <> retry.id and q.status in ('pending', 'processing'))
+            then 'Another row of the same text waits'
+        when smsretry.is_unsettled(retry.id)
+            then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt'
+    end;
+end
+$$;
+
 -- ======== schemas/desk/preview_sms_retries.sql ========
 -- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
 -- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
 -- Each with what the begin of its send would find now:
---   refused: why it would end (smsretry.refusal) · doubted: why it would be looked for first (smsretry.earlier_doubt)
+--   refused, refused_code: why it would end (smsretry.refusal) · doubted: why it would be looked for first (smsretry.earlier_doubt)
 --   texts_at: when the texts that count against a cap reached the number, in the last cap_window, the newest first
 create or replace function public.preview_sms_retries(
-    until timestamptz default null,
-    after_due timestamptz default null,
-    after_id uuid default null,
-    retry_ids uuid[] default null,
-    row_limit integer default 500,
-    cap_window interval default null
+    until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
+    retry_ids uuid[] default null, row_limit integer default null, cap_window interval default null
 )
 returns setof smsretry.claimed_retry
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
-    v_limit constant integer := least(greatest(coalesce(preview_sms_retries.row_limit, 500), 1), 500);
+    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(preview_sms_retries.row_limit, smsretry.largest_claim())), 1);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
     v_at timestamptz;
 begin
     if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
-        raise exception 'until or retry_ids must be given: which texts are to be foreseen' using errcode = 'SR422';
+        raise exception 'until or retry_ids must be given: which texts are to be predicted' using errcode = 'SR422';
     end if;
     v_ids := array(
         select w.id from (
@@ -3971,8 +5578,9 @@ begin
         order by scheduled_for, id
     loop
         v_claim.claimed_at := smsretry.clock();
-        v_claim.refused := smsretry.refusal(
-            v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone));
+        select r.why, r.why_code into v_claim.refused, v_claim.refused_code
+        from smsretry.refusal(
+            v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
         if v_claim.claim_no > 0 then
             select d.why into v_claim.doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
         end if;
@@ -4003,7 +5611,6 @@ grant execute on function public.preview_sms_retries to service_role;
 create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
 returns table (texts integer, attempts integer, runs integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_before timestamptz;
     v_ids uuid[];
@@ -4051,100 +5658,54 @@ grant execute on function public.prune_sms_history to service_role;
 -- newest first; call again for the rest.
 --   matched: rows that fit · changed: requeued, or what would be · skipped: left alone, by why · warned: requeued though
 create or replace function public.requeue_failed_sms(
-    retry_ids uuid[] default null,
-    business_id uuid default null,
-    customer_id uuid default null,
-    code integer default null,
-    reason text default null,
-    containing text default null,
-    since timestamptz default null,
-    until timestamptz default null,
-    states text[] default '{failed}',
-    dry_run boolean default true,
-    who text default null,
-    because text default null,
-    more_attempts integer default 3,
-    row_limit integer default 1000
+    retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
+    reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
+    states text[] default '{failed}', dry_run boolean default true, who text default null, because text default null,
+    more_attempts integer default 3, row_limit integer default 1000, why_code text default null
 )
 returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     v_now constant timestamptz := smsretry.clock();
     v_row public.sms_retry_queue;
     v_log public.send_logs;
-    v_customer public.customers;
     v_skip text;
-    v_warn text;
     v_told jsonb[] := '{}';
 begin
-    if (requeue_failed_sms.states <@ array['failed', 'cancelled'] and requeue_failed_sms.dry_run is not null
-        and requeue_failed_sms.more_attempts between 1 and 100 and requeue_failed_sms.row_limit between 1 and 10000) is not true then
+    if (states <@ array['failed', 'cancelled'] and dry_run is not null
+        and more_attempts between 1 and 100 and row_limit between 1 and 10000) is not true then
         raise exception 'states are failed or cancelled, more_attempts 1 to 100, row_limit 1 to 10000' using errcode = 'SR422';
     end if;
-    if not requeue_failed_sms.dry_run then
-        perform smsretry.check_told(requeue_failed_sms.who, requeue_failed_sms.because);
+    if not dry_run then
+        perform smsretry.check_told(who, because);
     end if;
     for v_row in
-        select c.* from smsretry.chosen(
-            requeue_failed_sms.states, requeue_failed_sms.retry_ids, requeue_failed_sms.business_id,
-            requeue_failed_sms.customer_id, requeue_failed_sms.code, requeue_failed_sms.reason,
-            requeue_failed_sms.containing, requeue_failed_sms.since, requeue_failed_sms.until) c
-        limit requeue_failed_sms.row_limit
+        select * from smsretry.chosen(
+            states, retry_ids, business_id, customer_id, code, reason, containing, since, until, why_code)
+        limit row_limit
     loop
         -- The send log first: whoever queues a text locks it, so that no second live row can appear meanwhile.
         select * into v_log from public.send_logs l where l.id = v_row.send_log_id for update;
         select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
-        select * into v_customer from public.customers c where c.id = v_row.customer_id;
-        v_skip := case
-            when v_row.status <> all (requeue_failed_sms.states) then 'It has changed meanwhile'
-            when v_log.id is null then 'Its send log is gone'
-            when v_customer.id is null then 'Its customer is gone'
-            when smsretry.is_sent(v_log.provider_message_id, v_log.status::text)
-                and not smsretry.is_undelivered(v_log.id, v_log.provider_message_id)
-                then 'Its send log says that it was sent'
-            when exists (select 1 from public.sms_retry_queue q
-                         where q.send_log_id = v_row.send_log_id and q.id <> v_row.id
-                           and (q.created_at, q.id) > (v_row.created_at, v_row.id))
-                then 'A newer row is of the same text'
-            when exists (select 1 from public.sms_retry_queue q
-                         where q.send_log_id = v_row.send_log_id and q.id <> v_row.id and q.status in ('pending', 'processing'))
-                then 'Another row of the same text waits'
-            when smsretry.is_unsettled(v_row.id)
-                then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt'
-        end;
-        v_warn := case
-            when v_customer.sms_consent_status::text is distinct from 'opted_in'
-                or smsretry.suppressed_since(smsretry.number_key(v_row.business_id, v_customer.phone)) is not null
-                then 'The customer has not opted in: it will be cancelled'
-            when v_customer.phone_status in ('invalid', 'not_mobile')
-                then 'The number is known to take no texts (' || v_customer.phone_status || ')'
-            when (smsretry.forgotten(v_row)).since is not null
-                then 'The database was restored from a backup: it is looked for before it goes out'
-        end;
-        if v_skip is null and not requeue_failed_sms.dry_run then
+        v_skip := smsretry.not_requeued(v_row, v_log, states);
+        if v_skip is null and not dry_run then
             -- The SID of a message that did not arrive is kept with its attempt.
             v_skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, v_now);
         end if;
-        v_told := v_told || jsonb_build_object(
-            'retry_id', v_row.id, 'business_id', v_row.business_id, 'customer_id', v_row.customer_id,
-            'number', smsretry.masked(v_customer.phone), 'message_class', v_row.message_class,
-            'attempts', v_row.attempt_count, 'was', smsretry.numberless(v_row.last_error), 'skipped', v_skip, 'warned', v_warn);
-        if requeue_failed_sms.dry_run or v_skip is not null then
-            continue;
-        end if;
-        v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + requeue_failed_sms.more_attempts), 1000);
-        update public.sms_retry_queue q set max_attempts = v_row.max_attempts where q.id = v_row.id;
+        v_told := v_told || smsretry.told_of_row(v_row, v_row.last_error, v_skip, smsretry.warned_of_requeue(v_row));
+        continue when dry_run or v_skip is not null;
+        v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
         v_row.expires_at := null;
         v_row.rate_limit_count := 0;
         v_row.recover_count := 0;
         v_row.account_refusal_count := 0;
         v_row.reconcile_count := 0;
         v_row.reason := null;
-        v_row.why := 'Requeued by ' || requeue_failed_sms.who || ': ' || requeue_failed_sms.because;
+        v_row.why_code := 'operator';
+        v_row.why := 'Requeued by ' || who || ': ' || because;
         perform smsretry.put_back(v_row, v_now, v_now);
-        insert into smsretry.steps (retry_id, taken_at, step, who, because)
-        values (v_row.id, v_now, 'requeued', requeue_failed_sms.who, requeue_failed_sms.because);
+        insert into smsretry.steps (retry_id, taken_at, step, who, because) values (v_row.id, v_now, 'requeued', who, because);
     end loop;
     return query select * from smsretry.told_of_change(v_told);
 end
@@ -4155,28 +5716,163 @@ grant execute on function public.requeue_failed_sms to service_role;
 
 -- ======== schemas/desk/sms_status.sql ========
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late; told: one
---   that is held, by its id) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) · sent, by outcome, in the last
---   hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
+--   part: clock (oldest: what the database's clock says; next_at: what was due before that is late, smsretry.late_after;
+--   texts: smsretry.fewest_texts) · scheduled (no texts yet; name: waiting, held or late; told: one
+--   that is held, by its id) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) ·
+--   sent, by outcome, in the last hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
 --   (delivered, undelivered, unknown or open) · delivery_hour: the same by hour (oldest: when it began) · delivery_business:
 --   the same of those whose fate is known, of the ten businesses of which the smallest share arrives (told: its name) ·
 --   delivery_time: seconds from accepted to the report that it was delivered (name: median or 95th percentile; told: the
 --   seconds; texts: of how many) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
---   failed or cancelled, by error, in the last day · inbound (only where with_words asks for it, because the desk of the last
+--   failed or cancelled, by error, in the last day (of held and ended: why_code, why in a word for programs) · inbound (only where with_words asks for it, because the desk of the last
 --   version does not know it): how many people wrote something that may mean stop, and are opted out until somebody reads it
 --   (told: the SID of the oldest of these texts) · stopped (sending, or a US state) · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status(with_words boolean default false)
-returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
     return query
+    (select 'clock', '', null::uuid, smsretry.fewest_texts()::bigint, v_now, v_now - smsretry.late_after(), null::text, null::text)
+    union all
+    select * from smsretry.status_of_waiting(v_now)
+    union all
+    select s.*, null::text from smsretry.status_of_sends(v_now) s
+    union all
+    select l.*, null::text from smsretry.status_of_lost(v_now) l
+    union all
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
+            smsretry.numberless(left(e.last_error, 200)), e.why_code
+     from public.sms_retry_queue e
+     where e.status in ('completed', 'failed', 'cancelled') and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
+     group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
+    union all
+    (select 'inbound', 'words', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
+            (array_agg(t.twilio_sid order by t.heard_at))[1], null::text
+     from smsretry.inbound_texts t
+     where sms_status.with_words and t.heard = 'words' and t.seen_at is null having count(*) > 0)
+    union all
+    (select 'stopped', 'sending', null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why, null::text from smsretry.circuit c)
+    union all
+    (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why, null::text
+     from smsretry.stopped_states s order by s.state)
+    union all
+    (select 'run', r.id::text, null::uuid, null::bigint, r.started_at, r.finished_at,
+            coalesce(r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end), null::text
+     from smsretry.runs r order by r.started_at desc limit 5);
+end
+$$;
+
+revoke all on function public.sms_status from public, anon, authenticated;
+grant execute on function public.sms_status to service_role;
+
+-- ======== schemas/desk/status_of_lost.sql ========
+-- Whose messages do not arrive: the lines delivery_business and undelivered of sms_status, in its columns.
+create or replace function smsretry.status_of_lost(at timestamptz)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    with lost as materialized (
+        select q.business_id, a.delivery_code, count(*) as texts, min(a.delivery_at) as oldest
+        from public.sms_send_attempts a join public.sms_retry_queue q on q.id = a.retry_id
+        where a.begun_at > status_of_lost.at - interval '1 day' and a.twilio_sid is not null
+          and a.delivery_status in ('undelivered', 'failed', 'canceled') -- is_lost costs more to call for each than to say
+        group by q.business_id, a.delivery_code
+    ),
+    losing as (
+        select l.business_id, sum(l.texts)::bigint as undelivered from lost l group by l.business_id
+    ),
+    arrived as (
+        -- The row of a message that arrived ended within the day, so that an index finds it.
+        select q.business_id, count(*) as delivered
+        from public.sms_retry_queue q join public.sms_send_attempts a on a.retry_id = q.id
+        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at > status_of_lost.at - interval '1 day'
+          and q.business_id in (select l.business_id from losing l)
+          and a.begun_at > status_of_lost.at - interval '1 day' and a.twilio_sid is not null and a.delivery_status in ('delivered', 'read')
+        group by q.business_id
+    ),
+    worst as (
+        select l.business_id, l.undelivered, coalesce(a.delivered, 0) as delivered, left(b.name, 200) as name,
+               coalesce(a.delivered, 0)::float8 / (l.undelivered + coalesce(a.delivered, 0)) as share
+        from losing l
+        left join arrived a on a.business_id = l.business_id
+        left join public.businesses b on b.id = l.business_id
+        where l.undelivered + coalesce(a.delivered, 0) >= smsretry.fewest_texts()
+        order by share, l.undelivered desc, l.business_id limit 10
+    )
+    (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz, w.name
+     from worst w cross join lateral (values ('delivered', w.delivered), ('undelivered', w.undelivered)) as f (fate, texts)
+     order by w.share, w.undelivered desc, w.business_id, f.fate)
+    union all
+    (select 'undelivered', coalesce(l.delivery_code::text, 'without a code'), l.business_id, l.texts, l.oldest,
+            null::timestamptz, left(b.name, 200)
+     from lost l left join public.businesses b on b.id = l.business_id
+     order by l.texts desc limit 50);
+end
+$$;
+
+-- ======== schemas/desk/status_of_sends.sql ========
+-- What was sent lately and what became of it: the lines sent, delivery, delivery_lately, delivery_hour and
+-- delivery_time of sms_status, in its columns.
+create or replace function smsretry.status_of_sends(at timestamptz)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    with reported as materialized (
+        select a.delivery_status, a.begun_at > status_of_sends.at - interval '1 hour' as lately,
+               date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
+        from public.sms_send_attempts a
+        where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null
+        group by 1, 2, 3
+    ),
+    accepted as (
+        select case when smsretry.has_arrived(r.delivery_status) then 'delivered'
+                    when smsretry.is_lost(r.delivery_status) then 'undelivered'
+                    when r.delivery_status = 'unknown' then 'unknown'
+                    else 'open' end as fate,
+               r.lately, r.hour, r.texts
+        from reported r
+    ),
+    taken as (
+        -- Not of one that was read: when it was delivered is not kept beside that. The answer to its request was late or
+        -- lost if another evidence settled it.
+        select count(*) as texts, percentile_cont(array[0.5, 0.95]) within group (order by greatest(
+                   a.delivery_at - case a.settled_by when 'response' then a.finished_at else a.begun_at end, '0')) as after
+        from public.sms_send_attempts a
+        where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and a.delivery_status = 'delivered'
+    )
+    (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
+     from public.sms_send_attempts a where a.begun_at > status_of_sends.at - interval '1 hour' group by 2 order by 2)
+    union all
+    (select 'delivery', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d group by d.fate order by d.fate)
+    union all
+    (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d where d.lately group by d.fate order by d.fate)
+    union all
+    (select 'delivery_hour', d.fate, null::uuid, sum(d.texts)::bigint, d.hour, null::timestamptz, null::text
+     from accepted d group by d.hour, d.fate order by d.hour, d.fate)
+    union all
+    (select 'delivery_time', v.name, null::uuid, t.texts, null::timestamptz, null::timestamptz, round(extract(epoch from v.after), 1)::text
+     from taken t cross join lateral (values ('median', t.after[1]), ('95th percentile', t.after[2])) as v (name, after)
+     where t.texts > 0);
+end
+$$;
+
+-- ======== schemas/desk/status_of_waiting.sql ========
+-- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status, in its columns.
+create or replace function smsretry.status_of_waiting(at timestamptz)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
     with waiting as (
         -- An index holds all of this: the rows themselves, of which 200,000 may wait, are not read.
-        select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > v_now as later,
+        select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > status_of_waiting.at as later,
                count(*) as texts, min(q.scheduled_for) as oldest
         from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is null
         group by 1, 2, 3, 4
@@ -4188,150 +5884,296 @@ begin
                w.texts, w.oldest, case when w.later then w.oldest end as next_at
         from waiting w
         union all
-        select 'in_doubt', 'none', count(*), min(q.scheduled_for), min(q.scheduled_for) filter (where q.scheduled_for > v_now)
+        select 'in_doubt', 'none', count(*), min(q.scheduled_for), min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
         from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is not null having count(*) > 0
         union all
         select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, 'none', count(*), min(q.scheduled_for),
-               min(q.scheduled_for) filter (where q.scheduled_for > v_now)
+               min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
         from public.sms_retry_queue q where q.status = 'processing' group by 1
-    ),
-    reported as materialized (
-        select a.delivery_status, a.begun_at > v_now - interval '1 hour' as lately,
-               date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
-        from public.sms_send_attempts a
-        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
-        group by 1, 2, 3
-    ),
-    accepted as (
-        select case when smsretry.delivery_rank(r.delivery_status) >= 7 then 'delivered'
-                    when smsretry.delivery_rank(r.delivery_status) = 6 then 'undelivered'
-                    when r.delivery_status = 'unknown' then 'unknown'
-                    else 'open' end as fate,
-               r.lately, r.hour, r.texts
-        from reported r
-    ),
-    lost as materialized (
-        select q.business_id, a.delivery_code, count(*) as texts, min(a.delivery_at) as oldest
-        from public.sms_send_attempts a join public.sms_retry_queue q on q.id = a.retry_id
-        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null
-          and a.delivery_status in ('undelivered', 'failed', 'canceled')
-        group by q.business_id, a.delivery_code
-    ),
-    losing as (
-        select l.business_id, sum(l.texts)::bigint as undelivered from lost l group by l.business_id
-    ),
-    arrived as (
-        -- The row of a message that arrived ended within the day, so that an index finds it.
-        select q.business_id, count(*) as delivered
-        from public.sms_retry_queue q join public.sms_send_attempts a on a.retry_id = q.id
-        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at > v_now - interval '1 day'
-          and q.business_id in (select l.business_id from losing l)
-          and a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null and a.delivery_status in ('delivered', 'read')
-        group by q.business_id
-    ),
-    worst as (
-        select l.business_id, l.undelivered, coalesce(a.delivered, 0) as delivered, left(b.name, 200) as name,
-               coalesce(a.delivered, 0)::float8 / (l.undelivered + coalesce(a.delivered, 0)) as share
-        from losing l
-        left join arrived a on a.business_id = l.business_id
-        left join public.businesses b on b.id = l.business_id
-        where l.undelivered + coalesce(a.delivered, 0) >= 20 -- a share of fewer says nothing
-        order by share, l.undelivered desc, l.business_id limit 10
-    ),
-    taken as (
-        -- Not of one that was read: when it was delivered is not kept beside that. The answer to its request was late or
-        -- lost if another evidence settled it.
-        select count(*) as texts, percentile_cont(array[0.5, 0.95]) within group (order by greatest(
-                   a.delivery_at - case a.settled_by when 'response' then a.finished_at else a.begun_at end, '0')) as after
-        from public.sms_send_attempts a
-        where a.begun_at > v_now - interval '1 day' and a.twilio_sid is not null and a.delivery_status = 'delivered'
     )
-    (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text)
-    union all
-    (select 'scheduled', p.name, null::uuid, count(*), min(p.due), min(p.due) filter (where p.due > v_now),
-            min(p.id::text) filter (where p.name = 'held')
+    (select 'scheduled', p.name, null::uuid, count(*), min(p.due), min(p.due) filter (where p.due > status_of_waiting.at),
+            min(p.id::text) filter (where p.name = 'held'), null::text
      from (
          select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
-                           when s.scheduled_for <= v_now then 'late' else 'waiting' end as name,
+                           when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
                 -- The application may have written a time that no calendar has.
-                case when s.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' then s.scheduled_for end as due
+                case when s.scheduled_for <@ smsretry.century() then s.scheduled_for end as due
          from public.scheduled_sends s
          left join smsretry.held_sends h on h.scheduled_id = s.id
          where s.status = 'scheduled') p
      group by p.name order by p.name)
     union all
-    (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
+    (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text, null::text
      from live l group by l.state order by l.state)
     union all
-    (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text
+    (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text, null::text
      from live l where l.state = 'waiting' group by l.category order by l.category)
     union all
-    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), left(b.name, 200)
+    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), left(b.name, 200), q.why_code
      from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
      where q.held_since is not null and q.status in ('pending', 'processing')
-     group by left(q.why, 200), q.business_id, left(b.name, 200) order by count(*) desc limit 50)
-    union all
-    (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
-     from public.sms_send_attempts a where a.begun_at > v_now - interval '1 hour' group by 2 order by 2)
-    union all
-    (select 'delivery', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
-     from accepted d group by d.fate order by d.fate)
-    union all
-    (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
-     from accepted d where d.lately group by d.fate order by d.fate)
-    union all
-    (select 'delivery_hour', d.fate, null::uuid, sum(d.texts)::bigint, d.hour, null::timestamptz, null::text
-     from accepted d group by d.hour, d.fate order by d.hour, d.fate)
-    union all
-    (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz, w.name
-     from worst w cross join lateral (values ('delivered', w.delivered), ('undelivered', w.undelivered)) as f (fate, texts)
-     order by w.share, w.undelivered desc, w.business_id, f.fate)
-    union all
-    (select 'delivery_time', v.name, null::uuid, t.texts, null::timestamptz, null::timestamptz, round(extract(epoch from v.after), 1)::text
-     from taken t cross join lateral (values ('median', t.after[1]), ('95th percentile', t.after[2])) as v (name, after)
-     where t.texts > 0)
-    union all
-    (select 'undelivered', coalesce(l.delivery_code::text, 'without a code'), l.business_id, l.texts, l.oldest,
-            null::timestamptz, left(b.name, 200)
-     from lost l left join public.businesses b on b.id = l.business_id
-     order by l.texts desc limit 50)
-    union all
-    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
-            smsretry.numberless(left(e.last_error, 200))
-     from public.sms_retry_queue e
-     where e.status in ('completed', 'failed', 'cancelled') and e.updated_at > v_now - interval '1 day' and e.status <> 'completed'
-     group by e.status, left(e.last_error, 200) order by e.status desc, count(*) desc limit 50)
-    union all
-    (select 'inbound', 'words', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
-            (array_agg(t.twilio_sid order by t.heard_at))[1]
-     from smsretry.inbound_texts t
-     where sms_status.with_words and t.heard = 'words' and t.seen_at is null having count(*) > 0)
-    union all
-    (select 'stopped', 'sending', null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why from smsretry.circuit c)
-    union all
-    (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why
-     from smsretry.stopped_states s order by s.state)
-    union all
-    (select 'run', r.id::text, null::uuid, null::bigint, r.started_at, r.finished_at,
-            coalesce(r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end)
-     from smsretry.runs r order by r.started_at desc limit 5);
+     group by left(q.why, 200), q.why_code, q.business_id, left(b.name, 200) order by count(*) desc limit 50);
 end
 $$;
 
-revoke all on function public.sms_status from public, anon, authenticated;
-grant execute on function public.sms_status to service_role;
+-- ======== schemas/desk/told_of_change.sql ========
+-- What a step came to, or would: counted by why a row is left alone (skipped) and by what a person should know (warned),
+-- with a sample of the rows. rows: one JSON object a row, with its retry_id, skipped and warned.
+create or replace function smsretry.told_of_change(
+    rows jsonb[], out matched integer, out changed integer, out skipped jsonb, out warned jsonb, out sample jsonb
+)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with told as (
+        select r.told, r.told ->> 'skipped' as skip, r.told ->> 'warned' as warn, r.place
+        from unnest(told_of_change.rows) with ordinality as r (told, place)
+    )
+    select count(*)::integer,
+           (count(*) filter (where t.skip is null))::integer,
+           coalesce((select jsonb_object_agg(s.skip, s.texts) from (
+                         select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
+           coalesce((select jsonb_object_agg(w.warn, w.texts) from (
+                         select u.warn, count(*) as texts from told u
+                         where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
+           coalesce((select jsonb_agg(f.told order by f.place) from (
+                         select u.told, u.place from told u order by u.place limit 20) f), '[]')
+    from told t
+$$;
+
+-- ======== schemas/desk/told_of_row.sql ========
+-- What a step comes to for one row, as smsretry.told_of_change counts it. No number is in it but its last four digits.
+create or replace function smsretry.told_of_row(retry public.sms_retry_queue, was text, skipped text, warned text default null)
+returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return jsonb_build_object(
+        'retry_id', retry.id, 'business_id', retry.business_id, 'customer_id', retry.customer_id,
+        'number', smsretry.masked((select c.phone from public.customers c where c.id = retry.customer_id)),
+        'message_class', retry.message_class, 'attempts', retry.attempt_count, 'was', smsretry.numberless(told_of_row.was),
+        'skipped', told_of_row.skipped, 'warned', told_of_row.warned);
+end
+$$;
+
+-- ======== schemas/desk/warned_of_requeue.sql ========
+-- What a person should know before a row is requeued; null: nothing.
+create or replace function smsretry.warned_of_requeue(retry public.sms_retry_queue)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_customer public.customers;
+begin
+    select * into v_customer from public.customers c where c.id = retry.customer_id;
+    return case
+        when v_customer.sms_consent_status::text is distinct from 'opted_in'
+            or smsretry.suppressed_since(smsretry.number_key(retry.business_id, v_customer.phone)) is not null
+            then 'The customer has not opted in: it will be cancelled'
+        when v_customer.phone_status in ('invalid', 'not_mobile')
+            then 'The number is known to take no texts (' || v_customer.phone_status || ')'
+        when (smsretry.forgotten(retry)).since is not null
+            then 'The database was restored from a backup: it is looked for before it goes out'
+    end;
+end
+$$;
+
+-- ======== schemas/checks/check_access.sql ========
+-- Who may read and change the rows, whether they keep the rules, and whether hashed numbers can be recognized.
+create or replace function smsretry.check_access()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with tables as (
+        select r.oid, r.relname, r.relrowsecurity
+        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
+        join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
+        order by t.place
+    )
+    select 'row level security of ' || r.relname, r.relrowsecurity,
+           'is off: anyone with the anon key may read it. Run: alter table public.' || r.relname || ' enable row level security'
+    from tables r
+    union all
+    select 'service_role', not row_security_active(r.oid),
+           'is bound by row level security, so it sees no text. Run: alter role service_role bypassrls'
+    from tables r
+    where r.relname = 'sms_retry_queue'
+    union all
+    select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
+           'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
+               || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
+    union all
+    select 'only service_role changes ' || r.relname,
+           not exists (
+               select 1 from unnest(array['anon', 'authenticated']) as g (role)
+               where has_table_privilege(g.role, r.oid, 'update, delete, truncate')
+                  or has_any_column_privilege(g.role, r.oid, 'update')),
+           'anon or authenticated may update or delete: revoke it, or run `smsretry migrate --again`'
+    from tables r
+    where r.relname in ('sms_retry_queue', 'sms_send_attempts')
+    union all
+    select 'rules of the state machine', count(*) filter (where not k.convalidated) = 0,
+           'some rows break ' || string_agg(k.conname, ', ') filter (where not k.convalidated)
+               || ': mend or delete them, then run `smsretry migrate --again`'
+    from pg_catalog.pg_constraint k
+    where k.contype = 'c'
+      and (k.conrelid = to_regclass('public.sms_retry_queue') and k.conname like 'sms\_retry\_queue\_%'
+           or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
+$$;
+
+revoke all on function smsretry.check_access from public, anon, authenticated;
+grant execute on function smsretry.check_access to service_role;
+
+-- ======== schemas/checks/check_functions.sql ========
+-- Whether each function is there once, as this version makes it, and callable by service_role alone.
+-- wanted: as for check_sms_retry_setup.
+create or replace function smsretry.check_functions(wanted jsonb)
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with functions (name, body) as (
+        select f.value ->> 0, f.value ->> 1 from jsonb_array_elements(check_functions.wanted -> 'functions') f
+    ),
+    made as (
+        select f.name, count(p.oid) as found, bool_and(md5(p.prosrc) = f.body) as ours,
+               bool_and(has_function_privilege('service_role', p.oid, 'execute')) as by_service,
+               bool_or(has_function_privilege('anon', p.oid, 'execute') or has_function_privilege('authenticated', p.oid, 'execute')) as by_others
+        from functions f
+        left join pg_catalog.pg_proc p
+            on p.proname = split_part(f.name, '.', 2) and p.pronamespace = to_regnamespace(split_part(f.name, '.', 1))
+        group by f.name
+    )
+    select 'functions', false, 'no names were given, so no function was checked'
+    where not exists (select 1 from functions)
+    union all
+    select 'functions (' || count(*) || ')', true, null
+    from made m
+    where m.name like 'public.%'
+    having count(*) > 0 and bool_and(m.found = 1 and m.by_service and not m.by_others and m.ours)
+    union all
+    (select 'function ' || split_part(m.name, '.', 2), false,
+            case when m.found = 0 then 'missing: run `smsretry migrate`, with --again if it was applied before'
+                 when m.found > 1 then 'exists ' || m.found || ' times: drop the versions that are not smsretry''s'
+                 when not m.by_service then 'service_role may not call it: run `smsretry migrate --again`'
+                 when m.by_others then 'anon or authenticated may call it: revoke execute, or run `smsretry migrate --again`'
+                 else 'is another version''s, or somebody changed it: run `smsretry migrate`, with --again if it was applied before' end
+     from made m
+     where m.name like 'public.%' and not coalesce(m.found = 1 and m.by_service and not m.by_others and m.ours, false)
+     order by m.name)
+    union all
+    select 'functions of the schema smsretry', count(*) filter (where m.found <> 1 or not m.ours) = 0,
+           'missing, double, changed or another version''s: '
+               || string_agg(split_part(m.name, '.', 2), ', ' order by m.name) filter (where m.found <> 1 or not m.ours)
+               || '. Run `smsretry migrate`, with --again if it was applied before'
+    from made m
+    where m.name like 'smsretry.%'
+    having count(*) > 0
+$$;
+
+revoke all on function smsretry.check_functions from public, anon, authenticated;
+grant execute on function smsretry.check_functions to service_role;
+
+-- ======== schemas/checks/check_parts.sql ========
+-- Whether tables, columns, constraints, indexes, triggers, policies and the grants of service_role are there. A trigger counts
+-- if it fires for an ordinary session: not if it is switched off, nor if it is for replicas alone.
+-- wanted: as for check_sms_retry_setup.
+create or replace function smsretry.check_parts(wanted jsonb)
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with parts (kind, in_table, relation, name, definition) as (
+        select k.key, e.value ->> 0, to_regclass(e.value ->> 0), e.value ->> 1, e.value ->> 2
+        from jsonb_each(check_parts.wanted) k
+        cross join jsonb_array_elements(k.value) e
+        where k.key <> 'functions'
+    ),
+    missing (kind, in_table, name, definition) as (
+        select p.kind, p.in_table, p.name, p.definition
+        from parts p
+        where p.relation is not null and not coalesce(case p.kind
+            when 'columns' then exists (
+                select 1 from pg_attribute a where a.attrelid = p.relation and a.attname = p.name and not a.attisdropped)
+            when 'constraints' then exists (
+                select 1 from pg_constraint k where k.conrelid = p.relation and k.conname = p.name)
+            when 'indexes' then exists (
+                select 1 from pg_index i join pg_class c on c.oid = i.indexrelid
+                where i.indrelid = p.relation and c.relname = p.name and i.indisvalid)
+            when 'triggers' then exists (
+                select 1 from pg_trigger t where t.tgrelid = p.relation and t.tgname = p.name and t.tgenabled in ('O', 'A'))
+            when 'policies' then exists (
+                select 1 from pg_policy y where y.polrelid = p.relation and y.polname = p.name)
+            when 'grants' then has_table_privilege('service_role', p.relation, p.name)
+        end, false)
+    )
+    select 'tables and views', count(*) filter (where p.relation is null) = 0,
+           'missing: ' || string_agg(distinct replace(p.in_table, 'public.', ''), ', ') filter (where p.relation is null)
+               || '. Run `smsretry migrate --again`'
+    from parts p
+    having count(*) > 0
+    union all
+    select case k.kind when 'grants' then 'grants of service_role' else k.kind end, count(m.name) = 0,
+           'missing or switched off: '
+               || string_agg(m.name || ' of ' || split_part(m.in_table, '.', 2), ', ' order by m.in_table, m.name)
+               -- What stood in the statement that made the table is made with the table only.
+               || case when min(m.definition) is null then '. Run `smsretry migrate --again`'
+                       else '. Run: ' || string_agg('alter table ' || m.in_table || ' add ' || rtrim(m.kind, 's') || ' '
+                                || m.name || ' ' || m.definition, '; ' order by m.in_table, m.name) end
+    from (select distinct p.kind from parts p) k
+    left join missing m on m.kind = k.kind
+    group by k.kind
+$$;
+
+revoke all on function smsretry.check_parts from public, anon, authenticated;
+grant execute on function smsretry.check_parts to service_role;
+
+-- ======== schemas/checks/check_reminders.sql ========
+-- Warnings: what somebody may have meant, or stopped and forgotten. Each is ok, with advice.
+create or replace function smsretry.check_reminders()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with tables as (
+        select r.oid, r.relname, r.relrowsecurity from pg_catalog.pg_class r
+        where r.relnamespace = 'public'::regnamespace and r.relname in (
+            'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts')
+    )
+    select 'policy "' || y.polname || '" of ' || r.relname, true,
+           'lets ' || string_agg(case g.rolname when 'anon' then 'anyone with the anon key' else 'every signed-in user' end, ' and '
+                                 order by g.rolname) || ' read all rows: drop or narrow it, unless that is meant'
+    from tables r
+    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
+    join pg_roles g on g.rolname in ('anon', 'authenticated') and (y.polroles @> array[0::oid] or g.oid = any(y.polroles))
+    where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
+    group by y.polname, r.relname
+    union all
+    select 'policies of scheduled_sends', true,
+           'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '
+               || '"Owners read their scheduled sends" on public.scheduled_sends for select to authenticated '
+               || 'using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))'
+    from tables r
+    where r.relname = 'scheduled_sends' and r.relrowsecurity and has_table_privilege('authenticated', r.oid, 'select')
+      and not exists (
+          select 1 from pg_policy y join pg_roles g on g.rolname = 'authenticated'
+          where y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
+            and (y.polroles @> array[0::oid] or g.oid = any(y.polroles)))
+    union all
+    select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
+    union all
+    (select 'texts of business ' || s.business_id, true,
+            'come last in each claim, one at a time, since ' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC. ' || s.why
+     from smsretry.set_apart s order by s.at limit 20)
+    union all
+    select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
+           || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
+    from smsretry.stopped_states s
+$$;
+
+revoke all on function smsretry.check_reminders from public, anon, authenticated;
+grant execute on function smsretry.check_reminders to service_role;
 
 -- ======== schemas/checks/check_sms_retries.sql ========
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503 and that says what is wrong. Asks whether
--- texts are overdue, queued or not, sending is stopped, or no run has finished lately; each within max_minutes.
+-- texts are overdue, queued or not, sending is stopped, or no run has finished lately; each within max_minutes;
+-- null: smsretry.late_after.
 -- It only reads, and is volatile all the same: HEAD asks PostgREST for a count of rows, for which PostgreSQL would not call a
 -- stable function, and a monitor that asks by HEAD would see 200 whatever is wrong. GET and HEAD call it read-only.
 -- security definer, so that an owner may let a role call it that may do nothing else. It tells numbers only.
-create or replace function public.check_sms_retries(max_minutes integer default 10)
+create or replace function public.check_sms_retries(max_minutes integer default null)
 returns text language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_since constant timestamptz := v_now - make_interval(mins => greatest(coalesce(max_minutes, 10), 1));
+    v_since constant timestamptz := v_now - case
+        when max_minutes is null then smsretry.late_after() else make_interval(mins => greatest(max_minutes, 1)) end;
     v_overdue bigint;
     v_oldest timestamptz;
     v_unqueued bigint;
@@ -4372,157 +6214,209 @@ grant execute on function public.check_sms_retries to service_role;
 create or replace function public.check_sms_retry_setup(wanted jsonb)
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    with functions (name, body) as (
-        select f.value ->> 0, f.value ->> 1 from jsonb_array_elements(check_sms_retry_setup.wanted -> 'functions') f
-    ),
-    made as (
-        select f.name, count(p.oid) as found, bool_and(md5(p.prosrc) = f.body) as ours,
-               bool_and(has_function_privilege('service_role', p.oid, 'execute')) as by_service,
-               bool_or(has_function_privilege('anon', p.oid, 'execute') or has_function_privilege('authenticated', p.oid, 'execute')) as by_others
-        from functions f
-        left join pg_catalog.pg_proc p
-            on p.proname = split_part(f.name, '.', 2) and p.pronamespace = to_regnamespace(split_part(f.name, '.', 1))
-        group by f.name
-    ),
-    parts (kind, in_table, relation, name, definition) as (
-        select k.key, e.value ->> 0, to_regclass(e.value ->> 0), e.value ->> 1, e.value ->> 2
-        from jsonb_each(check_sms_retry_setup.wanted) k
-        cross join jsonb_array_elements(k.value) e
-        where k.key <> 'functions'
-    ),
-    missing (kind, in_table, name, definition) as (
-        select p.kind, p.in_table, p.name, p.definition
-        from parts p
-        where p.relation is not null and not coalesce(case p.kind
-            when 'columns' then exists (
-                select 1 from pg_attribute a where a.attrelid = p.relation and a.attname = p.name and not a.attisdropped)
-            when 'constraints' then exists (
-                select 1 from pg_constraint k where k.conrelid = p.relation and k.conname = p.name)
-            when 'indexes' then exists (
-                select 1 from pg_index i join pg_class c on c.oid = i.indexrelid
-                where i.indrelid = p.relation and c.relname = p.name and i.indisvalid)
-            when 'triggers' then exists (
-                select 1 from pg_trigger t where t.tgrelid = p.relation and t.tgname = p.name and t.tgenabled <> 'D')
-            when 'policies' then exists (
-                select 1 from pg_policy y where y.polrelid = p.relation and y.polname = p.name)
-            when 'grants' then has_table_privilege('service_role', p.relation, p.name)
-        end, false)
-    ),
-    tables as (
-        select r.oid, r.relname, r.relrowsecurity
-        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
-        join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
-        order by t.place
-    ),
-    findings (subject, ok, advice) as (
-        select 'functions', false, 'no names were given, so no function was checked'
-        where not exists (select 1 from functions)
+    select f.subject, f.ok, case when not f.ok then f.advice end
+    from (
+        select * from smsretry.check_functions(check_sms_retry_setup.wanted)
         union all
-        select 'functions (' || count(*) || ')', true, null
-        from made m
-        where m.name like 'public.%'
-        having count(*) > 0 and bool_and(m.found = 1 and m.by_service and not m.by_others and m.ours)
+        select * from smsretry.check_parts(check_sms_retry_setup.wanted)
         union all
-        (select 'function ' || split_part(m.name, '.', 2), false,
-                case when m.found = 0 then 'missing: run `smsretry migrate`, with --again if it was applied before'
-                     when m.found > 1 then 'exists ' || m.found || ' times: drop the versions that are not smsretry''s'
-                     when not m.by_service then 'service_role may not call it: run `smsretry migrate --again`'
-                     when m.by_others then 'anon or authenticated may call it: revoke execute, or run `smsretry migrate --again`'
-                     else 'is another version''s, or somebody changed it: run `smsretry migrate`, with --again if it was applied before' end
-         from made m
-         where m.name like 'public.%' and not coalesce(m.found = 1 and m.by_service and not m.by_others and m.ours, false)
-         order by m.name)
-        union all
-        select 'functions of the schema smsretry', count(*) filter (where m.found <> 1 or not m.ours) = 0,
-               'missing, double, changed or another version''s: '
-                   || string_agg(split_part(m.name, '.', 2), ', ' order by m.name) filter (where m.found <> 1 or not m.ours)
-                   || '. Run `smsretry migrate`, with --again if it was applied before'
-        from made m
-        where m.name like 'smsretry.%'
-        having count(*) > 0
-        union all
-        select 'tables and views', count(*) filter (where p.relation is null) = 0,
-               'missing: ' || string_agg(distinct replace(p.in_table, 'public.', ''), ', ') filter (where p.relation is null)
-                   || '. Run `smsretry migrate --again`'
-        from parts p
-        having count(*) > 0
-        union all
-        select case k.kind when 'grants' then 'grants of service_role' else k.kind end, count(m.name) = 0,
-               'missing or switched off: '
-                   || string_agg(m.name || ' of ' || split_part(m.in_table, '.', 2), ', ' order by m.in_table, m.name)
-                   -- What stood in the statement that made the table is made with the table only.
-                   || case when min(m.definition) is null then '. Run `smsretry migrate --again`'
-                           else '. Run: ' || string_agg('alter table ' || m.in_table || ' add ' || rtrim(m.kind, 's') || ' '
-                                    || m.name || ' ' || m.definition, '; ' order by m.in_table, m.name) end
-        from (select distinct p.kind from parts p) k
-        left join missing m on m.kind = k.kind
-        group by k.kind
-        union all
-        select 'row level security of ' || r.relname, r.relrowsecurity,
-               'is off: anyone with the anon key may read it. Run: alter table public.' || r.relname || ' enable row level security'
-        from tables r
-        union all
-        select 'service_role', not row_security_active(r.oid),
-               'is bound by row level security, so it sees no text. Run: alter role service_role bypassrls'
-        from tables r
-        where r.relname = 'sms_retry_queue'
-        union all
-        select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
-               'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
-                   || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
-        union all
-        select 'only service_role changes ' || r.relname,
-               not exists (
-                   select 1 from unnest(array['anon', 'authenticated']) as g (role)
-                   where has_table_privilege(g.role, r.oid, 'update, delete, truncate')
-                      or has_any_column_privilege(g.role, r.oid, 'update')),
-               'anon or authenticated may update or delete: revoke it, or run `smsretry migrate --again`'
-        from tables r
-        where r.relname in ('sms_retry_queue', 'sms_send_attempts')
-        union all
-        select 'rules of the state machine', count(*) filter (where not k.convalidated) = 0,
-               'some rows break ' || string_agg(k.conname, ', ') filter (where not k.convalidated)
-                   || ': mend or delete them, then run `smsretry migrate --again`'
-        from pg_catalog.pg_constraint k
-        where k.contype = 'c'
-          and (k.conrelid = to_regclass('public.sms_retry_queue') and k.conname like 'sms\_retry\_queue\_%'
-               or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
-    )
-    select f.subject, f.ok, case when not f.ok then f.advice end from findings f
-    union all -- warnings: set by somebody or passing, and easily forgotten
-    select 'policy "' || y.polname || '" of ' || r.relname, true,
-           'lets ' || string_agg(case g.rolname when 'anon' then 'anyone with the anon key' else 'every signed-in user' end, ' and '
-                                 order by g.rolname) || ' read all rows: drop or narrow it, unless that is meant'
-    from tables r
-    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
-    join pg_roles g on g.rolname in ('anon', 'authenticated') and (y.polroles @> array[0::oid] or g.oid = any(y.polroles))
-    where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
-    group by y.polname, r.relname
+        select * from smsretry.check_access()
+    ) f
     union all
-    select 'policies of scheduled_sends', true,
-           'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '
-               || '"Owners read their scheduled sends" on public.scheduled_sends for select to authenticated '
-               || 'using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))'
-    from tables r
-    where r.relname = 'scheduled_sends' and r.relrowsecurity and has_table_privilege('authenticated', r.oid, 'select')
-      and not exists (
-          select 1 from pg_policy y join pg_roles g on g.rolname = 'authenticated'
-          where y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
-            and (y.polroles @> array[0::oid] or g.oid = any(y.polroles)))
-    union all
-    select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
-    union all
-    (select 'texts of business ' || s.business_id, true,
-            'come last in each claim, one at a time, since ' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC. ' || s.why
-     from smsretry.set_apart s order by s.at limit 20)
-    union all
-    select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
-           || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
-    from smsretry.stopped_states s
+    select r.subject, r.ok, r.advice from smsretry.check_reminders() r
 $$;
 
 revoke all on function public.check_sms_retry_setup from public, anon, authenticated;
 grant execute on function public.check_sms_retry_setup to service_role;
+
+-- ======== schemas/checks/count_sms_answer.sql ========
+-- As many rows as a claim takes that is asked for so many, or as the largest takes; each says how many there are. Whoever
+-- counts them in the answer sees whether the project's max-rows cuts off a claim's answer.
+create or replace function public.count_sms_answer(row_count integer default null)
+returns setof integer language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select l.most from smsretry.rows_of_claim(coalesce(count_sms_answer.row_count, smsretry.largest_claim())) as l (most)
+    cross join generate_series(1, l.most)
+$$;
+
+revoke all on function public.count_sms_answer from public, anon, authenticated;
+grant execute on function public.count_sms_answer to service_role;
+
+-- ======== schemas/checks/describe_sms_tables.sql ========
+-- What the catalog says of the five tables that smsretry shares with the application, for `smsretry migrate` before it
+-- changes anything and for `smsretry doctor`. What must be so is in smsretry/adapters/migrations/shapes.py. Reads only.
+--   kind: table (type: its relkind)
+--     | column (filled: it has a default, or writes itself; definition: generated, an enum's labels, or the default)
+--     | unique (name: of the one column) | check (of one column; name: of the constraint)
+--     | trigger (fires before each inserted or updated row of an ordinary session; definition: its
+--     function's source) | rule (it replaces a write)
+--     | dependent (a view, say, on a function of the application's that smsretry replaces; definition: which)
+create or replace function public.describe_sms_tables()
+returns table (relation text, kind text, name text, type text, not_null boolean, filled boolean, definition text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with shared as (
+        select c.oid as id, c.relname::text as relation, c.relkind
+        from pg_class c
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
+          and c.relname in ('businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue')
+    )
+    select s.relation, 'table', s.relation, s.relkind::text, null::boolean, null::boolean, null::text from shared s
+    union all
+    select s.relation, 'column', a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+           a.atthasdef or a.attidentity <> '',
+           case when a.attgenerated <> '' then 'generated'
+                else coalesce((select 'enum ' || string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder)
+                               from pg_enum e where e.enumtypid = a.atttypid),
+                              'default ' || pg_get_expr(d.adbin, d.adrelid)) end
+    from shared s
+    join pg_attribute a on a.attrelid = s.id and a.attnum > 0 and not a.attisdropped
+    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    union all
+    select s.relation, 'unique', a.attname::text, null, null, null, null
+    from shared s
+    join pg_index i on i.indrelid = s.id and i.indisunique and i.indisvalid and i.indpred is null and i.indnkeyatts = 1
+    join pg_attribute a on a.attrelid = s.id and a.attnum = i.indkey[0]
+    union all
+    select s.relation, 'check', k.conname::text, null, null, null, pg_get_constraintdef(k.oid)
+    from shared s
+    join pg_constraint k on k.conrelid = s.id and k.contype = 'c' and cardinality(k.conkey) = 1
+    union all
+    select s.relation, 'trigger', t.tgname::text, null, null, null, p.prosrc
+    from shared s
+    -- The bits of tgtype: 1 for each row, 2 before, 4 insert, 16 update.
+    join pg_trigger t on t.tgrelid = s.id and not t.tgisinternal and t.tgenabled in ('O', 'A')
+        and t.tgtype & 3 = 3 and t.tgtype & (case s.relation when 'sms_retry_queue' then 20 else 16 end) <> 0
+    join pg_proc p on p.oid = t.tgfoid
+    union all
+    select s.relation, 'rule', r.rulename::text, null, null, null, pg_get_ruledef(r.oid)
+    from shared s
+    join pg_rewrite r on r.ev_class = s.id and r.is_instead and r.ev_type in ('2', '3')
+    union all
+    select 'sms_retry_queue', 'dependent',
+           regexp_replace(pg_describe_object(d.classid, d.objid, d.objsubid), '^rule \S+ on ', ''), null, null, null,
+           p.oid::regprocedure::text
+    from pg_proc p
+    join pg_depend d on d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid and d.deptype = 'n'
+    where p.pronamespace = 'public'::regnamespace
+      and p.proname in ('claim_due_sms_retries', 'recover_stuck_sms_retries', 'queue_sms_retry')
+      and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
+$$;
+
+revoke all on function public.describe_sms_tables from public, anon, authenticated;
+grant execute on function public.describe_sms_tables to service_role;
+
+-- ======== schemas/checks/rehearse_scheduled_send.sql ========
+-- Plan and queue a scheduled send; all of it is rolled back. Nulls if that went through, or if a text that is not made up would
+-- not break what this one broke; else the step that failed, and with what.
+create or replace function smsretry.rehearse_scheduled_send(out step text, out state text, out message text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_log_id uuid;
+    v_log public.send_logs;
+    v_scheduled_id uuid;
+    v_answer text;
+begin
+    step := 'making its send log';
+    v_log_id := smsretry.sample_text();
+    select * into v_log from public.send_logs l where l.id = v_log_id;
+    perform smsretry.make_send_log(
+        gen_random_uuid(), coalesce(v_log.business_id, gen_random_uuid()), coalesce(v_log.customer_id, gen_random_uuid()),
+        'Rehearsal of a scheduled send', smsretry.clock());
+    if v_log.id is null then
+        raise exception 'there is nobody to plan it for' using errcode = 'SR000';
+    end if;
+    step := 'schedule_sms';
+    select s.scheduled_id into v_scheduled_id
+    from public.schedule_sms(v_log.business_id, v_log.customer_id, 'Rehearsal of a scheduled send', smsretry.clock()) s;
+    step := 'queue_scheduled_sms';
+    select q.result || coalesce(': ' || q.why, '') into v_answer
+    from public.scheduled_sends s cross join lateral smsretry.queue_scheduled(s, smsretry.clock(), null) q
+    where s.id = v_scheduled_id;
+    if v_answer is distinct from 'queued' then
+        raise exception 'it answered %', v_answer using errcode = 'SR500';
+    end if;
+    raise exception 'rolled back' using errcode = 'SR000';
+exception when others then
+    get stacked diagnostics state = returned_sqlstate, message = message_text;
+    -- Another text of the same customer may break a rule of the application's that none breaks alone. A customer who is made
+    -- up breaks foreign keys, and whatever triggers ask; then only what any row would break counts.
+    if state in ('SR000', '55P03', '40P01', '23505')
+        or v_log.id is null and state not in ('23502', '23514', '428C9') then
+        step := null;
+    end if;
+end
+$$;
+
+revoke all on function smsretry.rehearse_scheduled_send from public, anon, authenticated;
+grant execute on function smsretry.rehearse_scheduled_send to service_role;
+
+-- ======== schemas/checks/rehearse_text.sql ========
+-- Queue, claim, begin and finish a sample text, or cancel it by an opt-out, so that it ends as `ends`; all of it is rolled back.
+-- Nulls if that went through; else the step that failed, and with what.
+create or replace function smsretry.rehearse_text(ends text, out step text, out state text, out message text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_log_id uuid;
+    v_log public.send_logs;
+    v_retry_id uuid;
+    v_claim smsretry.claimed_retry;
+    v_attempt_id constant uuid := gen_random_uuid();
+    v_answer text;
+begin
+    step := 'making a sample text';
+    v_log_id := smsretry.sample_text();
+    select * into v_log from public.send_logs l where l.id = v_log_id;
+    if v_log.id is null then
+        raise exception 'there is no text to try it with yet' using errcode = 'SR000';
+    end if;
+    step := 'queue_sms_retry';
+    select q.retry_id, q.result into v_retry_id, v_answer from public.queue_sms_retry(v_log.id) q;
+    if v_answer <> 'queued' then
+        raise exception 'it answered %', v_answer using errcode = 'SR500';
+    end if;
+    if ends = 'cancelled' then
+        step := 'record_sms_consent';
+        select s.cancelled::text into v_answer
+        from public.record_sms_consent('+15005550006', 'opted_out', 'rehearsal', v_log.business_id) s;
+        if v_answer = '0' then
+            raise exception 'an opt-out cancelled nothing' using errcode = 'SR500';
+        end if;
+    else
+        step := 'claim_due_sms_retries';
+        perform 1 from public.claim_due_sms_retries(0, true); -- none: the due rows are not ours to take
+        step := 'claim_sms_retry';
+        select * into v_claim from public.claim_sms_retry(v_retry_id);
+        if v_claim.id is null then
+            raise exception 'it took no row' using errcode = 'SR500';
+        end if;
+        step := 'begin_sms_attempt';
+        select b.answer || coalesce(': ' || b.why, '') into v_answer
+        from public.begin_sms_attempt(
+            retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
+            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal') b;
+        if v_answer <> 'go' then
+            raise exception 'it answered %', v_answer using errcode = 'SR500';
+        end if;
+        step := 'finish_sms_attempt';
+        select f.status into v_answer
+        from public.finish_sms_attempt(
+            retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
+            outcome => case ends when 'failed' then 'rejected' else 'accepted' end, next_status => ends,
+            error => case ends when 'failed' then 'Rehearsal' end,
+            twilio_sid => case ends when 'completed' then 'SM' || replace(v_attempt_id::text, '-', '') end) f
+        where f.applied;
+        if v_answer is distinct from ends then
+            raise exception 'the text did not end %', ends using errcode = 'SR500';
+        end if;
+    end if;
+    step := null;
+    raise exception 'rolled back' using errcode = 'SR000';
+exception when others then
+    get stacked diagnostics state = returned_sqlstate, message = message_text;
+end
+$$;
+
+revoke all on function smsretry.rehearse_text from public, anon, authenticated;
+grant execute on function smsretry.rehearse_text to service_role;
 
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
 -- Rehearse for `smsretry doctor` and at the end of `smsretry migrate`: a sample text is queued, claimed, begun and ends
@@ -4535,118 +6429,30 @@ returns table (subject text, ok boolean, advice text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$
 declare
-    v_end text;
-    v_step text;
-    v_log_id uuid;
-    v_log public.send_logs;
-    v_retry_id uuid;
-    v_claim smsretry.claimed_retry;
-    v_attempt_id constant uuid := gen_random_uuid();
-    v_said text;
-    v_state text;
-    v_message text;
+    v_ends text;
+    v_failed record;
 begin
     subject := 'rehearsal of queue, claim, begin and finish';
-    foreach v_end in array array['completed', 'failed', 'cancelled'] loop
-        begin
-            v_step := 'making a sample text';
-            v_log_id := smsretry.sample_text();
-            select * into v_log from public.send_logs l where l.id = v_log_id;
-            if v_log.id is null then
-                raise exception 'there is no text to try it with yet' using errcode = 'SR000';
-            end if;
-            v_step := 'queue_sms_retry';
-            select q.retry_id, q.result into v_retry_id, v_said from public.queue_sms_retry(v_log.id) q;
-            if v_said <> 'queued' then
-                raise exception 'it answered %', v_said using errcode = 'SR500';
-            end if;
-            if v_end = 'cancelled' then
-                v_step := 'record_sms_consent';
-                select s.cancelled::text into v_said
-                from public.record_sms_consent('+15005550006', 'opted_out', 'rehearsal', v_log.business_id) s;
-                if v_said = '0' then
-                    raise exception 'an opt-out cancelled nothing' using errcode = 'SR500';
-                end if;
-            else
-                v_step := 'claim_due_sms_retries';
-                perform 1 from public.claim_due_sms_retries(0, true); -- none: the due rows are not ours to take
-                v_step := 'claim_sms_retry';
-                select * into v_claim from public.claim_sms_retry(v_retry_id);
-                if v_claim.id is null then
-                    raise exception 'it took no row' using errcode = 'SR500';
-                end if;
-                v_step := 'begin_sms_attempt';
-                select b.answer || coalesce(': ' || b.why, '') into v_said
-                from public.begin_sms_attempt(
-                    retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
-                    send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal') b;
-                if v_said <> 'go' then
-                    raise exception 'it answered %', v_said using errcode = 'SR500';
-                end if;
-                v_step := 'finish_sms_attempt';
-                select f.status into v_said
-                from public.finish_sms_attempt(
-                    retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
-                    outcome => case v_end when 'failed' then 'rejected' else 'accepted' end, next_status => v_end,
-                    error => case v_end when 'failed' then 'Rehearsal' end,
-                    twilio_sid => case v_end when 'completed' then 'SM' || replace(v_attempt_id::text, '-', '') end) f
-                where f.applied;
-                if v_said is distinct from v_end then
-                    raise exception 'the text did not end %', v_end using errcode = 'SR500';
-                end if;
-            end if;
-            v_step := null;
-            raise exception 'rolled back' using errcode = 'SR000';
-        exception when others then
-            get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
-        end;
-        if v_step is not null then
+    ok := true;
+    foreach v_ends in array array['completed', 'failed', 'cancelled'] loop
+        select * into v_failed from smsretry.rehearse_text(v_ends);
+        if v_failed.step is not null then
             -- No text to try with, or somebody else's lock: nothing is known to be wrong.
-            ok := v_state in ('SR000', '55P03', '40P01');
-            advice := case when ok then 'could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
-                || left(v_message, 300)
-                || case when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end;
+            ok := v_failed.state in ('SR000', '55P03', '40P01');
+            advice := case when ok then 'could not be tried: ' else 'fails: ' end
+                || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300)
+                || case when v_failed.state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end;
             exit;
         end if;
     end loop;
-    ok := coalesce(ok, true);
     return next;
     if not ok then
         return;
     end if;
-
-    begin
-        v_step := 'making its send log';
-        v_log_id := smsretry.sample_text();
-        select * into v_log from public.send_logs l where l.id = v_log_id;
-        perform smsretry.make_send_log(
-            gen_random_uuid(), coalesce(v_log.business_id, gen_random_uuid()), coalesce(v_log.customer_id, gen_random_uuid()),
-            'Rehearsal of a scheduled send', smsretry.clock());
-        if v_log.id is null then
-            raise exception 'there is nobody to plan it for' using errcode = 'SR000';
-        end if;
-        v_step := 'schedule_sms';
-        select s.scheduled_id into v_retry_id
-        from public.schedule_sms(
-            v_log.business_id, v_log.customer_id, 'Rehearsal of a scheduled send', smsretry.clock()) s;
-        v_step := 'queue_scheduled_sms';
-        select q.result || coalesce(': ' || q.why, '') into v_said
-        from public.scheduled_sends s cross join lateral smsretry.queue_scheduled(s, smsretry.clock(), interval '48 hours') q
-        where s.id = v_retry_id;
-        if v_said is distinct from 'queued' then
-            raise exception 'it answered %', v_said using errcode = 'SR500';
-        end if;
-        v_step := null;
-        raise exception 'rolled back' using errcode = 'SR000';
-    exception when others then
-        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
-    end;
-    -- Another text of the same customer may break a rule of the application's that none breaks alone. A customer who is made
-    -- up breaks foreign keys, and whatever triggers ask; then only what any row would break is told.
-    if v_step is not null and v_state not in ('SR000', '55P03', '40P01', '23505')
-        and (v_log.id is not null or v_state in ('23502', '23514', '428C9')) then
+    select * into v_failed from smsretry.rehearse_scheduled_send();
+    if v_failed.step is not null then
         subject := 'rehearsal of a scheduled send';
-        advice := 'fails: ' || v_step || ' (' || v_state || '): ' || left(v_message, 300) || case v_step
+        advice := 'fails: ' || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300) || case v_failed.step
             when 'schedule_sms' then '. What the application inserts by itself is queued; for the call, give what is named a default'
             else '. Until that is mended, scheduled sends are held and become no texts: give what is named a default, or look '
                 || 'at the rules and triggers of send_logs and scheduled_sends' end;
@@ -4678,6 +6484,11 @@ drop trigger if exists smsretry_keep_suppression on public.customers;
 create trigger smsretry_keep_suppression
     after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
     for each row execute function smsretry.keep_suppression();
+
+-- ======== schemas/rights/internal_functions.sql ========
+-- Functions in the schema smsretry are the backend's alone, said once for all of them.
+revoke all on all functions in schema smsretry from public, anon, authenticated;
+grant execute on all functions in schema smsretry to service_role;
 
 -- ======== by hand: who had opted out, whatever a row says of the future ========
 -- Who had opted out before there was this trigger, and in which way. What a START may not lift is said first: in version

@@ -6,8 +6,6 @@ Three of the demo's customers whose texts failed are helped, one by each way. Ex
 import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +15,7 @@ from tests.e2e.at_the_desk.by_sql import by_sql
 from tests.e2e.at_the_desk.diary import Diary
 from tests.e2e.browser import Browser
 from tests.e2e.running_up import Up, running_up
+from tests.support.waiting import until
 
 _FAILED = """
     select q.customer_id, q.error_code as code from customers c join sms_retry_queue q on q.customer_id = c.id
@@ -56,24 +55,17 @@ def _in_sql(up: Up) -> Diary:
     customer, code = _failed(up, "Sven")
     with up.connect() as connection:
         diary = Diary("SQL, and the next scheduled run")
-        by_sql(connection, customer, code, diary, until=_wait)
+        by_sql(connection, customer, code, diary, until=until)
     return diary
 
 
 def _failed(up: Up, name: str) -> tuple[UUID, int]:
     """A customer whose text has failed, and with which code."""
     with up.connect() as connection:
-        _wait(lambda: connection.execute(_FAILED, [name]).fetchone() is not None)
+        until(lambda: connection.execute(_FAILED, [name]).fetchone() is not None)
         row = connection.execute(_FAILED, [name]).fetchone()
     assert row is not None
     return row["customer_id"], row["code"]
-
-
-def _wait(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 if __name__ == "__main__":

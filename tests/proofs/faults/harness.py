@@ -18,14 +18,14 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, ListLag
 from smsretry.sending.entry import queue_sms_retry, schedule_sms
-from tests.builders import NOON
 from tests.proofs.faults.carrier import CALLBACK_URL, Carrier
 from tests.proofs.faults.crew import Crew
 from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, Order, StallPoint, Switch, dice, pick
 from tests.proofs.faults.switches import remove_asking, remove_fence, remove_ranks
 from tests.proofs.faults.texts import PlannedText, insert, insert_scheduled
 from tests.proofs.faults.troubles import LASTING, READ_SECONDS, calls, passing
-from tests.stacks import running_stack
+from tests.support.builders import NOON
+from tests.support.stacks import running_stack
 
 IN_FLIGHT: Final = timedelta(seconds=15)
 """An opt-out while workers run may find a request under way, for as long as the pipeline lets one begin."""

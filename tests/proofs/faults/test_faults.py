@@ -10,13 +10,13 @@ from typing import Final
 import pytest
 
 from smsretry.local.stack import Stack
-from tests.builders import NOON
 from tests.conftest import Sweeper
 from tests.proofs.faults.arrivals import Message, judge_messages
 from tests.proofs.faults.carrier import Told
 from tests.proofs.faults.orders import KILL_POINTS, StallPoint, Switch
 from tests.proofs.faults.scenarios import blind, everything, outage, oversleep, reported
-from tests.stacks import running_stack
+from tests.support.builders import NOON
+from tests.support.stacks import running_stack
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def stack(own_sweeper: Sweeper) -> Stack:
 
 def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(stack: Stack) -> None:
     """Workers die at every point or oversleep their lease, Postgres is killed, answers are lost, opt-outs come."""
-    report = everything(texts=200, seed="7", on=stack, kills=30, crashes=1, stalls=2)
+    report = everything(texts=110, seed="7", on=stack, kills=18, crashes=1, stalls=1)
     assert report.clean, f"\n{report}\n{report.bugs[:1]}"
-    assert report.killed >= 30
+    assert report.killed >= 18
     for point in KILL_POINTS:
         assert report.numbers[f"  {point}"], f"no worker died at {point}\n{report}"
     assert report.numbers["Postgres killed"] == 1
@@ -45,7 +45,7 @@ def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(st
 
 def test_each_scheduled_send_becomes_one_text_whatever_dies_when(stack: Stack) -> None:
     """Workers die while they queue them, answers are lost, Postgres is killed; all the rest goes wrong as well."""
-    report = everything(texts=120, seed="7", on=stack, kills=20, crashes=1, stalls=1, scheduled=True)
+    report = everything(texts=60, seed="7", on=stack, kills=10, crashes=1, stalls=1, scheduled=True)
     assert report.clean, f"\n{report}\n{report.bugs[:1]}"
     assert report.numbers["  queueing scheduled sends"]
     assert report.numbers["Postgres killed"] == 1
@@ -59,6 +59,7 @@ def test_a_worker_that_sleeps_past_its_lease_neither_sends_nor_writes(stack: Sta
     assert report.numbers["workers stalled past their lease"] == 1
 
 
+@pytest.mark.long
 def test_without_the_fence_the_harness_sees_doubled_texts() -> None:
     """A proof that cannot fail proves nothing: the same sleeper, and nobody asks for its claim number."""
     report = oversleep(seed="1", where="claimed", without="fence")
@@ -66,6 +67,7 @@ def test_without_the_fence_the_harness_sees_doubled_texts() -> None:
     assert report.woke_and_wrote
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("switch", ["reconcile", "quarantine"])
 def test_without_looking_or_without_patience_the_harness_sees_doubled_texts(stack: Stack, switch: Switch) -> None:
     """The list lags by less than the quarantine, which harms nobody who looks and waits."""
@@ -104,6 +106,7 @@ def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when() -> N
     assert report.numbers["pollers killed"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("switch", "count"), [("ranks", "wrong_in_the_end"), ("patience", "doubled"), ("asking", "arrived_twice")]
 )

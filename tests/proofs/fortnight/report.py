@@ -13,7 +13,7 @@ from tests.proofs.fortnight.reasons import unexplained
 from tests.proofs.fortnight.simulation import Record, live
 from tests.proofs.fortnight.stories import Story, collect
 from tests.proofs.fortnight.town import invent
-from tests.stacks import running_stack
+from tests.support.stacks import running_stack
 
 AUTUMN: Final = datetime(2026, 10, 29, 12, tzinfo=UTC)
 """A Thursday. Clocks change in America on Sunday 1 November; closed are Election Day (Pennsylvania) on the 3rd, and

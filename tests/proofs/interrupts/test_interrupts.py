@@ -1,7 +1,11 @@
 """The proof in short: `python -m tests.proofs.interrupts --times 200` is the long one."""
 
+import pytest
+
 from tests.proofs.interrupts.plans import Plan, aimed, plans
 from tests.proofs.interrupts.report import run
+
+pytestmark = pytest.mark.long
 
 
 def test_ctrl_c_leaves_nothing_running_and_deletes_nothing_of_anybody_elses() -> None:

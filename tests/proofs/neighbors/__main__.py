@@ -13,7 +13,7 @@ from tests.proofs.neighbors.poor import poor
 from tests.proofs.neighbors.report import Report, everybody, run
 from tests.proofs.neighbors.switches import SWITCHES
 from tests.proofs.neighbors.unproved import EVIDENCE
-from tests.stacks import running_stack
+from tests.support.stacks import running_stack
 
 _WITHOUT: Final = f"take this away, in a short run; exit 0 when it is noticed ({', '.join(EVIDENCE)}: with --evidence)"
 

@@ -19,12 +19,12 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, ListLag
 from smsretry.local.twilio.ledger import Entry
 from smsretry.retry.models import Claim
-from tests.builders import resolution
 from tests.proofs.neighbors.alike import Alike
 from tests.proofs.neighbors.midflight import send_as_application
 from tests.proofs.neighbors.report import Report, run
 from tests.proofs.neighbors.street import Neighbor, Street
 from tests.proofs.neighbors.texts import Text
+from tests.support.builders import resolution
 
 _WORDS: Final = " \u201cHi\u00a0Ann\u201d \u2013 it\u2019s time\u2026 \n"
 _PLAIN: Final = str.maketrans(

@@ -24,6 +24,7 @@ def test_a_text_in_doubt_is_neither_lost_nor_doubled_however_twilio_tells_of_it(
         assert report.numbers[f"resolved by a person: {said}"] == cases, f"\n{report}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mending", EVIDENCE)
 def test_without_what_makes_evidence_a_proof_the_checks_see_its_defect(stack: Stack, mending: str) -> None:
     """Each is what was believed before."""
@@ -32,6 +33,7 @@ def test_without_what_makes_evidence_a_proof_the_checks_see_its_defect(stack: St
     assert report.verdict[EVIDENCE[mending].sees], f"\n{report}\n{report.verdict.found}"
 
 
+@pytest.mark.long
 def test_without_twilios_own_clock_the_checks_see_doubled_texts(stack: Stack) -> None:
     """A message that Twilio dates two minutes back seems older than its own send."""
     with patch.object(http, "_clock", return_value=None):

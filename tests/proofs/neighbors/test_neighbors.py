@@ -1,11 +1,11 @@
 """The proof in short: `python -m tests.proofs.neighbors --texts 300 --minutes 120` is the long one."""
 
 from smsretry.local.stack import Stack
-from tests.impatience import impatient
 from tests.proofs.neighbors.poor import poor
 from tests.proofs.neighbors.report import everybody, run
 from tests.proofs.neighbors.slow import ShortAnswers, slow
 from tests.proofs.neighbors.tenants import Flood, WellBehaved
+from tests.support.impatience import impatient
 
 
 def test_well_behaved_businesses_notice_nothing_of_their_neighbors(stack: Stack) -> None:

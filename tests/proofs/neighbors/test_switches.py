@@ -5,6 +5,8 @@ import pytest
 from smsretry.local.stack import Stack
 from tests.proofs.neighbors.switches import SWITCHES
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("mending", SWITCHES)
 def test_without_a_mending_the_checks_see_its_defect(stack: Stack, mending: str) -> None:

@@ -17,7 +17,7 @@ from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from tests.proofs.schedule.alarm import SILENT, install_in_a_hurry, unexplained, unnoticed
 from tests.proofs.schedule.crew import Crew, crew
-from tests.receiver import receiving
+from tests.support.receiver import receiving
 
 _PATIENCE = timedelta(seconds=90)
 _MOST = 3

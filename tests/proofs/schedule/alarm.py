@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import defined, install
-from tests.receiver import Receiver
+from tests.support.receiver import Receiver
 
 LAG: Final = timedelta(seconds=20)
 """Prefect looks every five seconds, after the whole time has passed, and under load it takes its time."""

@@ -1,7 +1,6 @@
 """The schedule goes on whoever stops. The long proof, in which everybody stops: `python -m tests.proofs.schedule`."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +10,10 @@ from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from tests.proofs.schedule.alarm import ENDED, install_in_a_hurry, unexplained
 from tests.proofs.schedule.crew import crew
-from tests.receiver import receiving
+from tests.support.receiver import receiving
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.long
 
 _SILENCE = timedelta(seconds=30)
 
@@ -45,11 +47,3 @@ def test_no_stop_of_another_runner_stops_the_schedule_and_a_killed_run_is_told(
         receiver.wait_for(ENDED, 120)
         crashed = len(runners.runs(type={"any_": ["CRASHED", "FAILED"]}))
         assert unexplained(receiver, runners.completed(), crashed, _SILENCE) == []
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

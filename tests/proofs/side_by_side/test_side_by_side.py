@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from tests.builders import NOON
 from tests.proofs.side_by_side.judge import (
     LOST,
     SLACK_SECONDS,
@@ -18,6 +17,7 @@ from tests.proofs.side_by_side.judge import (
 )
 from tests.proofs.side_by_side.stands import RETRIES, deaths, patience
 from tests.proofs.side_by_side.texts import plan
+from tests.support.builders import NOON
 
 MINUTE = timedelta(minutes=1)
 

@@ -1,0 +1,294 @@
+"""The `smsretry` command against the stack, without Prefect."""
+
+import json
+import re
+from datetime import timedelta
+
+import pytest
+
+from smsretry.local.stack import Stack
+from tests.conftest import Business
+from tests.integration.conftest import Command
+from tests.support.builders import PHONE
+
+
+def test_process_makes_one_run_and_shows_what_became_of_each_text(business: Business, command: Command) -> None:
+    """With the same numbers as the flow's message."""
+    good, bad = business.due_text(), business.due_text(phone=None)
+    result = command("process")
+    assert result.exit_code == 0
+    assert re.search(rf"Sent +row {good}: Accepted as SM", result.output)
+    assert re.search(rf"Failed +row {bad}: Customer has no phone number", result.output)
+    assert "recovered 0, claimed 2: sent 1, failed 1 in " in result.output
+
+
+def test_process_tells_programs_the_same_as_json(business: Business, command: Command) -> None:
+    """And nothing else."""
+    row = business.due_text()
+    told = json.loads(command("process", "--json").stdout)
+    assert [(item["retry_id"], item["fate"]) for item in told["items"]] == [(str(row), "Sent")]
+    assert (told["summary"]["claimed"], told["summary"]["sent"]) == (1, 1)
+
+
+def test_scheduled_sends_that_cannot_be_queued_do_not_stop_the_retries(business: Business, command: Command) -> None:
+    """They are told, and the exit code says that somebody must look."""
+    row = business.due_text()
+    business.connection.execute("revoke execute on function queue_scheduled_sms from service_role")
+    try:
+        told = command("process")
+        again = json.loads(command("process", "--json").stdout)
+    finally:
+        business.connection.execute("grant execute on function queue_scheduled_sms to service_role")
+    assert told.exit_code == 1
+    assert "warning: Scheduled sends were not queued: " in told.stderr
+    assert business.row(row)["status"] == "completed"
+    assert "lacks a grant" in again["scheduled_sends_stopped"]
+
+
+def test_process_looks_after_what_twilio_accepted(stack: Stack, business: Business, command: Command) -> None:
+    """Where cron runs it instead of Prefect, nobody had: what a carrier lost was never sent again."""
+    row = business.due_text()
+    command("process")
+    stack.twilio.report(business.attempts_of(row)[0]["twilio_sid"], "undelivered", 30008)
+    stack.move_clock(timedelta(minutes=6))
+    told = command("process")
+    assert (told.exit_code, told.output.splitlines()[-1]) == (0, "deliveries: retried 1")
+    assert business.row(row)["status"] == "pending"
+
+
+def test_deliveries_that_cannot_be_asked_for_hide_nothing_of_the_run(business: Business, command: Command) -> None:
+    """They are told, and the exit code says that somebody must look."""
+    row = business.due_text()
+    business.connection.execute("revoke execute on function claim_sms_deliveries from service_role")
+    try:
+        told = command("process")
+        again = json.loads(command("process", "--json").stdout)
+    finally:
+        business.connection.execute("grant execute on function claim_sms_deliveries to service_role")
+    assert told.exit_code == 1
+    assert f"row {row}: Accepted as SM" in told.output
+    assert "deliveries: Stopped: " in told.output
+    assert "lacks a grant" in again["deliveries_stopped"]
+
+
+@pytest.mark.parametrize("arguments", [["--limit", "0"], ["--limit", "100001"], ["--stale-minutes", "0"]])
+def test_process_refuses_numbers_out_of_bounds(command: Command, arguments: list[str]) -> None:
+    """Before it touches anything."""
+    assert command("process", *arguments).exit_code == 64
+
+
+def test_process_without_settings_names_the_variables(command: Command) -> None:
+    """All of them at once."""
+    result = command("process", SUPABASE_URL=None, TWILIO_FROM_NUMBER=None)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: Settings are not complete:\n"
+        "  SUPABASE_URL is not set\n"
+        "  Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER\n"
+    )
+
+
+def test_doctor_finds_everything_in_order(command: Command) -> None:
+    """Settings, connection, functions and their grants, zone data, Twilio's account and sender."""
+    result = command("doctor")
+    assert result.exit_code == 0, result.output
+    for subject in (
+        "time zone data (IANA 20",
+        "SUPABASE_URL",
+        "SMSRETRY_IN_DOUBT (not set: resend)",
+        "Supabase connection and key",
+        "functions (",
+        "tables and views",
+        "row level security of sms_retry_queue",
+        "functions of the schema smsretry",
+        "columns",
+        "constraints",
+        "indexes",
+        "triggers",
+        "policies",
+        "grants of service_role",
+        "Twilio credentials",
+        "Twilio number",
+    ):
+        assert f"ok   {subject}" in result.output
+    assert "bad" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"SUPABASE_URL": "http://127.0.0.1:9"}, "bad  Supabase: Supabase did not answer check_sms_retry_setup"),
+        ({"TWILIO_AUTH_TOKEN": "wrong"}, "bad  Twilio credentials: refused (Twilio 20003: Permission Denied): check "),
+        (
+            {"TWILIO_BASE_URL": "http://127.0.0.1:9"},
+            "bad  Twilio credentials: 127.0.0.1:9 does not answer (ConnectionError): check ",
+        ),
+        ({"TWILIO_FROM_NUMBER": "+12125550100"}, "bad  Twilio number: the account does not own TWILIO_FROM_NUMBER"),
+    ],
+)
+def test_doctor_says_what_is_wrong_and_what_to_do(command: Command, changes: dict[str, str], line: str) -> None:
+    """One line a finding; the exit code says that there is one."""
+    result = command("doctor", **changes)
+    assert result.exit_code == 1
+    assert line in result.output
+
+
+def test_doctor_tells_programs_the_same_as_json(command: Command) -> None:
+    """With the exit code that it always has."""
+    good, bad = command("doctor", "--json"), command("doctor", "--json", TWILIO_AUTH_TOKEN="wrong")
+    assert (good.exit_code, json.loads(good.stdout)["bad"]) == (0, 0)
+    assert bad.exit_code == 1
+    told = json.loads(bad.stdout)
+    assert next(finding["subject"] for finding in told["findings"] if not finding["ok"]) == "Twilio credentials"
+
+
+def test_doctor_notices_a_function_that_anyone_may_call(stack: Stack, command: Command) -> None:
+    """What the obvious design leaves open."""
+    with stack.connect() as connection:
+        connection.execute("grant execute on function claim_due_sms_retries to anon")
+        try:
+            result = command("doctor")
+        finally:
+            connection.execute("revoke execute on function claim_due_sms_retries from anon")
+    assert result.exit_code == 1
+    assert "bad  function claim_due_sms_retries: anon or authenticated may call it: revoke execute" in result.output
+
+
+def test_migrate_has_nothing_to_do_on_a_migrated_database(stack: Stack, command: Command) -> None:
+    """It may be run with every deploy."""
+    result = command("migrate", "--db-url", stack.database_url)
+    assert result.output == "Nothing to do: the database has every migration.\n"
+    assert json.loads(command("migrate", "--db-url", stack.database_url, "--json").stdout) == {"applied": []}
+
+
+def test_migrate_says_which_database_it_could_not_reach(command: Command) -> None:
+    """And names the option."""
+    result = command("migrate", "--db-url", "postgresql://someone:secret@127.0.0.1:9/app")
+    assert result.exit_code == 1
+    assert "--db-url" in result.stderr
+    assert "secret" not in result.output
+
+
+def test_an_opt_out_by_telephone_is_recorded_by_number_and_cancels_what_waits(
+    business: Business, command: Command
+) -> None:
+    """The number may come from standard input, which no shell history keeps; it is not said again."""
+    row = business.due_text()
+    malformed = command("consent", "-", "--opt-out", "--source", "telephone", stdin="212 555 0123\n")
+    assert (malformed.exit_code, "Phone number is not E.164" in malformed.stderr) == (64, True)
+    result = command("consent", "-", "--opt-out", "--source", "telephone", stdin=f"{PHONE}\n")
+    assert result.exit_code == 0
+    assert "Customers with this number: 1; waiting texts cancelled: 1." in result.output
+    assert PHONE not in result.output
+    assert (business.row(row)["status"], business.row(row)["last_error"]) == ("cancelled", "Customer opted out")
+
+
+def test_an_opt_out_that_could_not_be_written_everywhere_is_told_and_holds(
+    stack: Stack, business: Business, command: Command
+) -> None:
+    """Somebody's long transaction has the customer."""
+    business.due_text()
+    with stack.connect() as importing, importing.transaction():
+        importing.execute("select from customers for update")
+        result = command("consent", PHONE, "--opt-out", "--source", "telephone")
+    assert result.exit_code == 0
+    assert "Customers with this number: 0; waiting texts cancelled: 0." in result.output
+    assert "Not marked yet, because somebody holds their rows locked: 1. No text goes out to them." in result.output
+    assert "cancelled 1" in command("process").output
+
+
+def test_consent_is_given_to_one_business(business: Business, command: Command) -> None:
+    """And Twilio may still block the number, which is said."""
+    business.customer(consent="unknown")
+    refused = command("consent", PHONE, "--opt-in", "--source", "letter")
+    assert refused.exit_code == 64
+    assert refused.stderr.startswith("Error: --opt-in needs --business: consent is given to one business\n")
+    given = command("consent", PHONE, "--opt-in", "--source", "letter", "--business", str(business.id))
+    assert "Customers with this number: 1;" in given.output
+    assert "they must text START" in given.output
+
+
+def test_a_state_is_stopped_and_its_texts_held_until_the_stop_is_lifted(
+    stack: Stack, business: Business, command: Command
+) -> None:
+    """From the next run on; nobody else's texts are."""
+    held, sent = business.due_text(phone="+12255550123"), business.due_text()
+    assert command("stop", "LA", "--because", "A hurricane").exit_code == 0
+    warned = command("doctor").output
+    assert "warn texts to LA: are stopped since 2027-01-12 17:00 UTC (A hurricane); `smsretry stop LA --lift`" in warned
+    command("process")
+    waiting = business.row(held)
+    assert (waiting["status"], waiting["attempt_count"]) == ("pending", 0)
+    assert waiting["held_since"] is not None
+    assert waiting["why"] == "Texts to LA are stopped: lift the stop for that state, and they go on"
+    assert business.row(sent)["status"] == "completed"
+    assert command("stop", "la", "--lift").exit_code == 0
+    again = business.due_text(phone="+12255550123")
+    stack.move_clock(timedelta(minutes=15))
+    command("process")
+    assert business.row(again)["status"] == "completed"
+    assert business.row(held)["status"] == "completed"
+
+
+@pytest.mark.parametrize("arguments", [["XX", "--lift"], ["LA"], ["LA", "--lift", "--because", "Both"]])
+def test_a_stop_that_makes_no_sense_is_refused(command: Command, arguments: list[str]) -> None:
+    """Before anything is asked of the database."""
+    assert command("stop", *arguments).exit_code == 64
+
+
+def test_quiet_hours_are_explained_without_any_setting(command: Command) -> None:
+    """The line that a waiting row carries, then the week."""
+    result = command("quiet-hours", "+13055550123", "--at", "2027-01-13T01:30", SUPABASE_URL=None)
+    assert result.exit_code == 2
+    assert result.output.startswith(
+        "Quiet hours: 08:00–20:00 (federal, us-fl-501.616) in America/New_York, area code 305\n"
+    )
+    assert "Wed 13 Jan ········████████████····" in result.output
+
+
+@pytest.mark.parametrize(
+    ("phone", "at", "code", "answer"),
+    [
+        ("+13055550123", "2027-01-12T17:00", 0, "open"),
+        ("+13055550123", "2027-01-12T03:00", 2, "closed"),
+        ("+18005550123", "2027-01-12T17:00", 3, "refused"),
+        ("3055550123", "2027-01-12T17:00", 3, "refused"),
+    ],
+)
+def test_quiet_hours_say_by_their_exit_code_whether_a_text_may_go_out(
+    command: Command, phone: str, at: str, code: int, answer: str
+) -> None:
+    """Now, later, or not at all; and the same in JSON, in which no number is."""
+    told = command("quiet-hours", phone, "--at", at, "--json")
+    assert (told.exit_code, json.loads(told.stdout)["answer"]) == (code, answer)
+    assert phone not in told.output
+    assert command("quiet-hours", "-", "--at", at, stdin=f"{phone}\n").exit_code == code
+
+
+@pytest.mark.parametrize("at", ["2027-01-12T20:30-05:00", "2027-01-13T01:30+0000", "2027-01-13 01:30"])
+def test_an_instant_is_given_with_its_offset_or_in_utc(command: Command, at: str) -> None:
+    """Three ways to say the same."""
+    assert "asked about Tue 12 Jan 20:30 EST" in command("quiet-hours", "+13055550123", "--at", at).output
+
+
+def test_a_date_without_a_time_is_the_start_of_that_day_in_utc(command: Command) -> None:
+    """And what is no instant is refused with how to write one."""
+    assert "Wed 13 Jan 2027 00:00 UTC" in command("quiet-hours", "+13055550123", "--at", "2027-01-13").output
+    refused = command("quiet-hours", "+13055550123", "--at", "tomorrow")
+    assert refused.exit_code == 64
+    assert "'--at': 'tomorrow' is no instant: write 2026-11-24, 2026-11-24T08:15" in refused.stderr
+
+
+@pytest.mark.parametrize("arguments", [["consent", "-", "--opt-out", "--source", "letter"], ["quiet-hours", "-"]])
+def test_an_empty_standard_input_is_refused_with_what_it_must_hold(command: Command, arguments: list[str]) -> None:
+    """Before anything is asked of the database."""
+    refused = command(*arguments, stdin="")
+    assert (refused.exit_code, refused.stdout) == (64, "")
+    assert "no number came from standard input: it must have one line, such as +12125550100" in refused.stderr
+
+
+def test_hours_that_cannot_be_read_are_refused_with_what_to_write(command: Command) -> None:
+    """As before_send would."""
+    result = command("quiet-hours", "+13055550123", "--business-hours", "9 to 5")
+    assert result.exit_code == 64
+    assert "write hours such as" in result.output

@@ -1,0 +1,195 @@
+"""Every command that there is: what it says when all is well, when nothing is there, and when something is wrong.
+
+A new command fails these tests until its least arguments are written down here.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+import typer.main
+from typer.testing import Result
+
+from smsretry.adapters.supabase import calls
+from smsretry.cli.command import app
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import JsonError
+from tests.conftest import Business
+from tests.integration.conftest import Command
+from tests.support.builders import PHONE
+
+_ALL: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+_COMMANDS: Final = {name: one for name, one in _ALL.items() if not one.hidden}  # a hidden one is an old name
+_HOUR: Final = timedelta(hours=1)
+_ID: Final = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CUT_UUID: Final = re.compile(r"[0-9a-f]{8}-(?![0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
+_LEAST: Final[dict[str, list[str]]] = {
+    "explain": ["--row", _ID],
+    "status": [],
+    "preview": [],
+    "requeue": ["--row", _ID],
+    "cancel": ["--row", _ID],
+    "after-restore": ["--backup-of", "2027-01-12T03:00"],
+    "resolve": [_ID],
+    "prune": [],
+    "quiet-hours": [PHONE, "--at", "2027-01-12T17:00"],
+    "stop": ["LA", "--lift"],
+    "consent": [PHONE, "--opt-out", "--source", "telephone"],
+    "demo": [],
+    "up": [],
+    "migrate": ["--db-url", "{database}"],
+    "doctor": [],
+    "process": [],
+}
+"""What each needs at least. The id is nobody's."""
+_SHOWS: Final = ("demo", "up")
+"""They start a stack: tests/e2e/test_command.py."""
+_TELLS: Final = tuple(name for name in _COMMANDS if name not in _SHOWS)
+_ASKS_DATABASE: Final = tuple(name for name in _TELLS if name not in ("quiet-hours", "migrate", "doctor"))
+_NOTHING_THERE: Final = {
+    "explain": 1,
+    "requeue": 1,
+    "cancel": 1,
+    "after-restore": 1,
+    "resolve": 1,
+    "consent": 1,
+    "status": 1,
+}
+"""The exit code in an empty database, where it is not 0; no run was made yet, and that is for a person."""
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause before a call is repeated."""
+    monkeypatch.setattr(calls, "_PAUSES", (0, 0))
+
+
+@pytest.fixture
+def least(stack: Stack) -> dict[str, list[str]]:
+    """What each command needs at least, here."""
+    return {name: [word.replace("{database}", stack.database_url) for word in words] for name, words in _LEAST.items()}
+
+
+def test_each_command_is_here() -> None:
+    """And none that is gone."""
+    assert set(_LEAST) == set(_COMMANDS)
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+@pytest.mark.parametrize("wrong", [["--nonsense"], ["one", "argument", "too", "many"]])
+def test_what_makes_no_sense_is_one_sentence_and_where_to_look(name: str, wrong: list[str], command: Command) -> None:
+    """Exit code 64, before anything is started or connected."""
+    refused = command(name, *(_LEAST[name] if wrong == ["--nonsense"] else []), *wrong, columns=80)
+    assert (refused.exit_code, refused.stdout) == (64, "")
+    _is_a_complaint(refused, "")
+    assert refused.stderr.endswith((f"Try: smsretry {name} --help\n", "Try: smsretry --help\n"))
+
+
+@pytest.mark.parametrize("name", _ASKS_DATABASE)
+def test_without_settings_each_command_names_them(name: str, command: Command, least: dict[str, list[str]]) -> None:
+    """Exit code 1."""
+    told = command(name, *least[name], SUPABASE_URL=None, columns=80)
+    assert (told.exit_code, told.stdout) == (1, "")
+    _is_a_complaint(told, "Settings are not complete: SUPABASE_URL is not set")
+
+
+@pytest.mark.parametrize("name", _ASKS_DATABASE)
+def test_without_a_database_each_command_names_the_host(
+    name: str, command: Command, least: dict[str, list[str]]
+) -> None:
+    """Exit code 1, and no half of an answer."""
+    for json_too in ([], ["--json"]):
+        told = command(name, *least[name], *json_too, SUPABASE_URL="http://127.0.0.1:9", columns=80)
+        assert (told.exit_code, told.stdout) == (1, "")
+        _is_a_complaint(told, "Check SUPABASE_URL (http://127.0.0.1:9)")
+
+
+def test_without_its_database_migrate_names_the_option(command: Command) -> None:
+    """It connects by itself."""
+    told = command("migrate", "--db-url", "postgresql://app@127.0.0.1:9/app", columns=80)
+    assert (told.exit_code, told.stdout) == (1, "")
+    _is_a_complaint(told, "Check --db-url.")
+
+
+@pytest.mark.parametrize("name", _TELLS)
+def test_in_an_empty_database_each_command_ends_as_its_help_says(
+    name: str, command: Command, least: dict[str, list[str]]
+) -> None:
+    """What is not found is said on standard error, and JSON is JSON all the same."""
+    told, as_json = command(name, *least[name], columns=80), command(name, *least[name], "--json", columns=80)
+    assert told.exit_code == as_json.exit_code == _NOTHING_THERE.get(name, 0)
+    assert as_json.stderr == told.stderr
+    if not (found := as_json.stdout):
+        assert told.exit_code == 1, "nothing was found, so there is nothing to tell"
+    else:
+        json.loads(found)
+    code = "0 it may go out now" if name == "quiet-hours" else f"{told.exit_code} "
+    assert code in " ".join(command(name, "--help").stdout.split("Exit codes:")[1].split())
+
+
+@pytest.fixture
+def busy(stack: Stack, business: Business, command: Command) -> dict[str, list[str]]:
+    """A queue with a text that failed, one that waits and one that is due; and which of them each command is for."""
+    failed = business.due_text()
+    stack.twilio.fail(JsonError(21612, http_status=400))
+    command("process")
+    stack.twilio.heal()
+    business.due_text(phone="+19075550123", timezone="America/Anchorage")
+    waiting = business.due_text(due=_HOUR)
+    business.due_text()
+    customer = str(business.row(failed)["customer_id"])
+    found = {
+        "explain": ["--customer", customer],
+        "requeue": ["--row", str(failed)],
+        "cancel": ["--row", str(waiting)],
+        "resolve": [str(failed)],
+        "migrate": ["--db-url", stack.database_url],
+    }
+    return {name: found.get(name, words) for name, words in _LEAST.items()}
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+@pytest.mark.parametrize("name", _TELLS)
+def test_what_each_command_tells_fits_the_terminal_and_cuts_no_id(
+    name: str, columns: int, command: Command, busy: dict[str, list[str]]
+) -> None:
+    """Only a word that is longer than a line, such as an address, may reach beyond it."""
+    told = command(name, *busy[name], columns=columns)
+    assert told.exit_code == 0
+    for line in _lines(told):
+        assert len(line) <= columns or len(line.split()) == 1, line
+        assert not _CUT_UUID.search(line), line
+    assert PHONE not in told.output
+
+
+@pytest.mark.parametrize("name", _TELLS)
+def test_as_json_each_command_prints_json_and_nothing_else(
+    name: str, command: Command, busy: dict[str, list[str]]
+) -> None:
+    """The ids that it tells in words are in it, each whole."""
+    once = name in ("process", "migrate")  # they do something, and the second time something else
+    ids = set() if once else set(_UUID.findall(command(name, *busy[name]).stdout))
+    told = command(name, *busy[name], "--json", columns=80)
+    assert (told.exit_code, told.stderr) == (0, "")
+    json.loads(told.stdout)
+    assert ids <= set(_UUID.findall(told.stdout))
+    assert PHONE not in told.output
+
+
+def _is_a_complaint(told: Result, words: str) -> None:
+    """A sentence on standard error, folded; no traceback, and no repr of anything."""
+    said = " ".join(told.stderr.split())
+    assert said.startswith("Error: ")
+    assert words in said
+    assert not re.search(r"Traceback|Exception|object at 0x|\[type=|<class", said)
+    assert isinstance(told.exception, SystemExit)
+    assert all(len(line) <= 80 or len(line.split()) == 1 for line in told.stderr.splitlines())
+
+
+def _lines(told: Result) -> Iterator[str]:
+    yield from told.stdout.splitlines()
+    yield from told.stderr.splitlines()

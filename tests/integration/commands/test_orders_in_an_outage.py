@@ -1,0 +1,150 @@
+"""An order that could not be kept says so. Only a worker's call may say that the next run tries again."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from smsretry.adapters.supabase import calls
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.errors import QueueUnreachable
+from smsretry.local.process.http import free_port
+from smsretry.local.stack import Stack
+from smsretry.sending import entry
+from smsretry.settings import Settings
+from tests.conftest import Business
+from tests.integration.conftest import Command
+from tests.integration.isolation.test_bad_input import answering, changed
+from tests.support.builders import BODY, NOON, PHONE
+
+NOTHING = "Nothing was recorded, and nothing repeats it: give the order again."
+UNKNOWN = "It is not known whether it was recorded, and nothing repeats it: give the same order again."
+ROW = UUID(int=1)
+YES = ("--yes", "--who", "Ann", "--because", "Asked")
+ORDERS: dict[str, tuple[object, ...]] = {
+    "consent": ("consent", PHONE, "--opt-out", "--source", "telephone"),
+    "stop": ("stop", "LA", "--because", "A hurricane"),
+    "lift": ("stop", "LA", "--lift"),
+    "cancel": ("cancel", "--row", ROW, *YES),
+    "requeue": ("requeue", "--row", ROW, *YES),
+    "doubt": ("doubt", "--since", "2026-11-24T03:00", *YES),
+    "resolve": ("resolve", ROW, "--send-again", "--who", "Ann", "--because", "Asked"),
+    "prune": ("prune",),
+}
+QUESTIONS: dict[str, tuple[object, ...]] = {
+    "explain": ("explain", "--row", ROW),
+    "status": ("status",),
+    "preview": ("preview",),
+    "cancel, only tried": ("cancel", "--row", ROW),
+}
+
+
+def _json(status: int, code: str) -> Response:
+    return JSONResponse({"code": code, "message": "…", "details": None, "hint": None}, status_code=status)
+
+
+OUTAGES: dict[str, tuple[Callable[[], Response] | None, str]] = {
+    "refused connection": (None, NOTHING),
+    "502, a gateway's page": (lambda: HTMLResponse("<html>Bad gateway</html>", 502), UNKNOWN),
+    "503, no connection to the database": (lambda: _json(503, "PGRST000"), NOTHING),
+    "503, a connection that broke": (lambda: _json(503, "PGRST001"), UNKNOWN),
+    "500, statement timeout": (lambda: _json(500, "57014"), NOTHING),
+    "500, a lock": (lambda: _json(500, "55P03"), NOTHING),
+    "504, pool exhausted": (lambda: _json(504, "PGRST003"), NOTHING),
+    "400 without a code": (lambda: _json(400, ""), UNKNOWN),
+}
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_PAUSES", (0.0, 0.0))
+
+
+@contextmanager
+def _away(settings: Settings, answer: Callable[[], Response] | None) -> Iterator[SupabaseQueue]:
+    async def answers(_request: Request) -> Response:
+        assert answer is not None
+        return answer()
+
+    with ExitStack() as stack:
+        if answer:
+            yield stack.enter_context(answering(answers, settings))
+        else:
+            nowhere = changed(settings, supabase_url=f"http://127.0.0.1:{free_port()}")
+            yield stack.enter_context(SupabaseQueue(nowhere))
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize("order", [*ORDERS, *QUESTIONS])
+def test_a_command_says_whether_its_order_was_recorded(
+    command: Command, settings: Settings, outage: str, order: str
+) -> None:
+    """And its exit code says that it was not done."""
+    answer, told = OUTAGES[outage]
+    with _away(settings, answer) as away:
+        result = command(*(ORDERS | QUESTIONS)[order], SUPABASE_URL=away._url, columns=1000)
+    assert result.exit_code == 1
+    assert "next run" not in result.output
+    assert (told if order in ORDERS else "Ask again.") in result.output
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_the_application_is_told_whether_its_text_was_queued(settings: Settings, outage: str) -> None:
+    """And with which id a plan may be repeated that may have been kept."""
+    answer, told = OUTAGES[outage]
+    with _away(settings, answer) as away, TwilioSender(settings) as sender:
+        orders: list[Callable[[], object]] = [
+            lambda: entry.queue_sms_retry(ROW, "twilio_error", queue=away),
+            lambda: entry.send_sms(ROW, queue=away, sender=sender),
+            lambda: entry.schedule_sms(ROW, ROW, BODY, NOON, queue=away),
+        ]
+        for order in orders:
+            with pytest.raises(QueueUnreachable) as raised:
+                order()
+            assert told in str(raised.value)
+            assert "next run" not in str(raised.value)
+        assert ("scheduled_id=" in str(raised.value)) is (told == UNKNOWN)
+
+
+def test_an_opt_out_whose_answer_was_lost_is_known_to_be_unknown(command: Command, stack: Stack) -> None:
+    """It was recorded, and given again it does no harm."""
+    stack.rpc_faults.drop_after_commit("record_sms_consent", times=3)
+    assert UNKNOWN in command(*ORDERS["consent"], columns=1000).output
+
+
+def test_a_plan_whose_answer_was_lost_is_not_made_twice(queue: SupabaseQueue, stack: Stack, business: Business) -> None:
+    """Repeated with the id that the error names."""
+    customer = business.customer()
+    stack.rpc_faults.drop_after_commit("schedule_sms", times=3)
+    due = stack.now() + timedelta(hours=1)
+    with pytest.raises(QueueUnreachable) as raised:
+        entry.schedule_sms(business.id, customer, BODY, due, queue=queue)
+    named = UUID(str(raised.value).partition("scheduled_id=")[2][:36])
+    again = entry.schedule_sms(business.id, customer, BODY, due, queue=queue, scheduled_id=named)
+    assert (again.scheduled_id, again.result) == (named, "already_scheduled")
+
+
+@pytest.mark.parametrize("function", ["claim_sms_retry", "finish_sms_attempt"])
+def test_a_first_send_that_could_not_be_seen_through_says_where_its_text_is(
+    queue: SupabaseQueue, sender: TwilioSender, stack: Stack, business: Business, function: str
+) -> None:
+    """It is in the queue by then, and the worker goes on with it: nobody is to send it again."""
+    log = business.send_log(business.customer())
+    stack.rpc_faults.bad_gateway(function, times=3)
+    with pytest.raises(QueueUnreachable) as raised:
+        entry.send_sms(log, queue=queue, sender=sender)
+    (row,) = business.connection.execute("select id from sms_retry_queue where send_log_id = %s", [log]).fetchall()
+    assert str(raised.value).endswith(f"The text is in the queue as row {row['id']}: the worker sees it through.")
+
+
+def test_the_worker_s_own_calls_are_made_again_by_the_next_run(settings: Settings) -> None:
+    """That is so, and is said."""
+    with _away(settings, None) as away:
+        for work in (lambda: away.claim_due(50), lambda: away.recover(10), away.next_due):
+            with pytest.raises(QueueUnreachable, match="The next run tries again"):
+                work()

@@ -1,0 +1,258 @@
+"""`smsretry doctor` rehearses: queue, claim, begin and finish in the database, of which nothing stays."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from smsretry.adapters.migrations.migrate import migrate
+from smsretry.adapters.migrations.wanted_objects import wanted_objects
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.errors import MigrationError
+from smsretry.local.postgrest.app import rpc_app
+from smsretry.local.process.http import LocalServer
+from smsretry.local.stack import DATABASE, Stack
+from smsretry.settings import Settings
+from tests.conftest import Business
+from tests.integration.catalog import Database
+from tests.integration.isolation.test_bad_input import changed
+from tests.integration.migrations.test_migrating_beside_readers import everything
+
+ROWS = """
+select 'businesses' as what, to_jsonb(t) as row from businesses t
+union all select 'customers', to_jsonb(t) from customers t
+union all select 'send_logs', to_jsonb(t) from send_logs t
+union all select 'sms_retry_queue', to_jsonb(t) from sms_retry_queue t
+union all select 'sms_send_attempts', to_jsonb(t) from sms_send_attempts t
+union all select 'suppressions', to_jsonb(t) from smsretry.suppressions t
+union all select 'stopped_consents', to_jsonb(t) from smsretry.stopped_consents t
+union all select 'unwritten_consents', to_jsonb(t) from smsretry.unwritten_consents t
+order by 1, 2
+"""
+
+
+def _rehearse(database: Database) -> dict[str, Any]:
+    return database.one("select * from try_sms_retry_queue()")
+
+
+def test_a_rehearsal_goes_through_on_an_empty_database_and_leaves_nothing(empty: Database) -> None:
+    """Not even a customer."""
+    migrate(empty.url)
+    assert _rehearse(empty) == {
+        "subject": "rehearsal of queue, claim, begin and finish", "ok": True, "advice": None,
+    }  # fmt: skip
+    assert empty.rows(ROWS) == []
+
+
+def test_a_rehearsal_touches_no_row_of_the_application(
+    business: Business, operators: SupabaseOperators, stack: Stack
+) -> None:
+    """Due texts are neither taken nor changed, nor waited for while somebody holds all of them."""
+    for number in range(5):
+        business.due_text(phone=f"+1212555010{number}")
+    with stack.connect() as connection:
+        before = connection.execute(ROWS).fetchall()
+        with connection.transaction():
+            connection.execute("select 1 from sms_retry_queue for update")
+            connection.execute("select 1 from customers for update")
+            [finding] = operators.rehearse()
+        assert (finding.ok, finding.advice) == (True, None)
+        assert connection.execute(ROWS).fetchall() == before
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (
+            "alter table sms_retry_queue add check (status <> 'cancelled')",
+            'fails: record_sms_consent (23514): new row for relation "sms_retry_queue" violates check constraint',
+        ),
+        (
+            "alter table sms_retry_queue add check (completed_by is not null or status <> 'completed')",
+            "fails: finish_sms_attempt (23514): ",
+        ),
+        ("alter table send_logs add check (length(error_message) < 3)", "fails: finish_sms_attempt (23514): "),
+        ("alter table sms_retry_queue alter column completed_by set not null", "fails: queue_sms_retry (23502): "),
+        (
+            """create function busy() returns trigger language plpgsql as $$
+               begin if new.status = 'pending' then return null; end if; return new; end $$;
+               create trigger busy before insert on sms_retry_queue for each row execute function busy()""",
+            "fails: queue_sms_retry (SR409): The row for send log ",
+        ),
+        (
+            """create function busy() returns trigger language plpgsql as $$
+               begin if new.status = 'processing' then return null; end if; return new; end $$;
+               create trigger busy before update on sms_retry_queue for each row execute function busy()""",
+            "fails: begin_sms_attempt (SR500): it answered lost",
+        ),
+        (
+            "revoke update on sms_send_attempts from service_role",
+            "fails: finish_sms_attempt (42501): permission denied for table sms_send_attempts. A grant is missing: "
+            "run `smsretry migrate --again`",
+        ),
+        ("revoke select on send_logs from service_role", "fails: making a sample text (42501): permission denied "),
+    ],
+)
+def test_a_rehearsal_says_at_which_step_it_fails(empty: Database, harm: str, said: str) -> None:
+    """With PostgreSQL's code and message; no value of a row is in them."""
+    migrate(empty.url)
+    with empty.connection.transaction(force_rollback=True):
+        empty.run(f"alter table sms_retry_queue add column completed_by text; {harm}")
+        empty.run("set local role service_role")
+        found = _rehearse(empty)
+    assert not found["ok"]
+    assert found["advice"].startswith(said)
+
+
+def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(original: Database) -> None:
+    """The application's own rules may refuse a customer; without any text it says that it could not be tried."""
+    original.run("alter table customers add column full_name text not null")
+    migrate(original.url)
+    found = _rehearse(original)
+    assert found["ok"]
+    assert found["advice"].startswith(
+        "could not be tried: making a sample text (SR000): there is no text to try it with"
+    )
+
+    original.run(
+        """insert into businesses (user_id, name) values (gen_random_uuid(), 'Maple Street');
+           insert into customers (business_id, phone, full_name, sms_consent_status)
+           select id, '+12125550123', 'Ann', 'opted_out' from businesses;
+           insert into send_logs (business_id, customer_id, channel, subject)
+           select business_id, id, 'sms', 'Hi Ann' from customers"""
+    )
+    before = original.rows(ROWS)
+    assert _rehearse(original) == {"subject": found["subject"], "ok": True, "advice": None}
+    assert original.rows(ROWS) == before
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (
+            "alter table send_logs add column campaign text not null",
+            'fails: making its send log (23502): null value in column "campaign" of relation "send_logs" violates',
+        ),
+        (
+            "alter table send_logs add check (customer_id is null)",
+            'fails: making its send log (23514): new row for relation "send_logs" violates check constraint',
+        ),
+        (
+            "alter table scheduled_sends add column template text not null",
+            "fails: schedule_sms (SR409): scheduled_sends does not take the text: 23502, template. What the appl",
+        ),
+        (
+            """create function busy() returns trigger language plpgsql as $$
+               begin return null; end $$;
+               create trigger busy before update on scheduled_sends for each row execute function busy()""",
+            "fails: queue_scheduled_sms (SR409): its row does not become queued; a trigger on scheduled_sends swallows",
+        ),
+    ],
+)
+def test_a_rehearsal_says_why_no_scheduled_send_would_become_a_text(empty: Database, harm: str, said: str) -> None:
+    """By the name of what is in the way. No other text depends on it. A text that was there hid it."""
+    migrate(empty.url)
+    with empty.connection.transaction(force_rollback=True):
+        empty.run(harm)
+        empty.run("set local role service_role")
+        found = empty.rows("select * from try_sms_retry_queue()")
+    assert [(row["subject"], row["ok"]) for row in found] == [
+        ("rehearsal of queue, claim, begin and finish", True),
+        ("rehearsal of a scheduled send", True),
+    ]
+    assert found[1]["advice"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (
+            "alter table send_logs add column campaign text not null",
+            'rehearsal of a scheduled send fails: making its send log (23502): null value in column "campaign" of ',
+        ),
+        (
+            """alter table send_logs drop column subject;
+               alter table send_logs add column subject text generated always as ('Hi from ' || channel) stored""",
+            "rehearsal of a scheduled send fails: making its send log (428C9): cannot insert a non-DEFAULT value into ",
+        ),
+    ],
+)
+def test_a_migration_warns_of_what_keeps_scheduled_sends_from_becoming_texts(
+    original: Database, harm: str, said: str
+) -> None:
+    """Also where no customer can be made to try it with. It is no reason to refuse it: nobody need plan a text."""
+    warned: list[str] = []
+    original.run(f"alter table customers add column full_name text not null; {harm}")
+    migrate(original.url, warn=warned.append)
+    assert warned[0].startswith("rehearsal of queue, claim, begin and finish could not be tried: making a sample text")
+    assert [warning.startswith(said) for warning in warned[1:]] == [True]
+
+
+def test_a_migration_after_which_no_text_could_be_sent_is_not_kept(original: Database) -> None:
+    """What no look at the catalog can see."""
+    original.run(
+        """create function busy() returns trigger language plpgsql as $$
+           begin if new.reason is null then raise exception 'a reason is needed'; end if; return new; end $$;
+           create trigger busy before insert on sms_retry_queue for each row execute function busy()"""
+    )
+    before = everything(original)
+    with pytest.raises(MigrationError) as raised:
+        migrate(original.url)
+    assert str(raised.value).startswith(
+        "With this migration no text could be sent: a rehearsal fails: queue_sms_retry (P0001): a reason is needed. "
+    )
+    assert everything(original) == before
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_nobody_but_the_service_may_rehearse(empty: Database, role: str) -> None:
+    """Nor look at the shapes, make a sample text, or count answers."""
+    migrate(empty.url)
+    empty.run(f"set role {role}")
+    for call in ("try_sms_retry_queue()", "describe_sms_tables()", "smsretry.sample_text()", "count_sms_answer(1)"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            empty.rows(f"select * from {call}")
+
+
+@pytest.fixture
+def limited(stack: Stack, settings: Settings, max_rows: int) -> Iterator[SupabaseOperators]:
+    """The operators' calls at a project with such a max-rows."""
+    app = rpc_app(stack.postgres.url(DATABASE, user="authenticator"), jwt_secret=stack.jwt_secret, max_rows=max_rows)
+    with LocalServer(app) as server, SupabaseOperators(changed(settings, supabase_url=server.url)) as operators:
+        yield operators
+
+
+@pytest.mark.parametrize(("max_rows", "ok"), [(1000, True), (500, True), (20, False)])
+def test_answers_that_are_cut_off_are_noticed(limited: SupabaseOperators, ok: bool) -> None:
+    """A project's max-rows below the largest claim."""
+    [finding] = limited.check_longest_answer()
+    assert finding.ok is ok
+    assert ok or "cut off after 20 rows" in (finding.advice or "")
+
+
+@pytest.mark.parametrize("max_rows", [20])
+def test_what_an_answer_cut_off_is_not_said_to_be_missing(limited: SupabaseOperators) -> None:
+    """Columns that the answer has no room for are there; the doctor would have somebody add them again."""
+    [finding] = limited.check_shapes()
+    assert (finding.subject, finding.ok) == ("shapes of the application's tables", False)
+    assert (finding.advice or "").startswith("cannot be checked: answers are cut off after 20 rows")
+
+
+_SWALLOW = """
+create function swallow() returns trigger language plpgsql as $$ begin return null; end $$;
+create trigger busy before insert on sms_retry_queue for each row execute function swallow();
+"""
+
+
+@pytest.mark.parametrize(("mode", "fires"), [("always", True), ("replica", False)])
+def test_a_trigger_counts_if_it_fires_for_an_ordinary_session(empty: Database, mode: str, fires: bool) -> None:
+    """One that fires for replicas alone is no trigger of ours, and no harm if it is the application's."""
+    migrate(empty.url)
+    empty.run(f"alter table sms_retry_queue enable {mode} trigger smsretry_before_insert")
+    empty.run(f"{_SWALLOW} alter table sms_retry_queue enable {mode} trigger busy")
+    found = empty.rows("select * from check_sms_retry_setup(%s)", Jsonb(wanted_objects()))
+    assert [row["ok"] for row in found if row["subject"] == "triggers"] == [fires]
+    described = empty.rows("select * from describe_sms_tables() where kind = 'trigger' and name = 'busy'")
+    assert len(described) == fires

@@ -1,0 +1,404 @@
+"""STOP, START, refusals, telephone calls, forms and the application's own writes in any order: who may be texted then.
+
+A model that shares nothing with the SQL follows what was said, and of whom; the customers' rows must say the same.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any, Final, Literal
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.stack import Stack
+from tests.conftest import EMPTY, Business
+from tests.support.builders import NOON, results_of, run_over
+
+RUNS: Final = int(os.environ.get("SMSRETRY_CONSENT_RUNS", "0"))
+"""Histories to try; 0: a few, always the same."""
+TOMORROW: Final = timedelta(minutes=7, seconds=17)
+"""How far ahead an opt-in is dated: it comes while a history goes on, and at no full minute, as others do."""
+NUMBERS: Final = ("+12125550123", "+12125550188")
+Out = Literal["", "stop", "word"]
+"""How somebody is opted out: not at all, by what a START takes back, or in another way."""
+
+
+@dataclass
+class Customer:
+    """A customer's row as it should be."""
+
+    business: Business
+    number: str
+    said: str
+    """opted_in or unknown: what holds apart from opt-outs."""
+    out: Out = ""
+    stopped: str | None = None
+    """The number by which a STOP ended it."""
+    tomorrow: datetime | None = None
+    """The date of an opt-in that was written before it came. The application writes it again."""
+
+    @property
+    def status(self) -> str:
+        """Its sms_consent_status."""
+        return "opted_out" if self.out else self.said
+
+    def opt_out(self, out: Out) -> None:
+        """The first one is the record, but for a word after a STOP."""
+        if not self.out and out == "stop":
+            self.stopped = self.number
+        if self.out != "word":
+            self.out = out
+
+    def opt_in(self, said: str = "opted_in") -> None:
+        """Whatever was before."""
+        self.said, self.out = said, ""
+
+
+@dataclass
+class World:
+    """Two businesses, and what has been said to them."""
+
+    connection: psycopg.Connection[dict[str, Any]]
+    stack: Stack
+    businesses: list[Business]
+    customers: dict[UUID, Customer] = field(default_factory=dict)
+    standing: dict[tuple[UUID, str], set[Out]] = field(default_factory=dict)
+    """The opt-outs of each number at each business that nothing has lifted."""
+    _sids: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def ones_with(self, business: Business, number: str) -> list[Customer]:
+        """The customers of a business who have this number."""
+        return [each for each in self.customers.values() if each.business is business and each.number == number]
+
+    def opt_outs(self, business: Business, number: str) -> set[Out]:
+        """Those that stand."""
+        return self.standing.setdefault((business.id, number), set())
+
+    # What somebody says, by which words
+
+    def stop(self, _: Business, number: str) -> None:
+        self._hear("STOP", number)
+        for business in self.businesses:
+            self._opted_out(business, number, "stop")
+
+    def in_words(self, _: Business, number: str) -> None:
+        """It does what a STOP does, and a START takes it back."""
+        self._run(
+            "select record_inbound_sms(%s, %s, null, 'please stop texting me')", number, f"SM{next(self._sids):032x}"
+        )
+        for business in self.businesses:
+            self._opted_out(business, number, "stop")
+
+    def start(self, _: Business, number: str) -> None:
+        self._hear("START", number)
+        for business in self.businesses:
+            them = self.ones_with(business, number)
+            standing = self.opt_outs(business, number)
+            if not them or "word" in standing or any(each.out == "word" for each in them):
+                continue
+            standing.clear()
+            for each in them:
+                if each.out:
+                    each.opt_in(each.said if each.stopped == number else "unknown")
+
+    def refusal(self, business: Business, number: str) -> None:
+        self._run(
+            "select smsretry.set_consent(%s, null, %s, 'opted_out', 'twilio_21610', smsretry.clock())",
+            business.id, number,
+        )  # fmt: skip
+        self._opted_out(business, number, "stop")
+        self.opt_outs(business, number).add("stop")
+
+    def telephone(self, business: Business, number: str) -> None:
+        if self.ones_with(business, number):
+            self._run("select record_sms_consent(%s, 'opted_out', 'telephone', %s)", number, business.id)
+            self._opted_out(business, number, "word")
+
+    def letter_to_all(self, _: Business, number: str) -> None:
+        if any(self.ones_with(business, number) for business in self.businesses):
+            self._run("select record_sms_consent(%s, 'opted_out', 'letter')", number)
+            for business in self.businesses:
+                self._opted_out(business, number, "word")
+
+    def form(self, business: Business, number: str) -> None:
+        if them := self.ones_with(business, number):
+            self._run("select record_sms_consent(%s, 'opted_in', 'form', %s)", number, business.id)
+            self.opt_outs(business, number).clear()
+            for each in them:
+                each.opt_in()
+
+    def _opted_out(self, business: Business, number: str, out: Out) -> None:
+        for each in self.ones_with(business, number):
+            each.opt_out(out)
+            self.opt_outs(business, number).add(out)
+
+    def _hear(self, word: str, number: str) -> None:
+        self._run("select record_inbound_sms(%s, %s, %s)", number, f"SM{next(self._sids):032x}", word)
+
+    # What the application writes
+
+    def imports(self, business: Business, number: str, status: str = "opted_in", at: datetime | None = None) -> None:
+        id_ = uuid4()
+        self._run(
+            """insert into customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
+               values (%s, %s, %s, 'America/New_York', %s, %s)""",
+            id_, business.id, number, status, at,
+        )  # fmt: skip
+        self.customers[id_] = Customer(business, number, status)
+
+    def imports_an_unknown_one(self, business: Business, number: str) -> None:
+        self.imports(business, number, "unknown", self.stack.now())
+
+    def imports_an_old_consent(self, business: Business, number: str) -> None:
+        self.imports(business, number, "opted_in", NOON - timedelta(days=30))
+
+    def imports_a_new_consent(self, business: Business, number: str) -> None:
+        self.imports(business, number, "opted_in", self.stack.now())
+        self.opt_outs(business, number).clear()
+
+    def imports_a_stopped_one(self, business: Business, number: str) -> None:
+        id_ = uuid4()
+        self._run(
+            """insert into customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_source)
+               values (%s, %s, %s, 'America/New_York', 'opted_out', 'inbound_stop')""",
+            id_, business.id, number,
+        )  # fmt: skip
+        self.customers[id_] = Customer(business, number, "unknown", "stop")
+        self.opt_outs(business, number).add("stop")
+
+    def writes_an_opt_out(self, id_: UUID, other: str) -> None:
+        self._write(id_, "opted_out", "web", self.stack.now())
+        self.customers[id_].out = "word"
+        self.opt_outs(self.customers[id_].business, self.customers[id_].number).add("word")
+
+    def writes_a_stop(self, id_: UUID, other: str) -> None:
+        customer = self.customers[id_]
+        if not customer.out:
+            self._write(id_, "opted_out", "inbound_stop", self.stack.now())
+            customer.opt_out("stop")
+            self.opt_outs(customer.business, customer.number).add("stop")
+
+    def writes_an_opt_in(self, id_: UUID, other: str) -> None:
+        self._write(id_, "opted_in", "web", self.stack.now())
+        self.customers[id_].opt_in()
+        self.opt_outs(self.customers[id_].business, self.customers[id_].number).clear()
+
+    def writes_an_opt_in_of_no_date(self, id_: UUID, other: str) -> None:
+        self._write(id_, "opted_in", "web", None)
+        self.customers[id_].opt_in()
+
+    def writes_an_opt_in_of_tomorrow(self, id_: UUID, other: str) -> None:
+        """As one does who leaves out the offset of a local time."""
+        customer = self.customers[id_]
+        customer.tomorrow = self.stack.now() + TOMORROW
+        self._write(id_, "opted_in", "web", customer.tomorrow)
+        customer.opt_in()
+
+    def writes_it_again(self, id_: UUID, other: str) -> None:
+        customer = self.customers[id_]
+        if customer.tomorrow:
+            self._write(id_, "opted_in", "web", customer.tomorrow)
+            customer.opt_in()
+
+    def imports_it_again(self, id_: UUID, other: str) -> None:
+        customer = self.customers[id_]
+        if customer.tomorrow:
+            self._run("delete from customers where id = %s", id_)
+            self._run(
+                """insert into customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
+                   values (%s, %s, %s, 'America/New_York', 'opted_in', %s)""",
+                id_, customer.business.id, customer.number, customer.tomorrow,
+            )  # fmt: skip
+            customer.opt_in()
+
+    def forgets(self, id_: UUID, other: str) -> None:
+        self._write(id_, "unknown", None, self.stack.now())
+        self.customers[id_].opt_in("unknown")
+
+    def changes_the_number(self, id_: UUID, other: str) -> None:
+        self._run("update customers set phone = %s where id = %s", other, id_)
+        customer = self.customers[id_]
+        if customer.out and customer.number != other:
+            self.opt_outs(customer.business, other).add(customer.out)
+        customer.number = other
+
+    def saves_all_columns(self, id_: UUID, other: str) -> None:
+        self._run(
+            """update customers
+               set business_id = business_id, phone = phone, sms_consent_status = sms_consent_status,
+                   sms_consent_source = sms_consent_source,
+                   sms_consent_at = date_trunc('milliseconds', sms_consent_at)
+               where id = %s""",
+            id_,
+        )
+
+    def deletes(self, id_: UUID, other: str) -> None:
+        self._run("delete from customers where id = %s", id_)
+        del self.customers[id_]
+
+    def _write(self, id_: UUID, status: str, source: str | None, at: datetime | None) -> None:
+        self._run(
+            """update customers set sms_consent_status = %s, sms_consent_source = %s, sms_consent_at = %s
+               where id = %s""",
+            status, source, at, id_,
+        )  # fmt: skip
+
+    def _run(self, statement: str, *values: object) -> None:
+        self.connection.execute(statement.encode(), values)
+
+    # What came of it
+
+    def step(self, what: str, number: int) -> None:
+        """Something is said or written; `number` says by whom, and of whom."""
+        self.stack.move_clock(timedelta(minutes=1))
+        phone = NUMBERS[number % 2]
+        if what in OF_A_ROW:
+            if self.customers:
+                OF_A_ROW[what](self, sorted(self.customers)[number % len(self.customers)], phone)
+        else:
+            OF_A_NUMBER[what](self, self.businesses[number // 2 % 2], phone)
+        self.each_row_says_what_it_should(what)
+
+    def each_row_says_what_it_should(self, what: str) -> None:
+        """Consent that was never given, or was taken back otherwise, is not there; and what was given is."""
+        rows = self.connection.execute("select id, sms_consent_status as status from customers").fetchall()
+        assert {row["id"]: row["status"] for row in rows} == {
+            id_: customer.status for id_, customer in self.customers.items()
+        }, what
+
+    def may_be_texted(self, customer: Customer) -> bool:
+        """With consent on the row, and no opt-out of the number."""
+        return customer.status == "opted_in" and not self.opt_outs(customer.business, customer.number)
+
+
+OF_A_NUMBER: Final[dict[str, Callable[[World, Business, str], None]]] = {
+    "stop": World.stop,
+    "start": World.start,
+    "in words": World.in_words,
+    "refusal": World.refusal,
+    "telephone": World.telephone,
+    "letter to all": World.letter_to_all,
+    "form": World.form,
+    "imports": World.imports,
+    "imports an unknown one": World.imports_an_unknown_one,
+    "imports an old consent": World.imports_an_old_consent,
+    "imports a new consent": World.imports_a_new_consent,
+    "imports a stopped one": World.imports_a_stopped_one,
+}
+OF_A_ROW: Final[dict[str, Callable[[World, UUID, str], None]]] = {
+    "writes an opt-out": World.writes_an_opt_out,
+    "writes a stop": World.writes_a_stop,
+    "writes an opt-in": World.writes_an_opt_in,
+    "writes an opt-in of no date": World.writes_an_opt_in_of_no_date,
+    "writes an opt-in of tomorrow": World.writes_an_opt_in_of_tomorrow,
+    "writes it again": World.writes_it_again,
+    "imports it again": World.imports_it_again,
+    "forgets": World.forgets,
+    "changes the number": World.changes_the_number,
+    "saves all columns": World.saves_all_columns,
+    "deletes": World.deletes,
+}
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                *["stop", "start"] * 5,
+                *["telephone", "form", "refusal", "in words"] * 2,
+                *OF_A_NUMBER,
+                *OF_A_ROW,
+                *["writes an opt-in of tomorrow", "writes it again", "imports it again"] * 2,
+            ]
+        ),
+        st.integers(0, 59),
+    ),
+    min_size=4,
+    max_size=25,
+)
+
+
+@contextmanager
+def world(stack: Stack) -> Iterator[World]:
+    """Empty tables, noon in New York, two businesses, and at each somebody with consent and somebody without."""
+    with ExitStack() as opened:
+        connection = opened.enter_context(stack.connect())
+        connection.execute(EMPTY)
+        stack.twilio.heal()
+        stack.twilio.ledger.clear()
+        stack.set_clock(NOON)
+        made = World(connection, stack, [Business(connection, stack.now).open() for _ in range(2)])
+        for business in made.businesses:
+            made.imports(business, NUMBERS[0])
+            made.imports(business, NUMBERS[0], "unknown")
+            made.imports(business, NUMBERS[1])
+        yield made
+
+
+@settings(
+    max_examples=RUNS or 30,
+    derandomize=not RUNS,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=STEPS)
+def test_in_any_order_only_those_are_texted_who_consent(stack: Stack, steps: list[tuple[str, int]]) -> None:
+    """After each step each row says what was said last by whoever may say it; at the end each gets a text, or none."""
+    event(live(stack, steps))
+
+
+@pytest.mark.parametrize("again", ["writes it again", "imports it again"])
+@pytest.mark.parametrize("come", [0, 8], ids=["before its date has come", "after it"])
+def test_the_model_notices_a_trigger_that_goes_by_dates_alone(stack: Stack, again: str, come: int) -> None:
+    """As it did before it knew when something was written."""
+    steps = [
+        ("writes an opt-in of tomorrow", 0),
+        ("stop", 0),
+        ("stop", 1),
+        *[("saves all columns", 0)] * come,
+        (again, 0),
+    ]
+    live(stack, steps)
+    with trigger_by_dates_alone(stack), pytest.raises(AssertionError):
+        live(stack, steps)
+
+
+@contextmanager
+def trigger_by_dates_alone(stack: Stack) -> Iterator[None]:
+    """The mending taken away."""
+    with stack.connect() as connection:
+        found = connection.execute("select pg_get_functiondef('smsretry.keep_suppression'::regproc) as sql").fetchone()
+        assert found is not None
+        edited, edits = re.subn(r"v_anew := v_anew and .*?;", "", found["sql"], flags=re.DOTALL)
+        edited, more = re.subn(r"least\(new\.sms_consent_at, v_now\)", "new.sms_consent_at", edited)
+        assert (edits, more) == (1, 1)
+        connection.execute(edited.encode())
+        try:
+            yield
+        finally:
+            connection.execute(found["sql"].encode())
+
+
+def live(stack: Stack, steps: list[tuple[str, int]]) -> str:
+    """Take the steps, and look at the rows after each, and at last at the texts."""
+    with world(stack) as seen:
+        for what, number in steps:
+            seen.step(what, number)
+        texts = {
+            customer.business.queue_row(customer.business.send_log(id_), id_): customer
+            for id_, customer in seen.customers.items()
+        }
+        with SupabaseQueue(stack.settings()) as queue, TwilioSender(stack.settings()) as sender:
+            fates = {result.retry_id: result.fate for result in results_of(run_over(queue, sender))}
+        expected = {row: "Sent" if seen.may_be_texted(customer) else "Cancelled" for row, customer in texts.items()}
+        assert fates == expected
+        return f"{sum(fate == 'Sent' for fate in expected.values())} of {len(expected)} may be texted"

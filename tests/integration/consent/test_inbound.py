@@ -1,0 +1,144 @@
+"""Somebody texts STOP, START or HELP: what it does to consent, wherever the number is known."""
+
+from datetime import timedelta
+
+import pytest
+
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.requests import Prune
+from smsretry.local.stack import Stack
+from tests.conftest import Business
+from tests.integration.hearing import consents, hear
+from tests.support.builders import PHONE, run
+
+
+def test_a_stop_ends_consent_at_every_business_and_cancels_what_waits(stack: Stack, business: Business) -> None:
+    """They share the sender, and Twilio blocks the number for it."""
+    other = Business(business.connection, stack.now).open()
+    rows = [business.due_text(), other.due_text(due=timedelta(hours=1)), business.due_text(phone="+12125550124")]
+    assert hear(business, "STOP") == ("opted_out", 2, 2)
+    assert consents(business) == [("opted_in", None), *[("opted_out", "inbound_stop")] * 2]
+    assert [business.row(row)["status"] for row in rows] == ["cancelled", "cancelled", "pending"]
+
+
+def test_a_start_takes_back_what_stop_did_and_texts_go_out_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The number's suppression is lifted with it."""
+    business.customer()
+    hear(business, "STOP")
+    stack.move_clock(timedelta(minutes=1))
+    assert hear(business, "START") == ("opted_in", 1, 0)
+    assert consents(business) == [("opted_in", "inbound_start")]
+    business.due_text()
+    assert run(queue, sender) == ["Sent"]
+
+
+def test_a_start_lifts_no_opt_out_that_was_made_otherwise_and_gives_no_consent(
+    stack: Stack, business: Business, operators: SupabaseOperators
+) -> None:
+    """Who said no by telephone at one business, and who never said yes at another."""
+    business.customer()
+    Business(business.connection, stack.now).open().customer(consent="unknown")
+    operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
+    before = consents(business)
+    assert hear(business, "START") == ("opted_in", 0, 0)
+    assert consents(business) == before
+
+
+def test_a_start_after_twilios_own_refusal_lifts_it(business: Business) -> None:
+    """21610 is how a STOP is learned of where no webhook hears it."""
+    business.customer()
+    business.connection.execute(
+        "update customers set sms_consent_status = 'opted_out', sms_consent_source = 'twilio_21610'"
+    )
+    assert hear(business, "START") == ("opted_in", 1, 0)
+
+
+WORDS = [
+    (None, " Stop\n", "opted_out"),
+    ("", "UNSUBSCRIBE", "opted_out"),
+    (None, "unstop", "opted_in"),
+    (None, "STOP PLEASE", "opted_out"),
+    (None, "help", "nothing"),
+    ("HELP", "help", "nothing"),
+    ("HELP", "stop", "opted_out"),
+    ("HELP", "start", "nothing"),
+    (None, "yes please", "nothing"),
+    (None, "See you at nine", "nothing"),
+    ("SOMETHING NEW", "?", "nothing"),
+]
+
+
+@pytest.mark.parametrize(("opt_out_type", "body", "answer"), WORDS)
+def test_twilio_says_what_it_is_and_without_that_the_body_does(
+    business: Business, opt_out_type: str | None, body: str, answer: str
+) -> None:
+    """In any case. What is more than a word: test_words_of_stop.py."""
+    business.customer()
+    assert hear(business, opt_out_type, body)[0] == answer
+    assert (consents(business)[0][0] == "opted_out") is (answer == "opted_out")
+
+
+def test_an_old_webhook_that_is_sent_again_changes_nothing(stack: Stack, business: Business) -> None:
+    """A START that was caught and played back after a STOP is signed rightly."""
+    business.customer()
+    start = "SM" + "5" * 32
+    hear(business, "STOP")
+    stack.move_clock(timedelta(minutes=1))
+    assert hear(business, "START", sid=start)[0] == "opted_in"
+    stack.move_clock(timedelta(minutes=1))
+    hear(business, "STOP")
+    assert hear(business, "START", sid=start) == ("already_recorded", 0, 0)
+    assert consents(business) == [("opted_out", "inbound_stop")]
+
+
+def test_a_number_that_nobody_has_and_a_short_code_are_no_error(business: Business) -> None:
+    """A webhook that answers with an error would be called again."""
+    assert hear(business, "STOP") == ("opted_out", 0, 0)
+    assert hear(business, "STOP", phone="72975") == ("opted_out", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("days", "keep_days", "kept"), [(89, 7, True), (91, 7, False), (91, 90, False), (91, 100, True)]
+)
+def test_an_old_stop_is_known_for_90_days_at_least(
+    stack: Stack, business: Business, operators: SupabaseOperators, days: int, keep_days: int, kept: bool
+) -> None:
+    """However short texts are kept: its signature never expires. After that its name takes no room."""
+    hear(business, "STOP", sid="SM" + "f" * 32)
+    stack.move_clock(timedelta(days=days))
+    operators.prune(Prune(keep_days=keep_days))
+    assert hear(business, "STOP", sid="SM" + "f" * 32)[0] == ("already_recorded" if kept else "opted_out")
+
+
+def test_an_old_start_undoes_no_later_stop(stack: Stack, business: Business, operators: SupabaseOperators) -> None:
+    """Its webhook is still signed rightly after ten years."""
+    business.customer(phone=PHONE)
+    hear(business, "STOP")
+    hear(business, "START", sid="SM" + "f" * 32)
+    stack.move_clock(timedelta(minutes=1))
+    hear(business, "STOP")
+    stack.move_clock(timedelta(days=3650))
+    operators.prune(Prune(keep_days=7))
+    assert hear(business, "START", sid="SM" + "f" * 32)[0] == "already_recorded"
+    assert consents(business) == [("opted_out", "inbound_stop")]
+
+
+@pytest.mark.parametrize("consent", ["opted_in", "opted_out"])
+def test_a_stop_is_written_once(stack: Stack, business: Business, consent: str) -> None:
+    """By the trigger on customers; where no row changes, because it is opted out already, by the call. It was both."""
+    business.customer(consent=consent)
+    stack.move_clock(timedelta(minutes=1))
+    with business.connection.transaction(force_rollback=True):
+        business.connection.execute(
+            """create temporary table writes on commit drop as select 1 as write where false;
+               create function pg_temp.note() returns trigger language plpgsql as
+                   'begin insert into pg_temp.writes values (1); return new; end';
+               create trigger note before insert on smsretry.suppressions
+                   for each row execute function pg_temp.note()"""
+        )
+        assert hear(business, "STOP") == ("opted_out", 1, 0)
+        assert len(business.connection.execute("select * from pg_temp.writes").fetchall()) == 1

@@ -1,0 +1,279 @@
+"""What somebody texts in their own words: what says stop, what may mean it, and what does not."""
+
+from datetime import timedelta
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.local.stack import Stack
+from tests.conftest import Business
+from tests.integration.hearing import another, answer, consents, hear
+from tests.proofs.oracles import stopping
+from tests.support.builders import PHONE, run
+
+SID: Final = "SM" + "a" * 32
+
+
+def means(business: Business, *bodies: str) -> list[str | None]:
+    """What the package takes each of them for."""
+    found = business.connection.execute(
+        "select smsretry.means_stop(b.body) as means from unnest(%s::text[]) with ordinality b (body, n) order by b.n",
+        [list(bodies)],
+    )
+    return [row["means"] for row in found]
+
+
+def unlike(business: Business, bodies: tuple[str, ...], *expected: str | None) -> list[str]:
+    """Those that are taken for something else."""
+    return [body for body, meant in zip(bodies, means(business, *bodies), strict=True) if meant not in expected]
+
+
+# Which is which
+
+
+def test_every_way_to_say_stop_is_heard(business: Business) -> None:
+    """From a list that was made without ours, and is longer."""
+    words = business.connection.execute("select sum(cardinality(words)) as n from smsretry.words_of_stop()").fetchone()
+    assert words is not None
+    assert len(stopping.STOPS) > words["n"]
+    assert unlike(business, stopping.STOPS, "keyword", "words") == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [stopping.LAW, stopping.PROVIDERS, *stopping.DICTIONARY.values()],
+    ids=["law", "providers", *stopping.DICTIONARY],
+)
+def test_a_word_that_is_listed_needs_nobody_to_read_it(business: Business, words: tuple[str, ...]) -> None:
+    """By law, by providers or by a dictionary."""
+    assert unlike(business, words, "keyword") == []
+
+
+def test_an_ordinary_answer_opts_nobody_out(business: Business) -> None:
+    """Places, visits, appointments, reactions that quote us, and what shall not stop."""
+    assert unlike(business, stopping.ORDINARY, None) == []
+
+
+def test_who_is_in_doubt_is_opted_out_and_shown(business: Business) -> None:
+    """It may be about something else."""
+    assert unlike(business, stopping.WHEN_IN_DOUBT, "words") == []
+
+
+SPACES: Final = [" ", "\u00a0", "\u2009", "\u3000", "\t", "\r\n"]
+UNSEEN: Final = ["\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u200e", "\ufe0f"]
+AROUND: Final = [
+    "", ".", "!", "!!!", "…", "?", '"', "“", "”", "'", "(", ")", "*", "~", "-", "–", " 🙏", "😡", "👍🏽", "🛑",
+    "\u200b", "\u00a0", "\n",
+]  # fmt: skip
+_ALWAYS_THE_SAME: Final = settings(
+    max_examples=120,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+WIDE: Final = {chr(n): chr(n + 0xFEE0) for n in range(0x21, 0x7F)}
+
+
+@st.composite
+def written(draw: st.DrawFn) -> str:
+    """A word of law as a phone may send it."""
+    word = draw(st.sampled_from(sorted({*stopping.LAW, *map(str.lower, stopping.PROVIDERS)})))
+    letters = []
+    for letter in word:
+        how = draw(st.sampled_from(["as it is", "as it is", "capital", "wide", "unseen before", "accent"]))
+        if letter == " ":
+            letters.append(draw(st.sampled_from(SPACES)))
+        elif how == "capital":
+            letters.append(letter.upper())
+        elif how == "wide":
+            letters.append(WIDE[letter])
+        else:
+            before = draw(st.sampled_from(UNSEEN)) if how == "unseen before" else ""
+            letters.append(before + letter + ("\u0301" if how == "accent" else ""))
+    around = st.lists(st.sampled_from(AROUND), max_size=3).map("".join)
+    return draw(around) + "".join(letters) + draw(around)
+
+
+@_ALWAYS_THE_SAME
+@given(body=written())
+def test_case_accents_punctuation_spaces_emoji_and_what_is_not_seen_make_no_difference(
+    business: Business, body: str
+) -> None:
+    """To a word alone."""
+    assert means(business, body) == ["keyword"]
+
+
+@_ALWAYS_THE_SAME
+@given(
+    sentence=st.sampled_from(stopping.SENTENCES),
+    end=st.sampled_from(AROUND),
+    upper=st.booleans(),
+    space=st.sampled_from(SPACES),
+)
+def test_nor_do_they_to_a_sentence(business: Business, sentence: str, end: str, upper: bool, space: str) -> None:
+    """Each in capitals, with other spaces, and something at its end."""
+    body = (sentence.upper() if upper else sentence).replace(" ", space) + end
+    assert unlike(business, (body,), "keyword", "words") == []
+
+
+@pytest.mark.parametrize(
+    "body", ["a" * 5_000_000, "stop " * 1_000_000, "don t " * 300, "loved “" * 300, "\ufdfa" * 1600]
+)
+def test_no_more_is_read_than_a_text_may_be_long(business: Business, body: str) -> None:
+    """A hostile body of megabytes, and one that is long in other ways."""
+    [length] = business.connection.execute("select length(smsretry.plain_words(%s)) as n", [body]).fetchall()
+    assert length["n"] <= 1600 * 18
+    assert means(business, body) == ["keyword" if body.startswith("stop") else None]
+
+
+def test_the_words_are_as_plain_words_are(business: Business) -> None:
+    """A keyword that no text can become would never be heard."""
+    found = business.connection.execute(
+        """select x.word from smsretry.words_of_stop() w cross join unnest(w.words) x (word)
+           where w.kind in ('keyword', 'courtesy') and smsretry.plain_words(x.word) <> x.word"""
+    ).fetchall()
+    assert found == []
+
+
+# What follows
+
+
+@pytest.mark.parametrize("body", ["Opt out", "stop.", "OPT-OUT", "st\u200bop", "Arrêt", "alto", "stop 🙏"])
+def test_a_word_of_stop_ends_consent_and_needs_nobody(
+    stack: Stack, business: Business, operators: SupabaseOperators, body: str
+) -> None:
+    """Whatever it looks like."""
+    text = business.due_text()
+    assert answer(business, body=body) | {"unmarked": 0} == {
+        "answer": "opted_out", "customers": 1, "cancelled": 1, "unmarked": 0, "heard": "keyword",
+    }  # fmt: skip
+    assert (consents(business), business.row(text)["status"]) == ([("opted_out", "inbound_stop")], "cancelled")
+    assert QueueStatus.of(operators.status()).needs_somebody == ("no run has finished lately",)
+
+
+def test_what_may_mean_stop_opts_out_and_is_shown_until_somebody_says_what_it_is(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """By its SID: its words are at Twilio, and kept nowhere here."""
+    text = business.due_text()
+    heard = answer(business, body="please stop texting me", sid=SID)
+    assert (heard["answer"], heard["heard"], heard["cancelled"]) == ("opted_out", "words", 1)
+    assert consents(business) == [("opted_out", "inbound_words")]
+    status = QueueStatus.of(operators.status())
+    assert "to read: 1 wrote what may mean stop" in status.needs_somebody
+    assert any(SID in line for line in status.lines())
+    [told] = operators.explain(WhichText(retry_id=text), None)
+    assert told.stop_sid == SID
+    stack.move_clock(timedelta(minutes=1))
+    operators.record_consent(PHONE, consent="opted_in", source="text", business_id=business.id)
+    assert not QueueStatus.of(operators.status()).inbound
+    [told] = operators.explain(WhichText(retry_id=text), None)
+    assert told.stop_sid is None
+    business.due_text()
+    assert run(queue, sender) == ["Sent"]
+
+
+@pytest.mark.parametrize("said", ["opt-out", "STOP", "START"])
+def test_a_plain_word_answers_it_too(stack: Stack, business: Business, operators: SupabaseOperators, said: str) -> None:
+    """Somebody's, at the desk, or their own; and of two texts that a number wrote both."""
+    business.customer()
+    for _ in range(2):
+        hear(business, body="take me off your list")
+    hear(business, body="remove me please, all of you", phone="+12125550124")  # nobody's: there is nothing to read
+    [line] = QueueStatus.of(operators.status()).inbound
+    assert line.texts == 1
+    stack.move_clock(timedelta(minutes=1))
+    if said == "opt-out":
+        operators.record_consent(PHONE, consent="opted_out", source="text", business_id=None)
+    else:
+        hear(business, body=said)
+    assert not QueueStatus.of(operators.status()).inbound
+
+
+def test_a_text_whose_customer_is_gone_can_still_be_answered(business: Business, operators: SupabaseOperators) -> None:
+    """An action that is refused would leave it there for ever."""
+    business.customer()
+    hear(business, body="please stop texting me")
+    business.connection.execute("delete from customers")
+    assert operators.record_consent(PHONE, consent="opted_out", source="text", business_id=None).customers == 0
+    assert not QueueStatus.of(operators.status()).inbound
+
+
+def test_a_yes_in_a_conversation_lifts_nothing_that_was_said_in_words_and_a_start_does(
+    stack: Stack, business: Business
+) -> None:
+    """Twilio has not blocked them, so it unblocks nobody; they may have been asked something else."""
+    business.customer()
+    hear(business, body="please stop texting me")
+    stack.move_clock(timedelta(minutes=1))
+    for yes in ("Yes", "Yes!", "yes please", "ok start"):
+        hear(business, body=yes)
+        assert consents(business) == [("opted_out", "inbound_words")], yes
+    assert hear(business, body="Start") == ("opted_in", 1, 0)
+    stack.move_clock(timedelta(minutes=1))
+    hear(business, body="please stop texting me")
+    stack.move_clock(timedelta(minutes=1))
+    assert hear(business, "START", "yes") == ("opted_in", 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("opt_out_type", "body", "becomes"),
+    [
+        ("HELP", "stop", "opted_out"),
+        ("help", "help me stop these texts", "opted_out"),
+        ("HELP", "start", "nothing"),
+        ("HELP", "yes", "nothing"),
+        ("SOMETHING NEW", "opt out", "opted_out"),
+        ("SOMETHING NEW", "start", "nothing"),
+        ("", "Stop!", "opted_out"),
+        ("STOP", "Começar", "opted_out"),
+        ("START", "stop", "opted_in"),
+        (None, None, "nothing"),
+    ],
+)
+def test_twilio_is_believed_where_it_says_stop_or_start_and_help_hides_no_stop(
+    stack: Stack, business: Business, opt_out_type: str | None, body: str, becomes: str
+) -> None:
+    """Its keywords are what the account has set up."""
+    business.customer()
+    if becomes == "opted_in":
+        hear(business, "STOP")
+        stack.move_clock(timedelta(minutes=1))
+    assert hear(business, opt_out_type, body)[0] == becomes
+
+
+@pytest.mark.parametrize("phone", [" 12125550123", "12125550123", "rcs:+12125550123"])
+def test_a_number_that_was_read_wrongly_from_the_form_is_that_number(business: Business, phone: str) -> None:
+    """A plus sign is a space in a form; and a STOP by RCS counts for SMS, too."""
+    business.customer()
+    assert hear(business, "STOP", phone=phone) == ("opted_out", 1, 0)
+
+
+# Who was deleted when they said it
+
+
+@pytest.mark.parametrize("body", ["STOP", "please stop texting me"])
+def test_a_stop_to_their_last_text_holds_for_who_is_deleted_and_imported_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, body: str
+) -> None:
+    """At each business that texted them, and at no other."""
+    business.due_text()
+    assert run(queue, sender) == ["Sent"]
+    business.connection.execute("delete from customers")
+    assert hear(business, body=body)[0] == "opted_out"
+    business.due_text()
+    another(business).due_text()
+    assert sorted(run(queue, sender)) == ["Cancelled", "Sent"]
+    stack.move_clock(timedelta(minutes=1))
+    business.connection.execute("delete from customers")
+    hear(business, body="start")
+    business.due_text()
+    assert run(queue, sender) == ["Sent"]

@@ -1,0 +1,560 @@
+"""What becomes of a text after Twilio accepted it: callbacks, looks, and what follows when it did not arrive."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.requests import Requeue, WhichText
+from smsretry.desk.pages.answers import status_page
+from smsretry.desk.pages.delivery_run import events_of
+from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.errors import QueueUnreachable
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
+from smsretry.retry.delivery import OpenDelivery
+from smsretry.retry.profile import DEFAULT
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.summary import DeliverySummary
+from tests.conftest import Business
+from tests.integration.conftest import Command
+from tests.support.builders import SID, run
+
+FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
+
+
+@pytest.fixture
+def services(stack: Stack, sender: TwilioSender) -> Iterator[DeliveryServices]:
+    """The production adapters, over HTTP."""
+    with SupabaseDeliveries(stack.settings()) as records:
+        yield DeliveryServices(records, sender, DEFAULT, 4)
+
+
+def accepted(business: Business, queue: SupabaseQueue, sender: TwilioSender, **text: Any) -> UUID:
+    """A text that Twilio has."""
+    row = business.due_text(**text)
+    assert run(queue, sender) == ["Sent"]
+    return row
+
+
+def settle(
+    business: Business, sid: str, status: str | None, code: int | None = None, attempt: UUID | None = None
+) -> str:
+    """As the application's webhook does."""
+    found = business.connection.execute(
+        "select settle_sms_attempt(%s, %s, delivery_status => %s, error_code => %s) as answer",
+        [attempt, sid, status, code],
+    ).fetchone()
+    assert found is not None
+    return str(found["answer"])
+
+
+def sync(stack: Stack, services: DeliveryServices, *, after: timedelta = timedelta(minutes=6)) -> str:
+    """A run of the deployment, some time later."""
+    stack.move_clock(after)
+    return str(sync_deliveries(services, limit=100))
+
+
+def sid_of(business: Business, row: UUID, number: int = -1) -> str:
+    """The message of one of its attempts."""
+    return str(business.attempts_of(row)[number]["twilio_sid"])
+
+
+def test_a_status_goes_forward_only_whatever_the_order(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """And a repetition is no news."""
+    row = accepted(business, queue, sender)
+    sid = sid_of(business, row)
+    assert [settle(business, sid, status) for status in FORWARD] == ["recorded"] * 5
+    assert [settle(business, sid, status) for status in reversed(FORWARD)] == ["already_settled"] * 5
+    assert settle(business, sid, "undelivered", 30008) == "already_settled"
+    [attempt] = business.attempts_of(row)
+    assert (attempt["delivery_status"], attempt["delivery_code"], attempt["delivery_look_at"]) == (
+        "delivered",
+        None,
+        None,
+    )
+    log = business.log_of(row)
+    assert (log["status"], log["provider_message_id"], log["error_message"]) == ("delivered", {"twilio_sid": sid}, None)
+
+
+def test_a_failure_is_told_with_its_code_and_a_late_delivery_takes_it_back(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The code may come with the second report."""
+    row = accepted(business, queue, sender)
+    sid = sid_of(business, row)
+    assert settle(business, sid, "undelivered") == "recorded"
+    assert settle(business, sid, "failed", 30008) == "recorded"
+    [attempt] = business.attempts_of(row)
+    assert (attempt["delivery_status"], attempt["delivery_code"]) == ("undelivered", 30008)
+    assert business.log_of(row)["status"] == "undelivered"
+    assert settle(business, sid, "delivered") == "recorded"
+    [attempt] = business.attempts_of(row)
+    assert (attempt["delivery_status"], attempt["delivery_code"], attempt["delivery_look_at"]) == (
+        "delivered",
+        None,
+        None,
+    )
+    assert (business.log_of(row)["status"], business.log_of(row)["error_message"]) == ("delivered", None)
+
+
+def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decided_about(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """The answer was lost; the callback with the attempt's id says that Twilio has it, and that it did not arrive."""
+    row = business.due_text()
+    stack.twilio.fail(AcceptThenDrop())
+    assert run(queue, sender) == ["InDoubt"]
+    [attempt], [entry] = business.attempts_of(row), stack.twilio.ledger.entries()
+    stack.twilio.report(entry.sid, "undelivered", 30003)
+    assert settle(business, entry.sid, "undelivered", 30003, attempt["id"]) == "settled"
+    assert (business.row(row)["status"], business.row(row)["attempt_count"]) == ("completed", 1)
+    assert sync(stack, services, after=timedelta(0)) == "retried 1"
+    assert (business.row(row)["status"], business.row(row)["attempt_count"]) == ("pending", 1)
+
+
+def test_a_message_that_is_not_ours_and_one_that_is_another_attempts_change_nothing(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """By SID alone, by a strange attempt, and by an attempt that Twilio has under another SID."""
+    row = accepted(business, queue, sender)
+    [before] = business.attempts_of(row)
+    assert settle(business, SID, "delivered") == "unknown_attempt"
+    assert settle(business, SID, "delivered", attempt=uuid4()) == "unknown_attempt"
+    assert settle(business, SID, "delivered", attempt=before["id"]) == "unknown_attempt"
+    assert business.attempts_of(row) == [before]
+
+
+def test_a_status_that_nobody_knows_yet_is_no_error(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """A webhook that answers with an error would be called again and again."""
+    row = accepted(business, queue, sender)
+    assert settle(business, sid_of(business, row), "teleported") == "already_settled"
+    assert business.attempts_of(row)[0]["delivery_status"] is None
+
+
+@pytest.mark.parametrize("again", ["delivered", "undelivered"])
+def test_a_text_that_a_carrier_lost_is_sent_again_once(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices, again: str
+) -> None:
+    """After half an hour, as another message; the second failure is the last."""
+    row = accepted(business, queue, sender)
+    first = sid_of(business, row)
+    stack.twilio.report(first, "undelivered", 30003)
+    assert sync(stack, services) == "retried 1"
+    waits = business.row(row)
+    assert (waits["status"], waits["error_code"], waits["attempt_count"]) == ("pending", 30003, 1)
+    assert timedelta(minutes=29) < waits["scheduled_for"] - stack.now() <= timedelta(minutes=30)
+    log = business.log_of(row)
+    assert (log["status"], log["provider_message_id"]) == ("pending", None)
+    assert log["error_message"] == "Not delivered: Twilio 30003: Unreachable destination handset"
+    assert sync(stack, services) == "no delivery is open"
+    assert sync(stack, services, after=timedelta(minutes=19)) == "still undelivered 1"
+    stack.move_clock(timedelta(minutes=5))
+    assert run(queue, sender) == ["Sent"]
+    second = sid_of(business, row)
+    assert len(stack.twilio.ledger.entries()) == 2
+    stack.twilio.report(second, again, None if again == "delivered" else 30008)
+    assert sync(stack, services).startswith(f"{again} 1")
+    sync(stack, services, after=timedelta(days=4))
+    assert sync(stack, services, after=timedelta(days=1)) == "no delivery is open"
+    log = business.log_of(row)
+    assert (log["status"], log["provider_message_id"]) == (again, {"twilio_sid": second})
+    assert business.row(row)["status"] == ("completed" if again == "delivered" else "failed")
+
+
+def test_a_delivery_after_all_stops_the_next_message(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It was called lost and waits to be sent again."""
+    row = accepted(business, queue, sender)
+    sid = sid_of(business, row)
+    stack.twilio.report(sid, "undelivered", 30008)
+    assert sync(stack, services) == "retried 1"
+    assert settle(business, sid, "delivered") == "recorded"
+    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
+    stack.move_clock(timedelta(hours=1))
+    assert run(queue, sender) == []
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_twilio_is_asked_once_more_before_the_next_message_leaves(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It was delivered after all, and no callback said so."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30008)
+    assert sync(stack, services) == "retried 1"
+    stack.twilio.report(sid_of(business, row), "delivered")
+    assert sync(stack, services, after=timedelta(minutes=25)) == "delivered 1"
+    stack.move_clock(timedelta(hours=1))
+    assert run(queue, sender) == []
+    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
+
+
+def test_a_delivery_after_all_is_kept_while_the_next_message_is_under_way(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """That one cannot be taken back; if it fails, none follows."""
+    row = accepted(business, queue, sender)
+    sid = sid_of(business, row)
+    stack.twilio.report(sid, "undelivered", 30008)
+    assert sync(stack, services) == "retried 1"
+    stack.move_clock(timedelta(minutes=31))
+    [claim] = queue.claim_due(1)
+    assert settle(business, sid, "delivered") == "recorded"
+    assert business.log_of(row)["status"] == "delivered"
+    begun = business.connection.execute(
+        "select answer, why from begin_sms_attempt(%s, %s, %s, %s, 'default')",
+        [row, claim.claim_no, uuid4(), stack.now() + timedelta(hours=1)],
+    ).fetchone()
+    assert begun == {"answer": "ended", "why": "Already sent"}
+    assert business.log_of(row)["status"] == "delivered"
+
+
+GIVEN_UP = [
+    (30005, "Unknown destination handset", None, False),
+    (30006, "Landline or unreachable carrier", "not_mobile", False),
+    (30007, "Message filtered", None, True),
+    (30034, "US A2P 10DLC - Message from an Unregistered Number", None, True),
+]
+
+
+@pytest.mark.parametrize(("code", "name", "phone_status", "blamed"), GIVEN_UP)
+def test_what_no_second_message_mends_is_given_up(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    code: int,
+    name: str,
+    phone_status: str | None,
+    blamed: bool,
+) -> None:
+    """With a code's plain meaning; a code of the number marks it, and one of the sender blames the sender."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", code)
+    stack.move_clock(timedelta(minutes=6))
+    [followed] = sync_deliveries(services, limit=10).followed
+    assert (followed.came_to, followed.code, followed.blames_sender) == ("undelivered", code, blamed)
+    told = f"Not delivered: Twilio {code}: {name}"
+    ended, log = business.row(row), business.log_of(row)
+    assert (ended["status"], ended["error_code"], ended["last_error"]) == ("failed", code, told)
+    assert (log["status"], log["error_message"]) == ("undelivered", told)
+    [customer] = business.connection.execute("select phone_status, sms_consent_status from customers").fetchall()
+    assert customer == {"phone_status": phone_status, "sms_consent_status": "opted_in"}
+
+
+def test_a_text_that_was_given_up_and_arrives_after_all_is_found(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """No callback says so, and yet the last word is right."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30005)
+    assert sync(stack, services) == "undelivered 1"
+    assert sync(stack, services, after=timedelta(minutes=61)) == "still undelivered 1"
+    stack.twilio.report(sid_of(business, row), "delivered")
+    assert sync(stack, services, after=timedelta(minutes=16)) == "delivered 1"
+    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
+
+
+def test_a_carriers_stop_opts_the_number_out(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """As Twilio's own answer 21610 does."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30630)
+    assert sync(stack, services) == "undelivered 1"
+    [customer] = business.connection.execute("select sms_consent_status, sms_consent_source from customers").fetchall()
+    assert customer == {"sms_consent_status": "opted_out", "sms_consent_source": "twilio_30630"}
+
+
+def test_a_number_that_was_corrected_meanwhile_is_not_marked(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """The failure says something of the number that the text was sent to."""
+    row = accepted(business, queue, sender)
+    business.connection.execute("update customers set phone = '+12125550177'")
+    stack.twilio.report(sid_of(business, row), "undelivered", 30006)
+    assert sync(stack, services) == "undelivered 1"
+    assert business.connection.execute("select phone_status from customers").fetchall() == [{"phone_status": None}]
+
+
+def test_a_text_that_may_still_arrive_by_another_message_is_not_sent_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """The second message is on its way when the first one's failure is decided about."""
+    row = accepted(business, queue, sender)
+    first = sid_of(business, row)
+    business.connection.execute(
+        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome,
+                                          settled_by, twilio_sid)
+           select gen_random_uuid(), id, 2, 99, smsretry.clock(), smsretry.clock(), 'accepted', 'operator', %s
+           from sms_retry_queue""",
+        [SID],
+    )
+    stack.twilio.report(first, "undelivered", 30008)
+    assert sync(stack, services) == "on its way 1"
+    assert business.row(row)["status"] == "completed"
+    settle(business, SID, "delivered")
+    assert sync(stack, services, after=timedelta(minutes=16)) == "still undelivered 1"
+    assert business.row(row)["status"] == "completed"
+
+
+def test_a_text_that_the_application_queued_again_itself_is_left_to_that_row(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It has one live row."""
+    row = accepted(business, queue, sender)
+    first = business.row(row)
+    again = business.queue_row(first["send_log_id"], first["customer_id"], due=timedelta(hours=1))
+    stack.twilio.report(sid_of(business, row), "undelivered", 30008)
+    assert sync(stack, services) == "still undelivered 1"
+    assert [business.row(each)["status"] for each in (row, again)] == ["completed", "pending"]
+
+
+def test_looks_become_rarer_and_end_after_three_days(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Some carriers never say. A report that comes later counts all the same."""
+    row = accepted(business, queue, sender)
+    stack.twilio.send_queued()
+    before = stack.twilio.fetches
+    told = [sync(stack, services, after=timedelta(minutes=5, seconds=5)) for _ in range(6 * 12)]
+    told += [sync(stack, services, after=timedelta(minutes=30)) for _ in range(4 * 24 * 2)]
+    assert (told.count("on its way 1"), told.count("unknown 1")) == (10, 1)
+    assert stack.twilio.fetches - before == 11
+    [attempt] = business.attempts_of(row)
+    assert (attempt["delivery_status"], business.log_of(row)["status"]) == ("unknown", "sent")
+    settle(business, attempt["twilio_sid"], "delivered")
+    assert business.log_of(row)["status"] == "delivered"
+
+
+def test_a_fetch_that_fails_proves_nothing(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Not even of a text whose failure a callback reported."""
+    row = accepted(business, queue, sender)
+    settle(business, sid_of(business, row), "undelivered", 30008)
+    stack.twilio.fail(FetchError())
+    summary: DeliverySummary = sync_deliveries(services, limit=10)
+    assert (str(summary), summary.needs_somebody) == ("not asked 1", True)
+    assert business.row(row)["status"] == "completed"
+
+
+def test_a_reported_failure_is_decided_about_before_anybody_is_asked_about_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It had stood last: behind thousands of a neighbor's looks its text missed its window."""
+    for number in range(3):
+        accepted(business, queue, sender, phone=f"+1212555012{number}")
+    stack.move_clock(timedelta(hours=1))
+    lost = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, lost), "undelivered", 30008)
+    settle(business, sid_of(business, lost), "undelivered", 30008)
+    [followed] = sync_deliveries(services, limit=1).followed
+    assert (followed.message.retry_id, followed.came_to) == (lost, "retried")
+
+
+@pytest.mark.parametrize(("code", "came_to"), [(30008, "retried"), (30006, "undelivered")])
+def test_a_failure_that_a_callback_reported_counts_although_the_message_was_deleted_at_twilio(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    code: int,
+    came_to: str,
+) -> None:
+    """Nothing had come of it: for three days Twilio "could not be asked", and the row stayed as sent."""
+    row = accepted(business, queue, sender)
+    settle(business, sid_of(business, row), "undelivered", code)
+    stack.twilio.fail(FetchError(20404, http_status=404))
+    [followed] = sync_deliveries(services, limit=10).followed
+    assert (followed.came_to, followed.code) == (came_to, code)
+    assert business.attempts_of(row)[0]["delivery_code"] == code
+    [customer] = business.connection.execute("select phone_status from customers").fetchall()
+    assert customer["phone_status"] == ("not_mobile" if code == 30006 else None)
+
+
+def test_a_message_that_was_deleted_at_twilio_is_said_to_be_and_makes_no_run_red(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Twilio was asked, and answered. After three days it is unknown."""
+    row = accepted(business, queue, sender)
+    stack.twilio.fail(FetchError(20404, http_status=404), times=None)
+    stack.move_clock(timedelta(minutes=6))
+    summary = sync_deliveries(services, limit=10)
+    assert (str(summary), summary.needs_somebody) == ("not at the provider 1", False)
+    assert sync(stack, services, after=timedelta(days=3)) == "unknown 1"
+    assert business.row(row)["status"] == "completed"
+
+
+def test_a_claim_that_fails_later_costs_no_word_of_what_was_done(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """The events of the first batch had never been told."""
+    row = accepted(business, queue, sender)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30007)
+    stack.move_clock(timedelta(minutes=6))
+
+    class BreakingOff:
+        def __init__(self) -> None:
+            self.follow = services.records.follow
+            self.claims = iter([services.records.claim_deliveries])
+
+        def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
+            for claim in self.claims:
+                return claim(limit)
+            raise QueueUnreachable("Supabase did not answer claim_sms_deliveries")
+
+    summary = sync_deliveries(replace(services, records=BreakingOff()), limit=10)
+    assert str(summary) == "undelivered 1. Stopped: Supabase did not answer claim_sms_deliveries"
+    assert summary.needs_somebody
+    assert [event.name for event in events_of(summary, None)] == ["sms.queue.dead-letters", "sms.queue.sender-blamed"]
+
+
+def test_an_application_whose_statuses_know_no_delivery_keeps_sent(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Its check refuses the new words; the attempt has them."""
+    business.connection.execute(
+        "alter table send_logs add constraint known check (status in ('pending', 'sent', 'failed'))"
+    )
+    try:
+        arrived, lost = accepted(business, queue, sender), accepted(business, queue, sender, phone="+12125550124")
+        assert settle(business, sid_of(business, arrived), "delivered") == "recorded"
+        stack.twilio.report(sid_of(business, lost), "undelivered", 30007)
+        assert sync(stack, services) == "undelivered 1"
+        assert [business.log_of(row)["status"] for row in (arrived, lost)] == ["sent", "sent"]
+        assert business.log_of(lost)["error_message"] == "Not delivered: Twilio 30007: Message filtered"
+        assert [business.attempts_of(row)[0]["delivery_status"] for row in (arrived, lost)] == [
+            "delivered",
+            "undelivered",
+        ]
+    finally:
+        business.connection.execute("alter table send_logs drop constraint known")
+
+
+def test_a_person_may_have_an_undelivered_text_sent_again_once_the_cause_is_mended(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    operators: SupabaseOperators,
+) -> None:
+    """Here a number that was not registered. A text that is on its phone is left alone."""
+    row, other = accepted(business, queue, sender), accepted(business, queue, sender, phone="+12125550124")
+    stack.twilio.report(sid_of(business, row), "undelivered", 30034)
+    stack.twilio.report(sid_of(business, other), "undelivered", 30034)
+    assert sync(stack, services) == "undelivered 2"
+    settle(business, sid_of(business, other), "delivered")
+    [record] = operators.explain(WhichText(retry_id=row), None)
+    assert (record.state, record.can) == ("failed", ("requeue_failed_sms",))
+    assert [(attempt.delivery, attempt.delivery_code) for attempt in record.history] == [("undelivered", 30034)]
+    change = operators.requeue(Requeue(code=30034, dry_run=False, who="Ann", because="The number is registered now"))
+    assert (change.matched, change.changed) == (1, 1)
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 3
+
+
+def test_status_tells_how_many_arrived_and_whose_did_not(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    services: DeliveryServices,
+    operators: SupabaseOperators,
+) -> None:
+    """By business and by Twilio's code, of the last day."""
+    rows = [accepted(business, queue, sender, phone=f"+1212555013{n}") for n in range(4)]
+    for row, (reported, code) in zip(rows, [("delivered", None), ("undelivered", 30007)], strict=False):
+        stack.twilio.report(sid_of(business, row), reported, code)
+    sync(stack, services)
+    told = list(QueueStatus.of(operators.status()).lines())
+    assert "delivery in the last day: delivered 1, open 2, undelivered 1 (50% arrived)" in told
+    assert [line for line in told if line.startswith("undelivered 1 of Maple Street Dental: code 30007")]
+
+
+def many(business: Business, name: str, seconds: list[int | None], *, ago: timedelta = timedelta(minutes=30)) -> None:
+    """Accepted texts of another business: so many seconds until each was delivered; None, it was not."""
+    other = Business(business.connection, business.now).open()
+    business.connection.execute("update businesses set name = %s where id = %s", [name, other.id])
+    business.connection.execute(
+        """with text as (
+               select gen_random_uuid() as id, smsretry.clock() - %(ago)s as at, t.seconds
+               from unnest(%(seconds)s::integer[]) as t (seconds)),
+           retry as (
+               insert into sms_retry_queue
+                   (id, business_id, send_log_id, customer_id, status, scheduled_for, attempt_count, updated_at)
+               select id, %(business)s, id, id, 'completed', at, 1, at from text)
+           insert into sms_send_attempts
+               (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by, twilio_sid,
+                delivery_status, delivery_at)
+           select id, id, 1, 1, at - interval '2 seconds', at, 'accepted', 'response',
+                  'SM' || replace(id::text, '-', ''), case when seconds is null then 'undelivered' else 'delivered' end,
+                  at + make_interval(secs => coalesce(seconds, 60))
+           from text""",
+        {"ago": ago, "seconds": seconds, "business": other.id},
+    )
+
+
+def test_status_tells_how_soon_texts_arrive_and_of_whom_the_fewest_do(
+    stack: Stack, business: Business, command: Command
+) -> None:
+    """By SQL, by command, as JSON and as a page. Of fewer than 20 texts a share says nothing."""
+    many(business, "Half", [4] * 10 + [None] * 10)
+    many(business, "Most", [4] * 8 + [30] + [None], ago=timedelta(hours=3))
+    many(business, "Most too", [4] * 18 + [None] * 2, ago=timedelta(hours=3))
+    many(business, "Long ago", [9] * 30 + [None] * 30, ago=timedelta(hours=25))
+
+    lines = business.connection.execute("select * from sms_status()").fetchall()
+    told = command("status").stdout.splitlines()
+    known = json.loads(command("status", "--json").stdout)
+    with SupabaseOperators(stack.settings()) as operators:
+        page = status_page(QueueStatus.of(operators.status()))
+
+    of_business = [(line["told"], line["name"], line["texts"]) for line in lines if line["part"] == "delivery_business"]
+    assert of_business == [
+        ("Half", "delivered", 10), ("Half", "undelivered", 10),
+        ("Most too", "delivered", 18), ("Most too", "undelivered", 2),
+    ]  # fmt: skip
+    assert [(one["name"], one["delivered"], one["undelivered"]) for one in known["delivery_by_business"]] == [
+        ("Half", 10, 10), ("Most too", 18, 2),
+    ]  # fmt: skip
+    assert [line for line in told if line.startswith("delivery by business")] == [
+        "delivery by business: 50% of 20 arrived of Half",
+        "delivery by business: 90% of 20 arrived of Most too",
+    ]
+    assert known["delivery_seconds"] == {"median": 4, "95th percentile": 4}
+    assert "from accepted to delivered, as far as it is reported: median 4 s, 95th percentile 4 s" in told
+    hours = [(hour["delivered"], hour["undelivered"], hour["open"]) for hour in known["delivery_hours"]]
+    assert hours == [(27, 3, 0), (10, 10, 0)]
+    assert "delivered by hour (UTC), of those accepted: 13:00 27 of 30, 16:00 10 of 20" in told
+    assert page.lines == tuple(line for line in told if not line.startswith("Needs somebody"))
+    assert "- delivered by hour (UTC), of those accepted: 13:00 27 of 30, 16:00 10 of 20" in page.markdown
+
+
+@pytest.mark.parametrize("settled_by", ["reconcile", "callback"])
+def test_the_time_of_a_text_whose_answer_was_lost_counts_from_its_send(business: Business, settled_by: str) -> None:
+    """Its acceptance was found out about only later, even after it was delivered."""
+    many(business, "Found", [-30])
+    business.connection.execute(
+        "update sms_send_attempts set settled_by = %s, begun_at = begun_at - interval '1 minute'", [settled_by]
+    )
+    [line] = business.connection.execute("select told from sms_status() where name = 'median'").fetchall()
+    assert line["told"] == "32.0"

@@ -1,0 +1,290 @@
+"""The desk's commands against the stack: they say what the desk and the database say, and act when told to."""
+
+import getpass
+import json
+import re
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from typer.testing import Result
+
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.errors import code_meaning
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.cli.printing import NOT_FOUND
+from smsretry.desk.actions.requests import Preview, WhichText
+from smsretry.desk.desk import Desk
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
+from smsretry.settings import Settings
+from tests.conftest import Business
+from tests.integration.conftest import Command
+from tests.support.builders import BODY, PHONE, SID, fates_of, run_over
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@pytest.fixture
+def desk(operators: SupabaseOperators, settings: Settings) -> Desk:
+    """The desk as `wiring` makes it."""
+    return Desk(operators, profile=settings.profile, meaning=code_meaning)
+
+
+@pytest.fixture
+def failed(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender) -> UUID:
+    """A text that Twilio refused for good, once."""
+    row = business.due_text()
+    stack.twilio.fail(JsonError(21612, http_status=400))
+    assert fates_of(run_over(queue, sender)) == ["Failed"]
+    return row
+
+
+@pytest.fixture
+def doubtful(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender) -> UUID:
+    """A text that Twilio took, while its answer was lost."""
+    row = business.due_text()
+    stack.twilio.fail(AcceptThenDrop())
+    assert fates_of(run_over(queue, sender)) == ["InDoubt"]
+    return row
+
+
+def _once(told: str) -> str:
+    """Words as they follow each other, however the lines were folded."""
+    return " ".join(told.split())
+
+
+def test_a_text_is_explained_in_the_desk_s_own_words_whichever_way_it_is_found(
+    desk: Desk, business: Business, command: Command, failed: UUID
+) -> None:
+    """By customer, send log, row, last digits, and by a number from standard input. No number and no body is told."""
+    row = business.row(failed)
+    lines = list(desk.explain(WhichText(retry_id=failed))[0].lines())
+    for found in (
+        command("explain", "--row", failed),
+        command("explain", "--customer", row["customer_id"]),
+        command("explain", "--send-log", row["send_log_id"]),
+        command("explain", "--business", business.id, "--last-digits", "0123"),
+        command("explain", "-", stdin=f"{PHONE}\n"),
+    ):
+        assert (found.exit_code, found.stderr) == (0, "")
+        assert _minutes_apart(_once(found.stdout), _once(" ".join(lines)))
+        assert PHONE not in found.stdout
+        assert BODY not in found.stdout
+
+
+def _minutes_apart(told: str, wanted: str) -> bool:
+    """Whether they are the same but for how long ago it was."""
+    ago = re.compile(r"\d+ (s|min) ago")
+    return ago.sub("ago", told) == ago.sub("ago", wanted)
+
+
+def test_who_finds_no_text_is_told_so(command: Command) -> None:
+    """On standard error and by the exit code. A program still gets a list."""
+    found = command("explain", "--row", uuid4(), "--json")
+    assert (found.exit_code, json.loads(found.stdout), found.stderr) == (1, [], f"{NOT_FOUND}\n")
+
+
+def test_a_number_that_cannot_be_is_refused_in_one_line_and_not_repeated(command: Command) -> None:
+    """Before the database is asked."""
+    refused = command("explain", "-", stdin="212-555-0123\n", SUPABASE_URL="http://127.0.0.1:9")
+    assert (refused.exit_code, refused.stdout) == (64, "")
+    assert refused.stderr.startswith("Error: Phone number is not E.164 (a plus sign,")
+    assert "0123" not in refused.output
+
+
+def test_sql_the_command_and_the_desk_tell_the_same_story(
+    stack: Stack, desk: Desk, business: Business, command: Command, failed: UUID, doubtful: UUID
+) -> None:
+    """The same state, code and attempts of each text, and the same numbers of all."""
+    waiting = business.due_text(due=timedelta(hours=2))
+    for row in (failed, doubtful, waiting):
+        [by_sql] = business.connection.execute("select * from explain_sms(retry_id => %s)", [row]).fetchall()
+        [by_command] = json.loads(command("explain", "--row", row, "--json").stdout)
+        [by_desk] = desk.explain(WhichText(retry_id=row))
+        told = by_command["text"]
+        for name in ("state", "code", "attempts", "max_attempts", "why", "can", "number"):
+            assert told[name] == by_sql[name] == json.loads(by_desk.text.model_dump_json())[name], name
+        assert [attempt["outcome"] for attempt in told["history"]] == [
+            attempt.outcome for attempt in by_desk.text.history
+        ]
+        assert by_command["headline"].split(" (since")[0] == by_desk.headline.split(" (since")[0]
+    lines = business.connection.execute("select * from sms_status()").fetchall()
+    by_sql = {line["name"]: line["texts"] for line in lines if line["part"] == "queue"}
+    assert json.loads(command("status", "--json").stdout)["queue"] == by_sql == desk.status().queue
+    assert by_sql == {"in_doubt": 1, "waiting": 1}
+    assert "queue: waiting 1, in doubt 1" in command("status").stdout
+
+
+def test_the_status_asks_for_a_person_when_a_monitor_would(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command
+) -> None:
+    """By the same limits as `check_sms_retries`; and for what is held as well."""
+
+    def monitor() -> int:
+        key = stack.key("service_role")
+        url = f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc/check_sms_retries"
+        return httpx.post(url, json={}, headers={"apikey": key, "Authorization": f"Bearer {key}"}).status_code
+
+    def agree() -> Result:
+        told = command("status")
+        assert (told.exit_code == 0) is (monitor() == 200)
+        assert ("Needs somebody: " in told.stdout) is (told.exit_code == 1)
+        return told
+
+    assert "no run has finished lately" in agree().stdout
+    fates_of(run_over(queue, sender))
+    agree()
+    business.due_text(due=timedelta(minutes=-9))
+    assert agree().exit_code == 0
+    business.due_text(due=timedelta(minutes=-11))
+    assert "a text is overdue by 11 min" in agree().stdout
+    fates_of(run_over(queue, sender))
+    assert agree().exit_code == 0
+    queue.set_circuit("Twilio is down")
+    assert "sending is stopped" in agree().stdout
+    queue.set_circuit(None)
+    stack.move_clock(timedelta(minutes=30))
+    assert "no run has finished for 30 min" in agree().stdout
+
+
+def test_requeueing_changes_nothing_until_somebody_says_yes_and_why(
+    desk: Desk, business: Business, command: Command, failed: UUID
+) -> None:
+    """Who is the login name. The text's story tells of it."""
+    before = business.row(failed)
+    tried = command("requeue", "--code", "21612", "--since", "2027-01-12")
+    assert tried.stdout.startswith("Would requeue 1 of 1 that match.\n")
+    assert f"row {failed}\n" in tried.stdout
+    assert "Nothing was changed. To do it, add --yes --because" in tried.stdout
+    assert business.row(failed) == before
+    done = command("requeue", "--row", failed, "--yes", "--because", "The sender was mended", "--json")
+    assert (json.loads(done.stdout)["dry_run"], json.loads(done.stdout)["changed"]) == (False, 1)
+    [step] = desk.explain(WhichText(retry_id=failed))[0].text.steps
+    assert (step.who, step.because) == (getpass.getuser(), "The sender was mended")
+    none = command("requeue", "--row", failed)
+    assert (none.exit_code, none.stdout) == (1, "")
+    assert none.stderr.startswith("No text matches everything that was given. ")
+
+
+def test_texts_changed_before_a_date_are_found_by_it(command: Command, failed: UUID) -> None:
+    """A date is the start of its day, and `until` excludes it."""
+    assert command("requeue", "--until", "2027-01-12").exit_code == 1
+    assert command("requeue", "--since", "2027-01-13").exit_code == 1
+    assert command("requeue", "--since", "2027-01-12", "--until", "2027-01-13").exit_code == 0
+
+
+def test_texts_that_wait_are_cancelled_by_what_fits_everything(business: Business, command: Command) -> None:
+    """Those in other states and of other businesses stay."""
+    due, waiting = business.due_text(), business.due_text(due=timedelta(hours=1))
+    ask = ("cancel", "--business", business.id, "--state", "waiting")
+    assert "Would cancel 1 of 1 that match." in command(*ask).stdout
+    done = command(*ask, "--yes", "--who", "Ann", "--because", "The shop has closed")
+    assert done.stdout.startswith("Cancelled 1 of 1 that match.\n")
+    assert business.row(waiting)["last_error"] == "Cancelled by Ann: The shop has closed"
+    assert business.row(due)["status"] == "pending"
+
+
+def test_a_doubt_is_shown_and_then_resolved(business: Business, command: Command, doubtful: UUID) -> None:
+    """Once; afterwards there is no doubt to resolve."""
+    shown = command("resolve", doubtful)
+    assert shown.stdout.startswith("In doubt, it may or may not have gone out: ")
+    assert "To answer, add --went-out-as with the message's id, or --send-again, and --because" in shown.stdout
+    answer = ("resolve", doubtful, "--send-again", "--because", "It is not in the log")
+    assert command(*answer).stdout == "It will be sent again, with every check.\n"
+    assert business.row(doubtful)["in_doubt_since"] is None
+    again = command(*answer, "--json")
+    assert (again.exit_code, json.loads(again.stdout)["resolved"]) == (1, False)
+    assert "The row is not in doubt" in again.stderr
+
+
+def test_an_id_that_is_none_of_the_providers_resolves_no_doubt(
+    business: Business, command: Command, doubtful: UUID
+) -> None:
+    """A digit was lost on the way from the provider's log."""
+    refused = command("resolve", doubtful, "--went-out-as", SID[:-1], "--because", "I saw it")
+    assert refused.exit_code != 0
+    assert "A message's SID at Twilio is SM or MM, and 32 hexadecimal digits" in refused.stderr
+    assert business.row(doubtful)["in_doubt_since"] is not None
+
+
+def test_the_preview_draws_the_hours_in_which_texts_go_out(
+    stack: Stack, desk: Desk, business: Business, command: Command
+) -> None:
+    """Hours without a text are left out. The numbers are the desk's."""
+    stack.set_clock(stack.now() + timedelta(hours=10))  # 22:00 in New York
+    business.due_text()
+    for _ in range(2):
+        business.due_text(due=timedelta(hours=13, minutes=5))
+    business.due_text(phone=None)
+    told = command("preview", columns=80)
+    assert told.stdout.splitlines()[:4] == [
+        "3 to go out in the next 24 h, 1 not",
+        "by hour:",
+        f"  from Wed 13 Jan 13:00 UTC  {'█' * 15} 1",
+        f"  from Wed 13 Jan 16:00 UTC  {'█' * 30} 2",
+    ]
+    assert f"business {business.id}\n  go out 3, end 1\n  1: Customer has no phone number\n" in told.stdout
+    as_json = json.loads(command("preview", "--json").stdout)
+    ahead = desk.preview(Preview())
+    assert (as_json["go_out"], as_json["businesses"]) == (
+        ahead.go_out,
+        json.loads(ahead.model_dump_json())["businesses"],
+    )
+    assert "0 to go out in the next 24 h" in command("preview", "--business", uuid4()).stdout
+
+
+def test_old_history_is_pruned(stack: Stack, command: Command, failed: UUID) -> None:
+    """And not what is younger than that."""
+    assert command("prune").stdout == "Deleted: texts 0, attempts 0, runs 0.\n"
+    stack.move_clock(timedelta(days=91))
+    assert json.loads(command("prune", "--json").stdout) == {"texts": 1, "attempts": 1, "runs": 1}
+    assert command("explain", "--row", failed).exit_code == 1
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_no_id_is_cut_and_no_line_is_too_long(
+    stack: Stack, business: Business, command: Command, failed: UUID, doubtful: UUID, columns: int
+) -> None:
+    """Whatever is shown, in a terminal of either width. Only an address that is longer may reach beyond it."""
+    business.due_text(timezone="Asia/Kolkata", phone="+912255501234")
+    for arguments in (
+        ("explain", "--row", failed),
+        ("explain", "--row", doubtful),
+        ("status",),
+        ("preview",),
+        ("requeue", "--code", 21612),
+        ("cancel", "--business", business.id),
+        ("resolve", doubtful),
+        ("doctor",),
+        ("process",),
+        ("quiet-hours", PHONE),
+    ):
+        told = command(*arguments, columns=columns).output
+        assert told.count("…") <= told.count("…0123") + told.count("…1234") + told.count("SM…") + told.count("'…'")
+        assert len(re.findall(r"[0-9a-f]{8}-", told)) == len(_ID.findall(told))
+        assert [line for line in told.splitlines() if len(line) > columns and " " in line.strip()] == []
+
+
+def test_what_the_application_stored_cannot_steer_the_terminal(
+    business: Business, command: Command, failed: UUID
+) -> None:
+    """Neither by control characters nor by what a library takes for markup."""
+    name = "\x1b[2J[red]Maple[/red] :smile: \u202e[/]"
+    business.connection.execute("update businesses set name = %s where id = %s", [name, business.id])
+    told = command("explain", "--row", failed).stdout
+    assert f"business {business.id}, �[2J[red]Maple[/red] :smile: �[/]\n" in told
+
+
+def test_the_old_name_of_after_restore_does_the_same_and_says_so_on_standard_error(
+    stack: Stack, business: Business, command: Command
+) -> None:
+    """For one version, so that a runbook from before still works."""
+    business.due_text(due=timedelta(minutes=-5))
+    backup = (stack.now() - timedelta(hours=1)).isoformat()
+    new, old = command("after-restore", "--backup-of", backup), command("doubt", "--since", backup)
+    assert (old.exit_code, old.stdout) == (new.exit_code, new.stdout) == (0, new.stdout)
+    assert new.stdout.startswith("Would put in doubt 1 of 1 that match.")
+    assert (new.stderr, "is now `smsretry after-restore --backup-of`" in old.stderr) == ("", True)

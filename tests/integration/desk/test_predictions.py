@@ -1,0 +1,374 @@
+"""What the desk predicts of a text, against what the next runs do with it: each state of a text, on the real stack."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+import pytest
+
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.errors import code_meaning
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.requests import Preview, WhichText
+from smsretry.desk.desk import Desk
+from smsretry.desk.questions.records import StatusLine, UnreadText, WaitingText
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import JsonError
+from smsretry.sending.scheduled import queue_scheduled_sends
+from smsretry.settings import Settings
+from tests.conftest import Business
+from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
+
+HOURS: Final = 26
+"""How far ahead is looked: past the next opening."""
+BEYOND: Final = ("due in two days", "closed for days")
+"""They go out, but later."""
+NIGHT: Final = timedelta(hours=10)
+"""From noon."""
+MIAMI: Final = "+13055550123"
+NEW_ORLEANS: Final = "+15045550123"
+
+
+@dataclass
+class World:
+    """A stack, and what acts on it."""
+
+    stack: Stack
+    business: Business
+    queue: SupabaseQueue
+    sender: TwilioSender
+    operators: SupabaseOperators
+
+    def run(self) -> None:
+        """A run of scheduled sends, and one of the queue."""
+        queue_scheduled_sends(self.queue)
+        fates_of(run_over(self.queue, self.sender, AT_ONCE))
+
+    def change(self, query: str, *values: object) -> None:
+        """As somebody else would."""
+        self.business.connection.execute(query.encode(), values)
+
+    def customer_of(self, row: UUID) -> UUID:
+        """Whose text it is."""
+        customer: UUID = self.business.row(row)["customer_id"]
+        return customer
+
+    def at_night(self) -> None:
+        """Ten in the evening."""
+        self.stack.move_clock(NIGHT)
+
+
+Make = Callable[[World], UUID]
+
+
+def _with_log(world: World, **columns: object) -> UUID:
+    row = world.business.due_text()
+    for column, value in columns.items():
+        world.change(f"update send_logs set {column} = %s where id = %s", value, world.business.row(row)["send_log_id"])
+    return row
+
+
+def _with_row(world: World, **columns: object) -> UUID:
+    row = world.business.due_text()
+    for column, value in columns.items():
+        world.change(f"update sms_retry_queue set {column} = %s where id = %s", value, row)
+    return row
+
+
+def _with_consent(world: World, consent: str) -> UUID:
+    row = world.business.due_text()
+    world.change("update customers set sms_consent_status = %s where id = %s", consent, world.customer_of(row))
+    return row
+
+
+def _suppressed(world: World) -> UUID:
+    gone = world.business.customer(consent="opted_out")
+    world.change("delete from customers where id = %s", gone)
+    return world.business.due_text()
+
+
+def _said_while_locked(world: World) -> UUID:
+    row = world.business.due_text()
+    world.change(
+        """insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
+           values (smsretry.number_key(%s, %s), %s, 'opted_out', smsretry.clock(), 'STOP')""",
+        world.business.id, PHONE, world.business.id,
+    )  # fmt: skip
+    return row
+
+
+def _refused_at_night(world: World) -> UUID:
+    world.at_night()
+    return _with_consent(world, "opted_out")
+
+
+def _asleep(world: World) -> UUID:
+    world.at_night()
+    return world.business.due_text()
+
+
+def _expires_before_opening(world: World) -> UUID:
+    world.at_night()
+    return _with_row(world, expires_at=world.stack.now() + timedelta(hours=2))
+
+
+def _capped(world: World) -> UUID:
+    for _ in range(3):
+        world.business.due_text(phone=MIAMI)
+    world.run()
+    world.stack.move_clock(timedelta(hours=1))
+    return world.business.due_text(phone=MIAMI)
+
+
+def _stopped_state(world: World) -> UUID:
+    world.operators.set_state_stop("LA", "A hurricane")
+    return world.business.due_text(phone=NEW_ORLEANS, timezone="America/Chicago")
+
+
+def _held_and_still_so(world: World) -> UUID:
+    row = _stopped_state(world)
+    world.run()
+    return row
+
+
+def _held_and_mended(world: World) -> UUID:
+    row = _held_and_still_so(world)
+    world.operators.set_state_stop("LA", None)
+    return row
+
+
+def _circuit_open(world: World) -> UUID:
+    world.queue.set_circuit("Twilio is down")
+    world.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
+    return world.business.due_text()
+
+
+def _circuit_open_and_opted_out(world: World) -> UUID:
+    world.queue.set_circuit("Twilio is down")
+    world.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
+    return _with_consent(world, "opted_out")
+
+
+def _tried_once(world: World) -> UUID:
+    row = world.business.due_text()
+    world.stack.twilio.fail(JsonError(30001, http_status=429))
+    world.run()
+    world.stack.twilio.heal()
+    return row
+
+
+def _put_back_in_doubt(world: World) -> UUID:
+    """It failed in doubt, and somebody has put the row back by hand."""
+    row = world.business.due_text()
+    world.run()
+    world.change("update send_logs set status = 'pending', provider_message_id = null")
+    world.change(
+        """update sms_send_attempts
+           set outcome = 'in_doubt', twilio_sid = null, settled_by = null, delivery_look_at = null,
+               sent_to = %s, sent_body = 'x'""",
+        PHONE,
+    )
+    world.stack.twilio.ledger.clear()
+    world.change("update sms_retry_queue set status = 'pending', scheduled_for = smsretry.clock() where id = %s", row)
+    return row
+
+
+def _without_business_hours(world: World) -> UUID:
+    world.change("update businesses set timezone = null, sms_hours = null where id = %s", world.business.id)
+    return world.business.due_text()
+
+
+def _without_any_zone(world: World) -> UUID:
+    world.change("update businesses set timezone = null where id = %s", world.business.id)
+    return world.business.due_text(timezone="Middle/Earth", phone="+18005550123")
+
+
+def _closed_for_days(world: World) -> UUID:
+    world.change("update businesses set sms_hours = 'Mon 10:00-11:00' where id = %s", world.business.id)
+    return world.business.due_text()
+
+
+def _scheduled(world: World, **columns: object) -> UUID:
+    planned = world.business.scheduled(due=timedelta(minutes=5))
+    for column, value in columns.items():
+        world.change(f"update scheduled_sends set {column} = %s where id = %s", value, planned)
+    return planned
+
+
+def _scheduled_too_late(world: World) -> UUID:
+    planned = _scheduled(world, not_after=world.stack.now() + timedelta(minutes=10))
+    world.stack.move_clock(timedelta(minutes=20))
+    return planned
+
+
+def _scheduled_to_nobody(world: World) -> UUID:
+    planned = _scheduled(world)
+    world.change("delete from customers")
+    return planned
+
+
+STATES: Final[dict[str, Make]] = {
+    "due": lambda world: world.business.due_text(),
+    "due in an hour": lambda world: world.business.due_text(due=timedelta(hours=1)),
+    "due in two days": lambda world: world.business.due_text(due=timedelta(hours=48)),
+    "at night": _asleep,
+    "tried once": _tried_once,
+    "opted out": lambda world: _with_consent(world, "opted_out"),
+    "consent unknown": lambda world: _with_consent(world, "unknown"),
+    "suppressed": _suppressed,
+    "opted out while locked": _said_while_locked,
+    "opted out at night": _refused_at_night,
+    "sent already": lambda world: _with_log(world, status="delivered"),
+    "not a text": lambda world: _with_log(world, channel="email"),
+    "without a body": lambda world: _with_log(world, subject=" "),
+    "too long": lambda world: _with_log(world, subject="a" * 1601),
+    "without a number": lambda world: world.business.due_text(phone=None),
+    "a number that cannot be": lambda world: world.business.due_text(phone="+1"),
+    "given up": lambda world: world.business.due_text(attempts=3),
+    "expired": lambda world: _with_row(world, expires_at=world.stack.now() - timedelta(minutes=1)),
+    "expires before it opens": _expires_before_opening,
+    "capped": _capped,
+    "in a stopped state": _stopped_state,
+    "held": _held_and_still_so,
+    "held and mended": _held_and_mended,
+    "circuit open": _circuit_open,
+    "circuit open, opted out": _circuit_open_and_opted_out,
+    "put back in doubt": _put_back_in_doubt,
+    "business without hours": _without_business_hours,
+    "without any zone": _without_any_zone,
+    "closed for days": _closed_for_days,
+    "scheduled": _scheduled,
+    "scheduled, opted out": lambda world: _opt_out_all(world, _scheduled(world)),
+    "scheduled past not_after": _scheduled_too_late,
+    "scheduled to nobody": _scheduled_to_nobody,
+}
+
+
+def _opt_out_all(world: World, row: UUID) -> UUID:
+    world.change("update customers set sms_consent_status = 'opted_out'")
+    return row
+
+
+def _came_to(world: World, row: UUID, until: datetime) -> tuple[str, str]:
+    """Let the runs go on, and say what they made of the text, and why."""
+    before = len(world.stack.twilio.ledger.entries())
+    world.run()
+    for _ in range(200):
+        left = (until - world.stack.now()).total_seconds()
+        found = world.business.connection.execute(
+            "select 1 from sms_retry_queue where status in ('pending', 'processing') and in_doubt_since is null"
+            " union all select 1 from scheduled_sends where status = 'scheduled'"
+        ).fetchone()
+        if left <= 0 or not found:
+            break
+        due = world.queue.next_due()
+        world.stack.move_clock(timedelta(seconds=min(max(left if due is None else due, 30), 7200, left + 1)))
+        if world.stack.now() < until:
+            world.run()
+    if len(world.stack.twilio.ledger.entries()) > before:
+        return "go_out", ""
+    ends = world.business.connection.execute(
+        """select q.status, coalesce(q.why, q.last_error) as why, q.held_since is not null as held,
+                  q.in_doubt_since is not null as in_doubt
+           from sms_retry_queue q where q.id = %(row)s or q.send_log_id = %(row)s
+           union all
+           select s.status, s.why, s.held_since is not null, false from scheduled_sends s
+           where s.id = %(row)s and s.send_log_id is null""",
+        {"row": row},
+    ).fetchall()
+    [end] = ends
+    if end["status"] in ("failed", "cancelled"):
+        return "end", end["why"]
+    return ("held" if end["held"] else "wait_longer"), end["why"] or ""
+
+
+def _untrue(world: World, desk: Desk, name: str, row: UUID) -> Iterator[str]:
+    """Where explain or preview said something else than what then came to be."""
+    now = world.stack.now()
+    until = now + timedelta(hours=HOURS)
+    ahead = desk.preview(Preview(hours=HOURS))
+    [explanation] = desk.explain(WhichText(retry_id=row))
+    kinds = [
+        kind
+        for business in ahead.businesses
+        for kind in ("go_out", "wait_longer", "held", "end")
+        if getattr(business, kind)
+    ] or ["wait_longer"]
+    whys = " ".join(why for business in ahead.businesses for why in business.why)
+    came_to, why = _came_to(world, row, until)
+    if kinds != [came_to]:
+        yield f"{name}: preview predicted {kinds}, it came to {came_to} ({why})"
+    if kinds == ["go_out"] == [came_to]:
+        [*_, last] = world.stack.twilio.ledger.entries()
+        went_out = (last.accepted_at - now) / timedelta(hours=1)
+        predicted = next(hour for hour, told in enumerate(ahead.hours) if told.texts)
+        if not predicted - 0.1 <= went_out <= predicted + 1.1:
+            yield f"{name}: preview predicted it in hour {predicted}, it went out after {went_out} hours"
+    if ("goes out" in explanation.next) is not (came_to == "go_out") and name not in BEYOND:
+        yield f"{name}: explain said {explanation.next!r}, it came to {came_to} ({why})"
+    if came_to in ("end", "held") and (why not in explanation.headline + explanation.next or why not in whys):
+        yield f"{name}: {why!r} is not in {explanation.headline!r}, {explanation.next!r} or {whys!r}"
+    if came_to == "end" and not ("will be cancelled" in explanation.next or "will fail" in explanation.next):
+        yield f"{name}: explain did not say that it ends: {explanation.next!r}"
+
+
+class Blind(SupabaseOperators):
+    """The desk of version 1.0 asked neither for consent nor for a cap, an earlier doubt, or a stop of all sending."""
+
+    def waiting(
+        self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
+    ) -> Iterator[WaitingText | UnreadText]:
+        for text in super().waiting(until=until, retry_ids=retry_ids):
+            yield text.model_copy(update={"refused": None, "doubted": None, "texts_at": (), "circuit_open": False})
+
+    def status(self) -> list[StatusLine]:
+        return [line for line in super().status() if line.part != "stopped"]
+
+
+@pytest.fixture
+def world(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> World:
+    """Noon in New York, and nothing to send."""
+    return World(stack, business, queue, sender, operators)
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_what_is_predicted_comes_to_be(world: World, name: str) -> None:
+    """By explain and by preview, with the reason."""
+    desk = Desk(world.operators, profile=AT_ONCE, meaning=code_meaning)
+    assert list(_untrue(world, desk, name, STATES[name](world))) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "name",
+    [
+        "opted out",
+        "consent unknown",
+        "suppressed",
+        "opted out while locked",
+        "opted out at night",
+        "sent already",
+        "capped",
+        "circuit open",
+        "put back in doubt",
+        "scheduled, opted out",
+    ],
+)
+def test_a_desk_that_does_not_ask_what_begin_asks_says_what_is_untrue(
+    world: World, settings: Settings, name: str
+) -> None:
+    """The switch: these are what it took for texts that go out."""
+    with Blind(settings) as blind:
+        desk = Desk(blind, profile=AT_ONCE, meaning=code_meaning)
+        assert list(_untrue(world, desk, name, STATES[name](world)))
+
+
+def test_a_text_without_a_name_is_still_no_text(world: World) -> None:
+    """Nothing is found, and nothing goes wrong."""
+    desk = Desk(world.operators, profile=AT_ONCE, meaning=code_meaning)
+    assert desk.explain(WhichText(retry_id=uuid4())) == []

@@ -1,0 +1,575 @@
+"""What is evidence of a text in doubt: it is compared with what was sent, and what is ambiguous is held.
+
+Texts that are alike, clocks that step, and lists that say less than they should.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, EndlessList, ListLag, SendFault
+from smsretry.retry.profile import DEFAULT
+from smsretry.sending.reconciling import reconcile
+from tests.conftest import Business
+from tests.support.builders import BODY, PHONE, resolution, run
+
+HALF_A_MINUTE, MINUTE, DAY = timedelta(seconds=30), timedelta(minutes=1), timedelta(days=1)
+SHORT = "Reminder: your visit is tomorrow"
+LONG = f"{SHORT} at 10:00. Please bring your card."
+TAIL = "Please bring your card and come ten minutes early."
+WITH_TAIL = f"Your visit is tomorrow. {TAIL}"
+FOOTER = " Reply STOP to unsubscribe."
+RECORD = """update send_logs set status = 'sent', provider_message_id = jsonb_build_object('twilio_sid', %s::text)
+            where id = %s"""
+"""What an application does that knows its message's name."""
+
+
+def in_doubt(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, body: str, fault: SendFault
+) -> UUID:
+    """A text to the one number that all texts here go to; its answer is lost."""
+    row = business.due_text(body=body)
+    stack.twilio.fail(fault)
+    assert run(queue, sender) == ["InDoubt"]
+    return row
+
+
+def sent_by_application(sender: TwilioSender, body: str) -> str:
+    """A message of the application's own, of which nothing is recorded; returns its SID."""
+    sid: str = sender._messages.create(to=PHONE, body=body, **sender._sender).sid
+    return sid
+
+
+def an_hour(stack: Stack, queue: SupabaseQueue, sender: TwilioSender, *, minutes: int = 125) -> None:
+    """A run each five minutes, long enough for a held text to be looked at again; at first each is looked for alone.
+
+    Left out are those that would find nothing to do.
+    """
+    for wait in [*[HALF_A_MINUTE] * 4, *[5 * MINUTE] * (minutes // 5)]:
+        stack.move_clock(wait)
+        if queue.next_due() == 0:
+            run(queue, sender)
+
+
+def messages(stack: Stack) -> list[str]:
+    """The bodies at Twilio, sorted."""
+    return sorted(entry.body for entry in stack.twilio.ledger.entries())
+
+
+PAIRS = [
+    pytest.param(SHORT, LONG, id="begins alike, the short one dropped"),
+    pytest.param(LONG, SHORT, id="begins alike, the long one dropped"),
+    pytest.param(TAIL, WITH_TAIL, id="ends alike, the short one dropped"),
+    pytest.param(WITH_TAIL, TAIL, id="ends alike, the long one dropped"),
+    pytest.param(BODY, BODY, id="the same words twice"),
+]
+
+
+@pytest.mark.parametrize("dropped_first", [True, False])
+@pytest.mark.parametrize(("dropped", "accepted"), PAIRS)
+def test_of_two_texts_that_are_alike_each_goes_out_once(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    dropped: str,
+    accepted: str,
+    dropped_first: bool,
+) -> None:
+    """The dropped one took the other's message and was lost; the other found its message taken, and went out again."""
+    faults: list[tuple[str, SendFault]] = [(dropped, DropUnaccepted()), (accepted, AcceptThenDrop())]
+    rows = []
+    for body, fault in faults if dropped_first else reversed(faults):
+        rows.append(in_doubt(stack, business, queue, sender, body, fault))
+        stack.move_clock(HALF_A_MINUTE)
+    an_hour(stack, queue, sender)
+    assert [business.row(row)["status"] for row in rows] == ["completed", "completed"]
+    assert messages(stack) == sorted([dropped, accepted])
+
+
+@pytest.mark.parametrize("longer", [LONG, WITH_TAIL], ids=["begins", "ends"])
+def test_a_longer_message_of_the_application_is_not_taken_for_ours(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, longer: str
+) -> None:
+    """Nothing of it is recorded: a person says. Our text was lost, four times of four."""
+    ours = SHORT if longer is LONG else TAIL
+    row = in_doubt(stack, business, queue, sender, ours, DropUnaccepted())
+    theirs = sent_by_application(sender, longer)
+    an_hour(stack, queue, sender)
+    held = business.row(row)
+    assert (held["status"], held["held_since"] is not None) == ("pending", True)
+    assert theirs in held["why"]
+    assert messages(stack) == [longer]
+
+
+def test_two_texts_that_only_a_known_footer_tells_apart_are_a_persons_to_decide(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """The one message fits both. When a person has said whose it is, the other one goes on by itself."""
+    plain = in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
+    footed = in_doubt(stack, business, queue, sender, BODY + FOOTER, AcceptThenDrop())
+    an_hour(stack, queue, sender, minutes=30)
+    assert [business.row(row)["held_since"] is not None for row in (plain, footed)] == [True, True]
+    [entry] = stack.twilio.ledger.entries()
+    assert operators.resolve(resolution(footed, entry.sid))
+    an_hour(stack, queue, sender)
+    assert [business.row(row)["status"] for row in (plain, footed)] == ["completed", "completed"]
+    assert messages(stack) == sorted([BODY, BODY + FOOTER])
+
+
+def test_a_text_that_expired_in_doubt_still_owns_its_words(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Its message is not the shorter text's."""
+    expired = in_doubt(stack, business, queue, sender, LONG, AcceptThenDrop())
+    business.connection.execute(
+        """update sms_retry_queue
+           set status = 'failed', last_error = 'Expired', attempt_id = null, in_doubt_since = null
+           where id = %s""",
+        [expired],
+    )
+    row = in_doubt(stack, business, queue, sender, SHORT, DropUnaccepted())
+    an_hour(stack, queue, sender)
+    assert business.row(row)["status"] == "completed"
+    assert messages(stack) == sorted([SHORT, LONG])
+
+
+def test_the_words_of_another_business_s_text_count_as_well(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """They share the sender, and so its list."""
+    other = Business(business.connection, stack.now).open()
+    theirs = in_doubt(stack, other, queue, sender, LONG, AcceptThenDrop())
+    ours = in_doubt(stack, business, queue, sender, SHORT, DropUnaccepted())
+    an_hour(stack, queue, sender)
+    assert [business.row(row)["status"] for row in (theirs, ours)] == ["completed", "completed"]
+    assert messages(stack) == sorted([SHORT, LONG])
+
+
+STEPS = [timedelta(seconds=6), timedelta(seconds=130), 10 * MINUTE, timedelta(hours=3), 2 * DAY]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=str)
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+def test_a_message_from_before_a_step_of_the_clock_is_not_followed_by_another(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fast: bool, step: timedelta
+) -> None:
+    """The database's clock was wrong when the send began, and is right when it is looked for: sent twice, 10 of 10."""
+    stack.twilio.clock_ahead = -step if fast else step
+    try:
+        row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
+    finally:
+        stack.twilio.clock_ahead = timedelta(0)
+    an_hour(stack, queue, sender)
+    if business.row(row)["status"] != "completed":  # it may be found, and must not be sent again
+        assert business.row(row)["held_since"] is not None
+        assert stack.twilio.ledger.entries()[0].sid in business.row(row)["why"]
+    assert messages(stack) == [BODY]
+
+
+@pytest.mark.parametrize("step", STEPS[:3], ids=str)
+def test_a_clock_that_is_set_right_meanwhile_doubles_nothing(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, step: timedelta
+) -> None:
+    """The same with the database's own clock: it is fast, and set back between the send and the look."""
+    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
+    entry = stack.twilio.ledger.entries()[0]
+    stack.twilio.ledger.put(replace(entry, accepted_at=entry.accepted_at - step))
+    stack.move_clock(-step)
+    an_hour(stack, queue, sender)
+    assert business.row(row)["held_since"] is not None
+    assert messages(stack) == [BODY]
+
+
+@pytest.mark.parametrize("late", [timedelta(minutes=3), timedelta(minutes=20)], ids=str)
+def test_a_message_that_was_created_late_is_not_followed_by_another(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, late: timedelta
+) -> None:
+    """The request waited somewhere on its way: Twilio creates it minutes after its answer was given up."""
+    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
+    entry = stack.twilio.ledger.entries()[0]
+    stack.twilio.ledger.put(replace(entry, accepted_at=entry.accepted_at + late))  # not listed before
+    an_hour(stack, queue, sender)
+    assert business.row(row)["held_since"] is not None
+    assert messages(stack) == [BODY]
+
+
+def test_the_message_of_an_earlier_send_that_the_list_hid_is_not_followed_by_a_third(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Twilio's list lagged beyond the three looks, and the second send is in doubt, too."""
+    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
+    stack.twilio.fail(ListLag(40 * MINUTE), times=None)
+    stack.twilio.fail(DropUnaccepted())
+    an_hour(stack, queue, sender)
+    assert business.row(row)["held_since"] is not None
+    assert messages(stack) == [BODY]
+
+
+@pytest.mark.parametrize("days", [1, 7], ids=["daily", "weekly"])
+def test_the_same_words_that_an_application_sends_unrecorded(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, days: int
+) -> None:
+    """Each day: a person decides about a text in doubt. Each week: it is sent again without one."""
+    sent_by_application(sender, BODY)
+    stack.move_clock(days * DAY)
+    row = in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
+    an_hour(stack, queue, sender)
+    assert (business.row(row)["held_since"] is not None) == (days == 1)
+    assert len(messages(stack)) == (1 if days == 1 else 2)
+
+
+def test_other_words_at_another_time_hold_nothing(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """An application that records nothing of what it sends to the same people."""
+    sent_by_application(sender, "Your table is ready.")
+    stack.move_clock(10 * MINUTE)
+    row = in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
+    stack.move_clock(10 * MINUTE)
+    sent_by_application(sender, "Thanks for coming.")
+    an_hour(stack, queue, sender)
+    assert business.row(row)["status"] == "completed"
+    assert len(messages(stack)) == 3
+
+
+def test_a_person_is_told_of_no_message_that_is_anothers(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Four older texts of the same words are on record; the one that is not is named."""
+    for _ in range(4):
+        recorded = sent_by_application(sender, BODY)
+        log = business.send_log(business.customer())
+        business.connection.execute(RECORD, [recorded, log])
+    unrecorded = sent_by_application(sender, BODY)
+    stack.move_clock(10 * MINUTE)
+    row = in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
+    an_hour(stack, queue, sender, minutes=10)
+    why = business.row(row)["why"]
+    assert unrecorded in why
+    assert recorded not in why
+
+
+def test_a_text_that_was_held_for_what_turned_out_to_be_anothers_goes_on_by_itself(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The application records its SID late. Until the text is sent, it no longer says what it was held for."""
+    row = in_doubt(stack, business, queue, sender, SHORT, DropUnaccepted())
+    theirs = sent_by_application(sender, LONG)
+    stack.move_clock(2 * MINUTE)
+    assert run(queue, sender) == ["Held"]
+    log = business.send_log(business.customer())
+    business.connection.execute(RECORD, [theirs, log])
+    stack.move_clock(61 * MINUTE)
+    assert run(queue, sender) == ["InDoubt"]
+    assert (business.row(row)["held_since"], business.row(row)["why"]) == (None, None)
+    an_hour(stack, queue, sender)
+    assert business.row(row)["status"] == "completed"
+
+
+def without(*names: str, **values: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A message's JSON without these properties, or with others."""
+    return lambda message: {**{k: v for k, v in message.items() if k not in names}, **values}
+
+
+@pytest.fixture
+def misprinting(stack: Stack) -> Any:
+    """Lists are as they should be again afterwards."""
+    yield stack.twilio
+    stack.twilio.misprint = dict
+
+
+MISPRINTS = {
+    "without a date": without("date_created"),
+    "with a date that is none": without(date_created="yesterday"),
+    "with a number for a date": without(date_created=17),
+    "with an impossible date": without(date_created="Mon, 32 Foo 2027 25:61:00 +0000"),
+    "without a body": without("body"),
+    "with a body that is none": without(body=["Hi"]),
+    "with a masked number": without(to="+1212555XXXX"),
+    "without a direction": without("direction"),
+    "without a sender": without("messaging_service_sid", "from"),
+    "without a name": without("sid"),
+    "that is no message": lambda _: "what?",
+}
+
+
+@pytest.mark.parametrize("misprint", MISPRINTS)
+def test_an_entry_that_cannot_be_read_and_may_be_ours_is_told_to_a_person(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    misprinting: Any,
+    misprint: str,
+) -> None:
+    """It made the whole look fail, for ever, and nobody was told."""
+    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
+    misprinting.misprint = MISPRINTS[misprint]
+    an_hour(stack, queue, sender, minutes=30)
+    held = business.row(row)
+    assert held["held_since"] is not None
+    assert "smsretry resolve" in held["why"]
+    assert BODY not in held["why"]
+    misprinting.misprint = dict
+    an_hour(stack, queue, sender)
+    assert business.row(row)["status"] == "completed"
+    assert messages(stack) == [BODY]
+
+
+def test_an_entry_that_cannot_be_read_and_cannot_be_ours_holds_nothing(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, misprinting: Any
+) -> None:
+    """It came from somebody, or from another sender of ours."""
+    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
+    [ours] = stack.twilio.ledger.entries()
+    for n, _ in enumerate(("inbound", "reply", "another sender", "another number")):
+        stack.twilio.ledger.put(replace(ours, sid=f"SM{n:032x}"))
+    odd = {
+        f"SM{0:032x}": without("date_created", direction="inbound"),
+        f"SM{1:032x}": without("date_created", direction="outbound-reply"),
+        f"SM{2:032x}": without("date_created", messaging_service_sid="MG" + "9" * 32),
+        f"SM{3:032x}": without("date_created", to="+12125550199"),
+    }
+    misprinting.misprint = lambda message: odd.get(message["sid"], dict)(message)
+    stack.move_clock(2 * MINUTE)
+    assert run(queue, sender) == ["Sent"]
+    assert business.log_of(row)["provider_message_id"] == {"twilio_sid": ours.sid}
+
+
+def test_a_list_without_an_end_is_read_so_far_and_no_further(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """It proves no absence: the text is held, says why, and goes on by itself once the list has an end."""
+    row = in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
+    stack.twilio.fail(EndlessList(), times=None)
+    before = stack.twilio.lists
+    stack.move_clock(2 * MINUTE)
+    assert run(queue, sender) == ["Held"]
+    assert stack.twilio.lists - before == 10
+    assert "longer than" in business.row(row)["why"]
+    stack.twilio.heal()
+    an_hour(stack, queue, sender)
+    assert business.row(row)["status"] == "completed"
+    assert messages(stack) == [BODY]
+
+
+def test_what_a_list_without_an_end_shows_is_evidence_all_the_same(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Only an absence needs the whole list."""
+    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
+    stack.twilio.fail(EndlessList(), times=None)
+    stack.move_clock(2 * MINUTE)
+    assert run(queue, sender) == ["Sent"]
+    assert business.row(row)["status"] == "completed"
+
+
+def test_a_list_that_cannot_be_had_for_an_hour_is_told_to_a_person(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it is looked for again and again; afterwards, too, and visibly."""
+    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
+    with monkeypatch.context() as patched:
+        patched.setattr(TwilioSender, "look_up", lambda *_, **__: None)
+        an_hour(stack, queue, sender, minutes=50)
+        assert business.row(row)["held_since"] is None
+        an_hour(stack, queue, sender, minutes=30)
+    held = business.row(row)
+    assert held["held_since"] is not None
+    assert "could not be had" in held["why"]
+    stack.move_clock(15 * MINUTE)
+    assert run(queue, sender) == ["Sent"]
+
+
+def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The claim of the text in doubt could not know its words, and it may be what is found."""
+    row = in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
+    stack.move_clock(timedelta(seconds=61))
+    [claim] = queue.claim_doubtful(1)
+    stack.move_clock(timedelta(seconds=1))
+    in_doubt(stack, business, queue, sender, BODY + FOOTER, AcceptThenDrop())
+    assert reconcile(claim, queue=queue, sender=sender, profile=DEFAULT).fate == "InDoubt"
+    assert business.row(row)["status"] == "pending"
+    an_hour(stack, queue, sender)
+    assert business.row(row)["status"] == "pending"  # the one message fits both
+
+
+def test_the_bodies_of_other_texts_are_given_to_a_look_and_to_nothing_else(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Twenty at the most, the nearest in time first; each once."""
+    for n in range(25):
+        in_doubt(stack, business, queue, sender, f"Text {n // 2} of an hour, to the same number", DropUnaccepted())
+    for n in range(25):
+        in_doubt(stack, business, queue, sender, f"Further text {n}", DropUnaccepted())
+    due = business.due_text()
+    [claim] = queue.claim_due(1)
+    assert (claim.id, claim.other_bodies) == (due, ())
+    stack.move_clock(2 * MINUTE)
+    [first, *_] = queue.claim_doubtful(50)
+    assert len(first.other_bodies) == len(set(first.other_bodies)) == 20
+    assert first.other_bodies[:2] == ("Text 1 of an hour, to the same number", "Text 2 of an hour, to the same number")
+    assert "to the same number" not in repr(first)
+
+
+MANY_SENDS = """
+    insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
+                                   twilio_sid)
+    select gen_random_uuid(), %s, 1, n, smsretry.clock(), smsretry.clock(), 'accepted', 'response', 'SM' || md5(n::text)
+    from generate_series(1, 30000) n"""
+
+
+def test_a_look_costs_no_more_beside_many_sends_whose_end_is_known(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Counted in pages, and nobody has analyzed the table: 30,000 sends have 600 of them."""
+    in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
+    in_doubt(stack, business, queue, sender, LONG, DropUnaccepted())
+    business.connection.execute(MANY_SENDS, [business.due_text(due=DAY)])
+    stack.move_clock(2 * MINUTE)
+    claim = b"select * from claim_doubtful_sms_retries(1)"
+    business.connection.execute(claim)  # the first call of a connection also reads the catalog
+    [plan] = business.connection.execute(b"explain (analyze, buffers, format json) " + claim).fetchall()
+    root = plan["QUERY PLAN"][0]["Plan"]
+    assert root["Shared Hit Blocks"] + root["Shared Read Blocks"] < 200
+
+
+MEANWHILE: dict[str, Callable[[Business], object]] = {
+    "the customer's number changed": lambda b: b.connection.execute("update customers set phone = '+12125550199'"),
+    "the text changed": lambda b: b.connection.execute("update send_logs set subject = 'Another text'"),
+    "the customer was deleted": lambda b: b.connection.execute("delete from customers"),
+    "the send log was deleted": lambda b: b.connection.execute("delete from send_logs"),
+}
+
+
+def doubtful(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender) -> UUID:
+    """A text that Twilio took, and whose answer was lost."""
+    row = business.due_text()
+    stack.twilio.fail(AcceptThenDrop())
+    assert run(queue, sender) == ["InDoubt"]
+    return row
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
+def test_a_text_in_doubt_is_found_although(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, meanwhile: str
+) -> None:
+    """What begin kept with the attempt is what went to Twilio."""
+    row = doubtful(stack, business, queue, sender)
+    MEANWHILE[meanwhile](business)
+    stack.move_clock(timedelta(minutes=1, seconds=1))
+    assert run(queue, sender) == ["Sent"]
+    assert business.row(row)["status"] == "completed"
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_the_application_s_own_identical_text_is_not_taken_for_ours(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Ours never reached Twilio; theirs did, and its SID is in their send log. Ours had been settled with it: lost."""
+    row = business.due_text()
+    stack.twilio.fail(DropUnaccepted())
+    assert run(queue, sender) == ["InDoubt"]
+    theirs = sender._messages.create(to=PHONE, body=BODY, **sender._sender)
+    log = business.send_log(business.customer())
+    business.connection.execute(
+        """update send_logs set status = 'sent', provider_message_id = jsonb_build_object('twilio_sid', %s::text)
+           where id = %s""",
+        [theirs.sid, log],
+    )
+    for _ in range(30):
+        stack.move_clock(timedelta(minutes=1))
+        run(queue, sender)
+    assert business.row(row)["status"] == "completed"
+    assert len(stack.twilio.ledger.entries()) == 2
+
+
+def test_a_log_that_says_delivered_is_not_sent_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Begin had asked for the SID alone."""
+    row = business.due_text()
+    business.connection.execute("update send_logs set status = 'delivered'")
+    assert run(queue, sender) == ["Cancelled"]
+    assert business.row(row)["last_error"] == "Already sent"
+
+
+def test_workers_that_die_between_begin_and_send_cost_no_attempt(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Three of them had used up a text that was never at Twilio."""
+    from tests.support.builders import begin
+
+    row = business.due_text()
+    for _ in range(4):
+        [claim] = queue.claim_due(10)
+        assert begin(queue, claim).answer == "go"
+        for _ in range(45):
+            stack.move_clock(timedelta(minutes=1))
+            queue.recover(10)
+            for doubt in queue.claim_doubtful(10):
+                from smsretry.retry.profile import DEFAULT
+                from smsretry.sending.reconciling import reconcile
+
+                reconcile(doubt, queue=queue, sender=sender, profile=DEFAULT)
+            if business.row(row)["in_doubt_since"] is None and business.row(row)["status"] == "pending":
+                break
+        assert business.row(row)["attempt_count"] == 0
+    assert run(queue, sender) == ["Sent"]
+
+
+def test_a_message_with_another_body_holds_the_text_until_a_person_says_which_it_was(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """Redaction shows an empty body; it had counted as no message at all, and the text was sent again."""
+    row = business.due_text()
+    stack.twilio.fail(DropUnaccepted())
+    assert run(queue, sender) == ["InDoubt"]
+    message = sender._messages.create(to=PHONE, body="Something that somebody sent by hand", **sender._sender)
+    stack.move_clock(timedelta(minutes=1, seconds=1))
+    assert run(queue, sender) == ["Held"]
+    held = business.row(row)
+    assert message.sid in held["why"]
+    assert held["in_doubt_since"] is not None
+    assert operators.resolve(resolution(row, message.sid))
+    assert business.row(row)["status"] == "completed"
+    assert business.log_of(row)["provider_message_id"] == {"twilio_sid": message.sid}
+
+
+def test_a_person_may_say_that_none_of_them_was_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """Then it is sent again, with all its checks."""
+    row = business.due_text()
+    stack.twilio.fail(DropUnaccepted())
+    run(queue, sender)
+    sender._messages.create(to=PHONE, body="Something that somebody sent by hand", **sender._sender)
+    stack.move_clock(timedelta(minutes=1, seconds=1))
+    assert run(queue, sender) == ["Held"]
+    assert operators.resolve(resolution(row, None))
+    assert run(queue, sender) == ["Sent"]
+
+
+def test_what_was_sent_is_kept_no_longer_than_it_is_needed(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Afterwards a keyed hash of the number is enough."""
+    row = doubtful(stack, business, queue, sender)
+    [attempt] = business.attempts_of(row)
+    assert (attempt["sent_to"], attempt["sent_body"]) == (PHONE, BODY)
+    stack.move_clock(timedelta(minutes=1, seconds=1))
+    run(queue, sender)
+    [attempt] = business.attempts_of(row)
+    assert (attempt["sent_to"], attempt["sent_body"]) == (None, None)
+    assert len(attempt["number_key"]) == 32

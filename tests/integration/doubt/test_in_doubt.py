@@ -1,0 +1,401 @@
+"""A text in doubt is settled by evidence: from the database, from Twilio's callback, from Twilio's list."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from smsretry import queue_sms_retry
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.requests import Requeue
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import (
+    AcceptThenDrop,
+    BrokenAnswer,
+    DropUnaccepted,
+    HtmlError,
+    JsonError,
+    ListError,
+    ListLag,
+    SendFault,
+)
+from smsretry.retry import evidence
+from smsretry.retry.decision import Complete
+from smsretry.retry.outcome import Accepted, InDoubt
+from smsretry.retry.policy import LIFE
+from smsretry.retry.profile import DEFAULT, Profile
+from tests.conftest import Business
+from tests.support.builders import BODY, PHONE, SID, begin, doubt, finish, resolution, run, run_over
+
+HOLD = Profile(in_doubt="hold")
+ACCEPTED = [
+    AcceptThenDrop(),
+    JsonError(20500, http_status=500, accepted=True),
+    HtmlError(http_status=503, accepted=True),
+    BrokenAnswer.EMPTY,
+    BrokenAnswer.HTML,
+    BrokenAnswer.TRUNCATED,
+    BrokenAnswer.WITHOUT_SID,
+]
+UNACCEPTED = [DropUnaccepted(), JsonError(20500, http_status=500), HtmlError(http_status=503)]
+
+
+def doubtful(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fault: SendFault) -> UUID:
+    """A text whose answer was lost."""
+    row = business.due_text()
+    stack.twilio.fail(fault)
+    assert run(queue, sender) == ["InDoubt"]
+    return row
+
+
+def is_due(business: Business) -> bool:
+    """Whether a run would find something to do."""
+    found = business.connection.execute(
+        "select from sms_retry_queue where status = 'pending' and scheduled_for <= smsretry.clock()"
+    )
+    return found.fetchone() is not None
+
+
+def wait_for_work(stack: Stack, business: Business) -> None:
+    """Let whole minutes pass until something is due: the runs in between would find nothing."""
+    for _ in range(60):
+        stack.move_clock(timedelta(minutes=1))
+        if is_due(business):
+            return
+    raise AssertionError("nothing is due within an hour")
+
+
+def half_an_hour(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, profile: Profile = DEFAULT
+) -> None:
+    """A run at every full minute at which something is due."""
+    for _ in range(30):
+        stack.move_clock(timedelta(minutes=1))
+        if is_due(business):
+            run(queue, sender, profile)
+
+
+@pytest.mark.parametrize("fault", ACCEPTED)
+def test_a_text_that_twilio_has_is_found_in_its_list_and_completed(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fault: SendFault
+) -> None:
+    """Whatever broke the answer; nobody gets it twice."""
+    row = doubtful(stack, business, queue, sender, fault)
+    stack.move_clock(timedelta(minutes=1, seconds=1))
+    assert run(queue, sender) == ["Sent"]
+    (message,) = stack.twilio.ledger.entries()
+    (attempt,) = business.attempts_of(row)
+    assert (attempt["outcome"], attempt["settled_by"], attempt["twilio_sid"]) == ("accepted", "reconcile", message.sid)
+    assert business.row(row)["status"] == "completed"
+    assert business.log_of(row)["provider_message_id"] == {"twilio_sid": message.sid}
+
+
+@pytest.mark.parametrize("fault", UNACCEPTED)
+def test_a_text_that_twilio_does_not_have_is_sent_again_after_three_looks_and_fifteen_minutes(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fault: SendFault
+) -> None:
+    """Not before; then exactly once."""
+    row = doubtful(stack, business, queue, sender, fault)
+    began = stack.now()
+    fates = []
+    while not stack.twilio.ledger.entries():
+        assert stack.now() - began < timedelta(hours=1)
+        wait_for_work(stack, business)
+        fates += [(fate, (stack.now() - began) / timedelta(minutes=1)) for fate in run(queue, sender)]
+    assert [fate for fate, _ in fates] == ["InDoubt", "InDoubt", "RetryScheduled", "Sent"]
+    assert fates[-1][1] >= 15
+    assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["not_sent", "accepted"]
+    assert business.row(row)["attempt_count"] == 2
+
+
+def test_with_the_policy_hold_a_person_decides(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The row is held with what to do, its attempt stays in doubt, and nothing is sent."""
+    row = doubtful(stack, business, queue, sender, DropUnaccepted())
+    half_an_hour(stack, business, queue, sender, HOLD)
+    held = business.row(row)
+    assert (held["status"], held["in_doubt_since"] is not None, held["held_since"] is not None) == (
+        "pending",
+        True,
+        True,
+    )
+    assert held["why"].startswith("In doubt: no evidence after 3 looks")
+    assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["in_doubt"]
+    assert not stack.twilio.ledger.entries()
+
+
+def test_a_look_that_failed_is_not_an_absence(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Hours without Twilio's list send nothing again, and from the first on a person is told; then it is found."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.twilio.fail(ListError(), times=None)
+    for minutes in range(20, 500, 20):
+        stack.move_clock(timedelta(minutes=20))
+        assert run(queue, sender) == ["InDoubt" if minutes < 60 else "Held"]
+    assert business.row(row)["reconcile_count"] == 0
+    stack.twilio.heal()
+    stack.move_clock(timedelta(minutes=20))
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_list_that_lags_some_minutes_does_not_double_a_text(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The quarantine outlasts it."""
+    doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.twilio.fail(ListLag(timedelta(minutes=14)), times=None)
+    half_an_hour(stack, business, queue, sender)
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_callback_settles_the_text_before_any_look(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The status callback URL carried the attempt's id; the webhook passes it on."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    attempt = business.row(row)["attempt_id"]
+    assert settle(business, attempt) == "settled"
+    assert settle(business, attempt) == "already_settled"
+    assert business.row(row)["status"] == "completed"
+    assert business.attempts_of(row)[0]["settled_by"] == "callback"
+    assert business.log_of(row)["provider_message_id"] == {"twilio_sid": SID}
+    stack.move_clock(timedelta(hours=1))
+    assert run(queue, sender) == []
+
+
+def test_a_callback_that_comes_before_the_answer_is_the_answer(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """Twilio's report may be faster than its response; the sender's own finish then changes nothing."""
+    row = business.due_text()
+    (claim,) = queue.claim_due(1)
+    attempt = uuid4()
+    begin(queue, claim, attempt)
+    assert settle(business, attempt) == "settled"
+    done = finish(queue, claim, attempt, InDoubt("cut off"), doubt(timedelta(0), why="cut off"))
+    assert (done.applied, done.status) == (True, "completed")
+    assert business.attempts_of(row)[0]["outcome"] == "accepted"
+
+
+def test_a_callback_that_comes_after_the_quarantine_stops_the_second_send(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Late evidence still counts while the text waits."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    attempt = business.row(row)["attempt_id"]
+    stack.twilio.fail(ListLag(timedelta(hours=5)), times=None)
+    while business.row(row)["in_doubt_since"] is not None:
+        wait_for_work(stack, business)
+        look = run_over(queue, sender)  # not a whole run: it would send the text again as soon as that is allowed
+        assert [look.process(claim).fate for claim in look.claim()] in (["InDoubt"], ["RetryScheduled"])
+    assert settle(business, attempt) == "settled"
+    stack.move_clock(timedelta(minutes=5))
+    assert run(queue, sender) == []
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_callback_about_nothing_we_sent_changes_nothing(business: Business) -> None:
+    """Nor does one with a malformed SID."""
+    assert settle(business, uuid4()) == "unknown_attempt"
+
+
+@pytest.mark.parametrize("status", ["sent", "delivered", "undelivered"])
+def test_a_send_log_that_the_application_marked_as_sent_is_evidence(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, status: str
+) -> None:
+    """Its webhook may know the status and not the attempt."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    business.connection.execute("update send_logs set status = %s", [status])
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(timedelta(minutes=2))
+    assert run(queue, sender) == ["Sent"]
+    assert business.row(row)["status"] == "completed"
+    assert business.log_of(row)["status"] == status
+
+
+def test_a_message_of_another_attempt_is_no_evidence(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The same words to the same number, sent a moment before by another row: its SID is taken."""
+    first = business.due_text()
+    assert run(queue, sender) == ["Sent"]
+    second = doubtful(stack, business, queue, sender, DropUnaccepted())
+    half_an_hour(stack, business, queue, sender)
+    sids = {business.attempts_of(row)[-1]["twilio_sid"] for row in (first, second)}
+    assert sids == {entry.sid for entry in stack.twilio.ledger.entries(PHONE)}
+    assert len(sids) == 2
+
+
+def test_of_two_like_texts_to_one_number_each_is_sent_once(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """One is in doubt and was never sent; the look for it meets the other's message before that one's answer is in."""
+    doubted = doubtful(stack, business, queue, sender, DropUnaccepted())
+    other = business.due_text()
+    stack.move_clock(timedelta(minutes=1))
+    (claim,) = queue.claim_due(1)
+    attempt = uuid4()
+    begin(queue, claim, attempt)
+    sent = sender._messages.create(to=PHONE, body=BODY, from_=stack.environment()["TWILIO_FROM_NUMBER"])
+    assert run(queue, sender) == ["InDoubt"]
+    assert business.row(doubted)["reconcile_count"] == 0
+    assert finish(queue, claim, attempt, Accepted(sent.sid), Complete(sent.sid)).applied
+    half_an_hour(stack, business, queue, sender)
+    assert [business.row(row)["status"] for row in (doubted, other)] == ["completed", "completed"]
+    assert len(stack.twilio.ledger.entries(PHONE)) == 2
+
+
+def test_a_text_in_doubt_whose_life_nobody_began_begins_it_with_its_next_look(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Version 1.0.0 left such rows behind. None is in doubt for ever."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    business.connection.execute("update sms_retry_queue set expires_at = null")
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(timedelta(minutes=2))
+    assert run(queue, sender) == ["InDoubt"]
+    assert timedelta(0) <= stack.now() + LIFE - business.row(row)["expires_at"] < timedelta(minutes=1)
+    stack.move_clock(LIFE)
+    assert run(queue, sender) == ["Failed"]
+
+
+def test_a_text_that_expires_while_no_look_succeeds_is_held_for_a_person(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """It ends, with what to do, and is not sent again."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(timedelta(hours=49))
+    assert run(queue, sender) == ["Failed"]
+    assert business.row(row)["last_error"] == (
+        "In doubt: the provider's list could not be had. Look in the provider's log, then `smsretry resolve`"
+    )
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_text_that_expired_in_doubt_may_still_be_found_to_have_gone_out(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """As its last error asks for. The row has ended; its send log says what the customer knows, and nothing is sent."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(timedelta(hours=49))
+    assert run(queue, sender) == ["Failed"]
+    (entry,) = stack.twilio.ledger.entries()
+
+    assert operators.resolve(resolution(row, entry.sid))
+    assert operators.resolve(resolution(row, entry.sid)), "the first answer may have been lost"
+    assert not operators.resolve(resolution(row, SID))
+
+    log = business.log_of(row)
+    assert (log["status"], log["error_message"]) == ("sent", None)
+    assert log["provider_message_id"] == {"twilio_sid": entry.sid}
+    assert business.row(row)["status"] == "failed"
+    (attempt,) = business.attempts_of(row)
+    assert (attempt["outcome"], attempt["settled_by"], attempt["sent_to"]) == ("accepted", "operator", None)
+    assert queue_sms_retry(log["id"], None, queue=queue).result == "already_sent"
+
+
+def test_a_text_that_expired_in_doubt_and_did_not_go_out_may_be_requeued(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """Once a person has said so, and not before."""
+    row = doubtful(stack, business, queue, sender, DropUnaccepted())
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(timedelta(hours=49))
+    assert run(queue, sender) == ["Failed"]
+    requeue = Requeue(retry_ids=[row], dry_run=False, who="Ann", because="It never went out")
+    assert operators.requeue(requeue).changed == 0
+    assert operators.resolve(resolution(row, None))
+    assert business.row(row)["status"] == "failed"
+    assert operators.requeue(requeue).changed == 1
+    assert run(queue, sender) == ["Sent"]
+
+
+def test_a_text_that_failed_without_a_doubt_is_not_resolved(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """Twilio refused it: no message can be this text."""
+    row = business.due_text()
+    stack.twilio.fail(JsonError(21211, http_status=400))
+    assert run(queue, sender) == ["Failed"]
+    assert not operators.resolve(resolution(row, SID))
+    assert business.log_of(row)["status"] == "failed"
+
+
+def test_a_decision_whose_answer_is_lost_is_still_the_decision(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Not a lost claim."""
+    doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.move_clock(timedelta(minutes=2))
+    stack.rpc_faults.drop_after_commit("reconcile_sms_retry", times=1)
+    assert run(queue, sender) == ["Sent"]
+
+
+def test_what_a_dead_worker_had_begun_is_found_as_well(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """It died between Twilio's answer and the database."""
+    row = business.due_text()
+    (claim,) = queue.claim_due(1)
+    begin(queue, claim, sent_by=sender.sent_by)
+    sender._messages.create(to=PHONE, body=BODY, from_=stack.environment()["TWILIO_FROM_NUMBER"])
+    stack.move_clock(timedelta(minutes=11))
+    queue.recover(10)
+    stack.move_clock(timedelta(minutes=1))
+    assert run(queue, sender) == ["Sent"]
+    assert business.row(row)["status"] == "completed"
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_recovered_doubt_is_first_looked_for_when_every_other_is(
+    stack: Stack, business: Business, queue: SupabaseQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the same schedule of looks, which the database does not know."""
+    row = business.due_text()
+    (claim,) = queue.claim_due(1)
+    begin(queue, claim)
+    stack.move_clock(timedelta(minutes=11))
+    monkeypatch.setattr(evidence, "LOOK_DELAYS", (timedelta(minutes=7),))
+    queue.recover(10)
+    waits = business.row(row)["scheduled_for"] - stack.now()
+    assert timedelta(minutes=6, seconds=50) < waits <= timedelta(minutes=7)
+
+
+def test_a_doubt_outlives_every_worker_that_dies_over_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """To give it up would call a text failed that its reader has."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    for _ in range(10):
+        stack.move_clock(timedelta(minutes=16))
+        assert len([*queue.claim_doubtful(1), *queue.claim_suspect()]) == 1
+        stack.move_clock(timedelta(minutes=11))
+        queue.recover(10)
+    stack.move_clock(timedelta(minutes=16))
+    assert run(queue, sender) == ["Sent"]
+    assert business.row(row)["status"] == "completed"
+
+
+def test_a_text_in_doubt_is_not_given_to_who_would_simply_send_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The application's own call of claim_due_sms_retries never returns one, and it cannot be begun."""
+    doubtful(stack, business, queue, sender, AcceptThenDrop())
+    stack.move_clock(timedelta(hours=1))
+    assert queue.claim_due(10) == []
+    (claim,) = queue.claim_doubtful(10)
+    assert begin(queue, claim).answer == "lost"
+
+
+def settle(business: Business, attempt: UUID) -> str:
+    """As the application's webhook does."""
+    found = business.connection.execute("select settle_sms_attempt(%s, %s) as answer", [attempt, SID]).fetchone()
+    assert found is not None
+    return str(found["answer"])

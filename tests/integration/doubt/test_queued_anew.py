@@ -1,0 +1,372 @@
+"""A text that ended in doubt and is queued anew is in doubt about its earlier send, until that is settled.
+
+It had simply been sent once more: only the row that had ended knew of the doubt.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from smsretry import queue_sms_retry
+from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.errors import code_meaning
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.requests import Cancel, Requeue, WhichText
+from smsretry.desk.desk import Desk
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError, ListError, SendFault
+from smsretry.retry.policy import LIFE
+from smsretry.retry.profile import DEFAULT
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.scheduled import queue_scheduled_sends
+from tests.conftest import Business
+from tests.integration.doubt.test_in_doubt import half_an_hour, settle
+from tests.integration.repairs import repairs_after_1_0
+from tests.support.builders import BODY, begin, resolution, run, run_over
+
+SO_LONG = LIFE + timedelta(hours=1)
+WHY = "An earlier send of this text may have gone out: it is looked for before another one leaves"
+
+
+def fails_in_doubt(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fault: SendFault
+) -> UUID:
+    """A text whose answer was lost, and whose life ended before Twilio's list could be had. Now it can."""
+    row = business.due_text()
+    stack.twilio.fail(fault)
+    assert run(queue, sender) == ["InDoubt"]
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(SO_LONG)
+    assert run(queue, sender) == ["Failed"]
+    stack.twilio.heal()
+    return row
+
+
+def by_the_function(business: Business, queue: SupabaseQueue, row: UUID) -> UUID:
+    """As the application does that retries what has failed."""
+    queued = queue_sms_retry(business.row(row)["send_log_id"], None, queue=queue)
+    assert queued.result == "queued"
+    assert queued.retry_id is not None
+    return queued.retry_id
+
+
+def by_an_insert(business: Business, _queue: SupabaseQueue, row: UUID) -> UUID:
+    """As it always did."""
+    ended = business.row(row)
+    return business.queue_row(ended["send_log_id"], ended["customer_id"])
+
+
+ANEW: dict[str, Callable[[Business, SupabaseQueue, UUID], UUID]] = {
+    "queue_sms_retry": by_the_function,
+    "insert": by_an_insert,
+}
+
+
+@pytest.mark.parametrize("anew", ANEW)
+def test_a_text_that_twilio_has_is_found_and_not_sent_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, anew: str
+) -> None:
+    """The new row says what it waits for, and is completed with the message that is found."""
+    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
+    new = ANEW[anew](business, queue, row)
+    waits = business.row(new)
+    assert (waits["status"], waits["in_doubt_since"] is not None, waits["why"]) == ("pending", True, WHY)
+    assert waits["attempt_id"] == business.attempts_of(row)[0]["id"]
+    half_an_hour(stack, business, queue, sender)
+    [entry] = stack.twilio.ledger.entries()
+    assert (business.row(row)["status"], business.row(new)["status"]) == ("failed", "completed")
+    assert business.log_of(new)["provider_message_id"] == {"twilio_sid": entry.sid}
+    [attempt] = business.attempts_of(new)
+    assert (attempt["outcome"], attempt["settled_by"], attempt["twilio_sid"]) == ("accepted", "reconcile", entry.sid)
+
+
+@pytest.mark.parametrize("anew", ANEW)
+def test_a_text_that_twilio_does_not_have_is_sent_once_after_three_looks(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, anew: str
+) -> None:
+    """As every text in doubt is; its life begins anew with the first of them."""
+    row = fails_in_doubt(stack, business, queue, sender, DropUnaccepted())
+    new = ANEW[anew](business, queue, row)
+    stack.move_clock(timedelta(minutes=1))
+    assert run(queue, sender) == ["InDoubt"]
+    assert timedelta(0) <= stack.now() + LIFE - business.row(new)["expires_at"] < timedelta(minutes=1)
+    stack.move_clock(timedelta(minutes=5))
+    assert run(queue, sender) == ["InDoubt"]
+    assert not stack.twilio.ledger.entries()
+    half_an_hour(stack, business, queue, sender)
+    assert len(stack.twilio.ledger.entries()) == 1
+    assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["not_sent"]
+    assert [attempt["outcome"] for attempt in business.attempts_of(new)] == ["accepted"]
+
+
+def test_while_the_list_cannot_be_had_it_stays_in_doubt_and_ends_as_the_first_row_did(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """However often it is queued anew."""
+    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
+    stack.twilio.fail(ListError(), times=None)
+    for _ in range(2):
+        row = by_an_insert(business, queue, row)
+        half_an_hour(stack, business, queue, sender)
+        assert business.row(row)["in_doubt_since"] is not None
+        stack.move_clock(SO_LONG)
+        assert run(queue, sender) == ["Failed"]
+        assert (business.row(row)["last_error"] or "").startswith("In doubt: the provider's list could not be had")
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_scheduled_send_of_the_same_text_is_in_doubt_too(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Its send log has its id, and knows of the send: somebody deleted the plan and made it again."""
+    planned = business.scheduled(due=timedelta(minutes=-1))
+    queue_scheduled_sends(queue)
+    row = business.text_of(planned)
+    stack.twilio.fail(AcceptThenDrop())
+    assert run(queue, sender) == ["InDoubt"]
+    stack.twilio.fail(ListError(), times=None)
+    stack.move_clock(SO_LONG)
+    assert run(queue, sender) == ["Failed"]
+    stack.twilio.heal()
+    business.connection.execute("delete from scheduled_sends where id = %s", [planned])
+    business.connection.execute(
+        """insert into scheduled_sends (id, business_id, customer_id, body, scheduled_for)
+           values (%s, %s, %s, %s, %s)""",
+        [planned, business.id, row["customer_id"], BODY, stack.now()],
+    )
+    queue_scheduled_sends(queue)
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["waits", "is looked for"])
+def test_a_callback_about_the_earlier_send_completes_the_new_row(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, held: bool
+) -> None:
+    """At once, also while a worker looks: whatever that one found then changes nothing."""
+    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
+    new = by_an_insert(business, queue, row)
+    attempt = business.row(new)["attempt_id"]
+    claims = queue.claim_doubtful(1) if held else []
+    assert settle(business, attempt) == "settled"
+    assert settle(business, attempt) == "already_settled"
+    assert business.row(new)["status"] == "completed"
+    assert business.log_of(new)["status"] == "sent"
+    assert all(process_sms_retry_item(claim, queue=queue, sender=sender).fate == "Lost" for claim in claims)
+    half_an_hour(stack, business, queue, sender)
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+@pytest.mark.parametrize("asked", ["old", "new"])
+def test_a_person_says_by_either_row_that_it_did_not_go_out(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    operators: SupabaseOperators,
+    asked: str,
+) -> None:
+    """Then the new row is sent at once, with every check."""
+    row = fails_in_doubt(stack, business, queue, sender, DropUnaccepted())
+    new = by_an_insert(business, queue, row)
+    assert operators.resolve(resolution({"old": row, "new": new}[asked], None))
+    assert run(queue, sender) == ["Sent"]
+    assert [attempt["settled_by"] for attempt in business.attempts_of(row)] == ["operator"]
+    assert [attempt["outcome"] for attempt in business.attempts_of(new)] == ["accepted"]
+
+
+@pytest.mark.parametrize("asked", ["old", "new"])
+def test_a_person_says_by_either_row_that_it_went_out(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    operators: SupabaseOperators,
+    asked: str,
+) -> None:
+    """The new row is completed with that message. The answer may be given twice."""
+    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
+    new = by_an_insert(business, queue, row)
+    [entry] = stack.twilio.ledger.entries()
+    for _ in range(2):
+        assert operators.resolve(resolution({"old": row, "new": new}[asked], entry.sid))
+    assert business.row(new)["status"] == "completed"
+    assert business.log_of(new)["provider_message_id"] == {"twilio_sid": entry.sid}
+    assert run(queue, sender) == []
+
+
+def test_a_word_that_came_while_it_was_queued_is_found_by_the_next_look(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The person's transaction did not see the new row yet, nor the new row's that the doubt was over."""
+    row = fails_in_doubt(stack, business, queue, sender, DropUnaccepted())
+    new = by_an_insert(business, queue, row)
+    business.connection.execute(
+        """update sms_send_attempts
+           set outcome = 'not_sent', settled_by = 'operator', sent_to = null, sent_body = null
+           where id = %s""",
+        [business.row(new)["attempt_id"]],
+    )
+    half_an_hour(stack, business, queue, sender)
+    assert business.row(new)["status"] == "completed"
+    assert len(stack.twilio.ledger.entries()) == 1
+    assert [attempt["settled_by"] for attempt in business.attempts_of(row)] == ["operator"]
+
+
+def test_the_desk_tells_of_the_doubt_by_either_row_and_cancels_neither(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """With the send that it is about, when it is looked for next, and what a person can say."""
+    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
+    new = by_the_function(business, queue, row)
+    desk = Desk(operators, profile=DEFAULT, meaning=code_meaning)
+    [told] = desk.explain(WhichText(retry_id=new))
+    assert told.headline.startswith(f"In doubt, it may or may not have gone out: {WHY}")
+    assert told.next.startswith("evidence is looked for at")
+    assert [attempt.outcome for attempt in told.text.history] == ["in_doubt"]
+    [before] = desk.explain(WhichText(retry_id=row))
+    assert (before.text.state, [attempt.outcome for attempt in before.text.history]) == ("failed", ["in_doubt"])
+    assert told.text.can == before.text.can == ("resolve_sms_doubt",)
+    cancel = Cancel(retry_ids=[row, new], dry_run=False, who="Ann", because="No longer wanted")
+    assert operators.cancel(cancel).skipped == {"It is unknown whether it went out: evidence is looked for": 1}
+
+
+def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_doubt(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """The desk had asked for the doubts of the one row. Either row may be named to settle it."""
+    row = fails_in_doubt(stack, business, queue, sender, DropUnaccepted())
+    newer = by_an_insert(business, queue, row)
+    business.connection.execute(
+        """update sms_retry_queue
+           set status = 'failed', last_error = 'It failed', attempt_id = null, in_doubt_since = null where id = %s""",
+        [newer],
+    )
+    requeue = Requeue(retry_ids=[newer], dry_run=False, who="Ann", because="It never went out")
+    assert operators.requeue(requeue).skipped == {
+        "It is unknown whether it went out: look in the provider's log, then resolve_sms_doubt": 1
+    }
+    assert operators.explain(WhichText(retry_id=newer), None)[0].can == ("resolve_sms_doubt",)
+    assert operators.resolve(resolution(newer, None))
+    assert operators.requeue(requeue).changed == 1
+    assert run(queue, sender) == ["Sent"]
+
+
+def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_as_its_send_is_to_begin(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Whatever the row says, a send is asked for the doubts of its text. A worker of any version has lost its claim."""
+    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
+    business.connection.execute("update sms_retry_queue set status = 'pending', expires_at = null")
+    [claim] = queue.claim_due(1)
+    begun = begin(queue, claim)
+    assert (begun.answer, begun.why) == ("lost", WHY)
+    assert begin(queue, claim).answer == "lost"
+    back = business.row(row)
+    assert (back["status"], back["attempt_id"]) == ("pending", business.attempts_of(row)[0]["id"])
+    half_an_hour(stack, business, queue, sender)
+    assert business.row(row)["status"] == "completed"
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_what_was_queued_anew_before_the_migration_is_in_doubt_after_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Nobody had asked when it was inserted, and it has never been claimed; the other texts wait as they did."""
+    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
+    other = business.due_text(phone="+12125550124")
+    before = business.row(other)
+    business.connection.execute("alter table sms_retry_queue disable trigger smsretry_before_insert")
+    new = by_an_insert(business, queue, row)
+    business.connection.execute("alter table sms_retry_queue enable trigger smsretry_before_insert")
+    assert business.row(new)["in_doubt_since"] is None
+    business.connection.execute(repairs_after_1_0().encode())
+    waits = business.row(new)
+    assert (waits["attempt_id"], waits["why"]) == (business.attempts_of(row)[0]["id"], WHY)
+    assert business.row(other) == before
+    half_an_hour(stack, business, queue, sender)
+    assert business.row(new)["status"] == "completed"
+    assert len(stack.twilio.ledger.entries("+12125550123")) == 1
+
+
+def test_a_run_says_that_such_a_row_is_in_doubt(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """And when it is looked for."""
+    fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
+    business.connection.execute(
+        "update sms_retry_queue set status = 'pending', expires_at = null, scheduled_for = smsretry.clock()"
+    )
+    looks = run_over(queue, sender)
+    [result] = [looks.process(claim) for claim in looks.claim()]
+    assert (result.fate, result.detail) == ("InDoubt", WHY)
+    assert result.next_at == business.row(result.retry_id)["scheduled_for"]
+
+
+def test_the_applications_own_processor_is_not_given_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """It would send what it gets."""
+    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
+    by_an_insert(business, queue, row)
+    assert business.connection.execute("select * from claim_due_sms_retries(limit_count => 50)").fetchall() == []
+
+
+def test_a_text_whose_doubt_is_settled_is_sent_at_once_when_it_is_queued_anew(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """It was looked for and not found, sent again, and refused then: nothing is unknown of it."""
+    row = business.due_text()
+    stack.twilio.fail(DropUnaccepted())
+    stack.twilio.fail(JsonError(21612, http_status=400))
+    assert run(queue, sender) == ["InDoubt"]
+    half_an_hour(stack, business, queue, sender)
+    assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["not_sent", "rejected"]
+    assert business.row(row)["status"] == "failed"
+    new = by_an_insert(business, queue, row)
+    assert business.row(new)["in_doubt_since"] is None
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_another_businesss_row_of_the_same_send_log_keeps_no_text_waiting(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Whoever wrote it there: a row answers for itself alone."""
+    customer = business.customer()
+    log = business.send_log(customer)
+    with stack.connect() as connection:
+        other = Business(connection, stack.now).open()
+        theirs = other.queue_row(log, other.customer(phone="+12125550199"))
+        connection.execute("select * from claim_due_sms_retries(limit_count => 50)")
+        stack.move_clock(timedelta(minutes=11))
+        queue.recover(10)
+        connection.execute("update sms_retry_queue set status = 'failed' where id = %s", [theirs])
+        assert other.attempts_of(theirs)[0]["outcome"] == "in_doubt"
+    business.queue_row(log, customer)
+    assert run(queue, sender) == ["Sent"]
+
+
+def test_a_found_message_that_a_carrier_then_loses_is_followed_by_another_one(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """It is the new row's from then on: that one is put back, and its send log says what is true."""
+    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
+    new = by_an_insert(business, queue, row)
+    assert run(queue, sender) == ["Sent"]
+    [entry] = stack.twilio.ledger.entries()
+    stack.twilio.report(entry.sid, "undelivered", 30008)
+    stack.move_clock(timedelta(minutes=6))
+    with SupabaseDeliveries(stack.settings()) as records:
+        sync_deliveries(DeliveryServices(records, sender, DEFAULT, 4), limit=10)
+    assert business.row(new)["status"] == "pending"
+    stack.move_clock(timedelta(minutes=31))
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 2
+    assert business.row(new)["status"] == "completed"

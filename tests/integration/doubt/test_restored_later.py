@@ -1,0 +1,269 @@
+"""After a restore: texts that were not due yet, had ended, or had gone out, and whose next message comes about later.
+
+Each got a message after the backup was taken, of which the database knows nothing. Whoever has it sent again, by
+whichever way, has it looked for first.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from smsretry.adapters.migrations.schemas import schema_files
+from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.requests import AfterRestore, Requeue
+from smsretry.local.stack import Stack
+from smsretry.retry.decision import End
+from smsretry.retry.models import Claim
+from smsretry.retry.profile import DEFAULT
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.ports import DeliveryServices
+from tests.conftest import Business
+from tests.support.builders import AT_ONCE, NOON, fates_of, run_over
+from tests.support.restoring import back_up, restore
+
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+SENT_ONCE = ("moved", "moved in the queue", "early", "failed", "cancelled", "anew", "by its log")
+"""Texts that went out after the backup was taken, by what happened to them then."""
+NOT_SENT = ("tomorrow", "planned")
+"""Texts whose time is tomorrow, which it is in the backup, too."""
+_NAMES = ("lost", *SENT_ONCE, *NOT_SENT)
+_NUMBERS = {name: f"+121255502{place:02d}" for place, name in enumerate(_NAMES, start=10)}
+_SIGNED = {"dry_run": False, "who": "Ann", "because": "Restored from the backup"}
+
+
+@dataclass
+class World:
+    """What the backup has, what happens after it, the restore, and what happens then."""
+
+    stack: Stack
+    business: Business
+    queue: SupabaseQueue
+    sender: TwilioSender
+    deliveries: DeliveryServices
+    operators: SupabaseOperators
+    backup: Path
+    since: datetime = NOON
+    rows: dict[str, UUID] = field(default_factory=dict)
+    logs: dict[str, UUID] = field(default_factory=dict)
+    planned: dict[str, UUID] = field(default_factory=dict)
+
+    def live_until_the_backup(self) -> None:
+        """Nothing of what will be sent again is due."""
+        self.rows["lost"] = self.business.due_text(phone=_NUMBERS["lost"])
+        assert self.run() == ["Sent"]
+        for name in ("failed", "cancelled", "anew"):
+            self.rows[name] = self.business.due_text(phone=_NUMBERS[name])
+            [claim] = self.queue.claim_due(1)
+            assert self.queue.put_off(
+                claim, End("cancelled" if name == "cancelled" else "failed", "Something passing", "unforeseen")
+            )
+        for name in ("early", "tomorrow"):
+            self.rows[name] = self.business.due_text(phone=_NUMBERS[name], due=DAY)
+        for name in ("moved", "moved in the queue", "planned"):
+            self.planned[name] = self.business.scheduled(phone=_NUMBERS[name], due=DAY)
+        self.queue_planned("moved in the queue")
+        self.logs["by its log"] = self.business.send_log(self.business.customer(phone=_NUMBERS["by its log"]))
+        self.logs["anew"] = self.business.row(self.rows["anew"])["send_log_id"]
+        self.since = self.stack.now()
+        back_up(self.stack, self.backup)
+
+    def queue_planned(self, name: str) -> None:
+        """A planned text waits in the queue already, and its time is tomorrow."""
+        self.move(name, MINUTE)
+        self.queue.queue_scheduled(200, 2 * MINUTE)
+        self.move(name, DAY)
+
+    def move(self, name: str, due: timedelta) -> None:
+        """The application moves a scheduled send."""
+        self.business.connection.execute(
+            "update scheduled_sends set scheduled_for = %s where id = %s", [self.stack.now() + due, self.planned[name]]
+        )
+
+    def let_them_go(self) -> None:
+        """By each way there is: moved to now, claimed by hand, put back by a person, queued anew."""
+        self.move("moved", MINUTE)
+        self.move("moved in the queue", MINUTE)
+        self.order()
+        claim = self.queue.claim_one(self.rows["early"])
+        assert isinstance(claim, Claim)
+        process_sms_retry_item(claim, queue=self.queue, sender=self.sender, profile=AT_ONCE)
+
+    def order(self) -> None:
+        """What a person and the application have sent again, before the restore and after it."""
+        rows = [self.rows["failed"], self.rows["cancelled"]]
+        ask = Requeue.model_validate({"retry_ids": rows, "states": ["failed", "cancelled"]} | _SIGNED)
+        assert self.operators.requeue(ask).changed == 2
+        for name in ("anew", "by its log"):
+            self.business.connection.execute("select * from queue_sms_retry(%s)", [self.logs[name]])
+
+    def forget_it(self) -> None:
+        """The lost one is sent again and arrives; then the database is lost."""
+        [lost] = [entry.sid for entry in self.stack.twilio.ledger.entries()]
+        self.stack.twilio.report(lost, "undelivered", 30008)
+        self.let_them_go()
+        self.live(minutes=45)
+        assert self.texts() == {"lost": 2} | dict.fromkeys(SENT_ONCE, 1)
+        restore(self.stack, self.backup)
+
+    def live(self, *, minutes: int) -> None:
+        """A run a minute."""
+        for _ in range(minutes):
+            self.queue.queue_scheduled(200, 2 * MINUTE)
+            self.run()
+            self.stack.move_clock(MINUTE)
+            sync_deliveries(self.deliveries, limit=100)
+
+    def run(self) -> list[str]:
+        """One run."""
+        return fates_of(run_over(self.queue, self.sender, AT_ONCE))
+
+    def tell_of_the_restore(self) -> None:
+        """What the playbook says."""
+        while self.operators.after_restore(AfterRestore.model_validate({"backup_of": self.since} | _SIGNED)).changed:
+            pass
+
+    def texts(self) -> dict[str, int]:
+        """How many texts each got, by what it was."""
+        names = {number: name for name, number in _NUMBERS.items()}
+        return dict(Counter(names[entry.to] for entry in self.stack.twilio.ledger.entries()))
+
+    def go_on_until_tomorrow(self) -> None:
+        """Everything goes out that would, and what was ordered is ordered again."""
+        self.live(minutes=3)
+        self.order()
+        self.live(minutes=75)
+        self.stack.set_clock(NOON + DAY)
+        self.live(minutes=30)
+
+
+@pytest.fixture
+def world(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    operators: SupabaseOperators,
+    tmp_path: Path,
+) -> Iterator[World]:
+    """Up to the restore."""
+    with SupabaseDeliveries(stack.settings()) as records:
+        deliveries = DeliveryServices(records, sender, DEFAULT, 4)
+        world = World(stack, business, queue, sender, deliveries, operators, tmp_path / "backup.sql")
+        world.live_until_the_backup()
+        world.forget_it()
+        yield world
+
+
+ONCE = {"lost": 2} | dict.fromkeys((*SENT_ONCE, *NOT_SENT), 1)
+TWICE = {"lost": 3} | dict.fromkeys(SENT_ONCE, 2) | dict.fromkeys(NOT_SENT, 1)
+
+
+def test_no_text_gets_a_second_message_whichever_way_it_comes_about(world: World) -> None:
+    """Each is found at Twilio, and recorded as sent."""
+    world.tell_of_the_restore()
+    world.go_on_until_tomorrow()
+    assert world.texts() == ONCE
+    for name, row in world.rows.items():
+        if name != "anew":
+            assert world.business.row(row)["status"] == "completed", name
+
+
+@pytest.mark.long
+def test_without_the_record_of_the_restore_they_are_sent_again(world: World) -> None:
+    """The switch: the record is there, and nobody asks for it."""
+    world.tell_of_the_restore()
+    world.business.connection.execute(
+        """create or replace function smsretry.forgotten(
+               retry public.sms_retry_queue,
+               out since timestamptz, out until timestamptz, out who text, out because text)
+           language plpgsql as $$ begin end $$"""
+    )
+    try:
+        world.go_on_until_tomorrow()
+    finally:
+        [file] = [file for file in schema_files() if file.creates == "smsretry.forgotten"]
+        world.business.connection.execute(file.text.encode())
+    assert world.texts() == TWICE
+
+
+def test_a_planned_text_that_was_not_sent_goes_out_at_its_time(world: World) -> None:
+    """Not early; and late by its three looks, a run apart."""
+    world.tell_of_the_restore()
+    world.stack.set_clock(NOON + DAY - MINUTE)
+    world.live(minutes=1)
+    assert not world.texts().keys() & set(NOT_SENT)
+    world.live(minutes=7)
+    assert world.texts().keys() >= set(NOT_SENT)
+
+
+def test_a_text_that_is_newer_than_the_restore_goes_out_at_once(world: World) -> None:
+    """Nothing can have been forgotten of it."""
+    world.tell_of_the_restore()
+    row = world.business.due_text(phone="+12125550299")
+    world.business.connection.execute(
+        "update send_logs set created_at = smsretry.clock() where id = %s", [world.business.row(row)["send_log_id"]]
+    )
+    before = len(world.stack.twilio.ledger.entries())
+    world.run()
+    assert len(world.stack.twilio.ledger.entries()) == before + 1
+
+
+def test_a_person_who_puts_a_text_back_is_told(world: World) -> None:
+    """It was requeued before, and the database has forgotten that."""
+    world.tell_of_the_restore()
+    told = world.operators.requeue(Requeue.model_validate({"retry_ids": [world.rows["failed"]]} | _SIGNED))
+    assert told.warned == {"The database was restored from a backup: it is looked for before it goes out": 1}
+
+
+def test_the_applications_own_processor_is_given_no_text_that_may_have_gone_out(world: World) -> None:
+    """It begins no send, so it is not asked again before its texts leave."""
+    world.tell_of_the_restore()
+    world.order()
+    assert world.business.connection.execute("select * from claim_due_sms_retries()").fetchall() == []
+    assert world.business.row(world.rows["failed"])["in_doubt_since"] is not None
+
+
+def test_what_a_batch_leaves_is_looked_for_when_its_send_is_to_begin(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """One call, and then the runner is started."""
+    with business.connection.transaction():
+        for place in range(4):
+            business.due_text(phone=f"+1212555030{place}")
+    ask = AfterRestore.model_validate({"backup_of": NOON, "limit": 1} | _SIGNED)
+    assert operators.after_restore(ask).changed == 1
+    assert fates_of(run_over(queue, sender, AT_ONCE)).count("Sent") == 0
+
+
+def test_a_batch_costs_the_same_however_many_texts_are_due(business: Business) -> None:
+    """In pages, on tables without statistics: each row of a batch had read all that are due."""
+    customer = business.customer()
+    pages = []
+    for _ in range(2):
+        business.connection.execute(
+            """with made as (
+                   insert into send_logs (business_id, customer_id, channel, subject)
+                   select %s, %s, 'sms', 'Hi Ann' from generate_series(1, 3000) returning id)
+               insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+               select %s, m.id, %s, smsretry.clock() - interval '1 minute' from made m""",
+            [business.id, customer, business.id, customer],
+        )
+        with business.connection.transaction(force_rollback=True):
+            found = business.connection.execute(
+                "explain (analyze, buffers, format json) select * from doubt_sms_retries(%s, false, 'Ann', 'Lost', 20)",
+                [NOON],
+            ).fetchone()
+        assert found is not None
+        plan = found["QUERY PLAN"][0]["Plan"]
+        pages.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    assert pages[1] < 1.5 * pages[0]
+    assert pages[1] < 20_000

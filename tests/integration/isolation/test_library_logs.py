@@ -1,0 +1,94 @@
+"""What the libraries below say of their requests, when somebody lets the root logger have it all."""
+
+import base64
+import logging
+import logging.config
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import requests
+
+from smsretry import queue_sms_retry
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenDrop
+from smsretry.settings import Settings
+from tests.conftest import Business
+from tests.support.builders import BODY, NOON, PHONE, run
+
+LOGGERS = ("urllib3", "urllib3.connectionpool", "urllib3.connection", "httpx", "httpcore.http11", "twilio.http_client")
+
+
+@pytest.fixture
+def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """The root logger at DEBUG, and each library's own turned up by a configuration made after ours."""
+    names = {name: {"level": "DEBUG", "propagate": True, "filters": []} for name in LOGGERS}
+    before = {name: logging.getLogger(name).level for name in LOGGERS}
+    with caplog.at_level(logging.DEBUG):
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "loggers": names})
+        yield caplog
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def _told(caplog: pytest.LogCaptureFixture) -> str:
+    """All that any record says or carries."""
+    form = logging.Formatter()
+    return "\n".join(f"{record.name} {form.format(record)} {vars(record)}" for record in caplog.records)
+
+
+def test_no_line_of_any_library_has_number_body_or_key(
+    stack: Stack, business: Business, settings: Settings, request: pytest.FixtureRequest
+) -> None:
+    """Queued, claimed, sent, lost, looked for and found; with the credentials that such requests carry."""
+    with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
+        caplog: pytest.LogCaptureFixture = request.getfixturevalue("everything_logged")
+        stack.twilio.fail(AcceptThenDrop())
+        queue_sms_retry(business.send_log(business.customer()), "twilio_error", queue=queue)
+        stack.move_clock(timedelta(minutes=1, seconds=1))
+        assert run(queue, sender) == ["InDoubt"]
+        stack.move_clock(timedelta(minutes=1, seconds=1))
+        assert run(queue, sender) == ["Sent"]
+
+    told = _told(caplog)
+    assert "httpcore" in told, "nothing was turned up"
+    assert settings.twilio_auth_token is not None
+    token = settings.twilio_auth_token.get_secret_value()
+    login = base64.b64encode(f"{settings.twilio_account_sid}:{token}".encode()).decode()
+    for private in (PHONE[1:], BODY, settings.supabase_service_role_key.get_secret_value(), token, login):
+        assert private not in told
+
+
+def _answer_with_a_bad_header(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 2\r\n\r\n{}")
+
+
+def test_not_even_a_warning_names_whom_a_list_was_asked_for(
+    settings: Settings, everything_logged: pytest.LogCaptureFixture
+) -> None:
+    """urllib3 warns of headers that it cannot parse, and quotes the URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=_answer_with_a_bad_header, args=[listener])
+        server.start()
+        changes = {"twilio_base_url": f"http://127.0.0.1:{listener.getsockname()[1]}"}
+        with TwilioSender(Settings.model_validate(settings.model_dump() | changes)) as sender:
+            sender.look_up(PHONE, sent_by=None, since=NOON, at=NOON)
+        server.join()
+    assert PHONE[1:] not in _told(everything_logged)
+
+
+def test_other_requests_of_the_same_process_are_logged_as_before(
+    stack: Stack, sender: TwilioSender, everything_logged: pytest.LogCaptureFixture
+) -> None:
+    """Only our own are nobody's to read."""
+    sender.check()
+    assert "urllib3" not in {record.name.partition(".")[0] for record in everything_logged.records}
+    requests.get(f"{stack.environment()['TWILIO_BASE_URL']}/somewhere?else=1", timeout=5)
+    assert "/somewhere?else=1" in _told(everything_logged)

@@ -1,0 +1,183 @@
+"""How texts enter: `send_sms`, `queue_sms_retry`, and the application's own inserts and calls."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from smsretry import queue_sms_retry, send_sms
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.errors import InputError
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
+from tests.conftest import Business
+from tests.support.builders import results_of, run, run_over
+
+PASSING = JsonError(21702, http_status=400)
+
+
+def test_a_first_send_goes_out_and_is_on_record(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """It has a row from the start, so that a crash in the middle loses nothing."""
+    log = business.send_log(business.customer())
+    result = send_sms(log, queue=queue, sender=sender)
+    assert result.fate == "Sent"
+    assert len(stack.twilio.ledger.entries()) == 1
+    assert business.row(result.retry_id)["status"] == "completed"
+    assert business.attempts_of(result.retry_id)[0]["attempt_number"] == 0
+
+
+def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_1_5_and_15_minutes(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The first send is not one of the three retries."""
+    stack.twilio.fail(PASSING, times=None)
+    result = send_sms(business.send_log(business.customer()), queue=queue, sender=sender)
+    assert result.fate == "RetryScheduled"
+    assert business.row(result.retry_id)["reason"] == "twilio_error"
+    waits = []
+    while business.row(result.retry_id)["status"] == "pending":
+        wait = business.row(result.retry_id)["scheduled_for"] - stack.now()
+        waits.append(round(wait / timedelta(minutes=1)))
+        stack.move_clock(wait + timedelta(seconds=1))
+        run(queue, sender)
+    assert waits == [1, 5, 15]
+    assert len(business.attempts_of(result.retry_id)) == 4
+    assert business.log_of(result.retry_id)["status"] == "failed"
+
+
+def test_a_first_send_at_night_waits_for_the_morning(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """With the same check as every retry."""
+    result = send_sms(business.send_log(business.customer(timezone="Pacific/Honolulu")), queue=queue, sender=sender)
+    assert result.fate == "Deferred"
+    assert business.row(result.retry_id)["reason"] == "quiet_hours"
+    assert not stack.twilio.ledger.entries()
+
+
+def test_a_first_send_whose_answer_is_lost_is_in_doubt(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Asking again does not send it again."""
+    log = business.send_log(business.customer())
+    stack.twilio.fail(AcceptThenDrop())
+    assert send_sms(log, queue=queue, sender=sender).fate == "InDoubt"
+    again = send_sms(log, queue=queue, sender=sender)
+    assert (again.fate, again.detail) == ("Deferred", "Already in the queue")
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+@pytest.mark.parametrize(
+    ("customer", "fate", "why"),
+    [
+        ({"consent": "opted_out"}, "Cancelled", "Customer opted out"),
+        ({"phone": "212-555-0123"}, "Failed", "Phone number is not E.164"),
+        ({"phone": None}, "Failed", "Customer has no phone number"),
+    ],
+)
+def test_a_first_send_has_the_checks_of_every_retry(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    customer: dict[str, str | None],
+    fate: str,
+    why: str,
+) -> None:
+    """Consent and phone number."""
+    result = send_sms(business.send_log(business.customer(**customer)), queue=queue, sender=sender)  # type: ignore[arg-type]
+    assert result.fate == fate
+    assert result.detail.startswith(why)
+    assert not stack.twilio.ledger.entries()
+
+
+def test_a_text_is_not_sent_twice_by_asking_twice(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The second is told what to do instead."""
+    log = business.send_log(business.customer())
+    send_sms(log, queue=queue, sender=sender)
+    with pytest.raises(InputError, match="was already sent: insert a new send log for a new text"):
+        send_sms(log, queue=queue, sender=sender)
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_queueing_a_text_twice_gives_the_row_it_already_has(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """One live row a text."""
+    log = business.send_log(business.customer())
+    first = queue_sms_retry(log, "twilio_error", queue=queue)
+    second = queue_sms_retry(log, "rate_limit", 1, queue=queue)
+    assert (first.result, second.result) == ("queued", "already_queued")
+    assert first.retry_id == second.retry_id
+
+
+@pytest.mark.parametrize(("attempts", "minutes"), [(0, 1), (1, 5), (2, 15)])
+def test_a_queued_retry_waits_as_long_as_its_attempts_say(
+    stack: Stack, business: Business, queue: SupabaseQueue, attempts: int, minutes: int
+) -> None:
+    """1, 5, 15 minutes."""
+    queued = queue_sms_retry(business.send_log(business.customer()), "twilio_error", attempts, queue=queue)
+    assert queued.due_at is not None
+    assert round((queued.due_at - stack.now()) / timedelta(minutes=1), 1) == minutes
+
+
+def test_past_the_last_attempt_the_send_log_is_failed_and_nothing_is_queued(
+    business: Business, queue: SupabaseQueue
+) -> None:
+    """With the error it was queued with."""
+    log = business.send_log(business.customer())
+    queued = queue_sms_retry(log, "twilio_error", 3, error="Twilio 30008: Unknown error", queue=queue)
+    assert (queued.retry_id, queued.result) == (None, "attempts_exhausted")
+    found = business.connection.execute("select status, error_message from send_logs where id = %s", [log]).fetchone()
+    assert found == {"status": "failed", "error_message": "Twilio 30008: Unknown error"}
+
+
+def test_an_unknown_send_log_is_refused_by_name(queue: SupabaseQueue, stack: Stack) -> None:
+    """With what to do."""
+    missing = uuid4()
+    with pytest.raises(InputError, match=rf"^There is no send log {missing}\. Insert the send_logs row first"):
+        queue_sms_retry(missing, "twilio_error", queue=queue)
+
+
+def test_an_email_is_refused(business: Business, queue: SupabaseQueue) -> None:
+    """send_logs holds emails too."""
+    log = business.send_log(business.customer())
+    business.connection.execute("update send_logs set channel = 'email'")
+    with pytest.raises(InputError, match="is of channel email, not sms"):
+        queue_sms_retry(log, None, queue=queue)
+
+
+def test_the_applications_two_calls_keep_working(stack: Stack, business: Business) -> None:
+    """As its TypeScript makes them: by name, over HTTP, answered with arrays of rows with the original columns."""
+    row = business.due_text()
+    url, key = stack.environment()["SUPABASE_URL"], stack.key("service_role")
+    headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+    claimed = httpx.post(f"{url}/rest/v1/rpc/claim_due_sms_retries", json={"limit_count": 50}, headers=headers).json()
+    stack.move_clock(timedelta(minutes=11))
+    recovered = httpx.post(
+        f"{url}/rest/v1/rpc/recover_stuck_sms_retries", json={"stale_minutes": 10}, headers=headers
+    ).json()
+    original = {
+        "id", "business_id", "send_log_id", "customer_id", "status", "attempt_count", "max_attempts", "scheduled_for",
+        "last_attempted_at", "last_error", "reason", "created_at", "updated_at",
+    }  # fmt: skip
+    for answer, status in ((claimed, "processing"), (recovered, "pending")):
+        (found,) = answer
+        assert found["id"] == str(row)
+        assert found["status"] == status
+        assert original <= found.keys()
+
+
+def test_a_row_the_application_inserted_is_sent(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """With the original columns and no others."""
+    row = business.due_text()
+    (result,) = results_of(run_over(queue, sender))
+    assert (result.retry_id, result.fate) == (row, "Sent")

@@ -1,0 +1,180 @@
+"""What a call costs when a day's texts are inserted at once, and the planner knows nothing of them yet.
+
+A thousand finished texts were there when the statistics were made; then come 30,000 that are due, 5,000 in doubt, 5,000
+open deliveries and 5,000 scheduled sends, all at once. A call may touch hardly more pages than when the statistics are
+fresh. "Pages" are shared buffers hit or read, as `explain (analyze, buffers)` counts them. A million rows:
+`python -m tests.benchmarks.sizes --at-once`.
+"""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any, Final
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from smsretry.adapters.migrations.migrate import migrate
+from smsretry.local.stack import Stack
+
+pytestmark = pytest.mark.long
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+DATABASE: Final = "bulk_inserts"
+TABLES: Final = ("businesses", "customers", "send_logs", "scheduled_sends", "sms_retry_queue", "sms_send_attempts")
+_BUSINESSES: Final = """
+insert into businesses (id, user_id, name, timezone)
+select uuid_in(md5('business' || b)::cstring), gen_random_uuid(), 'Shop ' || b, 'America/New_York'
+from generate_series(0, 19) b
+"""
+_ROWS: Final = """
+create temporary table row_to_be as
+select n, uuid_in(md5(%(kind)s || n)::cstring) as id, uuid_in(md5('business' || n %% 20)::cstring) as business_id
+from generate_series(1, %(rows)s) n;
+insert into customers (id, business_id, phone, timezone, sms_consent_status)
+select id, business_id, '+1212' || (5550000 + n), 'America/New_York', 'opted_in' from row_to_be;
+insert into send_logs (id, business_id, customer_id, channel, subject)
+select id, business_id, id, 'sms', 'Hello' from row_to_be;
+insert into sms_retry_queue (id, business_id, send_log_id, customer_id, status, scheduled_for, claim_no, claimed_at,
+                             begun_at, attempt_id, in_doubt_since, recover_count, updated_at)
+select id, business_id, id, id,
+       case when %(kind)s in ('finished', 'open') then 'completed'
+            when %(kind)s in ('claimed', 'begun', 'looked') then 'processing' else 'pending' end,
+       smsretry.clock() - interval '1 minute', 1,
+       case when %(kind)s in ('claimed', 'begun', 'looked') then smsretry.clock() - make_interval(mins => n %% 20) end,
+       case when %(kind)s = 'begun' then smsretry.clock() - make_interval(mins => n %% 20) end,
+       case when %(kind)s in ('doubtful', 'looked', 'begun') then id end,
+       case when %(kind)s in ('doubtful', 'looked') then smsretry.clock() - interval '1 hour' end,
+       case when %(kind)s = 'suspect' then 2 else 0 end, smsretry.clock() - make_interval(mins => n %% 1400)
+from row_to_be;
+insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
+                               twilio_sid, delivery_look_at)
+select id, id, 1, 1, smsretry.clock() - interval '1 hour',
+       case when %(kind)s <> 'begun' then smsretry.clock() - interval '1 hour' end,
+       case when %(kind)s = 'open' then 'accepted' when %(kind)s <> 'begun' then 'in_doubt' end,
+       case when %(kind)s = 'open' then 'response' end,
+       case when %(kind)s = 'open' then 'SM' || md5(id::text) end,
+       case when %(kind)s = 'open' then smsretry.clock() - interval '1 minute' end
+from row_to_be where %(kind)s in ('open', 'doubtful', 'looked', 'begun');
+drop table row_to_be;
+"""
+_SCHEDULED: Final = """
+insert into scheduled_sends (business_id, body, scheduled_for)
+select uuid_in(md5('business' || n %% 20)::cstring), 'Hello', smsretry.clock() - interval '1 minute'
+from generate_series(1, %(rows)s) n
+"""
+_ALL_AT_ONCE: Final = {
+    "due": 30_000, "doubtful": 5_000, "open": 5_000, "suspect": 200, "claimed": 100, "begun": 100, "looked": 100,
+}  # fmt: skip
+
+
+def _claim_of(kind: str) -> str:
+    return f"retry_id => uuid_in(md5('{kind}1')::cstring), claim_no => 1"
+
+
+CALLS: Final = {
+    "claim": "claim_due_sms_retries(50, true)",
+    "claim of one": "claim_due_sms_retries(1, true)",
+    "claim in doubt": "claim_doubtful_sms_retries(50)",
+    "claim of a suspect": "claim_suspect_sms_retry()",
+    "claim by id": "claim_sms_retry(uuid_in(md5('due1')::cstring))",
+    "next due": "next_sms_due()",
+    "recover": "recover_stuck_sms_retries(10)",
+    "begin": f"begin_sms_attempt({_claim_of('claimed')}, attempt_id => gen_random_uuid(), "
+    "send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'x', cap => 10, "
+    "cap_since => smsretry.clock() - interval '1 day')",
+    "finish": f"finish_sms_attempt({_claim_of('begun')}, attempt_id => uuid_in(md5('begun1')::cstring), "
+    "outcome => 'accepted', next_status => 'completed', twilio_sid => 'SM' || md5('finish'))",
+    "reconcile": f"reconcile_sms_retry({_claim_of('looked')}, decision => 'look_again', look_in => '5 minutes')",
+    "scheduled sends": "queue_scheduled_sms(20)",
+    "deliveries": "claim_sms_deliveries(50)",
+    "preview": "preview_sms_retries(until => smsretry.clock() + interval '1 day')",
+}
+SLACK: Final = 1.5
+"""Times the pages that it touches with fresh statistics, and 300 more."""
+COUNTS: Final = {"check": "check_sms_retries(10)", "status": "sms_status()"}
+"""They count all that waits, by an index where its pages are known to be all visible."""
+
+
+@pytest.fixture(scope="module")
+def connection(running_stack: Stack) -> Iterator[Connection]:
+    """A database of its own, whose statistics are those of a thousand finished texts."""
+    running_stack.postgres.create_database(DATABASE)
+    url = running_stack.postgres.url(DATABASE)
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor) as connection:
+        connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
+        migrate(url)
+        for table in TABLES:
+            off = sql.SQL("alter table {} set (autovacuum_enabled = false)")
+            connection.execute(off.format(sql.Identifier(table)))
+        connection.execute(_BUSINESSES.encode())
+        connection.execute("insert into smsretry.runs (id, started_at) values (gen_random_uuid(), smsretry.clock())")
+        connection.execute("update smsretry.runs set finished_at = smsretry.clock(), told = 'x' where told is null")
+        connection.execute(_ROWS.encode(), {"kind": "finished", "rows": 1000})
+        connection.execute("analyze")
+        with connection.transaction():
+            for kind, rows in _ALL_AT_ONCE.items():
+                connection.execute(_ROWS.encode(), {"kind": kind, "rows": rows})
+            connection.execute(_SCHEDULED.encode(), {"rows": 5_000})
+        yield connection
+
+
+def _pages(connection: Connection, call: str, plan: str, known: str) -> int:
+    """The pages that a call touches, by what the planner knows. Nothing of it stays."""
+    with connection.transaction(force_rollback=True):
+        if known == "fresh":
+            connection.execute("analyze")
+        if known == "nothing":
+            connection.execute(
+                "delete from pg_statistic where starelid in (select oid from pg_class where relname = any(%s))",
+                [list(TABLES)],
+            )
+        connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
+        connection.execute("set local role service_role")
+        with connection.transaction(force_rollback=True):  # what is read once of the catalog is not counted
+            connection.execute(f"select * from {call}".encode())
+        explain = f"explain (analyze, buffers, format json) select * from {call}"
+        explained = connection.execute(explain.encode()).fetchone()
+        assert explained is not None
+        touched = explained["QUERY PLAN"][0]["Plan"]
+        return sum(touched[f"Shared {kind} Blocks"] for kind in ("Hit", "Read"))
+
+
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("name", CALLS)
+def test_a_day_s_texts_inserted_at_once_make_no_call_dearer_before_their_statistics_are_made(
+    connection: Connection, name: str, plan: str
+) -> None:
+    """With statistics of what was there before, and with none at all."""
+    fresh = _pages(connection, CALLS[name], plan, "fresh")
+    for known in ("what was before", "nothing"):
+        touched = _pages(connection, CALLS[name], plan, known)
+        assert touched <= SLACK * fresh + 300, f"{known}: {touched} pages, with fresh statistics {fresh}"
+
+
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("name", COUNTS)
+def test_what_counts_all_that_waits_reads_each_text_once(connection: Connection, name: str, plan: str) -> None:
+    """Whatever the planner knows."""
+    for known in ("fresh", "what was before", "nothing"):
+        assert _pages(connection, COUNTS[name], plan, known) <= sum(_ALL_AT_ONCE.values()) + 5_000
+
+
+_ANY_ORDER: Final = """
+alter function smsretry.{0} reset enable_sort;
+alter function smsretry.{0} reset enable_incremental_sort;
+"""
+
+
+def test_without_the_one_order_that_each_index_has_the_bound_is_exceeded(connection: Connection) -> None:
+    """Or it would guard nothing: the planner takes any index, and sorts."""
+    fresh = _pages(connection, CALLS["claim"], "force_custom_plan", "fresh")
+    with connection.transaction(force_rollback=True):
+        for helper in ("waited_longest", "next_in_turn", "texts_in_turn"):
+            connection.execute(_ANY_ORDER.format(helper).encode())
+        touched = [
+            _pages(connection, CALLS["claim"], "force_custom_plan", known) for known in ("what was before", "nothing")
+        ]
+    assert max(touched) > SLACK * fresh + 300

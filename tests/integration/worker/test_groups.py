@@ -1,0 +1,141 @@
+"""Group commit on a real database: each row of a group answers for itself alone."""
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from smsretry.adapters.supabase.groups import Call, RepeatAlone
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.errors import InputError, QueueBusy
+from smsretry.local.stack import Stack
+from smsretry.retry.models import Claim
+from tests.conftest import Business
+from tests.support.builders import PHONE, SENDER, fates_of, run_over
+
+
+def _begin(claim: Claim, **changes: object) -> Call:
+    values: dict[str, object] = {
+        "retry_id": claim.id, "claim_no": claim.claim_no, "attempt_id": uuid4(),
+        "send_before": claim.claimed_at + timedelta(hours=1), "quiet_hours_rule": "test", "phone": claim.phone,
+        "body": claim.body, "sent_by": SENDER, "decided_by": claim.decided_by, "life": "48 hours",
+    }  # fmt: skip
+    return Call("begin_sms_attempt", values | changes, f"{claim.phone} {claim.id}", leave_if_busy=True)
+
+
+def _answers(told: Sequence[object]) -> list[object]:
+    return [entry["answer"] if isinstance(entry, dict) else type(entry) for entry in told]
+
+
+def test_each_call_of_a_group_has_the_answer_it_has_alone(queue: SupabaseQueue, business: Business) -> None:
+    """Whatever the others answer, and in the order they were given."""
+    for _ in range(4):
+        business.due_text()
+    claims = queue.claim_due(10)
+    business.connection.execute(
+        "update customers set sms_consent_status = 'opted_out' where id = %s", [claims[1].customer_id]
+    )
+    told = queue.together(
+        [
+            _begin(claims[0]),
+            _begin(claims[1]),
+            _begin(claims[2], claim_no=99),
+            _begin(claims[3], send_before=claims[3].claimed_at - timedelta(seconds=1)),
+        ]
+    )
+    assert _answers(told) == ["ended", "ended", "lost", "ended"]  # one number, and it opted out
+
+
+def test_a_call_that_fails_is_undone_alone(queue: SupabaseQueue, business: Business) -> None:
+    """A row that the database refuses to write costs the others of its transaction nothing."""
+    good, bad = business.due_text(), business.due_text(phone="+12125550124")
+    claims = {claim.id: claim for claim in queue.claim_due(10)}
+    told = queue.together([_begin(claims[bad], quiet_hours_rule=None, claim_no=None), _begin(claims[good])])
+    assert isinstance(told[0], InputError)
+    assert _answers(told[1:]) == ["go"]
+    assert business.row(good)["begun_at"] is not None
+    assert business.row(bad)["begun_at"] is None
+
+
+def test_a_group_may_be_repeated(queue: SupabaseQueue, stack: Stack, business: Business) -> None:
+    """Its answer was lost after it was committed: the second time it answers the same; each send has one attempt."""
+    for number in range(3):
+        business.due_text(phone=f"+1212555012{number}")
+    calls = [_begin(claim) for claim in queue.claim_due(10)]
+    stack.rpc_faults.drop_after_commit("group_sms_calls")
+    assert _answers(queue.together(calls)) == ["go", "go", "go"]
+    assert len(business.connection.execute("select 1 from sms_send_attempts").fetchall()) == 3
+
+
+def test_rows_that_somebody_holds_locked_hold_up_the_others_for_half_a_second(
+    queue: SupabaseQueue, stack: Stack, business: Business
+) -> None:
+    """Not for two seconds each: they are left for the next run."""
+    for number in range(8):
+        business.due_text(phone=f"+1212555012{number}")
+    claims = queue.claim_due(10)
+    with stack.connect() as other, other.transaction():
+        locked = [claim.customer_id for claim in claims[:6]]
+        other.execute("select 1 from customers where id = any (%s) for update", [locked])
+        began = business.connection.execute("select clock_timestamp() as t").fetchone()
+        told = queue.together([_begin(claim) for claim in claims])
+        ended = business.connection.execute("select clock_timestamp() as t").fetchone()
+    assert _answers(told) == [QueueBusy] * 6 + ["go"] * 2
+    assert began is not None
+    assert ended is not None
+    assert ended["t"] - began["t"] < timedelta(seconds=2)  # alone they would take twelve
+
+
+def test_without_the_group_function_each_call_is_made_alone(
+    queue: SupabaseQueue, sender: TwilioSender, business: Business
+) -> None:
+    """A grant that is missing there costs no text."""
+    for number in range(20):
+        business.due_text(phone=f"+121255501{number:02}")
+    business.connection.execute("revoke execute on function group_sms_calls from service_role")
+    try:
+        calls = [_begin(claim) for claim in queue.claim_due(2)]
+        assert [type(entry) for entry in queue.together(calls)] == [RepeatAlone] * 2
+        assert set(fates_of(run_over(queue, sender))) == {"Sent"}
+    finally:
+        business.connection.execute("grant execute on function group_sms_calls to service_role")
+
+
+@pytest.mark.parametrize("function", ["record_sms_consent", "prune_sms_history", ""])
+def test_a_group_holds_a_worker_s_calls_and_no_others(queue: SupabaseQueue, business: Business, function: str) -> None:
+    """What it does not know is refused, for that call alone."""
+    business.due_text(phone=PHONE)
+    (claim,) = queue.claim_due(1)
+    told = queue.together([Call(function, {}, ""), _begin(claim)])
+    assert isinstance(told[0], InputError)
+    assert _answers(told[1:]) == ["go"]
+
+
+def test_a_group_hands_on_each_parameter_that_its_functions_have(business: Business) -> None:
+    """One that is left out would be null in a group, and only there."""
+    (source,) = business.connection.execute(
+        "select prosrc as code from pg_proc where oid = 'smsretry.answer_sms_call'::regproc"
+    ).fetchall()
+    answered = re.findall(r"public\.(\w+)\((.*?)\)(?: [bf])?\)", source["code"].replace("\n", " "))
+    given = {function: set(re.findall(r"(\w+) =>", arguments)) for function, arguments in answered}
+    taken = business.connection.execute(
+        """select proname as name, proargnames[1:pronargs] as parameters from pg_proc
+           where pronamespace = 'public'::regnamespace and proname = any(%s)""",
+        [list(given)],
+    ).fetchall()
+    assert len(taken) == 5
+    assert given == {function["name"]: set(function["parameters"]) for function in taken}
+
+
+def test_what_is_deferred_in_a_group_keeps_when_its_window_closes(queue: SupabaseQueue, business: Business) -> None:
+    """Near the end of a window, what closes first goes first."""
+    rows = [business.due_text(), business.due_text(phone="+12125550124")]
+    claims = queue.claim_due(10)
+    closes = claims[0].claimed_at + timedelta(hours=12)
+    values = {"until": claims[0].claimed_at + timedelta(hours=1), "window_closes_at": closes, "why": "night"}
+    fenced = [{"retry_id": claim.id, "claim_no": claim.claim_no} for claim in claims]
+    assert queue.together([Call("defer_sms_retry", fence | values, "") for fence in fenced]) == [True, True]
+    assert [business.row(row)["window_closes_at"] for row in rows] == [closes, closes]

@@ -1,0 +1,374 @@
+"""Turns go round from claim to claim: whoever was served last is behind all others, whatever anybody writes.
+
+The law: while a business has something due, nobody else gets more than one text between two of its own. So a newcomer
+waits for one round at most. Each kind of work that is claimed keeps it, however much one business owes and however many
+there are.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.stack import Stack
+from smsretry.sending.pipeline import process_sms_retry_item
+from tests.conftest import Business, Sweeper
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+_DUE: Final = """
+insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, message_class, window_closes_at)
+select %(b)s, gen_random_uuid(), gen_random_uuid(), coalesce(%(at)s, smsretry.clock() - make_interval(mins => %(m)s)),
+       %(class)s, smsretry.clock() + make_interval(mins => %(closes)s)
+from generate_series(1, %(n)s)
+"""
+_DOUBTFUL: Final = """
+insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, attempt_id, in_doubt_since)
+select %(b)s, gen_random_uuid(), gen_random_uuid(), coalesce(%(at)s, smsretry.clock() - make_interval(mins => %(m)s)),
+       gen_random_uuid(), smsretry.clock() - interval '1 hour'
+from generate_series(1, %(n)s)
+"""
+_SCHEDULED: Final = """
+insert into scheduled_sends (business_id, body, scheduled_for)
+select %(b)s, 'Hello', coalesce(%(at)s, smsretry.clock() - make_interval(mins => %(m)s))
+from generate_series(1, %(n)s)
+"""
+_OPEN: Final = """
+with q as (
+    insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, status)
+    select %(b)s, gen_random_uuid(), gen_random_uuid(), smsretry.clock(), 'completed'
+    from generate_series(1, %(n)s) returning id
+)
+insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
+                               twilio_sid, delivery_look_at)
+select gen_random_uuid(), q.id, 1, 1, smsretry.clock() - interval '1 hour', smsretry.clock() - interval '1 hour',
+       'accepted', 'response', 'SM' || md5(q.id::text),
+       coalesce(%(at)s, smsretry.clock() - make_interval(mins => %(m)s))
+from q
+"""
+WORK: Final = {
+    "texts": (_DUE, "select * from claim_due_sms_retries(%s)"),
+    "texts in doubt": (_DOUBTFUL, "select * from claim_doubtful_sms_retries(%s)"),
+    "scheduled sends": (_SCHEDULED, "select * from queue_scheduled_sms(%s)"),
+    "deliveries": (_OPEN, "select * from claim_sms_deliveries(%s)"),
+}
+"""How a business comes to have some of it, and how it is claimed."""
+KINDS: Final = pytest.mark.parametrize("kind", WORK)
+LIMITS: Final = pytest.mark.parametrize("limit", [1, 5, 50])
+
+
+def _add(
+    connection: Connection,
+    kind: str,
+    business: UUID,
+    texts: int,
+    *,
+    minutes: int = 1,
+    at: str | None = None,
+    **more: Any,
+) -> None:
+    known = {"b": business, "n": texts, "m": minutes, "at": at, "class": "marketing", "closes": None}
+    connection.execute(WORK[kind][0].encode(), known | more)
+
+
+def _claim(connection: Connection, kind: str, limit: int) -> list[UUID]:
+    """Whose they are, in no order."""
+    return [row["business_id"] for row in connection.execute(WORK[kind][1].encode(), [limit]).fetchall()]
+
+
+def _businesses(connection: Connection, count: int) -> list[UUID]:
+    made = connection.execute(
+        """insert into businesses (user_id, name)
+           select gen_random_uuid(), 'Shop' from generate_series(1, %s) returning id""",
+        [count],
+    )
+    return [row["id"] for row in made]
+
+
+def _until(claim: Callable[[], Sequence[UUID]], newcomer: UUID, *, at_most: int) -> int:
+    """The claim that has something of the newcomer's."""
+    for n in range(1, at_most + 1):
+        if newcomer in claim():
+            return n
+    return at_most + 1
+
+
+@KINDS
+@LIMITS
+def test_a_newcomer_waits_for_one_round_however_many_have_older_texts(
+    business: Business, kind: str, limit: int
+) -> None:
+    """Sixty-one businesses of forty older texts each."""
+    connection = business.connection
+    for other in _businesses(connection, 61):
+        _add(connection, kind, other, 40, minutes=30)
+    _claim(connection, kind, limit)
+    _add(connection, kind, business.id, 1, minutes=0)
+    a_round = -(-62 // limit)
+    assert _until(lambda: _claim(connection, kind, limit), business.id, at_most=a_round) <= a_round
+
+
+@KINDS
+@LIMITS
+def test_a_time_long_ago_buys_no_turn(business: Business, kind: str, limit: int) -> None:
+    """A tenant writes the year 2000 into a thousand rows."""
+    connection = business.connection
+    (flood,) = _businesses(connection, 1)
+    _add(connection, kind, flood, 1000, at="2000-01-01 00:00+00")
+    _add(connection, kind, business.id, 3, minutes=0)
+    claimed = Counter(chain.from_iterable(_claim(connection, kind, limit) for _ in range(-(-6 // limit))))
+    assert claimed[business.id] == 3
+
+
+@pytest.mark.parametrize("limit", [1, 5])
+def test_what_closes_soon_goes_before_the_rest_of_its_business_alone(business: Business, limit: int) -> None:
+    """Although a thousand texts of another close within the hour."""
+    connection = business.connection
+    (flood,) = _businesses(connection, 1)
+    _add(connection, "texts", flood, 1000, closes=20)
+    _add(connection, "texts", business.id, 3, minutes=0)
+    claimed = Counter(chain.from_iterable(_claim(connection, "texts", limit) for _ in range(6 // limit or 1)))
+    assert claimed[business.id] >= 2
+
+
+@pytest.mark.parametrize("kind", ["texts", "texts in doubt", "deliveries"])
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    others=st.lists(st.integers(0, 30), min_size=1, max_size=6),
+    limits=st.lists(st.integers(1, 9), min_size=4, max_size=20),
+)
+def test_in_any_stretch_of_claims_nobody_gets_more_than_one_text_more_than_a_business_that_is_always_due(
+    sweeper: Sweeper, kind: str, others: list[int], limits: list[int]
+) -> None:
+    """However much the others have, and whatever the sizes of the claims."""
+    with sweeper.sweep().connect() as connection:
+        always, *rest = _businesses(connection, len(others) + 1)
+        _add(connection, kind, always, 200)
+        for other, texts in zip(rest, others, strict=True):
+            _add(connection, kind, other, texts)
+        claims = [Counter(_claim(connection, kind, limit)) for limit in limits]
+    assert [claim.total() for claim in claims] == limits
+    for first in range(len(claims)):
+        served = Counter[UUID]()
+        for claim in claims[first:]:
+            served += claim
+            assert all(served[other] <= served[always] + 1 for other in rest)
+
+
+@KINDS
+def test_a_round_serves_each_as_often_as_any_other(business: Business, kind: str) -> None:
+    """Claims of three, seven businesses: after seven claims each has had three."""
+    connection = business.connection
+    seven = _businesses(connection, 7)
+    for one in seven:
+        _add(connection, kind, one, 10)
+    served = Counter(chain.from_iterable(_claim(connection, kind, 3) for _ in range(7)))
+    assert served == dict.fromkeys(seven, 3)
+
+
+@KINDS
+def test_businesses_that_wait_for_later_take_nobody_s_turn(business: Business, kind: str) -> None:
+    """Ten thousand of them, beside a flood: two rounds of looking, and a small claim each."""
+    connection = business.connection
+    connection.execute("create temporary table shop as select gen_random_uuid() as id from generate_series(1, 10000)")
+    connection.execute("insert into businesses (id, user_id, name) select id, id, 'Shop' from shop")
+    later = WORK[kind][0].replace("%(b)s,", "shop.id,").replace("from generate_series(1, %(n)s)", "from shop")
+    connection.execute(later.encode(), {"m": -90, "at": None, "class": "marketing", "closes": None})
+    connection.execute(b"drop table shop")
+    (flood,) = _businesses(connection, 1)
+    _add(connection, kind, flood, 2000, minutes=30)
+    _add(connection, kind, business.id, 2, minutes=0)
+    assert _until(lambda: _claim(connection, kind, 5), business.id, at_most=4) <= 3
+
+
+@pytest.mark.parametrize("kind", ["texts", "texts in doubt", "deliveries"])
+def test_claimers_at_once_wait_for_nobody_and_serve_everybody(stack: Stack, business: Business, kind: str) -> None:
+    """Each goes round for itself: what one has not committed holds no other up."""
+    connection = business.connection
+    eight = _businesses(connection, 8)
+    for one in eight:
+        _add(connection, kind, one, 10)
+    with stack.connect() as first, stack.connect() as second:
+        for claimer in (first, second):
+            claimer.autocommit = False
+            claimer.execute("set local lock_timeout = '2s'")
+        served = Counter(
+            _claim(first, kind, 4) + _claim(second, kind, 4) + _claim(first, kind, 4) + _claim(second, kind, 4)
+        )
+        assert max(served.values()) - min(served[one] for one in eight) <= 1
+        first.rollback()
+        second.commit()
+    assert len(_claim(connection, kind, 72)) == 72
+
+
+def test_many_claimers_take_each_text_once_and_all_of_them(stack: Stack, business: Business) -> None:
+    """More than there are places to remember how far the turns are."""
+    for one in _businesses(business.connection, 5):
+        _add(business.connection, "texts", one, 100)
+
+    def drain(_: int) -> list[UUID]:
+        with stack.connect() as connection:
+            return [
+                row["id"]
+                for _ in range(12)
+                for row in connection.execute("select id from claim_due_sms_retries(3)").fetchall()
+            ]
+
+    with ThreadPoolExecutor(20) as pool:
+        taken = list(chain.from_iterable(pool.map(drain, range(20))))
+    assert len(taken) == len(set(taken))
+    left = business.connection.execute("select count(*) as n from sms_retry_queue where status = 'pending'").fetchone()
+    assert left
+    assert len(taken) + left["n"] == 500
+
+
+def test_without_its_memory_a_claim_begins_anywhere(business: Business) -> None:
+    """Somebody emptied the table: nobody is starved, and nothing fails."""
+    connection = business.connection
+    shops = [*_businesses(connection, 4), business.id]
+    for one in shops:
+        _add(connection, "texts", one, 12)
+    with connection.transaction(force_rollback=True):
+        connection.execute("delete from smsretry.turns")
+        served = Counter(chain.from_iterable(_claim(connection, "texts", 1) for _ in range(60)))
+    assert served == dict.fromkeys(shops, 12)
+
+
+def test_ids_that_begin_alike_have_turns_as_any_other(business: Business) -> None:
+    """An application that numbers its businesses."""
+    connection = business.connection
+    shops = [UUID(int=n) for n in range(1, 10)]
+    for shop in shops:
+        connection.execute("insert into businesses (id, user_id, name) values (%s, %s, 'Shop')", [shop, uuid4()])
+        _add(connection, "texts", shop, 9)
+    served = [*chain.from_iterable(_claim(connection, "texts", 2) for _ in range(9))]
+    assert Counter(served) == dict.fromkeys(shops, 2)
+
+
+def _flood(business: Business, texts: int, *, minutes: int = 5, message_class: str = "marketing") -> None:
+    """Texts of one business, due so long ago."""
+    business.connection.execute(
+        """with l as (insert into send_logs (business_id, customer_id, channel, subject)
+                      select %(b)s, %(c)s, 'sms', 'Hello' from generate_series(1, %(n)s) returning id)
+           insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, message_class)
+           select %(b)s, l.id, %(c)s, %(at)s - make_interval(mins => %(m)s), %(k)s from l""",
+        {
+            "b": business.id,
+            "c": business.customer(),
+            "n": texts,
+            "at": business.now(),
+            "m": minutes,
+            "k": message_class,
+        },
+    )
+
+
+def _others(stack: Stack, connection: psycopg.Connection[dict[str, Any]], businesses: int) -> list[UUID]:
+    """So many businesses with one text each, due now; returns their ids."""
+    made = []
+    for _ in range(businesses):
+        business = Business(connection, stack.now, id=uuid4()).open()
+        business.due_text()
+        made.append(business.id)
+    return made
+
+
+@pytest.mark.parametrize("flood", [100, 1000])
+def test_a_flood_of_one_business_delays_nobody_else_s_text(
+    stack: Stack, business: Business, queue: SupabaseQueue, flood: int
+) -> None:
+    """Fewer than a claim looks at, and more than it does."""
+    _flood(business, flood)
+    others = _others(stack, business.connection, 30)
+    claimed = [claim.business_id for claim in queue.claim_due(50)]
+    assert set(others) < set(claimed)
+    assert len(claimed) == 50
+
+
+def test_where_businesses_are_too_many_to_walk_each_has_its_turn(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """They wait for a later hour but for one; claims start their walk elsewhere each time."""
+    business.connection.execute(
+        """with b as (insert into businesses (user_id, name) select gen_random_uuid(), 'x' from generate_series(1, 1500)
+                      returning id)
+           insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+           select b.id, gen_random_uuid(), gen_random_uuid(), smsretry.clock() + interval '1 hour' from b"""
+    )
+    (other,) = _others(stack, business.connection, 1)
+    _flood(business, 3000)
+    claims = 1
+    while other not in {claim.business_id for claim in queue.claim_due(50)}:
+        claims += 1
+        assert claims < 20
+
+
+def test_a_business_s_transactional_texts_go_before_its_marketing(business: Business, queue: SupabaseQueue) -> None:
+    """Although they came later."""
+    _flood(business, 1000)
+    _flood(business, 5, minutes=0, message_class="transactional")
+    classes = [claim.message_class for claim in queue.claim_due(6)]
+    assert sorted(classes) == ["marketing"] + ["transactional"] * 5
+
+
+@pytest.mark.parametrize("flood", [100, 1000])
+def test_what_closes_within_the_hour_goes_before_the_rest_of_its_business(
+    business: Business, queue: SupabaseQueue, flood: int
+) -> None:
+    """What closes first goes first, although it came last; what closes later waits in line."""
+    _flood(business, flood)
+    for minutes, texts in ((50, 3), (20, 2), (180, 4)):
+        _flood(business, texts, minutes=0)
+        business.connection.execute(
+            """update sms_retry_queue set window_closes_at = smsretry.clock() + make_interval(mins => %s)
+               where scheduled_for > smsretry.clock() - interval '1 minute' and window_closes_at is null""",
+            [minutes],
+        )
+    closing = business.connection.execute(
+        """select id from sms_retry_queue where window_closes_at < smsretry.clock() + interval '1 hour'
+           order by window_closes_at"""
+    ).fetchall()
+    first = {claim.id for claim in queue.claim_due(2)}
+    assert first == {row["id"] for row in closing[:2]}
+    assert {claim.id for claim in queue.claim_due(4)} > {row["id"] for row in closing[2:]}
+
+
+def test_a_deferred_text_knows_when_its_window_closes(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """In New York it opens at 8 and closes at 21."""
+    stack.set_clock(datetime(2027, 1, 12, 10, tzinfo=UTC))
+    row = business.due_text()
+    (claim,) = queue.claim_due(50)
+    assert process_sms_retry_item(claim, queue=queue, sender=sender).fate == "Deferred"
+    assert business.row(row)["window_closes_at"] == datetime(2027, 1, 13, 2, tzinfo=UTC)
+
+
+def test_how_long_until_the_next_text_is_due_is_told(stack: Stack, business: Business) -> None:
+    """Nothing while none waits, and zero once one is due."""
+
+    def ask() -> object:
+        found = business.connection.execute("select next_sms_due() as within").fetchone()
+        assert found is not None
+        return None if found["within"] is None else round(found["within"])
+
+    assert ask() is None
+    customer = business.customer()
+    business.connection.execute(
+        """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+           values (%s, %s, %s, smsretry.clock() + interval '40 seconds')""",
+        [business.id, business.send_log(customer), customer],
+    )
+    assert ask() == 40
+    business.due_text()
+    assert ask() == 0
