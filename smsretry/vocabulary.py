@@ -3,7 +3,7 @@
 One word has one meaning. A new word goes here and into the column's check constraint.
 """
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 Reason: TypeAlias = Literal["quiet_hours", "twilio_error", "rate_limit"]
 """Why a row waits, as stored in `sms_retry_queue.reason`."""
@@ -124,6 +124,9 @@ EndedState: TypeAlias = Literal["failed", "cancelled"]
 
 TextState: TypeAlias = Literal[LiveState, "under_way", "in_doubt", "sent", EndedState]
 """Where a text is, in a word: `smsretry.text_state`."""
+
+MESSAGE_SID: Final = r"^(SM|MM)[0-9a-fA-F]{32}$"
+"""The provider's name for a message, as stored in `sms_send_attempts.twilio_sid` (Twilio's OpenAPI description)."""
 
 Followed: TypeAlias = Literal["applied", "lost", "changed"]
 """The answer of `finish_sms_delivery`.

@@ -30,8 +30,6 @@ from smsretry.vocabulary import Reason, WhyCode
 
 MIN_LIFE: Final = timedelta(seconds=10)
 """A text with less time left is not sent: a ValidityPeriod should exceed 5 seconds (Twilio's API reference)."""
-MAX_BODY: Final = 1600
-"""Characters of a body at most (Twilio's API reference, Body; error 21617)."""
 MAX_RATE_LIMITS: Final = 20
 """Rate-limited tries that cost no attempt; beyond, each counts, so that none goes on for ever."""
 LIFE: Final = timedelta(hours=48)
@@ -209,8 +207,8 @@ def _problem(claim: Claim) -> tuple[str, WhyCode] | None:
         return problem, "number_invalid"
     if not (claim.body or "").strip():
         return "Text is empty: send_logs.subject holds no body", "no_body"
-    if len(claim.body or "") > MAX_BODY:
-        return f"Text is longer than {MAX_BODY} characters: send_logs.subject holds its body", "body_too_long"
+    if claim.longest_body and len(claim.body or "") > claim.longest_body:
+        return f"Text is longer than {claim.longest_body} characters: send_logs.subject holds its body", "body_too_long"
     if claim.attempt_count >= claim.max_attempts:
         return f"Gave up after {claim.attempt_count} attempts", "attempts_used_up"
     return None

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from smsretry.errors import QueueError
 from smsretry.retry.models import Claim, InterruptedRun, ItemResult, Recovered
+from smsretry.retry.profile import STALE_MINUTES
 from smsretry.sending.breaker import rank
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
@@ -234,7 +235,7 @@ class Run:
 
 
 def run_once(
-    run: Run, *, limit: int = CLAIM_SIZE, seconds: float = 0, stale_minutes: int = 10
+    run: Run, *, limit: int = CLAIM_SIZE, seconds: float = 0, stale_minutes: int = STALE_MINUTES
 ) -> tuple[list[ItemResult | ItemFailed], RunSummary]:
     """Make a whole run without Prefect: what each row came to, and the numbers. `limit` and `seconds`: see `drain`."""
     run.recover(stale_minutes)

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from smsretry.vocabulary import MESSAGE_SID
 
-_SID: Final = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
-"""The SID of a message, as in Twilio's OpenAPI description (`^(SM|MM)[0-9a-fA-F]{32}$`)."""
+_SID: Final = re.compile(MESSAGE_SID)
 
 
 def outcome_of_answer(http_status: int, body: str, *, retry_after: str | None = None) -> Outcome:

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from smsretry.desk.actions.form import NUMBERLESS, Ask, Id, Moment, Told
-from smsretry.vocabulary import EndedState, LiveState, Reason, WhyCode
+from smsretry.vocabulary import MESSAGE_SID, EndedState, LiveState, Reason, WhyCode
 
 
 class WhichText(Ask):
@@ -118,7 +118,7 @@ class Resolve(Ask):
         None,
         title="It went out as",
         description="The provider's SID of the message that was this text.",
-        pattern=r"^(SM|MM)[0-9a-fA-F]{32}$",
+        pattern=MESSAGE_SID,
     )
     send_again: bool = Field(False, title="Send it again", description="It did not go out.")
     who: Told = Field(title="Who", description="Your name. Kept with the text.", min_length=1, max_length=200)

@@ -30,7 +30,7 @@ declare
     v_key bytea;
     v_again boolean;
 begin
-    if (record_inbound_sms.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true or record_inbound_sms.phone is null then
+    if not smsretry.is_sid(record_inbound_sms.twilio_sid) or record_inbound_sms.phone is null then
         raise exception 'phone must be given, and twilio_sid be a message SID (SM or MM and 32 hexadecimal digits)'
             using errcode = 'SR422';
     end if;

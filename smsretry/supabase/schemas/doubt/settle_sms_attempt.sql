@@ -15,7 +15,7 @@ declare
     v_now timestamptz;
     v_answer text := 'already_settled';
 begin
-    if (settle_sms_attempt.twilio_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$') is not true
+    if not smsretry.is_sid(settle_sms_attempt.twilio_sid)
         or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true then
         raise exception 'twilio_sid must be a message SID (SM or MM and 32 hexadecimal digits), settled_by callback or operator'
             using errcode = 'SR422';

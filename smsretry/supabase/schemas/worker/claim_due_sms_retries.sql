@@ -1,18 +1,18 @@
 -- Take up to limit_count due rows, business by business in turns, which go on where the last claim ended: smsretry.in_turn.
--- Within a business, transactional texts come first, then those whose window closes within the hour. limit_count is clamped
--- to 500, because PostgREST truncates answers at 1000.
+-- Within a business, transactional texts come first, then those whose window closes within the hour. limit_count:
+-- smsretry.rows_of_claim.
 -- Rows in doubt are not taken: the caller sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry.
 -- claimed_at in the answer is the database's clock.
 -- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
 -- its is a send that may have been made, and comes into doubt when the processor dies.
-create or replace function public.claim_due_sms_retries(limit_count integer default 50, begins boolean default false)
+create or replace function public.claim_due_sms_retries(limit_count integer default null, begins boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- As on Supabase, and wherever else PostgREST runs: a claim whose caller has given it up would keep its rows.
 set statement_timeout = '8s' as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_ids constant uuid[] := smsretry.claim_in_turn('texts', least(greatest(coalesce(limit_count, 50), 0), 500), v_now);
+    v_ids constant uuid[] := smsretry.claim_in_turn('texts', smsretry.rows_of_claim(limit_count), v_now);
 begin
     return query select * from smsretry.take(v_ids, v_now, begins is not true);
 end
