@@ -23,14 +23,13 @@ from flows.support.run_ended import tell_completed, tell_failed
 from flows.support.task_runs import TaskRuns
 from smsretry.retry.answers import Recovered
 from smsretry.retry.models import Claim
+from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run
 from smsretry.sending.signals import stopped_by
 from smsretry.sending.summary import RunSummary
 from smsretry.settings import load_settings, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
 
-MOST: Final = 100_000
-"""Due texts of one run. The claims stay at 50."""
 DRAIN_SECONDS: Final = 55
 """How long a run goes on claiming: then the next minute's run takes over."""
 
@@ -63,8 +62,8 @@ _runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=sends_at_once())
 @ends_soon
 @form
 def process_sms_retries(
-    limit: Annotated[int, Field(ge=1, le=MOST)] = MOST,
-    stale_minutes: Annotated[int, Field(ge=1, le=1440)] = 10,
+    limit: Annotated[int, Field(ge=1, le=MOST_TEXTS)] = MOST_TEXTS,
+    stale_minutes: Annotated[int, Field(ge=1, le=1440)] = STALE_MINUTES,
     drain_seconds: Annotated[int, Field(ge=0, le=3600)] = DRAIN_SECONDS,
 ) -> State[RunSummary]:
     """Recover stuck texts, claim the due ones and process each one, until nothing is due and nothing soon will be.

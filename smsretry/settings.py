@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
 from smsretry.phone import phone_problem
-from smsretry.retry.profile import SEND_WITHIN_SECONDS, Profile
+from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.vocabulary import InDoubtPolicy, RuleSet
 
 _CHOICE: Final = "choice"
@@ -77,18 +77,24 @@ class Settings(BaseSettings):
     """For the whole answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives before our
     timeout; even the largest value is far below the ten minutes after which a claim is taken back."""
 
-    in_doubt: InDoubtPolicy = Field("resend", validation_alias="SMSRETRY_IN_DOUBT")
+    in_doubt: InDoubtPolicy = Field(DEFAULT.in_doubt, validation_alias="SMSRETRY_IN_DOUBT")
     """What becomes of a text in doubt for which no evidence is found: sent again, or held for a person."""
-    quiet_hours_rules: RuleSet = Field("us_states", validation_alias="SMSRETRY_QUIET_HOURS_RULES")
+    quiet_hours_rules: RuleSet = Field(DEFAULT.quiet_hours_rules, validation_alias="SMSRETRY_QUIET_HOURS_RULES")
     """`federal`: 08:00–21:00 everywhere. `us_states`: the states' and other countries' rules, too."""
-    opening_spread_minutes: float = Field(10, ge=0, le=120, validation_alias="SMSRETRY_OPENING_SPREAD_MINUTES")
+    opening_spread_minutes: float = Field(
+        DEFAULT.opening_spread // timedelta(minutes=1), ge=0, le=120, validation_alias="SMSRETRY_OPENING_SPREAD_MINUTES"
+    )
     """Texts that wait for an opening are spread over this many minutes after it."""
-    closing_guard_seconds: float = Field(60, ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS")
+    closing_guard_seconds: float = Field(
+        DEFAULT.closing_guard // timedelta(seconds=1), ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS"
+    )
     """No text may still be in Twilio's queue this long before closing. See `profile` for the least of it."""
-    delivery_retries: int = Field(1, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
+    delivery_retries: int = Field(DEFAULT.delivery_retries, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
     """How often a text is sent again that Twilio accepted and a carrier lost for a passing reason. Each costs again."""
 
-    segments_per_second: float | None = Field(None, gt=0, le=1000, validation_alias="SMSRETRY_SEGMENTS_PER_SECOND")
+    segments_per_second: float | None = Field(
+        DEFAULT.segments_per_second, gt=0, le=1000, validation_alias="SMSRETRY_SEGMENTS_PER_SECOND"
+    )
     """What the sender sends, all workers together. Not set: as fast as Twilio takes them; it queues the rest."""
     concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
     """Texts of one run that are sent at once."""

@@ -3,7 +3,7 @@
 One word has one meaning. A new word goes here and into the column's check constraint.
 """
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 Reason: TypeAlias = Literal["quiet_hours", "twilio_error", "rate_limit"]
 """Why a row waits, as stored in `sms_retry_queue.reason`."""
@@ -124,6 +124,10 @@ EndedState: TypeAlias = Literal["failed", "cancelled"]
 
 TextState: TypeAlias = Literal[LiveState, "under_way", "in_doubt", "sent", EndedState]
 """Where a text is, in a word: `smsretry.text_state`."""
+
+MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
+"""A provider's id of a message, as `smsretry.is_message_id` has it. Its exact shape is the adapter's; no phone number
+looks like one."""
 
 Followed: TypeAlias = Literal["applied", "lost", "changed"]
 """The answer of `finish_sms_delivery`.

@@ -12,6 +12,7 @@ import typer
 
 from smsretry.cli.parsing import Json
 from smsretry.cli.printing import Verdict, note, tell, tell_json, tell_verdicts
+from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 
 if TYPE_CHECKING:
     from smsretry.retry.models import ItemResult
@@ -93,8 +94,8 @@ def migrate(
 
 def process(
     limit: Annotated[
-        int, typer.Option(metavar="N", min=1, max=100_000, help="How many due texts to take at most.")
-    ] = 100_000,
+        int, typer.Option(metavar="N", min=1, max=MOST_TEXTS, help="How many due texts to take at most.")
+    ] = MOST_TEXTS,
     drain_seconds: Annotated[
         int,
         typer.Option(metavar="SECONDS", min=0, max=3600, help="How long to wait for what comes due; 0: not at all."),
@@ -102,7 +103,7 @@ def process(
     stale_minutes: Annotated[
         int,
         typer.Option(metavar="N", min=1, max=1440, help="Minutes of silence before a worker's texts are taken back."),
-    ] = 10,
+    ] = STALE_MINUTES,
     as_json: Json = False,
 ) -> None:
     """One run without Prefect: queue scheduled sends, send until nothing is due, look after accepted texts.

@@ -65,8 +65,13 @@ class Claim(Value):
     send_log_found: bool
     customer_found: bool
     body: str | None = Field(repr=False)
+    longest_body: int | None = Field(
+        None,
+        description="Characters that it may have; of a longer body a claim has one more. An older database tells none.",
+    )
     channel: str | None = Field(description="Of its send log; anything but `sms` is not a text's.")
     phone: str | None = Field(repr=False)
+    number: str | None = Field(None, description="As much of it as a person needs to recognize it.")
     decided_by: str | None = Field(
         repr=False, description="A fingerprint of what a decision is made from: number, zones, hours."
     )
@@ -86,8 +91,8 @@ class Claim(Value):
 
     @property
     def masked(self) -> str:
-        """As much of the number as a person needs to recognize it, as `smsretry.masked` tells it."""
-        return f"…{self.phone[-4:]}" if len(self.phone or "") >= 8 and self.phone else "…"
+        """The number's last digits; none if an older database does not tell them."""
+        return self.number or "…"
 
 
 class ItemResult(Value):

@@ -22,8 +22,6 @@ from smsretry.vocabulary import WhyCode
 
 MIN_LIFE: Final = timedelta(seconds=10)
 """A text with less time left is not sent: providers ask for a validity of more than 5 seconds."""
-MAX_BODY: Final = 1600
-"""Characters of a body at most: providers refuse a longer one."""
 LIFE: Final = timedelta(hours=48)
 """How long a text stays of use, from the first moment it might have gone out, also if nothing ran then. Waiting for an
 opening does not count."""
@@ -159,8 +157,8 @@ def _problem(claim: Claim) -> tuple[str, WhyCode] | None:
         return problem, "number_invalid"
     if not (claim.body or "").strip():
         return "Text is empty: send_logs.subject holds no body", "no_body"
-    if len(claim.body or "") > MAX_BODY:
-        return f"Text is longer than {MAX_BODY} characters: send_logs.subject holds its body", "body_too_long"
+    if claim.longest_body and len(claim.body or "") > claim.longest_body:
+        return f"Text is longer than {claim.longest_body} characters: send_logs.subject holds its body", "body_too_long"
     if claim.attempt_count >= claim.max_attempts:
         return f"Gave up after {claim.attempt_count} attempts", "attempts_used_up"
     return None

@@ -10,6 +10,10 @@ SEND_WITHIN_SECONDS: Final = 15.0
 """A request leaves within this time of asking whether it may, or not at all. With the sender's usual timeouts it stays
 below the shortest lease (one minute), so that nobody else takes the row while its request is under way. Longer timeouts
 beside so short a lease put the text in doubt, and double nothing."""
+STALE_MINUTES: Final = 10
+"""After how many minutes a silent worker's texts are taken back, if a run is not told otherwise."""
+MOST_TEXTS: Final = 100_000
+"""Due texts of one run at most. It claims them by and by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from smsretry.errors import QueueError
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import Claim, ItemResult
+from smsretry.retry.profile import STALE_MINUTES
 from smsretry.sending.claiming import Claiming
 from smsretry.sending.drain import Drain
 from smsretry.sending.flow_control import FlowControl
@@ -144,7 +145,7 @@ class Run:
 
 
 def run_once(
-    run: Run, *, limit: int = CLAIM_SIZE, seconds: float = 0, stale_minutes: int = 10
+    run: Run, *, limit: int = CLAIM_SIZE, seconds: float = 0, stale_minutes: int = STALE_MINUTES
 ) -> tuple[list[ItemResult | ItemFailed], RunSummary]:
     """Make a whole run without Prefect: what each row came to, and the numbers. `limit` and `seconds`: see `drain`."""
     run.recover(stale_minutes)

@@ -85,7 +85,6 @@ NULLS = {
     ("begin_sms_attempt", "retry_id"): "lost",
     ("begin_sms_attempt", "attempt_id"): "SR422",
     ("begin_sms_attempt", "cap_since"): "SR422",
-    ("recover_stuck_sms_retries", "look_in"): "SR422",
     ("check_sms_retry_setup", "wanted"): "not checked",
     ("finish_sms_attempt", "retry_id"): "not applied",
     ("finish_sms_attempt", "claim_no"): "not applied",

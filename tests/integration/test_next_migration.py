@@ -124,6 +124,15 @@ def test_a_changed_body_is_replaced_without_dropping_anything() -> None:
     assert "drop " not in made.text
 
 
+def test_a_function_whose_default_changed_keeps_its_grants() -> None:
+    """An owner may let a monitor's role call `check_sms_retries`. Dropping a function drops its grants."""
+    files = edited(
+        schema_files(), {"check_sms_retries": ("max_minutes integer default null", "max_minutes integer default 7")}
+    )
+    made = following(files)
+    assert [section.title for section in sections(made.text)][:-1] == ["schemas/checks/check_sms_retries.sql"]
+
+
 def test_once_it_is_recorded_a_change_is_not_written_again() -> None:
     """A section's recorded text is its latest one."""
     every = [*migrations(), following(changed_files())]

@@ -6,6 +6,7 @@ import pytest
 
 from smsretry.adapters.migrations.migrate import migrate, migrations
 from smsretry.errors import MigrationError
+from smsretry.retry.policy import LIFE
 from tests.integration.catalog import Database
 
 PAST = ("200 days", "3 days", "47 hours", "1 minute")
@@ -45,7 +46,7 @@ def states(database: Database) -> dict[str, str]:
 
 def first_run(database: Database) -> None:
     """The first run after the migration makes texts of what is due."""
-    database.rows("select * from queue_scheduled_sms()")
+    database.rows("select * from queue_scheduled_sms(life => %s)", LIFE)
 
 
 def test_it_is_asked_what_becomes_of_them_and_nothing_is_changed(adopted: Database) -> None:

@@ -173,12 +173,11 @@ def test_the_bound_of_texts_that_are_sent_again_notices_a_lost_index(connection:
     assert pages_of_lost_texts(connection, drop, analyzed=True) > LOST_BOUND
 
 
-@pytest.mark.parametrize(("call", "rows", "index", "bound"), CALLS)
-def test_the_bound_notices_a_lost_index(connection: Connection, call: str, rows: int, index: str, bound: int) -> None:
-    """Or it would guard nothing."""
+@pytest.mark.parametrize(("call", "index", "bound"), [(call, index, bound) for call, _, index, bound in CALLS])
+def test_the_bound_notices_a_lost_index(connection: Connection, call: str, index: str, bound: int) -> None:
+    """Or it would guard nothing. The call may then run out of time before it takes a row."""
     with connection.transaction(force_rollback=True):
         connection.execute("analyze")
         connection.execute(sql.SQL("drop index {}").format(sql.Identifier(index)))
-        taken, touched = pages(connection, call)
-    assert taken == rows
+        _, touched = pages(connection, call)
     assert touched > bound

@@ -134,7 +134,9 @@ def test_a_worker_that_dies_before_it_has_committed_leaves_the_row_to_the_next(
     scheduled = business.scheduled()
     dying = stack.connect()
     dying.autocommit = False
-    assert dying.execute("select result from queue_scheduled_sms()").fetchall() == [{"result": "queued"}]
+    assert dying.execute("select result from queue_scheduled_sms(ahead => interval '2 minutes')").fetchall() == [
+        {"result": "queued"}
+    ]
     assert process(queue) == []  # it has the row, and is passed over
     business.connection.execute("select pg_terminate_backend(%s, 5000)", [dying.info.backend_pid])
     dying.close()

@@ -406,7 +406,8 @@ class Queue(RuleBasedStateMachine):
             for row_id, row in self.rows.items()
             if row.status == "processing" and row.lease_from <= self.minute - stale
         }
-        recovered = {row["id"] for row in self.ask_rows("recover_stuck_sms_retries", stale_minutes=stale)}
+        rows = self.ask_rows("recover_stuck_sms_retries", stale_minutes=stale, look_in=timedelta(minutes=1))
+        recovered = {row["id"] for row in rows}
         assert recovered == set(silent)
         for row_id, row in silent.items():
             if row.begun and row.attempt:

@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.twilio.errors import twilio_report as report
-from smsretry.desk.questions.delivery_rates import DROP_TEXTS
 from smsretry.desk.questions.queue_status import Standing
 from smsretry.retry.decision import GiveUp, LookAgain
 from smsretry.retry.delivery import (
@@ -113,7 +112,8 @@ def test_whom_a_carrier_blames(code: int | None, blamed: bool) -> None:
 def standing(delivered: int, undelivered: int, lately_delivered: int, lately_undelivered: int) -> Standing:
     """How things stand, with these numbers of the day and of the last hour."""
     return Standing(
-        at=NOON, queue={}, overdue_seconds=0, waiting=(), held=(), sent={}, ended=(), stopped=(), runs=(),
+        at=NOON, late_seconds=600, fewest_texts=20, queue={}, overdue_seconds=0, waiting=(), held=(), sent={}, ended=(),
+        stopped=(), runs=(),
         delivery={"delivered": delivered, "undelivered": undelivered, "open": 7},
         delivery_lately={"delivered": lately_delivered, "undelivered": lately_undelivered, "open": 7},
     )  # fmt: skip
@@ -122,8 +122,8 @@ def standing(delivered: int, undelivered: int, lately_delivered: int, lately_und
 def test_fewer_texts_that_arrive_are_noticed() -> None:
     """Not of a handful, and not when it was always so."""
     told = "Of the last hour's texts 50% arrived, of the day's 95%"
-    assert standing(950, 50, DROP_TEXTS // 2, DROP_TEXTS // 2).delivery_dropped == told
-    assert told in standing(950, 50, DROP_TEXTS // 2, DROP_TEXTS // 2).needs_somebody
+    assert standing(950, 50, 10, 10).delivery_dropped == told
+    assert told in standing(950, 50, 10, 10).needs_somebody
     assert standing(950, 50, 1, 1).delivery_dropped is None
     assert standing(500, 500, 50, 50).delivery_dropped is None
     assert standing(0, 0, 0, 0).delivery_dropped is None

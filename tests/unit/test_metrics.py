@@ -74,7 +74,7 @@ def test_what_an_alert_hangs_on_is_told_to_the_last_text_and_without_a_word_of_p
 
 def lines_of(*lines: StatusLine) -> list[str]:
     """What Prometheus reads of these, without comments."""
-    now = Standing.of([a_line("clock", ""), *lines])
+    now = Standing.of([a_line("clock", "", 20, next_at=NOON - timedelta(minutes=10)), *lines])
     return [line for line in exposition(gauges(now)) if not line.startswith("#")]
 
 

@@ -46,8 +46,10 @@ def test_each_deployment_is_registered_under_the_number_of_the_package() -> None
     assert {deployment["version"] for deployment in deployments} == {NUMBER}, "write pyproject.toml's into prefect.yaml"
 
 
-def test_the_changelog_has_a_section_for_the_number() -> None:
-    """With its day, the newest first."""
+def test_the_changelog_begins_with_the_number() -> None:
+    """With its day, or marked as not released. A day is given once the migrations are frozen."""
     changelog = (ROOT / ".github" / "CHANGELOG.md").read_text(encoding="utf-8")
-    released = [title for title in re.findall(r"^## (.+)$", changelog, re.M) if title != "Unreleased"]
-    assert re.fullmatch(rf"{re.escape(NUMBER)} \(\d{{4}}-\d\d-\d\d\)", released[0])
+    newest, *_ = re.findall(r"^## (.+)$", changelog, re.M)
+    assert re.fullmatch(rf"{re.escape(NUMBER)} \((unreleased|\d{{4}}-\d\d-\d\d)\)", newest)
+    frozen = {migration.file for migration in migrations()} == _released().keys()
+    assert frozen or newest.endswith("(unreleased)")

@@ -11,6 +11,7 @@ Kind = Literal["table", "view", "function", "other"]
 
 FOLDERS: Final = (
     "schema",
+    "policy",
     "tables",
     "helpers",
     "views",
@@ -29,6 +30,7 @@ FOLDERS: Final = (
 )
 """The order in which they are applied; within a folder, by name. What names another comes after it."""
 _CREATES: Final = re.compile(r"^ *create (?:or replace )?(table|view|function) (?:if not exists )?(\w+\.\w+)", re.M)
+_DEFAULT: Final = re.compile(r" default [^,)]+")
 _SIGNATURE: Final = re.compile(r"create or replace function (\w+\.\w+\(.*?)\blanguage\b", re.S)
 
 
@@ -59,9 +61,12 @@ class SchemaFile:
 
     @property
     def signature(self) -> str:
-        """A function's name, parameters and answer, on one line: what `create or replace` cannot change."""
+        """A function's name, parameters and answer, on one line: what `create or replace` cannot change.
+
+        It can change a parameter's default, and a function that is not dropped keeps its grants.
+        """
         found = _SIGNATURE.search(self.text)
-        return " ".join(found[1].split()) if found else ""
+        return _DEFAULT.sub(" default", " ".join(found[1].split())) if found else ""
 
 
 def schema_files(root: Traversable | None = None) -> list[SchemaFile]:

@@ -35,8 +35,6 @@ from smsretry.errors import QueueError, QueueMismatch, QueueUnreachable, SmsRetr
 from smsretry.settings import Settings
 
 _Row = TypeVar("_Row", bound=BaseModel)
-LARGEST_CLAIM: Final = 500
-"""What claims clamp their limit to."""
 _PAUSES: Final = (0.5, 2.0)
 """Seconds before the second and third try of a call that may be repeated."""
 
@@ -88,30 +86,41 @@ class SupabaseCalls:
 
     def one(self, kind: type[_Row], function: str, answer: object) -> _Row:
         """The one row of an answer; of a group's, the row itself."""
-        rows = self._parse(kind, function, answer if isinstance(answer, list) else [answer])
+        rows = self.many(kind, function, answer if isinstance(answer, list) else [answer])
         if len(rows) != 1:
             raise QueueMismatch(f"{function} answered with {len(rows)} rows instead of one. {MIGRATE}")
         return rows[0]
 
     def many(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
         """The rows of an answer."""
-        return self._parse(kind, function, answer)
+        return self._all_of(function, self.read(kind, function, answer))
 
     def rows(self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN) -> list[_Row]:
         """Call a function that answers rows. Called once."""
-        return self._parse(kind, function, self._tried(function, values, ending))
+        return self.many(kind, function, self.once(function, values, ending))
 
     def each_row(
         self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN
     ) -> Rows[_Row]:
         """Call a function that answers rows, and read each by itself. Called once."""
-        return self._read(kind, function, self._tried(function, values, ending))
+        return self.read(kind, function, self.once(function, values, ending))
+
+    def readable(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
+        """The rows of an answer that can be read. What was done to the others is done; they are only not told of."""
+        rows = self.read(kind, function, answer)
+        if rows.foreign:
+            raise self.mismatch(function, rows.foreign)
+        return rows.read
+
+    def read(self, kind: type[_Row], function: str, answer: object) -> Rows[_Row]:
+        """The rows of an answer, each read by itself."""
+        return read_rows(kind, self._listed(function, answer))
 
     def told(
         self, kind: type[_Row], function: str, values: Mapping[str, object], blank: Mapping[str, object]
     ) -> list[_Row]:
         """Answer a person's question with rows. One of which something cannot be read hides no other."""
-        answer = self._listed(function, self._tried(function, values, QUESTION))
+        answer = self._listed(function, self.once(function, values, QUESTION))
         return self._all_of(function, read_in_part(kind, answer, blank))
 
     def rows_of_an_answer(self, wanted: int) -> int:
@@ -121,10 +130,12 @@ class SupabaseCalls:
         """
         if self._longest is None:
             try:
-                answer = self._once("count_sms_answer", {"row_count": LARGEST_CLAIM})
+                answer = self._once("count_sms_answer", {})
             except QueueError:  # an older database; or there is trouble, which the claim meets as well, and tells of
                 return wanted
-            self._longest = max(len(answer), 1) if isinstance(answer, list) else LARGEST_CLAIM
+            if not isinstance(answer, list):
+                raise self.not_ours("count_sms_answer")
+            self._longest = max(len(answer), 1)
         return min(wanted, self._longest)
 
     def repeated(
@@ -147,7 +158,8 @@ class SupabaseCalls:
             time.sleep(pause)
         raise ended(trouble, ending, undone=undone)
 
-    def _tried(self, function: str, values: Mapping[str, object], ending: Ending) -> object:
+    def once(self, function: str, values: Mapping[str, object], ending: Ending = RUN) -> object:
+        """Call a function once."""
         try:
             return self._once(function, values)
         except QueueUnreachable as error:
@@ -165,17 +177,11 @@ class SupabaseCalls:
             "the project's URL, not a web page's or the database's."
         )
 
-    def _parse(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
-        return self._all_of(function, self._read(kind, function, answer))
-
     def _all_of(self, function: str, rows: Rows[_Row]) -> list[_Row]:
         columns = rows.foreign.union(*(row.columns for row in rows.unreadable))
         if columns:
             raise self.mismatch(function, columns)
         return rows.read
-
-    def _read(self, kind: type[_Row], function: str, answer: object) -> Rows[_Row]:
-        return read_rows(kind, self._listed(function, answer))
 
     def _listed(self, function: str, answer: object) -> list[Mapping[str, Any]]:
         if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from smsretry.adapters.supabase.calls import SupabaseCalls, interval
+from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.adapters.supabase.columns import after_look
 from smsretry.adapters.supabase.rows import Unreadable
 from smsretry.errors import QueueError
+from smsretry.retry.decision import Hold
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
 from smsretry.retry.models import Claim, ItemResult
 
@@ -45,8 +47,7 @@ class SupabaseClaims(SupabaseCalls):
                 return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why, why_code="bad_row")
             # It may have gone out: nobody may call it failed but a person.
             why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry resolve` whether it went out"
-            held = {"decision": "hold", "error": why, "why_code": "bad_row", "look_in": interval(DOUBT_HELD_LOOK)}
-            self.repeated("reconcile_sms_retry", fence | held)
+            self.repeated("reconcile_sms_retry", fence | after_look(Hold(why, "bad_row", DOUBT_HELD_LOOK)))
             return ItemResult(retry_id=row, fate="Held", detail=why, why_code="bad_row")
         except QueueError:  # then recovery takes it back, and later on it is claimed alone
             why = f"{unreadable.why}. That could not be recorded yet"

@@ -88,7 +88,11 @@ def _next(claim: Claim, decision: AfterSend) -> dict[str, object]:
 
 
 def after_look(decision: AfterLook) -> dict[str, object]:
-    """For `reconcile_sms_retry`: what follows from a look."""
+    """For `reconcile_sms_retry`: what follows from a look; and how long the text is of use, if nothing says so yet."""
+    return _looked(decision) | {"life": interval(LIFE)}
+
+
+def _looked(decision: AfterLook) -> dict[str, object]:
     match decision:
         case Settle(sid, by):
             return {"decision": "accepted", "twilio_sid": sid, "settled_by": by}

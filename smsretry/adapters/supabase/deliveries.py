@@ -24,10 +24,8 @@ class SupabaseDeliveries(SupabaseCalls):
 
     def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
         values = {"limit_count": self.rows_of_an_answer(limit), "first_look": interval(FIRST_LOOK)}
-        rows = self.each_row(OpenDelivery, "claim_sms_deliveries", values)
-        if rows.foreign:
-            raise self.mismatch("claim_sms_deliveries", rows.foreign)
-        return rows.read
+        function = "claim_sms_deliveries"
+        return self.readable(OpenDelivery, function, self.once(function, values))
 
     def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
         fence = {"attempt_id": message.attempt_id, "looks": message.looks}

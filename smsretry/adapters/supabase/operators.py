@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -10,15 +10,12 @@ from pydantic import BaseModel, Field
 from smsretry.adapters.migrations.shapes import Part, misfits
 from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.adapters.supabase.advice import ORDER, QUESTION
-from smsretry.adapters.supabase.calls import LARGEST_CLAIM, SupabaseCalls, interval
+from smsretry.adapters.supabase.calls import SupabaseCalls, interval
 from smsretry.desk.actions.form import Ask
 from smsretry.desk.actions.requests import Cancel, Doubt, Order, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
 from smsretry.retry.models import Finding
-from smsretry.retry.policy import CAP_WINDOW
-
-_PAGE: Final = 500
-"""Rows of one page of a preview; PostgREST may cut off an answer at 1000."""
+from smsretry.retry.policy import CAP_WINDOW, LIFE
 
 
 class ConsentRecorded(BaseModel):
@@ -44,8 +41,7 @@ class SupabaseOperators(SupabaseCalls):
         self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
     ) -> Iterator[WaitingText | UnreadText]:
         """Texts that wait, in order of their due times, page by page. None is claimed."""
-        page: dict[str, object] = {"until": until, "retry_ids": retry_ids, "row_limit": _PAGE}
-        page["cap_window"] = interval(CAP_WINDOW)
+        page: dict[str, object] = {"until": until, "retry_ids": retry_ids, "cap_window": interval(CAP_WINDOW)}
         while True:
             rows = self.each_row(WaitingText, "preview_sms_retries", page, QUESTION)
             if rows.foreign:
@@ -68,10 +64,10 @@ class SupabaseOperators(SupabaseCalls):
         return self._change("cancel_sms_retries", ask)
 
     def doubt(self, ask: Doubt) -> Change:
-        return self._change("doubt_sms_retries", ask)
+        return self._change("doubt_sms_retries", ask, life=interval(LIFE))
 
-    def _change(self, function: str, ask: Order) -> Change:
-        values = _given(ask)
+    def _change(self, function: str, ask: Order, **more: object) -> Change:
+        values = _given(ask) | more
         values["row_limit"] = values.pop("limit")
         changed = self.rows(Change, function, values, QUESTION if ask.dry_run else ORDER)
         if len(changed) != 1:
@@ -125,10 +121,10 @@ class SupabaseOperators(SupabaseCalls):
 
     def check_longest_answer(self) -> list[Finding]:
         """Whether an answer holds as many rows as one claim may take. Those that are cut off wait out their lease."""
-        answer = self.repeated("count_sms_answer", {"row_count": LARGEST_CLAIM}, QUESTION)
-        if not isinstance(answer, list):
+        answer = self.repeated("count_sms_answer", {}, QUESTION)
+        if not isinstance(answer, list) or not answer:
             raise self.not_ours("count_sms_answer")
-        fits = len(answer) >= LARGEST_CLAIM
+        fits = len(answer) >= self.number("count_sms_answer", answer[0])
         advice = (
             f"answers are cut off after {len(answer)} rows, and the rest of a larger claim waits to be recovered: "
             "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000, or process with a "

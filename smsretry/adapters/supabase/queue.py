@@ -32,12 +32,10 @@ class SupabaseQueue(SupabaseGroups):
         values = {
             "stale_minutes": stale_minutes,
             "look_in": interval(next_look_delay(0)),
+            "life": interval(LIFE),
         }
-        # One that cannot be read is taken back like the others; it is only not told of.
-        rows = self.each_row(Recovered, "recover_stuck_sms_retries", values)
-        if rows.foreign:
-            raise self.mismatch("recover_stuck_sms_retries", rows.foreign)
-        return rows.read
+        function = "recover_stuck_sms_retries"
+        return self.readable(Recovered, function, self.once(function, values))
 
     def claim_due(self, limit: int) -> list[Claim]:
         return self.claims("claim_due_sms_retries", {"limit_count": self.rows_of_an_answer(limit), "begins": True})
@@ -70,7 +68,8 @@ class SupabaseQueue(SupabaseGroups):
     def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
         values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE)}
         # Repeated where no answer came: what is queued already is not found again.
-        return self.many(ScheduledSend, "queue_scheduled_sms", self.repeated("queue_scheduled_sms", values))
+        function = "queue_scheduled_sms"
+        return self.readable(ScheduledSend, function, self.repeated(function, values))
 
     def claim_suspect(self) -> list[Claim]:
         return self.claims("claim_suspect_sms_retry", {})

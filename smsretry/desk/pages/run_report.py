@@ -10,7 +10,7 @@ from smsretry.desk.pages.form_links import Forms, levers
 from smsretry.desk.pages.markdown import feed, listed, page, plain, run_page, table
 from smsretry.desk.pages.outcomes import Color, Seen, badge
 from smsretry.desk.questions.explanation import Story
-from smsretry.desk.questions.queue_status import LATE_SECONDS, Standing
+from smsretry.desk.questions.queue_status import Standing
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.sending.summary import RunSummary
 
@@ -90,7 +90,7 @@ class RunReport:
             yield RunEvent("sms.queue.circuit-opened", {"why": run.stopped_because or ""})
         if self.circuit_closed:
             yield RunEvent("sms.queue.circuit-closed", {})
-        if standing and standing.overdue_seconds > LATE_SECONDS:
+        if standing and standing.overdue_seconds > standing.late_seconds:
             minutes, texts = int(standing.overdue_seconds // 60), standing.queue.get("due", 0)
             yield RunEvent("sms.queue.backlog", {"minutes": minutes, "texts": texts})
         if held := sum(bool(s.result and s.result.fate == "Held") and not s.claim.held for s in self.seen):

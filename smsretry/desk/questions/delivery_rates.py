@@ -13,8 +13,6 @@ from smsretry.retry.models import Value
 
 DROP: Final = 0.1
 """By how much the last hour's share of texts that arrived is below the day's when somebody should know."""
-DROP_TEXTS: Final = 20
-"""Of fewer texts a share says nothing. As `sms_status` has it."""
 
 
 def delivery_rate(fates: Mapping[str, int]) -> float | None:
@@ -30,11 +28,15 @@ def told_rate(fates: Mapping[str, int]) -> str:
     return f" ({rate:.0%} arrived)" if rate is not None else ""
 
 
-def dropped(lately: Mapping[str, int], usual: Mapping[str, int]) -> str | None:
-    """That far fewer texts of the last hour arrive than of the day, as when a carrier begins to filter them."""
+def dropped(lately: Mapping[str, int], usual: Mapping[str, int], *, fewest: int) -> str | None:
+    """That far fewer texts of the last hour arrive than of the day, as when a carrier begins to filter them.
+
+    Args:
+        fewest: of fewer texts a share says nothing.
+    """
     rate, usual_rate = delivery_rate(lately), delivery_rate(usual)
     known = sum(lately.get(fate, 0) for fate in ("delivered", "undelivered"))
-    if rate is None or usual_rate is None or known < DROP_TEXTS or rate > usual_rate - DROP:
+    if rate is None or usual_rate is None or known < fewest or rate > usual_rate - DROP:
         return None
     return f"Of the last hour's texts {rate:.0%} arrived, of the day's {usual_rate:.0%}"
 

@@ -19,9 +19,6 @@ from smsretry.desk.questions.records import StatusLine
 from smsretry.retry.models import Value
 from smsretry.vocabulary import Reason
 
-LATE_SECONDS: Final = 600
-"""How late a text, or a run's end, may be before a person must look. As `check_sms_retries` has it."""
-
 
 class Standing(Value):
     """The queue now."""
@@ -30,6 +27,10 @@ class Standing(Value):
     """What a text in the queue may be, in the order in which it is told."""
 
     at: datetime
+    late_seconds: float
+    """How late a text, or a run's end, may be before a person must look."""
+    fewest_texts: int
+    """Of fewer texts, the share that arrived says nothing."""
     queue: dict[str, int]
     """Texts in each state, as `TextState`."""
     scheduled: tuple[StatusLine, ...] = ()
@@ -71,12 +72,15 @@ class Standing(Value):
         def part(name: str) -> tuple[StatusLine, ...]:
             return tuple(line for line in lines if line.part == name)
 
-        at = next((line.oldest for line in part("clock")), None)
-        if at is None:
+        [clock] = part("clock") or [None]
+        if clock is None or clock.oldest is None or clock.next_at is None:
             raise ValueError("sms_status told no time")
+        at = clock.oldest
         due = next((line for line in part("queue") if line.name == "due"), None)
         return cls(
             at=at,
+            late_seconds=(at - clock.next_at).total_seconds(),
+            fewest_texts=clock.texts or 0,
             queue={line.name: line.texts or 0 for line in part("queue")},
             scheduled=part("scheduled"),
             overdue_seconds=max((at - due.oldest).total_seconds(), 0) if due and due.oldest else 0,
@@ -133,9 +137,9 @@ class Standing(Value):
         silent = self.silent_seconds
         told = [
             "sending is stopped" if self.sending_stopped else "",
-            f"a text is overdue by {span(self.overdue_seconds)}" if self.overdue_seconds >= LATE_SECONDS else "",
+            f"a text is overdue by {span(self.overdue_seconds)}" if self.overdue_seconds >= self.late_seconds else "",
             "no run has finished lately" if silent is None else "",
-            f"no run has finished for {span(silent)}" if silent and silent >= LATE_SECONDS else "",
+            f"no run has finished for {span(silent)}" if silent and silent >= self.late_seconds else "",
             f"held {self.held_texts}" if self.held else "",
             *(f"to read: {line.texts} wrote what may mean stop" for line in self.inbound),
             self.delivery_dropped or "",
@@ -146,14 +150,14 @@ class Standing(Value):
     @property
     def delivery_dropped(self) -> str | None:
         """That far fewer texts of the last hour arrive than of the day, as when a carrier begins to filter them."""
-        return dropped(self.delivery_lately, self.delivery)
+        return dropped(self.delivery_lately, self.delivery, fewest=self.fewest_texts)
 
     def _scheduled_needs(self) -> Iterator[str]:
         for line in self.scheduled:
             late = (self.at - line.oldest).total_seconds() if line.oldest else 0
             if line.name == "held":
                 yield f"scheduled sends held {line.texts}"
-            elif line.name == "late" and late >= LATE_SECONDS:
+            elif line.name == "late" and late >= self.late_seconds:
                 yield f"a scheduled send is late by {span(late)} and not queued"
 
     def lines(self) -> Iterator[str]:

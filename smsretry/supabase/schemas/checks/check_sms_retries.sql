@@ -1,13 +1,15 @@
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503 and that says what is wrong. Asks whether
--- texts are overdue, queued or not, sending is stopped, or no run has finished lately; each within max_minutes.
+-- texts are overdue, queued or not, sending is stopped, or no run has finished lately; each within max_minutes;
+-- null: smsretry.late_after.
 -- It only reads, and is volatile all the same: HEAD asks PostgREST for a count of rows, for which PostgreSQL would not call a
 -- stable function, and a monitor that asks by HEAD would see 200 whatever is wrong. GET and HEAD call it read-only.
 -- security definer, so that an owner may let a role call it that may do nothing else. It tells numbers only.
-create or replace function public.check_sms_retries(max_minutes integer default 10)
+create or replace function public.check_sms_retries(max_minutes integer default null)
 returns text language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_since constant timestamptz := v_now - make_interval(mins => greatest(coalesce(max_minutes, 10), 1));
+    v_since constant timestamptz := v_now - case
+        when max_minutes is null then smsretry.late_after() else make_interval(mins => greatest(max_minutes, 1)) end;
     v_overdue bigint;
     v_oldest timestamptz;
     v_unqueued bigint;

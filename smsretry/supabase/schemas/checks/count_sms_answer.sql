@@ -1,8 +1,9 @@
--- As many rows as are asked for, at most 500: whoever counts them in the answer sees whether the project's max-rows cuts
--- off a claim's answer.
-create or replace function public.count_sms_answer(row_count integer)
+-- As many rows as a claim takes that is asked for so many, or as the largest takes; each says how many there are. Whoever
+-- counts them in the answer sees whether the project's max-rows cuts off a claim's answer.
+create or replace function public.count_sms_answer(row_count integer default null)
 returns setof integer language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select generate_series(1, least(count_sms_answer.row_count, 500))
+    select l.most from smsretry.rows_of_claim(coalesce(count_sms_answer.row_count, smsretry.largest_claim())) as l (most)
+    cross join generate_series(1, l.most)
 $$;
 
 revoke all on function public.count_sms_answer from public, anon, authenticated;

@@ -104,7 +104,7 @@ begin
             v_log.business_id, v_log.customer_id, 'Rehearsal of a scheduled send', smsretry.clock()) s;
         v_step := 'queue_scheduled_sms';
         select q.result || coalesce(': ' || q.why, '') into v_said
-        from public.scheduled_sends s cross join lateral smsretry.queue_scheduled(s, smsretry.clock(), interval '48 hours') q
+        from public.scheduled_sends s cross join lateral smsretry.queue_scheduled(s, smsretry.clock(), null) q
         where s.id = v_retry_id;
         if v_said is distinct from 'queued' then
             raise exception 'it answered %', v_said using errcode = 'SR500';

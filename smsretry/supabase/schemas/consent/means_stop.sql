@@ -16,7 +16,7 @@ declare
     v_pattern text;
     v_means text;
 begin
-    if lower(left(means_stop.body, 1600) collate "C") ~ v_reaction then
+    if lower(left(means_stop.body, smsretry.longest_body()) collate "C") ~ v_reaction then
         return null;
     end if;
     select array_agg(replace(x.word, ' ', '')) filter (where w.kind = 'keyword') as keywords,

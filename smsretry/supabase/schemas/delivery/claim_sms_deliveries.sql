@@ -6,7 +6,7 @@
 --   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text
 --   is, or may get, on the phone
 create or replace function public.claim_sms_deliveries(
-    limit_count integer default 1000, first_look interval default '5 minutes', lease interval default '10 minutes'
+    limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes'
 )
 returns table (
     attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
@@ -16,13 +16,14 @@ returns table (
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_first_look constant interval := coalesce(claim_sms_deliveries.first_look, interval '0');
     v_ids uuid[];
 begin
-    if (claim_sms_deliveries.limit_count between 1 and 10000 and claim_sms_deliveries.first_look >= interval '0'
+    if (claim_sms_deliveries.limit_count between 1 and 10000 and v_first_look >= interval '0'
         and claim_sms_deliveries.lease >= interval '0') is not true then
         raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
     end if;
-    v_ids := (smsretry.claim_in_turn('deliveries', limit_count, v_now, v_now - claim_sms_deliveries.first_look)).ids;
+    v_ids := (smsretry.claim_in_turn('deliveries', limit_count, v_now, v_now - v_first_look)).ids;
     return query
     with taken as (
         update public.sms_send_attempts a

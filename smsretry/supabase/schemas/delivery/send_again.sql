@@ -12,7 +12,7 @@ begin
     v_trouble := smsretry.tell_waiting(retry.send_log_id, send_again.error, send_again.at);
     if v_trouble is not null then
         raise exception 'Send log % cannot be told that its text waits: %', retry.send_log_id, v_trouble
-            using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again in ten minutes.';
+            using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
     end if;
     retry.attempt_count := greatest(retry.attempt_count, attempt.attempt_number);
     retry.last_error := send_again.error;

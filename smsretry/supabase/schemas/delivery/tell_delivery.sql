@@ -8,7 +8,7 @@ begin
             update public.send_logs l
             set status = case when v_try = 1 then tell_delivery.status
                               when tell_delivery.status = 'delivered' then 'sent' else l.status end,
-                error_message = left(tell_delivery.error, 2000), updated_at = tell_delivery.at,
+                error_message = left(tell_delivery.error, smsretry.longest_reason()), updated_at = tell_delivery.at,
                 provider_message_id = case
                     when smsretry.found_sid(l.provider_message_id) = tell_delivery.sid then l.provider_message_id
                     else jsonb_build_object('twilio_sid', tell_delivery.sid) end

@@ -5,12 +5,12 @@
 --   texts_at: when the texts that count against a cap reached the number, in the last cap_window, the newest first
 create or replace function public.preview_sms_retries(
     until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
-    retry_ids uuid[] default null, row_limit integer default 500, cap_window interval default null
+    retry_ids uuid[] default null, row_limit integer default null, cap_window interval default null
 )
 returns setof smsretry.claimed_retry
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
-    v_limit constant integer := least(greatest(coalesce(preview_sms_retries.row_limit, 500), 1), 500);
+    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(preview_sms_retries.row_limit, smsretry.largest_claim())), 1);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
     v_at timestamptz;

@@ -1,5 +1,6 @@
 -- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says) · scheduled (no texts yet; name: waiting, held or late; told: one
+--   part: clock (oldest: what the database's clock says; next_at: what was due before that is late, smsretry.late_after;
+--   texts: smsretry.fewest_texts) · scheduled (no texts yet; name: waiting, held or late; told: one
 --   that is held, by its id) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) ·
 --   sent, by outcome, in the last hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
 --   (delivered, undelivered, unknown or open) · delivery_hour: the same by hour (oldest: when it began) · delivery_business:
@@ -17,7 +18,7 @@ declare
     v_now constant timestamptz := smsretry.clock();
 begin
     return query
-    (select 'clock', '', null::uuid, null::bigint, v_now, null::timestamptz, null::text, null::text)
+    (select 'clock', '', null::uuid, smsretry.fewest_texts()::bigint, v_now, v_now - smsretry.late_after(), null::text, null::text)
     union all
     select * from smsretry.status_of_waiting(v_now)
     union all

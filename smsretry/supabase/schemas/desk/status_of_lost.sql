@@ -29,7 +29,7 @@ begin
         from losing l
         left join arrived a on a.business_id = l.business_id
         left join public.businesses b on b.id = l.business_id
-        where l.undelivered + coalesce(a.delivered, 0) >= 20 -- a share of fewer says nothing
+        where l.undelivered + coalesce(a.delivered, 0) >= smsretry.fewest_texts()
         order by share, l.undelivered desc, l.business_id limit 10
     )
     (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz, w.name

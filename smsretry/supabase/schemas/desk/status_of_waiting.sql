@@ -31,7 +31,7 @@ begin
          select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
                            when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
                 -- The application may have written a time that no calendar has.
-                case when s.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' then s.scheduled_for end as due
+                case when s.scheduled_for <@ smsretry.century() then s.scheduled_for end as due
          from public.scheduled_sends s
          left join smsretry.held_sends h on h.scheduled_id = s.id
          where s.status = 'scheduled') p

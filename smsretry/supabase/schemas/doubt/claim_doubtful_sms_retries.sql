@@ -1,14 +1,13 @@
--- Take up to limit_count rows in doubt whose next look has come (clamped to 500), to look for evidence of what became of
+-- Take up to limit_count rows in doubt (smsretry.rows_of_claim) whose next look has come, to look for evidence of what became of
 -- their attempt; business by business in turns, and each one's longest waiting first. Rows under suspicion are not taken:
 -- claim_suspect_sms_retry.
-create or replace function public.claim_doubtful_sms_retries(limit_count integer default 50)
+create or replace function public.claim_doubtful_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_ids constant uuid[] :=
-        (smsretry.claim_in_turn('doubtful', least(greatest(coalesce(limit_count, 50), 0), 500), v_now)).ids;
+    v_ids constant uuid[] := (smsretry.claim_in_turn('doubtful', smsretry.rows_of_claim(limit_count), v_now)).ids;
 begin
     return query select * from smsretry.take(v_ids, v_now);
 end

@@ -6,11 +6,12 @@
 -- first, and those in doubt, which may have been sent again since; their claim numbers leap, so that no worker from before
 -- the restore can write. What was begun when the backup was taken is in doubt by recovery. May be repeated, and must be until
 -- it changes none. What it leaves alone comes last, and so in nobody's way.
--- life: how long a text is of use from the moment it was due, though not from before since, if nothing has said so.
+-- life: how long a text is of use from the moment it was due, though not from before since, if nothing has said so; null:
+-- its first look says so.
 -- dry_run and the answer: as for requeue_failed_sms.
 create or replace function public.doubt_sms_retries(
     since timestamptz, dry_run boolean default true, who text default null, because text default null,
-    row_limit integer default 1000, life interval default '48 hours'
+    row_limit integer default 1000, life interval default null
 )
 returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$

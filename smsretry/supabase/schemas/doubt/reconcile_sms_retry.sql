@@ -7,7 +7,7 @@
 --                          the messages that may be the text; the first that are no other's are told after the error. Past
 --                          its expiry, the row fails with that.
 --           After a look that found nothing, a row is no longer held: what it was held for is another's by now.
--- life: how long the text is of use, if nothing has said so before this look.
+-- life: how long the text is of use from now on, if nothing has said so before this look; null: the next one says so.
 --   answer: applied
 --         | lost       the claim was lost
 --         | sid_taken  another text has that SID, or all that are ambiguous: look at the next message
@@ -16,7 +16,7 @@
 create or replace function public.reconcile_sms_retry(
     retry_id uuid, claim_no bigint, decision text, twilio_sid text default null, settled_by text default 'reconcile',
     look_in interval default null, error text default null, ambiguous text[] default null,
-    life interval default interval '48 hours', why_code text default null
+    life interval default null, why_code text default null
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt

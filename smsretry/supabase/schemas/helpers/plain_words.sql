@@ -1,11 +1,11 @@
 -- What somebody wrote, as plain words: small letters without accents, one space between words, no punctuation, no quotes,
 -- nothing that cannot be seen, no emoji. What cannot be seen may join letters or part words: `gap` takes its place.
 -- The same on every database: no rule of its language or collation is asked, so that a Turkish one has the same small i.
--- Of what is longer than the longest text (1,600 characters), the rest is not read.
+-- Of what is longer than the longest text, the rest is not read.
 create or replace function smsretry.plain_words(said text, gap text default '')
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_said text := left(plain_words.said, 1600);
+    v_said text := left(plain_words.said, smsretry.longest_body());
 begin
     -- Apostrophes first: normalized, some of them are a space. A sign may stand for its word.
     v_said := regexp_replace(v_said collate "C", '[''’‘ʼ´`′＇]', '', 'g');

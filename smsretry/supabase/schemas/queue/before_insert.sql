@@ -19,7 +19,7 @@ begin
             new.why_code := 'in_doubt';
         end if;
     end if;
-    new.last_error := left(new.last_error, 2000);
+    new.last_error := left(new.last_error, smsretry.longest_reason());
     return new;
 end
 $$;

@@ -13,7 +13,7 @@ begin
     perform smsretry.save_row(retry, close_row.at);
 
     update public.send_logs l
-    set status = 'failed', error_message = left(close_row.error, 2000), updated_at = close_row.at
+    set status = 'failed', error_message = left(close_row.error, smsretry.longest_reason()), updated_at = close_row.at
     where l.id = retry.send_log_id and l.business_id = retry.business_id
       and not smsretry.is_sent(l.provider_message_id, l.status::text);
 end

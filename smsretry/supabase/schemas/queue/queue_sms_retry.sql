@@ -21,7 +21,7 @@ declare
     -- In seconds: a day that is added in a zone with summer time may have 23 hours or 25.
     v_expires constant timestamptz := v_now
         + make_interval(secs => extract(epoch from queue_sms_retry.expires_in)::double precision);
-    v_error constant text := left(queue_sms_retry.error, 2000);
+    v_error constant text := left(queue_sms_retry.error, smsretry.longest_reason());
     v_class constant text := coalesce(queue_sms_retry.message_class, 'marketing');
     v_log public.send_logs;
 begin

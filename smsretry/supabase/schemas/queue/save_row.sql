@@ -19,12 +19,13 @@ begin
     update public.sms_retry_queue q
     set status = retry.status, attempt_count = retry.attempt_count, max_attempts = retry.max_attempts,
         scheduled_for = retry.scheduled_for, last_attempted_at = retry.last_attempted_at,
-        last_error = left(retry.last_error, 2000), reason = retry.reason, updated_at = save_row.at,
+        last_error = left(retry.last_error, smsretry.longest_reason()), reason = retry.reason, updated_at = save_row.at,
         claim_no = retry.claim_no, claimed_at = retry.claimed_at, begun_at = retry.begun_at, attempt_id = retry.attempt_id,
         in_doubt_since = retry.in_doubt_since, reconcile_count = retry.reconcile_count,
         reconciled_claim_no = retry.reconciled_claim_no, recover_count = retry.recover_count,
         rate_limit_count = retry.rate_limit_count, account_refusal_count = retry.account_refusal_count,
-        error_code = retry.error_code, why = left(retry.why, 2000), why_code = retry.why_code, held_since = retry.held_since,
+        error_code = retry.error_code, why = left(retry.why, smsretry.longest_reason()), why_code = retry.why_code,
+        held_since = retry.held_since,
         claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at,
         window_closes_at = retry.window_closes_at
     where q.id = retry.id;

@@ -14,12 +14,12 @@ begin
         begin
             if v_try = 1 then
                 update public.send_logs l
-                set status = default, provider_message_id = default, error_message = left(tell_waiting.error, 2000),
+                set status = default, provider_message_id = default, error_message = left(tell_waiting.error, smsretry.longest_reason()),
                     updated_at = tell_waiting.at
                 where l.id = tell_waiting.send_log_id;
             else
                 update public.send_logs l
-                set status = 'failed', provider_message_id = '{}', error_message = left(tell_waiting.error, 2000),
+                set status = 'failed', provider_message_id = '{}', error_message = left(tell_waiting.error, smsretry.longest_reason()),
                     updated_at = tell_waiting.at
                 where l.id = tell_waiting.send_log_id;
             end if;

@@ -11,7 +11,7 @@ begin
     select write_attempt.id, retry.id, write_attempt.attempt_number, retry.claim_no, write_attempt.begun_at,
            left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200), write_attempt.rule,
            smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40),
-           coalesce(write_attempt.body, left(l.subject, 1601)), write_attempt.sent_by, write_attempt.run_id
+           coalesce(write_attempt.body, left(l.subject, smsretry.longest_body() + 1)), write_attempt.sent_by, write_attempt.run_id
     from (select 1) one
     left join public.customers c on c.id = retry.customer_id
     left join public.send_logs l on l.id = retry.send_log_id;

@@ -8,7 +8,7 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
        greatest(least(coalesce(s.held_since, case s.status when 'scheduled' then h.held_since end, s.updated_at, smsretry.clock()),
                       k.last), k.first) as since,
-       left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), 2000) as why,
+       left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), smsretry.longest_reason()) as why,
        null::integer as code,
        case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, h.look_at, k.first), k.last) end as next_at,
        case when s.not_after between k.first and k.last then s.not_after end as expires_at,
@@ -23,7 +23,7 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        smsretry.unread_stop(c.phone) as stop_sid,
        case when s.status = 'scheduled' and h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code
 from public.scheduled_sends s
-cross join (select '2000-01-01 00:00+00'::timestamptz as first, '2100-01-01 00:00+00'::timestamptz as last) k
+cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.businesses b on b.id = s.business_id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id

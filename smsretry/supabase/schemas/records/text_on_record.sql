@@ -10,7 +10,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
        coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
        left(smsretry.numberless(
-           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end), 2000) as why,
+           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end), smsretry.longest_reason()) as why,
        q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
        q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,

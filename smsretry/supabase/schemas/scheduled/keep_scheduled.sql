@@ -28,7 +28,7 @@ begin
         why_code := case result when 'cancelled' then 'expired' when 'held' then 'row_refused' end;
         update public.scheduled_sends s
         set status = case keep_scheduled.result when 'cancelled' then 'cancelled' else s.status end,
-            why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, 2000) end,
+            why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, smsretry.longest_reason()) end,
             why_code = case keep_scheduled.result when 'later' then s.why_code else keep_scheduled.why_code end,
             held_since = case keep_scheduled.result when 'held' then coalesce(v_since, keep_scheduled.at)
                                                     when 'later' then s.held_since end,
@@ -50,7 +50,7 @@ begin
                 || 'that swallows or undoes updates'
             else 'Its row cannot be changed: '
                 || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                || '. Mend the row, or look at the triggers and rules of scheduled_sends' end), 2000);
+                || '. Mend the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
         insert into smsretry.held_sends (scheduled_id, held_since, look_at, expired, why)
         values (send.id, coalesce(v_since, keep_scheduled.at), keep_scheduled.look_at, v_expired, keep_scheduled.why)
         on conflict (scheduled_id) do update

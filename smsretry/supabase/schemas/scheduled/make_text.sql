@@ -8,6 +8,7 @@ create or replace function smsretry.make_text(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
+    v_look_at constant timestamptz := until + interval '13 minutes'; -- of what somebody must mend
     v_table text;
     v_column text;
     v_rule text;
@@ -15,7 +16,7 @@ declare
 begin
     if exists (select 1 from smsretry.held_sends h where h.scheduled_id = send.id and h.expired) then
         select k.result, k.why, k.why_code into result, why, why_code
-        from smsretry.keep_scheduled(send, 'It was held for too long', life, until + interval '13 minutes', at) k;
+        from smsretry.keep_scheduled(send, 'It was held for too long', life, v_look_at, at) k;
         return;
     end if;
     state := case when busy then '55P03' end;
@@ -39,7 +40,7 @@ begin
                 when state like 'SR%' then v_message
                 else concat_ws(', ', state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
                     || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
-            end, life, until + interval '13 minutes', at) k;
+            end, life, v_look_at, at) k;
     end if;
 end
 $$;

@@ -1,7 +1,7 @@
 -- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
 -- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
 --   result: queued | cancelled | failed
--- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran.
+-- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran. Null: its claim says so.
 -- An error, and nothing is done, if the row stays as it was: without that it would be queued again and again.
 create or replace function smsretry.queue_scheduled(
     send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid,
@@ -12,7 +12,7 @@ declare
     v_status text;
 begin
     -- An end that no calendar has (infinity, the year 9999) is none. A rule refuses it, and with it each change of the row.
-    if send.not_after > '2100-01-01 00:00+00' then
+    if send.not_after > upper(smsretry.century()) then
         send.not_after := null;
     end if;
     why_code := case
@@ -53,7 +53,8 @@ begin
         why := 'Its id is that of another send log: schedule the text anew';
     end if;
     update public.scheduled_sends s
-    set status = queue_scheduled.result, why = left(queue_scheduled.why, 2000), why_code = queue_scheduled.why_code, held_since = null, look_at = null,
+    set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()),
+        why_code = queue_scheduled.why_code, held_since = null, look_at = null,
         not_after = send.not_after,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
     where s.id = send.id

@@ -1,13 +1,14 @@
 -- Make the texts of scheduled sends whose time comes within `ahead`, so that they wait in the queue when it comes. At most
--- limit_count of them (500 at the most), business by business in turns, which go on where the last call ended, and each one's
+-- limit_count of them (smsretry.rows_of_claim), business by business in turns, which go on where the last call ended, and each one's
 -- oldest first. Each is one transaction's work and a subtransaction of its own: send log, queue row and status, or none of
 -- them. May be repeated. Those that are held and cannot be changed are passed over until they are looked at again
 -- (smsretry.held_sends).
 --   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
 --     | later (something of its business is locked at this moment)
--- life: how long a text is of use from its time on if it says nothing else, and how long it may be held.
+-- ahead: null: what is due now. life: how long a text is of use from its time on if it says nothing else, and how long it
+-- may be held; null: its first claim says so.
 create or replace function public.queue_scheduled_sms(
-    limit_count integer default 200, ahead interval default interval '2 minutes', life interval default interval '48 hours'
+    limit_count integer default null, ahead interval default null, life interval default null
 )
 returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -15,8 +16,8 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := least(greatest(coalesce(limit_count, 200), 0), 500);
-    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '2 minutes'), interval '0'), interval '1 hour');
+    v_limit constant integer := smsretry.rows_of_claim(limit_count);
+    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '0'), interval '0'), interval '1 hour');
     v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
     v_turn record;
     v_id uuid;

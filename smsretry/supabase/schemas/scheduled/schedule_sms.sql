@@ -23,14 +23,15 @@ declare
 begin
     v_problem := case
         when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
-        when (schedule_sms.scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00') is not true
+        when (schedule_sms.scheduled_for <@ smsretry.century()) is not true
             then 'scheduled_for must be a time in this century'
-        when schedule_sms.not_after not between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        when not schedule_sms.not_after <@ smsretry.century()
             then 'not_after must be a time in this century'
         when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
             then 'not_after must come after scheduled_for, and after now'
         when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = '' then 'body is empty'
-        when length(schedule_sms.body) > 1600 then 'body is longer than 1600 characters, the most that the provider takes'
+        when length(schedule_sms.body) > smsretry.longest_body()
+            then 'body is longer than ' || smsretry.longest_body() || ' characters, the most that the provider takes'
         when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
     end;
     if v_problem is not null then

@@ -14,7 +14,7 @@ begin
         new.held_since := null;
         new.why := case when new.why is distinct from old.why then new.why end;
         new.why_code := case when new.why_code is distinct from old.why_code then new.why_code else 'application' end;
-        new.why := left(coalesce(new.why, 'Cancelled by the application'), 2000);
+        new.why := left(coalesce(new.why, 'Cancelled by the application'), smsretry.longest_reason());
     end if;
     if old.status <> 'queued' then
         if new.status = 'scheduled' and old.status <> 'scheduled' then

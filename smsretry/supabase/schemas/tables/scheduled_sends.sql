@@ -88,7 +88,7 @@ begin
                    and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
             -- A text that is of no more use at its own time could only be cancelled.
             ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
-            -- A body of megabytes would cost the other rows their turn. 1600 characters are the most that Twilio takes.
+            -- A body of megabytes would cost the other rows their turn. The numbers: smsretry.longest_body, longest_reason.
             ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
             ('scheduled_sends_why_code', $c$why_code in (
                 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',

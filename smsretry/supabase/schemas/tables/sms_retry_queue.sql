@@ -116,10 +116,10 @@ create index if not exists sms_retry_queue_in_doubt
     on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
 create index if not exists sms_retry_queue_turns_in_doubt
     on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
--- Rows under suspicion, which are claimed alone.
+-- Rows whose claims died. Those under suspicion are claimed alone: smsretry.suspect_after.
 create index if not exists sms_retry_queue_suspect
     on public.sms_retry_queue (recover_count, scheduled_for)
-    where status = 'pending' and recover_count >= 2;
+    where status = 'pending' and recover_count > 0;
 -- The texts of a person, for the daily cap and for an opt-out.
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
 -- The texts of a send log, whatever became of them.

@@ -18,7 +18,7 @@ begin
             select a.delivery_look_at <= lock_in_turn.at, a.business_id into v_due, v_business
             from public.sms_send_attempts a where a.id = v_id for update skip locked;
         else
-            select q.status = 'pending' and q.scheduled_for <= lock_in_turn.at and q.recover_count < 2
+            select q.status = 'pending' and q.scheduled_for <= lock_in_turn.at and q.recover_count < smsretry.suspect_after()
                        and (q.in_doubt_since is not null) = (kind = 'doubtful'), q.business_id
             into v_due, v_business
             from public.sms_retry_queue q where q.id = v_id for update skip locked;

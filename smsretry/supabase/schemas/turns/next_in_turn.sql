@@ -19,12 +19,12 @@ begin
         case kind
         when 'texts' then
             select q.business_id, q.message_class, q.scheduled_for into v_business, v_class, v_due from public.sms_retry_queue q
-            where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+            where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
               and (q.business_id, q.message_class) > (v_business, v_class)
             order by q.business_id, q.message_class, q.scheduled_for limit 1;
         when 'doubtful' then
             select q.business_id, q.scheduled_for into v_business, v_due from public.sms_retry_queue q
-            where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < 2
+            where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
               and (q.business_id, q.scheduled_for) > (v_business, v_edge)
             order by q.business_id, q.scheduled_for limit 1;
         when 'scheduled' then

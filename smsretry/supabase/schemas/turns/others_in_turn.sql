@@ -14,7 +14,7 @@ begin
         cross join lateral (
             select n.id, row_number() over () as turn
             from (select q.id from public.sms_retry_queue q
-                  where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < 2
+                  where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
                     and (q.business_id, q.scheduled_for) >= (b.id, '-infinity') and (q.business_id, q.scheduled_for) <= (b.id, at)
                   order by q.business_id, q.scheduled_for, q.id limit each) n) w;
     when 'scheduled' then

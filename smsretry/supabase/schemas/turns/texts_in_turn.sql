@@ -14,20 +14,20 @@ returns uuid[] language sql stable set search_path = pg_catalog, pg_temp set ena
                         then d.window_closes_at end as closes_soon
             from (
                 (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
                    and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'transactional', '-infinity')
                    and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'transactional', texts_in_turn.at)
                  order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
                 union
                 (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
                    and q.window_closes_at is not null and q.scheduled_for <= texts_in_turn.at
                    and (q.business_id, q.window_closes_at) >= (b.id, texts_in_turn.at)
                    and (q.business_id, q.window_closes_at) <= (b.id, texts_in_turn.at + interval '1 hour')
                  order by q.business_id, q.window_closes_at, q.id limit texts_in_turn.each)
                 union
                 (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < 2
+                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
                    and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'marketing', '-infinity')
                    and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'marketing', texts_in_turn.at)
                  order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)

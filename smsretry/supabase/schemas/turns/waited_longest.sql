@@ -9,12 +9,12 @@ begin
     when 'texts' then
         select array_agg(distinct n.business_id), count(*) into businesses, seen
         from (select q.business_id from public.sms_retry_queue q
-              where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= at and q.recover_count < 2
+              where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after()
               order by q.scheduled_for, q.id limit most) n;
     when 'doubtful' then
         select array_agg(distinct n.business_id), count(*) into businesses, seen
         from (select q.business_id from public.sms_retry_queue q
-              where q.status = 'pending' and q.in_doubt_since is not null and q.scheduled_for <= at and q.recover_count < 2
+              where q.status = 'pending' and q.in_doubt_since is not null and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after()
               order by q.scheduled_for, q.id limit most) n;
     when 'scheduled' then
         select array_agg(distinct n.business_id), count(*) into businesses, seen

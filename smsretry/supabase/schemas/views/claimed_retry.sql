@@ -2,18 +2,20 @@
 -- security is the caller's.
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
-       q.scheduled_for, q.last_attempted_at, left(q.last_error, 2000) as last_error, q.reason, q.created_at, q.updated_at,
-       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, 2000) as why,
+       q.scheduled_for, q.last_attempted_at, left(q.last_error, smsretry.longest_reason()) as last_error, q.reason, q.created_at, q.updated_at,
+       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, smsretry.longest_reason()) as why,
        q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count, q.account_refusal_count, q.message_class,
        a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by,
        exists (select 1 from smsretry.circuit) as circuit_open,
        array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
        -- No more of a value than it can be: a body of megabytes would cost the other rows of the claim theirs.
-       l.id is not null as send_log_found, left(l.subject, 1601) as body, left(l.channel::text, 40) as channel,
+       l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
        smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
        smsretry.found_sid(l.provider_message_id) as known_sid,
        c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
-       left(c.sms_consent_status::text, 40) as sms_consent_status,
+       -- Our workers ask at the begin; the application's own processor goes by this.
+       case when q.claimed_by_application and smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone)) is not null
+            then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
        -- Messages of this text that did not arrive, newest first: Twilio is asked about them once more before another one
@@ -42,9 +44,10 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        (select min(o.opened_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_opened_at,
        (select max(o.tried_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_tried_at,
        exists (select 1 from public.sms_retry_queue o
-               where o.status = 'pending' and o.recover_count >= 2 and o.scheduled_for <= smsretry.clock()) as suspects_wait,
+               where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
        -- What the begin of its send would find. It asks itself: only preview_sms_retries fills these in.
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
+       smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
        q.why_code, null::text as refused_code,
        -- Whether a business has a text due and none in this claim. claim_due_sms_retries alone knows that it has not.
        true as others_wait

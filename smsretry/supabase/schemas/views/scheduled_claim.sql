@@ -9,7 +9,7 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by,
        exists (select 1 from smsretry.circuit) as circuit_open,
        array(select t.state from smsretry.stopped_states t order by t.state) as stopped_states,
-       true as send_log_found, left(s.body, 1601) as body, 'sms'::text as channel, false as log_says_sent,
+       true as send_log_found, left(s.body, smsretry.longest_body() + 1) as body, 'sms'::text as channel, false as log_says_sent,
        null::text as known_sid,
        c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
        left(c.sms_consent_status::text, 40) as sms_consent_status,
@@ -21,7 +21,9 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        null::timestamptz as business_circuit_opened_at, null::timestamptz as business_circuit_tried_at,
        false as suspects_wait,
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
-       case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code, true as others_wait
+       smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
+       case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code,
+       true as others_wait
 from public.scheduled_sends s
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id

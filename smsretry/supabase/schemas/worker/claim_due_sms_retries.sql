@@ -1,12 +1,12 @@
 -- Take up to limit_count due rows, business by business in turns, which go on where the last claim ended: smsretry.in_turn.
--- Within a business, transactional texts come first, then those whose window closes within the hour. limit_count is clamped
--- to 500, because PostgREST truncates answers at 1000.
+-- Within a business, transactional texts come first, then those whose window closes within the hour. limit_count:
+-- smsretry.rows_of_claim.
 -- Rows in doubt are not taken: the caller sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry.
 -- claimed_at in the answer is the database's clock. others_wait says that the claim was cut short: a business has a text due
 -- and none in it, because limit_count was too low, it is set apart, or somebody else holds its rows locked.
 -- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
 -- its is a send that may have been made, and comes into doubt when the processor dies.
-create or replace function public.claim_due_sms_retries(limit_count integer default 50, begins boolean default false)
+create or replace function public.claim_due_sms_retries(limit_count integer default null, begins boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- As on Supabase, and wherever else PostgREST runs: a claim whose caller has given it up would keep its rows.
@@ -19,7 +19,7 @@ declare
     v_others_wait boolean;
 begin
     select * into v_turn
-    from smsretry.claim_in_turn('texts', least(greatest(coalesce(limit_count, 50), 0), 500), v_now);
+    from smsretry.claim_in_turn('texts', smsretry.rows_of_claim(limit_count), v_now);
     v_claims := array(select t from smsretry.take(v_turn.ids, v_now, begins is not true) t);
     v_others_wait := not v_turn.complete or exists (
         select from unnest(v_turn.businesses) b where b not in (select c.business_id from unnest(v_claims) c));

@@ -12,7 +12,7 @@ declare
 begin
     for v_id in
         select q.id from public.sms_retry_queue q
-        where q.status = 'pending' and q.recover_count >= 2 and q.scheduled_for <= v_now
+        where q.status = 'pending' and q.recover_count >= smsretry.suspect_after() and q.scheduled_for <= v_now
         order by q.recover_count, q.scheduled_for
         limit 50
         for update skip locked

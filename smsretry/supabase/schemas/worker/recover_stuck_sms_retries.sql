@@ -3,10 +3,10 @@
 --   in doubt: still so; after the second time it is claimed alone
 --   neither: pending again at no cost, however often; after the second time it is claimed alone, and ever less often
 -- None is given up here: a text that was never tried is never failed before it expires.
--- A row in doubt is looked at again look_in from now. life: how long a text is of use, from a claim on that counts as its
--- first send. The defaults are for the application, which calls this with stale_minutes alone.
+-- A row in doubt is looked at again look_in from now; null: at once. life: how long a text is of use, from a claim on that
+-- counts as its first send; null: its first look says so. The application calls this with stale_minutes alone.
 create or replace function public.recover_stuck_sms_retries(
-    stale_minutes integer default 10, look_in interval default '1 minute', life interval default '48 hours'
+    stale_minutes integer default 10, look_in interval default null, life interval default null
 )
 returns setof public.sms_retry_queue
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -22,9 +22,6 @@ begin
         raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
             using errcode = 'SR422', hint = 'It must outlast the slowest send, or live workers lose their claims.';
     end if;
-    if look_in is null then
-        raise exception 'look_in must not be null' using errcode = 'SR422';
-    end if;
     for v_stale in
         select * from public.sms_retry_queue q
         where q.status = 'processing'
@@ -34,7 +31,7 @@ begin
           -- A trigger of the application's is slow for these, or refuses them: not before their time has come again.
           and not exists (select 1 from smsretry.set_apart s where s.business_id = q.business_id and s.retry_at > v_now)
         order by q.id
-        limit 500
+        limit smsretry.largest_claim()
         for update skip locked
     loop
         v_began := clock_timestamp();

@@ -7,7 +7,7 @@ returns boolean language plpgsql security invoker set search_path = pg_catalog, 
 declare
     v_now constant timestamptz := smsretry.clock();
     v_sender constant text := coalesce(set_sms_circuit.sender, '');
-    v_why constant text := left(smsretry.numberless(set_sms_circuit.why), 2000);
+    v_why constant text := left(smsretry.numberless(set_sms_circuit.why), smsretry.longest_reason());
 begin
     if set_sms_circuit.business_ids is not null then
         if v_why is null then

@@ -1,6 +1,6 @@
 -- A run begins. Returns the earlier runs that never finished and are told of now for the first time: what their sends came
--- to. stale_minutes: after how long a silent run counts as interrupted. May be repeated; then it tells of none.
-create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default 10)
+-- to. stale_minutes: after how long a silent run counts as interrupted; null: none is told of. May be repeated; then it tells of none.
+create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default null)
 returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -14,7 +14,8 @@ begin
         where r.id = any (array(
             select u.id from smsretry.runs u
             where u.finished_at is null and u.interrupted_at is null
-              and u.started_at < v_now - make_interval(mins => greatest(coalesce(start_sms_run.stale_minutes, 10), 1))
+              and start_sms_run.stale_minutes is not null
+              and u.started_at < v_now - make_interval(mins => greatest(start_sms_run.stale_minutes, 1))
             order by u.started_at limit 20 for update skip locked))
         returning r.id, r.started_at
     )
