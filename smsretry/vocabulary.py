@@ -125,6 +125,10 @@ EndedState: TypeAlias = Literal["failed", "cancelled"]
 TextState: TypeAlias = Literal[LiveState, "under_way", "in_doubt", "sent", EndedState]
 """Where a text is, in a word: `smsretry.text_state`."""
 
+MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
+"""A provider's id of a message, as `smsretry.is_message_id` has it. Its exact shape is the adapter's; no phone number
+looks like one."""
+
 Followed: TypeAlias = Literal["applied", "lost", "changed"]
 """The answer of `finish_sms_delivery`.
 

@@ -18,14 +18,13 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from smsretry.vocabulary import MESSAGE_ID
+
 _A_NUMBER: Final = r"\+\d[\d ().-]{6,}\d|\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}"
 """As `smsretry.numberless` has it, or wider."""
 _NUMBER: Final = re.compile(_A_NUMBER)
 NUMBERLESS: Final = rf"^(?!.*({_A_NUMBER}))"
 """The same for a form's schema."""
-
-_MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
-"""As `smsretry.is_message_id` has it: no phone number looks like one."""
 
 
 def _without_number(text: str) -> str:
@@ -35,7 +34,7 @@ def _without_number(text: str) -> str:
 
 
 def _message_id(text: str) -> str:
-    if not re.match(_MESSAGE_ID, text):
+    if not re.fullmatch(MESSAGE_ID, text):
         raise ValueError("must be the id of a message, as the provider shows it")
     return text
 
@@ -58,7 +57,7 @@ Moment = Annotated[
     ),
 ]
 """An instant, with its zone's offset."""
-MessageId = Annotated[str, AfterValidator(_message_id), WithJsonSchema({"type": "string", "pattern": _MESSAGE_ID})]
+MessageId = Annotated[str, AfterValidator(_message_id), WithJsonSchema({"type": "string", "pattern": MESSAGE_ID})]
 """A provider's id of a message."""
 NumberlessText = Annotated[str, AfterValidator(_without_number)]
 """Words that are kept and shown, without a phone number."""

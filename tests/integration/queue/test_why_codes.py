@@ -387,7 +387,7 @@ def test_in_other_sentences_a_scheduled_send_ends_alike(business: Business) -> N
     """It expires, though the word for that is another one."""
     with other_sentences(business.connection):
         late, empty = business.scheduled(due=-3 * DAY), business.scheduled(body=None)
-        business.connection.execute("select queue_scheduled_sms()")
+        business.connection.execute("select queue_scheduled_sms(ahead => '2 minutes', life => '48 hours')")
         for scheduled, ends in ((late, ("cancelled", "expired")), (empty, ("failed", "no_body"))):
             kept = business.scheduled_send(scheduled)
             assert (kept["status"], kept["why_code"]) == ends

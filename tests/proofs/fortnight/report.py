@@ -51,8 +51,8 @@ def run(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> Report:
 
 def _numbers(town: Town, record: Record, stories: list[Story], verdict: Verdict) -> dict[str, object]:
     status = Counter(story.row["status"] for story in stories)
-    why = Counter((wait.why or "").partition(":")[0] for wait in record.waits)
-    ended = Counter((story.row["last_error"] or "")[:20] for story in stories if story.row["status"] != "completed")
+    why = Counter(wait.why_code for wait in record.waits)
+    ended = Counter(story.row["why_code"] for story in stories if story.row["status"] != "completed")
     outcomes = Counter(attempt["outcome"] for story in stories for attempt in story.attempts)
     return {
         "from": f"{town.start:%Y-%m-%d}",
@@ -64,13 +64,13 @@ def _numbers(town: Town, record: Record, stories: list[Story], verdict: Verdict)
         "failed": status["failed"],
         "cancelled": status["cancelled"],
         "still waiting": status["pending"],
-        "deferred for quiet hours": why["Quiet hours"],
-        "deferred for a daily cap": why["Daily cap"],
+        "deferred for quiet hours": why["quiet_hours"],
+        "deferred for a daily cap": why["daily_cap"],
         "requests to Twilio": sum(outcomes.values()),
         "  refused": outcomes["rejected"],
         "  in doubt for a while": sum(bool(a["settled_by"] == "reconcile") for s in stories for a in s.attempts),
         "people who opted out": len({s.text.customer.id for s in stories if s.opted_out_at}),
-        "  texts cancelled for it": sum(ended[why] for why in ended if why.startswith("Customer opted out")),
+        "  texts cancelled for it": ended["opted_out"],
         "refused or held": sum(_refused_or_held(s) for s in stories),
         "asked whether it was on time": verdict.judged,
         "runs of the worker": record.passes,

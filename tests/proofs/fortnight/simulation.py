@@ -33,6 +33,7 @@ class Wait:
     at: datetime
     until: datetime
     why: str | None
+    why_code: str | None
 
 
 @dataclass(slots=True)
@@ -129,9 +130,11 @@ def _note(connection: Connection, items: Iterable[ItemResult | ItemFailed], reco
             deferred.add(item.retry_id)
     if deferred:
         rows = connection.execute(
-            "select id, updated_at, scheduled_for, why from sms_retry_queue where id = any(%s)", [[*deferred]]
+            "select id, updated_at, scheduled_for, why, why_code from sms_retry_queue where id = any(%s)", [[*deferred]]
         )
-        record.waits += [Wait(row["id"], row["updated_at"], row["scheduled_for"], row["why"]) for row in rows]
+        record.waits += [
+            Wait(row["id"], row["updated_at"], row["scheduled_for"], row["why"], row["why_code"]) for row in rows
+        ]
 
 
 def _insert(connection: Connection, town: Town) -> None:

@@ -53,7 +53,8 @@ begin
         why := 'Its id is that of another send log: schedule the text anew';
     end if;
     update public.scheduled_sends s
-    set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()), why_code = queue_scheduled.why_code, held_since = null, look_at = null,
+    set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()),
+        why_code = queue_scheduled.why_code, held_since = null, look_at = null,
         not_after = send.not_after,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
     where s.id = send.id

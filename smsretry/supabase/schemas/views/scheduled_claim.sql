@@ -22,7 +22,8 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        false as suspects_wait,
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
        smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
-       case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code, true as others_wait
+       case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code,
+       true as others_wait
 from public.scheduled_sends s
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
