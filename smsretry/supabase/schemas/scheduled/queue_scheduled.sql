@@ -21,7 +21,9 @@ begin
     end;
     if why is not null then
         result := 'failed';
-    elsif coalesce(send.not_after, send.scheduled_for + life) <= queue_scheduled.at then
+    -- One that is due at no time that a calendar has does not expire by it: it is held, for somebody to mend.
+    elsif coalesce(send.not_after, case when isfinite(send.scheduled_for) then send.scheduled_for + life end)
+        <= queue_scheduled.at then
         result := 'cancelled';
         why := 'Expired before it could be sent' || case
             when send.not_after is not null then ''
