@@ -21,9 +21,8 @@ begin
     end;
     if why is not null then
         result := 'failed';
-    -- One that is due at no time that a calendar has does not expire by it: it is held, for somebody to mend.
-    elsif coalesce(send.not_after, case when isfinite(send.scheduled_for) then send.scheduled_for + life end)
-        <= queue_scheduled.at then
+    -- One that is due since minus infinity cannot have expired: it is held, and told.
+    elsif coalesce(send.not_after, send.scheduled_for + life) <= queue_scheduled.at and isfinite(send.scheduled_for) then
         result := 'cancelled';
         why := 'Expired before it could be sent' || case
             when send.not_after is not null then ''
