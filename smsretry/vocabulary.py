@@ -3,7 +3,7 @@
 One word has one meaning. A new word goes here and into the column's check constraint.
 """
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 Reason: TypeAlias = Literal["quiet_hours", "twilio_error", "rate_limit"]
 """Why a row waits, as stored in `sms_retry_queue.reason`."""

@@ -1,5 +1,6 @@
 """A policy value has one home: where Python and SQL both need it, one tells the other, or a test compares them."""
 
+import re
 from datetime import timedelta
 from typing import get_args
 
