@@ -815,6 +815,48 @@ begin
 end
 $$;
 
+-- Why a row waits or has ended, in a word for programs.
+alter table public.sms_retry_queue add column if not exists why_code text;
+alter table public.sms_retry_queue drop constraint if exists sms_retry_queue_why_code;
+alter table public.sms_retry_queue add constraint sms_retry_queue_why_code check (why_code in (
+    'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
+    'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'operator',
+    'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening',
+    'hours_unreadable', 'state_stopped', 'customer_locked', 'database_trouble', 'data_changed',
+    'sending_stopped', 'business_trouble', 'sender_rate', 'already_queued', 'claim_lost', 'unreachable',
+    'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
+    'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
+    'ambiguous', 'clock_set_back', 'unforeseen')) not valid;
+alter table public.sms_retry_queue validate constraint sms_retry_queue_why_code;
+
+-- Rows that ended before have sentences alone. Those by which people choose texts get their word once; the others are shown by
+-- their sentence as before. Where a trigger of the application's would make something else of such an update, such as a new
+-- updated_at, all of them are left as they are.
+update public.sms_retry_queue q
+set why_code = k.code
+from (
+    values ('Customer opted out%', 'opted_out'), ('Already sent%', 'already_sent'), ('Expire%', 'expired'),
+           ('Cancelled by the application%', 'application'), ('Send log not found%', 'no_send_log'),
+           ('Customer not found%', 'no_customer'), ('Customer has no phone number%', 'no_phone'),
+           ('Phone number %', 'number_invalid'), ('Gave up after %', 'attempts_used_up'), ('Not delivered: %', 'undelivered')
+) as k (sentence, code)
+where q.why_code is null and q.status in ('failed', 'cancelled') and q.last_error like k.sentence
+  and not exists (select 1 from pg_trigger t
+                  where t.tgrelid = 'public.sms_retry_queue'::regclass and not t.tgisinternal and t.tgtype::integer & 16 <> 0);
+
+-- The index of rows whose claims died named the number of deaths after which one is under suspicion. That number has its home
+-- in smsretry.suspect_after, so the index now holds every such row.
+do $$
+begin
+    if pg_get_indexdef(to_regclass('public.sms_retry_queue_suspect')) like '%>= 2%' then
+        drop index public.sms_retry_queue_suspect;
+        create index sms_retry_queue_suspect
+            on public.sms_retry_queue (recover_count, scheduled_for)
+            where status = 'pending' and recover_count > 0;
+    end if;
+end
+$$;
+
 -- ======== schemas/tables/sms_retry_queue.sql ========
 -- One row a text that is owed to one person. The first columns, down to updated_at, are the application's: their names,
 -- values and meanings are kept for it.
@@ -1153,7 +1195,7 @@ end
 $$;
 
 -- ======== schemas/helpers/delivery_rank.sql ========
--- Which of two reports of a message is the later one: Twilio's callbacks come in any order. A delivery outranks a failure,
+-- Which of two reports of a message is the later one: the provider's callbacks come in any order. A delivery outranks a failure,
 -- because a carrier may call a message lost and deliver it all the same. Null: not a status of an outgoing text that we know.
 create or replace function smsretry.delivery_rank(status text)
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1185,14 +1227,14 @@ end
 $$;
 
 -- ======== schemas/helpers/has_arrived.sql ========
--- Whether Twilio reported a message as on the phone.
+-- Whether the provider reported a message as on the phone.
 create or replace function smsretry.has_arrived(status text)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(has_arrived.status in ('delivered', 'read'), false)
 $$;
 
 -- ======== schemas/helpers/is_lost.sql ========
--- Whether Twilio reported a message as not delivered. It is the last report but one: a carrier may deliver it all the same.
+-- Whether the provider reported a message as not delivered. It is the last report but one: a carrier may deliver it all the same.
 create or replace function smsretry.is_lost(status text)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(is_lost.status in ('undelivered', 'failed', 'canceled'), false)
@@ -1206,7 +1248,7 @@ returns boolean language sql immutable set search_path = pg_catalog, pg_temp as 
 $$;
 
 -- ======== schemas/helpers/is_sent.sql ========
--- Whether a send log says that its text was sent: it has Twilio's SID, or a status that a webhook writes only after Twilio
+-- Whether a send log says that its text was sent: it has the provider's SID, or a status that a webhook writes only after the provider
 -- accepted the text. The one definition, for begin, for a look and for the webhook. By its columns and not by its row: the
 -- row would be read with whatever else a tenant keeps in it.
 create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
@@ -1427,7 +1469,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
             then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
-       -- Messages of this text that did not arrive, newest first: Twilio is asked about them once more before another one
+       -- Messages of this text that did not arrive, newest first: the provider is asked about them once more before another one
        -- leaves. A text that has one row, and no error yet, has none: those are not looked up.
        case when q.last_error is null
                  and cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) < 2
@@ -1497,7 +1539,8 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        false as suspects_wait,
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
        smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
-       case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code, true as others_wait
+       case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code,
+       true as others_wait
 from public.scheduled_sends s
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
@@ -1592,7 +1635,7 @@ end
 $$;
 
 -- ======== schemas/queue/complete_row.sql ========
--- End a row whose text Twilio accepted, and tell its send log. The caller holds it locked and has set in it what else changes.
+-- End a row whose text the provider accepted, and tell its send log. The caller holds it locked and has set in it what else changes.
 -- Without a SID it is the send log that says so, and it keeps what it says; so does one whose text was delivered by an earlier
 -- message. why: what was told of the row before, if it had ended otherwise.
 create or replace function smsretry.complete_row(
@@ -2147,7 +2190,7 @@ end
 $$;
 
 -- ======== schemas/worker/accept_attempt.sql ========
--- Somebody knows that Twilio has the message of this attempt (sid; null if only its send log says so). If its row still waits
+-- Somebody knows that the provider has the message of this attempt (sid; null if only its send log says so). If its row still waits
 -- for the answer, it is completed; otherwise the send log is told, unless it has another message. The caller holds the row
 -- locked: the attempt's own, or the newer one of its text that is in doubt about it, whose message it is from then on.
 create or replace function smsretry.accept_attempt(
@@ -2587,7 +2630,7 @@ $$;
 -- second call finds the attempt settled and changes nothing. applied is false if the claim was lost.
 --   outcome → next_status: accepted → completed; rejected, not_sent → pending (after retry_in) or failed;
 --   in_doubt → pending, marked, and out of reach of the claim
--- counted: whether the send costs an attempt. What Twilio said of the number that the text was sent to (phone) is kept:
+-- counted: whether the send costs an attempt. What the provider said of the number that the text was sent to (phone) is kept:
 -- see smsretry.mark_customer.
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
@@ -2646,7 +2689,7 @@ begin
             perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now);
         end if;
     else
-        -- Applied before: the answer to the same call was lost, or Twilio's callback was faster than its response.
+        -- Applied before: the answer to the same call was lost, or the provider's callback was faster than its response.
         applied := exists (
             select 1 from public.sms_send_attempts a
             where a.id = attempt_id and a.retry_id = finish_sms_attempt.retry_id and a.claim_no = finish_sms_attempt.claim_no
@@ -3257,7 +3300,7 @@ $$;
 
 -- ======== schemas/doubt/doubt_sms_retries.sql ========
 -- For a person, when the database was restored from a backup, and before anything runs: what went out after the backup was
--- taken (since) looks unsent. The restore is put on record, and from then on each text that is older is looked for at Twilio
+-- taken (since) looks unsent. The restore is put on record, and from then on each text that is older is looked for at the provider
 -- before its next message leaves: smsretry.forgotten. So it is with texts that are due later or moved, queued or put back
 -- anew, or sent again because a carrier lost them, and with scheduled sends.
 -- What is due is put in doubt here, so that its looks begin at once: row_limit texts a call. Those that were claimed go
@@ -3447,7 +3490,7 @@ end
 $$;
 
 -- ======== schemas/doubt/is_anothers.sql ========
--- Whether a Twilio message belongs to another text than this one: to another attempt, or to another send log, such as one
+-- Whether a message belongs to another text than this one: to another attempt, or to another send log, such as one
 -- that the application sent by itself.
 create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -3585,7 +3628,7 @@ revoke all on function public.reconcile_sms_retry from public, anon, authenticat
 grant execute on function public.reconcile_sms_retry to service_role;
 
 -- ======== schemas/doubt/resend.sql ========
--- An attempt in doubt is taken never to have reached Twilio, and its text is sent again. If its worker died, it costs no
+-- An attempt in doubt is taken never to have reached the provider, and its text is sent again. If its worker died, it costs no
 -- attempt: nobody knows that the request ever left. The caller holds the row locked.
 create or replace function smsretry.resend(retry public.sms_retry_queue, settled_by text, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -3667,12 +3710,12 @@ revoke all on function public.resolve_sms_doubt from public, anon, authenticated
 grant execute on function public.resolve_sms_doubt to service_role;
 
 -- ======== schemas/doubt/settle_sms_attempt.sql ========
--- For the application's webhook: what Twilio's status callback says. That Twilio has the message, by the attempt whose id is in
+-- For the application's webhook: what the provider's status callback says. That the provider has the message, by the attempt whose id is in
 -- the URL, and how far it has come (delivery_status, error_code: Twilio's MessageStatus and ErrorCode). May be called any
 -- number of times, in any order, before or after the sender's own answer. Without attempt_id the attempt is found by its SID.
--- A status that Twilio adds one day proves the message, and is not kept.
+-- A status that the provider adds one day proves the message, and is not kept.
 -- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (nothing
--- is news), or unknown_attempt (there is none, or Twilio has it under another SID).
+-- is news), or unknown_attempt (there is none, or the provider has it under another SID).
 create or replace function public.settle_sms_attempt(
     attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
     delivery_status text default null, error_code integer default null
@@ -3694,7 +3737,7 @@ begin
     else
         select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
     end if;
-    -- Twilio holds no claim, so there is no fence here: what it accepted is true whoever has the row.
+    -- The provider holds no claim, so there is no fence here: what it accepted is true whoever has the row.
     -- The row is the one that waits to know: the attempt's own, or a newer one of its text that is in doubt about it.
     select * into v_row from public.sms_retry_queue q
     where q.id = coalesce(
@@ -3728,7 +3771,7 @@ revoke all on function public.settle_sms_attempt from public, anon, authenticate
 grant execute on function public.settle_sms_attempt to service_role;
 
 -- ======== schemas/doubt/unowned.sql ========
--- Of these Twilio messages, those that no other text than this one is known to have, in the same order.
+-- Of these messages, those that no other text than this one is known to have, in the same order.
 create or replace function smsretry.unowned(sids text[], attempt_id uuid, send_log_id uuid)
 returns text[] language sql stable set search_path = pg_catalog, pg_temp as $$
     select array_agg(m.sid order by m.place)
@@ -3821,7 +3864,7 @@ end
 $$;
 
 -- ======== schemas/consent/keep_stopped_consent.sql ========
--- A customer's consent has changed: what it was before a STOP, or Twilio's refusal, is kept for a later START; whatever else
+-- A customer's consent has changed: what it was before a STOP, or the provider's refusal, is kept for a later START; whatever else
 -- has changed it, there is nothing to give back. For the trigger on customers alone.
 create or replace function smsretry.keep_stopped_consent(customer_id uuid, number_key bytea, consent text, stopped boolean)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -3966,7 +4009,7 @@ end
 $$;
 
 -- ======== schemas/consent/mark_customer.sql ========
--- Keep what Twilio's refusal said of the number: opted_out ends the consent of everyone at the business who has it,
+-- Keep what the provider's refusal said of the number: opted_out ends the consent of everyone at the business who has it,
 -- phone_status tells the application that the number takes no texts. Never undoes the outcome that it came with.
 create or replace function smsretry.mark_customer(
     retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz
@@ -3987,8 +4030,8 @@ exception
         raise; -- passing: the caller repeats the call
     when others then
         -- The columns, checks and triggers are the application's. If they refuse the mark, the outcome still counts, and
-        -- Twilio will refuse the next text as it refused this one.
-        raise warning 'The customer of row % could not be marked after Twilio''s %: %',
+        -- the provider will refuse the next text as it refused this one.
+        raise warning 'The customer of row % could not be marked after the provider''s %: %',
             retry.id, mark_customer.code, sqlstate;
 end
 $$;
@@ -4101,10 +4144,10 @@ $$;
 
 -- ======== schemas/consent/record_inbound_sms.sql ========
 -- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
--- number out at every business, because Twilio blocks it for the sender that they share. START takes back what STOP did, or
--- Twilio's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
+-- number out at every business, because the provider blocks it for the sender that they share. START takes back what STOP did, or
+-- the provider's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
 -- OptOutType says STOP or START with Advanced Opt-Out, and is believed. Without it the body is heard: what says stop, or may
--- mean it (smsretry.means_stop), and Twilio's own words of START, of which it must be one and no more. A text that Twilio
+-- mean it (smsretry.means_stop), and the provider's own words of START, of which it must be one and no more. A text that the provider
 -- takes for HELP may still say stop, but START it does not say. All else changes nothing.
 -- Recorded once a message: sent again, an old webhook writes what could not be written when it was heard, as of then, and
 -- changes nothing else.
@@ -4329,7 +4372,7 @@ end
 $$;
 
 -- ======== schemas/consent/start_lifts.sql ========
--- Whether an opt-out of this source is one that a START takes back: a STOP, or Twilio's refusal, by which a STOP is learned of
+-- Whether an opt-out of this source is one that a START takes back: a STOP, or the provider's refusal, by which a STOP is learned of
 -- where no webhook hears it. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
 -- stands until a later opt-in.
 create or replace function smsretry.start_lifts(source text)
@@ -4338,10 +4381,10 @@ returns boolean language sql immutable set search_path = pg_catalog, pg_temp as 
 $$;
 
 -- ======== schemas/consent/start_takes_back.sql ========
--- Whether an opt-out of this source is one that a START takes back: a STOP, or Twilio's refusal (smsretry.start_lifts), or what
+-- Whether an opt-out of this source is one that a START takes back: a STOP, or the provider's refusal (smsretry.start_lifts), or what
 -- somebody wrote that may mean stop. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
 -- stands until a later opt-in.
--- by_yes: the START was a YES. It takes back what Twilio blocks, because Twilio lets it. It may answer another question, and
+-- by_yes: the START was a YES. It takes back what the provider blocks, because the provider lets it. It may answer another question, and
 -- takes nothing back from who said stop in words.
 create or replace function smsretry.start_takes_back(source text, by_yes boolean default false)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -4379,7 +4422,7 @@ end
 $$;
 
 -- ======== schemas/consent/take_back_stop.sql ========
--- Somebody texted START: at each business that has a customer with this number, what a STOP or Twilio's refusal ended before
+-- Somebody texted START: at each business that has a customer with this number, what a STOP or the provider's refusal ended before
 -- `at` is as it was. Who had consented has consent again; who never gave any has none now. An opt-out that was said otherwise
 -- stays, and so does all else at that business, as does what was said after `at`.
 -- What consent was is known from stopped_consents. Where it is not, it is unknown, and somebody must ask anew: that is so of
@@ -4699,7 +4742,8 @@ begin
         why := 'Its id is that of another send log: schedule the text anew';
     end if;
     update public.scheduled_sends s
-    set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()), why_code = queue_scheduled.why_code, held_since = null, look_at = null,
+    set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()),
+        why_code = queue_scheduled.why_code, held_since = null, look_at = null,
         not_after = send.not_after,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
     where s.id = send.id
@@ -4920,9 +4964,9 @@ end
 $$;
 
 -- ======== schemas/delivery/claim_sms_deliveries.sql ========
--- Messages whose delivery is open: Twilio accepted them and said nothing final, or they did not arrive and nobody has
+-- Messages whose delivery is open: the provider accepted them and said nothing final, or they did not arrive and nobody has
 -- decided yet what follows. Business by business in turns, which go on where the last claim ended, and each one's longest
--- waiting first; none younger than first_look, which leaves time for Twilio's callback. A failure is decided about at once.
+-- waiting first; none younger than first_look, which leaves time for the provider's callback. A failure is decided about at once.
 -- Taken for as long as lease, so that runs side by side ask for each message once.
 --   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
 --   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text
@@ -4976,10 +5020,10 @@ revoke all on function public.claim_sms_deliveries from public, anon, authentica
 grant execute on function public.claim_sms_deliveries to service_role;
 
 -- ======== schemas/delivery/finish_sms_delivery.sql ========
--- What a look after a message came to: what Twilio reports (delivery_status, error_code), and what follows. May be repeated.
+-- What a look after a message came to: what the provider reports (delivery_status, error_code), and what follows. May be repeated.
 --   decision: look_again   nothing final yet; the next look is look_in from now
 --           | close        nothing follows: it was delivered, or another message of the text counts
---           | unknown      Twilio said nothing final for long enough
+--           | unknown      the provider said nothing final for long enough
 --           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made
 --                          anew. A repetition answers changed, and changes nothing; so with give_up.
 --           | give_up      it did not arrive and is not sent again: the row has failed with error. What the failure says of the
@@ -5072,7 +5116,7 @@ $$;
 
 -- ======== schemas/delivery/may_have_arrived.sql ========
 -- Whether a text may be on its phone, or may still get there, by another message than this attempt's: one that is under way
--- or in doubt, or one that Twilio accepted and whose delivery did not fail. Such a text is never sent again.
+-- or in doubt, or one that the provider accepted and whose delivery did not fail. Such a text is never sent again.
 create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
@@ -5096,7 +5140,7 @@ end
 $$;
 
 -- ======== schemas/delivery/record_delivery.sql ========
--- Keep what Twilio reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
+-- Keep what the provider reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
 -- failure is to be decided about at once; a delivery ends the matter, and takes back a failure or a cancellation: the text is
 -- on the phone. The caller holds the row locked. Answers whether it was news.
 create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
@@ -5158,7 +5202,7 @@ end
 $$;
 
 -- ======== schemas/delivery/send_again.sql ========
--- Twilio accepted a text and it did not arrive: its row goes back into the queue. Its send log says what is true meanwhile: it
+-- The provider accepted a text and it did not arrive: its row goes back into the queue. Its send log says what is true meanwhile: it
 -- waits, and has no message. The caller holds the row locked and has made sure that no other message of the text may arrive.
 -- A send log that goes on saying that the text was sent would have it end unsent. So it is told first, and if that cannot be,
 -- all stays as it is.
@@ -5207,7 +5251,7 @@ begin
             when deadlock_detected or lock_not_available or serialization_failure then
                 raise; -- passing: the caller repeats the call
             when others then
-                -- Its checks and triggers are the application's, too. They never undo what Twilio reported.
+                -- Its checks and triggers are the application's, too. They never undo what the provider reported.
                 if v_try = 2 then
                     raise warning 'Send log % could not be told that its text is %: %',
                         tell_delivery.send_log_id, tell_delivery.status, sqlstate;
@@ -5604,7 +5648,7 @@ grant execute on function public.preview_sms_retries to service_role;
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and the record of runs.
 -- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
 -- application's, as are scheduled sends. A text whose fate is unknown is kept. So are, for 90 days at least, the names of
--- incoming STOPs: Twilio's signature never expires, and by them an old webhook is known that somebody sends again. Those of
+-- incoming STOPs: the provider's signature never expires, and by them an old webhook is known that somebody sends again. Those of
 -- STARTs are kept for good: one that is sent again must never undo a later STOP. So are dates of opt-ins while one could lift
 -- an opt-out (stale_opt_ins).
 -- security definer: nobody else may delete history.
@@ -5723,7 +5767,7 @@ grant execute on function public.requeue_failed_sms to service_role;
 --   (delivered, undelivered, unknown or open) · delivery_hour: the same by hour (oldest: when it began) · delivery_business:
 --   the same of those whose fate is known, of the ten businesses of which the smallest share arrives (told: its name) ·
 --   delivery_time: seconds from accepted to the report that it was delivered (name: median or 95th percentile; told: the
---   seconds; texts: of how many) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
+--   seconds; texts: of how many) · undelivered in the last day (name: the provider's code, a line a business) · ended,
 --   failed or cancelled, by error, in the last day (of held and ended: why_code, why in a word for programs) · inbound (only where with_words asks for it, because the desk of the last
 --   version does not know it): how many people wrote something that may mean stop, and are opted out until somebody reads it
 --   (told: the SID of the oldest of these texts) · stopped (sending, or a US state) · run
@@ -6014,9 +6058,6 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
            or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
 $$;
 
-revoke all on function smsretry.check_access from public, anon, authenticated;
-grant execute on function smsretry.check_access to service_role;
-
 -- ======== schemas/checks/check_functions.sql ========
 -- Whether each function is there once, as this version makes it, and callable by service_role alone.
 -- wanted: as for check_sms_retry_setup.
@@ -6061,9 +6102,6 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     where m.name like 'smsretry.%'
     having count(*) > 0
 $$;
-
-revoke all on function smsretry.check_functions from public, anon, authenticated;
-grant execute on function smsretry.check_functions to service_role;
 
 -- ======== schemas/checks/check_parts.sql ========
 -- Whether tables, columns, constraints, indexes, triggers, policies and the grants of service_role are there. A trigger counts
@@ -6114,9 +6152,6 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     group by k.kind
 $$;
 
-revoke all on function smsretry.check_parts from public, anon, authenticated;
-grant execute on function smsretry.check_parts to service_role;
-
 -- ======== schemas/checks/check_reminders.sql ========
 -- Warnings: what somebody may have meant, or stopped and forgotten. Each is ok, with advice.
 create or replace function smsretry.check_reminders()
@@ -6157,9 +6192,6 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
            || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
     from smsretry.stopped_states s
 $$;
-
-revoke all on function smsretry.check_reminders from public, anon, authenticated;
-grant execute on function smsretry.check_reminders to service_role;
 
 -- ======== schemas/checks/check_sms_retries.sql ========
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503 and that says what is wrong. Asks whether
@@ -6346,9 +6378,6 @@ exception when others then
 end
 $$;
 
-revoke all on function smsretry.rehearse_scheduled_send from public, anon, authenticated;
-grant execute on function smsretry.rehearse_scheduled_send to service_role;
-
 -- ======== schemas/checks/rehearse_text.sql ========
 -- Queue, claim, begin and finish a sample text, or cancel it by an opt-out, so that it ends as `ends`; all of it is rolled back.
 -- Nulls if that went through; else the step that failed, and with what.
@@ -6415,8 +6444,44 @@ exception when others then
 end
 $$;
 
-revoke all on function smsretry.rehearse_text from public, anon, authenticated;
-grant execute on function smsretry.rehearse_text to service_role;
+-- ======== schemas/checks/sample_text.sql ========
+-- A text to rehearse with, at a business that is there: made where the application's tables let it be made, and otherwise
+-- one of its own that is not sent, waits for nobody and is locked by nobody. Null: there is none.
+-- Only to be called inside a block that is rolled back. security definer, because service_role need not be able to insert
+-- what is the application's.
+create or replace function smsretry.sample_text()
+returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_business uuid;
+    v_customer uuid := gen_random_uuid();
+    v_log uuid := gen_random_uuid();
+begin
+    select b.id into v_business from public.businesses b limit 1;
+    if v_business is null then
+        v_business := gen_random_uuid();
+        insert into public.businesses (id, user_id, name, timezone)
+        values (v_business, gen_random_uuid(), 'Rehearsal', 'America/New_York');
+    end if;
+    insert into public.customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
+    values (v_customer, v_business, '+15005550006', 'America/New_York', 'opted_in', smsretry.clock());
+    insert into public.send_logs (id, business_id, customer_id, channel, subject)
+    values (v_log, v_business, v_customer, 'sms', 'Rehearsal');
+    return v_log;
+exception when others then
+    select l.id, c.id into v_log, v_customer
+    from public.send_logs l
+    join public.customers c on c.id = l.customer_id and c.business_id = l.business_id
+    where l.channel = 'sms' and not smsretry.is_sent(l.provider_message_id, l.status::text)
+      and not exists (select 1 from public.sms_retry_queue q
+                      where q.send_log_id = l.id and q.status in ('pending', 'processing'))
+      and not exists (select 1 from smsretry.earlier_doubt(l.id, l.business_id) d where d.attempt_id is not null)
+    limit 1 for update of l, c skip locked;
+    update public.customers c
+    set phone = '+15005550006', sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()
+    where c.id = v_customer;
+    return v_log;
+end
+$$;
 
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
 -- Rehearse for `smsretry doctor` and at the end of `smsretry migrate`: a sample text is queued, claimed, begun and ends

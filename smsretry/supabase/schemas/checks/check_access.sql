@@ -38,6 +38,3 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
       and (k.conrelid = to_regclass('public.sms_retry_queue') and k.conname like 'sms\_retry\_queue\_%'
            or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
 $$;
-
-revoke all on function smsretry.check_access from public, anon, authenticated;
-grant execute on function smsretry.check_access to service_role;

@@ -41,6 +41,3 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     where m.name like 'smsretry.%'
     having count(*) > 0
 $$;
-
-revoke all on function smsretry.check_functions from public, anon, authenticated;
-grant execute on function smsretry.check_functions to service_role;

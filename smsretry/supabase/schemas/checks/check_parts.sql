@@ -45,6 +45,3 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     left join missing m on m.kind = k.kind
     group by k.kind
 $$;
-
-revoke all on function smsretry.check_parts from public, anon, authenticated;
-grant execute on function smsretry.check_parts to service_role;

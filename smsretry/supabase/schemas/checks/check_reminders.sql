@@ -37,6 +37,3 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
            || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
     from smsretry.stopped_states s
 $$;
-
-revoke all on function smsretry.check_reminders from public, anon, authenticated;
-grant execute on function smsretry.check_reminders to service_role;

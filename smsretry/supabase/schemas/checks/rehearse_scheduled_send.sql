@@ -38,6 +38,3 @@ exception when others then
     end if;
 end
 $$;
-
-revoke all on function smsretry.rehearse_scheduled_send from public, anon, authenticated;
-grant execute on function smsretry.rehearse_scheduled_send to service_role;

@@ -62,6 +62,3 @@ exception when others then
     get stacked diagnostics state = returned_sqlstate, message = message_text;
 end
 $$;
-
-revoke all on function smsretry.rehearse_text from public, anon, authenticated;
-grant execute on function smsretry.rehearse_text to service_role;

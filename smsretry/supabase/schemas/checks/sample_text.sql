@@ -35,6 +35,3 @@ exception when others then
     return v_log;
 end
 $$;
-
-revoke all on function smsretry.sample_text from public, anon, authenticated;
-grant execute on function smsretry.sample_text to service_role;

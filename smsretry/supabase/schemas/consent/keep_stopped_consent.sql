@@ -1,4 +1,4 @@
--- A customer's consent has changed: what it was before a STOP, or Twilio's refusal, is kept for a later START; whatever else
+-- A customer's consent has changed: what it was before a STOP, or the provider's refusal, is kept for a later START; whatever else
 -- has changed it, there is nothing to give back. For the trigger on customers alone.
 create or replace function smsretry.keep_stopped_consent(customer_id uuid, number_key bytea, consent text, stopped boolean)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -1,4 +1,4 @@
--- Keep what Twilio's refusal said of the number: opted_out ends the consent of everyone at the business who has it,
+-- Keep what the provider's refusal said of the number: opted_out ends the consent of everyone at the business who has it,
 -- phone_status tells the application that the number takes no texts. Never undoes the outcome that it came with.
 create or replace function smsretry.mark_customer(
     retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz
@@ -19,8 +19,8 @@ exception
         raise; -- passing: the caller repeats the call
     when others then
         -- The columns, checks and triggers are the application's. If they refuse the mark, the outcome still counts, and
-        -- Twilio will refuse the next text as it refused this one.
-        raise warning 'The customer of row % could not be marked after Twilio''s %: %',
+        -- the provider will refuse the next text as it refused this one.
+        raise warning 'The customer of row % could not be marked after the provider''s %: %',
             retry.id, mark_customer.code, sqlstate;
 end
 $$;

@@ -1,8 +1,8 @@
 -- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
--- number out at every business, because Twilio blocks it for the sender that they share. START takes back what STOP did, or
--- Twilio's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
+-- number out at every business, because the provider blocks it for the sender that they share. START takes back what STOP did, or
+-- the provider's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
 -- OptOutType says STOP or START with Advanced Opt-Out, and is believed. Without it the body is heard: what says stop, or may
--- mean it (smsretry.means_stop), and Twilio's own words of START, of which it must be one and no more. A text that Twilio
+-- mean it (smsretry.means_stop), and the provider's own words of START, of which it must be one and no more. A text that the provider
 -- takes for HELP may still say stop, but START it does not say. All else changes nothing.
 -- Recorded once a message: sent again, an old webhook writes what could not be written when it was heard, as of then, and
 -- changes nothing else.

@@ -1,4 +1,4 @@
--- Whether an opt-out of this source is one that a START takes back: a STOP, or Twilio's refusal, by which a STOP is learned of
+-- Whether an opt-out of this source is one that a START takes back: a STOP, or the provider's refusal, by which a STOP is learned of
 -- where no webhook hears it. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
 -- stands until a later opt-in.
 create or replace function smsretry.start_lifts(source text)

@@ -1,4 +1,4 @@
--- Somebody texted START: at each business that has a customer with this number, what a STOP or Twilio's refusal ended before
+-- Somebody texted START: at each business that has a customer with this number, what a STOP or the provider's refusal ended before
 -- `at` is as it was. Who had consented has consent again; who never gave any has none now. An opt-out that was said otherwise
 -- stays, and so does all else at that business, as does what was said after `at`.
 -- What consent was is known from stopped_consents. Where it is not, it is unknown, and somebody must ask anew: that is so of

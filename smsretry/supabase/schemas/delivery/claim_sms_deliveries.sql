@@ -1,6 +1,6 @@
--- Messages whose delivery is open: Twilio accepted them and said nothing final, or they did not arrive and nobody has
+-- Messages whose delivery is open: the provider accepted them and said nothing final, or they did not arrive and nobody has
 -- decided yet what follows. Business by business in turns, which go on where the last claim ended, and each one's longest
--- waiting first; none younger than first_look, which leaves time for Twilio's callback. A failure is decided about at once.
+-- waiting first; none younger than first_look, which leaves time for the provider's callback. A failure is decided about at once.
 -- Taken for as long as lease, so that runs side by side ask for each message once.
 --   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
 --   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text

@@ -1,7 +1,7 @@
--- What a look after a message came to: what Twilio reports (delivery_status, error_code), and what follows. May be repeated.
+-- What a look after a message came to: what the provider reports (delivery_status, error_code), and what follows. May be repeated.
 --   decision: look_again   nothing final yet; the next look is look_in from now
 --           | close        nothing follows: it was delivered, or another message of the text counts
---           | unknown      Twilio said nothing final for long enough
+--           | unknown      the provider said nothing final for long enough
 --           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made
 --                          anew. A repetition answers changed, and changes nothing; so with give_up.
 --           | give_up      it did not arrive and is not sent again: the row has failed with error. What the failure says of the

@@ -1,5 +1,5 @@
 -- Whether a text may be on its phone, or may still get there, by another message than this attempt's: one that is under way
--- or in doubt, or one that Twilio accepted and whose delivery did not fail. Such a text is never sent again.
+-- or in doubt, or one that the provider accepted and whose delivery did not fail. Such a text is never sent again.
 create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (

@@ -1,4 +1,4 @@
--- Keep what Twilio reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
+-- Keep what the provider reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
 -- failure is to be decided about at once; a delivery ends the matter, and takes back a failure or a cancellation: the text is
 -- on the phone. The caller holds the row locked. Answers whether it was news.
 create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)

@@ -1,4 +1,4 @@
--- Twilio accepted a text and it did not arrive: its row goes back into the queue. Its send log says what is true meanwhile: it
+-- The provider accepted a text and it did not arrive: its row goes back into the queue. Its send log says what is true meanwhile: it
 -- waits, and has no message. The caller holds the row locked and has made sure that no other message of the text may arrive.
 -- A send log that goes on saying that the text was sent would have it end unsent. So it is told first, and if that cannot be,
 -- all stays as it is.

@@ -18,7 +18,7 @@ begin
             when deadlock_detected or lock_not_available or serialization_failure then
                 raise; -- passing: the caller repeats the call
             when others then
-                -- Its checks and triggers are the application's, too. They never undo what Twilio reported.
+                -- Its checks and triggers are the application's, too. They never undo what the provider reported.
                 if v_try = 2 then
                     raise warning 'Send log % could not be told that its text is %: %',
                         tell_delivery.send_log_id, tell_delivery.status, sqlstate;

@@ -1,7 +1,7 @@
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and the record of runs.
 -- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
 -- application's, as are scheduled sends. A text whose fate is unknown is kept. So are, for 90 days at least, the names of
--- incoming STOPs: Twilio's signature never expires, and by them an old webhook is known that somebody sends again. Those of
+-- incoming STOPs: the provider's signature never expires, and by them an old webhook is known that somebody sends again. Those of
 -- STARTs are kept for good: one that is sent again must never undo a later STOP. So are dates of opt-ins while one could lift
 -- an opt-out (stale_opt_ins).
 -- security definer: nobody else may delete history.

@@ -6,7 +6,7 @@
 --   (delivered, undelivered, unknown or open) · delivery_hour: the same by hour (oldest: when it began) · delivery_business:
 --   the same of those whose fate is known, of the ten businesses of which the smallest share arrives (told: its name) ·
 --   delivery_time: seconds from accepted to the report that it was delivered (name: median or 95th percentile; told: the
---   seconds; texts: of how many) · undelivered in the last day (name: Twilio's code, a line a business) · ended,
+--   seconds; texts: of how many) · undelivered in the last day (name: the provider's code, a line a business) · ended,
 --   failed or cancelled, by error, in the last day (of held and ended: why_code, why in a word for programs) · inbound (only where with_words asks for it, because the desk of the last
 --   version does not know it): how many people wrote something that may mean stop, and are opted out until somebody reads it
 --   (told: the SID of the oldest of these texts) · stopped (sending, or a US state) · run

@@ -1,5 +1,5 @@
 -- For a person, when the database was restored from a backup, and before anything runs: what went out after the backup was
--- taken (since) looks unsent. The restore is put on record, and from then on each text that is older is looked for at Twilio
+-- taken (since) looks unsent. The restore is put on record, and from then on each text that is older is looked for at the provider
 -- before its next message leaves: smsretry.forgotten. So it is with texts that are due later or moved, queued or put back
 -- anew, or sent again because a carrier lost them, and with scheduled sends.
 -- What is due is put in doubt here, so that its looks begin at once: row_limit texts a call. Those that were claimed go

@@ -1,4 +1,4 @@
--- An attempt in doubt is taken never to have reached Twilio, and its text is sent again. If its worker died, it costs no
+-- An attempt in doubt is taken never to have reached the provider, and its text is sent again. If its worker died, it costs no
 -- attempt: nobody knows that the request ever left. The caller holds the row locked.
 create or replace function smsretry.resend(retry public.sms_retry_queue, settled_by text, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$

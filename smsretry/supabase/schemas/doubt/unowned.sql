@@ -1,4 +1,4 @@
--- Of these Twilio messages, those that no other text than this one is known to have, in the same order.
+-- Of these messages, those that no other text than this one is known to have, in the same order.
 create or replace function smsretry.unowned(sids text[], attempt_id uuid, send_log_id uuid)
 returns text[] language sql stable set search_path = pg_catalog, pg_temp as $$
     select array_agg(m.sid order by m.place)

@@ -1,4 +1,4 @@
--- Which of two reports of a message is the later one: Twilio's callbacks come in any order. A delivery outranks a failure,
+-- Which of two reports of a message is the later one: the provider's callbacks come in any order. A delivery outranks a failure,
 -- because a carrier may call a message lost and deliver it all the same. Null: not a status of an outgoing text that we know.
 create or replace function smsretry.delivery_rank(status text)
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$

@@ -1,4 +1,4 @@
--- Whether a send log says that its text was sent: it has Twilio's SID, or a status that a webhook writes only after Twilio
+-- Whether a send log says that its text was sent: it has the provider's SID, or a status that a webhook writes only after the provider
 -- accepted the text. The one definition, for begin, for a look and for the webhook. By its columns and not by its row: the
 -- row would be read with whatever else a tenant keeps in it.
 create or replace function smsretry.is_sent(provider_message_id jsonb, status text)

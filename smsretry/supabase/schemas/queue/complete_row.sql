@@ -1,4 +1,4 @@
--- End a row whose text Twilio accepted, and tell its send log. The caller holds it locked and has set in it what else changes.
+-- End a row whose text the provider accepted, and tell its send log. The caller holds it locked and has set in it what else changes.
 -- Without a SID it is the send log that says so, and it keeps what it says; so does one whose text was delivered by an earlier
 -- message. why: what was told of the row before, if it had ended otherwise.
 create or replace function smsretry.complete_row(

@@ -18,7 +18,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
             then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
-       -- Messages of this text that did not arrive, newest first: Twilio is asked about them once more before another one
+       -- Messages of this text that did not arrive, newest first: the provider is asked about them once more before another one
        -- leaves. A text that has one row, and no error yet, has none: those are not looked up.
        case when q.last_error is null
                  and cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) < 2

@@ -1,4 +1,4 @@
--- Somebody knows that Twilio has the message of this attempt (sid; null if only its send log says so). If its row still waits
+-- Somebody knows that the provider has the message of this attempt (sid; null if only its send log says so). If its row still waits
 -- for the answer, it is completed; otherwise the send log is told, unless it has another message. The caller holds the row
 -- locked: the attempt's own, or the newer one of its text that is in doubt about it, whose message it is from then on.
 create or replace function smsretry.accept_attempt(

@@ -2,7 +2,7 @@
 -- second call finds the attempt settled and changes nothing. applied is false if the claim was lost.
 --   outcome → next_status: accepted → completed; rejected, not_sent → pending (after retry_in) or failed;
 --   in_doubt → pending, marked, and out of reach of the claim
--- counted: whether the send costs an attempt. What Twilio said of the number that the text was sent to (phone) is kept:
+-- counted: whether the send costs an attempt. What the provider said of the number that the text was sent to (phone) is kept:
 -- see smsretry.mark_customer.
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
@@ -61,7 +61,7 @@ begin
             perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now);
         end if;
     else
-        -- Applied before: the answer to the same call was lost, or Twilio's callback was faster than its response.
+        -- Applied before: the answer to the same call was lost, or the provider's callback was faster than its response.
         applied := exists (
             select 1 from public.sms_send_attempts a
             where a.id = attempt_id and a.retry_id = finish_sms_attempt.retry_id and a.claim_no = finish_sms_attempt.claim_no
