@@ -148,7 +148,7 @@ def test_a_worker_that_no_longer_fits_stops_and_says_what_to_do(own_stack: Stack
         schema_files(),
         {
             "begin_sms_attempt": (" quiet_hours_rule text,\n", " quiet_hours_rule text, desk text,\n"),
-            "try_sms_retry_queue": ("quiet_hours_rule => 'rehearsal'", "quiet_hours_rule => 'rehearsal', desk => ''"),
+            "rehearse_text": ("quiet_hours_rule => 'rehearsal'", "quiet_hours_rule => 'rehearsal', desk => ''"),
         },
     )
     workers = work_while_migrating(own_stack, stricter)

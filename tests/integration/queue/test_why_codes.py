@@ -175,7 +175,7 @@ def test_texts_are_chosen_by_why_they_ended(
     run(queue, sender)
     business.connection.execute("update sms_retry_queue set last_error = 'In other words' where id = %s", [expired])
     done = command("requeue", "--state", "cancelled", "--why", "expired", "--yes", "--because", "Twilio was down")
-    assert "Were requeued: 1 of 1 that fit." in done.stdout
+    assert "Requeued 1 of 1 that match." in done.stdout
     assert code_of(business, expired) == ("pending", "operator")
     assert code_of(business, other) == ("cancelled", "opted_out")
 
