@@ -1,6 +1,6 @@
 """May a text go out? Only while it is permitted in every zone the recipient may be in, under every rule that applies.
 
-`whereabouts` says where they may be, `windows` what the rules permit. Here both are applied to one given instant. The
+`location` says where they may be, `windows` what the rules permit. Here both are applied to one given instant. The
 hours are half-open spans on the recipient's clock, 08:00–21:00 at the widest (47 CFR 64.1200(c)(1)). What is unknown
 never widens them.
 
@@ -17,9 +17,9 @@ from pendulum import DateTime
 
 from smsretry import data
 from smsretry.quiet_hours.hours import Week
+from smsretry.quiet_hours.location import Found, Location, locate
 from smsretry.quiet_hours.openings import HORIZON_DAYS, next_change
 from smsretry.quiet_hours.rules import EVERY_STATE
-from smsretry.quiet_hours.whereabouts import Found, Whereabouts, whereabouts
 from smsretry.quiet_hours.windows import FEDERAL_WINDOW, Window, window_of
 from smsretry.vocabulary import MessageClass, RuleSet
 
@@ -95,7 +95,7 @@ def check_quiet_hours(
     """
     if at.tzinfo is None:
         raise ValueError("at must be time zone aware: a naive time does not say on whose clock it was read")
-    found = whereabouts(timezone, phone=phone, fallback=fallback, names=rules == "us_states")
+    found = locate(timezone, phone=phone, fallback=fallback, names=rules == "us_states")
     hours = window_of(
         found.country,
         tuple([state.name for state in found.states]),
@@ -140,14 +140,14 @@ def spread(opening: datetime, *, key: UUID, over: timedelta, closes_at: datetime
     return opening + timedelta(seconds=max(room, 0) * share)
 
 
-def _stopped(found: Whereabouts, state: str) -> str:
+def _stopped(found: Location, state: str) -> str:
     unknown = next((each.origin for each in found.states if each.name == EVERY_STATE), None)
     perhaps = f", and the number may be from there ({unknown})" if unknown else ""
     return f"Texts to {state} are stopped{perhaps}: lift the stop for that state, and they go on"
 
 
 def _closed(
-    found: Whereabouts,
+    found: Location,
     hours: Window,
     *,
     rule: str,

@@ -29,9 +29,9 @@ class Database(NamedTuple):
         self.connection.execute(statements.encode() if isinstance(statements, str) else statements)
 
     def applied(self) -> list[str]:
-        """What the books say was applied."""
-        books = self.rows("select version || '_' || name as file from supabase_migrations.schema_migrations order by 1")
-        return [row["file"] for row in books]
+        """What the history says was applied."""
+        history = self.rows("select version || '_' || name as file from supabase_migrations.schema_migrations order by 1")
+        return [row["file"] for row in history]
 
 
 # Of the application's tables only what is named is ours. Of the functions all are but the application's trigger, so

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours
+from smsretry.quiet_hours.location import Found
 from smsretry.quiet_hours.rules import US_STATES
-from smsretry.quiet_hours.whereabouts import Found
 from tests.proofs.oracles.clocks import DAY, MINUTE, STATES, open_in_all
 from tests.proofs.oracles.law import area_codes, person
 

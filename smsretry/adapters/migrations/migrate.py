@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 
-from smsretry.adapters.migrations import books
+from smsretry.adapters.migrations import history
 from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
 from smsretry.adapters.migrations.past_sends import PastSends, ask_about_past_sends, cancel_past_sends
 from smsretry.adapters.migrations.schemas import schema_files
@@ -68,7 +68,7 @@ def migrate(
     and tries again.
 
     Args:
-        again: apply every file, even those that the books hold: brings back what somebody dropped or revoked.
+        again: apply every file, even those that the history holds: brings back what somebody dropped or revoked.
         warn: told what PostgreSQL warns of, such as rows that break a rule, and what the rehearsal says though a text
             can be sent.
         shipped: other migrations than this version's.
@@ -129,7 +129,7 @@ def _apply(
         with connection.transaction():
             connection.execute(_LOCK)  # two at once: the second waits here, and then finds the work done
             wait_a_few_seconds(connection)
-            applied = books.read(connection)
+            applied = history.read(connection)
             missing = [migration for migration in wanted if again or migration.version not in applied]
             if not missing:
                 return []
@@ -137,7 +137,7 @@ def _apply(
             _refuse_what_does_not_fit(connection)
             lock_tables(connection)
             cancel_until = ask_about_past_sends(connection, past_sends)
-            books.opened(connection)
+            history.opened(connection)
             if again:  # what an SQL function calls may be made by a later file only: see without_superseded
                 connection.execute("set local check_function_bodies = off")
             for migration in missing:
@@ -163,7 +163,7 @@ def _apply(
 def _run(connection: _Connection, migration: Migration, text: str) -> None:
     connection.execute(sql.SQL(text))  # our own file, not input
     connection.execute("set constraints all immediate")  # or a deferred check would stand in the next file's way
-    books.enter(connection, migration.version, migration.name, migration.text)
+    history.enter(connection, migration.version, migration.name, migration.text)
 
 
 def _refuse_what_does_not_fit(connection: _Connection) -> None:

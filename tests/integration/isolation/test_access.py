@@ -270,7 +270,7 @@ def test_a_tenant_queues_nothing_but_a_new_pending_row(business: Business, value
 
 
 def test_a_tenant_sets_no_column_that_is_the_worker_s(business: Business) -> None:
-    """Claim number, lease, doubt, expiry, holds and the books are not granted, nor is a column that is new."""
+    """Claim number, lease, doubt, expiry, holds and the history are not granted, nor is a column that is new."""
     connection = business.connection
     row = _new_row(business)
     columns = connection.execute(

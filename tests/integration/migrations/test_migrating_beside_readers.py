@@ -85,7 +85,7 @@ def test_a_database_that_has_everything_is_not_locked_at_all(empty: Database) ->
 
 
 def test_a_migration_that_fails_at_its_last_file_keeps_none(new_database: Callable[[], Database]) -> None:
-    """Not even the books."""
+    """Not even the history."""
     empty = new_database()
     before = everything(empty)
     last = migrations()[-1]

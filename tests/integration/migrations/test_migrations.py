@@ -1,4 +1,4 @@
-"""The migrations: one schema whatever was there before, nothing of an older installation lost, and one set of books
+"""The migrations: one schema whatever was there before, nothing of an older installation lost, and one history
 with the Supabase CLI.
 
 Each test has a database of its own, prepared as a Supabase project is before its first migration. How a next migration
@@ -99,7 +99,7 @@ def old(original: Database) -> Old:
 
 
 def _apply_files(database: Database) -> None:
-    """Run every file, whatever the books say, but for functions and views that a later file records anew."""
+    """Run every file, whatever the history says, but for functions and views that a later file records anew."""
     every = [migration.text for migration in migrations()]
     for place, text in enumerate(every):
         with database.connection.transaction():
@@ -166,7 +166,7 @@ def test_the_original_installation_keeps_what_is_its_own(original: Database, old
 
 
 def test_applying_every_file_again_changes_nothing_on_a_new_database(empty: Database, fresh_schema: Snapshot) -> None:
-    """The files are safe to apply twice, even when the books are lost."""
+    """The files are safe to apply twice, even when the history is lost."""
     _apply_files(empty)
     _apply_files(empty)
     found = snapshot(empty)
@@ -447,7 +447,7 @@ def test_rows_without_a_business_stop_the_migration_and_leave_nothing_of_it(
     assert _FILES[1] in message
     assert "rows without business_id" in message
     assert "Give each a business_id or delete it" in message
-    assert original.one("select to_regclass('supabase_migrations.schema_migrations') as books")["books"] is None
+    assert original.one("select to_regclass('supabase_migrations.schema_migrations') as history")["history"] is None
     columns = original.rows("select attname from pg_attribute where attrelid = 'sms_retry_queue'::regclass")
     assert "claim_no" not in {row["attname"] for row in columns}
     assert original.one("select to_regclass('public.sms_send_attempts') as found")["found"] is None
@@ -610,7 +610,7 @@ def test_the_supabase_cli_makes_the_same_schema_of_an_old_installation(
 
 
 def test_the_supabase_cli_finds_nothing_to_do_after_migrate(empty: Database, push: Push) -> None:
-    """Both keep the same books."""
+    """Both keep the same migration history."""
     migrate(empty.url)
     assert "up to date" in push(empty)
     assert empty.applied() == _FILES

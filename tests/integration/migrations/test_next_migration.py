@@ -52,7 +52,7 @@ def test_a_new_database_takes_all_migrations_at_once(empty: Database, invented_s
 
 
 def test_the_next_migration_may_be_applied_twice(empty: Database, invented_schema: Snapshot) -> None:
-    """Even when the books are lost."""
+    """Even when the history is lost."""
     migrate(empty.url)
     for _ in range(2):
         with empty.connection.transaction():

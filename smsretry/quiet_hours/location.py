@@ -28,7 +28,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
+class Location:
     """What is known of where somebody is.
 
     The set of zones is empty when the number is refused, or when the text must be held until somebody sets a zone.
@@ -48,9 +48,9 @@ class Whereabouts:
     """Why no zone is known, and what to do."""
 
 
-def whereabouts(
+def locate(
     timezone: str | None, *, phone: str | None = None, fallback: str | None = None, names: bool = True
-) -> Whereabouts:
+) -> Location:
     """The zones somebody may be in, and the states whose rules apply to them.
 
     Args:
@@ -63,19 +63,19 @@ def whereabouts(
     if phone is None:
         return _combine(timezone, None, fallback, names)
     if problem := recipient_problem(phone):
-        return Whereabouts((), refused=problem)
+        return Location((), refused=problem)
     if npa := area_code(phone):
         return _with_area_code(timezone, npa, fallback, names)
     return _combine(timezone, abroad(phone), fallback, names)
 
 
 @lru_cache(maxsize=8192)
-def _with_area_code(timezone: str | None, npa: str, fallback: str | None, names: bool) -> Whereabouts:
+def _with_area_code(timezone: str | None, npa: str, fallback: str | None, names: bool) -> Location:
     return _combine(timezone, of_area_code(npa), fallback, names)
 
 
 @lru_cache(maxsize=8192)
-def _combine(timezone: str | None, number: Number | None, fallback: str | None, names: bool) -> Whereabouts:
+def _combine(timezone: str | None, number: Number | None, fallback: str | None, names: bool) -> Location:
     own, notes = _places(timezone, _CUSTOMER, names)
     business, more_notes = _places(fallback, _BUSINESS, names)
     if number:
@@ -91,7 +91,7 @@ def _combine(timezone: str | None, number: Number | None, fallback: str | None, 
             where += f" ({number.origin})"
     elif number and not number.zones:
         held = f"No time zone is known for {number.origin}: set the customer's timezone to where they are"
-        return Whereabouts((), tuple(states), country, notes=notes, held=held)
+        return Location((), tuple(states), country, notes=notes, held=held)
     elif number:
         found, where = _of_number(number, business)
     elif business:
@@ -100,7 +100,7 @@ def _combine(timezone: str | None, number: Number | None, fallback: str | None, 
     else:
         found = [Found(zone, "every US zone") for zone in US_ZONES]
         where = "every US zone (the customer's and the business's are unknown)"
-    return Whereabouts(tuple(found), tuple(_once(states)), country, where, notes)
+    return Location(tuple(found), tuple(_once(states)), country, where, notes)
 
 
 def _near(number: Number, business: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -4,9 +4,9 @@ import pytest
 
 from smsretry import data
 from smsretry.phone import recipient_problem
+from smsretry.quiet_hours.location import Location, locate
 from smsretry.quiet_hours.numbers import US_ZONES
 from smsretry.quiet_hours.rules import EVERY_STATE
-from smsretry.quiet_hours.whereabouts import Whereabouts, whereabouts
 
 NY, CHICAGO, DENVER, PHOENIX, LA = (
     "America/New_York",
@@ -20,19 +20,19 @@ EDMONTON, HALIFAX, ST_JOHNS = "America/Edmonton", "America/Halifax", "America/St
 VANCOUVER, TORONTO, WINNIPEG = "America/Vancouver", "America/Toronto", "America/Winnipeg"
 
 
-def zones(found: Whereabouts) -> set[str]:
+def zones(found: Location) -> set[str]:
     """The names of the set."""
     return {zone.name for zone in found.zones}
 
 
-def states(found: Whereabouts) -> set[str]:
+def states(found: Location) -> set[str]:
     """The states whose rules apply."""
     return {state.name for state in found.states}
 
 
-def at_area_code(npa: int) -> Whereabouts:
+def at_area_code(npa: int) -> Location:
     """Somebody of whom only the number is known."""
-    return whereabouts(None, phone=f"+1{npa}5550123")
+    return locate(None, phone=f"+1{npa}5550123")
 
 
 SPLIT = {
@@ -164,7 +164,7 @@ REFUSED = {
 @pytest.mark.parametrize(("phone", "why"), REFUSED.items())
 def test_a_number_that_is_nobodys_phone_is_refused_by_name(phone: str, why: str) -> None:
     """Whatever zone is known besides; the reason never quotes the number."""
-    found = whereabouts(NY, phone=phone, fallback=CHICAGO)
+    found = locate(NY, phone=phone, fallback=CHICAGO)
     assert found.refused is not None
     assert why in found.refused
     assert not found.zones
@@ -174,14 +174,14 @@ def test_a_number_that_is_nobodys_phone_is_refused_by_name(phone: str, why: str)
 
 def test_the_customers_own_zone_is_the_only_one_but_the_area_codes_state_still_counts() -> None:
     """A Floridian number in Louisville: Kentucky's clock, both states' rules."""
-    found = whereabouts("America/Kentucky/Louisville", phone="+13055550123", fallback=LA)
+    found = locate("America/Kentucky/Louisville", phone="+13055550123", fallback=LA)
     assert zones(found) == {"America/Kentucky/Louisville"}
     assert states(found) == {"FL", "KY"}
 
 
 def test_the_businesss_zone_joins_the_area_codes_and_says_so() -> None:
     """Each member says where it came from."""
-    found = whereabouts(None, phone="+18505550123", fallback=DENVER)
+    found = locate(None, phone="+18505550123", fallback=DENVER)
     assert {zone.name: zone.origin for zone in found.zones} == {
         CHICAGO: "area code 850",
         NY: "area code 850",
@@ -191,7 +191,7 @@ def test_the_businesss_zone_joins_the_area_codes_and_says_so() -> None:
 
 def test_without_a_country_the_text_is_held_whatever_the_businesss_zone_is() -> None:
     """A satellite phone may be anywhere."""
-    found = whereabouts(None, phone="+870773111632", fallback=NY)
+    found = locate(None, phone="+870773111632", fallback=NY)
     assert not found.zones
     assert found.held == "No time zone is known for a +870 number: set the customer's timezone to where they are"
 
@@ -216,21 +216,21 @@ CORRECTED = {
 @pytest.mark.parametrize(("phone", "expected"), CORRECTED.items())
 def test_numbers_abroad_for_which_the_library_is_wrong_have_zones_of_our_own(phone: str, expected: set[str]) -> None:
     """It knows Jakarta alone for Indonesia, Santiago alone for Chile, and takes Recife for Noronha."""
-    assert zones(whereabouts(None, phone=phone)) == expected
+    assert zones(locate(None, phone=phone)) == expected
 
 
 def test_a_russian_mobile_may_be_in_kaliningrad_or_kamchatka() -> None:
     """Ten hours lie between them."""
-    assert {"Europe/Kaliningrad", "Asia/Kamchatka"} <= zones(whereabouts(None, phone="+79123456789"))
+    assert {"Europe/Kaliningrad", "Asia/Kamchatka"} <= zones(locate(None, phone="+79123456789"))
 
 
 def test_the_businesss_zone_joins_a_number_with_its_calling_code_and_no_other() -> None:
     """Toronto and New York share +1; nobody with a Japanese number is thought to be in New York."""
-    assert zones(whereabouts(None, phone="+14165550123", fallback=LA)) == {TORONTO, LA}
-    assert zones(whereabouts(None, phone="+18765550123", fallback=NY)) == {"America/Jamaica", NY}
-    assert zones(whereabouts(None, phone="+441481960194", fallback="Europe/London")) >= {"Europe/London"}
+    assert zones(locate(None, phone="+14165550123", fallback=LA)) == {TORONTO, LA}
+    assert zones(locate(None, phone="+18765550123", fallback=NY)) == {"America/Jamaica", NY}
+    assert zones(locate(None, phone="+441481960194", fallback="Europe/London")) >= {"Europe/London"}
     for business in (NY, "US/Eastern", "Eastern Standard Time"):
-        found = whereabouts(None, phone="+819012345678", fallback=business)
+        found = locate(None, phone="+819012345678", fallback=business)
         assert zones(found) == {"Asia/Tokyo"}
         assert found.notes[-1].endswith("is not where a +81 number is from")
 
@@ -251,7 +251,7 @@ ALIASES = {
 @pytest.mark.parametrize(("name", "expected"), ALIASES.items())
 def test_names_that_stand_for_a_place_are_read_as_it(name: str, expected: set[str]) -> None:
     """Windows names and abbreviations; a note says what was made of them."""
-    found = whereabouts(name, phone="+12125550123")
+    found = locate(name, phone="+12125550123")
     assert zones(found) == expected
     assert "is read as" in found.notes[0]
 
@@ -259,7 +259,7 @@ def test_names_that_stand_for_a_place_are_read_as_it(name: str, expected: set[st
 @pytest.mark.parametrize("name", ["UTC", "GMT+5", "Etc/GMT+5", "local", "America/NewYork", "x" * 300, "UTC-11"])
 def test_a_name_that_stands_for_no_place_is_unknown_and_the_reason_kept(name: str) -> None:
     """The area code then decides."""
-    found = whereabouts(name, phone="+12125550123")
+    found = locate(name, phone="+12125550123")
     assert zones(found) == {NY}
     assert "names no place" in found.notes[0]
 

@@ -1,4 +1,4 @@
-"""The books of what was applied, which the Supabase CLI keeps too: `supabase_migrations.schema_migrations`."""
+"""The history of what was applied, which the Supabase CLI keeps too: `supabase_migrations.schema_migrations`."""
 
 from typing import Any, Final
 
