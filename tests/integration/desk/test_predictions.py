@@ -265,7 +265,7 @@ def _came_to(world: World, row: UUID, until: datetime) -> tuple[str, str]:
         if left <= 0 or not found:
             break
         due = world.queue.next_due()
-        world.stack.move_clock(timedelta(seconds=min(max(left if due is None else due, 30), 7200, left + 1)))
+        world.stack.move_clock(timedelta(seconds=min(max(left if due is None else due, 30), 1800, left + 1)))
         if world.stack.now() < until:
             world.run()
     if len(world.stack.twilio.ledger.entries()) > before:
