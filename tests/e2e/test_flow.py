@@ -131,8 +131,8 @@ def test_each_text_has_one_event_that_its_customers_feed_tells(
     assert runs == [f"prefect.flow-run.{first['id']}", f"prefect.flow-run.{second['id']}"]
     assert related_to(told[0], "send-log") == f"sms.send-log.{business.row(row)['send_log_id']}"
     assert told[0]["payload"] | {"next_at": None} == {
-        "outcome": badge, "why": "Twilio 14107: SMS send rate limit exceeded", "code": 14107,
-        "next_at": None, "attempts_before": 0, "max_attempts": 3, "number": "…0161",
+        "outcome": badge, "why": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
+        "code": 14107,        "next_at": None, "attempts_before": 0, "max_attempts": 3, "number": "…0161",
     }  # fmt: skip
     of_business = wait_for_events(prefect, f"sms.business.{business.id}", 3)
     assert {event["resource"]["prefect.resource.id"] for event in of_business} == {

@@ -30,7 +30,9 @@ class Database(NamedTuple):
 
     def applied(self) -> list[str]:
         """What the history says was applied."""
-        history = self.rows("select version || '_' || name as file from supabase_migrations.schema_migrations order by 1")
+        history = self.rows(
+            "select version || '_' || name as file from supabase_migrations.schema_migrations order by 1"
+        )
         return [row["file"] for row in history]
 
 

@@ -428,7 +428,7 @@ def test_the_warning_about_a_refused_mark_names_the_row_and_quotes_nobody(
             [row, claim.claim_no, attempt, PHONE],
         )
     (warning,) = said
-    assert f"The customer of row {row} could not be marked after Twilio's 21610" in warning
+    assert f"The customer of row {row} could not be marked after the provider's 21610" in warning
     assert PHONE[2:] not in warning
 
 

@@ -226,7 +226,7 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
         assert (business.row(row)["status"], business.row(other)["status"]) == ("failed", "pending")
         with pytest.raises(psycopg.Error) as raised:
             business.connection.execute(
-                """select smsretry.send_again(q, a, 'Not delivered', smsretry.clock(), smsretry.clock())
+                """select smsretry.send_again(q, a, 'Not delivered', 'undelivered', smsretry.clock(), smsretry.clock())
                    from sms_retry_queue q join sms_send_attempts a on a.retry_id = q.id where q.id = %s""",
                 [row],
             )

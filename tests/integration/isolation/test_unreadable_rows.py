@@ -1,6 +1,5 @@
 """Rows whose values no worker can read: each ends with that reason, and costs the other rows of its claim nothing."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -151,18 +150,11 @@ def test_when_columns_are_missing_all_claims_are_given_back(
     rows = [business.due_text(phone=f"+1212555010{n}") for n in range(3)]
     before = [business.row(row_id) for row_id in rows]
     with stack.connect() as connection:
-        made = connection.execute(
-            "select pg_get_functiondef('claim_due_sms_retries'::regproc) as sql, pg_get_functiondef("
-            "'smsretry.take'::regproc) as take"
-        ).fetchone()
-        assert made is not None
-        older = made["sql"].replace("claim_due_sms_retries", "older_claim", 1)
-        older = older.replace("SETOF smsretry.claimed_retry", "SETOF jsonb")
-        older = re.sub(
-            r"select \* from (smsretry\.take\(.*\));", r"select to_jsonb(t) - 'decided_by' from \1 t;", older
-        )
         connection.execute("alter function claim_due_sms_retries rename to newer_claim")
-        connection.execute(older.replace("older_claim", "claim_due_sms_retries", 1).encode())
+        connection.execute(
+            """create function claim_due_sms_retries(limit_count integer, begins boolean) returns setof jsonb
+               language sql as 'select to_jsonb(t) - ''decided_by'' from newer_claim(limit_count, begins) t'"""
+        )
         connection.execute("revoke all on function claim_due_sms_retries from public")
         connection.execute("grant execute on function claim_due_sms_retries to service_role")
         try:
