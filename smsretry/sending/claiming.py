@@ -1,6 +1,6 @@
-"""Where the rows of one run come from, and what each claim tells the flow control."""
+"""What one run claims, what each claim tells the flow control, and how long the run goes on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -12,34 +12,47 @@ from smsretry.sending.probes import probe_rank
 from smsretry.sending.rate_limit import RateLimit
 
 LOOK_SECONDS: Final = 1.0
-"""How often rows in doubt are claimed, unless there are more: in a drain, claims come several times a second."""
+"""How often rows in doubt are claimed, unless there are more. Other claims may come several times a second."""
 FEWEST_SUSPECTS: Final = 50
 """Rows under suspicion that a run takes, one after the other, even when its time is over by then."""
+POLL_SECONDS: Final = 1.0
+"""How often a run that waits for what comes due looks for what has come meanwhile."""
+LONGEST_SECONDS: Final = 600.0
+"""How long a run that waits for nothing goes on claiming while it finds something due."""
+LINGER_SECONDS: Final = 5.0
+"""How long a run that had something to do waits for more, although it knows of nothing that will be due."""
 
 
 class Claiming:
-    """The claims of one run."""
+    """The claims of one run, whose time begins now."""
 
-    def __init__(self, queue: Claims, flow_control: FlowControl, rate_limit: RateLimit) -> None:
+    def __init__(self, queue: Claims, flow_control: FlowControl, rate_limit: RateLimit, *, in_flight: int) -> None:
+        """Prepare.
+
+        Args:
+            in_flight: the next rows are claimed when this many rows or fewer are in flight.
+        """
         self._queue = queue
         self._flow_control = flow_control
         self._rate_limit = rate_limit
-        self._looks_again_at = monotonic()
-        self._any = False
-        """Whether a row was claimed in this run."""
+        self._in_flight = in_flight
+        self._started = self._until = self._looks_again_at = monotonic()
+        """`_until`: when the run claims no more, by `time.monotonic`."""
+        self._seen = set[UUID]()
+        """Rows that the run has drained."""
         self.circuit_was_open = False
         """Whether sending had stopped before this run, so that one text goes first."""
-        self.more_is_due = False
+        self._more_is_due = False
         """Whether the last claim took as many as it might."""
         self.nobody_else_is_due = False
-        """Whether everybody who has a text due had one in the last claim, but for suspects."""
+        """Whether every business with a text due had one in the last claim, apart from suspects."""
         self._may_identify_cause = False
 
     def claim(self, limit: int) -> list[Claim]:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
         doubtful = self._claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
         due = self._queue.claim_due(limit)
-        self.more_is_due = len(due) == limit
+        self._more_is_due = len(due) == limit
         self._rate_limit.expect((claim.id, claim.body or "") for claim in due)
         self.nobody_else_is_due = not self._others_wait(due)
         suspects_wait = any(claim.suspects_wait for claim in due)
@@ -59,34 +72,79 @@ class Claiming:
         if due:
             return any(claim.others_wait for claim in due)
         # An empty claim cannot say so. It matters only to what was claimed before it.
-        return self._any and self._queue.next_due() == 0
+        return bool(self._seen) and self._queue.next_due() == 0
 
     def _take(self, claims: Sequence[Claim], *, nobody_else_is_due: bool) -> None:
-        self._any = self._any or bool(claims)
         self._flow_control.claimed(claims, nobody_else_is_due=nobody_else_is_due)
         opened = next((claim for claim in claims if claim.circuit_open), None)
         if opened and not self.circuit_was_open:
             self.circuit_was_open = True
             self._flow_control.start_half_open(opened)
 
-    @property
-    def may_find_others(self) -> bool:
-        """Whether a claim may bring a text that tells whose the trouble is, and not only what was given back."""
-        return not self.circuit_was_open or self._may_identify_cause
+    def drain(
+        self, claim: Callable[[int], list[Claim]], first: Sequence[Claim], *, limit: int, size: int, seconds: float
+    ) -> Iterator[list[Claim]]:
+        """Give `first`, then what `claim` brings, up to `size` rows each time: see `Run.drain`.
 
-    def suspects(self, until: float) -> Iterator[Claim]:
-        """Rows whose claims have died more than once, each claimed when the one before it is done.
+        Raises:
+            QueueError: the database could not be asked.
+        """
+        ends = self._flow_control.may_wait_until = self._started + seconds
+        self._until = ends if seconds else self._started + LONGEST_SECONDS
+        claims, left = list(first), limit
+        at_once = True
+        while True:
+            new = {each.id for each in claims} - self._seen
+            self._seen |= new
+            if claims:
+                yield claims
+            left -= sum(each.in_doubt_since is None for each in claims)
+            if not (left and self._has_room() and self._comes_due(ends, at_once=at_once or bool(new))):
+                return
+            claims, at_once = claim(min(size, left)), False
 
-        One of them may be what kills its worker. Nothing else is in that worker's hands then.
+    def _has_room(self) -> bool:
+        """Wait until the workers have little left, or nothing while the cause of trouble is unknown."""
+        control = self._flow_control
+        while not control.stopped_because and monotonic() < self._until:
+            if control.in_flight.wait_until(at_most=0 if control.cause_is_unknown else self._in_flight):
+                # A claim helps if it may bring a text that shows whose trouble it is, and not only what was given back.
+                return not (control.cause_is_unknown and self.circuit_was_open) or self._may_identify_cause
+        return False
+
+    def _comes_due(self, ends: float, *, at_once: bool) -> bool:
+        """Wait until something is due; false when nothing will be before `ends`, or nothing may be claimed any more.
 
         Args:
-            until: by `time.monotonic`, when the run's time is over.
+            at_once: whether it may be claimed at once: the last claim brought new rows, and not given-back ones.
+        """
+        idle_from = now = monotonic()
+        if at_once and self._more_is_due:
+            return True
+        until, pause = (self._until, 0.0) if at_once else (ends, POLL_SECONDS)
+        while now < until:
+            self._flow_control.wait(pause)
+            due_in, now = self._queue.next_due(), monotonic()
+            if self._flow_control.stopped_because or now >= until:
+                return False
+            if due_in == 0:
+                return True
+            lingers = bool(self._seen) and now < idle_from + LINGER_SECONDS
+            if now >= ends or (not lingers and (due_in is None or now + due_in >= ends)):
+                return False
+            pause = POLL_SECONDS if due_in is None else min(POLL_SECONDS, due_in)
+        return False
+
+    def suspects(self) -> Iterator[Claim]:
+        """Rows whose claims have died more than once, each claimed when the one before it is done.
+
+        One of them may be what kills its worker, which has nothing else in flight then.
 
         Raises:
             QueueError: the database could not be asked.
         """
         seen = set[UUID]()
-        while (len(seen) < FEWEST_SUSPECTS or monotonic() < until) and not self._flow_control.stopped_because:
+        while (len(seen) < FEWEST_SUSPECTS or monotonic() < self._until) and not self._flow_control.stopped_because:
             claims = self._queue.claim_suspect()
             self._take(claims, nobody_else_is_due=False)
             yield from claims

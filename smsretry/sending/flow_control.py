@@ -1,26 +1,26 @@
 """May another send of this run begin? A breaker, a throttle and a rate limit, and what is in flight.
 
 It stops the run when the trouble is not the text's: the account is refused, the provider cannot be reached or fails
-several times in a row, or the process is asked to stop. What would be sent then goes back untouched. A provider that
-asks to go slower is obeyed: the sends wait, and then fewer of them are under way at once.
+several times in a row, or the process is asked to stop. Texts that were to be sent then go back untouched. When the
+provider asks to go slower, the sends wait, and then fewer of them are under way at once.
 """
 
 import threading
 from collections.abc import Sequence
 from typing import Final, assert_never
 
+from smsretry.retry import trouble
 from smsretry.retry.decision import GiveBack, PutOff
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
-from smsretry.sending.admission import Admission
 from smsretry.sending.breaker import Breaker
-from smsretry.sending.database_trouble import DatabaseTrouble
 from smsretry.sending.in_flight import InFlight
 from smsretry.sending.rate_limit import RateLimit
+from smsretry.sending.tally import IN_A_ROW, Tally
 from smsretry.sending.throttle import Throttle
 
 PROBE_SECONDS: Final = 60.0
-"""How long the others wait for what becomes of the probe: longer than a send takes."""
+"""How long the others wait for the outcome of the probe: longer than a send takes."""
 
 
 class FlowControl:
@@ -35,8 +35,9 @@ class FlowControl:
         """What the run has claimed, and has not seen to its next state."""
         self.breaker: Final = Breaker(self.in_flight)
         """What the run has learned of its sender."""
-        self._database = DatabaseTrouble(self.in_flight)
-        self._admission = Admission(self.breaker, self._database)
+        self._database = Tally(self.in_flight)
+        self.database_trouble: str | None = None
+        """Why the database could not be asked. The next run asks again; nothing is remembered where nothing can be."""
         self.may_wait_until = 0.0
         """By `time.monotonic`: how long the run may wait when the provider asks to go slower, instead of stopping."""
         self.stopped_because: str | None = None
@@ -48,26 +49,21 @@ class FlowControl:
         return self.breaker.open_because
 
     @property
-    def database_trouble(self) -> str | None:
-        """Why the database cannot be asked. The next run asks again; nothing is remembered where nothing can be."""
-        return self._database.why
-
-    @property
     def sending_works(self) -> bool:
         """Whether the provider has accepted a text, or refused one for its own sake."""
         return bool(self.breaker.sends.successful)
 
     @property
     def cause_is_unknown(self) -> bool:
-        """Whether it is open whose the trouble is, so that the rows in flight must tell before others are claimed."""
+        """Whether nobody knows yet whose trouble it is: the rows in flight must show it before others are claimed."""
         with self._lock:
-            return self.breaker.cause_is_unknown or self._database.cause_is_unknown
+            return self.breaker.cause_is_unknown or self._database.in_a_row >= IN_A_ROW
 
     def claimed(self, claims: Sequence[Claim], *, nobody_else_is_due: bool = True) -> None:
-        """These were claimed.
+        """Take note of rows that were claimed.
 
         Args:
-            nobody_else_is_due: whether all who have a text due have one among them.
+            nobody_else_is_due: whether every business with a text due has one among them.
         """
         self.in_flight.add(claims)
         with self._lock:
@@ -75,7 +71,7 @@ class FlowControl:
             self._evaluate()
 
     def done(self, claim: Claim) -> None:
-        """It has come to its next state. If it was the last innocent's in flight, it is known whose the trouble is."""
+        """Take note that a row is in its next state. The last innocent in flight settles whose trouble it is."""
         self.in_flight.remove(claim)
         with self._lock:
             self._evaluate()
@@ -85,7 +81,7 @@ class FlowControl:
         """The breaker was open before this run: one send goes first while the others wait for it.
 
         Args:
-            claim: tells since when.
+            claim: says since when.
         """
         since = claim.circuit_opened_at if claim else None
         with self._lock:
@@ -103,10 +99,10 @@ class FlowControl:
             return put_off
         self._wait_for_turn(claim)
         with self._lock:
-            self._lock.wait_for(lambda: self.stopped_because or not self._admission.must_wait(claim), PROBE_SECONDS)
+            self._lock.wait_for(lambda: self.stopped_because or not self.breaker.must_wait(claim), PROBE_SECONDS)
             while self._throttle.is_full(self.breaker.under_way) and not self.stopped_because:
                 self._lock.wait(self._throttle.seconds)
-            if put_off := self._put_off(claim) or self._admission.put_off_for_probe(claim):
+            if put_off := self._put_off(claim) or self.breaker.put_off_for_probe(claim):
                 return put_off
             self.breaker.began(claim)
             return None
@@ -119,9 +115,14 @@ class FlowControl:
             self.wait(seconds)
 
     def _put_off(self, claim: Claim) -> PutOff | None:
+        """Where the text waits if the run has stopped, or for trouble of its own business."""
         with self._lock:
-            stopped = self.stopped_because
-            return GiveBack(stopped, "sending_stopped") if stopped else self._admission.put_off(claim)
+            if self.stopped_because:
+                return GiveBack(self.stopped_because, "sending_stopped")
+            if claim.business_id in self._database.failing_repeatedly:
+                return trouble.unasked(claim.claimed_at, self.database_trouble or "")
+            why = self.breaker.reason_to_wait(claim)
+            return trouble.suspected(claim, why) if why else None
 
     # After it
 
@@ -162,32 +163,34 @@ class FlowControl:
             if not self._throttle.slow_down(self.breaker.under_way, retry_after, may_wait_until=self.may_wait_until):
                 self.stop(f"The provider asks to go slower ({refusal})")
         else:
-            if not self._throttle.is_waiting:  # else it is of the same burst
+            if not self._throttle.is_waiting:  # else it belongs to the same burst
                 self.breaker.sends.failed_alone(claim.business_id)
             self._throttle.slow_down(self.breaker.under_way, 0.0, may_wait_until=self.may_wait_until)
 
     def database_failed(self, claim: Claim, why: str) -> None:
-        """The database could not be asked whether this text may go; somebody must mend that.
+        """The database could not be asked whether this text may go; a person must mend that.
 
-        No further send begins once that is so for every business of the run. Before that it may be this row's trouble
+        No further send begins once that is so for every business of the run. Until then it may be this row's trouble
         alone.
         """
         with self._lock:
-            self._database.met(claim, why)
+            self.database_trouble = self.database_trouble or why
+            self._database.failed(claim.business_id)
             self._evaluate()
 
     def database_answered(self, claim: Claim) -> None:
-        """The database could be asked about this text."""
+        """The database could be asked about this text: earlier trouble was a row's own, or has passed."""
         with self._lock:
-            self._database.over(claim)
+            self._database.succeeded(claim.business_id)
 
     def _evaluate(self) -> None:
         """Stop if the trouble is everybody's."""
         self.breaker.evaluate()
         if self.breaker.open_because:
             self.stop(self.breaker.open_because)
-        if self._database.why and self._database.is_everybodys(nobody_else_is_due=self.breaker.nobody_else_is_due):
-            self.stop(self._database.why)
+        calls = self._database
+        if self.database_trouble and calls.failing and self.breaker.nobody_else_is_due and not calls.innocents:
+            self.stop(self.database_trouble)
 
     # The run
 

@@ -6,19 +6,18 @@ from uuid import UUID
 
 from smsretry.retry.models import Claim
 from smsretry.sending.in_flight import InFlight
-from smsretry.sending.refusals import AccountRefusals
-from smsretry.sending.tally import Tally
+from smsretry.sending.tally import AccountRefusals, Tally
 
 PROBES: Final = 3
-"""Innocents whose texts must fail, one after the other, before it is everybody's trouble."""
+"""Texts of innocents that must fail, one after the other, before the trouble is everybody's."""
 NEWLY_OPENED: Final = timedelta(minutes=10)
-"""So long after a breaker was opened a run tries that many; then one, for each may cost a text in doubt."""
+"""For this long after a breaker was opened, a run tries that many; then one, because each may cost a text in doubt."""
 AT_FIRST: Final = 10
 """Sends under way at once before the first was answered: an outage costs no more than these and the probes."""
 
 
 class Probes:
-    """Of one breaker."""
+    """The probes of one breaker."""
 
     def __init__(self, in_flight: InFlight, sends: Tally, refusals: AccountRefusals) -> None:
         self._in_flight = in_flight
@@ -32,7 +31,7 @@ class Probes:
         self._left = PROBES
 
     def start(self, *, open_for: timedelta | None = None) -> None:
-        """From now on one text goes at a time.
+        """Let one text go at a time from now on.
 
         Args:
             open_for: how long the breaker has been open.
@@ -49,11 +48,10 @@ class Probes:
 
     @property
     def all_failed(self) -> bool:
-        """Whether as many have failed as may."""
         return self._left <= 0
 
     def has_room(self, under_way: int) -> bool:
-        """Whether another may go beside so many. The more were refused, which costs nothing, the more go at once."""
+        """Whether another may go. Refused probes cost nothing, so each refused kind lets one more go at once."""
         return under_way < min(1 + self._refusals.kinds, AT_FIRST)
 
     def is_best(self, claim: Claim) -> bool:
@@ -69,6 +67,6 @@ class Probes:
 
 
 def probe_rank(claim: Claim) -> tuple[float, bool]:
-    """Whose text is tried first when the breaker is open: what has met no trouble; then what was tried longest ago."""
+    """The order in which texts are tried when the breaker is open: businesses without trouble, then the longest ago."""
     tried_at = claim.business_circuit_tried_at
     return tried_at.timestamp() if tried_at else 0.0, claim.account_refusal_count > 0

@@ -1,4 +1,4 @@
-"""One run: recover, then claim and process until nothing is due and nothing will be in the run's time, then report.
+"""One run: recover, claim and process until nothing is due or will be in the run's time, and report.
 
 The flow makes Prefect tasks of the steps; `run_once` calls the same steps bare.
 """
@@ -16,7 +16,6 @@ from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import STALE_MINUTES
 from smsretry.sending.claiming import Claiming
-from smsretry.sending.drain import Drain
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Services
@@ -44,18 +43,17 @@ class Run:
         self._services = services
         self._started = monotonic()
         self.id: Final = run_id or uuid4()
-        """Kept with each of its attempts. In Prefect: the flow run's."""
+        """Stored with each of its attempts. In Prefect it is the flow run's."""
         self.concurrency: Final = services.concurrency
         self.interrupted: list[InterruptedRun] = []
-        """Earlier runs that fell silent, and were not told of before."""
+        """Earlier runs that fell silent and were not reported before."""
         self.recovered: list[Recovered] = []
         self._rate_limit = RateLimit(partial(queue.lease, services.sender.sent_by), profile.segments_per_second)
         self.claim_size: Final = self._rate_limit.max_in_flight(CLAIM_SIZE)
         """Due rows that one claim takes at most."""
         self.flow_control: Final = FlowControl(self._rate_limit)
-        self._claiming = Claiming(queue, self.flow_control, self._rate_limit)
         in_flight = self._rate_limit.max_in_flight(self.concurrency)
-        self._drain = Drain(queue, self._claiming, self.flow_control, in_flight=in_flight)
+        self._claiming = Claiming(queue, self.flow_control, self._rate_limit, in_flight=in_flight)
         self._ended_because: str | None = None
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
@@ -69,31 +67,31 @@ class Run:
         return self._claiming.claim(limit)
 
     def drain(self, first: Sequence[Claim], *, limit: int, seconds: float) -> Iterator[list[Claim]]:
-        """Claims to process: `first`, then, as workers get free, what is due and what comes due in the run's time.
+        """Give the claims to process: `first`, then, as workers get free, what is due or comes due in the run's time.
 
-        The caller has them processed meanwhile; `process` tells when one is done.
+        The caller processes them meanwhile by `process`, which frees the workers.
 
         Args:
-            limit: how many due rows the run takes at most.
-            seconds: the run's time, from its start on. 0: it takes what is due, and waits for nothing.
+            limit: the most due rows that the run takes.
+            seconds: the run's time, counted from its start. 0: it takes what is due and waits for nothing.
         """
         return self._until_an_error(
-            self._drain.claims(self.claim, first, limit=limit, size=self.claim_size, seconds=seconds)
+            self._claiming.drain(self.claim, first, limit=limit, size=self.claim_size, seconds=seconds)
         )
 
     def suspects(self) -> Iterator[Claim]:
         """Rows whose claims have died more than once, each claimed when the one before it is done."""
-        return self._until_an_error(self._claiming.suspects(self._drain.until))
+        return self._until_an_error(self._claiming.suspects())
 
     def _until_an_error(self, claims: Iterator[_T]) -> Iterator[_T]:
-        """If the database cannot be asked, what is in flight is seen to; the next run asks again."""
+        """If the database cannot be asked, the rows in flight are finished, and the next run asks again."""
         try:
             yield from claims
         except QueueError as error:
             self._ended_because = self._ended_because or str(error)
 
     def process(self, claim: Claim) -> ItemResult:
-        """See one row to its next state."""
+        """Bring one row to its next state."""
         queue, sender, profile = self._services.queue, self._services.sender, self._services.profile
         try:
             return process_sms_retry_item(
@@ -114,7 +112,7 @@ class Run:
         return self.circuit_was_open and self.flow_control.sending_works and not self.flow_control.open_because
 
     def report(self, items: Sequence[ItemResult | ItemFailed]) -> RunSummary:
-        """Remember for the next run whether sending works, and add up this one."""
+        """Store for the next run whether sending works, and add up this run."""
         # The suspects have had their turn, too.
         self.flow_control.claimed([], nobody_else_is_due=self._claiming.nobody_else_is_due)
         self._remember()
@@ -147,7 +145,7 @@ class Run:
 def run_once(
     run: Run, *, limit: int = CLAIM_SIZE, seconds: float = 0, stale_minutes: int = STALE_MINUTES
 ) -> tuple[list[ItemResult | ItemFailed], RunSummary]:
-    """Make a whole run without Prefect: what each row came to, and the numbers. `limit` and `seconds`: see `drain`."""
+    """Make a whole run without Prefect: what became of each row, and the numbers. The limits are those of `drain`."""
     run.recover(stale_minutes)
 
     def process(claim: Claim) -> ItemResult | ItemFailed:

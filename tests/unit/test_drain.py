@@ -10,8 +10,8 @@ import pytest
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, Outcome, Refusal, Rejected
-from smsretry.sending import claiming, drain, throttle
-from smsretry.sending.drain import LINGER_SECONDS, POLL_SECONDS
+from smsretry.sending import claiming, throttle
+from smsretry.sending.claiming import LINGER_SECONDS, POLL_SECONDS
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.run import CLAIM_SIZE, run_once
 from tests.support.builders import CONCURRENCY, SID, claim_with, run_over
@@ -38,7 +38,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that only waiting moves."""
     clock = Clock()
-    for module in (claiming, drain, throttle):
+    for module in (claiming, throttle):
         monkeypatch.setattr(module, "monotonic", clock.now)
     monkeypatch.setattr(FlowControl, "wait", lambda _, seconds: clock.wait(seconds))
     return clock
@@ -215,7 +215,7 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
 
 def test_what_is_in_hand_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that dies costs a lease of this many, and no more."""
-    monkeypatch.setattr(drain, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(claiming, "LINGER_SECONDS", 0)
     under_way: list[int] = []
     done: list[int] = []
 
@@ -244,7 +244,7 @@ SLOWER = Rejected(Refusal("rate_limit", "Some provider: too many at once"))
 
 def test_a_run_that_has_time_obeys_a_provider_that_asks_to_go_slower(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others wait as long as it says, and then go out; the flow control stays open."""
-    monkeypatch.setattr(drain, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(claiming, "LINGER_SECONDS", 0)
     slower = Rejected(SLOWER.refusal, retry_after=timedelta(seconds=1))
 
     class Once(FakeSender):

@@ -15,7 +15,7 @@ from smsretry.desk.actions.requests import Preview
 from smsretry.desk.desk import Desk
 from smsretry.local.stack import Stack
 from smsretry.retry.profile import Profile
-from smsretry.sending import claiming, drain, rate_limit, throttle
+from smsretry.sending import claiming, rate_limit, throttle
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.ports import Services
 from smsretry.sending.run import Run, run_once
@@ -61,7 +61,7 @@ def test_what_preview_promises_at_a_sender_s_rate_goes_out(
     promised = Desk(operators, profile=profile, meaning=code_meaning).preview(Preview(hours=1)).go_out
     assert 0 < promised < 150
     time = Time(stack)
-    for module in (rate_limit, throttle, claiming, drain):
+    for module in (rate_limit, throttle, claiming):
         monkeypatch.setattr(module, "monotonic", time.monotonic)
     monkeypatch.setattr(FlowControl, "wait", lambda control, seconds: time.wait(control, seconds))
     run_once(Run(Services(queue, sender, profile, concurrency=1)), limit=500, seconds=55)
