@@ -10,7 +10,7 @@ from smsretry.retry.backoff import next_retry_delay
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.sending.ports import Entry, FirstSends, Sender
+from smsretry.sending.ports import Entry, Sender
 from smsretry.sending.requests import QueueText, ScheduleText
 from smsretry.vocabulary import MessageClass, Reason
 
@@ -106,7 +106,7 @@ def schedule_sms(
 def send_sms(
     send_log_id: UUID,
     *,
-    queue: FirstSends,
+    queue: Entry,
     sender: Sender,
     profile: Profile = DEFAULT,
     message_class: MessageClass = "marketing",

@@ -1,4 +1,4 @@
-"""What the story needs from the outside: a queue, by who calls it, and a sender. Requests cross over as values."""
+"""What sending needs from the outside: a queue, by who calls it, and a provider. Requests cross over as values."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,33 +16,8 @@ from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled
 
 
-class Runs(Protocol):
-    """For a run's beginning and its end."""
-
-    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
-        """A run begins. The answer: the earlier ones that fell silent and were not told of yet."""
-        ...
-
-    def recover(self, stale_minutes: int) -> list[Recovered]:
-        """Take back the rows whose worker has been silent for so long."""
-        ...
-
-    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
-        """Remember for the next run that sending does not work, or with None that it works again.
-
-        Args:
-            sender: whose circuit it is.
-            businesses: those whose texts alone come to nothing; None: everybody's do.
-        """
-        ...
-
-    def finish_run(self, run_id: UUID, told: str, *, needs_somebody: bool) -> None:
-        """The run is over, and this is what it came to."""
-        ...
-
-
 class Claims(Protocol):
-    """For whoever looks for work."""
+    """For a run that looks for work."""
 
     def claim_due(self, limit: int) -> list[Claim]:
         """Take charge of up to `limit` due rows, business by business in turns."""
@@ -57,12 +32,12 @@ class Claims(Protocol):
         ...
 
     def next_due(self) -> float | None:
-        """In how many seconds a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""
+        """Seconds until a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""
         ...
 
 
 class ClaimedTexts(Protocol):
-    """For the way of one claimed row. Each call names its claim number, and is told whether the claim still held."""
+    """For one claimed row on its way. Each call names its claim number; the answer says whether the claim still held."""
 
     def begin(self, request: Begin) -> Begun:
         """Ask whether the request may leave.
@@ -81,19 +56,16 @@ class ClaimedTexts(Protocol):
         ...
 
     def arrived(self, claim: Claim, decision: Arrived) -> bool:
-        """Record that a message which was called lost has arrived: the row is completed.
-
-        False: the claim was lost, and nothing is recorded.
-        """
+        """Complete the row, because a message that was reported lost has arrived. False: the claim was lost."""
         ...
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
-        """Act on what a look for a text in doubt came to."""
+        """Act on the result of a look for a text in doubt."""
         ...
 
 
-class Entry(Protocol):
-    """For the application, whose texts enter here."""
+class Entry(ClaimedTexts, Protocol):
+    """For the application, whose texts enter here. A first send goes through the queue at once."""
 
     def queue(self, request: QueueText) -> Queued:
         """Queue a retry; a text that has a live row keeps that one."""
@@ -103,12 +75,8 @@ class Entry(Protocol):
         """Plan a text for a time."""
         ...
 
-
-class FirstSends(Entry, ClaimedTexts, Protocol):
-    """For a text's first send, which goes through the queue at once."""
-
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
-        """Take charge of this row. A result: it could not be read, and that came of it. None: it is not to be had."""
+        """Take charge of this row. A result: what became of it, because it cannot be read. None: somebody has it."""
         ...
 
 
@@ -120,23 +88,42 @@ class ScheduledSends(Protocol):
         ...
 
 
-class SenderTime(Protocol):
-    """For the rate limit: the sender's time, which all workers share."""
+class RetryQueue(Claims, ScheduledSends, Entry, Protocol):
+    """All of the queue. Each call is one transaction, and raises `QueueError` when it could not be made."""
+
+    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
+        """Begin a run, and return earlier ones that fell silent and were not reported yet."""
+        ...
+
+    def recover(self, stale_minutes: int) -> list[Recovered]:
+        """Take back the rows whose worker has been silent for this many minutes."""
+        ...
 
     def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
-        """Take so many segments of the sender's time, `lead` seconds from now at the soonest.
+        """Take this many segments of the sender's time, which all workers share.
 
-        No segments: take nothing, and tell the database's clock.
+        Args:
+            segments: 0: take nothing, and tell the database's clock.
+            lead: how many seconds from now the time begins at the soonest.
         """
         ...
 
+    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+        """Remember for the next run that sending does not work, or with None that it works again.
 
-class RetryQueue(Runs, Claims, SenderTime, ScheduledSends, FirstSends, Protocol):
-    """All of the queue. Each call is one transaction, and raises `QueueError` when it could not be made."""
+        Args:
+            sender: the sender that the circuit belongs to.
+            businesses: those whose texts alone fail; None: everybody's do.
+        """
+        ...
+
+    def finish_run(self, run_id: UUID, told: str, *, needs_somebody: bool) -> None:
+        """End a run, and keep its summary `told`."""
+        ...
 
 
 class Sender(Protocol):
-    """A provider of text messages."""
+    """A provider of text messages, as far as sending needs it."""
 
     def send(self, text: Text) -> Outcome:
         """Make exactly one request. Whatever happens comes back as an outcome."""
@@ -144,21 +131,33 @@ class Sender(Protocol):
 
     @property
     def sent_by(self) -> str:
-        """The sender that texts go out from now: the name of a messaging service or a number of ours."""
+        """The sender that texts go out from now: a messaging service or a number of ours."""
         ...
 
     def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had.
 
         Args:
-            sent_by: whom they came from; None: from any sender of ours.
+            sent_by: the sender; None: any sender of ours.
             since: how far back the list must reach at least.
             at: the database's clock now, against which the provider's is measured.
         """
         ...
 
     def what_became_of(self, sid: str) -> Word:
-        """Of a message that was called lost."""
+        """How far a message has come."""
+        ...
+
+
+class Provider(Sender, Protocol):
+    """All that smsretry needs of a provider. Another one is another adapter of this shape."""
+
+    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
+        """What a callback said of a message, with what its code means."""
+        ...
+
+    def check(self) -> list[Finding]:
+        """Do the credentials work, and does the account own the sender? Sends nothing."""
         ...
 
 
@@ -174,33 +173,15 @@ class DeliveryRecords(Protocol):
         ...
 
 
-class DeliveryReports(Protocol):
-    """A provider that tells how far a message has come."""
-
-    def what_became_of(self, sid: str) -> Word: ...
-
-    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
-        """What a callback said of a message, with what its code means."""
-        ...
-
-
-class Provider(Sender, DeliveryReports, Protocol):
-    """All that smsretry asks of a provider. Another one is another adapter of this shape."""
-
-    def check(self) -> list[Finding]:
-        """Do the credentials work, and does the account own the sender? Sends nothing."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class DeliveryServices:
     """What a look after deliveries works with."""
 
     records: DeliveryRecords
-    reports: DeliveryReports
+    reports: Provider
     profile: Profile
     concurrency: int = 10
-    """Messages asked for at once."""
+    """Messages looked up at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,4 +192,4 @@ class Services:
     sender: Sender
     profile: Profile
     concurrency: int = 50
-    """Rows of one run processed at once, and so requests to the provider under way."""
+    """Rows of one run processed at once, which is the most requests to the provider under way."""
