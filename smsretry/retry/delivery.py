@@ -4,22 +4,23 @@ A text that a carrier lost may be sent again: as a new message, which costs agai
 text is on the phone or may still get there. Every check is made anew when it is claimed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar, Final
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
 from smsretry.retry.backoff import nth
-from smsretry.retry.decision import GiveUp, LookAgain
+from smsretry.retry.decision import Arrived, Defer, GiveUp, LookAgain
 from smsretry.retry.models import Value
 from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import DeliveryStatus, WhyCode
 
 FIRST_LOOK: Final = timedelta(minutes=5)
-"""So long the provider has to report by itself, which costs neither side a request."""
+"""How long the provider has to report by itself, which costs neither side a request."""
 LOOKS: Final = (
     timedelta(minutes=5),
     timedelta(minutes=15),
@@ -29,17 +30,20 @@ LOOKS: Final = (
 )
 """After the first look, the second …; the last repeats."""
 SILENT_LOOK: Final = timedelta(hours=1)
-"""When a message is looked after again of which the provider said nothing, at the latest: that says nothing of how long
-the message takes."""
+"""The longest wait for the next look when the provider said nothing: that does not show how long the message takes."""
 LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
 """A carrier that has said nothing by then says nothing: some give no receipts at all."""
 RESEND_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))
 """After a message that did not arrive. A phone that is off or a carrier in trouble takes its time, and a delivery that
 is reported after all stops the next message. Providers advise half an hour for one such trouble, hours for another."""
 GIVEN_UP_LOOK: Final = timedelta(hours=1)
-"""When a message that was given up is looked after once more: a carrier may deliver it all the same."""
+"""When a message that was given up is looked up once more: a carrier may deliver it all the same."""
 OTHER_LOOK: Final = timedelta(minutes=15)
-"""When another message of the same text is still on its way."""
+"""When to look again while another message of the same text is on its way."""
+ASK_AGAIN: Final = timedelta(minutes=5)
+"""When a text is due again if the provider could not be asked about its lost message."""
+RECORD_AGAIN: Final = timedelta(seconds=30)
+"""When a text is due again if its arrival could not be recorded."""
 FINAL: Final[frozenset[DeliveryStatus]] = frozenset({"delivered", "read"})
 FAILURES: Final[frozenset[DeliveryStatus]] = frozenset({"undelivered", "failed", "canceled"})
 
@@ -81,7 +85,7 @@ class NotKept:
 
 
 Word = Report | NotKept | None
-"""What the provider says of a message. None: it could not be asked, or answered nothing that says how far."""
+"""What the provider says of a message. None: it could not be asked, or did not say how far the message has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,7 @@ _NOT_KEPT: Final = "The provider has no such message: it was deleted there, or i
 def after_delivery(message: OpenDelivery, word: Word, *, profile: Profile = DEFAULT) -> AfterDelivery:
     """What follows from the provider's word on a message.
 
-    A failure that was reported earlier stands where the provider keeps the message no more: the caller passes it on as
-    a report.
+    If the provider no longer keeps the message, an earlier report of failure still holds: the caller passes it on.
     """
     if isinstance(word, Report) and word.status in FINAL:
         return Close()
@@ -155,7 +158,7 @@ def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> A
 
 
 def _watched(message: OpenDelivery) -> LookAgain | Close:
-    """What becomes of a message whose failure has been decided about: a late delivery still counts."""
+    """What follows when the failure was acted on before: a late delivery still counts."""
     if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
         return Close()
     why = "It did not arrive; a late delivery would still count"
@@ -174,3 +177,28 @@ def look_before(resend: timedelta) -> timedelta:
 def blames_the_sender(report: Report) -> bool:
     """Whether a message did not arrive because of our account, our sender or our words, which somebody can mend."""
     return report.refusal is not None and report.refusal.level in ("account", "content")
+
+
+def before_sending_again(said: Mapping[str, Word], *, at: datetime) -> Arrived | Defer | None:
+    """What follows from the provider's word on each lost message of a text. None: it is sent again.
+
+    A carrier may call a message lost and deliver it later. Perhaps no callback said so, and nobody has looked.
+    """
+    for sid, word in said.items():
+        if isinstance(word, Report) and word.status in FINAL:
+            why = f"Arrived after all, as {sid}; that could not be recorded yet"
+            return Arrived(sid, word.status, Defer(at + RECORD_AGAIN, None, why, "delivery_open", ages=True))
+    for sid, word in said.items():
+        if word is None:
+            why = f"It was lost as {sid}, and the provider could not be asked whether it arrived after all"
+            return Defer(at + ASK_AGAIN, None, why, "delivery_open", ages=True)
+        if isinstance(word, Report) and word.status not in FAILURES:
+            why = f"It was lost as {sid}, and now the provider says {word.status}: it may still arrive"
+            return Defer(at + OTHER_LOOK, None, why, "delivery_open", ages=True)
+    return None
+
+
+def asked_too_long(at: datetime) -> Defer:
+    """Where the text waits if the provider took so long to answer that the send may no longer be permitted."""
+    why = "The provider took very long to say what became of an earlier message of this text, so it is asked once more"
+    return Defer(at + ASK_AGAIN, None, why, "delivery_open", ages=True)

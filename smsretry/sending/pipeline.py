@@ -14,10 +14,10 @@ from smsretry.privacy import describe_unforeseen
 from smsretry.retry import policy, result, trouble
 from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import AfterSend, Arrived, Defer, End, GiveBack, PutOff, Send
+from smsretry.retry.delivery import asked_too_long, before_sending_again
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
-from smsretry.retry.undelivered import asked_too_long, before_sending_again
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.ports import ClaimedTexts, Sender
 from smsretry.sending.reconciling import reconcile

@@ -37,7 +37,7 @@ class Claims(Protocol):
 
 
 class ClaimedTexts(Protocol):
-    """For one claimed row on its way. Each call names its claim number; the answer says whether the claim still held."""
+    """For one claimed row on its way. Each call names its claim number; the answer says whether the claim held."""
 
     def begin(self, request: Begin) -> Begun:
         """Ask whether the request may leave.

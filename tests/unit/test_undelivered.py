@@ -8,9 +8,8 @@ import pytest
 
 from smsretry.errors import UnforeseenError
 from smsretry.retry.decision import Arrived, Defer
-from smsretry.retry.delivery import NotKept, Report, Word
+from smsretry.retry.delivery import NotKept, Report, Word, before_sending_again
 from smsretry.retry.profile import SEND_WITHIN_SECONDS
-from smsretry.retry.undelivered import before_sending_again
 from smsretry.sending import pipeline
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
