@@ -85,7 +85,7 @@ class SupabaseCalls:
         return self.one(kind, function, self.repeated(function, values, ending))
 
     def one(self, kind: type[_Row], function: str, answer: object) -> _Row:
-        """The one row of an answer; of a group's, the row itself."""
+        """The one row of an answer. A group's answer is the row itself."""
         rows = self.many(kind, function, answer if isinstance(answer, list) else [answer])
         if len(rows) != 1:
             raise QueueMismatch(f"{function} answered with {len(rows)} rows instead of one. {MIGRATE}")
@@ -99,14 +99,8 @@ class SupabaseCalls:
         """Call a function that answers rows. Called once."""
         return self.many(kind, function, self.once(function, values, ending))
 
-    def each_row(
-        self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN
-    ) -> Rows[_Row]:
-        """Call a function that answers rows, and read each by itself. Called once."""
-        return self.read(kind, function, self.once(function, values, ending))
-
     def readable(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
-        """The rows of an answer that can be read. What was done to the others is done; they are only not told of."""
+        """The rows of an answer that can be read. What the call did to the others stays done."""
         rows = self.read(kind, function, answer)
         if rows.foreign:
             raise self.mismatch(function, rows.foreign)
@@ -119,19 +113,19 @@ class SupabaseCalls:
     def told(
         self, kind: type[_Row], function: str, values: Mapping[str, object], blank: Mapping[str, object]
     ) -> list[_Row]:
-        """Answer a person's question with rows. One of which something cannot be read hides no other."""
+        """Answer a person's question with rows. A row that cannot be read whole hides no other."""
         answer = self._listed(function, self.once(function, values, QUESTION))
         return self._all_of(function, read_in_part(kind, answer, blank))
 
     def rows_of_an_answer(self, wanted: int) -> int:
-        """How many of so many rows one answer holds. What a project cuts off (max-rows) would be claimed by nobody.
+        """How many of this many rows fit into one answer. It is asked once per connection.
 
-        It is asked once: what is claimed and not told waits out its lease.
+        Rows that a project cuts off (max-rows) would be claimed, and wait out their lease without a worker.
         """
         if self._longest is None:
             try:
                 answer = self._once("count_sms_answer", {})
-            except QueueError:  # an older database; or there is trouble, which the claim meets as well, and tells of
+            except QueueError:  # an older database, or trouble that the claim meets and reports as well
                 return wanted
             if not isinstance(answer, list):  # likewise
                 return wanted
@@ -146,7 +140,7 @@ class SupabaseCalls:
         *,
         but_for: tuple[type[QueueUnreachable], ...] = (),
     ) -> object:
-        """Call a function up to three times, until an answer comes. `but_for`: trouble that is not tried again."""
+        """Call a function up to three times, until an answer comes. `but_for`: errors that end the tries."""
         undone = True
         for pause in (*_PAUSES, None):
             try:
@@ -200,11 +194,6 @@ class SupabaseCalls:
             trouble = self.not_ours(function)
         # Outside the handler: an exception raised inside would carry the original, which may quote the row.
         raise trouble
-
-
-def database_error(code: str, message: str | None, hint: str | None) -> APIError:
-    """An error of one call of a group, as if it had been the answer to a request."""
-    return APIError({"code": code, "message": message, "hint": hint, "details": None})
 
 
 def interval(duration: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""Calls about claimed rows: made together where that is quick, and by themselves where one business would slow all.
+"""Calls about claimed rows: made together where that is quick, and alone where one business would slow down all.
 
 A group answers within two seconds, whatever one of its calls waits for (`group_sms_calls`). A call that was cancelled
 there is repeated alone. A business whose call took long travels alone for a while: nobody else waits for it again.
@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from postgrest.exceptions import APIError
 from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import explain
-from smsretry.adapters.supabase.calls import database_error
-from smsretry.adapters.supabase.claims import SupabaseClaims
+from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.groups import LARGEST_GROUP, Call, Groups, NotMade, RepeatAlone, Told
 from smsretry.errors import QueueBusy, QueueCancelled, QueueMismatch, QueueSlow, QueueUnreachable
 from smsretry.retry.models import Claim
@@ -64,7 +64,7 @@ class Loners:
             return self._until.get(business_id, 0.0) > time.monotonic()
 
 
-class SupabaseGroups(SupabaseClaims):
+class SupabaseGroups(SupabaseCalls):
     """The calls about one claimed row each."""
 
     def __init__(self, settings: Settings) -> None:
@@ -73,7 +73,7 @@ class SupabaseGroups(SupabaseClaims):
         self._others = Groups(self.together)
         self._loners = Loners()
         self._most = LARGEST_GROUP
-        """Calls of which an answer tells."""
+        """How many calls one answer covers."""
 
     def begun(self, claim: Claim, function: str, values: Mapping[str, object]) -> object:
         """The answer of a call that is left for the next run if something is locked or slow."""
@@ -106,7 +106,7 @@ class SupabaseGroups(SupabaseClaims):
     def together(self, calls: Sequence[Call]) -> Sequence[Told]:
         """Make several calls as one request and one transaction. Each has its own answer or error, in its place.
 
-        Of which nothing is told, because the project cuts answers off, the next group tells.
+        A call without an answer, because the project cuts answers off, belongs to the next group.
         """
         if len(calls) == 1:
             return [self.alone(calls[0])]
@@ -134,7 +134,7 @@ class SupabaseGroups(SupabaseClaims):
         self._loners.note(call.business_id, answered.seconds or 0.0)
         if not answered.code:
             return answered.answer
-        error = database_error(answered.code, answered.message, answered.hint)
+        error = APIError({"code": answered.code, "message": answered.message, "hint": answered.hint, "details": None})
         trouble = explain(call.function, error, url=self._url)
         passing = isinstance(trouble, QueueUnreachable) and not (call.leave_if_busy and isinstance(trouble, QueueBusy))
         return RepeatAlone() if passing else trouble

@@ -47,7 +47,7 @@ class SupabaseOperators(SupabaseCalls):
         """Texts that wait, in order of their due times, page by page. None is claimed."""
         page: dict[str, object] = {"until": until, "retry_ids": retry_ids, "cap_window": interval(CAP_WINDOW)}
         while True:
-            rows = self.each_row(WaitingText, "preview_sms_retries", page, QUESTION)
+            rows = self.read(WaitingText, "preview_sms_retries", self.once("preview_sms_retries", page, QUESTION))
             if rows.foreign:
                 raise self.mismatch("preview_sms_retries", rows.foreign)
             yield from rows.read

@@ -1,22 +1,29 @@
-"""The worker's calls."""
+"""The worker's calls, and the application's that queue a text."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from datetime import timedelta
-from typing import cast, get_args
+from typing import Any, Final, cast, get_args
 from uuid import UUID
 
 from smsretry.adapters.supabase.advice import ORDER
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.columns import after_look, after_send, put_off
 from smsretry.adapters.supabase.grouped import SupabaseGroups
+from smsretry.adapters.supabase.rows import Unreadable
+from smsretry.errors import QueueError
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
-from smsretry.retry.decision import AfterLook, Arrived, PutOff
+from smsretry.retry.decision import AfterLook, Arrived, Hold, PutOff
+from smsretry.retry.doubt import DOUBT_HELD_LOOK
 from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.policy import LIFE
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import Reconciled
+
+_FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
+"""Columns of a claim, and the parameters that name it."""
 
 
 class SupabaseQueue(SupabaseGroups):
@@ -29,11 +36,7 @@ class SupabaseQueue(SupabaseGroups):
         self.truth("finish_sms_run", {"run_id": run_id, "told": told, "needs_somebody": needs_somebody})
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
-        values = {
-            "stale_minutes": stale_minutes,
-            "look_in": interval(next_look_delay(0)),
-            "life": interval(LIFE),
-        }
+        values = {"stale_minutes": stale_minutes, "look_in": interval(next_look_delay(0)), "life": interval(LIFE)}
         function = "recover_stuck_sms_retries"
         return self.readable(Recovered, function, self.once(function, values))
 
@@ -52,9 +55,8 @@ class SupabaseQueue(SupabaseGroups):
         return self.row(Lease, "lease_sms_time", values)
 
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
-        claims, others = self.claims_and_others("claim_sms_retry", {"retry_id": retry_id})
-        results: list[Claim | ItemResult] = [*claims, *others]
-        return results[0] if results else None
+        claims, others = self._claims_and_others("claim_sms_retry", {"retry_id": retry_id})
+        return next(iter([*claims, *others]), None)
 
     def queue(self, request: QueueText) -> Queued:
         values = {**_fields(request), "retry_in": interval(request.retry_in)}
@@ -91,7 +93,7 @@ class SupabaseQueue(SupabaseGroups):
             "expires_at": decision.expires_at,
             "run_id": request.run_id,
         }
-        # Whatever holds the customer may hold it for long: the row waits for the next run, and not the worker.
+        # The customer may stay locked for long, so the row waits for the next run, and the worker does not.
         return self.one(Begun, "begin_sms_attempt", self.begun(claim, "begin_sms_attempt", values))
 
     def finish(self, request: Finish) -> Finished:
@@ -105,7 +107,7 @@ class SupabaseQueue(SupabaseGroups):
 
     def arrived(self, claim: Claim, decision: Arrived) -> bool:
         held = self.put_off(claim, decision.meanwhile)  # first: the report completes a row that waits
-        if held:  # else whoever has the row now asks, too
+        if held:  # else the worker that has the row now asks, too
             self.repeated("settle_sms_attempt", {"twilio_sid": decision.sid, "delivery_status": decision.status})
         return held
 
@@ -119,6 +121,52 @@ class SupabaseQueue(SupabaseGroups):
     def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
         ids = None if businesses is None else sorted(map(str, businesses))
         self.truth("set_sms_circuit", {"why": why, "sender": sender, "business_ids": ids})
+
+    def claims(self, function: str, values: Mapping[str, object]) -> list[Claim]:
+        """Call a function that claims rows, and return those that can be read.
+
+        Raises:
+            QueueMismatch: columns are missing. Then code and database are of different versions, which is no row's
+                fault, so all claims are given back.
+        """
+        return self._claims_and_others(function, values)[0]
+
+    def _claims_and_others(self, function: str, values: Mapping[str, object]) -> tuple[list[Claim], list[ItemResult]]:
+        """The same, with what became of the rows that cannot be read, each of which is put aside while others go on."""
+        rows = self.read(Claim, function, self.once(function, values))
+        if rows.foreign:
+            for row in rows.given:
+                self._give_back(row)
+            raise self.mismatch(function, rows.foreign)
+        return rows.read, [self._put_aside(unreadable) for unreadable in rows.unreadable]
+
+    def _put_aside(self, unreadable: Unreadable) -> ItemResult:
+        row, fence = unreadable.row["id"], _fence(unreadable.row)
+        try:
+            if unreadable.row["in_doubt_since"] is None:
+                self.truth(
+                    "end_sms_retry", fence | {"final_status": "failed", "error": unreadable.why, "why_code": "bad_row"}
+                )
+                return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why, why_code="bad_row")
+            # It may have gone out: nobody may call it failed but a person.
+            why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry resolve` whether it went out"
+            self.repeated("reconcile_sms_retry", fence | after_look(Hold(why, "bad_row", DOUBT_HELD_LOOK)))
+            return ItemResult(retry_id=row, fate="Held", detail=why, why_code="bad_row")
+        except QueueError:  # then recovery takes it back, and later on it is claimed alone
+            why = f"{unreadable.why}. That could not be recorded yet"
+            return ItemResult(retry_id=row, fate="GivenBack", detail=why, why_code="bad_row")
+
+    def _give_back(self, row: Mapping[str, Any]) -> None:
+        until = row.get("scheduled_for") or row.get("claimed_at")
+        if until is None or not row.keys() >= _FENCE.keys():
+            return  # recovery takes it back
+        with suppress(QueueError):  # likewise
+            kept = {column: row.get(column) for column in ("why", "why_code")}
+            self.truth("defer_sms_retry", _fence(row) | {"until": until, **kept})
+
+
+def _fence(row: Mapping[str, Any]) -> dict[str, object]:
+    return {parameter: row[column] for column, parameter in _FENCE.items()}
 
 
 def _fields(request: QueueText | ScheduleText) -> dict[str, object]:

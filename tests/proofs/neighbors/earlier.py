@@ -5,7 +5,6 @@ from postgrest.exceptions import APIError
 
 from smsretry.adapters.supabase.advice import explain
 from smsretry.adapters.supabase.calls import SupabaseCalls
-from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.decision import Defer, End, GiveBack, Hold, PutOff
@@ -14,7 +13,7 @@ from smsretry.sending.breaker import Breaker
 from smsretry.sending.tally import IN_A_ROW
 
 
-def all_or_nothing(self: SupabaseClaims, function: str, values: dict[str, object]) -> list[Claim]:
+def all_or_nothing(self: SupabaseQueue, function: str, values: dict[str, object]) -> list[Claim]:
     """An answer was read as a whole."""
     return self.rows(Claim, function, values)
 

@@ -9,7 +9,6 @@ from unittest.mock import patch
 from uuid import UUID
 
 from smsretry.adapters.supabase.calls import SupabaseCalls
-from smsretry.adapters.supabase.claims import SupabaseClaims
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError
@@ -88,7 +87,7 @@ SWITCHES: Final = {
     "row by row": Switch(
         sees="late",
         neighbors=lambda: [WellBehaved(12), Odd()],
-        patches=((SupabaseClaims, "claims", earlier.all_or_nothing),),
+        patches=((SupabaseQueue, "claims", earlier.all_or_nothing),),
     ),
     "giving back": Switch(
         sees="late",
