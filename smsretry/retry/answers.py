@@ -11,7 +11,7 @@ from smsretry.vocabulary import ScheduledResult
 
 
 class Lease(Value):
-    """Answer of `lease_sms_time`: some of a sender's time."""
+    """Answer of `lease_sms_time`: a share of a sender's time."""
 
     begins_at: AwareDatetime
     asked_at: AwareDatetime
@@ -19,7 +19,7 @@ class Lease(Value):
 
 
 class InterruptedRun(Value):
-    """An earlier run that never finished, and what its sends came to. Told once."""
+    """An earlier run that never finished, and what its sends came to. It is reported once."""
 
     id: UUID
     started_at: AwareDatetime
@@ -44,7 +44,7 @@ class Recovered(Value):
 
 
 class Queued(Value):
-    """Answer of `queue_sms_retry`. `retry_id` is the live row; none when the text was already sent or given up."""
+    """Answer of `queue_sms_retry`. `retry_id` is the live row; None: the text was already sent or given up."""
 
     retry_id: UUID | None
     result: Literal["queued", "already_queued", "already_sent", "attempts_exhausted"]
@@ -75,16 +75,16 @@ class ScheduledSend(Value):
 class Begun(Value):
     """Answer of `begin_sms_attempt`: may the request leave?
 
-    go: yes. lost: another worker has the row; or `why` says that it is in doubt from now on, about an earlier send.
-    changed: number, zone or hours are others now. closed: `send_before` has come. capped: the recipient has had their
-    texts. ended: the row is finished, and `why` says why.
+    go: yes. lost: another worker has the row, or `why` says that it is now in doubt about an earlier send.
+    changed: number, zone or hours have changed. closed: `send_before` has come. capped: the recipient has had all
+    texts that a rule permits. ended: the row is finished, and `why` says why.
     """
 
     answer: Literal["go", "lost", "changed", "closed", "capped", "ended"]
     why: str | None
     decided_at: AwareDatetime = Field(description="The database's clock when it answered.")
     reached_at: AwareDatetime | None = Field(
-        None, description="When capped: when the text was sent that must fall out of the cap's window."
+        None, description="If capped: when the text was sent that must leave the cap's window first."
     )
     why_code: KnownCode = None
 

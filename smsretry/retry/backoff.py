@@ -6,11 +6,11 @@ from typing import Final
 RETRY_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
 """After the first send, the first retry, the second; the last repeats."""
 UNCOUNTED_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
-"""The same for a try that made no send: the provider was not reached, or refused to look at the text for now."""
+"""The same after a try that made no send: the provider was not reached, or refused to look at the text for now."""
 ACCOUNT_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
-"""After the account was refused for this destination; it costs no attempt, so it must not come often."""
+"""After the account was refused for this destination. This costs no attempt, so it must not come often."""
 MAX_RETRY_AFTER: Final = timedelta(minutes=15)
-"""A provider that asks for more time than this is asked again all the same."""
+"""The longest wait that a provider can ask for. After it we ask again all the same."""
 
 
 def next_retry_delay(attempt_count: int) -> timedelta:

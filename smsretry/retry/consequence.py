@@ -11,14 +11,14 @@ from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal,
 from smsretry.vocabulary import Reason
 
 MAX_RATE_LIMITS: Final = 20
-"""Rate-limited tries that cost no attempt; beyond, each counts, so that none goes on for ever."""
+"""Rate-limited tries that cost no attempt. Each later one counts, so that no text is tried for ever."""
 
 
 def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> AfterSend:
     """Where the row goes, given what became of the request.
 
     Args:
-        first_send: the text's very first send, made by `send_sms`; it is not one of the retries that are capped.
+        first_send: whether it is the text's very first send, made by `send_sms`. It does not count as a retry.
     """
     match outcome:
         case Accepted(sid):

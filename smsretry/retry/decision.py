@@ -1,4 +1,4 @@
-"""What to do now, as values. `policy` makes them, the story acts on them, and the queue's adapter writes them down.
+"""What to do now, as values. `policy` makes them, `sending` acts on them, and the queue's adapter stores them.
 
 `why` is always for people, and never holds a phone number or a body. `why_code` says the same to programs.
 """
@@ -12,11 +12,11 @@ from smsretry.vocabulary import DeliveryStatus, Reason, WhyCode
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """The recipient may have so many texts from one business within a span of time."""
+    """The most texts that a recipient may have from one business within a span of time."""
 
     texts: int
     since: datetime
-    """What may have reached the recipient since then counts."""
+    """Texts that may have reached the recipient since then count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class Send:
 
     send_before: datetime
     valid_until: datetime
-    """When the provider must let go of it: the closing of the window, or its expiry."""
+    """When the provider must drop it: the closing of the window, or its expiry."""
     rule: str
-    """The quiet-hours rule it is sent under, kept with the attempt."""
+    """The quiet-hours rule it is sent under, stored with the attempt."""
     cap: Cap | None = None
     """The daily cap, where a rule has one."""
     expires_at: datetime | None = None
-    """When it is of no more use, if nothing has said so before. None: its life counts from the send on."""
+    """When it is of no more use, if that is not set yet. None: its life counts from the send on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +44,18 @@ class Defer:
     why: str
     why_code: WhyCode
     window_closes_at: datetime | None = None
-    """When the window closes that it waits for. None: it is not known, or waits for no window."""
+    """When the window closes that it waits for. None: not known, or it waits for no window."""
     ages: bool = False
-    """Whether it might have gone out now, so that its life counts from here at the latest."""
+    """Whether it might have gone out now, so that its life counts from now at the latest."""
     expires_at: datetime | None = None
-    """If it ages: as in `Send`."""
+    """As in `Send`, if it ages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Wait for something that a person can mend. The row is looked at again, and goes on by itself once it is mended.
 
-    In a text that is in doubt, a person is to decide whether it went out.
+    For a text in doubt, a person must decide whether it went out.
     """
 
     why: str
@@ -63,10 +63,10 @@ class Hold:
     why_code: WhyCode
     look_in: timedelta
     ambiguous: tuple[str, ...] = ()
-    """For a text in doubt: the messages that may be it, which `why` is completed with. If all of them turn out to be
-    others', it is not held."""
+    """For a text in doubt: the messages that may be it, which the queue adds to `why`. If all of them turn out to be
+    other texts', it is not held."""
     expires_at: datetime | None = None
-    """For a text that is not in doubt: as in `Send`."""
+    """As in `Send`, for a text that is not in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +94,12 @@ BeforeSend = Send | Defer | Hold | End
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A message of it that was called lost is on the phone after all: the row is completed, and nothing is sent."""
+    """A message of it that was reported lost has arrived after all: the row is completed, and nothing is sent."""
 
     sid: str
     status: DeliveryStatus
     meanwhile: Defer
-    """Where the row waits until that is recorded."""
+    """How the row waits until that is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Retry:
     code: int | None
     counted: bool
     account_refused: bool = False
-    """The provider refused the account and not the text, so somebody else's text goes first next time."""
+    """The provider refused the account and not the text, so another business's text goes first next time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""What follows from what a provider reports of an accepted text. Decides, and does nothing.
+"""What follows from a provider's report about an accepted text. Decides, and does nothing.
 
-A text that a carrier lost may be sent again: as a new message, which costs again, and only if no other message of the
-text is on the phone or may still get there. Every check is made anew when it is claimed.
+A text that a carrier lost may be sent again, as a new message, which costs again. That happens only if no other message
+of the text has arrived or may still arrive. Every check is made anew when it is claimed.
 """
 
 from collections.abc import Mapping
@@ -32,14 +32,14 @@ LOOKS: Final = (
 SILENT_LOOK: Final = timedelta(hours=1)
 """The longest wait for the next look when the provider said nothing: that does not show how long the message takes."""
 LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
-"""A carrier that has said nothing by then says nothing: some give no receipts at all."""
+"""A carrier that has said nothing by then will say nothing: some give no receipts at all."""
 RESEND_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))
-"""After a message that did not arrive. A phone that is off or a carrier in trouble takes its time, and a delivery that
-is reported after all stops the next message. Providers advise half an hour for one such trouble, hours for another."""
+"""After a message that did not arrive. A phone that is off or a carrier in trouble takes its time, and a late report of
+delivery stops the next message. Providers advise half an hour for some such troubles, and hours for others."""
 GIVEN_UP_LOOK: Final = timedelta(hours=1)
 """When a message that was given up is looked up once more: a carrier may deliver it all the same."""
 OTHER_LOOK: Final = timedelta(minutes=15)
-"""When to look again while another message of the same text is on its way."""
+"""When to look again while another message of the same text is under way."""
 ASK_AGAIN: Final = timedelta(minutes=5)
 """When a text is due again if the provider could not be asked about its lost message."""
 RECORD_AGAIN: Final = timedelta(seconds=30)
@@ -52,21 +52,21 @@ class OpenDelivery(Value):
     """A message whose delivery is open, in our charge until the lease runs out."""
 
     attempt_id: UUID
-    looks: int = Field(description="How often it was looked after: the fence.")
+    looks: int = Field(description="How often it was looked up: the fence.")
     retry_id: UUID
     business_id: UUID
     customer_id: UUID | None = Field(description="None: deleted since, like the send log.")
     send_log_id: UUID | None
-    sid: str = Field(validation_alias="twilio_sid", description="The provider's name for it.")
+    sid: str = Field(validation_alias="twilio_sid", description="The provider's id of it.")
     accepted_at: AwareDatetime
     delivery_status: DeliveryStatus | None = Field(description="What was reported last.")
     delivery_code: int | None
-    failures: int = Field(description="Messages of the text that did not arrive, this one included.")
+    failures: int = Field(description="Messages of the text that did not arrive, including this one.")
     attempt_count: int
     max_attempts: int
     expires_at: AwareDatetime | None
     settled: bool = Field(description="Its row did not end with this message, so nothing follows from a failure.")
-    may_have_arrived: bool = Field(description="Another message of the text is on the phone, or may get there.")
+    may_have_arrived: bool = Field(description="Another message of the text has arrived, or may still arrive.")
     claimed_at: AwareDatetime
 
 
@@ -81,7 +81,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class NotKept:
-    """The provider has no message of this name: it was deleted there, or it is another account's."""
+    """The provider has no message with this id: it was deleted there, or it is another account's."""
 
 
 Word = Report | NotKept | None
@@ -170,12 +170,12 @@ def _next_look(message: OpenDelivery) -> timedelta:
 
 
 def look_before(resend: timedelta) -> timedelta:
-    """When to ask once more about a message that is to be followed by another one after this time."""
+    """When to look once more at a message that another one will follow after this time."""
     return resend * 0.8
 
 
 def blames_the_sender(report: Report) -> bool:
-    """Whether a message did not arrive because of our account, our sender or our words, which somebody can mend."""
+    """Whether our account, our sender or our words, which a person can mend, kept a message from arriving."""
     return report.refusal is not None and report.refusal.level in ("account", "content")
 
 

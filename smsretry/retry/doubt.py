@@ -22,8 +22,8 @@ from smsretry.vocabulary import WhyCode
 DOUBT_HELD_LOOK: Final = timedelta(hours=1)
 """How often a text in doubt that a person must decide about is looked at again."""
 _LISTED: Final = timedelta(hours=2)
-"""What came into doubt so long ago is listed, if it went out: what is left of its looks is made soon. So a planned text
-that a restored backup has forgotten goes out on time, or nearly."""
+"""A text in doubt for this long is listed if it went out, so its remaining looks come soon. A planned text that a
+restored backup has forgotten then goes out nearly on time."""
 _LIST_MISSED: Final = timedelta(hours=1)
 """How long the list may have been out of reach before a person is told."""
 _LOOK_YOURSELF: Final = "Look in the provider's log, then `smsretry resolve`"
@@ -35,8 +35,8 @@ _CLOCK_WAS_WRONG: Final = (
 def known_evidence(claim: Claim) -> list[AfterLook]:
     """What the database itself knows of a text in doubt: the application's webhook may have been there first.
 
-    `begin` refuses a text whose send log says that it was sent, so what the log says now came after it. When the SID
-    turns out to be another text's, the log still says that this one went out.
+    `begin` refuses a text whose send log says that it was sent, so what the log says now came later. If the SID turns
+    out to be another text's, the log still says that this one went out.
     """
     if claim.known_sid:
         return [Settle(claim.known_sid, "callback"), Settle(None, "callback")]
@@ -46,8 +46,8 @@ def known_evidence(claim: Claim) -> list[AfterLook]:
 def after_look(claim: Claim, look: Look | None, *, at: datetime, profile: Profile = DEFAULT) -> Iterator[AfterLook]:
     """What the provider's list says of a text in doubt: each message that may be its own, and what to do if none is.
 
-    A message belongs to one attempt, and only the queue knows to which. The first decision that the queue takes holds;
-    it never refuses the last.
+    A message belongs to one attempt, and only the queue knows which. The first decision that the queue accepts counts,
+    and it never refuses the last.
 
     Args:
         look: the recent messages to the number it was sent to; None when the list could not be had.
@@ -84,7 +84,7 @@ def _without_list(claim: Claim, at: datetime) -> AfterLook:
 
 
 def look_failed(claim: Claim, why: str, why_code: WhyCode) -> LookAgain:
-    """A look that could not be made is no absence: it is made again, and does not count."""
+    """A look that could not be made proves no absence. It is made again, and does not count."""
     return LookAgain(next_look_delay(claim.reconcile_count), failed=True, why=why, why_code=why_code)
 
 

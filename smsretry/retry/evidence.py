@@ -4,10 +4,9 @@ A provider has no field of ours to search by. A message is ours when it went fro
 number, with the attempt's body, around the attempt. It is compared with what was *sent*, which `begin` keeps, and never
 with what the rows say now.
 
-Evidence proves what it proves. Clocks step, and providers change bodies: what fits but for its time, or but for its
-words, may still be ours. It is ambiguous, and a person decides. What proves that a message is another's is its name on
-record, which the queue knows, and another open text's very words. That it is older than the text proves nothing: the
-clock that says so may be the one that stepped.
+Clocks step, and providers change bodies. So a message that fits except for its time or its words may still be ours: it
+is ambiguous, and a person decides. Two things prove that a message is another text's: its SID, which the queue has on
+record, and the exact words of another open text. Its age proves nothing, because the clock may have stepped.
 """
 
 from collections.abc import Collection, Iterator
@@ -28,9 +27,9 @@ MIN_QUARANTINE: Final = timedelta(minutes=15)
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 """What is left between two clocks once their difference is known; also covers the provider's whole seconds."""
 CLOCK_ERROR: Final = timedelta(days=3)
-"""How far from the attempt a message may be dated and still be its own: a clock that was wrong by a day, by a zone or
-both, or a message that was created late. Less than a week, so that an application which sends the same words each week,
-and records nothing of it, is in nobody's way; and few enough messages to one number that a look reads one page."""
+"""How far from the attempt a message may be dated and still be its own: a clock was wrong by a day, by a zone or both,
+or the message was created late. It is less than a week, so that an application which sends the same words each week
+without recording their SIDs has no trouble, and so short that a look reads one page of messages to a number."""
 _LATEST: Final = timedelta(minutes=2)
 """How long after its doubt began an attempt's message is usually created."""
 
@@ -44,21 +43,21 @@ class Sent:
     begun_at: datetime
     in_doubt_since: datetime
     other_bodies: Collection[str] = field(default=(), repr=False)
-    """Bodies of other attempts to the number of which nobody knows what became."""
+    """Bodies of other attempts to the number whose fate is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a list has of one attempt."""
+    """The messages of a list that may be of one attempt."""
 
     ours: tuple[str, ...]
     """SIDs of messages that fit it and no other text, oldest first. It is the first that nobody else owns."""
     ambiguous: tuple[str, ...]
-    """SIDs of messages that may be it: first those with its words."""
+    """SIDs of messages that may be the attempt's: those with its words first."""
 
 
 def next_look_delay(looks: int) -> timedelta:
-    """The delay before the next look, after so many looks that found nothing."""
+    """The delay before the next look, after this many looks that found nothing."""
     return nth(LOOK_DELAYS, looks)
 
 
@@ -82,9 +81,9 @@ def find(look: Look, sent: Sent) -> Found:
 
 
 _Words = Literal["ours", "either", "changed", "unlike", "another's"]
-"""either: ours, and another open text's as well. changed: what providers make of ours, or we cannot exclude it."""
+"""either: ours, and another open text's as well. changed: possibly ours, as changed by a provider."""
 _Time = Literal["usual", "unknown", "unusual", "never"]
-"""unusual: by a clock that was wrong, or created late. never: by no clock that is covered."""
+"""unusual: only if a clock was wrong, or it was created late. never: not even then."""
 
 
 def _may_be(words: _Words, time: _Time) -> bool:
@@ -95,7 +94,7 @@ def _may_be(words: _Words, time: _Time) -> bool:
 
 
 def _words(sighting: Sighting, sent: Sent) -> _Words:
-    """Whose the words are. A body that is not on record is no redacted one's equal."""
+    """Whose words they are. An empty body equals none, because it may be redacted."""
     told = plain(sighting.body)
     bare = {told, *map(plain, sighting.bare)} - {""}
     ours = plain(sent.body)
@@ -133,4 +132,4 @@ AMBIGUOUS: Final = (
     "In doubt: messages to the number may be this text, though not all of their words or of their time is as it should "
     "be. Say with `smsretry resolve` which of them it is, or that none is"
 )
-"""What to tell the person who must say it. The queue adds the messages, but for those that turn out to be another's."""
+"""What the person who must decide is told. The queue adds the messages, except those that turn out to be another's."""

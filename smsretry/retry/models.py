@@ -28,7 +28,7 @@ class Claim(Value):
     send_log_id: UUID | None
     customer_id: UUID | None
     claim_no: int
-    claimed_at: AwareDatetime = Field(description="The database's clock when the claim was taken.")
+    claimed_at: AwareDatetime = Field(description="The database's clock when the row was claimed.")
     scheduled_for: AwareDatetime
     attempt_count: int
     max_attempts: int
@@ -37,12 +37,12 @@ class Claim(Value):
     circuit_open: bool = Field(description="Sending had stopped: of the claimed rows one goes first, the probe.")
     circuit_opened_at: AwareDatetime | None = Field(None, description="Since when. An older database does not say.")
     business_circuit_opened_at: AwareDatetime | None = Field(
-        None, description="Since when this business's texts have come to nothing while others' went out: one is tried."
+        None, description="Since when this business's texts have failed while others' went out: one of them is tried."
     )
     business_circuit_tried_at: AwareDatetime | None = Field(None, description="When the last of them was tried.")
-    suspects_wait: bool = Field(False, description="Others are due that are claimed alone, when all else is done.")
+    suspects_wait: bool = Field(False, description="Rows are due that are claimed alone, after all others.")
     others_wait: bool = Field(
-        True, description="A business has a text due and none in this claim. An older database does not say."
+        True, description="Some business has a text due and none in this claim. An older database does not say."
     )
     stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
     attempt_id: UUID | None = Field(description="For a row in doubt: the attempt that may have gone out.")
@@ -55,10 +55,10 @@ class Claim(Value):
     other_bodies: tuple[str, ...] = Field(
         (),
         repr=False,
-        description="Likewise bodies of other sends to that number, of which nobody knows what became. "
+        description="Likewise bodies of other sends to that number whose fate is unknown. "
         "An older database names none.",
     )
-    known_sid: str | None = Field(description="The provider's name for the text, if its send log has one.")
+    known_sid: str | None = Field(description="The provider's id of the text, if its send log has one.")
     log_says_sent: bool = Field(description="Whether its send log says that it was sent.")
     held: bool = Field(description="It waits for something that a person can mend.")
     why: str | None = Field(description="What it waits for.")
@@ -68,9 +68,9 @@ class Claim(Value):
     body: str | None = Field(repr=False)
     longest_body: int | None = Field(
         None,
-        description="Characters that it may have; of a longer body a claim has one more. An older database tells none.",
+        description="The most characters it may have; a longer body is cut to one more. An older database tells none.",
     )
-    channel: str | None = Field(description="Of its send log; anything but `sms` is not a text's.")
+    channel: str | None = Field(description="Its send log's; only `sms` is a text's.")
     phone: str | None = Field(repr=False)
     number: str | None = Field(None, description="As much of it as a person needs to recognize it.")
     decided_by: str | None = Field(
@@ -86,8 +86,8 @@ class Claim(Value):
     )
     due_since: AwareDatetime | None = Field(
         None,
-        description="Since when it might have gone out, but for its hours: its time, though not from before it was "
-        "there, unless it was planned. An older database does not say.",
+        description="Since when it might have gone out, apart from quiet hours: its due time, or when its row was "
+        "made if that is later and it was not planned. An older database does not say.",
     )
 
     @property
@@ -97,7 +97,7 @@ class Claim(Value):
 
 
 class ItemResult(Value):
-    """What one claim of one row came to, small enough to show and to keep."""
+    """What one claim of one row came to, small enough to show and to store."""
 
     retry_id: UUID
     fate: Fate
@@ -140,16 +140,16 @@ class Sighting(Value):
     bare: tuple[str, ...] = Field(
         (),
         repr=False,
-        description="What may have been sent besides: the body without words that others are known to add.",
+        description="Other bodies that may have been sent: this one without words that services are known to add.",
     )
     created_at: AwareDatetime | None = Field(description="To the second. None: the list does not tell it.")
     certain: bool = Field(True, description="Whether the list says that it is a text, and from whom.")
 
 
 class Look(Value):
-    """What the provider's list had, and by how much its clock is ahead of the one the question was asked by."""
+    """What the provider's list had, and by how much its clock is ahead of the database's."""
 
     sightings: tuple[Sighting, ...]
     clock_ahead: timedelta = timedelta(0)
     lacks: str | None = None
-    """Why a message may be missing in it, so that it proves no absence: what is to be said of the list."""
+    """What is wrong with the list, so that a message may be missing and it proves no absence."""

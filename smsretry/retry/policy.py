@@ -7,15 +7,7 @@ from smsretry.phone import recipient_problem
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
 from smsretry.quiet_hours.hours import Week, parse_week
 from smsretry.quiet_hours.rules import US_STATES
-from smsretry.retry.decision import (
-    BeforeSend,
-    Cap,
-    Defer,
-    End,
-    Hold,
-    PutOff,
-    Send,
-)
+from smsretry.retry.decision import BeforeSend, Cap, Defer, End, Hold, PutOff, Send
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import WhyCode
@@ -23,12 +15,12 @@ from smsretry.vocabulary import WhyCode
 MIN_LIFE: Final = timedelta(seconds=10)
 """A text with less time left is not sent: providers ask for a validity of more than 5 seconds."""
 LIFE: Final = timedelta(hours=48)
-"""How long a text stays of use, from the first moment it might have gone out, also if nothing ran then. Waiting for an
-opening does not count."""
+"""How long a text stays of use, counted from the first moment it might have gone out, even if nothing ran then. Waiting
+for an opening does not count."""
 HELD_LOOK: Final = timedelta(minutes=15)
-"""How often a held text is looked at again: at the latest so long after the mending it goes on."""
+"""How often a held text is looked at again, and so how long after the mending it goes on at the latest."""
 CAP_WINDOW: Final = timedelta(hours=24)
-"""The time in which a rule's `daily_cap` counts. "24-hour period" (Fla. Stat. 501.616(6)(b))."""
+"""The span of a rule's `daily_cap`. "24-hour period" (Fla. Stat. 501.616(6)(b))."""
 
 
 def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> BeforeSend:
@@ -59,9 +51,9 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
 
 
 def end_of_life(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> datetime | None:
-    """When a text is of no more use that nothing has given an end yet, by the first moment it might have gone out.
+    """When a text without an end is of no more use, counted from the first moment it might have gone out.
 
-    None: it has one; or there was no such moment before `at`.
+    None: it has an end, or there was no such moment before `at`.
     """
     due = claim.due_since
     if claim.expires_at or due is None or due >= at:
@@ -77,14 +69,14 @@ def end_of_life(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> da
 
 
 def _due(claim: Claim) -> str:
-    """Since when a text was due that ends before anything was done with it. To the day, for reasons are counted."""
+    """Since when a text was due that ends untouched. To the day only, because equal reasons are counted together."""
     if claim.expires_at or claim.due_since is None:
         return ""
     return f": it was due on {claim.due_since.astimezone(UTC):%Y-%m-%d} (UTC)"
 
 
 def _still(claim: Claim) -> str:
-    """What a text waited for to the end of its life, if it was held, or was to be sent again."""
+    """What a text waited for until its end, if it was held or was to be sent again."""
     return f". {claim.why}" if claim.why and (claim.held or claim.lost_sids) else ""
 
 
@@ -94,10 +86,10 @@ def _cap(check: QuietHoursCheck, at: datetime) -> Cap | None:
 
 
 def after_cap(claim: Claim, *, reached_at: datetime, profile: Profile = DEFAULT) -> PutOff:
-    """Where a text waits that would be one too many for its recipient.
+    """How a text waits that would be one too many for its recipient.
 
     Args:
-        reached_at: when the text was sent that must fall out of the cap's window before there is room.
+        reached_at: when the text was sent that must leave the cap's window before there is room.
     """
     free_at = reached_at + CAP_WINDOW
     check = _check(claim, free_at, profile)
@@ -113,7 +105,7 @@ def _hold(check: QuietHoursCheck, why: str) -> Hold:
 def _wait(
     claim: Claim, check: QuietHoursCheck, since: datetime, profile: Profile, why: str, why_code: WhyCode
 ) -> Defer | Hold | End:
-    """Until the window is open, from `since` on; among what waits for the same opening, until it is this row's turn."""
+    """Wait until the window is open, from `since` on, and until this row's turn among those that wait for it."""
     if check.held:
         return _hold(check, check.held)
     opening = check.next_send_at or since

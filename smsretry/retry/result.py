@@ -1,4 +1,4 @@
-"""What a decision about a row came to, once the queue has answered. Here and nowhere else."""
+"""How a decision becomes the result of a row, once the queue has answered. Only this module makes results of them."""
 
 from datetime import datetime
 from typing import Final, TypeAlias, assert_never
@@ -30,7 +30,7 @@ _LOST: Final = "The claim was lost: another worker has the row, nothing was chan
 
 
 def put_off(claim: Claim, decision: PutOff, *, held: bool) -> ItemResult:
-    """Of a decision before any send. `held`: the claim still was ours."""
+    """The result of a decision before any send. `held`: the claim was still ours."""
     if not held:
         return lost(claim)
     match decision:
@@ -47,19 +47,19 @@ def put_off(claim: Claim, decision: PutOff, *, held: bool) -> ItemResult:
 
 
 def arrived(claim: Claim, decision: Arrived, *, held: bool) -> ItemResult:
-    """Of a text that was to be sent again and turned out to be on the phone. `held`: the claim still was ours."""
+    """The result of a text to be sent again that turned out to have arrived. `held`: the claim was still ours."""
     if not held:
         return lost(claim)
     return _sent(claim, f"Arrived after all, as {decision.sid}: it is not sent again")
 
 
 def ended(claim: Claim, begun: Begun) -> ItemResult:
-    """Of a row that turned out to be finished, or no longer wanted, when its send was to begin."""
+    """The result of a row that was finished, or no longer wanted, when its send was to begin."""
     return ItemResult(retry_id=claim.id, fate="Cancelled", detail=begun.why or "", why_code=begun.why_code)
 
 
 def not_begun(claim: Claim, begun: Begun) -> ItemResult:
-    """Of a send that its claim may no longer begin. With a `why` it is in doubt from now on, about an earlier send."""
+    """The result of a send that its claim may not begin. With a `why` it is now in doubt about an earlier send."""
     if not begun.why:
         return lost(claim)
     told = {"detail": begun.why, "why_code": begun.why_code or "in_doubt", "next_at": begun.decided_at}
@@ -67,7 +67,7 @@ def not_begun(claim: Claim, begun: Begun) -> ItemResult:
 
 
 def sent(claim: Claim, decision: AfterSend, done: Finished) -> ItemResult:
-    """Of a decision after a send."""
+    """The result of a decision after a send."""
     if not done.applied:
         return lost(claim)
     match decision:
@@ -86,7 +86,7 @@ def sent(claim: Claim, decision: AfterSend, done: Finished) -> ItemResult:
 
 
 def looked(claim: Claim, decision: AfterLook) -> ItemResult:
-    """Of a decision about a text in doubt that was recorded."""
+    """The result of a recorded decision about a text in doubt."""
     match decision:
         case Settle(sid):
             return _sent(claim, f"Found in the provider's records as {sid}" if sid else "Marked as sent")
@@ -103,7 +103,7 @@ def looked(claim: Claim, decision: AfterLook) -> ItemResult:
 
 
 def lost(claim: Claim) -> ItemResult:
-    """Of a claim that another worker has by now."""
+    """The result of a claim that another worker has by now."""
     return ItemResult(retry_id=claim.id, fate="Lost", detail=_LOST, why_code="claim_lost")
 
 

@@ -1,4 +1,4 @@
-"""When two bodies are the same text: what providers are known to make of one, and what they may have made of it."""
+"""When two bodies are the same text: how providers are known to change one, and how they may have changed it."""
 
 import re
 import unicodedata
@@ -33,8 +33,8 @@ def without_opt_out(body: str) -> str:
 def may_be_changed(listed: str, sent: str) -> bool:
     """Whether a listed body may be the sent one, changed. Both are plain.
 
-    Redaction leaves nothing of it; somebody puts words before or behind it, or cuts it short; link shortening writes
-    other links. What is not on record may be anything.
+    Redaction leaves nothing of it, services add words before or after it or cut it short, and link shortening writes
+    other links. A body that is not on record may be anything.
     """
     if not listed or not sent:
         return True

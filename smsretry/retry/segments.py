@@ -1,7 +1,7 @@
-"""How many segments a text is: what a sender's rate counts, and what is paid for.
+"""How many segments a text has, which a sender's rate counts and the bill, too.
 
 GSM 03.38 packs 160 characters of its alphabet into one SMS, or 153 into each of several; those of its extension table
-take two places. One character outside both makes the whole text UCS-2: 70 UTF-16 units, or 67 of each of several.
+take two places. One character outside both makes the whole text UCS-2: 70 UTF-16 units, or 67 in each of several.
 (3GPP TS 23.038, which providers bill by.)
 """
 
@@ -26,12 +26,12 @@ def segments(body: str) -> int:
 
 
 def sending_seconds(count: int, per_second: float) -> float:
-    """How long so many segments take a sender that makes so many a second."""
+    """How many seconds `count` segments take at this rate."""
     return count / per_second
 
 
 def _pieces(sizes: Sequence[int], *, whole: int, part: int) -> int:
-    """How many messages characters of these sizes fill. A character stands whole in one of them."""
+    """How many messages characters of these sizes fill. No character is split between two."""
     if sum(sizes) <= whole:
         return 1
     pieces, room = 1, part

@@ -1,4 +1,4 @@
-"""Where a text waits for trouble that is none of its own: a lock, the database, its business's other texts."""
+"""How a text waits for trouble that is not its own: a lock, the database, its business's other texts."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,27 +12,27 @@ from smsretry.retry.profile import SEND_WITHIN_SECONDS
 from smsretry.vocabulary import WhyCode
 
 BUSY_DELAY: Final = timedelta(minutes=1)
-"""What another transaction holds locked is tried again after this."""
+"""How long a text waits for a lock of another transaction."""
 UNASKED_DELAY: Final = timedelta(seconds=30)
-"""A text about which the database cannot be asked is due again at the next run, but behind those that were due."""
+"""How long a text waits if the database cannot be asked about it: until the next run, behind texts that were due."""
 SUSPECTED_DELAY: Final = timedelta(minutes=1)
-"""A text whose business's texts come to nothing is due again after this at the earliest: at the next run."""
+"""The shortest wait of a text whose business's texts fail: until the next run."""
 
 
 def busy(at: datetime) -> Defer:
-    """Where a text waits whose customer another transaction holds locked. It costs nobody else anything."""
+    """Wait while another transaction holds the customer locked. No other text is affected."""
     return Defer(at + BUSY_DELAY, None, "Another transaction holds the customer locked", "customer_locked", ages=True)
 
 
 def unasked(at: datetime, why: str) -> Defer:
-    """Where a text waits about which the database could not be asked. If it is to blame, it holds up no other."""
+    """Wait if the database could not be asked about a text. If the text is to blame, it delays no other."""
     return Defer(at + UNASKED_DELAY, None, why, "database_trouble", ages=True)
 
 
 def too_late(seconds: float) -> tuple[NotSent, Retry]:
-    """What becomes of a send that may go, by an answer that took too long: another worker may have the row by now.
+    """The outcome if the permission to send took too long: another worker may have the row by now.
 
-    The database was slow, or this process was stopped meanwhile: from here both look the same. Nothing left either way.
+    The database was slow, or this process was stopped meanwhile; both look the same here. No request left.
     """
     why = (
         f"It took {seconds:.0f} s to learn that it may go, and after {SEND_WITHIN_SECONDS:.0f} s that is not sure. "
@@ -42,7 +42,7 @@ def too_late(seconds: float) -> tuple[NotSent, Retry]:
 
 
 def suspected(claim: Claim, why: str, why_code: WhyCode = "business_trouble") -> Defer:
-    """Where a text waits whose business's texts come to nothing: the longer they do, the longer, one after the other.
+    """Wait while the business's texts fail: the longer they fail, the longer, one text after the other.
 
     Some are due at each run, so that one of them can be tried.
     """

@@ -1,7 +1,7 @@
 """What becomes of accepted texts: ask how far each has come, decide, and act on it.
 
-An application without a webhook learns of deliveries by this alone, and one with a webhook of the callbacks that were
-lost. Failures that a webhook recorded are decided about here, too, so that one place has the rules.
+An application without a webhook learns of deliveries only here. One with a webhook learns here of callbacks that were
+lost. Failures that a webhook recorded are handled here, too, so that the rules are in one place.
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ from smsretry.sending.summary import DeliverySummary, FollowedUp
 
 MOST: Final = 10_000
 USUAL: Final = 2_000
-"""Messages of one run. Ten are asked for at once, so a run takes some minutes at most."""
+"""Messages of one run. Ten are looked up at once, so a run takes some minutes at most."""
 ENOUGH: Final = 5
-"""So many looks in a row that the provider answers with nothing end a run's asking: it refuses, or cannot be reached.
-Looks come in turns, so those of others are among them, if anybody else's are due."""
+"""Looks in a row without an answer that end a run's asking: the provider refuses, or cannot be reached. Looks come in
+turns, so they are of several businesses if several have one due."""
 _AT_A_TIME: Final = 50
 _SILENT: Final = (
     "The provider said nothing of the last {} messages it was asked about: the others are asked about later. "
@@ -44,10 +44,10 @@ _SILENT: Final = (
 
 
 def sync_deliveries(services: DeliveryServices, *, limit: int = USUAL) -> DeliverySummary:
-    """Look after up to `limit` messages whose delivery is open, business by business in turns.
+    """Look up to `limit` messages whose delivery is open, business by business in turns.
 
-    A few first: where the provider answers nothing, the others stay as they are, neither asked about nor waited for.
-    Raises nothing of the database's: what was done before it could not be asked is told all the same.
+    It begins with a few: if the provider does not answer, the others stay as they are. If the database cannot be asked,
+    it raises nothing and returns what was done until then.
     """
     followed, silent, size = list[FollowedUp](), 0, services.concurrency
     with ThreadPoolExecutor(services.concurrency) as pool:
@@ -69,13 +69,13 @@ def sync_deliveries(services: DeliveryServices, *, limit: int = USUAL) -> Delive
 
 
 def _silent_at_the_end(looks: Sequence[FollowedUp], *, before: int) -> int:
-    """How many of the last looks, in a row, the provider answered with nothing."""
+    """How many of the last looks in a row had no answer."""
     last = len(list(takewhile(lambda look: look.silent, reversed(looks))))
     return last + before if last == len(looks) else last
 
 
 def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:
-    """See one message to what follows. A failure that was reported is asked about once more: it may have arrived."""
+    """Look up one message, and act on it. A reported failure is looked up once more: the message may have arrived."""
     word = services.reports.what_became_of(message.sid)
     return replace(_follow(message, word, services), silent=word is None)
 
@@ -87,21 +87,20 @@ def _follow(message: OpenDelivery, word: Word, services: DeliveryServices) -> Fo
     report = word if isinstance(word, Report) else None
     try:
         answer = services.records.follow(message, report, decision)
-    except QueueUnreachable as error:  # passing: it is looked after again
+    except QueueUnreachable as error:  # passing: it is looked up again
         return FollowedUp(message, "not asked", str(error))
     except SmsRetryError as error:
         return FollowedUp(message, "error", str(error))
     match answer:
         case "applied":
-            return _followed(message, word, decision)
+            return _followed(message, word, report, decision)
         case "lost" | "changed":
             return FollowedUp(message, "settled elsewhere")
         case _:
             assert_never(answer)
 
 
-def _followed(message: OpenDelivery, word: Word, decision: AfterDelivery) -> FollowedUp:
-    report = word if isinstance(word, Report) else None
+def _followed(message: OpenDelivery, word: Word, report: Report | None, decision: AfterDelivery) -> FollowedUp:
     code = report.refusal.code if report and report.refusal else None
     match decision:
         case Close():

@@ -74,12 +74,12 @@ def schedule_sms(
 
     Args:
         scheduled_for: when it is to go out; a time that has passed means at once.
-        not_after: when it is of no more use, and is cancelled. None: 48 hours after it might first have gone out.
+        not_after: when it is of no more use and is cancelled. None: 48 hours after it might first have gone out.
         created_by: who planned it; kept for the application.
-        scheduled_id: a name of the caller's, with which the call may be repeated (`already_scheduled`).
+        scheduled_id: the caller's own id, with which the call may be repeated (`already_scheduled`).
 
     Raises:
-        InputError: there is no such customer at the business; no body; times that cannot be; or an id that is taken.
+        InputError: there is no such customer at the business, no body, times that cannot be, or an id that is taken.
         QueueError: the database could not be asked. The message says whether anything was recorded; where that is not
             known, it has the id with which the call may be repeated.
     """

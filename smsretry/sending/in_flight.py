@@ -8,7 +8,7 @@ from uuid import UUID
 from smsretry.retry.models import Claim
 
 _LOOK_UP_SECONDS: Final = 0.5
-"""How often who waits looks up: a signal that stops the run cannot wake it."""
+"""How often a waiting thread checks: a signal that stops the run cannot wake it."""
 
 
 class InFlight:
@@ -31,17 +31,17 @@ class InFlight:
             self._changed.notify_all()
 
     def wait_until(self, *, at_most: int) -> bool:
-        """Wait a moment for this few. Whether it is that few."""
+        """Wait a moment until so few rows are in flight, and return whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self._rows) <= at_most, _LOOK_UP_SECONDS)
 
     @property
     def to_send(self) -> list[Claim]:
-        """Those that may come to a send. What is in doubt is looked for, and not sent."""
+        """Rows that may come to a send. A text in doubt is looked for, and not sent."""
         with self._changed:
             return [claim for claim in self._rows.values() if claim.in_doubt_since is None]
 
     @property
     def businesses(self) -> set[UUID]:
-        """Whose they are."""
+        """The businesses they belong to."""
         return {claim.business_id for claim in self.to_send}

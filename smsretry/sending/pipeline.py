@@ -36,13 +36,13 @@ def process_sms_retry_item(
     first_send: bool = False,
     run_id: UUID | None = None,
 ) -> ItemResult:
-    """See one claimed row to its next state. A row in doubt is not sent: we look for evidence of it.
+    """Bring one claimed row to its next state. A row in doubt is not sent: evidence of it is looked for.
 
     Args:
         flow_control: the run's flow control. Without one, everything is let through.
         profile: the owner's decisions.
         first_send: whether it is the text's very first send, and not one of its retries.
-        run_id: the run that this is part of, kept with the attempt.
+        run_id: the run that this is part of, stored with the attempt.
 
     Raises:
         QueueError: the database could not be asked. The row keeps its state until recovery takes it back.

@@ -21,19 +21,15 @@ class Claims(Protocol):
 
     def claim_due(self, limit: int) -> list[Claim]:
         """Take charge of up to `limit` due rows, business by business in turns."""
-        ...
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
         """Take charge of up to `limit` rows in doubt whose next look has come."""
-        ...
 
     def claim_suspect(self) -> list[Claim]:
         """Take charge of one row whose claims have died more than once. It is claimed alone."""
-        ...
 
     def next_due(self) -> float | None:
         """Seconds until a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""
-        ...
 
 
 class ClaimedTexts(Protocol):
@@ -45,23 +41,18 @@ class ClaimedTexts(Protocol):
         Raises:
             QueueBusy: another transaction holds the customer locked.
         """
-        ...
 
     def finish(self, request: Finish) -> Finished:
         """Record what became of the send, and where the row goes."""
-        ...
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         """Act on a decision made before any send. False: the claim was lost."""
-        ...
 
     def arrived(self, claim: Claim, decision: Arrived) -> bool:
         """Complete the row, because a message that was reported lost has arrived. False: the claim was lost."""
-        ...
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
         """Act on the result of a look for a text in doubt."""
-        ...
 
 
 class Entry(ClaimedTexts, Protocol):
@@ -69,15 +60,12 @@ class Entry(ClaimedTexts, Protocol):
 
     def queue(self, request: QueueText) -> Queued:
         """Queue a retry; a text that has a live row keeps that one."""
-        ...
 
     def schedule(self, request: ScheduleText) -> Scheduled:
         """Plan a text for a time."""
-        ...
 
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
         """Take charge of this row. A result: what became of it, because it cannot be read. None: somebody has it."""
-        ...
 
 
 class ScheduledSends(Protocol):
@@ -85,7 +73,6 @@ class ScheduledSends(Protocol):
 
     def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
         """Make the texts of scheduled sends whose time comes within `ahead`. Fewer than `limit`: there are no more."""
-        ...
 
 
 class RetryQueue(Claims, ScheduledSends, Entry, Protocol):
@@ -93,11 +80,9 @@ class RetryQueue(Claims, ScheduledSends, Entry, Protocol):
 
     def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
         """Begin a run, and return earlier ones that fell silent and were not reported yet."""
-        ...
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Take back the rows whose worker has been silent for this many minutes."""
-        ...
 
     def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
         """Take this many segments of the sender's time, which all workers share.
@@ -106,7 +91,6 @@ class RetryQueue(Claims, ScheduledSends, Entry, Protocol):
             segments: 0: take nothing, and tell the database's clock.
             lead: how many seconds from now the time begins at the soonest.
         """
-        ...
 
     def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
         """Remember for the next run that sending does not work, or with None that it works again.
@@ -115,11 +99,9 @@ class RetryQueue(Claims, ScheduledSends, Entry, Protocol):
             sender: the sender that the circuit belongs to.
             businesses: those whose texts alone fail; None: everybody's do.
         """
-        ...
 
     def finish_run(self, run_id: UUID, told: str, *, needs_somebody: bool) -> None:
         """End a run, and keep its summary `told`."""
-        ...
 
 
 class Sender(Protocol):
@@ -127,12 +109,10 @@ class Sender(Protocol):
 
     def send(self, text: Text) -> Outcome:
         """Make exactly one request. Whatever happens comes back as an outcome."""
-        ...
 
     @property
     def sent_by(self) -> str:
         """The sender that texts go out from now: a messaging service or a number of ours."""
-        ...
 
     def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had.
@@ -142,11 +122,9 @@ class Sender(Protocol):
             since: how far back the list must reach at least.
             at: the database's clock now, against which the provider's is measured.
         """
-        ...
 
     def what_became_of(self, sid: str) -> Word:
         """How far a message has come."""
-        ...
 
 
 class Provider(Sender, Protocol):
@@ -154,11 +132,9 @@ class Provider(Sender, Protocol):
 
     def reported(self, status: DeliveryStatus, code: int | None) -> Report:
         """What a callback said of a message, with what its code means."""
-        ...
 
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender? Sends nothing."""
-        ...
 
 
 class DeliveryRecords(Protocol):
@@ -166,11 +142,9 @@ class DeliveryRecords(Protocol):
 
     def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
         """Take charge of messages whose delivery is open, business by business in turns."""
-        ...
 
     def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
         """Keep a report, and act on what was decided from it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
-"""Whose turn is it at the sender? A number of ours sends so many segments a second, whoever asks it to.
+"""When may each text go, so that a sender keeps its rate? A sender makes a fixed number of segments a second.
 
-All workers of all machines share the sender's time: each leases whole texts' worth of it from the database, and its
-threads take these turns. A turn is a moment on the database's clock, which is known here from each answer. One that is
-missed is gone: taken late, it would come on top of other workers'.
-The provider would queue what comes faster, for hours, past the closing of any window.
+All workers of all machines share the sender's time: each leases enough of it for whole texts from the database, and its
+threads take these turns. A turn is a moment on the database's clock, which each answer tells. A missed turn is lost:
+taken late, it would add to the turns of other workers.
+The provider would queue faster texts, for hours, past the closing of any window.
 """
 
 from collections import Counter, deque
@@ -35,7 +35,7 @@ class _Clock:
         self._least, self._most = -float("inf"), float("inf")
 
     def learn(self, said: float, *, asked: float, answered: float) -> None:
-        """The database said this time between two moments of ours."""
+        """The database said this time between two moments of this process."""
         least, most = said - answered, said - asked
         if least > self._most or most < self._least:  # one of the two clocks was set, or they drifted apart
             self._least, self._most = least, most
@@ -57,7 +57,7 @@ class RateLimit:
         """Prepare.
 
         Args:
-            lease: takes so many segments of the sender's time, at so many a second, from so many seconds ahead on.
+            lease: takes segments of the sender's time, at a rate per second, some seconds ahead at the soonest.
             per_second: segments the sender makes a second; None: nobody has to wait.
         """
         self._ask_for = lease
@@ -96,7 +96,7 @@ class RateLimit:
             self._taken.pop(text, None)
 
     def seconds_to_turn(self, text: UUID, body: str) -> float:
-        """In how many seconds the text may go, by its turn; 0: now. To be asked again after that time.
+        """Seconds until the text may go, by its turn; 0: now. Ask again after that time.
 
         Raises:
             QueueError: the database could not be asked.
@@ -149,7 +149,7 @@ class RateLimit:
         return self._leased_until < monotonic() + LEASE_SECONDS
 
     def _lease_for(self, size: int, per_second: float, *, lead: float) -> None:
-        """For a text that has none, and for as many others in flight as there is room for."""
+        """Lease a turn for this text, and for as many others in flight as there is room for."""
         with self._leasing:
             with self._lock:
                 if self._turns.get(size):  # another thread was here meanwhile
@@ -158,7 +158,7 @@ class RateLimit:
             self._lease(sizes, per_second, lead)
 
     def _lease_ahead(self, per_second: float) -> None:
-        """Before it is needed, unless another thread is at it."""
+        """Lease turns before they are needed, unless another thread does."""
         if not self._leasing.acquire(blocking=False):
             return
         try:
@@ -183,7 +183,7 @@ class RateLimit:
             self._leased_until = turn
 
     def _ask(self, count: int, per_second: float, lead: float) -> float:
-        """When so many segments begin, by the database's clock."""
+        """When the leased segments begin, by the database's clock."""
         asked = monotonic()
         lease = self._ask_for(count, per_second, lead)
         answered = monotonic()
@@ -194,5 +194,5 @@ class RateLimit:
 
 
 def _over(per_second: float) -> float:
-    """A turn of before this moment is missed: by the time of a quarter of a segment."""
+    """A turn before this moment is missed, by a quarter of a segment's time."""
     return monotonic() - sending_seconds(1, per_second) / 4

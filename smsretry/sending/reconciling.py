@@ -32,7 +32,7 @@ def reconcile(claim: Claim, *, queue: ClaimedTexts, sender: Sender, profile: Pro
 
 
 def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[AfterLook]:
-    """From the best evidence to none. The list is asked for only when the database knows nothing."""
+    """Decisions from the best evidence to none. The list is fetched only when the database knows nothing."""
     known = doubt.known_evidence(claim)
     if known:
         yield from known

@@ -1,4 +1,4 @@
-"""What the queue is asked to do, as values: each has its fields here and nowhere else."""
+"""Requests to the queue, as values. Each has its fields here and nowhere else."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ class ScheduleText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin:
-    """Begin a send: keep with the attempt what will be sent, and by which run."""
+    """Begin a send: store with the attempt what will be sent, and by which run."""
 
     claim: Claim
     attempt_id: UUID

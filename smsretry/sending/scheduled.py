@@ -1,4 +1,4 @@
-"""Scheduled sends become texts in the queue shortly before their time. From there on each is a text like any other."""
+"""Scheduled sends become texts in the queue shortly before their time. From then on each is a text like any other."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,7 +29,7 @@ def queue_scheduled_sends(
 ) -> Queueing:
     """Queue the scheduled sends whose time is near, batch by batch, until there are no more.
 
-    Each batch is a transaction, so a process that dies between two has lost nothing. Raises nothing of the database's.
+    Each batch is a transaction, so a process that dies between two has lost nothing. It raises no `QueueError`.
 
     Args:
         seconds: how long to go on at most; the next minute's run takes the rest.

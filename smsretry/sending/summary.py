@@ -21,7 +21,7 @@ COUNTED_AS: Final[dict[Fate, str]] = {
     "GivenBack": "given_back",
     "Lost": "lost",
 }
-"""Which number of a run's summary each fate is in."""
+"""The number of a run's summary that counts each fate."""
 
 
 class RunSummary(Value):
@@ -63,7 +63,7 @@ class RunSummary(Value):
         circuit_open: bool = False,
         database_broken: bool = False,
     ) -> Self:
-        """Count what a run came to. What follows `claimed` adds up to it."""
+        """Count the results of a run. The numbers after `claimed` add up to it."""
         fates = Counter(result.fate for result in results)
         return cls(
             recovered=len(recovered),
@@ -79,18 +79,18 @@ class RunSummary(Value):
 
     @property
     def counts(self) -> dict[str, int]:
-        """What the claimed rows came to, as far as it is not 0. They add up to `claimed`."""
+        """What the claimed rows came to: the numbers that are not 0. They add up to `claimed`."""
         names = (*COUNTED_AS.values(), "errors")
         return {name.replace("_", " "): count for name in names if (count := getattr(self, name))}
 
     @property
     def idle(self) -> bool:
-        """There was nothing to do."""
+        """Whether there was nothing to do."""
         return not (self.claimed or self.recovered or self.needs_somebody)
 
     @property
     def needs_somebody(self) -> bool:
-        """A row's processing itself went wrong, or sending stopped for a reason that somebody must mend."""
+        """Whether a row's processing went wrong, or sending stopped for a reason that a person must mend."""
         return bool(self.errors) or self.circuit_open or self.database_broken
 
     def __str__(self) -> str:
@@ -113,11 +113,11 @@ CameTo: TypeAlias = Literal[
     "settled elsewhere",
     "error",
 ]
-"""What one look came to.
+"""The result of one look.
 
 undelivered: it did not arrive and is not sent again. retried: it did not arrive and is queued again. still
-undelivered: it was decided about, and a late delivery would still count. not at the provider: it has no such message.
-not asked: the provider did not say, or the database could not keep it for now. settled elsewhere: by a callback or
+undelivered: it was acted on before, and a late delivery would still count. not at the provider: it has no such message.
+not asked: the provider did not say, or the database could not store it for now. settled elsewhere: by a callback or
 another run.
 """
 _TOLD: Final[tuple[CameTo, ...]] = get_args(CameTo)
@@ -125,7 +125,7 @@ _TOLD: Final[tuple[CameTo, ...]] = get_args(CameTo)
 
 @dataclass(frozen=True, slots=True)
 class FollowedUp:
-    """A message that was looked after."""
+    """A message that was looked up, and what followed."""
 
     message: OpenDelivery
     came_to: CameTo
@@ -134,20 +134,20 @@ class FollowedUp:
     blames_sender: bool = False
     """It did not arrive because of our account, our sender or our words."""
     silent: bool = False
-    """The provider said nothing of it: it refused, could not be reached, or gave an answer that says nothing."""
+    """The provider said nothing about it: it refused, could not be reached, or gave an empty answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliverySummary:
-    """What a look after deliveries came to."""
+    """What one run over open deliveries came to."""
 
     followed: Sequence[FollowedUp]
     stopped_because: str | None = None
-    """Why no more were looked after: the database could not be asked, or the provider said nothing."""
+    """Why no more were looked up: the database could not be asked, or the provider said nothing."""
 
     @property
     def counts(self) -> Counter[CameTo]:
-        """By what they came to."""
+        """How many messages came to each result."""
         return Counter(one.came_to for one in self.followed)
 
     @property

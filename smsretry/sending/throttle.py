@@ -21,23 +21,24 @@ class Throttle:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it was asked to go slower just now."""
+        """Whether the provider asked to go slower just now."""
         return monotonic() < self._waits_until
 
     @property
     def seconds(self) -> float:
-        """How long to wait before looking again, unless one of those under way has ended before that.
+        """How long to wait before checking again, unless a send under way ends before that.
 
-        Never for ever: the time may be over between two looks at the clock, with nobody under way to wake us.
+        It is never 0, which would wait for ever: the time may end between two looks at the clock, and no send under way
+        would wake the thread.
         """
         return max(self._waits_until - monotonic(), 0) or SLOWER_SECONDS
 
     def slow_down(self, under_way: int, seconds: float, *, may_wait_until: float) -> bool:
-        """Wait as long as it says, and then send half as many at once. False: the run may not wait that long.
+        """Wait as long as the provider says, then send half as many at once. False: the run may not wait that long.
 
         Args:
             under_way: sends that have not been answered yet.
-            seconds: how long it asks to wait; 0 if it does not say.
+            seconds: how long the provider asks to wait; 0 if it does not say.
             may_wait_until: how long the run may wait, by `time.monotonic`.
         """
         wait = max(seconds, SLOWER_SECONDS)
@@ -47,5 +48,5 @@ class Throttle:
         return self._waits_until < may_wait_until
 
     def release(self) -> None:
-        """One was taken: one more at once, for as many that were taken."""
+        """A text was taken: one more may go at once for each full round of texts taken."""
         self._at_once += 1 / self._at_once

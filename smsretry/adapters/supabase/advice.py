@@ -1,7 +1,7 @@
 """What a refusal of PostgREST or the database means, and what to do about it. No message quotes a value.
 
-Of trouble that passes, only the caller knows what comes next: a worker's call is made again by the next run, an order
-that a person or the application gave is not.
+If the trouble passes, what comes next depends on the caller: the next run repeats a worker's call, and nothing repeats
+an order of a person or the application.
 """
 
 import base64
@@ -27,12 +27,12 @@ from smsretry.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What follows from trouble that passes, for whoever made the call."""
+    """What follows from trouble that passes, for the caller."""
 
     undone: str
-    """If it is certain that the call did nothing."""
+    """If the call certainly did nothing."""
     unknown: str
-    """If it may have been made, and its answer was lost."""
+    """If the call may have been made, and its answer was lost."""
 
 
 RUN: Final = Ending("The next run tries again.", "The next run tries again.")
@@ -41,9 +41,9 @@ ORDER: Final = Ending(
     "Nothing was recorded, and nothing repeats it: give the order again.",
     "It is not known whether it was recorded, and nothing repeats it: give the same order again.",
 )
-"""For what a person or the application orders. Each order may be given twice."""
+"""For orders of a person or the application. Each order may be given twice."""
 QUESTION: Final = Ending("Ask again.", "Ask again.")
-"""For what changes nothing."""
+"""For calls that change nothing."""
 
 _PASSING: Final = re.compile(r"(08|40|53|55|57|58)...|PGRST00[0-3]|429|5..")
 """SQLSTATE classes, PostgREST codes and HTTP statuses of troubles that pass by themselves.
@@ -53,8 +53,8 @@ _LOCKED: Final = "55P03"
 _CANCELED: Final = "57014"
 """query_canceled: the statement's time was over."""
 _UNDONE: Final = re.compile(r"(40(?!003)|53|55|57)...|PGRST00[023]|429")
-"""Those after which it is certain that nothing was done: the transaction was undone, or none was begun. Of a broken
-connection (08, PGRST001) and of a gateway's answer (5xx) it is not."""
+"""Those after which nothing was done for certain: the transaction was undone, or none was begun. After a broken
+connection (08, PGRST001) or a gateway's answer (5xx) that is not certain."""
 MIGRATE: Final = "Run `smsretry migrate` with this version."
 _NO_GRANT: Final = "42501"
 _OTHER_VERSION: Final = (
@@ -103,7 +103,7 @@ _INTEGRITY: Final = "23"
 
 
 def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
-    """The error of ours for one of PostgREST's or the database's, and what to do about it."""
+    """This package's error for one of PostgREST's or the database's, with what to do about it."""
     code = error.code or ""
     if code.startswith("SR"):  # raised by our own functions, whose messages hold ids only
         return InputError(". ".join(part for part in (error.message, error.hint) if part))
@@ -116,7 +116,8 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
         return QueueUnreachable(f"Supabase could not answer {function} now ({code or 'no code'}).", undone=undone)
     if code == "404":
         return QueueMismatch(f"There is no Supabase API at SUPABASE_URL ({url}): it answered 404 to {function}.")
-    return QueueMismatch(_what_to_do(function, code, url))
+    other = _FORBIDDEN if code.startswith(_INTEGRITY) else f"The database refused {{function}} with {{code}}. {MIGRATE}"
+    return QueueMismatch(_WHAT_TO_DO.get(code, other).format(function=function, code=code, url=url))
 
 
 def unanswered(function: str, error: httpx.RequestError, *, url: str) -> QueueUnreachable:
@@ -131,22 +132,17 @@ def unanswered(function: str, error: httpx.RequestError, *, url: str) -> QueueUn
 
 
 def ended(trouble: QueueUnreachable, ending: Ending, *, undone: bool) -> QueueUnreachable:
-    """The same, with what follows. `undone`: none of the tries can have been made."""
+    """The same error, with what follows. `undone`: no try can have had an effect."""
     said = str(trouble)
     if isinstance(trouble, QueueBusy):
         if ending is RUN:
-            return trouble  # what becomes of its row, its caller says
+            return trouble  # the caller says what becomes of its row
         said += "."
     return type(trouble)(f"{said} {ending.undone if undone else ending.unknown}", undone=undone)
 
 
-def _what_to_do(function: str, code: str, url: str) -> str:
-    other = _FORBIDDEN if code.startswith(_INTEGRITY) else f"The database refused {{function}} with {{code}}. {MIGRATE}"
-    return _WHAT_TO_DO.get(code, other).format(function=function, code=code, url=url)
-
-
 def refuse(response: httpx.Response, *, others: bool) -> None:
-    """Raise for an answer that refuses the key. `others`: the key says of itself that it is another role's."""
+    """Raise for an answer that refuses the key. `others`: by its own payload the key is another role's."""
     if response.status_code not in (401, 403):
         return
     response.read()
@@ -154,7 +150,7 @@ def refuse(response: httpx.Response, *, others: bool) -> None:
         code = response.json().get("code")
     except (ValueError, AttributeError):
         code = None
-    if code != _NO_GRANT or others:  # of the right key, 401 or 403 with this code is a grant that is missing
+    if code != _NO_GRANT or others:  # with the right key, 401 or 403 with this code is a missing grant
         raise QueueRefused(
             f"Supabase refused the key (HTTP {response.status_code}). SUPABASE_SERVICE_ROLE_KEY must be the "
             "service_role (or secret) key of this project, not the anon key."
@@ -162,7 +158,7 @@ def refuse(response: httpx.Response, *, others: bool) -> None:
 
 
 def is_of_another_role(key: str) -> bool:
-    """Whether a key says of itself that it is not service_role's. A secret key says nothing."""
+    """Whether a key's own payload says that it is not service_role's. A secret key says nothing."""
     if key.startswith("sb_publishable_"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""How a decision becomes the values of columns. Here and nowhere else."""
+"""How a decision becomes values of columns. Only this module translates them."""
 
 from datetime import datetime
 from typing import assert_never
@@ -43,7 +43,7 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, dict[str, object]]:
 
 
 def _life(expires_at: datetime | None) -> dict[str, object]:
-    """When a text is of no more use if nothing has said so yet: then, or so long from now."""
+    """When a text is of no more use, if that is not set yet: at `expires_at`, or after its life from now."""
     return {"life": interval(LIFE), "expires_at": expires_at}
 
 
@@ -88,7 +88,7 @@ def _next(claim: Claim, decision: AfterSend) -> dict[str, object]:
 
 
 def after_look(decision: AfterLook) -> dict[str, object]:
-    """For `reconcile_sms_retry`: what follows from a look; and how long the text is of use, if nothing says so yet."""
+    """For `reconcile_sms_retry`: what follows from a look, and how long the text is of use if that is not set yet."""
     return _looked(decision) | {"life": interval(LIFE)}
 
 

@@ -1,6 +1,6 @@
-"""A whole exchange with the database's API, and not each piece of it, has to be over in time.
+"""A deadline for a whole exchange with the database's API, and not for each piece of it.
 
-httpx gives its timeout to every read, so a server that sends a byte a second would keep a worker for ever.
+httpx applies its timeout to every read, so a server that sends a byte a second would keep a worker for ever.
 """
 
 import threading
@@ -13,22 +13,22 @@ import httpx
 
 
 class Deadline:
-    """One for all exchanges of a client, in any of its threads. `start` is a hook for its requests."""
+    """The deadline of each exchange of a client, in any thread. `start` is a hook for the client's requests."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._local = threading.local()
 
     def start(self, request: httpx.Request) -> None:
-        """From now on, the time of this thread's exchange runs."""
+        """Start the time of this thread's exchange."""
         self._local.ends = time.monotonic() + self._seconds
         request.extensions["trace"] = self._watch
 
     def _watch(self, event: str, info: Mapping[str, Any]) -> None:
-        """What httpx tells of an exchange: here, of a connection that was made for it, which later ones use too."""
+        """Wrap the reads of a new connection when httpx reports it. Later exchanges use it, too."""
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             stream = info["return_value"]
-            if hasattr(stream, "__dict__"):  # of another httpx, perhaps not: then each read is bounded, as httpx has it
+            if hasattr(stream, "__dict__"):  # perhaps not in another httpx: then only each read is bounded
                 vars(stream)["read"] = partial(self._read, stream.read)
 
     def _read(self, read: Callable[[int, float], bytes], max_bytes: int, timeout: float | None = None) -> bytes:

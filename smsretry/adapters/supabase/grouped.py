@@ -21,7 +21,7 @@ from smsretry.retry.models import Claim
 from smsretry.settings import Settings
 
 SLOW_SECONDS: Final = 0.25
-"""A call takes a millisecond. One that takes this long waits for a lock or a trigger."""
+"""A call usually takes a millisecond. One that takes this long waits for a lock or a trigger."""
 ALONE_SECONDS: Final = 60.0
 """How long a business's calls travel alone after one was slow."""
 _NOT_MADE: Final = "57014"
@@ -29,7 +29,7 @@ _NOT_MADE: Final = "57014"
 
 
 class _Answered(BaseModel):
-    """What one call of a group came to."""
+    """The result of one call of a group."""
 
     place: int
     answer: Any
@@ -76,11 +76,11 @@ class SupabaseGroups(SupabaseCalls):
         """How many calls one answer covers."""
 
     def begun(self, claim: Claim, function: str, values: Mapping[str, object]) -> object:
-        """The answer of a call that is left for the next run if something is locked or slow."""
+        """Make a call that is left for the next run if something is locked or slow."""
         return self._grouped(self._begins, claim, function, values)
 
     def settled(self, claim: Claim, function: str, values: Mapping[str, object]) -> object:
-        """The answer of a call that has to be made."""
+        """Make a call that must be made now."""
         return self._grouped(self._others, claim, function, values)
 
     def _grouped(self, groups: Groups, claim: Claim, function: str, values: Mapping[str, object]) -> object:
@@ -115,7 +115,7 @@ class SupabaseGroups(SupabaseCalls):
         try:
             answer = self.repeated("group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow))
         except (QueueMismatch, QueueSlow, QueueBusy):
-            # It is not there, may not be called, or took too long: the calls themselves may do.
+            # The function is missing, may not be called, or took too long: single calls may work.
             return [RepeatAlone() for _ in calls]
         told: dict[int, Told] = {}
         for one in self.many(_Answered, "group_sms_calls", answer):

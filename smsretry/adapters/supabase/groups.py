@@ -1,8 +1,8 @@
 """Group commit: calls that threads have under way at the same time travel as one request and one transaction.
 
-Nobody waits for a group to fill: whoever finds no request under way sends what is there, and what comes meanwhile is
-the next group. Each call keeps its own answer, or its own error. Whatever happens to a group or to the thread that
-sends it, nobody waits for ever, and nobody is told of trouble that may be another's: then each repeats its call alone.
+No call waits for a group to fill: a thread that finds no request under way sends the calls that are there, and calls
+that come meanwhile are the next group. Each call gets its own answer or its own error. If anything happens to a group
+or to the thread that sends it, no thread waits for ever or gets another call's error: it repeats its call alone.
 """
 
 import threading
@@ -16,7 +16,7 @@ from smsretry.errors import QueueError
 LARGEST_GROUP: Final = 50
 """Calls of one request. `group_sms_calls` takes 100; a group of 50 is committed in about 15 ms."""
 LOOK_SECONDS: Final = 1.0
-"""How often a call that waits looks whether the thread that sends for it is still there."""
+"""How often a waiting call checks that the thread that sends for it is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +26,23 @@ class Call:
     function: str
     values: Mapping[str, object]
     lock_order: str
-    """What it locks first: groups lock in one order."""
+    """Sorts the calls of a group, so that all groups lock in the same order."""
     leave_if_busy: bool = False
-    """What somebody else holds locked is left for later, and not waited for."""
+    """Whether the call is left for later, and does not wait, if somebody else holds a lock that it needs."""
     business_id: UUID | None = None
-    """Whose row it is about."""
+    """The business of its row."""
 
 
 class RepeatAlone(Exception):
-    """The call is to be made by itself: it, or somebody else's call in its group, met trouble that may pass."""
+    """The call must be made alone: it, or another call in its group, met trouble that may pass."""
 
 
 class NotMade:
-    """There was no time left for the call in its group: it belongs to the next one."""
+    """There was no time left for the call in its group, so it belongs to the next one."""
 
 
 Told = object
-"""What a call came to: its answer, the exception that it is to raise, or NotMade."""
+"""The result of a call: its answer, the exception to raise, or NotMade."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,36 +50,36 @@ class _Waiting:
     call: Call
     thread: threading.Thread = field(default_factory=threading.current_thread)
     ready: threading.Event = field(default_factory=threading.Event)
-    """It is told something, or is to send the next group."""
+    """Set when it has a result, or must send the next group."""
     told: list[Told] = field(default_factory=list)
-    """What it came to."""
+    """Its result, once it has one."""
     sent_by: "_Waiting | None" = None
-    """Whose request it is part of."""
+    """The call whose thread makes the request that it is part of."""
     left: bool = False
-    """Its thread has gone on, and sends for nobody any more."""
+    """Its thread has gone on, and sends for no other call any more."""
 
     @property
     def is_gone(self) -> bool:
-        """Whether nobody can count on its thread."""
+        """Whether its thread can send for no other call."""
         return self.left or not self.thread.is_alive()
 
 
 class Groups:
-    """Puts the calls of many threads together. `send` makes one request of them, and answers each in its place."""
+    """Puts the calls of many threads together. `send` makes one request of them, and answers each at its place."""
 
     def __init__(self, send: Callable[[Sequence[Call]], Sequence[Told]]) -> None:
         self._send = send
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
         self._leader: _Waiting | None = None
-        """Whose request is under way, or comes next."""
+        """The call whose request is under way, or comes next."""
 
     def call(self, call: Call) -> object:
         """Make the call, alone or with others, and return its answer.
 
         Raises:
-            RepeatAlone: it is to be made once more, outside any group.
-            SmsRetryError: what the call, or the request of its group, came to.
+            RepeatAlone: it must be made once more, outside any group.
+            SmsRetryError: the error of the call, or of its group's request.
         """
         mine = _Waiting(call)
         with self._lock:
@@ -98,13 +98,13 @@ class Groups:
         return told
 
     def _leads(self, mine: _Waiting) -> bool:
-        """Whether it sends the next group: if nobody does, or whoever did is dead."""
+        """Whether it sends the next group, because no other call does or the leader's thread is gone."""
         with self._lock:
             if mine.told:
                 return False
             mine.ready.clear()
             if mine.sent_by and mine.sent_by.is_gone:
-                mine.told.append(RepeatAlone())  # what became of the request, nobody knows
+                mine.told.append(RepeatAlone())  # nobody knows what became of the request
                 mine.ready.set()
             elif not mine.sent_by and (self._leader is None or self._leader.is_gone):
                 self._leader = mine
@@ -118,21 +118,21 @@ class Groups:
         told: Sequence[Told] = ()
         try:
             told = self._told([one.call for one in group])
-        finally:  # also when the process is asked to stop: the others are told to go on by themselves
+        finally:  # also when the process is asked to stop: then the others repeat their calls alone
             self._tell(group, told)
 
     def _told(self, calls: Sequence[Call]) -> Sequence[Told]:
         try:
             return self._send(calls)
-        except QueueError as error:  # each of the group's callers raises one of its own
+        except QueueError as error:  # each caller raises an error of its own
             return [_another(error) for _ in calls]
         except Exception:
             if len(calls) == 1:
                 raise
-            return ()  # a bug, met by one of them: whose it is, each finds out alone
+            return ()  # a bug in one of the calls: each finds out alone whether it is its own
 
     def _tell(self, group: Sequence[_Waiting], told: Sequence[Told]) -> None:
-        """Answer each, and wake whoever sends the next group."""
+        """Answer each call, and wake the one that sends the next group."""
         with self._lock:
             again = []
             for place, one in enumerate(group):
@@ -148,7 +148,7 @@ class Groups:
             self._wake_next()
 
     def _leave(self, mine: _Waiting) -> None:
-        """It is told, or its thread was interrupted: it sends for nobody any more."""
+        """It has its result, or its thread was interrupted: it sends for no other call any more."""
         with self._lock:
             mine.left = True
             if mine in self._waiting:
@@ -164,7 +164,7 @@ class Groups:
 
 
 def _another(error: QueueError) -> Exception:
-    """An error of its own for each caller: one that several threads raised would carry each other's tracebacks."""
+    """A new error for each caller. If several threads raised the same one, it would carry all their tracebacks."""
     try:
         return type(error)(str(error))
     except Exception:  # noqa: BLE001 - a class that is made of something else

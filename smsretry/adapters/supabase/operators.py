@@ -1,4 +1,4 @@
-"""The operators' calls: what a person records, stops and asks."""
+"""The calls of people: what they record, stop and ask."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -28,7 +28,7 @@ class ConsentRecorded(BaseModel):
     customers: int = Field(description="How many customers it concerns.")
     cancelled: int = Field(description="How many texts waited for them and no longer do.")
     unmarked: int = Field(
-        0, description="Customers whose rows somebody holds locked. Nothing is sent to them; said again it marks them."
+        0, description="Customers with locked rows. Nothing is sent to them, and the same order again marks them."
     )
 
 
@@ -44,7 +44,7 @@ class SupabaseOperators(SupabaseCalls):
     def waiting(
         self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
     ) -> Iterator[WaitingText | UnreadText]:
-        """Texts that wait, in order of their due times, page by page. None is claimed."""
+        """Waiting texts in order of their due times, read page by page. None is claimed."""
         page: dict[str, object] = {"until": until, "retry_ids": retry_ids, "cap_window": interval(CAP_WINDOW)}
         while True:
             rows = self.read(WaitingText, "preview_sms_retries", self.once("preview_sms_retries", page, QUESTION))
@@ -52,7 +52,7 @@ class SupabaseOperators(SupabaseCalls):
                 raise self.mismatch("preview_sms_retries", rows.foreign)
             yield from rows.read
             yield from (UnreadText(id=one.row["id"], columns=one.columns) for one in rows.unreadable)
-            # A shorter page is not the last one where answers are cut off. What has no readable time is on the first.
+            # A short page need not be the last one: answers may be cut off. Rows without a readable time come first.
             last = next((row for row in reversed(rows.given) if row["scheduled_for"]), None)
             if last is None:
                 return
@@ -114,7 +114,7 @@ class SupabaseOperators(SupabaseCalls):
         return answer == "resolved"
 
     def check(self) -> list[Finding]:
-        """What the database says of its own set-up: functions, constraints, policies, grants, row level security."""
+        """The database's own check of its functions, constraints, policies, grants and row level security."""
         findings = self.rows(Finding, "check_sms_retry_setup", {"wanted": wanted_objects()}, QUESTION)
         return [*findings, *self._cut_off("set-up of the database", len(findings))]
 
@@ -122,7 +122,7 @@ class SupabaseOperators(SupabaseCalls):
         """Whether the tables that the application and smsretry share are still as smsretry needs them."""
         subject = "shapes of the application's tables"
         parts = self.rows(Part, "describe_sms_tables", {}, QUESTION)
-        if cut_off := self._cut_off(subject, len(parts)):  # what there was no room for would look missing
+        if cut_off := self._cut_off(subject, len(parts)):  # parts that were cut off would look missing
             return cut_off
         found = [Finding(subject=misfit.where, ok=False, advice=misfit.what) for misfit in misfits(parts)]
         return found or [Finding(subject=subject, ok=True)]
@@ -132,7 +132,7 @@ class SupabaseOperators(SupabaseCalls):
         return self.rows(Finding, "try_sms_retry_queue", {}, QUESTION)
 
     def check_longest_answer(self) -> list[Finding]:
-        """Whether an answer holds as many rows as one claim may take. Those that are cut off wait out their lease."""
+        """Whether an answer holds as many rows as one claim may take. Rows that are cut off wait out their lease."""
         most, wanted = self._longest_answer()
         fits = most >= wanted
         advice = (
@@ -142,7 +142,7 @@ class SupabaseOperators(SupabaseCalls):
         return [Finding(subject="rows of an answer", ok=fits, advice=None if fits else advice)]
 
     def _longest_answer(self) -> tuple[int, int]:
-        """The rows that an answer holds, and the rows of the largest claim, which is all that is asked for."""
+        """How many rows an answer holds, and how many the largest claim has, which are all that is asked for."""
         answer = self.repeated("count_sms_answer", {}, QUESTION)
         if not isinstance(answer, list) or not answer:
             raise self.not_ours("count_sms_answer")

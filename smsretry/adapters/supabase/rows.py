@@ -11,14 +11,14 @@ _Row = TypeVar("_Row", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A row with the expected columns, and in some of them a value that cannot be read."""
+    """A row with the expected columns, some of which hold a value that cannot be read."""
 
     row: Mapping[str, Any] = field(repr=False)
     columns: tuple[str, ...]
 
     @property
     def why(self) -> str:
-        """For people. It quotes no value, because a value may be a customer's."""
+        """A sentence for people. It quotes no value, because a value may be a customer's."""
         return f"Row cannot be read: columns {', '.join(self.columns)}"
 
 
@@ -49,11 +49,11 @@ def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
 
 
 def read_in_part(kind: type[_Row], answer: list[Mapping[str, Any]], blank: Mapping[str, Any]) -> Rows[_Row]:
-    """For what people are told: a row of which something cannot be read is told, too, as far as it can. Raises nothing.
+    """Read rows for people: a row with columns that cannot be read is shown without them. Raises nothing.
 
     Args:
         kind: has a field `unreadable`, which then names the columns.
-        blank: what stands in their place, if not null.
+        blank: what replaces their values, if not null.
     """
     rows = Rows[_Row](answer)
     for row in answer:
@@ -70,6 +70,6 @@ def read_in_part(kind: type[_Row], answer: list[Mapping[str, Any]], blank: Mappi
 def _is_foreign(problem: str, value: object) -> bool:
     """Whether pydantic's kind of problem is about the column itself: `missing`, `int_type`, `datetime_type` …
 
-    That there is nothing in it is the row's own trouble.
+    A null is the row's own trouble.
     """
     return problem == "missing" or (problem.endswith("_type") and value is not None)
