@@ -28,8 +28,8 @@ class InterruptedRun(Value):
     refused: int
 
     def __str__(self) -> str:
-        told = f"accepted {self.accepted}, in doubt {self.in_doubt}, refused or not sent {self.refused}"
-        return f"run {self.id} of {on_clock(self.started_at)} was interrupted: {told}"
+        numbers = f"accepted {self.accepted}, in doubt {self.in_doubt}, refused or not sent {self.refused}"
+        return f"run {self.id} of {on_clock(self.started_at)} was interrupted: {numbers}"
 
 
 class Recovered(Value):

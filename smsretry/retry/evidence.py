@@ -75,7 +75,8 @@ def find(look: Look, sent: Sent) -> Found:
         words, time = _words(sighting, sent), _time(sighting, sent, look.clock_ahead)
         if words == "ours" and time == "usual" and sighting.to and sighting.certain:
             ours.append(sighting.sid)
-        elif _may_be(words, time):
+        # Other words at another time are two strangers, not one changed text.
+        elif words != "another's" and time != "never" and (words != "unlike" or time != "unusual"):
             ambiguous.append((words not in ("ours", "either"), sighting.sid))
     return Found(tuple(ours), tuple(sid for _, sid in sorted(ambiguous, key=lambda each: each[0])))
 
@@ -86,24 +87,17 @@ _Time = Literal["usual", "unknown", "unusual", "never"]
 """unusual: only if a clock was wrong, or it was created late. never: not even then."""
 
 
-def _may_be(words: _Words, time: _Time) -> bool:
-    """Whether a message may be the attempt's. Other words at another time are two strangers, not one changed text."""
-    if words == "another's" or time == "never":
-        return False
-    return words != "unlike" or time != "unusual"
-
-
 def _words(sighting: Sighting, sent: Sent) -> _Words:
     """Whose words they are. An empty body equals none, because it may be redacted."""
-    told = plain(sighting.body)
-    bare = {told, *map(plain, sighting.bare)} - {""}
+    listed = plain(sighting.body)
+    bare = {listed, *map(plain, sighting.bare)} - {""}
     ours = plain(sent.body)
     others = {plain(body) for body in sent.other_bodies} - {ours}
     if ours in bare:
         return "either" if others & bare else "ours"
     if others & bare:
         return "another's"
-    return "changed" if may_be_changed(told, ours) else "unlike"
+    return "changed" if may_be_changed(listed, ours) else "unlike"
 
 
 def _time(sighting: Sighting, sent: Sent, clock_ahead: timedelta) -> _Time:

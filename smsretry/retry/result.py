@@ -62,8 +62,8 @@ def not_begun(claim: Claim, begun: Begun) -> ItemResult:
     """The result of a send that its claim may not begin. With a `why` it is now in doubt about an earlier send."""
     if not begun.why:
         return lost(claim)
-    told = {"detail": begun.why, "why_code": begun.why_code or "in_doubt", "next_at": begun.decided_at}
-    return ItemResult(retry_id=claim.id, fate="InDoubt", **told)
+    values = {"detail": begun.why, "why_code": begun.why_code or "in_doubt", "next_at": begun.decided_at}
+    return ItemResult(retry_id=claim.id, fate="InDoubt", **values)
 
 
 def sent(claim: Claim, decision: AfterSend, done: Finished) -> ItemResult:

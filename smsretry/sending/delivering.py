@@ -4,7 +4,6 @@ An application without a webhook learns of deliveries only here. One with a webh
 lost. Failures that a webhook recorded are handled here, too, so that the rules are in one place.
 """
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -61,17 +60,11 @@ def sync_deliveries(services: DeliveryServices, *, limit: int = USUAL) -> Delive
             for start in range(0, len(claimed), _AT_A_TIME):
                 looks = list(pool.map(partial(follow, services=services), claimed[start : start + _AT_A_TIME]))
                 followed += looks
-                silent = _silent_at_the_end(looks, before=silent)
+                silent = sum(1 for _ in takewhile(lambda look: look.silent, reversed(followed)))
                 if silent >= ENOUGH:
                     return DeliverySummary(followed, stopped_because=_SILENT.format(silent))
             size = services.concurrency if silent else limit
     return DeliverySummary(followed)
-
-
-def _silent_at_the_end(looks: Sequence[FollowedUp], *, before: int) -> int:
-    """How many of the last looks in a row had no answer."""
-    last = len(list(takewhile(lambda look: look.silent, reversed(looks))))
-    return last + before if last == len(looks) else last
 
 
 def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:

@@ -119,7 +119,7 @@ class RateLimit:
                 self._lease_for(size, per_second, lead=2 * max(self._usual, self._last if missed else 0))
                 continue
             turn = self._taken[text] = found
-            if turn > monotonic() + 2 * self._usual and self._runs_out():
+            if turn > monotonic() + 2 * self._usual and self._leased_until < monotonic() + LEASE_SECONDS:
                 self._lease_ahead(per_second)
             if turn >= _over(per_second):
                 break
@@ -144,9 +144,6 @@ class RateLimit:
                 yield size
             else:
                 return
-
-    def _runs_out(self) -> bool:
-        return self._leased_until < monotonic() + LEASE_SECONDS
 
     def _lease_for(self, size: int, per_second: float, *, lead: float) -> None:
         """Lease a turn for this text, and for as many others in flight as there is room for."""

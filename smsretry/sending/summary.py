@@ -120,7 +120,6 @@ undelivered: it was acted on before, and a late delivery would still count. not 
 not asked: the provider did not say, or the database could not store it for now. settled elsewhere: by a callback or
 another run.
 """
-_TOLD: Final[tuple[CameTo, ...]] = get_args(CameTo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +164,8 @@ class DeliverySummary:
     @property
     def numbers(self) -> str:
         """Such as `delivered 12 · retried 1`."""
-        told = [f"{name} {self.counts[name]}" for name in _TOLD if self.counts[name]]
-        return " · ".join(told)
+        counts = self.counts
+        return " · ".join(f"{name} {counts[name]}" for name in get_args(CameTo) if counts[name])
 
     def __str__(self) -> str:
         stopped = f"Stopped: {self.stopped_because}" if self.stopped_because else ""

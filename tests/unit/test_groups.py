@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from postgrest.exceptions import APIError
 from pydantic import BaseModel, ValidationError
 
-from smsretry.adapters.supabase.groups import LARGEST_GROUP, Call, Groups, NotMade, Told
+from smsretry.adapters.supabase.groups import LARGEST_GROUP, Call, Groups, NotMade, Result
 from smsretry.errors import QueueError, QueueMismatch, QueueUnreachable
 
 
@@ -28,7 +28,7 @@ class Wire:
         self.go = threading.Semaphore(0)
         self.trouble: Exception | None = None
 
-    def send(self, calls: Sequence[Call]) -> list[Told]:
+    def send(self, calls: Sequence[Call]) -> list[Result]:
         self.sizes.append(len(calls))
         self.under_way.release()
         assert self.go.acquire(timeout=10)
@@ -95,7 +95,7 @@ def test_a_thread_that_is_interrupted_leaves_nobody_waiting() -> None:
     """Ctrl-C in the thread that sends for the others."""
     wire = Wire()
 
-    def interrupted(calls: Sequence[Call]) -> list[Told]:
+    def interrupted(calls: Sequence[Call]) -> list[Result]:
         wire.send(calls)
         raise KeyboardInterrupt
 
@@ -157,13 +157,13 @@ class Trouble:
         self._fates = itertools.cycle(fates)
         self._lock = threading.Lock()
 
-    def send(self, calls: Sequence[Call]) -> list[Told]:
+    def send(self, calls: Sequence[Call]) -> list[Result]:
         with self._lock:
             fate = next(self._fates)
         time.sleep(0.001)  # so that others come meanwhile
         if isinstance(fate, BaseException):
             raise fate
-        told: list[Told] = [call.function for call in calls]
+        told: list[Result] = [call.function for call in calls]
         if fate == 3 and len(told) > 1:
             told[1:] = [NotMade() for _ in told[1:]]
         return told[: len(told) - 1] if fate == 1 else told + told if fate == 2 else told
@@ -199,14 +199,14 @@ def test_whoever_was_in_the_request_of_a_thread_that_is_gone_repeats_its_call(mo
     monkeypatch.setattr("smsretry.adapters.supabase.groups.LOOK_SECONDS", 0.02)
     wire = Wire()
     groups = Groups(wire.send)
-    tell = Groups._tell
+    tell = Groups._answer
 
-    def dies(self: Groups, group: Sequence[object], told: Sequence[Told]) -> None:
+    def dies(self: Groups, group: Sequence[object], told: Sequence[Result]) -> None:
         if len(group) > 1:
             raise MemoryError
         tell(self, group, told)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Groups, "_tell", dies)
+    monkeypatch.setattr(Groups, "_answer", dies)
     with ThreadPoolExecutor(3) as pool:
         calls = _start(pool, groups, wire, ["one", "two", "three"])
         wire.go.release(2)
@@ -221,7 +221,7 @@ def _kill(thread: threading.Thread) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("broken", ["_tell", "_leave"])
+@pytest.mark.parametrize("broken", ["_answer", "_leave"])
 def test_when_the_thread_that_sends_is_gone_another_one_goes_on(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     """It could not even tell the others: they see that it has ended, and repeat their calls or send the next group."""
     monkeypatch.setattr("smsretry.adapters.supabase.groups.LOOK_SECONDS", 0.02)
@@ -275,7 +275,7 @@ def test_calls_for_which_there_was_no_time_are_the_next_group() -> None:
     """They met no trouble, and are made with whoever has come meanwhile."""
     sizes = []
 
-    def send(calls: Sequence[Call]) -> list[Told]:
+    def send(calls: Sequence[Call]) -> list[Result]:
         sizes.append(len(calls))
         wire.send(calls)
         return [calls[0].function, *(NotMade() for _ in calls[1:])]

@@ -30,8 +30,8 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, dict[str, object]]:
     """For a row that is not sent now: the function to call, and its values."""
     match decision:
         case Defer(until, reason, why, code, closes_at, ages, expires_at):
-            told = {"until": until, "reason": reason, "why": why, "why_code": code, "window_closes_at": closes_at}
-            return "defer_sms_retry", told | (_life(expires_at) if ages else {})
+            values = {"until": until, "reason": reason, "why": why, "why_code": code, "window_closes_at": closes_at}
+            return "defer_sms_retry", values | (_life(expires_at) if ages else {})
         case Hold(why, code, look_in, _, expires_at):
             return "hold_sms_retry", {"why": why, "why_code": code, "look_in": interval(look_in)} | _life(expires_at)
         case GiveBack(_, code, expires_at):
@@ -71,18 +71,18 @@ def _next(claim: Claim, decision: AfterSend) -> dict[str, object]:
         case Complete(sid):
             return {"next_status": "completed", "twilio_sid": sid}
         case Retry(delay, reason, why, why_code, code, counted, account_refused):
-            told = {"error": why, "error_code": code, "retry_in": interval(delay), "reason": reason}
-            told |= {"why_code": why_code}
-            return {"next_status": "pending", "counted": counted, "account_refused": account_refused, **told}
+            values = {"error": why, "error_code": code, "retry_in": interval(delay), "reason": reason}
+            values |= {"why_code": why_code}
+            return {"next_status": "pending", "counted": counted, "account_refused": account_refused, **values}
         case GiveUp(why, why_code, code, opted_out, phone_status):
-            told = {"error": why, "error_code": code, "why_code": why_code}
+            values = {"error": why, "error_code": code, "why_code": why_code}
             if not (opted_out or phone_status):
-                return {"next_status": "failed", **told}
+                return {"next_status": "failed", **values}
             number = {"phone": claim.phone, "opted_out": opted_out, "phone_status": phone_status}
-            return {"next_status": "failed", **told, **number}
+            return {"next_status": "failed", **values, **number}
         case Doubt(why, look_in):
-            told = {"error": why, "retry_in": interval(look_in), "why_code": decision.why_code}
-            return {"next_status": "pending", **told}
+            values = {"error": why, "retry_in": interval(look_in), "why_code": decision.why_code}
+            return {"next_status": "pending", **values}
         case _:
             assert_never(decision)
 
@@ -102,7 +102,7 @@ def _looked(decision: AfterLook) -> dict[str, object]:
         case Resend():
             return {"decision": "resend", "why_code": decision.why_code}
         case Hold(why, code, look_in, ambiguous):
-            told = {"decision": "hold", "error": why, "look_in": interval(look_in), "why_code": code}
-            return told | ({"ambiguous": list(ambiguous)} if ambiguous else {})
+            values = {"decision": "hold", "error": why, "look_in": interval(look_in), "why_code": code}
+            return values | ({"ambiguous": list(ambiguous)} if ambiguous else {})
         case _:
             assert_never(decision)

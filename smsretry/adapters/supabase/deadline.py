@@ -32,11 +32,7 @@ class Deadline:
                 vars(stream)["read"] = partial(self._read, stream.read)
 
     def _read(self, read: Callable[[int, float], bytes], max_bytes: int, timeout: float | None = None) -> bytes:
-        left = self._ends_in()
+        left = self._local.ends - time.monotonic()
         if left <= 0:
             raise httpx.ReadTimeout("The answer took too long")
         return read(max_bytes, left if timeout is None else min(timeout, left))
-
-    def _ends_in(self) -> float:
-        ends: float = self._local.ends
-        return ends - time.monotonic()

@@ -52,11 +52,11 @@ def _decided(decision: AfterDelivery) -> dict[str, object]:
             return {"decision": "unknown"}
         case SendAgain(delay, why):
             look_in = interval(look_before(delay))
-            told = {"retry_in": interval(delay), "look_in": look_in, "error": why, "why_code": decision.why_code}
-            return {"decision": "send_again", **told}
+            values = {"retry_in": interval(delay), "look_in": look_in, "error": why, "why_code": decision.why_code}
+            return {"decision": "send_again", **values}
         case GiveUp(why, code, _, opted_out, phone_status):
             number: dict[str, object] = {"opted_out": opted_out, "phone_status": phone_status}
-            told = {"look_in": interval(GIVEN_UP_LOOK), "error": why, "why_code": code}
-            return {"decision": "give_up", **number, **told}
+            values = {"look_in": interval(GIVEN_UP_LOOK), "error": why, "why_code": code}
+            return {"decision": "give_up", **number, **values}
         case _:
             assert_never(decision)

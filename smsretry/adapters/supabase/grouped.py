@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import explain
 from smsretry.adapters.supabase.calls import SupabaseCalls
-from smsretry.adapters.supabase.groups import LARGEST_GROUP, Call, Groups, NotMade, RepeatAlone, Told
+from smsretry.adapters.supabase.groups import LARGEST_GROUP, Call, Groups, NotMade, RepeatAlone, Result
 from smsretry.errors import QueueBusy, QueueCancelled, QueueMismatch, QueueSlow, QueueUnreachable
 from smsretry.retry.models import Claim
 from smsretry.settings import Settings
@@ -103,7 +103,7 @@ class SupabaseGroups(SupabaseCalls):
         finally:
             self._loners.note(call.business_id, time.monotonic() - began)
 
-    def together(self, calls: Sequence[Call]) -> Sequence[Told]:
+    def together(self, calls: Sequence[Call]) -> Sequence[Result]:
         """Make several calls as one request and one transaction. Each has its own answer or error, in its place.
 
         A call without an answer, because the project cuts answers off, belongs to the next group.
@@ -117,18 +117,18 @@ class SupabaseGroups(SupabaseCalls):
         except (QueueMismatch, QueueSlow, QueueBusy):
             # The function is missing, may not be called, or took too long: single calls may work.
             return [RepeatAlone() for _ in calls]
-        told: dict[int, Told] = {}
+        results: dict[int, Result] = {}
         for one in self.many(_Answered, "group_sms_calls", answer):
             if not 1 <= one.place <= len(asked):
                 raise self.not_ours("group_sms_calls")
-            told[one.place] = self._told(calls[one.place - 1], one)
-        if not told:
+            results[one.place] = self._result_of(calls[one.place - 1], one)
+        if not results:
             raise self.not_ours("group_sms_calls")
-        if len(told) < len(asked):  # the project cuts answers off (max-rows)
-            self._most = len(told)
-        return [told.get(place, NotMade()) for place in range(1, len(calls) + 1)]
+        if len(results) < len(asked):  # the project cuts answers off (max-rows)
+            self._most = len(results)
+        return [results.get(place, NotMade()) for place in range(1, len(calls) + 1)]
 
-    def _told(self, call: Call, answered: _Answered) -> Told:
+    def _result_of(self, call: Call, answered: _Answered) -> Result:
         if answered.was_not_made:
             return NotMade()
         self._loners.note(call.business_id, answered.seconds or 0.0)

@@ -41,7 +41,7 @@ class NotMade:
     """There was no time left for the call in its group, so it belongs to the next one."""
 
 
-Told = object
+Result = object
 """The result of a call: its answer, the exception to raise, or NotMade."""
 
 
@@ -51,7 +51,7 @@ class _Waiting:
     thread: threading.Thread = field(default_factory=threading.current_thread)
     ready: threading.Event = field(default_factory=threading.Event)
     """Set when it has a result, or must send the next group."""
-    told: list[Told] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
     """Its result, once it has one."""
     sent_by: "_Waiting | None" = None
     """The call whose thread makes the request that it is part of."""
@@ -67,7 +67,7 @@ class _Waiting:
 class Groups:
     """Puts the calls of many threads together. `send` makes one request of them, and answers each at its place."""
 
-    def __init__(self, send: Callable[[Sequence[Call]], Sequence[Told]]) -> None:
+    def __init__(self, send: Callable[[Sequence[Call]], Sequence[Result]]) -> None:
         self._send = send
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
@@ -85,26 +85,26 @@ class Groups:
         with self._lock:
             self._waiting.append(mine)
         try:
-            while not mine.told:
+            while not mine.results:
                 if self._leads(mine):
                     self._lead(mine)
                 else:
                     mine.ready.wait(LOOK_SECONDS)
         finally:
             self._leave(mine)
-        told = mine.told[0]
-        if isinstance(told, Exception):
-            raise told
-        return told
+        result = mine.results[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def _leads(self, mine: _Waiting) -> bool:
         """Whether it sends the next group, because no other call does or the leader's thread is gone."""
         with self._lock:
-            if mine.told:
+            if mine.results:
                 return False
             mine.ready.clear()
             if mine.sent_by and mine.sent_by.is_gone:
-                mine.told.append(RepeatAlone())  # nobody knows what became of the request
+                mine.results.append(RepeatAlone())  # nobody knows what became of the request
                 mine.ready.set()
             elif not mine.sent_by and (self._leader is None or self._leader.is_gone):
                 self._leader = mine
@@ -115,13 +115,13 @@ class Groups:
             group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
             for one in group:
                 one.sent_by = mine
-        told: Sequence[Told] = ()
+        results: Sequence[Result] = ()
         try:
-            told = self._told([one.call for one in group])
+            results = self._results_of([one.call for one in group])
         finally:  # also when the process is asked to stop: then the others repeat their calls alone
-            self._tell(group, told)
+            self._answer(group, results)
 
-    def _told(self, calls: Sequence[Call]) -> Sequence[Told]:
+    def _results_of(self, calls: Sequence[Call]) -> Sequence[Result]:
         try:
             return self._send(calls)
         except QueueError as error:  # each caller raises an error of its own
@@ -131,17 +131,17 @@ class Groups:
                 raise
             return ()  # a bug in one of the calls: each finds out alone whether it is its own
 
-    def _tell(self, group: Sequence[_Waiting], told: Sequence[Told]) -> None:
+    def _answer(self, group: Sequence[_Waiting], results: Sequence[Result]) -> None:
         """Answer each call, and wake the one that sends the next group."""
         with self._lock:
             again = []
             for place, one in enumerate(group):
-                answer = told[place] if place < len(told) else RepeatAlone()
+                answer = results[place] if place < len(results) else RepeatAlone()
                 if isinstance(answer, NotMade):
                     one.sent_by = None
                     again.append(one)
                 else:
-                    one.told.append(answer)
+                    one.results.append(answer)
                     one.ready.set()
             self._waiting[:0] = again
             self._leader = None

@@ -56,7 +56,7 @@ class SupabaseQueue(SupabaseGroups):
 
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
         claims, others = self._claims_and_others("claim_sms_retry", {"retry_id": retry_id})
-        return next(iter([*claims, *others]), None)
+        return (*claims, *others, None)[0]
 
     def queue(self, request: QueueText) -> Queued:
         values = {**_fields(request), "retry_in": interval(request.retry_in)}

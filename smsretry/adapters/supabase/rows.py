@@ -57,13 +57,13 @@ def read_in_part(kind: type[_Row], answer: list[Mapping[str, Any]], blank: Mappi
     """
     rows = Rows[_Row](answer)
     for row in answer:
-        told = read_rows(kind, [row])
-        for unreadable in told.unreadable:
+        found = read_rows(kind, [row])
+        for unreadable in found.unreadable:
             known = dict(row) | {column: blank.get(column) for column in unreadable.columns}
-            told = read_rows(kind, [known | {"unreadable": unreadable.columns}])
-        rows.read += told.read
-        rows.unreadable += told.unreadable
-        rows.foreign |= told.foreign
+            found = read_rows(kind, [known | {"unreadable": unreadable.columns}])
+        rows.read += found.read
+        rows.unreadable += found.unreadable
+        rows.foreign |= found.foreign
     return rows
 
 
