@@ -8,7 +8,6 @@ were tried and failed as well.
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -41,11 +40,6 @@ class Breaker:
         self._under_way = Counter[UUID]()
         self._tried = set[UUID]()
         self._remembered = set[UUID]()
-
-    def start_half_open(self, open_for: timedelta | None) -> None:
-        """It was open before this run, for so long."""
-        self.probes.was_open = True
-        self.probes.start(open_for=open_for)
 
     # Before a send
 

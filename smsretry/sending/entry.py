@@ -127,8 +127,9 @@ def send_sms(
         raise InputError(f"Send log {send_log_id} was already sent: insert a new send log for a new text")
     row = queued.retry_id
     if queued.result != "queued":
-        values = {"detail": _IN_QUEUE, "why_code": "already_queued", "next_at": queued.due_at}
-        return ItemResult(retry_id=row, fate="Deferred", **values)
+        return ItemResult(
+            retry_id=row, fate="Deferred", detail=_IN_QUEUE, why_code="already_queued", next_at=queued.due_at
+        )
     try:
         claim = queue.claim_one(row)
         if claim is None:

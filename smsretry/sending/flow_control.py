@@ -85,7 +85,8 @@ class FlowControl:
         """
         since = claim.circuit_opened_at if claim else None
         with self._lock:
-            self.breaker.start_half_open(claim.claimed_at - since if claim and since else None)
+            self.breaker.probes.was_open = True
+            self.breaker.probes.start(open_for=claim.claimed_at - since if claim and since else None)
 
     # Before a send
 

@@ -100,8 +100,8 @@ class RetryQueue(Claims, ScheduledSends, Entry, Protocol):
             businesses: those whose texts alone fail; None: everybody's do.
         """
 
-    def finish_run(self, run_id: UUID, told: str, *, needs_somebody: bool) -> None:
-        """End a run, and keep its summary `told`."""
+    def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
+        """End a run, and store its summary."""
 
 
 class Sender(Protocol):

@@ -88,8 +88,8 @@ class FakeQueue:
     def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
         return self.interrupted
 
-    def finish_run(self, run_id: UUID, told: str, *, needs_somebody: bool) -> None:
-        self.runs[run_id] = told
+    def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
+        self.runs[run_id] = summary
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         self.recoveries.append(stale_minutes)

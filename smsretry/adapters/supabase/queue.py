@@ -32,8 +32,8 @@ class SupabaseQueue(SupabaseGroups):
     def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
         return self.rows(InterruptedRun, "start_sms_run", {"run_id": run_id, "stale_minutes": stale_minutes})
 
-    def finish_run(self, run_id: UUID, told: str, *, needs_somebody: bool) -> None:
-        self.truth("finish_sms_run", {"run_id": run_id, "told": told, "needs_somebody": needs_somebody})
+    def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
+        self.truth("finish_sms_run", {"run_id": run_id, "told": summary, "needs_somebody": needs_somebody})
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         values = {"stale_minutes": stale_minutes, "look_in": interval(next_look_delay(0)), "life": interval(LIFE)}
