@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from smsretry.errors import QueueBusy, QueueError, UnforeseenError
 from smsretry.privacy import describe_unforeseen
 from smsretry.retry import policy, result, trouble
+from smsretry.retry.answers import Begun
 from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import AfterSend, Arrived, Defer, End, GiveBack, PutOff, Send
 from smsretry.retry.delivery import asked_too_long, before_sending_again
@@ -87,72 +88,58 @@ class _Item:
             return self._unasked(error)
         if put_off:
             return self._put_off(put_off)
-        asked = _stopwatch()  # what the provider said must still be so when the request leaves
-        match self._lost_messages():
-            case Arrived() as arrived:
-                self.flow_control.withdraw(self.claim)
-                return result.arrived(self.claim, arrived, held=self.queue.arrived(self.claim, arrived))
-            case Defer() as wait:
-                self.flow_control.withdraw(self.claim)
-                return self._put_off(wait)
-            case None if self.claim.lost_sids and _stopwatch() - asked > SEND_WITHIN_SECONDS:
-                self.flow_control.withdraw(self.claim)
-                return self._put_off(asked_too_long(self.claim.claimed_at))
-            case None:
-                return self._attempt(decision, asked)
-
-    def _lost_messages(self) -> Arrived | Defer | None:
-        """Ask once more about messages of this text that did not arrive: it may be on the phone by now."""
+        asked, attempt_id = _stopwatch(), uuid4()
         try:
-            said = {sid: self.sender.what_became_of(sid) for sid in self.claim.lost_sids}
-        except Exception:
+            answer = self._lost_messages(asked) or self._begin(attempt_id, decision)
+        except Exception as error:
             self.flow_control.withdraw(self.claim)
+            match error:
+                case QueueBusy():
+                    return self._put_off(trouble.busy(self.claim.claimed_at))
+                case QueueError():
+                    return self._unasked(error)
             raise
-        return before_sending_again(said, at=self.claim.claimed_at)
+        if isinstance(answer, Begun):
+            return self._begun(answer, attempt_id, decision, asked)
+        self.flow_control.withdraw(self.claim)
+        if isinstance(answer, Defer):
+            return self._put_off(answer)
+        return result.arrived(self.claim, answer, held=self.queue.arrived(self.claim, answer))
 
-    def _unasked(self, error: QueueError) -> ItemResult:
-        self.flow_control.database_failed(self.claim, str(error))
-        # Changes nothing if a send was begun and the answer lost.
-        return self._put_off(trouble.unasked(self.claim.claimed_at, str(error)))
+    def _lost_messages(self, asked: float) -> Arrived | Defer | None:
+        """Ask once more about messages of this text that did not arrive: they may have arrived by now."""
+        said = {sid: self.sender.what_became_of(sid) for sid in self.claim.lost_sids}
+        instead = before_sending_again(said, at=self.claim.claimed_at)
+        if said and not instead and _stopwatch() - asked > SEND_WITHIN_SECONDS:
+            return asked_too_long(self.claim.claimed_at)
+        return instead
 
-    def _put_off(self, decision: PutOff) -> ItemResult:
-        ends_at = policy.end_of_life(self.claim, at=self.claim.claimed_at, profile=self.profile)
-        if ends_at and not isinstance(decision, End):
-            decision = replace(decision, expires_at=ends_at)
-        return result.put_off(self.claim, decision, held=self.queue.put_off(self.claim, decision))
-
-    def _attempt(self, decision: Send, asked: float) -> ItemResult:
-        attempt_id = uuid4()
-        try:
-            begun = self.queue.begin(
-                Begin(
-                    claim=self.claim,
-                    attempt_id=attempt_id,
-                    decision=decision,
-                    sent_by=self.sender.sent_by,
-                    first_send=self.first_send,
-                    run_id=self.run_id,
-                )
-            )
-        except QueueBusy:
-            self.flow_control.withdraw(self.claim)
-            return self._put_off(trouble.busy(self.claim.claimed_at))
-        except QueueError as error:
-            self.flow_control.withdraw(self.claim)
-            return self._unasked(error)
-        except Exception:
-            self.flow_control.withdraw(self.claim)
-            raise
+    def _begin(self, attempt_id: UUID, decision: Send) -> Begun:
+        request = Begin(
+            claim=self.claim,
+            attempt_id=attempt_id,
+            decision=decision,
+            sent_by=self.sender.sent_by,
+            first_send=self.first_send,
+            run_id=self.run_id,
+        )
+        begun = self.queue.begin(request)
         self.flow_control.database_answered(self.claim)
-        took = _stopwatch() - asked if begun.answer == "go" else 0.0
-        if begun.answer == "go" and took <= SEND_WITHIN_SECONDS:
-            outcome = self._send(attempt_id, decision.valid_until - begun.decided_at)
-            after = after_send(self.claim, outcome, first_send=self.first_send)
-            return self._finish(attempt_id, outcome, after)
+        return begun
+
+    def _go(self, attempt_id: UUID, valid_for: timedelta, asked: float) -> ItemResult:
+        took = _stopwatch() - asked  # what allowed the send must still be so when the request leaves
+        if took > SEND_WITHIN_SECONDS:
+            self.flow_control.withdraw(self.claim)
+            return self._finish(attempt_id, *trouble.too_late(took))
+        outcome = self._send(attempt_id, valid_for)
+        return self._finish(attempt_id, outcome, after_send(self.claim, outcome, first_send=self.first_send))
+
+    def _begun(self, begun: Begun, attempt_id: UUID, decision: Send, asked: float) -> ItemResult:
+        if begun.answer == "go":
+            return self._go(attempt_id, decision.valid_until - begun.decided_at, asked)
         self.flow_control.withdraw(self.claim)
         match begun.answer:
-            case "go":
-                return self._finish(attempt_id, *trouble.too_late(took))
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
             case "capped":
@@ -166,6 +153,17 @@ class _Item:
                 return result.not_begun(self.claim, begun)
             case _:
                 assert_never(begun.answer)
+
+    def _unasked(self, error: QueueError) -> ItemResult:
+        self.flow_control.database_failed(self.claim, str(error))
+        # Changes nothing if a send was begun and the answer lost.
+        return self._put_off(trouble.unasked(self.claim.claimed_at, str(error)))
+
+    def _put_off(self, decision: PutOff) -> ItemResult:
+        ends_at = policy.end_of_life(self.claim, at=self.claim.claimed_at, profile=self.profile)
+        if ends_at and not isinstance(decision, End):
+            decision = replace(decision, expires_at=ends_at)
+        return result.put_off(self.claim, decision, held=self.queue.put_off(self.claim, decision))
 
     def _send(self, attempt_id: UUID, valid_for: timedelta) -> Outcome:
         claim = self.claim
