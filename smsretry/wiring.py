@@ -10,7 +10,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.adapters.twilio.on_demand import TwilioOnDemand
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.ports import DeliveryServices, Provider, Services
@@ -19,7 +19,7 @@ from smsretry.settings import Settings, load_settings
 
 def provider(settings: Settings) -> AbstractContextManager[Provider]:
     """The provider that texts go out through. It connects at the first request."""
-    return TwilioOnDemand(settings)
+    return TwilioSender(settings)
 
 
 @contextmanager

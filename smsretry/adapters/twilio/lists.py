@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from smsretry.adapters.twilio.http import TwilioHttp
 from smsretry.retry.models import Look, Sighting
 from smsretry.retry.same_text import without_opt_out
+
+if TYPE_CHECKING:
+    from smsretry.adapters.twilio.http import TwilioHttp
 
 PAGE_SIZE: Final = 100
 PAGES: Final = 10
@@ -25,7 +27,7 @@ _ILLEGIBLE: Final = "has an entry that cannot be read"
 
 
 def read_list(
-    messages: Any, http: TwilioHttp, phone: str, *, sent_by: str | None, since: datetime, at: datetime
+    messages: Any, http: "TwilioHttp", phone: str, *, sent_by: str | None, since: datetime, at: datetime
 ) -> Look:
     """Messages from that sender to this number, back to `since` at least. Raises whatever the SDK does.
 
