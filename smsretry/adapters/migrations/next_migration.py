@@ -77,7 +77,7 @@ def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile
         elif file.name in was and file.kind == "view":
             parts.append(_drop(was[file.name]))
         parts.append(recording(file))
-    version = max(int(at), *(int(migration.version) + 1 for migration in old), 0)
+    version = max(int(at), *(int(migration.version) + 1 for migration in old))
     return Migration(str(version), name, joined([*parts, _RELOAD]))
 
 
@@ -88,14 +88,11 @@ def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[Sc
     that took them the other way round could deadlock with it.
     """
     views = [file.creates for file in was.values() if file.kind == "view" and file.name in differing]
-
-    def cannot_be_replaced(file: SchemaFile) -> bool:
-        return file.name not in now or now[file.name].signature != file.signature
-
     return [
         file
-        for file in was.values()
-        if file.kind == "function" and (cannot_be_replaced(file) or any(view in file.signature for view in views))
+        for name, file in was.items()
+        if file.kind == "function"
+        and (name not in now or now[name].signature != file.signature or any(view in file.signature for view in views))
     ]
 
 

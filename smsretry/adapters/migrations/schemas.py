@@ -1,7 +1,6 @@
 """The files of `supabase/schemas/`: the one home of each table, view and function, in folders by subject."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -77,10 +76,3 @@ def schema_files(root: Traversable | None = None) -> list[SchemaFile]:
         for folder in FOLDERS
         for file in sorted(root.joinpath(folder).iterdir(), key=lambda file: file.name)
     ]
-
-
-def api_functions(schemas: Sequence[SchemaFile] | None = None) -> list[str]:
-    """The names of the functions that PostgREST offers, without their schema `public`: what this version calls."""
-    shipped = schema_files() if schemas is None else schemas
-    created = [file.creates.split(".") for file in shipped if file.kind == "function"]
-    return [name for schema, name in created if schema == "public"]

@@ -84,16 +84,10 @@ def without_superseded(migration: str, later: Iterable[str]) -> str:
     def superseded(file: SchemaFile) -> bool:
         if file.kind == "view":
             return file.name in newer
-        makes_otherwise = any(now is None or now.signature != file.signature for now in newer.get(file.name, []))
-        return file.kind == "function" and not _is_trigger(file) and (makes_otherwise or _names(file, views))
+        # A trigger's function never differs in its signature, and its trigger, which comes earlier, needs it.
+        if file.kind != "function" or file.signature.endswith("() returns trigger"):
+            return False
+        otherwise = any(now is None or now.signature != file.signature for now in newer.get(file.name, []))
+        return otherwise or any(view in file.signature for view in views)
 
     return "".join(str(part) for part in sections(migration) if not (part.file and superseded(part.file)))
-
-
-def _names(file: SchemaFile, views: Iterable[str]) -> bool:
-    return any(view in file.signature for view in views)
-
-
-def _is_trigger(file: SchemaFile) -> bool:
-    """It has no parameters, and the trigger, which is made before the later migration, cannot be without it."""
-    return file.signature.endswith("() returns trigger")
