@@ -89,7 +89,7 @@ WhyCode: TypeAlias = Literal[
     "clock_set_back",
     "unforeseen",
 ]
-"""Why, in a word for programs, beside each `why`, which is a sentence for people and free to change.
+"""The reason in a word for programs. Beside it, `why` is a sentence for people, and its words may change.
 
 The text itself: bad_row: a worker cannot read its row. id_taken: a scheduled send has the id of another send log.
 row_refused: a trigger or a rule of the application's refuses the row. No longer wanted: opted_out: consent is not
@@ -107,12 +107,12 @@ DeliveryStatus: TypeAlias = Literal[
 ]
 """How far an accepted message has come, as stored in `sms_send_attempts.delivery_status`.
 
-sent: a carrier has it, which may be the last that is ever heard. undelivered: the carrier says that it did not arrive.
+sent: a carrier has it, and no later report may come. undelivered: the carrier says that it did not arrive.
 failed, canceled: it never left the provider. delivered: the carrier says that it arrived. read: likewise, and was read.
 """
 
 ScheduledResult: TypeAlias = Literal["queued", "cancelled", "failed", "held", "later"]
-"""What became of a scheduled send whose time was near, in the order in which it is told.
+"""What became of a scheduled send whose time was near, in the order in which it is shown.
 
 queued: its text waits in the queue. held: something must be mended first. later: its business is locked now.
 """

@@ -6,7 +6,7 @@ Run this with the newest ones, before a release or when `smsretry doctor` calls 
     python -m smsretry.data.review
 
 It prints one line a difference, with the table to mend, and exits with 1 if there is any. It changes nothing. A row in
-`npa_overrides.tsv`, `npa_refused.tsv` or `number_zones.tsv` says that somebody has decided against the library.
+`npa_overrides.tsv`, `npa_refused.tsv` or `number_zones.tsv` records a decision against the library.
 """
 
 import sys
@@ -34,9 +34,9 @@ _NOBODYS: Final = frozenset(
     }
 )
 _MOBILES_HAVE_AREA_CODES: Final = frozenset({"BR", "MX"})
-"""One example says nothing of the other states' clocks there."""
+"""One example says nothing about the other states' clocks there."""
 _WEEKS: Final = 104
-"""For so long two zones must agree to count as one clock."""
+"""How long two zones must agree to count as one clock."""
 
 
 def differences() -> Iterator[str]:

@@ -59,7 +59,7 @@ def _answer(check: QuietHoursCheck) -> str:
 
 
 def _both(check: QuietHoursCheck, moment: datetime) -> str:
-    """On the recipient's clocks, those that read the same given once, and in UTC."""
+    """A moment on the recipient's clocks, equal readings once, and in UTC."""
     locals_ = [on_clock(moment, data.place(zone.name)) for zone in check.zones]
     return "; ".join([*dict.fromkeys(locals_), f"{moment.astimezone(UTC):%a %d %b %Y %H:%M} UTC"])
 

@@ -4,7 +4,7 @@ Everything here is half-open, `[opens, closes)`, and counts minutes after midnig
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import time
 from typing import Final, TypeAlias
 
@@ -72,7 +72,7 @@ def _parse_week(text: str) -> Week:
             raise ValueError(f"{entry.strip()[:40]!r} is no span of hours")
         for day in _days(match[1], match[2]):
             spans[day].append(span(match[3], match[4]))
-    mon, tue, wed, thu, fri, sat, sun = (tuple(_joined(sorted(spans[day]))) for day in range(7))
+    mon, tue, wed, thu, fri, sat, sun = (_joined(spans[day]) for day in range(7))
     return (mon, tue, wed, thu, fri, sat, sun)
 
 
@@ -92,16 +92,15 @@ def _days(first: str | None, last: str | None) -> range:
     return range(start, end + 1)
 
 
-def _joined(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Spans that touch or overlap, joined into one."""
-    start, end = spans[0] if spans else (0, 0)
-    for opens, closes in spans:
-        if opens > end:
-            yield start, end
-            start = opens
-        end = max(end, closes)
-    if spans:
-        yield start, end
+def _joined(spans: Iterable[tuple[int, int]]) -> Day:
+    """The spans in order. Those that touch or overlap become one."""
+    found: list[tuple[int, int]] = []
+    for opens, closes in sorted(spans):
+        if found and opens <= found[-1][1]:
+            start, end = found.pop()
+            opens, closes = start, max(end, closes)
+        found.append((opens, closes))
+    return tuple(found)
 
 
 def _both(one: Day, other: Day) -> Day:

@@ -38,10 +38,7 @@ FEDERAL: Final = Rule("federal", ((span("08:00", "21:00"),),) * 7, "47 CFR 64.12
 
 
 def read_state_rules(rows: Iterable[Row]) -> dict[str, Rule | None]:
-    """Each US state's own rule, or None where only the federal rule holds.
-
-    Args:
-        rows: those of `us_quiet_hours.tsv`, or of a changed copy of it.
+    """Each US state's own rule from the rows of `us_quiet_hours.tsv`, or None where only the federal rule holds.
 
     Raises:
         ValueError: a row differs from the federal rule and has no `rule_id`, or it cannot be read. The message names
@@ -51,10 +48,7 @@ def read_state_rules(rows: Iterable[Row]) -> dict[str, Rule | None]:
 
 
 def read_country_rules(rows: Iterable[Row]) -> dict[str, Rule]:
-    """The rule of each country abroad; `*` stands for every country without a row.
-
-    Args:
-        rows: those of `country_windows.tsv`, or of a changed copy of it.
+    """The rule of each country abroad from the rows of `country_windows.tsv`. `*` is every country without a row.
 
     Raises:
         ValueError: a row cannot be read. The message names the file and the row, and says what to do.

@@ -1,4 +1,4 @@
-"""The sections of a migration: each names the schema file whose text it records, or says what was written by hand."""
+"""The sections of a migration. Each names the schema file that it records, or says what was written by hand."""
 
 import re
 from collections.abc import Iterable
@@ -71,10 +71,10 @@ def recorded(migrations: Iterable[str]) -> dict[str, SchemaFile]:
 
 
 def without_superseded(migration: str, later: Iterable[str]) -> str:
-    """A migration's text without the views that a later one records anew, and the functions that it makes otherwise.
+    """A migration's text without the views and functions that a later migration replaces.
 
-    Such a section cannot be applied again: what is there differs in its parameters or columns. A function that only has
-    another body is replaced twice instead, because older statements may call it.
+    Such a section cannot be applied again, because the existing view or function has other columns or parameters. A
+    function that changes only in its body is replaced twice instead, because older statements may call it.
     """
     newer: dict[str, list[SchemaFile | None]] = {}
     for section in (section for text in later for section in sections(text) if section.source):

@@ -1,7 +1,7 @@
-"""What this version's schema files make, by name: `smsretry doctor` finds what is missing or another version's.
+"""What this version's schema files create, by name. `smsretry doctor` finds what is missing or another version's.
 
-Read from the files themselves, so that nothing has to be recorded; a test compares it with the catalog. What they make
-only where the application has none is the application's, and not here.
+Read from the files themselves, so that nothing has to be recorded; a test compares it with the catalog. What they
+create only where the application has none belongs to the application, and is left out.
 """
 
 import hashlib

@@ -43,7 +43,7 @@ class Schedule(BaseModel):
 
 
 class Deployment(BaseModel):
-    """An entry of the file, as far as it can be compared with what a server has registered."""
+    """An entry of the file, with the fields that a server registers too."""
 
     name: str
     entrypoint: str

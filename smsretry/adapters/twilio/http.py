@@ -1,6 +1,6 @@
 """How a request reaches Twilio: the SDK's HTTP client with timeouts, without retries, and what its failures mean.
 
-The SDK waits for ever by default, hides answers behind three kinds of exception and drops them on a 201 without a
+The SDK waits forever by default, hides answers behind three kinds of exception and drops them on a 201 without a
 body. This client keeps the bare answer, so that `answers.outcome_of_answer` can judge it.
 """
 
@@ -67,7 +67,7 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         return response
 
     def log_request(self, kwargs: dict[str, Any]) -> None:
-        """Log nothing: the SDK would log whom a list was asked for, with their number, at INFO."""
+        """Log nothing: at INFO the SDK would log the number that a list is for."""
 
     def log_response(self, status_code: int, response: Any) -> None:
         """Log nothing, as above."""
