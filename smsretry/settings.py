@@ -32,7 +32,7 @@ def _e164(value: str) -> str:
 
 
 def _in_one_piece(value: SecretStr) -> SecretStr:
-    """A key that was copied with its line break would be refused as a header, in words that nobody understands."""
+    """A key that was copied with its line break would be refused as a header, with an obscure message."""
     key = value.get_secret_value()
     if not key.isascii() or any(character.isspace() or not character.isprintable() for character in key):
         raise ValueError("has a line break, a space or another character that no key has: set it again without")
@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     supabase_url: Annotated[HttpUrl, AfterValidator(_project_url)]
     """Project URL, `https://<project>.supabase.co`."""
     supabase_service_role_key: _Secret
-    """The service_role (or secret) key; the functions answer to no other."""
+    """The service_role (or secret) key. No other key may call the functions."""
     supabase_timeout_seconds: float = Field(15, gt=0, le=120)
     """Seconds for a whole exchange, to the answer's end. Three tries of a call are far below a claim's ten minutes."""
 
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     closing_guard_seconds: float = Field(
         DEFAULT.closing_guard // timedelta(seconds=1), ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS"
     )
-    """No text may still be in Twilio's queue this long before closing. See `profile` for the least of it."""
+    """No text may still be in Twilio's queue this long before closing. See `profile` for its minimum."""
     delivery_retries: int = Field(DEFAULT.delivery_retries, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
     """How often a text is sent again that Twilio accepted and a carrier lost for a passing reason. Each costs again."""
 
@@ -194,7 +194,7 @@ def variables(settings: type[BaseSettings]) -> dict[str, object]:
 
 
 def _line(variable: str, advice: str) -> str:
-    if advice.startswith(_SET):  # names its variables itself: one of two settings will do
+    if advice.startswith(_SET):  # it names the variables itself, because one of two settings will do
         return advice
     return f"{variable} {advice}" if advice == _MISSING else f"{variable}: {advice}"
 

@@ -1,4 +1,4 @@
-"""The words stored in columns and settings, one spelling for Python and SQL. Imports nothing of ours.
+"""The words stored in columns and settings, one spelling for Python and SQL. This module imports nothing of ours.
 
 One word has one meaning. A new word goes here and into the column's check constraint.
 """
@@ -35,7 +35,7 @@ Reconciled: TypeAlias = Literal["applied", "lost", "sid_taken", "wait"]
 """The answer of `reconcile_sms_retry`.
 
 applied: recorded. lost: another worker has the row. sid_taken: the message belongs to another attempt. wait: a send to
-the same number has no answer yet, so the message may be that one's.
+the same number has no answer yet, so the message may belong to that send.
 """
 
 OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]
@@ -118,12 +118,12 @@ queued: its text waits in the queue. held: something must be mended first. later
 """
 
 LiveState: TypeAlias = Literal["scheduled", "due", "waiting", "held"]
-"""Where a text is that a person may still cancel. scheduled: it is no text yet."""
+"""The states in which a person may still cancel a text. scheduled: it is not in the queue yet."""
 
 EndedState: TypeAlias = Literal["failed", "cancelled"]
 
 TextState: TypeAlias = Literal[LiveState, "under_way", "in_doubt", "sent", EndedState]
-"""Where a text is, in a word: `smsretry.text_state`."""
+"""The state of a text in a word, as in `smsretry.text_state`."""
 
 MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
 """A provider's id of a message, as `smsretry.is_message_id` has it. Its exact shape is the adapter's; no phone number
@@ -132,6 +132,6 @@ looks like one."""
 Followed: TypeAlias = Literal["applied", "lost", "changed"]
 """The answer of `finish_sms_delivery`.
 
-applied: recorded. lost: another run looks after it. changed: what was decided about is no longer so, and it is looked
-after again.
+applied: recorded. lost: another run looks after it. changed: the message has changed since the decision, and is
+looked after again.
 """

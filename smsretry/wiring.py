@@ -1,6 +1,7 @@
 """The composition root: settings from the environment, and the adapters they make.
 
-Without settings these connect by the environment, and raise `SettingsError` naming what is missing or malformed.
+Without given settings, all of these read the environment. They raise `SettingsError`, which names the variables that
+are missing or malformed.
 """
 
 import os

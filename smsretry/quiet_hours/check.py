@@ -48,7 +48,7 @@ class QuietHoursCheck:
     window: Window = FEDERAL_WINDOW
     """The hours that every rule permits, and the rules with their ids and sources."""
     notes: tuple[str, ...] = ()
-    """What was given and could not be taken as it stands: the name of a zone, and how it was read."""
+    """Zone names that were not used as stored, and how they were read."""
 
     @property
     def next_closes_at(self) -> DateTime | None:

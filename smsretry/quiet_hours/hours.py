@@ -1,4 +1,4 @@
-"""Hours of a week: how they are written, read, narrowed and put into words.
+"""The hours of a week: reading, narrowing and writing them.
 
 Everything here is half-open, `[opens, closes)`, and counts minutes after midnight on somebody's local clock.
 """

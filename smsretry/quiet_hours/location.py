@@ -1,4 +1,4 @@
-"""Where the person who is texted may be: a set of zones, and the US states whose rules apply.
+"""Where the recipient may be: a set of zones, and the US states whose rules apply.
 
 The customer's own zone comes first and stands alone. Without it the number's zones count. The business's zone joins
 them when it lies in a country with the number's calling code, and stands alone only when there is no number. A set is
@@ -41,7 +41,7 @@ class Location:
     where: str = ""
     """The zones and their origin in a few words."""
     notes: tuple[str, ...] = ()
-    """What was given and could not be taken as it stands: the name of a zone, and how it was read."""
+    """Zone names that were not used as stored, and how they were read."""
     refused: str | None = None
     """Why no text can be sent to this number at all. Never quotes it."""
     held: str | None = None

@@ -1,6 +1,6 @@
 """What a phone number alone says about where its owner may be: country, zones and US states.
 
-A number is never taken for more than it is. People keep their numbers when they move, so the states found here count
+A number proves little. People keep their numbers when they move, so the states found here count
 beside the ones of the customer's own zone.
 """
 
@@ -27,7 +27,7 @@ US_ZONES: Final = (
 )
 """The clocks of the fifty states. A window is open in all of them for seven or eight hours a day."""
 _MOST_ZONES: Final = 10
-"""No place has more zones than this. For an area code of +1 that it does not know, `phonenumbers` answers 42."""
+"""No place has more zones than this. `phonenumbers` returns 42 for an area code of +1 that it does not know."""
 _US_TERRITORIES: Final = frozenset({"AS", "GU", "MP", "PR", "VI"})
 
 

@@ -1,4 +1,4 @@
-"""The rules on when a text may go out: the federal one, the states' and other countries', each with its id and source.
+"""Rules about when a text may go out: the federal one, the states' and other countries', each with its id and source.
 
 Engineering guidance from the cited sources, not legal advice. Where sources disagree, the tables hold the strictest
 reading, and `confidence` says how sure it is.
@@ -137,10 +137,10 @@ US_STATES: Final = frozenset(_STATES)
 STATE_RULES: Final = {state: rule for state, rule in _STATES.items() if rule is not None}
 """The states that ask for more than the federal rule does."""
 EVERY_STATE: Final = "every US state"
-"""Stands for a state that nobody knows. The rules of all states hold then."""
+"""Stands for an unknown state: the rules of all states hold."""
 EVERY_STATES_RULES: Final = strictest(
     STATE_RULES.values(), rule_id=f"{EVERY_STATE}'s rules", source="all rows of smsretry/data/us_quiet_hours.tsv"
 )
 COUNTRY_RULES: Final = read_country_rules(data.table("country_windows"))
 ANYWHERE_ELSE: Final = COUNTRY_RULES["*"]
-"""For a country without a row."""
+"""The rule for a country without a row."""

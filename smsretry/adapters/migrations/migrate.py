@@ -125,7 +125,7 @@ def _apply(
     where = "The migration"
     try:
         with connection.transaction():
-            connection.execute(_LOCK)  # two at once: the second waits here, and then finds the work done
+            connection.execute(_LOCK)  # of two migrations at once, the second waits here and then finds the work done
             wait_a_few_seconds(connection)
             applied = history.read(connection)
             missing = [migration for migration in wanted if again or migration.version not in applied]
@@ -136,7 +136,7 @@ def _apply(
             lock_tables(connection)
             cancel_until = ask_about_past_sends(connection, past_sends)
             history.create_table(connection)
-            if again:  # what an SQL function calls may be made by a later file only: see without_superseded
+            if again:  # an SQL function may call one that only a later file creates: see without_superseded
                 connection.execute("set local check_function_bodies = off")
             for migration in missing:
                 where = f"Migration {migration.file}"
@@ -160,7 +160,7 @@ def _apply(
 
 def _run(connection: _Connection, migration: Migration, text: str) -> None:
     connection.execute(sql.SQL(text))  # our own file, not input
-    connection.execute("set constraints all immediate")  # or a deferred check would stand in the next file's way
+    connection.execute("set constraints all immediate")  # a deferred check would stand in the next file's way
     history.record(connection, migration.version, migration.name, migration.text)
 
 

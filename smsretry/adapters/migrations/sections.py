@@ -14,7 +14,7 @@ _REMOVED: Final = " is removed"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A title and the statements below it. The title is empty for what stands above the first one."""
+    """A title and the statements below it. The title is empty for statements above the first title."""
 
     title: str
     text: str
@@ -84,7 +84,7 @@ def without_superseded(migration: str, later: Iterable[str]) -> str:
     def superseded(file: SchemaFile) -> bool:
         if file.kind == "view":
             return file.name in newer
-        # A trigger's function never differs in its signature, and its trigger, which comes earlier, needs it.
+        # A trigger function has no parameters to differ in, and its trigger exists already and needs it.
         if file.kind != "function" or file.signature.endswith("() returns trigger"):
             return False
         otherwise = any(now is None or now.signature != file.signature for now in newer.get(file.name, []))

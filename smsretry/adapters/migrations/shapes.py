@@ -121,7 +121,7 @@ def _fits(wanted: str, found: Part) -> bool:
         definition = found.definition or ""
         sms = wanted == LABEL and definition.startswith("enum") and "'sms'" in definition
         return sms or bool(_TEXTS.fullmatch(found.type or ""))
-    # A limit of length would refuse an error or a source; a column of the queue is answered as what it is.
+    # A length limit may refuse a long error. Functions return the queue's columns, so their types must be exact.
     return found.type == wanted or (
         wanted == "text" and found.type == "character varying" and found.relation != "sms_retry_queue"
     )
@@ -155,7 +155,7 @@ def _of_check(table: str, name: str, text: str) -> Iterator[tuple[str, str]]:
     for column in {column for column in _ONE_OF.findall(text) if (table, column) in VALUES}:
         allowed = set(_LITERAL.findall(text))
         missing = [value for value in VALUES[table, column] if value not in allowed]
-        if missing and (table, name) != ("sms_retry_queue", f"sms_retry_queue_{column}"):  # ours is made anew
+        if missing and (table, name) != ("sms_retry_queue", f"sms_retry_queue_{column}"):  # the migration replaces ours
             values = ", ".join(f"'{value}'" for value in missing)
             alter = f"alter table public.{table} drop constraint {name}, and add it anew with {values}"
             yield (

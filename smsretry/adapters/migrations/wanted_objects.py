@@ -21,7 +21,7 @@ _NEXT_PART: Final = re.compile(r",\n+    (?=\w)")
 """Between two columns or constraints of a table."""
 _COLUMN: Final = re.compile(r"^alter table (\w+\.\w+) add column if not exists (\w+) ([^;]+);", re.M)
 _RULE: Final = re.compile(r"\('(\w+)', \$c\$(.*?)\$c\$\)", re.S)
-"""A constraint that is added to the file's table, whoever made that."""
+"""A constraint that is added to the file's table, even to one that the application created."""
 _MADE: Final = re.compile(
     r'^create (?:unique )?(index|trigger|policy) (?:if not exists )?("[^"]+"|\w+)\s.*?\bon (\w+\.\w+)', re.S | re.M
 )

@@ -31,7 +31,7 @@ class PrefectApi:
         headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
         self._http = httpx.Client(verify=trusted(), timeout=10, headers=headers, follow_redirects=True)
         self.now = datetime.fromtimestamp(0, UTC)
-        """The server's clock, as of its last answer."""
+        """The server's time in its last answer."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""Metrics at the end of a run: are they wanted, can they be had, and the push itself.
+"""Metrics at the end of a run: whether they are on, whether they can be pushed, and the push itself.
 
 OpenTelemetry's own variables decide. Without them nothing of OpenTelemetry is imported. Metrics cost no text anything:
 the run is over, and a failure is a line in the log.

@@ -16,7 +16,7 @@ from opentelemetry.util import re as headers
 from smsretry.desk.pages.gauges import Gauge
 
 PUSH_SECONDS: Final = 2.0
-"""How long a push may take: an unreachable collector costs a process that long at its end."""
+"""The longest that a push may take, and the most that an unreachable collector costs a process at its end."""
 
 
 def push(gauges: Sequence[Gauge]) -> str | None:
