@@ -79,6 +79,7 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
 
     def outcome(self, send: Callable[[], object]) -> Outcome:
         """What becomes of a text that this sends. Never raises: the request may have left."""
+        self._local.answer = None  # the last one is another text's
         try:
             send()
         except Exception as error:  # noqa: BLE001 - an answer speaks for itself, whatever the SDK makes of it

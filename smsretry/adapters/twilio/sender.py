@@ -121,10 +121,7 @@ class TwilioSender:
             return [credentials, self._ask("Twilio messaging service", client.messaging.v1.services(service).fetch)]
         number = self._settings.twilio_from_number
         owned = client.incoming_phone_numbers
-        return [
-            credentials,
-            self._ask("Twilio number", lambda: owned.list(phone_number=number, limit=1) or None),
-        ]
+        return [credentials, self._ask("Twilio number", lambda: owned.list(phone_number=number, limit=1) or None)]
 
     def _ask(self, subject: str, question: Callable[[], object]) -> Finding:
         try:
