@@ -169,10 +169,7 @@ def load_settings() -> Settings:
 
 def sends_at_once() -> int:
     """SMSRETRY_CONCURRENCY before a run begins, or its default while settings are missing."""
-    try:
-        return Settings().concurrency
-    except ValidationError:
-        return int(Settings.model_fields["concurrency"].default)
+    return int(Settings.model_fields["concurrency"].default) if setting_problems() else Settings().concurrency
 
 
 def setting_problems() -> dict[str, str]:
@@ -180,8 +177,8 @@ def setting_problems() -> dict[str, str]:
     try:
         Settings()
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
-        return {variable: _advice(variable, one) for one in found for variable in [str(one["loc"][0]).upper()]}
+        found = {str(one["loc"][0]).upper(): one for one in error.errors(include_input=False, include_url=False)}
+        return {variable: _advice(variable, one) for variable, one in found.items()}
     return {}
 
 
