@@ -1,7 +1,7 @@
 """smsretry sees texts through: exactly one, at a permitted hour, to someone who still consents, or a reason why not.
 
-The decisions are pure functions (`next_retry_delay`, `check_quiet_hours`, `is_retryable_error`); what acts takes its
-queue and sender as arguments. `smsretry.adapters` has the ones for Supabase and Twilio.
+The decisions are pure functions (`next_retry_delay`, `check_quiet_hours`, `is_retryable_error`); functions that act
+take the queue and the sender as arguments. `smsretry.adapters` has the ones for Supabase and Twilio.
 
 Names are imported on first use (PEP 562), so asking for an hour does not load the sender.
 """

@@ -1,10 +1,10 @@
-"""Where the command `smsretry` begins, and `python -m smsretry`."""
+"""The entry point of the command `smsretry` and of `python -m smsretry`."""
 
 
 def main() -> None:
-    """Run the command. Ctrl-C, SIGTERM and a closed terminal end it at once and in one line, also as it loads.
+    """Run the command. Ctrl-C, SIGTERM and a closed terminal end it at once and in one line, even while it loads.
 
-    `demo` and `up` first end what they have started, and `process` the sends that are under way.
+    `demo` and `up` first end what they have started, and `process` finishes the sends that are under way.
     """
     try:
         from smsretry.local.process.interrupt import end_at_once, ignore

@@ -3,7 +3,7 @@
     SmsRetryError
     ├── SettingsError         a setting is missing or malformed: names the variable
     ├── InputError            the caller asked for something that cannot be: names the value's place
-    ├── QueueError            the database could not be asked
+    ├── QueueError            a call to the database failed
     │   ├── QueueUnreachable  no answer, or a passing one: try again later
     │   │   ├── QueueBusy     another transaction holds what this row needs: this row later, the others now
     │   │   └── QueueSlow     it took too long
@@ -32,7 +32,7 @@ class InputError(SmsRetryError):
 
 
 class QueueError(SmsRetryError):
-    """The queue could not be asked."""
+    """A call to the database failed."""
 
 
 class QueueUnreachable(QueueError):
@@ -56,7 +56,7 @@ class QueueSlow(QueueUnreachable):
 
 
 class QueueCancelled(QueueSlow):
-    """The database gave the call up when its time was over, and undid it."""
+    """The database cancelled the call when its time was over, and undid it."""
 
 
 class QueueRefused(QueueError):

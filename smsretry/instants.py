@@ -1,4 +1,4 @@
-"""How an instant and a length of time are shown to a person."""
+"""Instants and lengths of time as people read them."""
 
 from datetime import UTC, datetime, tzinfo
 

@@ -1,11 +1,11 @@
-"""What may be said of an error that nobody foresaw: never a phone number, never a body."""
+"""The description of an unforeseen error, without any phone number or body."""
 
 import re
 import traceback
 
 
 def describe_unforeseen(error: Exception, *, private: tuple[str | None, ...]) -> str:
-    """Kind, place and message of an unforeseen error; no message that may quote the customer.
+    """The kind, place and message of an unforeseen error. A message that may quote the customer is withheld.
 
     Args:
         private: what must not be quoted: the text's body and number.

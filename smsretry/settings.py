@@ -32,7 +32,7 @@ def _e164(value: str) -> str:
 
 
 def _in_one_piece(value: SecretStr) -> SecretStr:
-    """A key that was copied with its line break would be refused as a header, in words that nobody understands."""
+    """A key that was copied with its line break would be refused as a header, with an obscure message."""
     key = value.get_secret_value()
     if not key.isascii() or any(character.isspace() or not character.isprintable() for character in key):
         raise ValueError("has a line break, a space or another character that no key has: set it again without")
@@ -58,9 +58,9 @@ class Settings(BaseSettings):
     supabase_url: Annotated[HttpUrl, AfterValidator(_project_url)]
     """Project URL, `https://<project>.supabase.co`."""
     supabase_service_role_key: _Secret
-    """The service_role (or secret) key; the functions answer to no other."""
+    """The service_role (or secret) key. No other key may call the functions."""
     supabase_timeout_seconds: float = Field(15, gt=0, le=120)
-    """For a whole exchange, to the end of the answer. Three tries of a call are far below a claim's ten minutes."""
+    """Seconds for a whole exchange, to the answer's end. Three tries of a call are far below a claim's ten minutes."""
 
     twilio_account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
     twilio_api_key_sid: str | None = Field(None, pattern=r"^SK[0-9a-fA-F]{32}$")
@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     """Another host instead of api.twilio.com: the stand-in of the embedded stack."""
     twilio_connect_timeout_seconds: float = Field(5, gt=0, le=60)
     twilio_read_timeout_seconds: float = Field(35, gt=0, le=120)
-    """For the whole answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives before our
+    """Seconds for the whole answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives before our
     timeout; even the largest value is far below the ten minutes after which a claim is taken back."""
 
     in_doubt: InDoubtPolicy = Field(DEFAULT.in_doubt, validation_alias="SMSRETRY_IN_DOUBT")
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     closing_guard_seconds: float = Field(
         DEFAULT.closing_guard // timedelta(seconds=1), ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS"
     )
-    """No text may still be in Twilio's queue this long before closing. See `profile` for the least of it."""
+    """No text may still be in Twilio's queue this long before closing. See `profile` for its minimum."""
     delivery_retries: int = Field(DEFAULT.delivery_retries, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
     """How often a text is sent again that Twilio accepted and a carrier lost for a passing reason. Each costs again."""
 
@@ -147,11 +147,11 @@ class PrefectSettings(BaseSettings):
     prefect_api_auth_string: SecretStr | None = None
     """`user:password`; the server's is PREFECT_SERVER_API_AUTH_STRING."""
     prefect_api_key: SecretStr | None = None
-    """Of Prefect Cloud."""
+    """Prefect Cloud's API key."""
 
 
 def _given(field: str, info: ValidationInfo) -> bool:
-    """Whether an earlier field has a value. A malformed one is missing from `info.data` and complained of already."""
+    """Whether an earlier field has a value. A malformed one is missing from `info.data` and already reported."""
     return field not in info.data or info.data[field] is not None
 
 
@@ -161,21 +161,15 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: names every variable that is missing or malformed; quotes no value.
     """
-    try:
-        return Settings()
-    except ValidationError as error:
-        problems = _problems(error)
-    # Outside the handler: an exception raised inside would carry the original, which may quote a secret.
-    lines = "".join(f"  {_line(variable, advice)}\n" for variable, advice in problems.items())
-    raise SettingsError("Settings are not complete:\n" + lines.rstrip("\n"))
+    if problems := setting_problems():
+        lines = [f"  {_line(variable, advice)}" for variable, advice in problems.items()]
+        raise SettingsError("\n".join(["Settings are not complete:", *lines]))
+    return Settings()
 
 
 def sends_at_once() -> int:
-    """SMSRETRY_CONCURRENCY, for who must know it before a run begins; its default while settings are missing."""
-    try:
-        return Settings().concurrency
-    except ValidationError:
-        return int(Settings.model_fields["concurrency"].default)
+    """SMSRETRY_CONCURRENCY before a run begins, or its default while settings are missing."""
+    return int(Settings.model_fields["concurrency"].default) if setting_problems() else Settings().concurrency
 
 
 def setting_problems() -> dict[str, str]:
@@ -183,7 +177,8 @@ def setting_problems() -> dict[str, str]:
     try:
         Settings()
     except ValidationError as error:
-        return _problems(error)
+        found = {str(one["loc"][0]).upper(): one for one in error.errors(include_input=False, include_url=False)}
+        return {variable: _advice(variable, one) for variable, one in found.items()}
     return {}
 
 
@@ -196,18 +191,13 @@ def variables(settings: type[BaseSettings]) -> dict[str, object]:
 
 
 def _line(variable: str, advice: str) -> str:
-    if advice.startswith(_SET):  # names its variables itself: one of two settings will do
+    if advice.startswith(_SET):  # it names the variables itself, because one of two settings will do
         return advice
     return f"{variable} {advice}" if advice == _MISSING else f"{variable}: {advice}"
 
 
-def _problems(error: ValidationError) -> dict[str, str]:
-    found = error.errors(include_input=False, include_url=False)
-    return {str(one["loc"][0]).upper(): _advice(str(one["loc"][0]).upper(), one) for one in found}
-
-
 def _advice(variable: str, problem: ErrorDetails) -> str:
-    """In words: what it must be, not which pattern it fails."""
+    """What the value must be, in words instead of the pattern that it fails."""
     kind, message = problem["type"], problem["msg"]
     if kind == "missing":
         return _MISSING

@@ -1,4 +1,4 @@
-"""The words stored in columns and settings, one spelling for Python and SQL. Imports nothing of ours.
+"""The words stored in columns and settings, one spelling for Python and SQL. This module imports nothing of ours.
 
 One word has one meaning. A new word goes here and into the column's check constraint.
 """
@@ -35,7 +35,7 @@ Reconciled: TypeAlias = Literal["applied", "lost", "sid_taken", "wait"]
 """The answer of `reconcile_sms_retry`.
 
 applied: recorded. lost: another worker has the row. sid_taken: the message belongs to another attempt. wait: a send to
-the same number has no answer yet, so the message may be that one's.
+the same number has no answer yet, so the message may belong to that send.
 """
 
 OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]
@@ -89,7 +89,7 @@ WhyCode: TypeAlias = Literal[
     "clock_set_back",
     "unforeseen",
 ]
-"""Why, in a word for programs, beside each `why`, which is a sentence for people and free to change.
+"""The reason in a word for programs. Beside it, `why` is a sentence for people, and its words may change.
 
 The text itself: bad_row: a worker cannot read its row. id_taken: a scheduled send has the id of another send log.
 row_refused: a trigger or a rule of the application's refuses the row. No longer wanted: opted_out: consent is not
@@ -107,23 +107,23 @@ DeliveryStatus: TypeAlias = Literal[
 ]
 """How far an accepted message has come, as stored in `sms_send_attempts.delivery_status`.
 
-sent: a carrier has it, which may be the last that is ever heard. undelivered: the carrier says that it did not arrive.
+sent: a carrier has it, and no later report may come. undelivered: the carrier says that it did not arrive.
 failed, canceled: it never left the provider. delivered: the carrier says that it arrived. read: likewise, and was read.
 """
 
 ScheduledResult: TypeAlias = Literal["queued", "cancelled", "failed", "held", "later"]
-"""What became of a scheduled send whose time was near, in the order in which it is told.
+"""What became of a scheduled send whose time was near, in the order in which it is shown.
 
 queued: its text waits in the queue. held: something must be mended first. later: its business is locked now.
 """
 
 LiveState: TypeAlias = Literal["scheduled", "due", "waiting", "held"]
-"""Where a text is that a person may still cancel. scheduled: it is no text yet."""
+"""The states in which a person may still cancel a text. scheduled: it is not in the queue yet."""
 
 EndedState: TypeAlias = Literal["failed", "cancelled"]
 
 TextState: TypeAlias = Literal[LiveState, "under_way", "in_doubt", "sent", EndedState]
-"""Where a text is, in a word: `smsretry.text_state`."""
+"""The state of a text in a word, as in `smsretry.text_state`."""
 
 MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
 """A provider's id of a message, as `smsretry.is_message_id` has it. Its exact shape is the adapter's; no phone number
@@ -132,6 +132,6 @@ looks like one."""
 Followed: TypeAlias = Literal["applied", "lost", "changed"]
 """The answer of `finish_sms_delivery`.
 
-applied: recorded. lost: another run looks after it. changed: what was decided about is no longer so, and it is looked
-after again.
+applied: recorded. lost: another run looks after it. changed: the message has changed since the decision, and is
+looked after again.
 """

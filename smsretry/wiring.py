@@ -1,4 +1,8 @@
-"""The composition root: settings from the environment, and the adapters they make."""
+"""The composition root: settings from the environment, and the adapters they make.
+
+Without given settings, all of these read the environment. They raise `SettingsError`, which names the variables that
+are missing or malformed.
+"""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +14,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.adapters.twilio.on_demand import TwilioOnDemand
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.ports import DeliveryServices, Provider, Services
@@ -19,16 +23,12 @@ from smsretry.settings import Settings, load_settings
 
 def provider(settings: Settings) -> AbstractContextManager[Provider]:
     """The provider that texts go out through. It connects at the first request."""
-    return TwilioOnDemand(settings)
+    return TwilioSender(settings)
 
 
 @contextmanager
 def services(settings: Settings | None = None) -> Iterator[Services]:
-    """Connect, and close at the end of the run. Without settings, by the environment's.
-
-    Raises:
-        SettingsError: names the variables that are missing or malformed.
-    """
+    """Connect what a run works with, and close it at the end."""
     settings = settings or load_settings()
     with SupabaseQueue(settings) as queue, provider(settings) as sender:
         yield Services(queue, sender, settings.profile, settings.concurrency)
@@ -36,11 +36,7 @@ def services(settings: Settings | None = None) -> Iterator[Services]:
 
 @contextmanager
 def delivery_services() -> Iterator[DeliveryServices]:
-    """Connect what looks after deliveries, and close at the end of the run.
-
-    Raises:
-        SettingsError: as for `services`.
-    """
+    """Connect what looks after deliveries, and close it at the end."""
     settings = load_settings()
     with SupabaseDeliveries(settings) as records, provider(settings) as reports:
         yield DeliveryServices(records, reports, settings.profile, min(settings.concurrency, 10))
@@ -48,36 +44,24 @@ def delivery_services() -> Iterator[DeliveryServices]:
 
 @contextmanager
 def operators(settings: Settings | None = None) -> Iterator[SupabaseOperators]:
-    """Connect what a person's orders go through.
-
-    Raises:
-        SettingsError: as for `services`.
-    """
+    """Connect the functions that carry out a person's orders."""
     with SupabaseOperators(settings or load_settings()) as connected:
         yield connected
 
 
 @contextmanager
 def desk(settings: Settings | None = None) -> Iterator[Desk]:
-    """Connect the desk, where a person asks and acts.
-
-    Raises:
-        SettingsError: as for `services`.
-    """
+    """Connect the desk, where a person asks and acts."""
     settings = settings or load_settings()
     with operators(settings) as connected:
         yield Desk(connected, profile=settings.profile, meaning=code_meaning, id_problem=id_problem)
 
 
 def push_metrics(status: QueueStatus | None = None) -> None:
-    """Push the state of the queue, where metrics are on. Raises nothing.
+    """Push `status`, or else the queue's state as the database has it now, where metrics are on. Raises nothing."""
 
-    Args:
-        status: the state; None: the database is asked.
-    """
-    export(os.environ, lambda: status or _queue_status())
+    def current() -> QueueStatus:
+        with desk() as connected:
+            return connected.status()
 
-
-def _queue_status() -> QueueStatus:
-    with desk() as connected:
-        return connected.status()
+    export(os.environ, lambda: status or current())

@@ -1,4 +1,4 @@
-"""Whom HTTPS trusts. To read the authorities takes 9 ms, so a process does it once, and not for each client."""
+"""The certificate authorities that HTTPS trusts. Reading them takes 9 ms, so a process reads them once."""
 
 import ssl
 from functools import cache
@@ -8,5 +8,5 @@ import httpx
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """httpx's own: certifi's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
+    """httpx's default: certifi's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
     return httpx.create_ssl_context()

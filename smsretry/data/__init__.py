@@ -79,7 +79,6 @@ def place(name: str) -> Timezone:
         return Timezone.from_file(source, key=name)
 
 
-@cache
 def zone_countries(name: str) -> frozenset[str]:
     """ISO codes of the countries that one of `place_names()` lies in. A few old names lie in none."""
     return _zone_countries().get(name, frozenset())

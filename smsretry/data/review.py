@@ -6,7 +6,7 @@ Run this with the newest ones, before a release or when `smsretry doctor` calls 
     python -m smsretry.data.review
 
 It prints one line a difference, with the table to mend, and exits with 1 if there is any. It changes nothing. A row in
-`npa_overrides.tsv`, `npa_refused.tsv` or `number_zones.tsv` says that somebody has decided against the library.
+`npa_overrides.tsv`, `npa_refused.tsv` or `number_zones.tsv` records a decision against the library.
 """
 
 import sys
@@ -34,9 +34,9 @@ _NOBODYS: Final = frozenset(
     }
 )
 _MOBILES_HAVE_AREA_CODES: Final = frozenset({"BR", "MX"})
-"""One example says nothing of the other states' clocks there."""
+"""One example says nothing about the other states' clocks there."""
 _WEEKS: Final = 104
-"""For so long two zones must agree to count as one clock."""
+"""How long two zones must agree to count as one clock."""
 
 
 def differences() -> Iterator[str]:
@@ -47,18 +47,18 @@ def differences() -> Iterator[str]:
 
 def _area_codes() -> Iterator[str]:
     known = {row["npa"]: set(row["conservative_union"].split("+")) for row in data.table("npa_zones")}
-    decided, nobodys = {row["npa"] for row in data.table("npa_overrides")}, data.refused_area_codes()
+    overridden, refused = {row["npa"] for row in data.table("npa_overrides")}, data.refused_area_codes()
     for npa in map(str, range(200, 1000)):
-        if npa in nobodys:
+        if npa in refused:
             continue
         number = _subscriber(npa, "555")
         region, kind = phonenumbers.region_code_for_number(number), phonenumbers.number_type(number)
         if kind in _NOBODYS:
             yield f"area code {npa} is nobody's phone any more: add it to npa_refused.tsv"
-        elif npa not in known and npa not in decided and region in _IN_OUR_TABLES:
+        elif npa not in known and npa not in overridden and region in _IN_OUR_TABLES:
             zones = "+".join(time_zones_for_geographical_number(number))
             yield f"area code {npa} is new ({region}, {zones}): add it to npa_overrides.tsv"
-        elif npa in known and npa not in decided and (missing := _every_zone(npa) - known[npa]):
+        elif npa in known and npa not in overridden and (missing := _every_zone(npa) - known[npa]):
             yield f"area code {npa} reaches into {'+'.join(sorted(missing))}, too: add it to npa_overrides.tsv"
 
 
@@ -73,13 +73,13 @@ def _subscriber(npa: str, exchange: str) -> PhoneNumber:
 
 
 def _numbers_abroad() -> Iterator[str]:
-    decided = tuple(row["prefix"] for row in data.table("number_zones"))
+    overridden = tuple(row["prefix"] for row in data.table("number_zones"))
     for region in sorted(phonenumbers.SUPPORTED_REGIONS):
         mobile = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
         if mobile is None or mobile.country_code == _PLAN:
             continue
         phone = phonenumbers.format_number(mobile, PhoneNumberFormat.E164)
-        if not phone.startswith(decided):
+        if not phone.startswith(overridden):
             yield from _mobiles(region, mobile)
 
 

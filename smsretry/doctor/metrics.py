@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from smsretry.adapters.telemetry.switch import ENDPOINTS, trouble, wanted
+from smsretry.adapters.telemetry.export import ENDPOINTS, trouble, wanted
 from smsretry.retry.models import Finding
 
 

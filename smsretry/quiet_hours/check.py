@@ -10,6 +10,7 @@ Wall clocks are pendulum's, with the rules of `tzdata`. Instants are kept in UTC
 import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import pendulum
@@ -47,7 +48,7 @@ class QuietHoursCheck:
     window: Window = FEDERAL_WINDOW
     """The hours that every rule permits, and the rules with their ids and sources."""
     notes: tuple[str, ...] = ()
-    """What was given and could not be taken as it stands: the name of a zone, and how it was read."""
+    """Zone names that were not used as stored, and how they were read."""
 
     @property
     def next_closes_at(self) -> DateTime | None:
@@ -104,22 +105,30 @@ def check_quiet_hours(
         own=own_window,
         stopped_states=stopped_states,
     )
+    closed = partial(
+        QuietHoursCheck,
+        can_send=False,
+        next_send_at=None,
+        closes_at=None,
+        zones=found.zones,
+        states=found.states,
+        window=hours,
+        notes=found.notes,
+    )
     if reason := found.refused or found.held:
-        return _closed(found, hours, rule=reason, refused=found.refused, held=found.held)
+        return closed(rule=reason, refused=found.refused, held=found.held)
     rule = f"{hours.text} in {found.where}"
     if hours.stopped:
-        return _closed(found, hours, rule=rule, held=_stopped(found, hours.stopped))
+        return closed(rule=rule, held=_stopped(found, hours.stopped))
     can_send, change = next_change(instant(at), _names(found.zones), hours)
     if change is None:
         held = f"No permitted hour within {HORIZON_DAYS} days: {rule}. Set the customer's timezone, or widen the window"
-        return _closed(found, hours, rule=rule, held=held)
-    if not can_send:
-        return _closed(found, hours, rule=rule, next_send_at=change)
-    return QuietHoursCheck(True, None, change, rule, None, None, found.zones, found.states, hours, found.notes)
+        return closed(rule=rule, held=held)
+    return closed(rule=rule, can_send=True, closes_at=change) if can_send else closed(rule=rule, next_send_at=change)
 
 
 def instant(moment: datetime) -> DateTime:
-    """The instant in UTC, whoever's clock it was read on.
+    """The instant in UTC, whichever clock it was read on.
 
     The standard library brings it to UTC: pendulum would look a foreign zone up by its name, in the system's data.
     """
@@ -144,20 +153,6 @@ def _stopped(found: Location, state: str) -> str:
     unknown = next((each.origin for each in found.states if each.name == EVERY_STATE), None)
     perhaps = f", and the number may be from there ({unknown})" if unknown else ""
     return f"Texts to {state} are stopped{perhaps}: lift the stop for that state, and they go on"
-
-
-def _closed(
-    found: Location,
-    hours: Window,
-    *,
-    rule: str,
-    next_send_at: DateTime | None = None,
-    held: str | None = None,
-    refused: str | None = None,
-) -> QuietHoursCheck:
-    return QuietHoursCheck(
-        False, next_send_at, None, rule, held, refused, found.zones, found.states, hours, found.notes
-    )
 
 
 def _names(zones: tuple[Found, ...]) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
-"""Hours of a week: how they are written, read, narrowed and put into words.
+"""The hours of a week: reading, narrowing and writing them.
 
 Everything here is half-open, `[opens, closes)`, and counts minutes after midnight on somebody's local clock.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import time
 from typing import Final, TypeAlias
 
@@ -41,10 +41,16 @@ def parse_week(text: str) -> Week:
     Raises:
         ValueError: the text cannot be read as hours. The message says how to write them.
     """
+    spans: dict[int, list[tuple[int, int]]] = {day: [] for day in range(7)}
     try:
-        return _parse_week(text)
+        for entry in text.split(","):
+            days, hours = _parse_entry(entry.strip())
+            for day in days:
+                spans[day].append(hours)
     except ValueError as error:
         raise ValueError(f"{error}; write hours such as Mon-Fri 09:00-18:00, Sat 10:00-16:00") from None
+    mon, tue, wed, thu, fri, sat, sun = (_joined(spans[day]) for day in range(7))
+    return (mon, tue, wed, thu, fri, sat, sun)
 
 
 def in_common(one: Week, other: Week) -> Week:
@@ -64,16 +70,11 @@ def hours_text(week: Week) -> str:
     return ", ".join(f"{_run_text(first, last)}{_day_text(day)}" for first, last, day in runs)
 
 
-def _parse_week(text: str) -> Week:
-    spans: dict[int, list[tuple[int, int]]] = {day: [] for day in range(7)}
-    for entry in text.split(","):
-        match = re.fullmatch(_ENTRY, entry.strip())
-        if match is None:
-            raise ValueError(f"{entry.strip()[:40]!r} is no span of hours")
-        for day in _days(match[1], match[2]):
-            spans[day].append(span(match[3], match[4]))
-    mon, tue, wed, thu, fri, sat, sun = (tuple(_joined(sorted(spans[day]))) for day in range(7))
-    return (mon, tue, wed, thu, fri, sat, sun)
+def _parse_entry(entry: str) -> tuple[range, tuple[int, int]]:
+    match = re.fullmatch(_ENTRY, entry)
+    if match is None:
+        raise ValueError(f"{entry[:40]!r} is no span of hours")
+    return _days(match[1], match[2]), span(match[3], match[4])
 
 
 def _clock(text: str) -> int:
@@ -92,16 +93,15 @@ def _days(first: str | None, last: str | None) -> range:
     return range(start, end + 1)
 
 
-def _joined(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Spans that touch or overlap, joined into one."""
-    start, end = spans[0] if spans else (0, 0)
-    for opens, closes in spans:
-        if opens > end:
-            yield start, end
-            start = opens
-        end = max(end, closes)
-    if spans:
-        yield start, end
+def _joined(spans: Iterable[tuple[int, int]]) -> Day:
+    """The spans in order. Those that touch or overlap become one."""
+    found: list[tuple[int, int]] = []
+    for opens, closes in sorted(spans):
+        if found and opens <= found[-1][1]:
+            start, end = found.pop()
+            opens, closes = start, max(end, closes)
+        found.append((opens, closes))
+    return tuple(found)
 
 
 def _both(one: Day, other: Day) -> Day:

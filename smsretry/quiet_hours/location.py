@@ -1,4 +1,4 @@
-"""Where the person who is texted may be: a set of zones, and the US states whose rules apply.
+"""Where the recipient may be: a set of zones, and the US states whose rules apply.
 
 The customer's own zone comes first and stands alone. Without it the number's zones count. The business's zone joins
 them when it lies in a country with the number's calling code, and stands alone only when there is no number. A set is
@@ -21,7 +21,7 @@ _BUSINESS: Final = "the business's zone"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A zone or a state, and what it was found by."""
+    """A zone or a state, and how it was found."""
 
     name: str
     origin: str
@@ -29,7 +29,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """What is known of where somebody is.
+    """What is known about where somebody is.
 
     The set of zones is empty when the number is refused, or when the text must be held until somebody sets a zone.
     """
@@ -41,7 +41,7 @@ class Location:
     where: str = ""
     """The zones and their origin in a few words."""
     notes: tuple[str, ...] = ()
-    """What was given and could not be taken as it stands: the name of a zone, and how it was read."""
+    """Zone names that were not used as stored, and how they were read."""
     refused: str | None = None
     """Why no text can be sent to this number at all. Never quotes it."""
     held: str | None = None
@@ -64,14 +64,8 @@ def locate(
         return _combine(timezone, None, fallback, names)
     if problem := recipient_problem(phone):
         return Location((), refused=problem)
-    if npa := area_code(phone):
-        return _with_area_code(timezone, npa, fallback, names)
-    return _combine(timezone, abroad(phone), fallback, names)
-
-
-@lru_cache(maxsize=8192)
-def _with_area_code(timezone: str | None, npa: str, fallback: str | None, names: bool) -> Location:
-    return _combine(timezone, of_area_code(npa), fallback, names)
+    npa = area_code(phone)
+    return _combine(timezone, of_area_code(npa) if npa else abroad(phone), fallback, names)
 
 
 @lru_cache(maxsize=8192)
@@ -104,7 +98,7 @@ def _combine(timezone: str | None, number: Number | None, fallback: str | None, 
 
 
 def _near(number: Number, business: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those of the business's zones in which the number's owner may well be, and a note on the others.
+    """The business's zones where the number's owner may be, and a note on the others.
 
     A country abroad and the business may be so far apart that no hour is ever permitted in both.
     """

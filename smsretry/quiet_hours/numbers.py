@@ -1,6 +1,6 @@
-"""What a phone number alone says of where its owner may be: country, zones and US states.
+"""What a phone number alone says about where its owner may be: country, zones and US states.
 
-A number is never taken for more than it is. People keep their numbers when they move, so the states found here count
+A number proves little. People keep their numbers when they move, so the states found here count
 beside the ones of the customer's own zone.
 """
 
@@ -27,7 +27,7 @@ US_ZONES: Final = (
 )
 """The clocks of the fifty states. A window is open in all of them for seven or eight hours a day."""
 _MOST_ZONES: Final = 10
-"""No place has more zones than this. For an area code of +1 that it does not know, `phonenumbers` answers 42."""
+"""No place has more zones than this. `phonenumbers` returns 42 for an area code of +1 that it does not know."""
 _US_TERRITORIES: Final = frozenset({"AS", "GU", "MP", "PR", "VI"})
 
 
@@ -44,7 +44,7 @@ class Number:
     states: tuple[str, ...]
     """`EVERY_STATE` when the area code is in no table."""
     origin: str
-    """What it was found by, such as `area code 212`. Never more of the number."""
+    """How it was found, such as `area code 212`. Holds no more of the number."""
 
     @property
     def is_unknown(self) -> bool:
@@ -86,7 +86,7 @@ def abroad(phone: str) -> Number:
 
 
 def destination(phone: str) -> str:
-    """The kind of destination of a number, as far as it tells: whom a sender can reach goes by country."""
+    """A number's country, or its calling code, or nothing. Countries decide whom a sender can reach."""
     if npa := area_code(phone):
         return of_area_code(npa).country or "+1"
     try:

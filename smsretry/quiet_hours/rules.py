@@ -1,4 +1,4 @@
-"""The rules on when a text may go out: the federal one, the states' and other countries', each with its id and source.
+"""Rules about when a text may go out: the federal one, the states' and other countries', each with its id and source.
 
 Engineering guidance from the cited sources, not legal advice. Where sources disagree, the tables hold the strictest
 reading, and `confidence` says how sure it is.
@@ -38,10 +38,7 @@ FEDERAL: Final = Rule("federal", ((span("08:00", "21:00"),),) * 7, "47 CFR 64.12
 
 
 def read_state_rules(rows: Iterable[Row]) -> dict[str, Rule | None]:
-    """Each US state's own rule, or None where only the federal rule holds.
-
-    Args:
-        rows: those of `us_quiet_hours.tsv`, or of a changed copy of it.
+    """Each US state's own rule from the rows of `us_quiet_hours.tsv`, or None where only the federal rule holds.
 
     Raises:
         ValueError: a row differs from the federal rule and has no `rule_id`, or it cannot be read. The message names
@@ -51,10 +48,7 @@ def read_state_rules(rows: Iterable[Row]) -> dict[str, Rule | None]:
 
 
 def read_country_rules(rows: Iterable[Row]) -> dict[str, Rule]:
-    """The rule of each country abroad; `*` stands for every country without a row.
-
-    Args:
-        rows: those of `country_windows.tsv`, or of a changed copy of it.
+    """The rule of each country abroad from the rows of `country_windows.tsv`. `*` is every country without a row.
 
     Raises:
         ValueError: a row cannot be read. The message names the file and the row, and says what to do.
@@ -143,10 +137,10 @@ US_STATES: Final = frozenset(_STATES)
 STATE_RULES: Final = {state: rule for state, rule in _STATES.items() if rule is not None}
 """The states that ask for more than the federal rule does."""
 EVERY_STATE: Final = "every US state"
-"""Stands for a state that nobody knows. The rules of all states hold then."""
+"""Stands for an unknown state: the rules of all states hold."""
 EVERY_STATES_RULES: Final = strictest(
     STATE_RULES.values(), rule_id=f"{EVERY_STATE}'s rules", source="all rows of smsretry/data/us_quiet_hours.tsv"
 )
 COUNTRY_RULES: Final = read_country_rules(data.table("country_windows"))
 ANYWHERE_ELSE: Final = COUNTRY_RULES["*"]
-"""For a country without a row."""
+"""The rule for a country without a row."""

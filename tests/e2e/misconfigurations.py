@@ -471,12 +471,12 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "the runner is gone",
-        f"bad  runner of {SCHEDULED}: none has asked for its runs for 61 min: start ",
+        f"bad  runner of {SCHEDULED}: none has asked for its runs for 1 h 1 min: start ",
         prefect=_said(f"update deployment set last_polled = last_polled - {_HOUR}"),
     ),
     Misconfiguration(
         "no run completes any more",
-        f"bad  last completed run of {SCHEDULED}: was 61 min ago; the newest one ended Failed: Stopped sending: the ",
+        f"bad  last completed run of {SCHEDULED}: was 1 h 1 min ago; the newest one ended Failed: Stopped sending: ",
         prefect=_long_ago,
     ),
     Misconfiguration(

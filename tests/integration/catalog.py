@@ -5,6 +5,8 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
+from smsretry.adapters.migrations.schemas import schema_files
+
 Snapshot = Mapping[str, frozenset[str]]
 """Each part of the catalog, in words that depend on no order and no object id."""
 
@@ -128,3 +130,9 @@ def same_schema(found: Snapshot, wanted: Snapshot) -> None:
         assert definitions - found[part] == set(), f"missing {part}"
         if part not in _MAY_HAVE_MORE:
             assert found[part] - definitions == set(), f"unexpected {part}"
+
+
+def api_functions() -> list[str]:
+    """The names of the functions that PostgREST offers: those of the schema `public`."""
+    names = [file.creates.split(".") for file in schema_files() if file.kind == "function"]
+    return [name for schema, name in names if schema == "public"]

@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import httpx
 from psycopg import sql
 
-from smsretry.adapters.migrations.schemas import api_functions
 from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.local.stack import Stack
 from tests.conftest import Business
+from tests.integration.catalog import api_functions
 from tests.support.builders import BODY, PHONE, SENDER
 
 Role = Literal["anon", "authenticated", "service_role"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from smsretry.adapters.telemetry.switch import wanted
+from smsretry.adapters.telemetry.export import wanted
 from smsretry.desk.pages.gauges import exposition, gauges
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import StatusLine

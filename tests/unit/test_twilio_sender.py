@@ -1,18 +1,24 @@
-"""What a request to Twilio carries besides number and body, and how a body reads that Twilio lists."""
+"""What a request to Twilio carries besides number and body, how Twilio lists a body, and a send without the SDK."""
 
+import json
 import logging
+import sys
+import threading
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from requests.exceptions import ConnectionError as NoConnection
 
 from smsretry.adapters.twilio.http import TwilioHttp
 from smsretry.adapters.twilio.lists import _sighting
-from smsretry.adapters.twilio.sender import _validity_period, _with_attempt
+from smsretry.adapters.twilio.sender import TwilioSender, _validity_period, _with_attempt
 from smsretry.retry.evidence import Sent, find
-from smsretry.retry.models import Look
+from smsretry.retry.models import Look, Text
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent
+from smsretry.settings import Settings
 from tests.support.builders import BODY, NOON, PHONE, SID
 
 HOUR = timedelta(hours=1)
@@ -97,3 +103,53 @@ def test_the_sdk_logs_no_number(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO), pytest.raises(NoConnection):
         http.request("GET", "https://api.twilio.com/Messages.json", params={"To": PHONE})
     assert caplog.records == []
+
+
+def test_an_answer_speaks_for_its_own_text_alone() -> None:
+    """A send that failed before its request would have been called sent, by the answer to the thread's last one."""
+
+    class Created(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(201)
+            self.end_headers()
+            self.wfile.write(json.dumps({"sid": SID}).encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Created)
+    threading.Thread(target=server.serve_forever).start()
+    http = TwilioHttp(
+        connect_seconds=5, read_seconds=5, base_url=f"http://127.0.0.1:{server.server_port}", connections=1
+    )
+    try:
+        first = http.outcome(lambda: http.request("POST", "https://api.twilio.com/Messages.json"))
+    finally:
+        http.close()
+        server.shutdown()
+        server.server_close()
+
+    def fail() -> None:
+        raise TypeError("a broken request")
+
+    assert first == Accepted(SID)
+    assert http.outcome(fail) == InDoubt("Unforeseen TypeError while asking Twilio")
+
+
+def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request has left, so the text may be sent once the installation is mended."""
+    monkeypatch.setitem(sys.modules, "smsretry.adapters.twilio.http", None)
+    settings = Settings.model_construct(twilio_from_number="+12125550100", twilio_messaging_service_sid=None)
+    with TwilioSender(settings) as twilio:
+        outcome = twilio.send(Text(attempt_id=uuid4(), to="+12125550161", body="Hello", valid_for=timedelta(hours=1)))
+    assert twilio.sent_by == "+12125550100"
+    assert outcome == NotSent("Twilio's SDK could not be loaded (ModuleNotFoundError): install smsretry anew")
+
+
+def test_an_sdk_that_cannot_be_loaded_says_nothing_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look for a text in doubt had ended as an error, and a look after deliveries with a traceback."""
+    monkeypatch.setitem(sys.modules, "smsretry.adapters.twilio.http", None)
+    settings = Settings.model_construct(twilio_from_number="+12125550100", twilio_messaging_service_sid=None)
+    with TwilioSender(settings) as twilio:
+        assert twilio.look_up("+12125550161", sent_by=None, since=NOON, at=NOON) is None
+        assert twilio.what_became_of(SID) is None

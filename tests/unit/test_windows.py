@@ -9,9 +9,9 @@ import pytest
 
 from smsretry.quiet_hours.calendars import holidays_in
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
+from smsretry.quiet_hours.explain import draw_week
 from smsretry.quiet_hours.hours import hours_text, parse_week
 from smsretry.quiet_hours.rules import STATE_RULES
-from smsretry.quiet_hours.week import draw_week
 from tests.proofs.oracles.clocks import STATES
 
 MIAMI = "+13055550123"

@@ -1,4 +1,4 @@
-"""The locks of a migration. All are taken at the start, so that nobody waits behind a migration that waits."""
+"""The locks of a migration. It takes all of them at the start, so that nobody waits behind one that waits itself."""
 
 from typing import Any, Final
 
@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 TABLES: Final = ("scheduled_sends", "sms_retry_queue", "sms_send_attempts", "customers", "businesses", "send_logs")
-"""The order is that in which a claim and a begin lock them."""
+"""In the order in which a claim and a begin lock them."""
 _SECONDS: Final = 3
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -26,7 +26,7 @@ order by a.xact_start limit 5
 
 
 def wait_a_few_seconds(connection: _Connection) -> None:
-    """Let this transaction wait for a lock a few seconds at most, or as long as its connection was told to."""
+    """Limit this transaction's wait for a lock to a few seconds, unless its connection sets another limit."""
     connection.execute(
         """select set_config('lock_timeout', case current_setting('lock_timeout') when '0' then %s
                                              else current_setting('lock_timeout') end, true)""",

@@ -1,7 +1,7 @@
 """Apply the SQL migrations that ship with the package, with the Supabase CLI's bookkeeping.
 
 Version, name and statements go to `supabase_migrations.schema_migrations`, which `supabase db push` reads and writes
-too: either may apply what the other has not. All that is missing is applied in one transaction, or nothing is.
+too: either may apply what the other has not. One transaction applies everything that is missing, or nothing.
 """
 
 import time
@@ -64,14 +64,12 @@ def migrate(
 ) -> list[Migration]:
     """Apply what the database does not have yet, all of it in one transaction; return what was applied.
 
-    Nobody waits for the migration longer than it waits for its locks, which is a few seconds: it then gives way, pauses
-    and tries again.
+    It waits for its locks a few seconds only. Then it gives way, pauses and tries again, so that nobody waits for long.
 
     Args:
-        again: apply every file, even those that the history holds: brings back what somebody dropped or revoked.
-        warn: told what PostgreSQL warns of, such as rows that break a rule, and what the rehearsal says though a text
-            can be sent.
-        shipped: other migrations than this version's.
+        again: apply every file, even those in the history, to bring back what somebody dropped or revoked.
+        warn: called with each warning: PostgreSQL's, such as rows that break a rule, and the rehearsal's.
+        shipped: migrations to apply instead of this version's.
         pauses: seconds between the tries.
         past_sends: what to do with scheduled sends whose time has passed when their table is adopted.
 
@@ -104,9 +102,9 @@ def _connect(db_url: str) -> _Connection:
         host = str(conninfo_to_dict(db_url).get("host", ""))
     except psycopg.ProgrammingError:
         host = "@"
-    if "@" in host:  # what libpq says of such a URL quotes a part of the password
+    if "@" in host:  # libpq's error about such a URL quotes part of the password
         raise MigrationError(
-            "--db-url is no PostgreSQL URL (postgresql://user:password@host:5432/name). "
+            "--db-url is not a PostgreSQL URL (postgresql://user:password@host:5432/name). "
             "In a password, write %40 for @, %25 for %, %2F for / and %3A for a colon."
         )
     try:
@@ -127,18 +125,18 @@ def _apply(
     where = "The migration"
     try:
         with connection.transaction():
-            connection.execute(_LOCK)  # two at once: the second waits here, and then finds the work done
+            connection.execute(_LOCK)  # of two migrations at once, the second waits here and then finds the work done
             wait_a_few_seconds(connection)
             applied = history.read(connection)
             missing = [migration for migration in wanted if again or migration.version not in applied]
             if not missing:
                 return []
-            where = "The look at the tables that are there"
+            where = "Checking the tables that exist"
             _refuse_what_does_not_fit(connection)
             lock_tables(connection)
             cancel_until = ask_about_past_sends(connection, past_sends)
-            history.opened(connection)
-            if again:  # what an SQL function calls may be made by a later file only: see without_superseded
+            history.create_table(connection)
+            if again:  # an SQL function may call one that only a later file creates: see without_superseded
                 connection.execute("set local check_function_bodies = off")
             for migration in missing:
                 where = f"Migration {migration.file}"
@@ -148,8 +146,8 @@ def _apply(
                 where = "Cancelling the scheduled sends that are past"
                 cancel_past_sends(connection, cancel_until)
             where = "The rehearsal after the migration"
-            told = _rehearse(connection)
-        for warning in told:
+            warnings = _rehearse(connection)
+        for warning in warnings:
             warn(warning)
         return list(missing)
     except _LOCKED:
@@ -162,8 +160,8 @@ def _apply(
 
 def _run(connection: _Connection, migration: Migration, text: str) -> None:
     connection.execute(sql.SQL(text))  # our own file, not input
-    connection.execute("set constraints all immediate")  # or a deferred check would stand in the next file's way
-    history.enter(connection, migration.version, migration.name, migration.text)
+    connection.execute("set constraints all immediate")  # a deferred check would stand in the next file's way
+    history.record(connection, migration.version, migration.name, migration.text)
 
 
 def _refuse_what_does_not_fit(connection: _Connection) -> None:
@@ -183,10 +181,10 @@ def _refuse_what_does_not_fit(connection: _Connection) -> None:
 
 
 def _rehearse(connection: _Connection) -> list[str]:
-    """The warnings of the rehearsal: they are no reason to refuse the migration."""
+    """Rehearse a text on what was migrated. Warnings are returned: they are no reason to refuse the migration."""
     if connection.execute("select to_regproc('public.try_sms_retry_queue')").fetchone() == (None,):
         return []
-    told = []
+    warnings = []
     for subject, ok, advice in connection.execute("select subject, ok, advice from public.try_sms_retry_queue()"):
         if not ok:
             raise MigrationError(
@@ -194,5 +192,5 @@ def _rehearse(connection: _Connection) -> list[str]:
                 "a policy of the application's that refuses it. Nothing was changed."
             )
         if advice:
-            told.append(f"{subject} {advice}")
-    return told
+            warnings.append(f"{subject} {advice}")
+    return warnings

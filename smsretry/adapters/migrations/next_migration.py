@@ -2,8 +2,8 @@
 
     python -m smsretry.adapters.migrations.next_migration NAME
 
-A changed or new file becomes a section of it. What `create or replace` cannot do comes first: functions that are gone,
-or whose parameters or answer changed, are dropped. A table that exists is changed by hand, at a place that is marked.
+A changed or new file becomes a section of it. What `create or replace` cannot do comes first: it drops
+functions that are gone or have other parameters or another answer. A person changes existing tables, at marked places.
 """
 
 import re
@@ -33,7 +33,7 @@ end
 $$;
 """
 BY_HAND: Final = "-- BY HAND:"
-"""How a place begins where a person must write statements."""
+"""Marks a place where a person must write statements."""
 _BY_HAND: Final = (
     BY_HAND
     + """ {name} {task}.
@@ -43,7 +43,7 @@ do $$ begin raise exception 'The change of {name} is not written yet'; end $$;
 )
 _DROP_VIEW: Final = "drop view if exists {qualified};\n"
 _RIGHTS: Final = "internal_functions"
-"""The file that says who may call what is internal. It comes again wherever such a function is made."""
+"""The file that says who may call what is internal. A migration that creates such a function records it again."""
 _RELOAD: Final = Section("PostgREST learns of the change at once", "notify pgrst, 'reload schema';\n")
 _Files = Mapping[str, SchemaFile]
 
@@ -77,7 +77,7 @@ def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile
         elif file.name in was and file.kind == "view":
             parts.append(_drop(was[file.name]))
         parts.append(recording(file))
-    version = max(int(at), *(int(migration.version) + 1 for migration in old), 0)
+    version = max(int(at), *(int(migration.version) + 1 for migration in old))
     return Migration(str(version), name, joined([*parts, _RELOAD]))
 
 
@@ -88,19 +88,16 @@ def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[Sc
     that took them the other way round could deadlock with it.
     """
     views = [file.creates for file in was.values() if file.kind == "view" and file.name in differing]
-
-    def cannot_be_replaced(file: SchemaFile) -> bool:
-        return file.name not in now or now[file.name].signature != file.signature
-
     return [
         file
-        for file in was.values()
-        if file.kind == "function" and (cannot_be_replaced(file) or any(view in file.signature for view in views))
+        for name, file in was.items()
+        if file.kind == "function"
+        and (name not in now or now[name].signature != file.signature or any(view in file.signature for view in views))
     ]
 
 
 def _is_made(file: SchemaFile, was: _Files, dropped: Sequence[SchemaFile]) -> bool:
-    """Whether it makes an internal function: new, or dropped before. One that is replaced keeps its rights."""
+    """Whether the file creates an internal function. A function that is replaced keeps its rights."""
     there = file.name in was and was[file.name] not in dropped
     return file.kind == "function" and file.creates.startswith("smsretry.") and not there
 
@@ -122,7 +119,7 @@ def _by_hand(file: SchemaFile, task: str) -> str:
 
 
 def main(name: str) -> int:
-    """Write it to the package's folder and say what to do next. Returns the exit code."""
+    """Write the migration to the package's folder and say what to do next. Returns the exit code."""
     if not re.fullmatch("[a-z0-9_]+", name):
         sys.stderr.write(f"{name!r} is no name for a migration: use a-z, 0-9 and _\n")
         return 2

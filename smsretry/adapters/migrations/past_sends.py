@@ -1,6 +1,7 @@
-"""Scheduled sends of an installation that is adopted, whose time has passed.
+"""Scheduled sends whose time has passed when an existing installation is adopted.
 
-Its table may have used the word `scheduled` for what went out, or never will. Such a row must become no text unasked.
+Its table may use the word `scheduled` for what went out or never will. No such row becomes a text unless the owner
+says so.
 """
 
 from datetime import UTC, datetime
@@ -24,20 +25,20 @@ _CANCEL: Final = """
 update public.scheduled_sends s set status = 'cancelled', why = %s
 where s.status = 'scheduled' and s.scheduled_for <= %s
 """
-_WHY: Final = "Its time had passed when smsretry was set up, and `smsretry migrate` was told to cancel it"
+_WHY: Final = "Its time had passed when smsretry was set up, and `smsretry migrate --past-sends cancel` cancelled it"
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-def ask_about_past_sends(connection: _Connection, told: PastSends | None) -> datetime | None:
+def ask_about_past_sends(connection: _Connection, choice: PastSends | None) -> datetime | None:
     """The time up to which scheduled sends will be cancelled after the migration; None if none will be.
 
     Raises:
-        MigrationError: there are some, and nobody said what is to become of them.
+        MigrationError: there are some, and no choice was made.
     """
     if connection.execute(_ADOPTS).fetchone() != (True,):  # ours already: it knows what is past
         return None
     [(now, past, expired, oldest)] = connection.execute(_PAST, [LIFE]).fetchall()
-    if past and told is None:
+    if past and choice is None:
         hours = int(LIFE.total_seconds() / 3600)
         raise MigrationError(
             f"scheduled_sends holds {past} rows with the status `scheduled` whose time has passed, the first of them "
@@ -46,7 +47,7 @@ def ask_about_past_sends(connection: _Connection, told: PastSends | None) -> dat
             f"lets those go out that are late by less than {hours} hours ({past - expired}), and the first run cancels "
             f"the others ({expired}). Nothing was changed."
         )
-    return now if past and told == "cancel" else None
+    return now if past and choice == "cancel" else None
 
 
 def cancel_past_sends(connection: _Connection, until: datetime) -> None:

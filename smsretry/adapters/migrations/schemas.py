@@ -1,7 +1,6 @@
 """The files of `supabase/schemas/`: the one home of each table, view and function, in folders by subject."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -28,7 +27,7 @@ FOLDERS: Final = (
     "triggers",
     "rights",
 )
-"""The order in which they are applied; within a folder, by name. What names another comes after it."""
+"""The order in which they are applied; within a folder, by name. A file comes after the files that it names."""
 _CREATES: Final = re.compile(r"^ *create (?:or replace )?(table|view|function) (?:if not exists )?(\w+\.\w+)", re.M)
 _DEFAULT: Final = re.compile(r" default [^,)]+")
 _SIGNATURE: Final = re.compile(r"create or replace function (\w+\.\w+\(.*?)\blanguage\b", re.S)
@@ -36,7 +35,7 @@ _SIGNATURE: Final = re.compile(r"create or replace function (\w+\.\w+\(.*?)\blan
 
 @dataclass(frozen=True, slots=True)
 class SchemaFile:
-    """One file. In another folder it is the same one."""
+    """One file. It stays the same file when it moves to another folder."""
 
     path: str = field(compare=False)
     """Below `schemas/`, such as `worker/fenced.sql`. The first migrations record such a file as `31_fenced.sql`."""
@@ -49,7 +48,7 @@ class SchemaFile:
 
     @property
     def kind(self) -> Kind:
-        """The kind of what it creates; `other` if that is no table, view or function."""
+        """The kind of what it creates; `other` if it creates no table, view or function."""
         created = _CREATES.search(self.text)
         return cast(Kind, created[1]) if created else "other"  # the pattern has these three
 
@@ -77,10 +76,3 @@ def schema_files(root: Traversable | None = None) -> list[SchemaFile]:
         for folder in FOLDERS
         for file in sorted(root.joinpath(folder).iterdir(), key=lambda file: file.name)
     ]
-
-
-def api_functions(schemas: Sequence[SchemaFile] | None = None) -> list[str]:
-    """The names of the functions that PostgREST offers, without their schema `public`: what this version calls."""
-    shipped = schema_files() if schemas is None else schemas
-    created = [file.creates.split(".") for file in shipped if file.kind == "function"]
-    return [name for schema, name in created if schema == "public"]

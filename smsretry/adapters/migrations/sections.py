@@ -1,4 +1,4 @@
-"""The sections of a migration: each names the schema file whose text it records, or says what was written by hand."""
+"""The sections of a migration. Each names the schema file that it records, or says what was written by hand."""
 
 import re
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _REMOVED: Final = " is removed"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A title and the statements below it. The title is empty for what stands above the first one."""
+    """A title and the statements below it. The title is empty for statements above the first title."""
 
     title: str
     text: str
@@ -71,10 +71,10 @@ def recorded(migrations: Iterable[str]) -> dict[str, SchemaFile]:
 
 
 def without_superseded(migration: str, later: Iterable[str]) -> str:
-    """A migration's text without the views that a later one records anew, and the functions that it makes otherwise.
+    """A migration's text without the views and functions that a later migration replaces.
 
-    Such a section cannot be applied again: what is there differs in its parameters or columns. A function that only has
-    another body is replaced twice instead, because older statements may call it.
+    Such a section cannot be applied again, because the existing view or function has other columns or parameters. A
+    function that changes only in its body is replaced twice instead, because older statements may call it.
     """
     newer: dict[str, list[SchemaFile | None]] = {}
     for section in (section for text in later for section in sections(text) if section.source):
@@ -84,16 +84,10 @@ def without_superseded(migration: str, later: Iterable[str]) -> str:
     def superseded(file: SchemaFile) -> bool:
         if file.kind == "view":
             return file.name in newer
-        makes_otherwise = any(now is None or now.signature != file.signature for now in newer.get(file.name, []))
-        return file.kind == "function" and not _is_trigger(file) and (makes_otherwise or _names(file, views))
+        # A trigger function has no parameters to differ in, and its trigger exists already and needs it.
+        if file.kind != "function" or file.signature.endswith("() returns trigger"):
+            return False
+        otherwise = any(now is None or now.signature != file.signature for now in newer.get(file.name, []))
+        return otherwise or any(view in file.signature for view in views)
 
     return "".join(str(part) for part in sections(migration) if not (part.file and superseded(part.file)))
-
-
-def _names(file: SchemaFile, views: Iterable[str]) -> bool:
-    return any(view in file.signature for view in views)
-
-
-def _is_trigger(file: SchemaFile) -> bool:
-    """It has no parameters, and the trigger, which is made before the later migration, cannot be without it."""
-    return file.signature.endswith("() returns trigger")

@@ -1,6 +1,6 @@
-"""Do the application's own tables fit? Each misfit is named with the statement that mends it.
+"""Do the application's own tables fit? Each misfit comes with the statement that mends it.
 
-The rows come from `describe_sms_tables`. All misfits are named together, before anything is changed.
+The rows come from `describe_sms_tables`. All misfits are reported together, before anything is changed.
 """
 
 import re
@@ -31,7 +31,7 @@ _TYPES: Final = {"timestamptz": "timestamp with time zone"}
 
 
 class Part(BaseModel):
-    """A row of `describe_sms_tables`: one thing that the catalog says of one table."""
+    """A row of `describe_sms_tables`: one fact from the catalog about one table."""
 
     relation: str
     kind: str
@@ -53,7 +53,7 @@ class Misfit(NamedTuple):
 
 
 def misfits(parts: Iterable[Part]) -> list[Misfit]:
-    """All misfits, in the order of the tables. A missing table is not a misfit: the migration makes it."""
+    """All misfits, in the order of the tables. A missing table is not a misfit: the migration creates it."""
     known = list(parts)
     described = {table: [part for part in known if part.relation == table] for table in COLUMNS}
     return [Misfit(*misfit) for table, own in described.items() if own for misfit in _of_table(table, own)]
@@ -121,14 +121,14 @@ def _fits(wanted: str, found: Part) -> bool:
         definition = found.definition or ""
         sms = wanted == LABEL and definition.startswith("enum") and "'sms'" in definition
         return sms or bool(_TEXTS.fullmatch(found.type or ""))
-    # A limit of length would refuse an error or a source; a column of the queue is answered as what it is.
+    # A length limit may refuse a long error. Functions return the queue's columns, so their types must be exact.
     return found.type == wanted or (
         wanted == "text" and found.type == "character varying" and found.relation != "sms_retry_queue"
     )
 
 
 def _required(columns: Iterable[Part]) -> Iterator[tuple[str, str]]:
-    """Those of the queue's columns that must have a value, though nothing gives them one."""
+    """The queue's columns that must have a value although nothing gives them one."""
     for column in columns:
         given = column.name in INSERTED or ("sms_retry_queue", column.name) in NULLABLE
         if column.not_null and not column.filled and not given:
@@ -155,7 +155,7 @@ def _of_check(table: str, name: str, text: str) -> Iterator[tuple[str, str]]:
     for column in {column for column in _ONE_OF.findall(text) if (table, column) in VALUES}:
         allowed = set(_LITERAL.findall(text))
         missing = [value for value in VALUES[table, column] if value not in allowed]
-        if missing and (table, name) != ("sms_retry_queue", f"sms_retry_queue_{column}"):  # ours is made anew
+        if missing and (table, name) != ("sms_retry_queue", f"sms_retry_queue_{column}"):  # the migration replaces ours
             values = ", ".join(f"'{value}'" for value in missing)
             alter = f"alter table public.{table} drop constraint {name}, and add it anew with {values}"
             yield (

@@ -1,7 +1,7 @@
-"""What this version's schema files make, by name: `smsretry doctor` finds what is missing or another version's.
+"""What this version's schema files create, by name. `smsretry doctor` finds what is missing or another version's.
 
-Read from the files themselves, so that nothing has to be recorded; a test compares it with the catalog. What they make
-only where the application has none is the application's, and not here.
+Read from the files themselves, so that nothing has to be recorded; a test compares it with the catalog. What they
+create only where the application has none belongs to the application, and is left out.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _NEXT_PART: Final = re.compile(r",\n+    (?=\w)")
 """Between two columns or constraints of a table."""
 _COLUMN: Final = re.compile(r"^alter table (\w+\.\w+) add column if not exists (\w+) ([^;]+);", re.M)
 _RULE: Final = re.compile(r"\('(\w+)', \$c\$(.*?)\$c\$\)", re.S)
-"""A constraint that is added to the file's table, whoever made that."""
+"""A constraint that is added to the file's table, even to one that the application created."""
 _MADE: Final = re.compile(
     r'^create (?:unique )?(index|trigger|policy) (?:if not exists )?("[^"]+"|\w+)\s.*?\bon (\w+\.\w+)', re.S | re.M
 )

@@ -1,13 +1,13 @@
-"""What smsretry needs of the application's own tables: columns, their types, and the values that a CHECK must allow.
+"""What smsretry needs in the application's own tables: columns, their types, and the values that a CHECK must allow.
 
-The columns that smsretry adds are not here: what they must be is read from the schema files.
+The types of the columns that smsretry adds are read from the schema files instead.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 READ: Final = "text, only read"
-"""A text that smsretry only reads: any type of text will do."""
+"""Text that smsretry only reads: any text type will do."""
 LABEL: Final = "text or enum, only read"
 COLUMNS: Final[Mapping[str, dict[str, str]]] = {
     "businesses": {"id": "uuid", "user_id": "uuid", "timezone": READ},
@@ -71,9 +71,9 @@ BY_DEFAULT: Final[Mapping[tuple[str, str], str]] = {
     ("send_logs", "status"): "'pending'",
     ("send_logs", "provider_message_id"): "'{}'",
 }
-"""Columns that are left to their default, and a default that says that a text waits."""
+"""Columns that smsretry leaves to their default, each with a default that means a waiting text."""
 SENT: Final = ("sent", "delivered", "undelivered")
-"""The send log statuses that say that a text was sent. `smsretry.is_sent` has the same."""
+"""The send log statuses of a text that was sent, as in `smsretry.is_sent`."""
 VALUES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
     ("customers", "phone_status"): ("invalid", "not_mobile"),
     ("customers", "sms_consent_status"): ("opted_in", "opted_out"),

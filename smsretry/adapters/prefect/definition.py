@@ -1,7 +1,11 @@
-"""`prefect.yaml`: the one definition of the deployments, which `flows.serve` and `prefect deploy` register."""
+"""`prefect.yaml`: the one definition of the deployments, which `flows.serve` and `prefect deploy` register.
+
+A deployment as a server has it may differ from this version's: see `differences`.
+"""
 
 import sysconfig
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +28,7 @@ class Schedule(BaseModel):
 
     @property
     def period(self) -> timedelta:
-        """About how long it is from one run to the next: that of a cron by its first field that is no star."""
+        """About how long it is from one run to the next, by the first field of `cron` that is no star."""
         if self.interval:
             return timedelta(seconds=self.interval)
         minute, hour, *_ = (self.cron or "0 0").split()
@@ -39,7 +43,7 @@ class Schedule(BaseModel):
 
 
 class Deployment(BaseModel):
-    """An entry of the file, as far as it can be compared with what a server has registered."""
+    """An entry of the file, with the fields that a server registers too."""
 
     name: str
     entrypoint: str
@@ -59,3 +63,41 @@ def definition() -> str:
 def declared() -> tuple[Deployment, ...]:
     """The deployments of this version."""
     return TypeAdapter(tuple[Deployment, ...]).validate_python(yaml.safe_load(definition())["deployments"])
+
+
+class RegisteredSchedule(BaseModel):
+    """A schedule of a registered deployment."""
+
+    active: bool
+    slug: str | None = None
+    schedule: dict[str, Any]
+
+
+class Registered(BaseModel):
+    """A deployment as the server has it: a row of `deployments/filter`."""
+
+    id: str
+    name: str
+    created: datetime
+    entrypoint: str | None
+    version: str | None
+    paused: bool
+    parameters: dict[str, Any]
+    schedules: list[RegisteredSchedule]
+    last_polled: datetime | None = None
+
+
+def differences(declared: Deployment, found: Registered) -> list[str]:
+    """Where a registered deployment differs from the file's, in a few words each. Its switches are not compared."""
+    registered = [Schedule.model_validate({**one.schedule, "slug": one.slug or ""}) for one in found.schedules]
+    pairs = {
+        "entrypoint": (found.entrypoint, declared.entrypoint),
+        "version": (found.version, declared.version),
+        "parameters": (found.parameters, declared.parameters),
+        "schedule": (_listed(registered), _listed(declared.schedules)),
+    }
+    return [f"{what} is {there} there and {here} here" for what, (there, here) in pairs.items() if there != here]
+
+
+def _listed(schedules: Iterable[Schedule]) -> str:
+    return ", ".join(sorted(f"{one} {one.timezone or 'UTC'}" for one in schedules)) or "none"

@@ -1,5 +1,1 @@
-"""Metrics, through OpenTelemetry: after a run, how the queue stands is pushed by OTLP, as `status --prometheus` has it.
-
-Off unless an endpoint is configured by OpenTelemetry's own variables, and then nothing of OpenTelemetry is imported.
-`switch` says whether they are on, `export` is what a run calls, and `push` knows OpenTelemetry.
-"""
+"""Metrics: after a run, the state of the queue is pushed by OTLP. `export` is for a run; `push` knows OpenTelemetry."""

@@ -1,4 +1,4 @@
-"""How the gauges leave the process: by OTLP over HTTP, once."""
+"""Push the gauges by OTLP over HTTP, once."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ from opentelemetry.util import re as headers
 from smsretry.desk.pages.gauges import Gauge
 
 PUSH_SECONDS: Final = 2.0
-"""How long a push may take: what a collector that cannot be reached costs a process at its end."""
+"""The longest that a push may take, and the most that an unreachable collector costs a process at its end."""
 
 
 def push(gauges: Sequence[Gauge]) -> str | None:
-    """Push these. The answer: why they did not arrive.
+    """Push the gauges. Returns why they did not arrive; None if they did.
 
     Raises:
         Exception: of any kind, when one of OpenTelemetry's variables is malformed.
@@ -34,13 +34,13 @@ def push(gauges: Sequence[Gauge]) -> str | None:
         for attributes, value in gauge.points:
             instrument.set(value, dict(attributes))
     exporter.trouble = f"no answer came within {PUSH_SECONDS:.0f} s"
-    with suppress(Exception):  # it waits so long at most; what it raises is told by `trouble`
+    with suppress(Exception):  # `trouble` says what went wrong
         provider.shutdown(timeout_millis=PUSH_SECONDS * 1000)
     return exporter.trouble
 
 
 def reach() -> str | None:
-    """Push nothing, to see whether it arrives. The answer: why it did not."""
+    """Push nothing, to see whether it arrives. Returns why it did not; None if it did."""
     exporter = _Exporter()
     exporter.export(MetricsData(resource_metrics=[]))
     exporter.shutdown()
@@ -56,7 +56,7 @@ class _Exporter(OTLPMetricExporter):
         if said:
             raise ValueError("OTEL_EXPORTER_OTLP_HEADERS must be name=value, several of them with commas between")
         self.trouble: str | None = None
-        """Why the last push failed. None: it did not."""
+        """Why the last push failed; None if it did not."""
 
     def export(self, metrics_data: MetricsData, *args: Any, **more: Any) -> MetricExportResult:
         with _unsaid(metric_exporter.__name__) as said:
@@ -68,7 +68,7 @@ class _Exporter(OTLPMetricExporter):
 
 @contextmanager
 def _unsaid(logger: str) -> Iterator[list[logging.LogRecord]]:
-    """What would have been logged."""
+    """Collect what a logger would log, instead of logging it."""
     said: list[logging.LogRecord] = []
 
     def listen(record: logging.LogRecord) -> bool:
@@ -83,7 +83,7 @@ def _unsaid(logger: str) -> Iterator[list[logging.LogRecord]]:
 
 
 def _why(said: list[logging.LogRecord]) -> str:
-    """The first thing that was said. An exception by its kind, because its message quotes the endpoint's path."""
+    """The first of these messages; the kind of an exception, because its own message quotes the endpoint's path."""
     for record in said:
         errors = [value for value in record.args or () if isinstance(value, Exception)]
         return type(errors[0]).__name__ if errors else record.getMessage()
@@ -91,10 +91,10 @@ def _why(said: list[logging.LogRecord]) -> str:
 
 
 def _resource() -> Resource:
-    """Who tells, unless OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say it.
+    """The source of the numbers, unless OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES name another.
 
-    The numbers are the database's, whichever process tells them. OpenTelemetry would give each process an id of its
-    own, and so each run series of its own.
+    The numbers are the database's, whichever process pushes them. OpenTelemetry would give each process its own
+    id, and so each run its own series.
     """
     ours = {"service.name": "smsretry", "service.version": version("smsretry"), "service.instance.id": "smsretry"}
     return Resource.create().merge(Resource(ours)).merge(OTELResourceDetector().detect())

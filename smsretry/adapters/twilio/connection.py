@@ -1,4 +1,4 @@
-"""Connections to Twilio: a whole answer, and not each piece of it, has to come in time, and no log tells of it.
+"""Connections to Twilio: the whole answer, and not each piece of it, has to come in time, and no log quotes it.
 
 `requests` gives its read timeout to every read of the socket, so a server that sends a byte a second would keep a
 worker for ever. Here the same timeout is counted from the end of the request to the end of the answer.
@@ -22,20 +22,18 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 
 class _InTime(io.RawIOBase):
-    """What comes from a socket, until the socket's timeout has passed for all of it."""
+    """The bytes that a socket receives, until the socket's timeout has passed for all of it."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._socket = sock
         self._raw = raw
-        self._seconds = sock.gettimeout()
-        self._ends = None if self._seconds is None else time.monotonic() + self._seconds
+        self._seconds = sock.gettimeout() or 0.0  # each request has one
+        self._ends = time.monotonic() + self._seconds
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if self._ends is None:
-            return self._raw.readinto(buffer)
         left = self._ends - time.monotonic()
         if left <= 0:
             raise TimeoutError("timed out")
@@ -51,7 +49,7 @@ class _InTime(io.RawIOBase):
 
 
 class _Answer(HTTPResponse):
-    """An answer, that of a proxy to CONNECT included."""
+    """An answer, including a proxy's answer to CONNECT."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -67,17 +65,17 @@ class _Secure(HTTPSConnection):
 
 
 class WholeAnswers(HTTPAdapter):
-    """To be mounted on a session of `requests`. It never sends a request twice."""
+    """Mount it on a session of `requests`. It never sends a request twice."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
-        """The pool for a request, through a proxy or not; its connections are ours."""
+        """The pool for a request, through a proxy or not, with our connections."""
         pool = cast(HTTPConnectionPool, super().get_connection_with_tls_context(*args, **kwargs))
         pool.ConnectionCls = _Secure if pool.scheme == "https" else _Plain
         return pool
 
 
 class OneEnvironment(Session):
-    """A session that asks the environment for proxies and certificates once a host: each asking costs 0.5 ms."""
+    """A session that reads proxies and certificates from the environment once per host: each reading costs 0.5 ms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,30 +87,24 @@ class OneEnvironment(Session):
         """What the environment says of this URL's host, merged with the arguments of the first request to it."""
         host = "://".join(urlsplit(url)[:2])
         if host not in self._found:
-            # A copy: what holds for one host must not be written into the SDK's own settings, for all.
+            # A copy: one host's settings must not be written into the SDK's own, which are for all hosts.
             self._found[host] = dict(super().merge_environment_settings(url, dict(proxies or {}), stream, verify, cert))
         return dict(self._found[host])
 
 
 _asking: Final = threading.local()
-_filtered = 0
-"""How many loggers there were when urllib3's got their filter."""
+
+
+def filter_logs() -> None:
+    """Give each of urllib3's loggers the filter of `unlogged`. A logging configuration changes levels, not filters."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "urllib3":
+            logging.getLogger(name).addFilter(_is_anothers)
 
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Let urllib3 log nothing of what this thread asks meanwhile: its lines quote URLs, and a list's names a number.
-
-    By filters, which outlast a logging configuration; a level does not. They concern no other request of the process.
-    """
-    global _filtered
-    loggers = logging.root.manager.loggerDict
-    if len(loggers) != _filtered:  # looked through only when there are new ones: there are hundreds
-        names = list(loggers)  # at once, because other threads make loggers meanwhile
-        for name in names:
-            if name.partition(".")[0] == "urllib3":
-                logging.getLogger(name).addFilter(_is_anothers)
-        _filtered = len(names)  # last: until then, other threads filter, too
+    """Keep urllib3 from logging this thread's requests: its lines quote URLs, and the URL of a list has a number."""
     _asking.now = True
     try:
         yield

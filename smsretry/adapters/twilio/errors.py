@@ -20,7 +20,7 @@ from smsretry.vocabulary import DeliveryStatus
 
 
 def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
-    """What each row of the table says, by its code."""
+    """The refusal that each row of the table describes, by its code."""
     return {
         int(row["code"]): Refusal(
             cast(RefusalKind, row["classification"]),

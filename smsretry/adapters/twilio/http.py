@@ -1,10 +1,11 @@
 """How a request reaches Twilio: the SDK's HTTP client with timeouts, without retries, and what its failures mean.
 
-The SDK waits for ever by default, hides answers behind three kinds of exception and drops them on a 201 without a
+The SDK waits forever by default, hides answers behind three kinds of exception and drops them on a 201 without a
 body. This client keeps the bare answer, so that `answers.outcome_of_answer` can judge it.
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,10 +16,13 @@ from requests import exceptions as http
 from twilio.base import exceptions as sdk
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
+from twilio.rest import Client
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, ReadTimeoutError
 
-from smsretry.adapters.twilio.connection import OneEnvironment, WholeAnswers, unlogged
+from smsretry.adapters.twilio.answers import outcome_of_answer
+from smsretry.adapters.twilio.connection import OneEnvironment, WholeAnswers, filter_logs, unlogged
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
+from smsretry.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         self.session.mount("http://", whole)
         self._base = urlsplit(base_url) if base_url else None
         self._local = threading.local()
+        filter_logs()
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
         """Send one request. Raises the exceptions of `requests`."""
@@ -62,20 +67,49 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         return response
 
     def log_request(self, kwargs: dict[str, Any]) -> None:
-        """Log nothing: the SDK would log whom a list was asked for, with their number, at INFO."""
+        """Log nothing: at INFO the SDK would log the number that a list is for."""
 
     def log_response(self, status_code: int, response: Any) -> None:
-        """Likewise."""
+        """Log nothing, as above."""
 
     def answer(self) -> Answer | None:
         """The answer to this thread's last request, or None when none came."""
         answer: Answer | None = getattr(self._local, "answer", None)
         return answer
 
+    def outcome(self, send: Callable[[], object]) -> Outcome:
+        """What becomes of a text that this sends. Never raises: the request may have left."""
+        self._local.answer = None  # the last one is another text's
+        try:
+            send()
+        except Exception as error:  # noqa: BLE001 - an answer speaks for itself, whatever the SDK makes of it
+            if self.answer() is None:
+                return outcome_of_exception(error)
+        answer = self.answer()
+        if answer is None:
+            return InDoubt("Twilio's answer was lost")
+        return outcome_of_answer(answer.http_status, answer.body, retry_after=answer.retry_after)
+
     def close(self) -> None:
         """Close the pooled connections."""
-        if self.session is not None:
-            self.session.close()
+        self.session.close()
+
+
+def client(settings: Settings) -> Client:
+    """The SDK's client, with everything loaded that a send needs."""
+    http = TwilioHttp(
+        connect_seconds=settings.twilio_connect_timeout_seconds,
+        read_seconds=settings.twilio_read_timeout_seconds,
+        base_url=str(settings.twilio_base_url) if settings.twilio_base_url else None,
+        connections=settings.concurrency,
+    )
+    account = settings.twilio_account_sid
+    user, password = account, settings.twilio_auth_token
+    if settings.twilio_api_key_sid and settings.twilio_api_key_secret:
+        user, password = settings.twilio_api_key_sid, settings.twilio_api_key_secret
+    made = Client(user, password.get_secret_value() if password else "", account, http_client=http)
+    _ = made.messages  # imports most of the SDK
+    return made
 
 
 def _clock(date: str | None) -> datetime | None:

@@ -1,23 +1,25 @@
-"""Twilio's list of the messages to a number: read up to a bound, and each entry by itself."""
+"""Read Twilio's list of the messages to a number, up to a bound and each entry by itself."""
 
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from smsretry.adapters.twilio.http import TwilioHttp
 from smsretry.retry.models import Look, Sighting
 from smsretry.retry.same_text import without_opt_out
 
+if TYPE_CHECKING:
+    from smsretry.adapters.twilio.http import TwilioHttp
+
 PAGE_SIZE: Final = 100
 PAGES: Final = 10
-"""Pages that a look reads at the most: a thousand messages, and nobody is sent so many in the days that matter. A list
-that has no end would keep its worker for ever."""
+"""The most pages that a look reads. Nobody gets a thousand messages in the days that matter, and an endless list would
+keep its worker forever."""
 _PAST_THE_START: Final = timedelta(hours=1)
 """How far a list is read beyond the earliest message that matters."""
 _TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 _OURS: Final = "outbound-api"
-"""The direction of what was sent as ours are."""
+"""The direction of messages that were sent through the API, as ours are."""
 _WHOLE_ADDRESS: Final = re.compile(r"\+[0-9]+|[a-z]+:.*")
 """A whole number, or an address of another channel. What is neither is masked or missing: it may be any number."""
 _TOO_LONG: Final = f"is longer than {PAGES * PAGE_SIZE} messages"
@@ -25,11 +27,11 @@ _ILLEGIBLE: Final = "has an entry that cannot be read"
 
 
 def read_list(
-    messages: Any, http: TwilioHttp, phone: str, *, sent_by: str | None, since: datetime, at: datetime
+    messages: Any, http: "TwilioHttp", phone: str, *, sent_by: str | None, since: datetime, at: datetime
 ) -> Look:
     """Messages from that sender to this number, back to `since` at least. Raises whatever the SDK does.
 
-    It asks by `To` alone: `From` misses fresh messages of a messaging service, and `DateSent` misses unsent ones
+    It filters by `To` alone: `From` misses fresh messages of a messaging service, and `DateSent` misses unsent ones
     (twilio-java#442, twilio-oai#22). Twilio lists newest first, though not always exactly (twilio-csharp#65), so
     reading goes on well past the first message that is older.
     """
@@ -50,7 +52,7 @@ def read_list(
 
 
 def _entries(page: Any) -> Iterator[Any]:
-    """The messages of this page and of those that follow it; in place of what cannot be had, what the list lacks."""
+    """The messages of this page and of the next ones. A string stands for what could not be read, and says so."""
     for _ in range(PAGES - 1):
         yield from _entries_of_page(page)
         page = page.next_page()
@@ -80,7 +82,7 @@ def _may_be_from(message: Any, sent_by: str | None) -> bool:
 
 
 def _sighting(message: Any) -> Sighting:
-    """A listed message, with what may have been sent: others put words before a body, or behind it."""
+    """A listed message, with what may have been sent: others add words before or after a body."""
     body = message.body if isinstance(message.body, str) else ""
     mine = body.removeprefix(_TRIAL_PREFIX)
     return Sighting(

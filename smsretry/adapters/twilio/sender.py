@@ -1,72 +1,73 @@
-"""Twilio: one `create` call a text, and a look at the account for `smsretry doctor`."""
+"""Twilio: one `create` call a text, and a look at the account for `smsretry doctor`.
+
+The SDK is loaded by the first request, because most runs send nothing.
+"""
 
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
-from requests.exceptions import RequestException
-from twilio.base.exceptions import TwilioException, TwilioRestException
-from twilio.rest import Client
-
 from smsretry.adapters.twilio.answers import outcome_of_answer
 from smsretry.adapters.twilio.errors import twilio_report
-from smsretry.adapters.twilio.http import TwilioHttp, outcome_of_exception
 from smsretry.adapters.twilio.lists import read_list
 from smsretry.retry.delivery import NotKept, Report, Word
 from smsretry.retry.models import Finding, Look, Text
-from smsretry.retry.outcome import InDoubt, Outcome, Rejected
+from smsretry.retry.outcome import NotSent, Outcome, Rejected
 from smsretry.settings import Settings
 from smsretry.vocabulary import DeliveryStatus
+
+if TYPE_CHECKING:
+    from smsretry.adapters.twilio.http import TwilioHttp
 
 _NOT_FOUND: Final = 20404
 """Twilio's code for a resource that it does not have."""
 _NOT_OWNED: Final = (
     "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
 )
+_UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
 
 
 class TwilioSender:
-    """`ports.Sender` for Twilio's Messages API. Synchronous: the SDK's async client drops its timeout and re-POSTs."""
+    """`ports.Provider` for Twilio. Synchronous: the SDK's async client drops its timeout and sends a POST again."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = TwilioHttp(
-            connect_seconds=settings.twilio_connect_timeout_seconds,
-            read_seconds=settings.twilio_read_timeout_seconds,
-            base_url=str(settings.twilio_base_url) if settings.twilio_base_url else None,
-            connections=settings.concurrency,
-        )
-        if settings.twilio_api_key_sid and settings.twilio_api_key_secret:
-            user, password = settings.twilio_api_key_sid, settings.twilio_api_key_secret.get_secret_value()
-        else:
-            token = settings.twilio_auth_token
-            user, password = settings.twilio_account_sid, token.get_secret_value() if token else ""
-        self._client = Client(user, password, settings.twilio_account_sid, http_client=self._http)
-        self._building = threading.Lock()
+        self._loading = threading.Lock()
+        self._loaded: Any = None
         self._sender = (
             {"messaging_service_sid": settings.twilio_messaging_service_sid}
             if settings.twilio_messaging_service_sid
             else {"from_": settings.twilio_from_number}
         )
 
-    @property
-    def _messages(self) -> Any:
-        """Built by the first who asks, one thread at a time: it imports most of the SDK, and most runs send nothing."""
-        with self._building:
-            return self._client.messages
-
     def __enter__(self) -> "TwilioSender":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if self._loaded:
+            self._http.close()
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+    @property
+    def _client(self) -> Any:
+        """The SDK's client. Raises whatever a broken installation does."""
+        with self._loading:
+            if self._loaded is None:
+                from smsretry.adapters.twilio.http import client
+
+                self._loaded = client(self._settings)
+            return self._loaded
+
+    @property
+    def _http(self) -> "TwilioHttp":
+        http: TwilioHttp = self._client.http_client
+        return http
+
+    @property
+    def _messages(self) -> Any:
+        return self._client.messages
 
     def send(self, text: Text) -> Outcome:
         """Make one request; whatever happens comes back as an outcome."""
@@ -74,14 +75,10 @@ class TwilioSender:
         if callback := self._settings.twilio_status_callback_url:
             extra["status_callback"] = _with_attempt(str(callback), text.attempt_id)
         try:
-            self._messages.create(to=text.to, body=text.body, **self._sender, **extra)
-        except Exception as error:  # noqa: BLE001 - the request may have left: an outcome, always
-            if self._http.answer() is None:
-                return outcome_of_exception(error)
-        answer = self._http.answer()
-        if answer is None:
-            return InDoubt("Twilio's answer was lost")
-        return outcome_of_answer(answer.http_status, answer.body, retry_after=answer.retry_after)
+            messages, http = self._messages, self._http
+        except Exception as error:  # noqa: BLE001 - a broken installation costs no text: no request has left
+            return NotSent(_UNLOADED.format(type(error).__name__))
+        return http.outcome(lambda: messages.create(to=text.to, body=text.body, **self._sender, **extra))
 
     @property
     def sent_by(self) -> str:
@@ -103,44 +100,40 @@ class TwilioSender:
         """How far a message has come (`GET Messages/{sid}`)."""
         try:
             message = self._messages(sid).fetch()
-        except TwilioRestException as error:
-            return NotKept() if (error.status, error.code) == (404, _NOT_FOUND) else None
-        except Exception:  # noqa: BLE001 - whatever it was, it says nothing about the message
-            return None
+        except Exception as error:  # noqa: BLE001 - any other error says nothing about the message
+            not_kept = (getattr(error, "status", None), getattr(error, "code", None)) == (404, _NOT_FOUND)
+            return NotKept() if not_kept else None
         if message.status not in get_args(DeliveryStatus):
             return None
         return twilio_report(message.status, message.error_code)
 
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender? Sends nothing."""
-        account = self._settings.twilio_account_sid
-        findings = [self._ask("Twilio credentials", lambda: self._client.api.v2010.accounts(account).fetch().status)]
-        if not findings[0].ok:
-            return findings
+        try:
+            client = self._client
+        except Exception as error:  # noqa: BLE001 - a broken installation, whatever is wrong with it
+            return [Finding(subject="Twilio's SDK", ok=False, advice=_UNLOADED.format(type(error).__name__))]
+        account = client.api.v2010.accounts(self._settings.twilio_account_sid)
+        credentials = self._ask("Twilio credentials", lambda: account.fetch().status)
+        if not credentials.ok:
+            return [credentials]
         if service := self._settings.twilio_messaging_service_sid:
-            return [*findings, self._ask("Twilio messaging service", self._client.messaging.v1.services(service).fetch)]
+            return [credentials, self._ask("Twilio messaging service", client.messaging.v1.services(service).fetch)]
         number = self._settings.twilio_from_number
-        found = self._ask(
-            "Twilio number", lambda: self._client.incoming_phone_numbers.list(phone_number=number, limit=1) or None
-        )
-        return [*findings, found]
+        owned = client.incoming_phone_numbers
+        return [credentials, self._ask("Twilio number", lambda: owned.list(phone_number=number, limit=1) or None)]
 
     def _ask(self, subject: str, question: Callable[[], object]) -> Finding:
         try:
             answer = question()
-        except RequestException as error:
-            return Finding(subject=subject, ok=False, advice=self._silence(error))
-        except TwilioException:
-            return Finding(subject=subject, ok=False, advice=self._refusal())
+        except Exception as error:  # noqa: BLE001 - of the SDK or of `requests`: the bare answer says which
+            advice = self._refusal() if self._http.answer() else _silence(error)
+            return Finding(subject=subject, ok=False, advice=advice)
         if answer is None:
             return Finding(subject=subject, ok=False, advice=_NOT_OWNED)
         if isinstance(answer, str) and answer != "active":
             return Finding(subject=subject, ok=False, advice=f"the account is {answer}: see the Twilio console")
         return Finding(subject=subject, ok=True)
-
-    def _silence(self, error: RequestException) -> str:
-        host = urlsplit(error.request.url or "").netloc if error.request else "Twilio"
-        return f"{host} does not answer ({type(error).__name__}): check that it can be reached from here"
 
     def _refusal(self) -> str:
         answer = self._http.answer()
@@ -151,6 +144,12 @@ class TwilioSender:
             case _:
                 reason = f"HTTP {answer.http_status if answer else 'status unknown'}"
         return f"refused ({reason}): check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
+
+
+def _silence(error: Exception) -> str:
+    request = getattr(error, "request", None)
+    host = urlsplit(request.url).netloc if request else "Twilio"
+    return f"{host} does not answer ({type(error).__name__}): check that it can be reached from here"
 
 
 def _validity_period(valid_for: timedelta) -> int:

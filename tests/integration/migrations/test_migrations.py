@@ -22,14 +22,14 @@ from psycopg.types.json import Jsonb
 
 from smsretry.adapters.migrations.migrate import migrate, migrations
 from smsretry.adapters.migrations.next_migration import changed
-from smsretry.adapters.migrations.schemas import api_functions, schema_files
+from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.migrations.sections import without_superseded
 from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.errors import MigrationError
 from smsretry.local.stack import Stack
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim
-from tests.integration.catalog import Database, Snapshot, same_schema, snapshot
+from tests.integration.catalog import Database, Snapshot, api_functions, same_schema, snapshot
 
 CLI_VERSION = "2.117.0"
 VERSION_1_0_0 = "20261125000400"

@@ -13,7 +13,7 @@ import pytest
 
 from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
 from smsretry.adapters.migrations.next_migration import BY_HAND, changed, next_migration
-from smsretry.adapters.migrations.schemas import api_functions, schema_files
+from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.migrations.sections import recorded, sections
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database, Snapshot, same_schema, snapshot
@@ -171,14 +171,6 @@ def test_versions_rise() -> None:
     assert made is not None
     assert made.version == "20270101000001"
     assert sorted(migrations(), key=lambda migration: int(migration.version)) == migrations()
-
-
-def test_the_api_is_what_the_files_create_in_public() -> None:
-    """Internal helpers are not part of it."""
-    assert "sms_queue_length" in api_functions(changed_files())
-    assert "set_sms_state_stop" not in api_functions(changed_files())
-    assert {"claim_due_sms_retries", "recover_stuck_sms_retries", "queue_sms_retry"} < set(api_functions())
-    assert "fenced" not in api_functions()
 
 
 def test_the_command_writes_the_file_and_says_what_to_do(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_told_to_cancel_them_none_becomes_a_text(adopted: Database) -> None:
     assert states(adopted) == dict.fromkeys(PAST, "cancelled") | {"3 days": "scheduled"}
     whys = adopted.rows("select distinct why from scheduled_sends where status = 'cancelled'")
     assert [row["why"] for row in whys] == [
-        "Its time had passed when smsretry was set up, and `smsretry migrate` was told to cancel it"
+        "Its time had passed when smsretry was set up, and `smsretry migrate --past-sends cancel` cancelled it"
     ]
 
 
