@@ -22,12 +22,6 @@ def delivery_rate(fates: Mapping[str, int]) -> float | None:
     return delivered / known if known else None
 
 
-def arrival_share(fates: Mapping[str, int]) -> str:
-    """The share that arrived, in parentheses; empty if none is known."""
-    rate = delivery_rate(fates)
-    return f" ({rate:.0%} arrived)" if rate is not None else ""
-
-
 def dropped(lately: Mapping[str, int], usual: Mapping[str, int], *, fewest: int) -> str | None:
     """Says so if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them.
 
@@ -53,21 +47,6 @@ class HourOfDelivery(Value):
     """Nothing final was ever reported."""
     open: int = 0
     """Nothing final has been reported yet."""
-
-    @property
-    def clock(self) -> str:
-        """When it began, in UTC."""
-        return f"{self.starts_at.astimezone(UTC):%H:%M}"
-
-    @property
-    def fates(self) -> dict[str, int]:
-        """Texts by what became of them."""
-        return {fate: getattr(self, fate) for fate in self.FATES}
-
-    @property
-    def accepted(self) -> int:
-        """All of them."""
-        return sum(self.fates.values())
 
     @classmethod
     def sorted_from(cls, lines: Iterable[StatusLine]) -> tuple[Self, ...]:
@@ -97,20 +76,27 @@ class DeliveryOfBusiness(Value):
                 about[line.name] = line.texts
         return tuple(map(cls.model_validate, known.values()))
 
-    def __str__(self) -> str:
-        known = self.delivered + self.undelivered
-        return f"{self.delivered / known:.0%} of {known} arrived of {self.name or self.business_id}"
 
-
-def hour_lines(hours: Iterable[HourOfDelivery]) -> Iterator[str]:
-    """How many of each hour's texts arrived, in a line."""
-    by_hour = ", ".join(f"{hour.clock} {hour.delivered} of {hour.accepted}" for hour in hours)
-    if by_hour:
-        yield f"delivered by hour (UTC), of those accepted: {by_hour}"
-
-
-def time_lines(seconds: Mapping[str, float]) -> Iterator[str]:
-    """How long it takes from accepted to delivered, in a line."""
+def delivery_lines(
+    fates: Mapping[str, int],
+    seconds: Mapping[str, float],
+    hours: Iterable[HourOfDelivery],
+    businesses: Iterable[DeliveryOfBusiness],
+) -> Iterator[str]:
+    """How many of the last day's texts arrived, and how soon, a line each."""
+    rate = delivery_rate(fates)
+    arrived = f" ({rate:.0%} arrived)" if rate is not None else ""
+    yield f"delivery in the last day: {', '.join(f'{name} {texts}' for name, texts in fates.items())}{arrived}"
     taken = ", ".join(f"{name} {span(after) if after >= 60 else f'{after:g} s'}" for name, after in seconds.items())
     if taken:
         yield f"from accepted to delivered, as far as it is reported: {taken}"
+    by_hour = ", ".join(
+        f"{hour.starts_at.astimezone(UTC):%H:%M} {hour.delivered} of {sum(getattr(hour, fate) for fate in hour.FATES)}"
+        for hour in hours
+    )
+    if by_hour:
+        yield f"delivered by hour (UTC), of those accepted: {by_hour}"
+    for one in businesses:
+        known = one.delivered + one.undelivered
+        share = f"{one.delivered / known:.0%} of {known}"
+        yield f"delivery by business: {share} arrived of {one.name or one.business_id}"

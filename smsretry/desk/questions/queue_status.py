@@ -6,14 +6,7 @@ from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field
 
-from smsretry.desk.questions.delivery_rates import (
-    DeliveryOfBusiness,
-    HourOfDelivery,
-    arrival_share,
-    dropped,
-    hour_lines,
-    time_lines,
-)
+from smsretry.desk.questions.delivery_rates import DeliveryOfBusiness, HourOfDelivery, delivery_lines, dropped
 from smsretry.desk.questions.records import StatusLine
 from smsretry.instants import span
 from smsretry.retry.models import Value
@@ -72,6 +65,9 @@ class QueueStatus(Value):
         def part(name: str) -> tuple[StatusLine, ...]:
             return tuple(line for line in lines if line.part == name)
 
+        def texts(name: str) -> dict[str, int]:
+            return {line.name: line.texts or 0 for line in part(name)}
+
         [clock] = part("clock") or [None]
         if clock is None or clock.oldest is None or clock.next_at is None:
             raise ValueError("sms_status gave no time")
@@ -81,14 +77,14 @@ class QueueStatus(Value):
             at=at,
             late_seconds=(at - clock.next_at).total_seconds(),
             fewest_texts=clock.texts or 0,
-            queue={line.name: line.texts or 0 for line in part("queue")},
+            queue=texts("queue"),
             scheduled=part("scheduled"),
             overdue_seconds=max((at - due.oldest).total_seconds(), 0) if due and due.oldest else 0,
             waiting=part("waiting"),
             held=part("held"),
-            sent={line.name: line.texts or 0 for line in part("sent")},
-            delivery={line.name: line.texts or 0 for line in part("delivery")},
-            delivery_lately={line.name: line.texts or 0 for line in part("delivery_lately")},
+            sent=texts("sent"),
+            delivery=texts("delivery"),
+            delivery_lately=texts("delivery_lately"),
             delivery_hours=HourOfDelivery.sorted_from(part("delivery_hour")),
             delivery_seconds={line.name: float(line.told or 0) for line in part("delivery_time")},
             delivery_by_business=DeliveryOfBusiness.sorted_from(part("delivery_business")),
@@ -167,9 +163,8 @@ class QueueStatus(Value):
         late = f"; the oldest has been due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
         yield f"queue: {self.numbers}{late}"
         for line in self.scheduled:
-            next_one = f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
             one = f"; `smsretry explain --row {line.told}` explains one" if line.told else ""
-            yield f"scheduled, {line.name}: {line.texts}{next_one}{one}"
+            yield f"scheduled, {line.name}: {line.texts}{self._next(line)}{one}"
         for line in self.inbound:
             yield (
                 f"opted out by what may mean stop: {line.texts}{self._since(line)}; read {line.told} in the provider's "
@@ -178,11 +173,14 @@ class QueueStatus(Value):
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{_code(line)}{self._since(line)}"
         for line in self.waiting:
-            next_one = f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
-            yield f"waiting for {_waits_for(line.name)}: {line.texts}{next_one}"
+            reason = next((words for reason, words in REASONS.items() if reason == line.name), line.name)
+            yield f"waiting for {reason}: {line.texts}{self._next(line)}"
         sent = ", ".join(f"{name.replace('_', ' ')} {texts}" for name, texts in self.sent.items())
         yield f"sends in the last hour: {sent or 'none'}"
-        yield from self._delivery_lines()
+        if self.delivery:
+            yield from delivery_lines(
+                self.delivery, self.delivery_seconds, self.delivery_hours, self.delivery_by_business
+            )
         for line in self.undelivered:
             yield f"undelivered {line.texts} of {line.told or line.business_id}: code {line.name}{self._since(line)}"
         for line in self.ended:
@@ -190,22 +188,11 @@ class QueueStatus(Value):
         for line in self.runs:
             yield f"run {line.name}{self._since(line)}: {line.told}"
 
-    def _delivery_lines(self) -> Iterator[str]:
-        if not self.delivery:
-            return
-        by_state = ", ".join(f"{name} {texts}" for name, texts in self.delivery.items())
-        yield f"delivery in the last day: {by_state}{arrival_share(self.delivery)}"
-        yield from time_lines(self.delivery_seconds)
-        yield from hour_lines(self.delivery_hours)
-        for business in self.delivery_by_business:
-            yield f"delivery by business: {business}"
-
     def _since(self, line: StatusLine) -> str:
         return f" ({span((self.at - line.oldest).total_seconds())} ago)" if line.oldest else ""
 
-
-def _waits_for(name: str) -> str:
-    return next((told for reason, told in REASONS.items() if reason == name), name)
+    def _next(self, line: StatusLine) -> str:
+        return f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
 
 
 def _code(line: StatusLine) -> str:
