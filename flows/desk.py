@@ -75,7 +75,7 @@ def requeue_failed_sms(ask: Requeue) -> State[None]:
     Args:
         ask: Which texts, and who asks why.
     """
-    return _answer("requeue-failed-sms", lambda desk: change_page(desk.requeue(ask), ask, form_addresses()))
+    return _answer("requeue-failed-sms", lambda desk: change_page(desk.order(ask), ask, form_addresses()))
 
 
 @flow(name="cancel-sms-retries", **_DESK_FLOW)
@@ -86,7 +86,7 @@ def cancel_sms_retries(ask: Cancel) -> State[None]:
     Args:
         ask: Which texts, and who asks why.
     """
-    return _answer("cancel-sms-retries", lambda desk: change_page(desk.cancel(ask), ask, form_addresses()))
+    return _answer("cancel-sms-retries", lambda desk: change_page(desk.order(ask), ask, form_addresses()))
 
 
 @flow(name="resolve-sms-doubt", **_DESK_FLOW)

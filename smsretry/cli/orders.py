@@ -213,21 +213,13 @@ def _change(form: "type[Order]", given: Mapping[str, object]) -> None:
     Args:
         given: the command's options.
     """
-    from smsretry.desk.actions.requests import AfterRestore, Cancel, Requeue
+    from smsretry.desk.actions.requests import AfterRestore
     from smsretry.wiring import desk
 
     who = given["who"] or (_login_name() if given["yes"] else None)
     order = fill_form(form, given, who=who, dry_run=not given["yes"])
     with desk() as connected:
-        match order:
-            case Requeue():
-                change = connected.requeue(order)
-            case Cancel():
-                change = connected.cancel(order)
-            case AfterRestore():
-                change = connected.after_restore(order)
-            case _:
-                raise TypeError(f"There is no order {form.__name__}")
+        change = connected.order(order)
     on_record = isinstance(order, AfterRestore) and not order.dry_run
     if given["as_json"]:
         print_json({"dry_run": order.dry_run, **change.model_dump(mode="json")})

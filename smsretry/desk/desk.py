@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final, Protocol
 from uuid import UUID
 
-from smsretry.desk.actions.requests import AfterRestore, Cancel, Preview, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.actions.requests import Order, Preview, Prune, Resolve, WhichText
 from smsretry.desk.questions.explanation import CodeMeaning, Explanation, explain
 from smsretry.desk.questions.forecast import Forecast, forecast
 from smsretry.desk.questions.prediction import predict
@@ -30,11 +30,7 @@ class Records(Protocol):
 
     def status(self) -> list[StatusLine]: ...
 
-    def requeue(self, request: Requeue) -> Change: ...
-
-    def cancel(self, request: Cancel) -> Change: ...
-
-    def after_restore(self, request: AfterRestore) -> Change: ...
+    def order(self, request: Order) -> Change: ...
 
     def resolve(self, request: Resolve) -> bool: ...
 
@@ -109,17 +105,9 @@ class Desk:
             stopped=status.stopped_because,
         )
 
-    def requeue(self, request: Requeue) -> Change:
-        """Put texts that failed back into the queue, or say what would be."""
-        return self._records.requeue(request)
-
-    def cancel(self, request: Cancel) -> Change:
-        """End texts that wait, or say what would be."""
-        return self._records.cancel(request)
-
-    def after_restore(self, request: AfterRestore) -> Change:
-        """Have texts looked for that may have gone out since a backup was taken, or say which would be."""
-        return self._records.after_restore(request)
+    def order(self, request: Order) -> Change:
+        """Requeue or cancel texts, or doubt them after a restore; or say what that would change."""
+        return self._records.order(request)
 
     def resolve(self, request: Resolve) -> bool:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.

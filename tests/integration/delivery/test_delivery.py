@@ -466,7 +466,7 @@ def test_a_person_may_have_an_undelivered_text_sent_again_once_the_cause_is_mend
     [record] = operators.explain(WhichText(retry_id=row), None)
     assert (record.state, record.can) == ("failed", ("requeue_failed_sms",))
     assert [(attempt.delivery, attempt.delivery_code) for attempt in record.history] == [("undelivered", 30034)]
-    change = operators.requeue(Requeue(code=30034, dry_run=False, who="Ann", because="The number is registered now"))
+    change = operators.order(Requeue(code=30034, dry_run=False, who="Ann", because="The number is registered now"))
     assert (change.matched, change.changed) == (1, 1)
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 3

@@ -92,7 +92,7 @@ def test_an_odd_scheduled_send_hides_no_other_text(business: Business, desk: Des
         ahead = desk.preview(Preview(hours=2))
         assert ahead.go_out >= 1
         assert desk.status().queue == {"due": 1}
-        assert desk.cancel(Cancel(retry_ids=[planned])).matched == 1
+        assert desk.order(Cancel(retry_ids=[planned])).matched == 1
 
 
 @pytest.mark.parametrize(
