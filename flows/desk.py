@@ -11,9 +11,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.support.form_addresses import form_addresses
 from flows.support.forms import form
-from flows.support.run_display import show_answer
+from flows.support.run_display import form_addresses, show_answer
 from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.answers import (

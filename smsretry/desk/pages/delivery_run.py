@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from smsretry.desk.pages.answers import Page
 from smsretry.desk.pages.markdown import outline, page, plain
-from smsretry.desk.pages.outcomes import TextEvent, related
+from smsretry.desk.pages.outcomes import TextEvent
 from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunEvent
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.summary import DeliverySummary, FollowedUp
@@ -29,11 +29,11 @@ def text_events(summary: DeliverySummary) -> Iterator[TextEvent]:
 
 def _event(one: FollowedUp) -> TextEvent:
     message = one.message
-    people = {"customer": message.customer_id, "business": message.business_id, "send-log": message.send_log_id}
     return TextEvent(
         name=f"sms.text.{one.came_to}",
-        resource={"prefect.resource.id": f"sms.text.{message.retry_id}", "prefect.resource.name": one.came_to},
-        related=related(people),
+        subject=f"text.{message.retry_id}",
+        shown=one.came_to,
+        people={"customer": message.customer_id, "business": message.business_id, "send-log": message.send_log_id},
         payload={"why": one.why, "code": one.code, "sid": message.sid, "failures": message.failures},
     )
 

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Final, assert_never
 
+from smsretry.data import place, place_names
 from smsretry.desk.questions.prediction import PredictedResult, Prediction
 from smsretry.desk.questions.records import AttemptRecord, TextRecord
-from smsretry.desk.questions.zone import zone_of
 from smsretry.instants import on_clock, span
 from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.models import Value
@@ -111,6 +111,11 @@ def explain(
         next=_next(text, zone, prediction),
         can_do=tuple(can_do),
     )
+
+
+def zone_of(*names: str | None) -> tzinfo:
+    """The first of these names that is a place's zone; else UTC. For showing only: hours are decided elsewhere."""
+    return next((place(name) for name in names if name and name in place_names()), UTC)
 
 
 def _history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
