@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from smsretry.cli import desk, orders, rules, running
-from smsretry.cli.printing import print_error
+from smsretry.cli.printing import print_note
 from smsretry.errors import SmsRetryError
 
 USAGE: Final = 64
@@ -63,10 +63,10 @@ class _Commands(TyperGroup):
             problem = problem.removeprefix("Invalid value: ")
             path = error.ctx.command_path if error.ctx else "smsretry"
             if problem:  # without a command the help has been shown
-                print_error(f"{problem}\nTry: {path} --help")
+                print_note(f"{problem}\nTry: {path} --help", word="Error:")
             return USAGE
         except SmsRetryError as error:
-            print_error(str(error))
+            print_note(str(error), word="Error:")
             return 1
         return int(code or 0)
 

@@ -57,11 +57,6 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, default=_as_json, ensure_ascii=False, indent=2) + "\n")
 
 
-def print_error(text: str) -> None:
-    """Say on standard error what went wrong."""
-    print_note(text, word="Error:")
-
-
 def print_note(text: str, *, word: str = "") -> None:
     """Print to standard error, after a red word if there is one."""
     from rich.console import Console

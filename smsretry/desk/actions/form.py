@@ -23,14 +23,19 @@ from smsretry.vocabulary import MESSAGE_ID
 _A_NUMBER: Final = r"\+\d[\d ().-]{6,}\d|\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}"
 """As `smsretry.numberless` has it, or wider."""
 _NUMBER: Final = re.compile(_A_NUMBER)
-NUMBERLESS: Final = rf"^(?!.*({_A_NUMBER}))"
-"""The same for a form's schema."""
 
 
 def _without_number(text: str) -> str:
     if _NUMBER.search(text):
         raise ValueError("must hold no phone number: it is kept and shown. Name the customer by its id")
     return text
+
+
+class _NumberlessSchema:
+    """Lets Prefect refuse a number before it is kept."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(core) | {"pattern": rf"^(?!.*({_A_NUMBER}))"}
 
 
 def _message_id(text: str) -> str:
@@ -59,7 +64,7 @@ Moment = Annotated[
 """An instant, with its zone's offset."""
 MessageId = Annotated[str, AfterValidator(_message_id), WithJsonSchema({"type": "string", "pattern": MESSAGE_ID})]
 """A provider's id of a message."""
-NumberlessText = Annotated[str, AfterValidator(_without_number)]
+NumberlessText = Annotated[str, AfterValidator(_without_number), _NumberlessSchema()]
 """Words that are kept and shown, without a phone number."""
 _AT_THE_FOOT: Final = frozenset({"limit", "dry_run", "who", "because"})
 """Fields that a form ends with."""

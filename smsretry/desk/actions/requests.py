@@ -4,7 +4,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from smsretry.desk.actions.form import NUMBERLESS, Id, MessageId, Moment, NumberlessText, Request
+from smsretry.desk.actions.form import Id, MessageId, Moment, NumberlessText, Request
 from smsretry.vocabulary import EndedState, LiveState, Reason, WhyCode
 
 
@@ -46,14 +46,12 @@ class Order(Request):
         title="Who",
         description="Your name; needed unless it is only tried. Kept with each text.",
         max_length=200,
-        json_schema_extra={"pattern": NUMBERLESS},
     )
     because: NumberlessText | None = Field(
         None,
         title="Because",
         description="Why; needed unless it is only tried. Kept with each text.",
         max_length=500,
-        json_schema_extra={"pattern": NUMBERLESS},
     )
 
     @model_validator(mode="after")
@@ -85,7 +83,6 @@ class WhichTexts(Order):
         title="Error containing",
         description="Words of its error, or of why it waits.",
         max_length=100,
-        json_schema_extra={"pattern": NUMBERLESS},
     )
     since: Moment | None = Field(None, title="Changed since", description="Last changed at or after this.")
     until: Moment | None = Field(None, title="Changed before", description="Last changed before this.")

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
-from uuid import UUID
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|#~!])")
 _CODE_PAGE: Final = re.compile(r"https://[\w./-]+/\d+$")
@@ -25,17 +24,12 @@ def linked(text: object) -> str:
 
 
 def _page_of(kind: str, of: str) -> str:
-    return run_page(of) if kind == "run" else f"/events?resource=sms.{_FEEDS.get(kind, kind)}.{of}"
+    return f"/runs/flow-run/{of}" if kind == "run" else f"/events?resource=sms.{_FEEDS.get(kind, kind)}.{of}"
 
 
 def link(label: object, address: str | None) -> str:
     """A link on one line; the label alone where no address is known."""
     return f"[{plain(label)}]({address})" if address else plain(label)
-
-
-def run_page(run_id: UUID | str) -> str:
-    """Where the UI shows a run."""
-    return f"/runs/flow-run/{run_id}"
 
 
 def outline(lines: Iterable[str], links: Mapping[str, str] | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime
@@ -11,28 +11,12 @@ from smsretry.desk.questions.records import StatusLine
 from smsretry.instants import span
 from smsretry.retry.models import Value
 
-DROP: Final = 0.1
-"""A person should know when the last hour's share of delivered texts is this far below the day's."""
-
 
 def delivery_rate(fates: Mapping[str, int]) -> float | None:
     """The share that arrived, of the texts whose delivery is known; None if it is known of none."""
     delivered = fates.get("delivered", 0)
     known = delivered + fates.get("undelivered", 0)
     return delivered / known if known else None
-
-
-def dropped(lately: Mapping[str, int], usual: Mapping[str, int], *, fewest: int) -> str | None:
-    """Says so if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them.
-
-    Args:
-        fewest: of fewer texts a share says nothing.
-    """
-    rate, usual_rate = delivery_rate(lately), delivery_rate(usual)
-    known = sum(lately.get(fate, 0) for fate in ("delivered", "undelivered"))
-    if rate is None or usual_rate is None or known < fewest or rate > usual_rate - DROP:
-        return None
-    return f"Of the last hour's texts {rate:.0%} arrived, of the day's {usual_rate:.0%}"
 
 
 class HourOfDelivery(Value):

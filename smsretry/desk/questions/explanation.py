@@ -152,24 +152,16 @@ def _attempt(attempt: AttemptRecord) -> str:
 
 
 def _delivery(text: TextRecord) -> str | None:
-    """What follows once the provider has the text; None if there is no message. Of several messages the best counts."""
-    fates = {_fate(attempt) for attempt in text.history if attempt.sid}
+    """What follows once the provider has the text; None if there is no message. The best of several messages counts."""
     decides = "; the next run of sync-delivery-status decides whether it is sent again" if text.state == "sent" else ""
-    match next((fate for fate in _FATES if fate in fates), None):
-        case "arrived":
-            return "nothing more; it was delivered"
-        case "open":
-            return "nothing more; delivery to the phone is the carrier's, and its report is waited for"
-        case "unknown":
-            return "nothing more; whether it arrived is not known, because the carrier never said"
-        case "lost":
-            return f"it did not arrive{decides}"
-        case _:
-            return None
-
-
-_FATES: Final = ("arrived", "open", "unknown", "lost")
-"""The fates of a message, the best first."""
+    best_first = {
+        "arrived": "nothing more; it was delivered",
+        "open": "nothing more; delivery to the phone is up to the carrier, which has not reported yet",
+        "unknown": "nothing more; whether it arrived is not known, because the carrier never said",
+        "lost": f"it did not arrive{decides}",
+    }
+    fates = {_fate(attempt) for attempt in text.history if attempt.sid}
+    return next((words for fate, words in best_first.items() if fate in fates), None)
 
 
 def _fate(attempt: AttemptRecord) -> str:

@@ -6,11 +6,14 @@ from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field
 
-from smsretry.desk.questions.delivery_rates import DeliveryOfBusiness, HourOfDelivery, delivery_lines, dropped
+from smsretry.desk.questions.delivery_rates import DeliveryOfBusiness, HourOfDelivery, delivery_lines, delivery_rate
 from smsretry.desk.questions.records import StatusLine
 from smsretry.instants import span
 from smsretry.retry.models import Value
 from smsretry.vocabulary import Reason
+
+DROP: Final = 0.1
+"""A person should know when the last hour's share of delivered texts is this far below the day's."""
 
 
 class QueueStatus(Value):
@@ -146,7 +149,11 @@ class QueueStatus(Value):
     @property
     def delivery_dropped(self) -> str | None:
         """Says so if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them."""
-        return dropped(self.delivery_lately, self.delivery, fewest=self.fewest_texts)
+        lately, usual = delivery_rate(self.delivery_lately), delivery_rate(self.delivery)
+        known = sum(self.delivery_lately.get(fate, 0) for fate in ("delivered", "undelivered"))
+        if lately is None or usual is None or known < self.fewest_texts or lately > usual - DROP:
+            return None
+        return f"{lately:.0%} of the last hour's texts arrived, and {usual:.0%} of the day's"
 
     def _scheduled_needs(self) -> Iterator[str]:
         for line in self.scheduled:
