@@ -16,7 +16,7 @@ from pydantic import Field
 
 from flows.support.ending import ends_soon
 from flows.support.forms import form
-from flows.support.orphans import crash_orphaned_task_runs
+from flows.support.leftovers import crash_orphaned_task_runs
 from flows.support.run_display import display_only, emit, refused, show_page
 from flows.support.run_ended import announce_failed, announce_scheduled
 from smsretry.desk.pages.scheduled_run import event_of, not_queued, numbers, scheduled_page
