@@ -69,10 +69,10 @@ def preview_sms_retries(ask: Preview = _DAY_AHEAD) -> State[None]:
 @flow(name="requeue-failed-sms", **_DESK_FLOW)
 @form
 def requeue_failed_sms(ask: Requeue) -> State[None]:
-    """Put texts that failed back into the queue, due at once. Every check is made again. Only tries, unless told to.
+    """Put texts that failed back into the queue, due at once. Every check is made again. By default only a trial.
 
     Args:
-        ask: Which texts, and who asks why.
+        ask: Which texts, who orders it, and why.
     """
     return _answer("requeue-failed-sms", lambda desk: change_page(desk.order(ask), ask, form_addresses()))
 
@@ -80,10 +80,10 @@ def requeue_failed_sms(ask: Requeue) -> State[None]:
 @flow(name="cancel-sms-retries", **_DESK_FLOW)
 @form
 def cancel_sms_retries(ask: Cancel) -> State[None]:
-    """End texts that wait. What may be with the customer already is left alone. Only tries, unless told to.
+    """End texts that wait. What the customer may have already is left alone. By default only a trial.
 
     Args:
-        ask: Which texts, and who asks why.
+        ask: Which texts, who orders it, and why.
     """
     return _answer("cancel-sms-retries", lambda desk: change_page(desk.order(ask), ask, form_addresses()))
 

@@ -26,13 +26,13 @@ class _OurRuns(logging.Filter):
 
 
 def _is_routine(record: logging.LogRecord) -> bool:
-    """A task or a hook ended as always: an idle minute would have several such lines."""
+    """Whether a task or a hook ended as always. An idle minute would have several such lines."""
     routine = ("Running hook ", "Hook ", "Finished in state Completed()")
     return record.levelno <= logging.INFO and record.getMessage().startswith(routine)
 
 
 def _repeats_error(record: logging.LogRecord) -> bool:
-    """What a state has said already.
+    """Whether a state has said it already.
 
     Prefect logs every state of a task but a completed one as an error, and a failed one twice; a line costs half
     of what a task run costs. Where a run returned a failed state, its process logs a traceback through Prefect, twice.

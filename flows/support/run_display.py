@@ -46,7 +46,7 @@ _DID_SOMETHING: Final = "texts"
 
 @contextmanager
 def display_only() -> Iterator[None]:
-    """For what only shows a run: if it fails, a reader misses something, and that is all."""
+    """For code that only shows a run. If it fails, a reader misses something, and that is all."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - the texts are seen to

@@ -116,7 +116,7 @@ _whole: Final[Callable[[Any], Any]] = quote
 
 
 def _processed_in(claims: Sequence[Claim], future: PrefectFuture[Any]) -> list[ProcessedText]:
-    """What a task run came to. `State.result` raises for paused ones, so the record itself is asked."""
+    """What a task run came to. `State.result` raises for paused ones, so the record itself is read."""
     future.wait()
     state = future.state
     data = getattr(state.data, "result", state.data)

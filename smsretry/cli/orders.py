@@ -121,10 +121,10 @@ def after_restore(
     because: _Because = None,
     as_json: Json = False,
 ) -> None:
-    """After a restore, before any run: have texts that may have gone out since the backup looked for, not resent.
+    """After a restore, before any run: put in doubt the texts that may have gone out since the backup.
 
-    Texts that are due are put in doubt: call it again until it changes none. All others from before the restore,
-    scheduled sends too, are looked for before they go out, whenever that is.
+    They are looked for at the provider, not resent. Call it again until it changes none. All others from before the
+    restore, scheduled sends too, are looked for before they go out, whenever that is.
     """
     from smsretry.desk.actions.requests import AfterRestore
 

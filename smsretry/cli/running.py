@@ -108,7 +108,7 @@ def process(
 ) -> None:
     """One run without Prefect: queue scheduled sends, send until nothing is due, look after accepted texts.
 
-    Ctrl-C lets no further send begin; those under way end, and the numbers are told.
+    Ctrl-C lets no further send begin; sends under way end, and the numbers are printed.
     """
     from smsretry.desk.pages import scheduled_run
     from smsretry.sending.run import Run, run_once
@@ -184,5 +184,5 @@ def doctor(as_json: Json = False) -> None:
 
 
 def now() -> datetime:
-    """The operator's clock. Only questions that decide nothing are asked by it."""
+    """The operator's clock, for questions that decide nothing."""
     return datetime.now(UTC)  # noqa: TID251 - no text is due, stale or expired by it

@@ -1,4 +1,4 @@
-"""The desk: where a person asks and acts. Prefect's forms, the command line and SQL give the same answers."""
+"""The desk, where people ask and act. Prefect's forms, the command line and SQL give the same answers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from smsretry.errors import InputError
 from smsretry.retry.profile import Profile
 
 PREVIEW_ROWS: Final = 20_000
-"""Waiting texts that one preview looks at."""
+"""How many waiting texts one preview looks at."""
 
 
 class Records(Protocol):
-    """What the desk asks of the database."""
+    """What the desk needs from the database."""
 
     def explain(self, request: WhichText | None, phone: str | None) -> list[TextRecord]: ...
 
@@ -49,14 +49,14 @@ class Desk:
     meaning: Callable[[int], CodeMeaning]
     """What one of the provider's codes means."""
     id_problem: Callable[[str], str | None] = lambda _: None
-    """What is wrong with a message's id that a person typed, by the shape of the provider's."""
+    """What is wrong with the message id that a person typed, if the provider gives no such ids."""
 
     def explain(self, request: WhichText | None, *, phone: str | None = None) -> list[Explanation]:
         """Explain a text, or all texts of a customer, newest first.
 
         Args:
             request: which text; None only with `phone`.
-            phone: the number to look for, E.164; for a terminal, where it is read from standard input.
+            phone: the number to look for, E.164. Only a terminal gives one, read from standard input.
         """
         texts = self.records.explain(request, phone)
         live = [text.retry_id for text in texts if text.state in ("scheduled", "due", "waiting", "held")]
@@ -103,7 +103,7 @@ class Desk:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.
 
         Raises:
-            InputError: the message belongs to another text, or its id is none of the provider's.
+            InputError: the message belongs to another text, or the provider gives no such ids.
         """
         if request.went_out_as and (problem := self.id_problem(request.went_out_as)):
             raise InputError(problem)

@@ -24,8 +24,8 @@ def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]
     """Findings, in the order in which to mend them. Sends nothing, and keeps nothing of what it rehearses.
 
     Args:
-        today: the time zone data's age is counted to it.
-        environment: all variables, to notice a misspelt one.
+        today: the day for which the age of the data is computed.
+        environment: all variables, to notice a misspelled one.
     """
     yield zone_data_finding(today)
     yield tables_age_finding(today)
@@ -38,8 +38,8 @@ def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]
         yield from reachability_findings(settings)
         with SupabaseOperators(settings) as operators:
             yield from _database(operators)
-        with provider(settings) as asked:
-            yield from asked.check()
+        with provider(settings) as connected:
+            yield from connected.check()
     yield from _prefect()
 
 
@@ -72,7 +72,7 @@ def _database(operators: SupabaseOperators) -> Iterator[Finding]:
         ("shapes of the application's tables", operators.check_shapes),
         ("rehearsal of queue, claim, begin and finish", operators.rehearse),
         ("rows of an answer", operators.check_longest_answer),
-        ("how the queue stands", lambda: queue_findings(QueueStatus.of(operators.status()))),
+        ("state of the queue", lambda: queue_findings(QueueStatus.of(operators.status()))),
     ):
         try:
             yield from ask()

@@ -1,4 +1,4 @@
-"""The environment, variable by variable: is it right, is one misspelt, can what it names be reached from outside?"""
+"""The environment, variable by variable: is it right, is one misspelled, can what it names be reached from outside?"""
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ _PREFECTS: Final = ("PREFECT_API_", "PREFECT_AUTH_", "PREFECT_URL")
 
 
 def each_variable(problems: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[Finding]:
-    """A line a setting: ok, what it is when it is not set, or what to do."""
+    """One finding for each setting: ok, what it is when it is not set, or what to do."""
     for variable, default in variables(Settings).items():
         if variable in problems:
             yield Finding(subject=variable, ok=False, advice=problems[variable])

@@ -21,7 +21,7 @@ from pydantic_core import CoreSchema
 from smsretry.vocabulary import MESSAGE_ID
 
 _A_NUMBER: Final = r"\+\d[\d ().-]{6,}\d|\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}"
-"""As `smsretry.numberless` has it, or wider."""
+"""Matches all that `smsretry.numberless` masks, and more."""
 _NUMBER: Final = re.compile(_A_NUMBER)
 
 
@@ -77,7 +77,7 @@ class Request(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """As Prefect's UI draws it well: fields in their order here, and one that may be left out is simply empty.
+        """The schema that Prefect's UI draws well: fields in their order here, and an optional one is simply empty.
 
         Prefect keeps the schema in a column that forgets the order, and draws `X | None` as a choice of two types.
         """

@@ -68,7 +68,7 @@ class Order(Request):
 
 
 class WhichTexts(Order):
-    """Which texts: those that match everything that is given, which must be one thing at least."""
+    """Which texts: those that match every field that is given. At least one must be."""
 
     retry_ids: list[Id] | None = Field(None, title="Rows", description="Ids of rows.", max_length=500)
     business_id: Id | None = Field(None, title="Business", description="Id of the business.")
@@ -106,7 +106,7 @@ class Requeue(WhichTexts):
 
 
 class Cancel(WhichTexts):
-    """End texts that wait, and scheduled sends. What may be with the customer already is left alone."""
+    """End texts that wait, and scheduled sends. What the customer may have already is left alone."""
 
     VERB = ("cancel", "cancelled")
     states: list[LiveState] | None = Field(None, title="States", description="Only those in these states.")

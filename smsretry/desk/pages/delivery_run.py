@@ -12,7 +12,7 @@ from smsretry.sending.summary import DeliverySummary, FollowedUp
 
 
 def events_of(summary: DeliverySummary, status: QueueStatus | None) -> Iterator[RunEvent]:
-    """What somebody may want to know at once."""
+    """What a person may want to know at once."""
     if given_up := summary.counts["undelivered"]:
         yield RunEvent("sms.queue.dead-letters", {"texts": given_up})
     if blamed := [one for one in summary.followed if one.blames_sender]:
@@ -23,7 +23,7 @@ def events_of(summary: DeliverySummary, status: QueueStatus | None) -> Iterator[
 
 
 def text_events(summary: DeliverySummary) -> Iterator[TextEvent]:
-    """An event of each text that did not arrive. Those that did are only counted."""
+    """An event for each text that did not arrive. The others are only counted."""
     yield from (_event(one) for one in summary.followed if one.came_to in ("undelivered", "retried"))
 
 

@@ -1,4 +1,4 @@
-"""Links from what a person can do about a text to the form that does it, filled in except for who and why."""
+"""Links to the forms that do what a person can do about a text, filled in except for who and why."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
@@ -17,11 +17,11 @@ RUN: Final = "process-sms-retries"
 
 
 def no_forms(_name: str, _values: Mapping[str, Any]) -> None:
-    """Where no form can be reached."""
+    """Knows no form's address."""
 
 
 def action_links(explanation: Explanation, forms: FormAddress) -> dict[str, str]:
-    """What a person can do about a text, each with the form that does it; without those whose form is not known."""
+    """The address of the form for each action on a text. Actions whose form is not known are left out."""
     row = str(explanation.text.retry_id)
     one_text = {"retry_ids": [row], "dry_run": False}
     filled_in: dict[str, tuple[str, dict[str, Any]]] = {

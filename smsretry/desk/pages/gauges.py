@@ -25,7 +25,7 @@ class Gauge:
     """`s`, or what is counted, in braces."""
     description: str
     points: tuple[_Point, ...]
-    """By attributes. A case without texts is a 0, which is not the same as no answer."""
+    """One for each case. A case without texts is 0, which is not the same as no answer."""
 
 
 def gauges(now: QueueStatus) -> tuple[Gauge, ...]:

@@ -1,4 +1,4 @@
-"""Markdown for Prefect's artifacts. What others wrote is escaped: a business's name may hold a link."""
+"""Markdown for Prefect's artifacts. What others wrote is escaped: a business's name may contain a link."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ def outline(lines: Iterable[str], links: Mapping[str, str] | None = None) -> str
     """A list of plain lines, with links. An indented line belongs to the one above it. Fits any window.
 
     Args:
-        links: further words that lead somewhere.
+        links: further words to link, with their addresses.
     """
     shown = "\n".join(f"{'    ' if line.startswith(' ') else ''}- {linked(line)}" for line in lines)
     for words, address in (links or {}).items():

@@ -28,7 +28,7 @@ _CANCELLED: Final[dict[WhyCode | None, str]] = {
     "expired": "Expired",
     "already_sent": "Already sent",
 }
-"""Badges of what is no longer wanted. For any other reason it is `Cancelled`."""
+"""Badges of cancelled texts by reason. Any other reason shows `Cancelled`."""
 _TAG_LENGTH: Final = 160
 
 
@@ -99,25 +99,25 @@ class TextEvent:
     """Such as `text.<id>`."""
     shown: str
     people: Mapping[str, UUID | None]
-    """Whose feeds it belongs in, by role."""
+    """The customer, business and send log in whose feeds it belongs."""
     payload: dict[str, str | int | None]
     tags: Iterable[str] = ()
 
     @property
     def resource(self) -> dict[str, str]:
-        """What it is about, as Prefect has it."""
+        """What it is about, in Prefect's form."""
         return {"prefect.resource.id": f"sms.{self.subject}", "prefect.resource.name": self.shown}
 
     @property
     def related(self) -> list[dict[str, str]]:
-        """The feeds that it belongs in, and its tags, as Prefect has them."""
+        """The feeds that it belongs in, and its tags, in Prefect's form."""
         feeds = [(f"sms.{role}.{who}", role) for role, who in self.people.items() if who]
         feeds += [(f"prefect.tag.{words}", "tag") for words in self.tags]
         return [{"prefect.resource.id": feed, "prefect.resource.role": role} for feed, role in feeds]
 
 
 def event_of(processed: ProcessedText) -> TextEvent:
-    """What is announced of a text: ids, and why; nothing personal. The feed shows tags, not the payload."""
+    """The event of a text: ids and reasons, nothing personal. The feed shows tags, not the payload."""
     claim, result = processed.claim, processed.result
     words, _ = badge(processed)
     return TextEvent(

@@ -21,24 +21,24 @@ def numbers(sends: Sequence[ScheduledSend]) -> str:
 
 
 def not_queued(sends: Sequence[ScheduledSend]) -> list[ScheduledSend]:
-    """Those that became no text now, and say why."""
+    """Those that did not become a text, and say why."""
     return [send for send in sends if send.result not in ("queued", "later")]
 
 
 def scheduled_page(sends: Sequence[ScheduledSend]) -> Page:
-    """What became of the scheduled sends whose time was near. Those that became no text are shown one by one."""
+    """What became of the scheduled sends whose time was near. Those that did not become a text are shown one by one."""
     name, others = numbers(sends), not_queued(sends)
     lines = list[str]()
     for send in others[:_SHOWN]:
         lines.append(f"scheduled send {send.scheduled_id}: {send.result}, {send.why or 'no reason was kept'}")
         lines.append(f"  customer {send.customer_id}, business {send.business_id}")
     if len(others) > _SHOWN:
-        lines.append(f"{len(others) - _SHOWN} more became no text")
+        lines.append(f"{len(others) - _SHOWN} more did not become texts")
     return Page(name, name, page(f"# {name}", outline(lines or ["Each became a text."])))
 
 
 def event_of(send: ScheduledSend) -> TextEvent:
-    """What is announced of a scheduled send that became no text: ids, and why. Its id is its send log's."""
+    """The event of a scheduled send that did not become a text: ids, and why. Its id is its send log's."""
     return TextEvent(
         name=f"sms.scheduled.{send.result}",
         subject=f"send-log.{send.scheduled_id}",

@@ -13,14 +13,14 @@ from smsretry.retry.models import Value
 
 
 def delivery_rate(fates: Mapping[str, int]) -> float | None:
-    """The share that arrived, of the texts whose delivery is known; None if it is known of none."""
+    """The share that arrived among the texts whose delivery is known; None if there are none."""
     delivered = fates.get("delivered", 0)
     known = delivered + fates.get("undelivered", 0)
     return delivered / known if known else None
 
 
 class HourOfDelivery(Value):
-    """Texts that were accepted within an hour of the clock, by what became of them."""
+    """What became of the texts that were accepted in one hour of the clock."""
 
     FATES: ClassVar = ("delivered", "undelivered", "unknown", "open")
 
@@ -43,7 +43,7 @@ class HourOfDelivery(Value):
 
 
 class DeliveryOfBusiness(Value):
-    """How many texts of a business arrived, of those whose delivery is known."""
+    """How many of a business's texts arrived, among those whose delivery is known."""
 
     business_id: UUID
     name: str | None
@@ -73,7 +73,7 @@ def delivery_lines(
     yield f"delivery in the last day: {', '.join(f'{name} {texts}' for name, texts in fates.items())}{arrived}"
     taken = ", ".join(f"{name} {span(after) if after >= 60 else f'{after:g} s'}" for name, after in seconds.items())
     if taken:
-        yield f"from accepted to delivered, as far as it is reported: {taken}"
+        yield f"from accepted to delivered, where reported: {taken}"
     by_hour = ", ".join(
         f"{hour.starts_at.astimezone(UTC):%H:%M} {hour.delivered} of {sum(getattr(hour, fate) for fate in hour.FATES)}"
         for hour in hours
@@ -82,5 +82,4 @@ def delivery_lines(
         yield f"delivered by hour (UTC), of those accepted: {by_hour}"
     for one in businesses:
         known = one.delivered + one.undelivered
-        share = f"{one.delivered / known:.0%} of {known}"
-        yield f"delivery by business: {share} arrived of {one.name or one.business_id}"
+        yield f"delivery of {one.name or one.business_id}: {one.delivered / known:.0%} of {known} arrived"

@@ -49,7 +49,7 @@ class CodeMeaning(Value):
 
 
 class Explanation(Value):
-    """What is known of one text, for a person."""
+    """What is known about one text, for a person."""
 
     text: TextRecord
     headline: str
@@ -57,7 +57,7 @@ class Explanation(Value):
     happened: tuple[str, ...]
     """What was done and decided, oldest first."""
     next: str
-    """What happens by itself."""
+    """What happens without a person."""
     can_do: tuple[str, ...]
     """What a person can do about it."""
 
@@ -114,7 +114,7 @@ def explain(
 
 
 def zone_of(*names: str | None) -> tzinfo:
-    """The first of these names that is a place's zone; else UTC. For showing only: hours are decided elsewhere."""
+    """The first of these names that is a place's zone; else UTC. Only for display: hours are decided elsewhere."""
     return next((place(name) for name in names if name and name in place_names()), UTC)
 
 
@@ -180,7 +180,7 @@ def _consent(text: TextRecord, zone: tzinfo) -> str:
 
 
 def _one_word(written: str) -> str:
-    """A word of the application's own. What somebody wrote freely may name a person: it stays in the database."""
+    """A single word, such as the application writes. Free text may name a person, so it is not shown."""
     return written if _ONE_WORD.fullmatch(written) else "in words that are not shown here"
 
 
@@ -228,4 +228,4 @@ _RESULTS: Final[dict[PredictedResult, str]] = {
     "is cancelled": "will be cancelled",
     "fails": "will fail",
 }
-"""For people."""
+"""What each result means, for people."""

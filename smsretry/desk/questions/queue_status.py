@@ -26,14 +26,14 @@ class QueueStatus(Value):
     late_seconds: float
     """How late a text, or a run's end, may be before a person must look."""
     fewest_texts: int
-    """Of fewer texts, the share that arrived says nothing."""
+    """With fewer texts than this, the share that arrived means nothing."""
     queue: dict[str, int]
     """Texts in each state, as `TextState`."""
     scheduled: tuple[StatusLine, ...] = ()
-    """Scheduled sends that are no texts yet: waiting, held (`told` is the id of one), or late because no run has queued
+    """Scheduled sends that are not texts yet: waiting, held (`told` is the id of one), or late because no run queued
     them."""
     overdue_seconds: float
-    """By how much the oldest due text is late; 0 if none is."""
+    """How late the oldest due text is; 0 if none is due."""
     waiting: tuple[StatusLine, ...]
     held: tuple[StatusLine, ...]
     sent: dict[str, int]
@@ -59,7 +59,7 @@ class QueueStatus(Value):
 
     @classmethod
     def of(cls, lines: Sequence[StatusLine]) -> Self:
-        """Sort the lines.
+        """Sort the lines of `sms_status`.
 
         Raises:
             ValueError: the database's clock is missing.
@@ -105,12 +105,12 @@ class QueueStatus(Value):
 
     @property
     def sending_stopped(self) -> bool:
-        """Whether nothing goes out. A state that is stopped holds its own texts alone."""
+        """Whether nothing goes out. A stop for one US state holds only texts to that state."""
         return self.stopped_because is not None
 
     @property
     def stopped_because(self) -> str | None:
-        """Why nothing goes out, if that is so."""
+        """Why nothing goes out; None if sending is not stopped."""
         return next((line.told or "no reason was kept" for line in self.stopped if line.name == "sending"), None)
 
     @property
@@ -148,7 +148,7 @@ class QueueStatus(Value):
 
     @property
     def delivery_dropped(self) -> str | None:
-        """Says so if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them."""
+        """A warning if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them."""
         lately, usual = delivery_rate(self.delivery_lately), delivery_rate(self.delivery)
         known = sum(self.delivery_lately.get(fate, 0) for fate in ("delivered", "undelivered"))
         if lately is None or usual is None or known < self.fewest_texts or lately > usual - DROP:
@@ -174,8 +174,8 @@ class QueueStatus(Value):
             yield f"scheduled, {line.name}: {line.texts}{self._next(line)}{one}"
         for line in self.inbound:
             yield (
-                f"opted out by what may mean stop: {line.texts}{self._since(line)}; read {line.told} in the provider's "
-                "log, then record what it says with `smsretry consent`"
+                f"opted out by a message that may mean stop: {line.texts}{self._since(line)}; read {line.told} in the "
+                "provider's log, then record what it says with `smsretry consent`"
             )
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{_code(line)}{self._since(line)}"
