@@ -1,8 +1,8 @@
 """The flow that runs every minute beside the first: scheduled sends whose time is near become texts in the queue.
 
 It sends nothing. Send log, queue row and status are written in one transaction, so a scheduled send becomes one text,
-whatever dies and when; `process-sms-retries` sees it through like any other. Runs may overlap: each passes over the rows
-that another one has.
+whatever dies and when; `process-sms-retries` sees it through like any other. Runs may overlap, because a run passes
+over the rows that another one has.
 """
 
 from datetime import timedelta

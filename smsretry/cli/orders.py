@@ -101,7 +101,7 @@ def cancel(
     because: _Because = None,
     as_json: Json = False,
 ) -> None:
-    """End texts that wait. What may be with the customer already is left alone.
+    """End texts that wait. What the customer may have already is left alone.
 
     Which texts: those that match everything that is given.
     """

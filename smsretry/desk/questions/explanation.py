@@ -61,11 +61,6 @@ class Explanation(Value):
     can_do: tuple[str, ...]
     """What a person can do about it."""
 
-    @property
-    def log_status(self) -> str:
-        """What the application's send log says."""
-        return _one_word(self.text.send_log_status) if self.text.send_log_status else "it is gone"
-
     def lines(self, *, history: bool = True) -> Iterator[str]:
         """All of it, or all but the history, a line each; the headline is the first."""
         text = self.text
@@ -74,7 +69,8 @@ class Explanation(Value):
         yield f"customer {text.customer_id}, {text.number or 'without a number'}"
         yield f"business {text.business_id}, {text.business or 'its name is not known'}"
         if text.is_text:
-            yield f"send log {text.send_log_id}: {self.log_status}"
+            status = _one_word(text.send_log_status) if text.send_log_status else "it is gone"
+            yield f"send log {text.send_log_id}: {status}"
         if text.why_code:
             yield f"why: {text.why_code}"
         if text.unreadable:
