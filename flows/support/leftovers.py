@@ -30,7 +30,7 @@ _CRASHED: Final = {
 def crash_orphaned_task_runs() -> None:
     """End the task runs of this flow's runs that have been over for ten minutes. One request where there is none.
 
-    Prefect would show them as Running for ever.
+    Prefect would show them as Running forever.
     """
     run = this_run()
     if run.state is None:

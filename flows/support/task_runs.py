@@ -74,13 +74,7 @@ class TaskRuns:
     """Has claims processed, and keeps what they come to."""
 
     def __init__(self, run: Run, workers: Executor, *, most: int, due: int) -> None:
-        """Prepare.
-
-        Args:
-            workers: those of the slices.
-            most: the texts of this run that have a task run each at most.
-            due: the texts that were due when the run began.
-        """
+        """`workers` process slices; `most` texts have a task run each; `due` were due when the run began."""
         self._run, self._workers = run, workers
         self._most, self._expected = most, due
         self._texts: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []

@@ -47,7 +47,6 @@ _Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this nothing i
 _Who = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who does it; your login name by default. Kept with each text.")
 ]
-_RESTORED = "The restore is on record: every text from before it is looked for at the provider before it goes out."
 _Because = Annotated[str | None, typer.Option(metavar="WORDS", help="Why. Needed with --yes; kept with each text.")]
 
 
@@ -121,7 +120,7 @@ def after_restore(
     because: _Because = None,
     as_json: Json = False,
 ) -> None:
-    """After a restore, before any run: put in doubt the texts that may have gone out since the backup.
+    """After a restore, before any run: put in doubt the due texts that may have gone out since the backup.
 
     They are looked for at the provider, not resent. Call it again until it changes none. All others from before the
     restore, scheduled sends too, are looked for before they go out, whenever that is.
@@ -227,7 +226,8 @@ def _change(form: "type[Order]", given: Mapping[str, object]) -> None:
         if change.matched:
             _print_change(change, order)
         if on_record:
-            print_text(_RESTORED, style="bold")
+            kept = "The restore is on record: every text from before it is looked for before it goes out."
+            print_text(kept, style="bold")
     if not (change.matched or on_record):
         print_note(
             "No text matches everything that was given. `smsretry explain` shows one text, `smsretry status` the queue."

@@ -49,5 +49,4 @@ def _last_run(status: QueueStatus) -> Finding:
     silent = span(status.silent_seconds)
     if status.silent_seconds < status.late_seconds:
         return Finding(subject=f"last finished run, {silent} ago", ok=True)
-    advice = f"was {silent} ago: {_START}"
-    return Finding(subject="last finished run", ok=False, advice=advice)
+    return Finding(subject="last finished run", ok=False, advice=f"was {silent} ago: {_START}")
