@@ -82,4 +82,5 @@ def delivery_lines(
         yield f"delivered by hour (UTC), of those accepted: {by_hour}"
     for one in businesses:
         known = one.delivered + one.undelivered
-        yield f"delivery of {one.name or one.business_id}: {one.delivered / known:.0%} of {known} arrived"
+        share = f"{one.delivered / known:.0%} of {known}"
+        yield f"delivery by business: {one.name or one.business_id}, {share} arrived"

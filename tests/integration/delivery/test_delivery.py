@@ -537,8 +537,8 @@ def test_status_tells_how_soon_texts_arrive_and_of_whom_the_fewest_do(
         ("Half", 10, 10), ("Most too", 18, 2),
     ]  # fmt: skip
     assert [line for line in told if line.startswith("delivery by business")] == [
-        "delivery of Half: 50% of 20 arrived",
-        "delivery of Most too: 90% of 20 arrived",
+        "delivery by business: Half, 50% of 20 arrived",
+        "delivery by business: Most too, 90% of 20 arrived",
     ]
     assert known["delivery_seconds"] == {"median": 4, "95th percentile": 4}
     assert "from accepted to delivered, where reported: median 4 s, 95th percentile 4 s" in told
