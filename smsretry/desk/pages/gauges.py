@@ -60,9 +60,9 @@ def gauges(now: QueueStatus) -> tuple[Gauge, ...]:
 
 
 def _depth(now: QueueStatus) -> tuple[_Point, ...]:
-    """By state; the waiting ones by reason, too."""
+    """By state, and the waiting texts by reason, too."""
     others = _each("smsretry.state", (state for state in QueueStatus.STATES if state != "waiting"), now.queue)
-    reasons = dict.fromkeys(sorted(REASONS), 0) | _by_name(now.waiting)
+    reasons: dict[str, int] = {**dict.fromkeys(sorted(REASONS), 0), **_by_name(now.waiting)}
     waiting = {"smsretry.state": "waiting"}
     return *others, *((waiting | {"smsretry.reason": reason}, texts) for reason, texts in reasons.items())
 
