@@ -11,9 +11,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.support.form_addresses import form_addresses
 from flows.support.forms import form
-from flows.support.run_display import show_answer
+from flows.support.run_display import form_addresses, show_answer
 from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.answers import (
@@ -70,23 +69,23 @@ def preview_sms_retries(ask: Preview = _DAY_AHEAD) -> State[None]:
 @flow(name="requeue-failed-sms", **_DESK_FLOW)
 @form
 def requeue_failed_sms(ask: Requeue) -> State[None]:
-    """Put texts that failed back into the queue, due at once. Every check is made again. Only tries, unless told to.
+    """Put texts that failed back into the queue, due at once. Every check is made again. By default only a trial.
 
     Args:
-        ask: Which texts, and who asks why.
+        ask: Which texts, who orders it, and why.
     """
-    return _answer("requeue-failed-sms", lambda desk: change_page(desk.requeue(ask), ask, form_addresses()))
+    return _answer("requeue-failed-sms", lambda desk: change_page(desk.order(ask), ask, form_addresses()))
 
 
 @flow(name="cancel-sms-retries", **_DESK_FLOW)
 @form
 def cancel_sms_retries(ask: Cancel) -> State[None]:
-    """End texts that wait. What may be with the customer already is left alone. Only tries, unless told to.
+    """End texts that wait. What the customer may have already is left alone. By default only a trial.
 
     Args:
-        ask: Which texts, and who asks why.
+        ask: Which texts, who orders it, and why.
     """
-    return _answer("cancel-sms-retries", lambda desk: change_page(desk.cancel(ask), ask, form_addresses()))
+    return _answer("cancel-sms-retries", lambda desk: change_page(desk.order(ask), ask, form_addresses()))
 
 
 @flow(name="resolve-sms-doubt", **_DESK_FLOW)

@@ -1,8 +1,8 @@
 """The flow that runs every minute beside the first: scheduled sends whose time is near become texts in the queue.
 
-It sends nothing. Send log, queue row and status are written in one transaction, so whatever dies when, a scheduled send
-becomes one text; `process-sms-retries` sees it through like any other. Runs may overlap: a row that one of them has is
-passed over by the others.
+It sends nothing. Send log, queue row and status are written in one transaction, so a scheduled send becomes one text,
+whatever dies and when; `process-sms-retries` sees it through like any other. Runs may overlap, because a run passes
+over the rows that another one has.
 """
 
 from datetime import timedelta
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from flows.support.ending import ends_soon
 from flows.support.forms import form
-from flows.support.orphans import crash_orphaned_task_runs
+from flows.support.leftovers import crash_orphaned_task_runs
 from flows.support.run_display import display_only, emit, refused, show_page
 from flows.support.run_ended import announce_failed, announce_scheduled
 from smsretry.desk.pages.scheduled_run import event_of, not_queued, numbers, scheduled_page

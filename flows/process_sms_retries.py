@@ -17,7 +17,7 @@ from pydantic import Field
 
 from flows.support.ending import end_soon, ends_soon
 from flows.support.forms import form
-from flows.support.orphans import crash_orphaned_task_runs
+from flows.support.leftovers import crash_orphaned_task_runs
 from flows.support.run_display import queue_status, show_run, this_run
 from flows.support.run_ended import announce_completed, announce_failed
 from flows.support.task_runs import TaskRuns

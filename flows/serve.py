@@ -18,7 +18,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
-from flows.support.overdue import OVERDUE, cancel_overdue_runs
+from flows.support.leftovers import OVERDUE, cancel_overdue_runs
 from flows.support.server import check_reach
 from smsretry.adapters.prefect.definition import ROOT, definition
 

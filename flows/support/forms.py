@@ -21,6 +21,7 @@ _Flow = TypeVar("_Flow", bound=Callable[..., State[Any]])
 FORM: Final = "ask"
 """The name of a parameter that is a whole form. Any other parameter is one field."""
 _HIDE_INPUT: Final = ConfigDict(hide_input_in_errors=True)
+"""For a single field. A form has a config of its own."""
 
 
 def form(fn: _Flow) -> _Flow:
@@ -29,7 +30,9 @@ def form(fn: _Flow) -> _Flow:
     For a flow with `validate_parameters=False`.
     """
     known = signature(fn).parameters
-    checks = {name: TypeAdapter(one.annotation, config=_config(one.annotation)) for name, one in known.items()}
+    checks = {
+        name: TypeAdapter(one.annotation, config=None if name == FORM else _HIDE_INPUT) for name, one in known.items()
+    }
 
     @wraps(fn)
     def checked(*args: Any, **given: Any) -> State[Any]:
@@ -67,11 +70,6 @@ class _AnyName(Parameter):
     @property
     def name(self) -> str:
         return self._any_name
-
-
-def _config(annotation: Any) -> ConfigDict | None:
-    """A model brings a config of its own."""
-    return None if hasattr(annotation, "model_config") else _HIDE_INPUT
 
 
 def _problems(parameter: str, error: ValidationError) -> list[str]:

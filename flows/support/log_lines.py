@@ -5,7 +5,6 @@ Prefect's loggers are shared by all flows of a process, so each filter drops lin
 
 import logging
 import os
-from threading import Lock
 from typing import Final
 from uuid import UUID
 
@@ -13,7 +12,6 @@ from prefect.exceptions import FailedRun
 
 _runs: Final = set[str]()
 """Ids of our runs in this process."""
-_lock: Final = Lock()
 
 
 class _OurRuns(logging.Filter):
@@ -26,13 +24,13 @@ class _OurRuns(logging.Filter):
 
 
 def _is_routine(record: logging.LogRecord) -> bool:
-    """A task or a hook ended as always: an idle minute would have several such lines."""
+    """Whether a task or a hook ended as always. An idle minute would have several such lines."""
     routine = ("Running hook ", "Hook ", "Finished in state Completed()")
     return record.levelno <= logging.INFO and record.getMessage().startswith(routine)
 
 
 def _repeats_error(record: logging.LogRecord) -> bool:
-    """What a state has said already.
+    """Whether a state has said it already.
 
     Prefect logs every state of a task but a completed one as an error, and a failed one twice; a line costs half
     of what a task run costs. Where a run returned a failed state, its process logs a traceback through Prefect, twice.
@@ -51,7 +49,6 @@ _FILTER: Final = _OurRuns()
 
 def shorten_logs(run_id: UUID) -> None:
     """Keep this run's log short. To be called when it begins, from any thread."""
-    with _lock:
-        _runs.add(str(run_id))
-        for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.engine"):
-            logging.getLogger(name).addFilter(_FILTER)  # only once, however often it is called
+    _runs.add(str(run_id))
+    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.engine"):
+        logging.getLogger(name).addFilter(_FILTER)  # does nothing if it is there

@@ -3,14 +3,21 @@
 Showing never fails a run: what became of the texts is in the database already.
 """
 
+import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
+from urllib.parse import quote
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    DeploymentFilter,
+    DeploymentFilterName,
+)
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.context import FlowRunContext
@@ -19,12 +26,11 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from flows.support.form_addresses import form_addresses
 from flows.support.run_ended import QUEUE
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.answers import Page, status_page
-from smsretry.desk.pages.form_links import no_forms
+from smsretry.desk.pages.form_links import CANCEL, EXPLAIN, REQUEUE, RESOLVE, RUN, FormAddress, no_forms
 from smsretry.desk.pages.outcomes import ProcessedText, TextEvent
 from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunEvent, RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
@@ -40,7 +46,7 @@ _DID_SOMETHING: Final = "texts"
 
 @contextmanager
 def display_only() -> Iterator[None]:
-    """For what only shows a run: if it fails, a reader misses something, and that is all."""
+    """For code that only shows a run. If it fails, a reader misses something, and that is all."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - the texts are seen to
@@ -82,6 +88,24 @@ def show_page(page: Page, *, key: str, idle: bool) -> None:
     rename(page.name, idle=idle)
     if not idle:
         create_markdown_artifact(page.markdown, key=key, description=page.message)
+
+
+def form_addresses() -> FormAddress:
+    """Where Prefect's UI has the desk's forms. If the server does not answer, pages have no links to forms."""
+    wanted = DeploymentFilter(name=DeploymentFilterName(any_=[EXPLAIN, REQUEUE, CANCEL, RESOLVE, RUN]))
+    try:
+        found = get_client(sync_client=True).read_deployments(deployment_filter=wanted)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the page is shown
+        get_run_logger().warning("This page has no links to forms (%s)", type(error).__name__)
+        return no_forms
+    ids = {deployment.name: deployment.id for deployment in found}
+
+    def address(name: str, values: Mapping[str, Any]) -> str | None:
+        # The UI decodes the values twice: as a part of the address, and by itself.
+        filled_in = quote(quote(json.dumps(values), safe=""), safe="")
+        return f"/deployments/deployment/{ids[name]}/run?parameters={filled_in}" if name in ids else None
+
+    return address
 
 
 def emit(events: Iterable[TextEvent | RunEvent]) -> None:

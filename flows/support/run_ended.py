@@ -29,7 +29,7 @@ def announce_scheduled(flow: Flow[..., Any], flow_run: FlowRun, state: State) ->
 def announce_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook has these
     """For `on_failure`, and for `on_crashed`, which a runner calls where the run's process is gone.
 
-    A run that was asked to end has given its claims back, so nobody needs to know; a moment later Prefect shows it as
+    A run that was told to end has given its claims back, so nobody needs to know; a moment later Prefect shows it as
     Cancelled.
     """
     if state.is_crashed() and _ASKED_TO_END.search(state.message or ""):

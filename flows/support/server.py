@@ -20,8 +20,8 @@ def check_reach() -> None:
         )
     given = {"prefect_api_url": api.url, "prefect_api_auth_string": api.auth_string, "prefect_api_key": api.key}
     try:
-        with PrefectApi(PrefectSettings.model_validate(given)) as asked:
-            asked.ask("health")
-            asked.ask("deployments/filter", {"limit": 1})
+        with PrefectApi(PrefectSettings.model_validate(given)) as connected:
+            connected.ask("health")
+            connected.ask("deployments/filter", {"limit": 1})
     except PrefectError as error:
         raise SystemExit(f"Prefect's API at {error}.") from None

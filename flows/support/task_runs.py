@@ -3,7 +3,7 @@
 A task run costs as much as a text itself, and most of it at the server. Each text has its event in either case.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Any, Final, cast
@@ -34,8 +34,14 @@ _TYPES: Final[dict[Color, StateType]] = {
 """The type of state that Prefect's UI shows in this color. The task itself has done its work in each."""
 
 
-def state_of(processed: ProcessedText) -> State[ProcessedText]:
-    """The state of a text's task run: the badge says why, the color what to do."""
+@task(
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    task_run_name="sms {claim.id} customer {claim.customer_id} {claim.masked}",
+)
+def process_retry(claim: Claim, run: Run) -> State[ProcessedText]:
+    """See one row to its next state. The name of the task run's state says what became of the text, and why."""
+    processed = _process(claim, run)
     name, color = badge(processed)
     message = str(processed.result) if processed.result else processed.error
     state = State(type=_TYPES[color], name=name, message=message, data=processed)
@@ -45,28 +51,14 @@ def state_of(processed: ProcessedText) -> State[ProcessedText]:
     return state
 
 
-def state_of_slice(processed: Sequence[ProcessedText]) -> State[list[ProcessedText]]:
-    """The state of a task run that had many texts: the badge says what they came to, the color what to do."""
-    name, color = badge_of_many(processed)
-    return State(type=_TYPES[color], name=name, data=list(processed))
-
-
-@task(
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    task_run_name="sms {claim.id} customer {claim.customer_id} {claim.masked}",
-)
-def process_retry(claim: Claim, run: Run) -> State[ProcessedText]:
-    """See one row to its next state. The name of the task run's state says what became of the text, and why."""
-    return state_of(_process(claim, run))
-
-
 @task(cache_policy=NO_CACHE, persist_result=False)
 def process_slice(claims: Sequence[Claim], run: Run, workers: Executor) -> State[list[ProcessedText]]:
     """See some rows to their next states. The name of the task run's state says what they came to, in numbers."""
     # Each in the context of this task run, so that the events name it.
     under_way = [workers.submit(copy_context().run, _process, claim, run) for claim in claims]
-    return state_of_slice([each.result() for each in under_way])
+    processed = [each.result() for each in under_way]
+    name, color = badge_of_many(processed)
+    return State(type=_TYPES[color], name=name, data=processed)
 
 
 def _process(claim: Claim, run: Run) -> ProcessedText:
@@ -82,13 +74,7 @@ class TaskRuns:
     """Has claims processed, and keeps what they come to."""
 
     def __init__(self, run: Run, workers: Executor, *, most: int, due: int) -> None:
-        """Prepare.
-
-        Args:
-            workers: those of the slices.
-            most: the texts of this run that have a task run each at most.
-            due: the texts that were due when the run began.
-        """
+        """`workers` process slices; `most` texts have a task run each; `due` were due when the run began."""
         self._run, self._workers = run, workers
         self._most, self._expected = most, due
         self._texts: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []
@@ -119,13 +105,12 @@ class TaskRuns:
         return [one for claims, future in self._texts for one in _processed_in(claims, future)]
 
 
-def _whole(value: Any) -> Any:
-    """An argument of a task in which Prefect need not search for results of other tasks."""
-    return quote(value)
+_whole: Final[Callable[[Any], Any]] = quote
+"""Keeps Prefect from searching a task's argument for results of other tasks."""
 
 
 def _processed_in(claims: Sequence[Claim], future: PrefectFuture[Any]) -> list[ProcessedText]:
-    """What a task run came to. `State.result` raises for paused ones, so the record itself is asked."""
+    """What a task run came to. `State.result` raises for paused ones, so the record itself is read."""
     future.wait()
     state = future.state
     data = getattr(state.data, "result", state.data)

@@ -1,4 +1,4 @@
-"""The command `smsretry`: what its commands are, parse and print. A command imports only what it needs."""
+"""The command `smsretry`: its commands, and how they parse and print. Each imports only what it needs."""
 
 
 def main() -> None:

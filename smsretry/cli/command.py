@@ -13,13 +13,13 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from smsretry.cli import desk, orders, rules, running
-from smsretry.cli.printing import print_error
+from smsretry.cli.printing import print_note
 from smsretry.errors import SmsRetryError
 
 USAGE: Final = 64
 """EX_USAGE of sysexits.h. typer's own 2 is an answer of `quiet-hours`."""
 _UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
-"""What every usage error is. typer has no public name for it."""
+"""The base class of every usage error. typer has no public name for it."""
 
 _UUID: Final = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 
@@ -40,7 +40,7 @@ class _Command(TyperCommand):
 
 
 class _Commands(TyperGroup):
-    """All commands. This is where each of them ends."""
+    """All commands. Each of them ends here."""
 
     def get_params(self, *args: Any, **kwargs: Any) -> list[Any]:
         return _plain(super().get_params(*args, **kwargs))
@@ -63,10 +63,10 @@ class _Commands(TyperGroup):
             problem = problem.removeprefix("Invalid value: ")
             path = error.ctx.command_path if error.ctx else "smsretry"
             if problem:  # without a command the help has been shown
-                print_error(f"{problem}\nTry: {path} --help")
+                print_note(f"{problem}\nTry: {path} --help", word="Error:")
             return USAGE
         except SmsRetryError as error:
-            print_error(str(error))
+            print_note(str(error), word="Error:")
             return 1
         return int(code or 0)
 
@@ -83,8 +83,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from importlib.metadata import version
 
         sys.stdout.write(f"smsretry {version('smsretry')}\n")

@@ -47,7 +47,6 @@ _Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this nothing i
 _Who = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who does it; your login name by default. Kept with each text.")
 ]
-_RESTORED = "The restore is on record: every text from before it is looked for at the provider before it goes out."
 _Because = Annotated[str | None, typer.Option(metavar="WORDS", help="Why. Needed with --yes; kept with each text.")]
 
 
@@ -101,7 +100,7 @@ def cancel(
     because: _Because = None,
     as_json: Json = False,
 ) -> None:
-    """End texts that wait. What may be with the customer already is left alone.
+    """End texts that wait. What the customer may have already is left alone.
 
     Which texts: those that match everything that is given.
     """
@@ -121,10 +120,10 @@ def after_restore(
     because: _Because = None,
     as_json: Json = False,
 ) -> None:
-    """After a restore, before any run: have texts that may have gone out since the backup looked for, not resent.
+    """After a restore, before any run: put in doubt the due texts that may have gone out since the backup.
 
-    Texts that are due are put in doubt: call it again until it changes none. All others from before the restore,
-    scheduled sends too, are looked for before they go out, whenever that is.
+    They are looked for at the provider, not resent. Call it again until it changes none. All others from before the
+    restore, scheduled sends too, are looked for before they go out, whenever that is.
     """
     from smsretry.desk.actions.requests import AfterRestore
 
@@ -213,21 +212,13 @@ def _change(form: "type[Order]", given: Mapping[str, object]) -> None:
     Args:
         given: the command's options.
     """
-    from smsretry.desk.actions.requests import AfterRestore, Cancel, Requeue
+    from smsretry.desk.actions.requests import AfterRestore
     from smsretry.wiring import desk
 
     who = given["who"] or (_login_name() if given["yes"] else None)
     order = fill_form(form, given, who=who, dry_run=not given["yes"])
     with desk() as connected:
-        match order:
-            case Requeue():
-                change = connected.requeue(order)
-            case Cancel():
-                change = connected.cancel(order)
-            case AfterRestore():
-                change = connected.after_restore(order)
-            case _:
-                raise TypeError(f"There is no order {form.__name__}")
+        change = connected.order(order)
     on_record = isinstance(order, AfterRestore) and not order.dry_run
     if given["as_json"]:
         print_json({"dry_run": order.dry_run, **change.model_dump(mode="json")})
@@ -235,7 +226,8 @@ def _change(form: "type[Order]", given: Mapping[str, object]) -> None:
         if change.matched:
             _print_change(change, order)
         if on_record:
-            print_text(_RESTORED, style="bold")
+            kept = "The restore is on record: every text from before it is looked for before it goes out."
+            print_text(kept, style="bold")
     if not (change.matched or on_record):
         print_note(
             "No text matches everything that was given. `smsretry explain` shows one text, `smsretry status` the queue."

@@ -1,4 +1,7 @@
-"""How the command line is read: instants, numbers from standard input, and forms, refused in words of its options."""
+"""How the command line is read: ids, instants, phone numbers from standard input, and forms.
+
+What does not fit raises `typer.BadParameter`, in words of the options.
+"""
 
 import re
 import sys
@@ -27,9 +30,7 @@ _OPTIONS: Final = {
     "states": "--state",
     "why_code": "--why",
 }
-_PATTERNS: Final = {
-    "last_digits": "must be 3 to 6 digits",
-}
+_PATTERNS: Final = {"last_digits": "must be 3 to 6 digits"}
 """What a field's pattern means."""
 
 
@@ -39,11 +40,7 @@ def option_of(field: str) -> str:
 
 
 def parse_id(text: str) -> UUID:
-    """Read an id.
-
-    Raises:
-        typer.BadParameter: it is not an id.
-    """
+    """Read an id."""
     try:
         return UUID(text)
     except ValueError:
@@ -53,11 +50,7 @@ def parse_id(text: str) -> UUID:
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an instant: a date (the start of that day), a date and time, or one with an offset. Without an offset: UTC.
-
-    Raises:
-        typer.BadParameter: it is none of these.
-    """
+    """Read an instant: a date (the start of that day), a date and time, or one with an offset; else UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -68,11 +61,7 @@ def parse_instant(text: str) -> datetime:
 
 
 def read_number(argument: str) -> str:
-    """A phone number that was given, or for `-` the first line of standard input, which no history keeps.
-
-    Raises:
-        typer.BadParameter: standard input had no line.
-    """
+    """A phone number that was given, or for `-` the first line of standard input, which no history keeps."""
     if argument != "-":
         return argument
     if sys.stdin.isatty():
@@ -85,11 +74,7 @@ def read_number(argument: str) -> str:
 
 
 def read_valid_number(argument: str) -> str:
-    """As `read_number`, and well-formed. The refusal does not quote it.
-
-    Raises:
-        typer.BadParameter: there was none, or it is malformed.
-    """
+    """As `read_number`, and well-formed. The refusal does not quote it."""
     from smsretry.phone import phone_problem
 
     number = read_number(argument)
@@ -104,9 +89,6 @@ def fill_form(form: "type[Form]", given: Mapping[str, object], **more: object) -
     Args:
         given: options by name, `_` for each hyphen. Those that the form has no field for are left out.
         more: fields that are no options.
-
-    Raises:
-        typer.BadParameter: the form refuses it; names the options.
     """
     from pydantic import ValidationError
 

@@ -11,7 +11,7 @@ from typing import Final, TextIO
 
 NOT_FOUND: Final = "No text was found by that. Check the id or number; only texts that were queued are known here."
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What would steer a terminal. Names and errors come from the application's rows."""
+"""Characters that would control a terminal. Names and errors come from the application's rows."""
 
 
 def print_text(text: str, *, style: str = "", hang: int = 2) -> None:
@@ -33,7 +33,7 @@ def print_lines(lines: Iterable[str], *, hang: int = 2) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A word, in a color, and what is said of it."""
+    """A word, in a color, and the text after it."""
 
     word: str
     text: str
@@ -57,11 +57,6 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, default=_as_json, ensure_ascii=False, indent=2) + "\n")
 
 
-def print_error(text: str) -> None:
-    """Say on standard error what went wrong."""
-    print_note(text, word="Error:")
-
-
 def print_note(text: str, *, word: str = "") -> None:
     """Print to standard error, after a red word if there is one."""
     from rich.console import Console
@@ -73,7 +68,7 @@ def print_note(text: str, *, word: str = "") -> None:
 
 
 def width(stream: TextIO | None = None) -> int | None:
-    """Columns to fold at. None where nobody looks, in a pipe or a file: a line stays a line."""
+    """Columns to fold at. None for a pipe or a file, where each line stays one line."""
     from rich.console import Console
 
     console = Console(file=stream)

@@ -1,4 +1,4 @@
-"""Commands about rules: may a text go out, to which states none may, and who wants none."""
+"""Commands about rules and consent: may a text go out, which states are stopped, who opted out."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -109,9 +109,7 @@ def stop(
 def consent(
     phone: Annotated[str, typer.Argument(metavar="NUMBER", help="The number, E.164; - reads it from standard input.")],
     opt_out: Annotated[bool, typer.Option("--opt-out/--opt-in", help="They said stop, or they said yes.")],
-    source: Annotated[
-        str, typer.Option(metavar="WORDS", help="Where that is known from, such as 'telephone 2026-11-24'.")
-    ],
+    source: Annotated[str, typer.Option(metavar="WORDS", help="How that is known, such as 'telephone 2026-11-24'.")],
     business: Annotated[
         UUID | None, typer.Option(metavar="ID", parser=parse_id, help="Its id; without one, an opt-out is from all.")
     ] = None,

@@ -17,7 +17,6 @@ from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 if TYPE_CHECKING:
     from smsretry.retry.models import ItemResult
     from smsretry.sending.run import ItemFailed
-    from smsretry.sending.summary import DeliverySummary
 
 Past = StrEnum("Past", ["cancel", "send"])
 
@@ -108,14 +107,15 @@ def process(
 ) -> None:
     """One run without Prefect: queue scheduled sends, send until nothing is due, look after accepted texts.
 
-    Ctrl-C lets no further send begin; those under way end, and the numbers are told.
+    Ctrl-C lets no further send begin; sends under way end, and the numbers are printed.
     """
     from smsretry.desk.pages import scheduled_run
+    from smsretry.sending.delivering import sync_deliveries
     from smsretry.sending.run import Run, run_once
     from smsretry.sending.scheduled import queue_scheduled_sends
     from smsretry.sending.signals import stopped_by
     from smsretry.sending.summary import DeliverySummary
-    from smsretry.wiring import push_metrics, services
+    from smsretry.wiring import delivery_services, push_metrics, services
 
     with services() as connected:
         planned = queue_scheduled_sends(connected.queue)
@@ -129,7 +129,10 @@ def process(
                 print_text(f"scheduled sends: {scheduled_run.numbers(planned.sends)}")
             print_verdicts(map(_verdict, items), columns=15)
             print_text(str(summary))
-        deliveries = DeliverySummary([]) if run.flow_control.stopped_because else _look_after_deliveries()
+        deliveries = DeliverySummary([])
+        if not run.flow_control.stopped_because:
+            with delivery_services() as messages:
+                deliveries = sync_deliveries(messages)
     if as_json:
         texts = [_as_json(item) for item in items]
         queued = {"scheduled_sends": planned.sends, "scheduled_sends_stopped": planned.stopped_because}
@@ -140,14 +143,6 @@ def process(
     push_metrics()
     if summary.needs_somebody or planned.stopped_because or deliveries.needs_somebody:
         raise typer.Exit(1)
-
-
-def _look_after_deliveries() -> "DeliverySummary":
-    from smsretry.sending.delivering import sync_deliveries
-    from smsretry.wiring import delivery_services
-
-    with delivery_services() as connected:
-        return sync_deliveries(connected)
 
 
 def _verdict(item: "ItemResult | ItemFailed") -> Verdict:
@@ -184,5 +179,5 @@ def doctor(as_json: Json = False) -> None:
 
 
 def now() -> datetime:
-    """The operator's clock. Only questions that decide nothing are asked by it."""
+    """The operator's clock, for questions that decide nothing."""
     return datetime.now(UTC)  # noqa: TID251 - no text is due, stale or expired by it

@@ -1,12 +1,13 @@
-"""The desk: where a person asks and acts. Prefect's forms, the command line and SQL give the same answers."""
+"""The desk, where people ask and act. Prefect's forms, the command line and SQL give the same answers."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, Protocol
 from uuid import UUID
 
-from smsretry.desk.actions.requests import AfterRestore, Cancel, Preview, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.actions.requests import Order, Preview, Prune, Resolve, WhichText
 from smsretry.desk.questions.explanation import CodeMeaning, Explanation, explain
 from smsretry.desk.questions.forecast import Forecast, forecast
 from smsretry.desk.questions.prediction import predict
@@ -16,11 +17,11 @@ from smsretry.errors import InputError
 from smsretry.retry.profile import Profile
 
 PREVIEW_ROWS: Final = 20_000
-"""Waiting texts that one preview looks at."""
+"""How many waiting texts one preview looks at."""
 
 
 class Records(Protocol):
-    """What the desk asks of the database."""
+    """What the desk needs from the database."""
 
     def explain(self, request: WhichText | None, phone: str | None) -> list[TextRecord]: ...
 
@@ -30,11 +31,7 @@ class Records(Protocol):
 
     def status(self) -> list[StatusLine]: ...
 
-    def requeue(self, request: Requeue) -> Change: ...
-
-    def cancel(self, request: Cancel) -> Change: ...
-
-    def after_restore(self, request: AfterRestore) -> Change: ...
+    def order(self, request: Order) -> Change: ...
 
     def resolve(self, request: Resolve) -> bool: ...
 
@@ -43,38 +40,27 @@ class Records(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
 class Desk:
     """Answers a person. No answer contains a phone number or a message body."""
 
-    def __init__(
-        self,
-        records: Records,
-        *,
-        profile: Profile,
-        meaning: Callable[[int], CodeMeaning],
-        id_problem: Callable[[str], str | None] = lambda _: None,
-    ) -> None:
-        """Prepare.
-
-        Args:
-            meaning: what one of the provider's codes means.
-            id_problem: what is wrong with a message's id that a person typed, by the shape of the provider's.
-        """
-        self._records = records
-        self._id_problem = id_problem
-        self._profile = profile
-        self._meaning = meaning
+    records: Records
+    profile: Profile
+    meaning: Callable[[int], CodeMeaning]
+    """What one of the provider's codes means."""
+    id_problem: Callable[[str], str | None] = lambda _: None
+    """What is wrong with the message id that a person typed, if the provider gives no such ids."""
 
     def explain(self, request: WhichText | None, *, phone: str | None = None) -> list[Explanation]:
         """Explain a text, or all texts of a customer, newest first.
 
         Args:
             request: which text; None only with `phone`.
-            phone: the number to look for, E.164; for a terminal, where it is read from standard input.
+            phone: the number to look for, E.164. Only a terminal gives one, read from standard input.
         """
-        texts = self._records.explain(request, phone)
+        texts = self.records.explain(request, phone)
         live = [text.retry_id for text in texts if text.state in ("scheduled", "due", "waiting", "held")]
-        waiting = {one.id: one for one in self._records.waiting(retry_ids=live)} if live else {}
+        waiting = {one.id: one for one in self.records.waiting(retry_ids=live)} if live else {}
         open_now = any(isinstance(one, WaitingText) and one.circuit_open for one in waiting.values())
         stopped = self.status().stopped_because if open_now else None
 
@@ -82,60 +68,52 @@ class Desk:
             prediction = None
             match waiting.get(text.retry_id):
                 case WaitingText() as one:
-                    prediction = predict(one, now=text.asked_at, profile=self._profile, stopped=stopped)
+                    prediction = predict(one, now=text.asked_at, profile=self.profile, stopped=stopped)
                 case UnreadText(columns=columns):
                     text = text.model_copy(update={"unreadable": tuple(sorted({*text.unreadable, *columns}))})
-            return explain(text, now=text.asked_at, prediction=prediction, meaning=self._meaning)
+            return explain(text, now=text.asked_at, prediction=prediction, meaning=self.meaning)
 
         return [explained(text) for text in texts]
 
     def status(self) -> QueueStatus:
         """The state of the queue."""
-        return QueueStatus.of(self._records.status())
+        return QueueStatus.of(self.records.status())
 
     def preview(self, request: Preview) -> Forecast:
         """What goes out in the next hours, what is held, and why. Nothing is claimed or written."""
         status = self.status()
         now = status.at
-        waiting = self._records.waiting(until=now + timedelta(hours=request.hours))
+        waiting = self.records.waiting(until=now + timedelta(hours=request.hours))
         looked_at = list(islice(waiting, PREVIEW_ROWS + 1))
         return forecast(
             looked_at[:PREVIEW_ROWS],
             now=now,
             hours=request.hours,
-            profile=self._profile,
+            profile=self.profile,
             business_id=request.business_id,
             complete=len(looked_at) <= PREVIEW_ROWS,
             stopped=status.stopped_because,
         )
 
-    def requeue(self, request: Requeue) -> Change:
-        """Put texts that failed back into the queue, or say what would be."""
-        return self._records.requeue(request)
-
-    def cancel(self, request: Cancel) -> Change:
-        """End texts that wait, or say what would be."""
-        return self._records.cancel(request)
-
-    def after_restore(self, request: AfterRestore) -> Change:
-        """Have texts looked for that may have gone out since a backup was taken, or say which would be."""
-        return self._records.after_restore(request)
+    def order(self, request: Order) -> Change:
+        """Requeue or cancel texts, or doubt them after a restore; or say what that would change."""
+        return self.records.order(request)
 
     def resolve(self, request: Resolve) -> bool:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.
 
         Raises:
-            InputError: the message belongs to another text, or its id is none of the provider's.
+            InputError: the message belongs to another text, or the provider gives no such ids.
         """
-        if request.went_out_as and (problem := self._id_problem(request.went_out_as)):
+        if request.went_out_as and (problem := self.id_problem(request.went_out_as)):
             raise InputError(problem)
-        return self._records.resolve(request)
+        return self.records.resolve(request)
 
     def prune(self, request: Prune) -> Pruned:
         """Delete history that is old enough, batch by batch until there is none."""
         texts = attempts = runs = 0
         while True:
-            batch = self._records.prune(request)
+            batch = self.records.prune(request)
             texts, attempts, runs = texts + batch.texts, attempts + batch.attempts, runs + batch.runs
             if not (batch.texts or batch.runs):
                 return Pruned(texts=texts, attempts=attempts, runs=runs)

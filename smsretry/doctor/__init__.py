@@ -9,14 +9,14 @@ from smsretry.adapters.prefect.api import PrefectApi
 from smsretry.adapters.prefect.definition import declared
 from smsretry.adapters.prefect.watch import watch
 from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.telemetry.export import ENDPOINTS, trouble, wanted
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
-from smsretry.doctor.metrics import metrics_finding
 from smsretry.doctor.queue import queue_findings
 from smsretry.doctor.variables import each_variable, misspelled, reachability_findings
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding
-from smsretry.settings import PrefectSettings, Settings, load_settings, setting_problems
+from smsretry.settings import PrefectSettings, load_settings, setting_problems
 from smsretry.wiring import provider
 
 
@@ -24,26 +24,40 @@ def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]
     """Findings, in the order in which to mend them. Sends nothing, and keeps nothing of what it rehearses.
 
     Args:
-        today: the time zone data's age is counted to it.
-        environment: all variables, to notice a misspelt one.
+        today: the day for which the age of the data is computed.
+        environment: all variables, to notice a misspelled one.
     """
     yield zone_data_finding(today)
     yield tables_age_finding(today)
     problems = setting_problems()
     yield from each_variable(problems, environment)
     yield from misspelled(environment)
-    yield metrics_finding(environment)
+    yield _metrics(environment)
     if not problems:
-        yield from _of_a_run(load_settings())
+        settings = load_settings()
+        yield from reachability_findings(settings)
+        with SupabaseOperators(settings) as operators:
+            yield from _database(operators)
+        with provider(settings) as connected:
+            yield from connected.check()
     yield from _prefect()
 
 
-def _of_a_run(settings: Settings) -> Iterator[Finding]:
-    yield from reachability_findings(settings)
-    with SupabaseOperators(settings) as operators:
-        yield from _database(operators)
-    with provider(settings) as asked:
-        yield from asked.check()
+def _metrics(environment: Mapping[str, str]) -> Finding:
+    """Off, or whether an empty push arrives. What is wrong is a warning, because no text depends on metrics."""
+    endpoint = wanted(environment)
+    if endpoint is None:
+        return Finding(subject=f"metrics (off: {ENDPOINTS[-1]} is not set, or they are switched off)", ok=True)
+    advice = trouble(environment)
+    if advice is None:
+        from smsretry.adapters.telemetry.push import reach
+
+        try:
+            why = reach()
+            advice = f"none arrives ({why}): check the collector, its port for HTTP (4318) and its key" if why else None
+        except Exception as error:  # noqa: BLE001 - of somebody else's code, about somebody else's variables
+            advice = str(error)
+    return Finding(subject=f"metrics to {endpoint}", ok=True, advice=advice)
 
 
 def _database(operators: SupabaseOperators) -> Iterator[Finding]:
@@ -58,7 +72,7 @@ def _database(operators: SupabaseOperators) -> Iterator[Finding]:
         ("shapes of the application's tables", operators.check_shapes),
         ("rehearsal of queue, claim, begin and finish", operators.rehearse),
         ("rows of an answer", operators.check_longest_answer),
-        ("how the queue stands", lambda: queue_findings(QueueStatus.of(operators.status()))),
+        ("state of the queue", lambda: queue_findings(QueueStatus.of(operators.status()))),
     ):
         try:
             yield from ask()

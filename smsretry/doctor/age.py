@@ -25,17 +25,13 @@ def zone_data_finding(today: date, version: str = tzdata.IANA_VERSION) -> Findin
         return Finding(subject=subject, ok=False, advice=advice)
     # A newer version tells only its year, so assume its last day.
     age = today - (published if version == made_with else date(int(version[:4]), 12, 31))
-    if age > MAX_AGE:
-        advice = f"is {age.days} days old; governments change clocks at short notice: pip install --upgrade tzdata"
-        return Finding(subject=subject, ok=True, advice=advice)
-    return Finding(subject=subject, ok=True)
+    advice = f"is {age.days} days old; governments change clocks at short notice: pip install --upgrade tzdata"
+    return Finding(subject=subject, ok=True, advice=advice if age > MAX_AGE else None)
 
 
 def tables_age_finding(today: date) -> Finding:
     """How old are the tables of area codes, states, holidays and countries?"""
     age = tables_age(today)
     subject = f"quiet-hours tables of {DATA_VERSION}, {max(age.days, 0)} days old"
-    if age > MAX_TABLES_AGE:
-        advice = "area codes and laws have changed since: upgrade smsretry, or see python -m smsretry.data.review"
-        return Finding(subject=subject, ok=True, advice=advice)
-    return Finding(subject=subject, ok=True)
+    advice = "area codes and laws have changed since: upgrade smsretry, or see python -m smsretry.data.review"
+    return Finding(subject=subject, ok=True, advice=advice if age > MAX_TABLES_AGE else None)

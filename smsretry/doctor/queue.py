@@ -18,16 +18,11 @@ def queue_findings(status: QueueStatus) -> Iterator[Finding]:
     if status.held:
         advice = f"{status.held_texts} wait for something that a person can mend: `smsretry status` says for what"
         yield Finding(subject="held texts", ok=True, advice=advice)
-    yield from _late_sends(status)
     for line in status.scheduled:
+        late = (status.at - line.oldest).total_seconds() if line.oldest else 0.0
         if line.name == "held":
             advice = f"{line.texts} wait for something that a person can mend: `smsretry explain --row {line.told}`"
             yield Finding(subject="held scheduled sends", ok=True, advice=f"{advice} says for what one does")
-
-
-def _late_sends(status: QueueStatus) -> Iterator[Finding]:
-    for line in status.scheduled:
-        late = (status.at - line.oldest).total_seconds() if line.oldest else 0.0
         if line.name == "late" and late >= status.late_seconds:
             advice = (
                 f"{line.texts} wait though their time has passed, the first for {span(late)}: the next run lets those "
@@ -54,5 +49,4 @@ def _last_run(status: QueueStatus) -> Finding:
     silent = span(status.silent_seconds)
     if status.silent_seconds < status.late_seconds:
         return Finding(subject=f"last finished run, {silent} ago", ok=True)
-    advice = f"was {silent} ago: {_START}"
-    return Finding(subject="last finished run", ok=False, advice=advice)
+    return Finding(subject="last finished run", ok=False, advice=f"was {silent} ago: {_START}")

@@ -1,8 +1,8 @@
-"""The environment, variable by variable: is it right, is one misspelt, can what it names be reached from outside?"""
+"""The environment, variable by variable: is it right, is one misspelled, can what it names be reached from outside?"""
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import SequenceMatcher
+from difflib import get_close_matches
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,11 +12,10 @@ from smsretry.settings import PrefectSettings, Settings, variables
 _PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_")
 _PREFECTS: Final = ("PREFECT_API_", "PREFECT_AUTH_", "PREFECT_URL")
 """Prefect has hundreds of settings; smsretry reads these few."""
-_NEAR: Final = 0.75
 
 
 def each_variable(problems: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[Finding]:
-    """A line a setting: ok, what it is when it is not set, or what to do."""
+    """One finding for each setting: ok, what it is when it is not set, or what to do."""
     for variable, default in variables(Settings).items():
         if variable in problems:
             yield Finding(subject=variable, ok=False, advice=problems[variable])
@@ -45,22 +44,11 @@ def misspelled(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _like(name: str, known: Sequence[str]) -> list[str]:
-    """Settings with the same prefix whose names are similar, or contain all its words; the nearest first."""
+    """Settings with the same prefix whose names are similar; if there are none, those that contain all its words."""
     prefix, _, rest = name.partition("_")
-    near = []
-    for variable in known:
-        of_prefix, _, of_rest = variable.partition("_")
-        likeness = SequenceMatcher(None, rest, of_rest).ratio()
-        if prefix == of_prefix and (likeness >= _NEAR or set(rest.split("_")) <= set(of_rest.split("_"))):
-            near.append((likeness, variable))
-    best_first = sorted(near, key=lambda one: -one[0])
-    return [variable for likeness, variable in best_first if likeness >= _least(near)]
-
-
-def _least(near: Sequence[tuple[float, str]]) -> float:
-    """If a name is similar, those that only share words are not meant."""
-    best = max((likeness for likeness, _ in near), default=0.0)
-    return _NEAR if best >= _NEAR else 0.0
+    ours = {one.partition("_")[2]: one for one in known if one.startswith(f"{prefix}_")}
+    containing = [one for one in ours if set(rest.split("_")) <= set(one.split("_"))]
+    return [ours[one] for one in get_close_matches(rest, ours, cutoff=0.75) or containing]
 
 
 def reachability_findings(settings: Settings) -> Iterator[Finding]:

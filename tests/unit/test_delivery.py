@@ -121,7 +121,7 @@ def status(delivered: int, undelivered: int, lately_delivered: int, lately_undel
 
 def test_fewer_texts_that_arrive_are_noticed() -> None:
     """Not of a handful, and not when it was always so."""
-    told = "Of the last hour's texts 50% arrived, of the day's 95%"
+    told = "50% of the last hour's texts arrived, and 95% of the day's"
     assert status(950, 50, 10, 10).delivery_dropped == told
     assert told in status(950, 50, 10, 10).needs_somebody
     assert status(950, 50, 1, 1).delivery_dropped is None

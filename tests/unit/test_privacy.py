@@ -1,5 +1,6 @@
 """Phone numbers, bodies and secrets stay where they belong."""
 
+import re
 import traceback
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -7,6 +8,8 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
+from smsretry.desk.actions.form import Request
+from smsretry.desk.actions.requests import AfterRestore, Cancel, Requeue, Resolve
 from smsretry.errors import SettingsError
 from smsretry.retry.doubt import after_look
 from smsretry.retry.evidence import Sent
@@ -186,3 +189,12 @@ def test_settings_that_are_built_directly_do_not_repeat_what_is_wrong(environmen
         Settings()
     assert "twilio_account_sid" in str(raised.value)
     assert_tells_nothing(str(raised.value))
+
+
+@pytest.mark.parametrize("form", [Requeue, Cancel, AfterRestore, Resolve])
+@pytest.mark.parametrize("field", ["who", "because"])
+def test_a_form_lets_prefect_refuse_a_number_before_it_is_kept(form: type[Request], field: str) -> None:
+    """Prefect checks the form's schema before it keeps what was filled in, and knows nothing of our validators."""
+    pattern = form.model_json_schema()["properties"][field]["pattern"]
+    assert re.search(pattern, "Ann") is not None
+    assert re.search(pattern, f"She called from {PHONE}") is None

@@ -1,6 +1,6 @@
 """The calls of people: what they record, stop and ask."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
@@ -19,6 +19,13 @@ from smsretry.retry.policy import CAP_WINDOW, LIFE
 
 _PAGE: Final = 500
 """Rows of one page of a preview; PostgREST may cut off an answer at 1000."""
+_ORDERS: Final[dict[type[Order], str]] = {
+    Requeue: "requeue_failed_sms",
+    Cancel: "cancel_sms_retries",
+    AfterRestore: "doubt_sms_retries",
+}
+_PARAMETERS: Final = {"limit": "row_limit", "backup_of": "since"}
+"""Fields of a form that SQL names otherwise."""
 _MORE_ROWS: Final = "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000"
 
 
@@ -61,18 +68,12 @@ class SupabaseOperators(SupabaseCalls):
     def status(self) -> list[StatusLine]:
         return self.told(StatusLine, "sms_status", {"with_words": True}, {"name": "what cannot be read"})
 
-    def requeue(self, request: Requeue) -> Change:
-        return self._change("requeue_failed_sms", request)
-
-    def cancel(self, request: Cancel) -> Change:
-        return self._change("cancel_sms_retries", request)
-
-    def after_restore(self, request: AfterRestore) -> Change:
-        return self._change("doubt_sms_retries", request, {"backup_of": "since"}, life=interval(LIFE))
-
-    def _change(self, function: str, request: Order, names: Mapping[str, str] | None = None, **more: object) -> Change:
-        parameters = {"limit": "row_limit", **(names or {})}
-        values = {parameters.get(name, name): value for name, value in _given(request).items()} | more
+    def order(self, request: Order) -> Change:
+        """Change texts, or say what would be changed."""
+        function = _ORDERS[type(request)]
+        values = {_PARAMETERS.get(name, name): value for name, value in _given(request).items()}
+        if isinstance(request, AfterRestore):
+            values["life"] = interval(LIFE)
         changed = self.rows(Change, function, values, QUESTION if request.dry_run else ORDER)
         if len(changed) != 1:
             raise self.not_ours(function)

@@ -21,16 +21,21 @@ from pydantic_core import CoreSchema
 from smsretry.vocabulary import MESSAGE_ID
 
 _A_NUMBER: Final = r"\+\d[\d ().-]{6,}\d|\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}"
-"""As `smsretry.numberless` has it, or wider."""
+"""Matches all that `smsretry.numberless` masks, and more."""
 _NUMBER: Final = re.compile(_A_NUMBER)
-NUMBERLESS: Final = rf"^(?!.*({_A_NUMBER}))"
-"""The same for a form's schema."""
 
 
 def _without_number(text: str) -> str:
     if _NUMBER.search(text):
         raise ValueError("must hold no phone number: it is kept and shown. Name the customer by its id")
     return text
+
+
+class _NumberlessSchema:
+    """Lets Prefect refuse a number before it is kept."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(core) | {"pattern": rf"^(?!.*({_A_NUMBER}))"}
 
 
 def _message_id(text: str) -> str:
@@ -59,7 +64,7 @@ Moment = Annotated[
 """An instant, with its zone's offset."""
 MessageId = Annotated[str, AfterValidator(_message_id), WithJsonSchema({"type": "string", "pattern": MESSAGE_ID})]
 """A provider's id of a message."""
-NumberlessText = Annotated[str, AfterValidator(_without_number)]
+NumberlessText = Annotated[str, AfterValidator(_without_number), _NumberlessSchema()]
 """Words that are kept and shown, without a phone number."""
 _AT_THE_FOOT: Final = frozenset({"limit", "dry_run", "who", "because"})
 """Fields that a form ends with."""
@@ -72,7 +77,7 @@ class Request(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """As Prefect's UI draws it well: fields in their order here, and one that may be left out is simply empty.
+        """The schema that Prefect's UI draws well: fields in their order here, and an optional one is simply empty.
 
         Prefect keeps the schema in a column that forgets the order, and draws `X | None` as a choice of two types.
         """

@@ -4,7 +4,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from smsretry.desk.actions.form import NUMBERLESS, Id, MessageId, Moment, NumberlessText, Request
+from smsretry.desk.actions.form import Id, MessageId, Moment, NumberlessText, Request
 from smsretry.vocabulary import EndedState, LiveState, Reason, WhyCode
 
 
@@ -46,14 +46,12 @@ class Order(Request):
         title="Who",
         description="Your name; needed unless it is only tried. Kept with each text.",
         max_length=200,
-        json_schema_extra={"pattern": NUMBERLESS},
     )
     because: NumberlessText | None = Field(
         None,
         title="Because",
         description="Why; needed unless it is only tried. Kept with each text.",
         max_length=500,
-        json_schema_extra={"pattern": NUMBERLESS},
     )
 
     @model_validator(mode="after")
@@ -70,7 +68,7 @@ class Order(Request):
 
 
 class WhichTexts(Order):
-    """Which texts: those that match everything that is given, which must be one thing at least."""
+    """Which texts: those that match every field that is given. At least one must be."""
 
     retry_ids: list[Id] | None = Field(None, title="Rows", description="Ids of rows.", max_length=500)
     business_id: Id | None = Field(None, title="Business", description="Id of the business.")
@@ -85,7 +83,6 @@ class WhichTexts(Order):
         title="Error containing",
         description="Words of its error, or of why it waits.",
         max_length=100,
-        json_schema_extra={"pattern": NUMBERLESS},
     )
     since: Moment | None = Field(None, title="Changed since", description="Last changed at or after this.")
     until: Moment | None = Field(None, title="Changed before", description="Last changed before this.")
@@ -109,7 +106,7 @@ class Requeue(WhichTexts):
 
 
 class Cancel(WhichTexts):
-    """End texts that wait, and scheduled sends. What may be with the customer already is left alone."""
+    """End texts that wait, and scheduled sends. What the customer may have already is left alone."""
 
     VERB = ("cancel", "cancelled")
     states: list[LiveState] | None = Field(None, title="States", description="Only those in these states.")

@@ -28,7 +28,7 @@ class Page:
     markdown: str
     """All of it."""
     lines: tuple[str, ...] = ()
-    """All of it as lines for the log, where the message is not all of it."""
+    """All of it as lines for the log, if the message is not all of it."""
 
 
 def explanation_page(explanations: Sequence[Explanation], forms: FormAddress) -> Page:
@@ -55,7 +55,7 @@ def _explained(explanation: Explanation, forms: FormAddress) -> str:
 def preview_page(forecast: Forecast) -> Page:
     """The hours to come, and the businesses."""
     lines = tuple(forecast.lines())
-    made = f"As of {on_clock(forecast.made_at)}. Nothing was changed. Whoever opts out by then gets none."
+    made = f"As of {on_clock(forecast.made_at)}. Nothing was changed. A customer who opts out before then gets no text."
     return Page(lines[0], lines[0], page(f"# {plain(lines[0])}", outline(lines[1:]), made), lines)
 
 

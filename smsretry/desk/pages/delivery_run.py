@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 from smsretry.desk.pages.answers import Page
 from smsretry.desk.pages.markdown import outline, page, plain
-from smsretry.desk.pages.outcomes import TextEvent, related
+from smsretry.desk.pages.outcomes import TextEvent
 from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunEvent
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.summary import DeliverySummary, FollowedUp
 
 
 def events_of(summary: DeliverySummary, status: QueueStatus | None) -> Iterator[RunEvent]:
-    """What somebody may want to know at once."""
+    """What a person may want to know at once."""
     if given_up := summary.counts["undelivered"]:
         yield RunEvent("sms.queue.dead-letters", {"texts": given_up})
     if blamed := [one for one in summary.followed if one.blames_sender]:
@@ -23,17 +23,17 @@ def events_of(summary: DeliverySummary, status: QueueStatus | None) -> Iterator[
 
 
 def text_events(summary: DeliverySummary) -> Iterator[TextEvent]:
-    """An event of each text that did not arrive. Those that did are only counted."""
+    """An event for each text that did not arrive. The others are only counted."""
     yield from (_event(one) for one in summary.followed if one.came_to in ("undelivered", "retried"))
 
 
 def _event(one: FollowedUp) -> TextEvent:
     message = one.message
-    people = {"customer": message.customer_id, "business": message.business_id, "send-log": message.send_log_id}
     return TextEvent(
         name=f"sms.text.{one.came_to}",
-        resource={"prefect.resource.id": f"sms.text.{message.retry_id}", "prefect.resource.name": one.came_to},
-        related=related(people),
+        subject=f"text.{message.retry_id}",
+        shown=one.came_to,
+        people={"customer": message.customer_id, "business": message.business_id, "send-log": message.send_log_id},
         payload={"why": one.why, "code": one.code, "sid": message.sid, "failures": message.failures},
     )
 

@@ -1,4 +1,4 @@
-"""Links from what a person can do about a text to the form that does it, filled in except for who and why."""
+"""Links to the forms that do what a person can do about a text, filled in except for who and why."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
@@ -17,17 +17,15 @@ RUN: Final = "process-sms-retries"
 
 
 def no_forms(_name: str, _values: Mapping[str, Any]) -> None:
-    """Where no form can be reached."""
+    """Knows no form's address."""
 
 
 def action_links(explanation: Explanation, forms: FormAddress) -> dict[str, str]:
-    """What a person can do about a text, each with the form that does it; without those whose form is not known."""
+    """The address of the form for each action on a text. Actions whose form is not known are left out."""
     row = str(explanation.text.retry_id)
-    one_text = {"retry_ids": [row], "dry_run": False}
-    filled_in: dict[str, tuple[str, dict[str, Any]]] = {
-        "requeue_failed_sms": (REQUEUE, one_text),
-        "cancel_sms_retries": (CANCEL, one_text),
-        "resolve_sms_doubt": (RESOLVE, {"retry_id": row}),
-    }
-    addresses = {ACTIONS[call]: forms(filled_in[call][0], {"ask": filled_in[call][1]}) for call in explanation.text.can}
-    return {action: address for action, address in addresses.items() if address}
+    links = dict[str, str]()
+    for call in explanation.text.can:
+        ask = {"retry_id": row} if call == "resolve_sms_doubt" else {"retry_ids": [row], "dry_run": False}
+        if address := forms(call.replace("_", "-"), {"ask": ask}):
+            links[ACTIONS[call]] = address
+    return links

@@ -1,9 +1,8 @@
-"""Markdown for Prefect's artifacts. What others wrote is escaped: a business's name may hold a link."""
+"""Markdown for Prefect's artifacts. What others wrote is escaped: a business's name may contain a link."""
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
-from uuid import UUID
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|#~!])")
 _CODE_PAGE: Final = re.compile(r"https://[\w./-]+/\d+$")
@@ -25,7 +24,7 @@ def linked(text: object) -> str:
 
 
 def _page_of(kind: str, of: str) -> str:
-    return run_page(of) if kind == "run" else f"/events?resource=sms.{_FEEDS.get(kind, kind)}.{of}"
+    return f"/runs/flow-run/{of}" if kind == "run" else f"/events?resource=sms.{_FEEDS.get(kind, kind)}.{of}"
 
 
 def link(label: object, address: str | None) -> str:
@@ -33,16 +32,11 @@ def link(label: object, address: str | None) -> str:
     return f"[{plain(label)}]({address})" if address else plain(label)
 
 
-def run_page(run_id: UUID | str) -> str:
-    """Where the UI shows a run."""
-    return f"/runs/flow-run/{run_id}"
-
-
 def outline(lines: Iterable[str], links: Mapping[str, str] | None = None) -> str:
     """A list of plain lines, with links. An indented line belongs to the one above it. Fits any window.
 
     Args:
-        links: further words that lead somewhere.
+        links: further words to link, with their addresses.
     """
     shown = "\n".join(f"{'    ' if line.startswith(' ') else ''}- {linked(line)}" for line in lines)
     for words, address in (links or {}).items():

@@ -1,13 +1,13 @@
 """What one text came to in one run: a badge, a color, an event, with the last four digits of its number."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, TypeAlias, assert_never, get_args
 from uuid import UUID
 
-from smsretry.desk.questions.zone import zone_of
+from smsretry.desk.questions.explanation import zone_of
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.vocabulary import Fate, WhyCode
 
@@ -28,7 +28,7 @@ _CANCELLED: Final[dict[WhyCode | None, str]] = {
     "expired": "Expired",
     "already_sent": "Already sent",
 }
-"""Badges of what is no longer wanted. For any other reason it is `Cancelled`."""
+"""Badges of cancelled texts by reason. Any other reason shows `Cancelled`."""
 _TAG_LENGTH: Final = 160
 
 
@@ -95,40 +95,43 @@ class TextEvent:
     """One event of one text, with the feeds that it belongs in."""
 
     name: str
-    resource: dict[str, str]
-    related: list[dict[str, str]]
+    subject: str
+    """Such as `text.<id>`."""
+    shown: str
+    people: Mapping[str, UUID | None]
+    """The customer, business and send log in whose feeds it belongs."""
     payload: dict[str, str | int | None]
+    tags: Iterable[str] = ()
 
+    @property
+    def resource(self) -> dict[str, str]:
+        """What it is about, in Prefect's form."""
+        return {"prefect.resource.id": f"sms.{self.subject}", "prefect.resource.name": self.shown}
 
-def related(people: Mapping[str, UUID | None]) -> list[dict[str, str]]:
-    """The feeds that an event belongs in, by role."""
-    return [
-        {"prefect.resource.id": f"sms.{role}.{who}", "prefect.resource.role": role}
-        for role, who in people.items()
-        if who
-    ]
+    @property
+    def related(self) -> list[dict[str, str]]:
+        """The feeds that it belongs in, and its tags, in Prefect's form."""
+        feeds = [(f"sms.{role}.{who}", role) for role, who in self.people.items() if who]
+        feeds += [(f"prefect.tag.{words}", "tag") for words in self.tags]
+        return [{"prefect.resource.id": feed, "prefect.resource.role": role} for feed, role in feeds]
 
 
 def event_of(processed: ProcessedText) -> TextEvent:
-    """What is announced of a text: ids, and why; nothing personal. The feed shows tags, not the payload."""
+    """The event of a text: ids and reasons, nothing personal. The feed shows tags, not the payload."""
     claim, result = processed.claim, processed.result
-    next_at = result.next_at.isoformat() if result and result.next_at else None
-    people = {"customer": claim.customer_id, "business": claim.business_id, "send-log": claim.send_log_id}
-    tags = dict.fromkeys(filter(None, (badge(processed)[0], processed.why[:_TAG_LENGTH])))
+    words, _ = badge(processed)
     return TextEvent(
         name=EVENTS[result.fate] if result else ERROR_EVENT,
-        resource={
-            "prefect.resource.id": f"sms.text.{claim.id}",
-            "prefect.resource.name": f"{badge(processed)[0]} · {claim.masked}",
-        },
-        related=related(people)
-        + [{"prefect.resource.id": f"prefect.tag.{words}", "prefect.resource.role": "tag"} for words in tags],
+        subject=f"text.{claim.id}",
+        shown=f"{words} · {claim.masked}",
+        people={"customer": claim.customer_id, "business": claim.business_id, "send-log": claim.send_log_id},
+        tags=dict.fromkeys(filter(None, (words, processed.why[:_TAG_LENGTH]))),
         payload={
-            "outcome": badge(processed)[0],
+            "outcome": words,
             "why": processed.why,
             "why_code": result.why_code if result else None,
             "code": result.code if result else None,
-            "next_at": next_at,
+            "next_at": result.next_at.isoformat() if result and result.next_at else None,
             "attempts_before": claim.attempt_count,
             "max_attempts": claim.max_attempts,
             "number": claim.masked,

@@ -18,9 +18,9 @@ SHOWN_IN_FULL: Final = 20
 """How many texts that need a person one page shows in full."""
 _NAME_LENGTH: Final = 120
 _ORDER: Final = ("sent", "failed", "held", "errors", "in doubt", "cancelled", "lost", "waiting")
-"""The numbers of a run's name, as far as it matters which comes first."""
+"""The order of the numbers in a run's name. Any other comes last."""
 _WAITING: Final = ("deferred", "retrying", "given back")
-"""What goes on by itself is one number."""
+"""These go on by themselves, and are one number."""
 _FIRST: Final[tuple[Color, ...]] = ("red", "orange", "green", "violet")
 
 
@@ -33,7 +33,7 @@ class RunEvent:
 
 
 def badge_of_many(processed: Sequence[ProcessedText]) -> tuple[str, Color]:
-    """What a list shows for several texts: their numbers, and the color of the one that needs somebody most."""
+    """What a list shows for several texts: their counts, and the color of the one that needs a person most."""
     results = [one.result for one in processed if one.result]
     run = RunSummary.of(results=results, errors=len(processed) - len(results))
     colors = {badge(one)[1] for one in processed}
@@ -53,7 +53,7 @@ def _place(name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """Everything that is known of a run when its work is done."""
+    """Everything that is known about a run when its work is done."""
 
     summary: RunSummary
     processed: Sequence[ProcessedText]
@@ -66,7 +66,7 @@ class RunReport:
 
     @property
     def idle(self) -> bool:
-        """Nothing was done, and nothing need be shown."""
+        """Whether nothing was done, so that nothing needs to be shown."""
         return self.summary.idle and not self.interrupted
 
     @property
@@ -84,7 +84,7 @@ class RunReport:
         return f"{stopped if len(stopped) <= space else stopped[: space - 4] + '… · '}{self.numbers}"
 
     def events(self) -> Iterator[RunEvent]:
-        """What somebody may want to know at once."""
+        """What a person may want to know at once."""
         run, status = self.summary, self.after or self.before
         if run.circuit_open and not self.circuit_was_open:
             yield RunEvent("sms.queue.circuit-opened", {"why": run.stopped_because or ""})

@@ -6,7 +6,7 @@ from typing import Final, get_args
 
 from smsretry.desk.pages.answers import Page
 from smsretry.desk.pages.markdown import outline, page
-from smsretry.desk.pages.outcomes import TextEvent, related
+from smsretry.desk.pages.outcomes import TextEvent
 from smsretry.retry.answers import ScheduledSend
 from smsretry.vocabulary import ScheduledResult
 
@@ -21,35 +21,28 @@ def numbers(sends: Sequence[ScheduledSend]) -> str:
 
 
 def not_queued(sends: Sequence[ScheduledSend]) -> list[ScheduledSend]:
-    """Those that became no text now, and say why."""
+    """Those that did not become a text, and say why."""
     return [send for send in sends if send.result not in ("queued", "later")]
 
 
 def scheduled_page(sends: Sequence[ScheduledSend]) -> Page:
-    """What became of the scheduled sends whose time was near. Those that became no text are shown one by one."""
+    """What became of the scheduled sends whose time was near. Those that did not become a text are shown one by one."""
     name, others = numbers(sends), not_queued(sends)
-    lines = [line for send in others[:_SHOWN] for line in _lines(send)]
+    lines = list[str]()
+    for send in others[:_SHOWN]:
+        lines.append(f"scheduled send {send.scheduled_id}: {send.result}, {send.why or 'no reason was kept'}")
+        lines.append(f"  customer {send.customer_id}, business {send.business_id}")
     if len(others) > _SHOWN:
-        lines.append(f"{len(others) - _SHOWN} more became no text")
+        lines.append(f"{len(others) - _SHOWN} more did not become texts")
     return Page(name, name, page(f"# {name}", outline(lines or ["Each became a text."])))
 
 
-def _lines(send: ScheduledSend) -> tuple[str, str]:
-    return (
-        f"scheduled send {send.scheduled_id}: {send.result}, {send.why or 'no reason was kept'}",
-        f"  customer {send.customer_id}, business {send.business_id}",
-    )
-
-
 def event_of(send: ScheduledSend) -> TextEvent:
-    """What is announced of a scheduled send that became no text: ids, and why. Its id is its send log's."""
-    people = {"customer": send.customer_id, "business": send.business_id}
+    """The event of a scheduled send that did not become a text: ids, and why. Its id is its send log's."""
     return TextEvent(
         name=f"sms.scheduled.{send.result}",
-        resource={
-            "prefect.resource.id": f"sms.send-log.{send.scheduled_id}",
-            "prefect.resource.name": f"{send.result} · scheduled send",
-        },
-        related=related(people),
+        subject=f"send-log.{send.scheduled_id}",
+        shown=f"{send.result} · scheduled send",
+        people={"customer": send.customer_id, "business": send.business_id},
         payload={"outcome": send.result, "why": send.why, "why_code": send.why_code},
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime
@@ -11,38 +11,16 @@ from smsretry.desk.questions.records import StatusLine
 from smsretry.instants import span
 from smsretry.retry.models import Value
 
-DROP: Final = 0.1
-"""A person should know when the last hour's share of delivered texts is this far below the day's."""
-
 
 def delivery_rate(fates: Mapping[str, int]) -> float | None:
-    """The share that arrived, of the texts whose delivery is known; None if it is known of none."""
+    """The share that arrived among the texts whose delivery is known; None if there are none."""
     delivered = fates.get("delivered", 0)
     known = delivered + fates.get("undelivered", 0)
     return delivered / known if known else None
 
 
-def arrival_share(fates: Mapping[str, int]) -> str:
-    """The share that arrived, in parentheses; empty if none is known."""
-    rate = delivery_rate(fates)
-    return f" ({rate:.0%} arrived)" if rate is not None else ""
-
-
-def dropped(lately: Mapping[str, int], usual: Mapping[str, int], *, fewest: int) -> str | None:
-    """Says so if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them.
-
-    Args:
-        fewest: of fewer texts a share says nothing.
-    """
-    rate, usual_rate = delivery_rate(lately), delivery_rate(usual)
-    known = sum(lately.get(fate, 0) for fate in ("delivered", "undelivered"))
-    if rate is None or usual_rate is None or known < fewest or rate > usual_rate - DROP:
-        return None
-    return f"Of the last hour's texts {rate:.0%} arrived, of the day's {usual_rate:.0%}"
-
-
 class HourOfDelivery(Value):
-    """Texts that were accepted within an hour of the clock, by what became of them."""
+    """What became of the texts that were accepted in one hour of the clock."""
 
     FATES: ClassVar = ("delivered", "undelivered", "unknown", "open")
 
@@ -53,21 +31,6 @@ class HourOfDelivery(Value):
     """Nothing final was ever reported."""
     open: int = 0
     """Nothing final has been reported yet."""
-
-    @property
-    def clock(self) -> str:
-        """When it began, in UTC."""
-        return f"{self.starts_at.astimezone(UTC):%H:%M}"
-
-    @property
-    def fates(self) -> dict[str, int]:
-        """Texts by what became of them."""
-        return {fate: getattr(self, fate) for fate in self.FATES}
-
-    @property
-    def accepted(self) -> int:
-        """All of them."""
-        return sum(self.fates.values())
 
     @classmethod
     def sorted_from(cls, lines: Iterable[StatusLine]) -> tuple[Self, ...]:
@@ -80,7 +43,7 @@ class HourOfDelivery(Value):
 
 
 class DeliveryOfBusiness(Value):
-    """How many texts of a business arrived, of those whose delivery is known."""
+    """How many of a business's texts arrived, among those whose delivery is known."""
 
     business_id: UUID
     name: str | None
@@ -97,20 +60,27 @@ class DeliveryOfBusiness(Value):
                 about[line.name] = line.texts
         return tuple(map(cls.model_validate, known.values()))
 
-    def __str__(self) -> str:
-        known = self.delivered + self.undelivered
-        return f"{self.delivered / known:.0%} of {known} arrived of {self.name or self.business_id}"
 
-
-def hour_lines(hours: Iterable[HourOfDelivery]) -> Iterator[str]:
-    """How many of each hour's texts arrived, in a line."""
-    by_hour = ", ".join(f"{hour.clock} {hour.delivered} of {hour.accepted}" for hour in hours)
-    if by_hour:
-        yield f"delivered by hour (UTC), of those accepted: {by_hour}"
-
-
-def time_lines(seconds: Mapping[str, float]) -> Iterator[str]:
-    """How long it takes from accepted to delivered, in a line."""
+def delivery_lines(
+    fates: Mapping[str, int],
+    seconds: Mapping[str, float],
+    hours: Iterable[HourOfDelivery],
+    businesses: Iterable[DeliveryOfBusiness],
+) -> Iterator[str]:
+    """How many of the last day's texts arrived, and how soon, a line each."""
+    rate = delivery_rate(fates)
+    arrived = f" ({rate:.0%} arrived)" if rate is not None else ""
+    yield f"delivery in the last day: {', '.join(f'{name} {texts}' for name, texts in fates.items())}{arrived}"
     taken = ", ".join(f"{name} {span(after) if after >= 60 else f'{after:g} s'}" for name, after in seconds.items())
     if taken:
-        yield f"from accepted to delivered, as far as it is reported: {taken}"
+        yield f"from accepted to delivered, where reported: {taken}"
+    by_hour = ", ".join(
+        f"{hour.starts_at.astimezone(UTC):%H:%M} {hour.delivered} of {sum(getattr(hour, fate) for fate in hour.FATES)}"
+        for hour in hours
+    )
+    if by_hour:
+        yield f"delivered by hour (UTC), of those accepted: {by_hour}"
+    for one in businesses:
+        known = one.delivered + one.undelivered
+        share = f"{one.delivered / known:.0%} of {known}"
+        yield f"delivery by business: {one.name or one.business_id}, {share} arrived"

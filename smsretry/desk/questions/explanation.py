@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Final, assert_never
 
+from smsretry.data import place, place_names
 from smsretry.desk.questions.prediction import PredictedResult, Prediction
 from smsretry.desk.questions.records import AttemptRecord, TextRecord
-from smsretry.desk.questions.zone import zone_of
 from smsretry.instants import on_clock, span
 from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.models import Value
@@ -49,7 +49,7 @@ class CodeMeaning(Value):
 
 
 class Explanation(Value):
-    """What is known of one text, for a person."""
+    """What is known about one text, for a person."""
 
     text: TextRecord
     headline: str
@@ -57,14 +57,9 @@ class Explanation(Value):
     happened: tuple[str, ...]
     """What was done and decided, oldest first."""
     next: str
-    """What happens by itself."""
+    """What happens without a person."""
     can_do: tuple[str, ...]
     """What a person can do about it."""
-
-    @property
-    def log_status(self) -> str:
-        """What the application's send log says."""
-        return _one_word(self.text.send_log_status) if self.text.send_log_status else "it is gone"
 
     def lines(self, *, history: bool = True) -> Iterator[str]:
         """All of it, or all but the history, a line each; the headline is the first."""
@@ -74,7 +69,8 @@ class Explanation(Value):
         yield f"customer {text.customer_id}, {text.number or 'without a number'}"
         yield f"business {text.business_id}, {text.business or 'its name is not known'}"
         if text.is_text:
-            yield f"send log {text.send_log_id}: {self.log_status}"
+            status = _one_word(text.send_log_status) if text.send_log_status else "it is gone"
+            yield f"send log {text.send_log_id}: {status}"
         if text.why_code:
             yield f"why: {text.why_code}"
         if text.unreadable:
@@ -113,6 +109,11 @@ def explain(
     )
 
 
+def zone_of(*names: str | None) -> tzinfo:
+    """The first of these names that is a place's zone; else UTC. Only for display: hours are decided elsewhere."""
+    return next((place(name) for name in names if name and name in place_names()), UTC)
+
+
 def _history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}")]
     for attempt in text.history:
@@ -147,24 +148,16 @@ def _attempt(attempt: AttemptRecord) -> str:
 
 
 def _delivery(text: TextRecord) -> str | None:
-    """What follows once the provider has the text; None if there is no message. Of several messages the best counts."""
-    fates = {_fate(attempt) for attempt in text.history if attempt.sid}
+    """What follows once the provider has the text; None if there is no message. The best of several messages counts."""
     decides = "; the next run of sync-delivery-status decides whether it is sent again" if text.state == "sent" else ""
-    match next((fate for fate in _FATES if fate in fates), None):
-        case "arrived":
-            return "nothing more; it was delivered"
-        case "open":
-            return "nothing more; delivery to the phone is the carrier's, and its report is waited for"
-        case "unknown":
-            return "nothing more; whether it arrived is not known, because the carrier never said"
-        case "lost":
-            return f"it did not arrive{decides}"
-        case _:
-            return None
-
-
-_FATES: Final = ("arrived", "open", "unknown", "lost")
-"""The fates of a message, the best first."""
+    best_first = {
+        "arrived": "nothing more; it was delivered",
+        "open": "nothing more; delivery to the phone is up to the carrier, which has not reported yet",
+        "unknown": "nothing more; whether it arrived is not known, because the carrier never said",
+        "lost": f"it did not arrive{decides}",
+    }
+    fates = {_fate(attempt) for attempt in text.history if attempt.sid}
+    return next((words for fate, words in best_first.items() if fate in fates), None)
 
 
 def _fate(attempt: AttemptRecord) -> str:
@@ -183,7 +176,7 @@ def _consent(text: TextRecord, zone: tzinfo) -> str:
 
 
 def _one_word(written: str) -> str:
-    """A word of the application's own. What somebody wrote freely may name a person: it stays in the database."""
+    """A single word, such as the application writes. Free text may name a person, so it is not shown."""
     return written if _ONE_WORD.fullmatch(written) else "in words that are not shown here"
 
 
@@ -231,4 +224,4 @@ _RESULTS: Final[dict[PredictedResult, str]] = {
     "is cancelled": "will be cancelled",
     "fails": "will fail",
 }
-"""For people."""
+"""What each result means, for people."""

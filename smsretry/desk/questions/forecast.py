@@ -22,7 +22,7 @@ NOT_YET: Final = "It is due later"
 _BAR: Final = 30
 """Columns of the longest bar."""
 _TURNS: Final = 50
-"""How often a text is predicted to wait. One that would wait more often waits longer than anybody asks."""
+"""How many waits of one text are predicted. Further ones are later than any preview."""
 
 
 class HourAhead(Value):
@@ -33,7 +33,7 @@ class HourAhead(Value):
 
 
 class BusinessAhead(Value):
-    """One business's texts within the hours asked about."""
+    """One business's texts within the hours of the preview."""
 
     business_id: UUID
     go_out: int
@@ -41,7 +41,7 @@ class BusinessAhead(Value):
     held: int
     end: int
     why: dict[str, int]
-    """Reasons of those that do not go out."""
+    """Why the others do not go out, and how many."""
     why_codes: dict[WhyCode, int]
     """The same, for programs."""
 
@@ -57,7 +57,7 @@ class Forecast(Value):
     stopped: str | None = None
     """Why nothing goes out now, if sending is stopped. One text of each run tries whether it works again."""
     unreadable: tuple[UUID, ...] = ()
-    """Waiting texts of which something cannot be read, so that nothing is predicted of them."""
+    """Waiting texts that cannot be read in full, so that nothing is predicted about them."""
 
     @property
     def go_out(self) -> int:
@@ -91,7 +91,7 @@ class Forecast(Value):
 
 @dataclass(slots=True)
 class _Sender:
-    """The sender's time that earlier texts have left, and the texts that each number has had."""
+    """When the sender is free again, and when each number had its texts."""
 
     profile: Profile
     stopped: str | None

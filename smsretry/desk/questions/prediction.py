@@ -1,4 +1,4 @@
-"""What will become of a waiting text, by the decisions that its claim and the begin of its send will make.
+"""What will become of a waiting text, by the decisions that its claim and its send will make.
 
 Nothing is claimed or written. It cannot predict what nobody has said yet: an opt-out, a provider's answer.
 """
@@ -23,7 +23,7 @@ is stopped: sending is stopped, and only one text of each run is tried. is looke
 looked for before another one leaves.
 """
 _STEPS: Final = 4
-"""Steps that one prediction follows a text."""
+"""How many steps one prediction follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class Prediction:
     text: WaitingText
     result: PredictedResult
     at: datetime
-    """When: the send, or what it waits for."""
+    """When it goes out, or until when it waits."""
     why: str
     """The rule it goes out under, or why not."""
     why_code: WhyCode | None = None
     """Why not, for programs. None: it goes out, or is only due later."""
     send_before: datetime | None = None
-    """Until when it goes out, if it does."""
+    """When it must have gone out, if it goes out."""
     then: "Prediction | None" = None
     """What follows when it has waited."""
 
@@ -82,7 +82,7 @@ def predict_at(
 
 
 def _reached(cap: Cap, texts_at: Sequence[datetime]) -> datetime | None:
-    """As `smsretry.cap_reached_at` has it."""
+    """Counts as `smsretry.cap_reached_at` in SQL does."""
     counted = [moment for moment in texts_at if moment > cap.since]
     return counted[cap.texts - 1] if len(counted) >= cap.texts else None
 

@@ -6,18 +6,14 @@ from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field
 
-from smsretry.desk.questions.delivery_rates import (
-    DeliveryOfBusiness,
-    HourOfDelivery,
-    arrival_share,
-    dropped,
-    hour_lines,
-    time_lines,
-)
+from smsretry.desk.questions.delivery_rates import DeliveryOfBusiness, HourOfDelivery, delivery_lines, delivery_rate
 from smsretry.desk.questions.records import StatusLine
 from smsretry.instants import span
 from smsretry.retry.models import Value
 from smsretry.vocabulary import Reason
+
+DROP: Final = 0.1
+"""A person should know when the last hour's share of delivered texts is this far below the day's."""
 
 
 class QueueStatus(Value):
@@ -30,14 +26,14 @@ class QueueStatus(Value):
     late_seconds: float
     """How late a text, or a run's end, may be before a person must look."""
     fewest_texts: int
-    """Of fewer texts, the share that arrived says nothing."""
+    """With fewer texts than this, the share that arrived means nothing."""
     queue: dict[str, int]
     """Texts in each state, as `TextState`."""
     scheduled: tuple[StatusLine, ...] = ()
-    """Scheduled sends that are no texts yet: waiting, held (`told` is the id of one), or late because no run has queued
+    """Scheduled sends that are not texts yet: waiting, held (`told` is the id of one), or late because no run queued
     them."""
     overdue_seconds: float
-    """By how much the oldest due text is late; 0 if none is."""
+    """How late the oldest due text is; 0 if none is due."""
     waiting: tuple[StatusLine, ...]
     held: tuple[StatusLine, ...]
     sent: dict[str, int]
@@ -63,7 +59,7 @@ class QueueStatus(Value):
 
     @classmethod
     def of(cls, lines: Sequence[StatusLine]) -> Self:
-        """Sort the lines.
+        """Sort the lines of `sms_status`.
 
         Raises:
             ValueError: the database's clock is missing.
@@ -71,6 +67,9 @@ class QueueStatus(Value):
 
         def part(name: str) -> tuple[StatusLine, ...]:
             return tuple(line for line in lines if line.part == name)
+
+        def texts(name: str) -> dict[str, int]:
+            return {line.name: line.texts or 0 for line in part(name)}
 
         [clock] = part("clock") or [None]
         if clock is None or clock.oldest is None or clock.next_at is None:
@@ -81,14 +80,14 @@ class QueueStatus(Value):
             at=at,
             late_seconds=(at - clock.next_at).total_seconds(),
             fewest_texts=clock.texts or 0,
-            queue={line.name: line.texts or 0 for line in part("queue")},
+            queue=texts("queue"),
             scheduled=part("scheduled"),
             overdue_seconds=max((at - due.oldest).total_seconds(), 0) if due and due.oldest else 0,
             waiting=part("waiting"),
             held=part("held"),
-            sent={line.name: line.texts or 0 for line in part("sent")},
-            delivery={line.name: line.texts or 0 for line in part("delivery")},
-            delivery_lately={line.name: line.texts or 0 for line in part("delivery_lately")},
+            sent=texts("sent"),
+            delivery=texts("delivery"),
+            delivery_lately=texts("delivery_lately"),
             delivery_hours=HourOfDelivery.sorted_from(part("delivery_hour")),
             delivery_seconds={line.name: float(line.told or 0) for line in part("delivery_time")},
             delivery_by_business=DeliveryOfBusiness.sorted_from(part("delivery_business")),
@@ -106,12 +105,12 @@ class QueueStatus(Value):
 
     @property
     def sending_stopped(self) -> bool:
-        """Whether nothing goes out. A state that is stopped holds its own texts alone."""
+        """Whether nothing goes out. A stop for one US state holds only texts to that state."""
         return self.stopped_because is not None
 
     @property
     def stopped_because(self) -> str | None:
-        """Why nothing goes out, if that is so."""
+        """Why nothing goes out; None if sending is not stopped."""
         return next((line.told or "no reason was kept" for line in self.stopped if line.name == "sending"), None)
 
     @property
@@ -149,8 +148,12 @@ class QueueStatus(Value):
 
     @property
     def delivery_dropped(self) -> str | None:
-        """Says so if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them."""
-        return dropped(self.delivery_lately, self.delivery, fewest=self.fewest_texts)
+        """A warning if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them."""
+        lately, usual = delivery_rate(self.delivery_lately), delivery_rate(self.delivery)
+        known = sum(self.delivery_lately.get(fate, 0) for fate in ("delivered", "undelivered"))
+        if lately is None or usual is None or known < self.fewest_texts or lately > usual - DROP:
+            return None
+        return f"{lately:.0%} of the last hour's texts arrived, and {usual:.0%} of the day's"
 
     def _scheduled_needs(self) -> Iterator[str]:
         for line in self.scheduled:
@@ -167,22 +170,24 @@ class QueueStatus(Value):
         late = f"; the oldest has been due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
         yield f"queue: {self.numbers}{late}"
         for line in self.scheduled:
-            next_one = f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
             one = f"; `smsretry explain --row {line.told}` explains one" if line.told else ""
-            yield f"scheduled, {line.name}: {line.texts}{next_one}{one}"
+            yield f"scheduled, {line.name}: {line.texts}{self._next(line)}{one}"
         for line in self.inbound:
             yield (
-                f"opted out by what may mean stop: {line.texts}{self._since(line)}; read {line.told} in the provider's "
-                "log, then record what it says with `smsretry consent`"
+                f"opted out by a message that may mean stop: {line.texts}{self._since(line)}; read {line.told} in the "
+                "provider's log, then record what it says with `smsretry consent`"
             )
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{_code(line)}{self._since(line)}"
         for line in self.waiting:
-            next_one = f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
-            yield f"waiting for {_waits_for(line.name)}: {line.texts}{next_one}"
+            reason = next((words for reason, words in REASONS.items() if reason == line.name), line.name)
+            yield f"waiting for {reason}: {line.texts}{self._next(line)}"
         sent = ", ".join(f"{name.replace('_', ' ')} {texts}" for name, texts in self.sent.items())
         yield f"sends in the last hour: {sent or 'none'}"
-        yield from self._delivery_lines()
+        if self.delivery:
+            yield from delivery_lines(
+                self.delivery, self.delivery_seconds, self.delivery_hours, self.delivery_by_business
+            )
         for line in self.undelivered:
             yield f"undelivered {line.texts} of {line.told or line.business_id}: code {line.name}{self._since(line)}"
         for line in self.ended:
@@ -190,22 +195,11 @@ class QueueStatus(Value):
         for line in self.runs:
             yield f"run {line.name}{self._since(line)}: {line.told}"
 
-    def _delivery_lines(self) -> Iterator[str]:
-        if not self.delivery:
-            return
-        by_state = ", ".join(f"{name} {texts}" for name, texts in self.delivery.items())
-        yield f"delivery in the last day: {by_state}{arrival_share(self.delivery)}"
-        yield from time_lines(self.delivery_seconds)
-        yield from hour_lines(self.delivery_hours)
-        for business in self.delivery_by_business:
-            yield f"delivery by business: {business}"
-
     def _since(self, line: StatusLine) -> str:
         return f" ({span((self.at - line.oldest).total_seconds())} ago)" if line.oldest else ""
 
-
-def _waits_for(name: str) -> str:
-    return next((told for reason, told in REASONS.items() if reason == name), name)
+    def _next(self, line: StatusLine) -> str:
+        return f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
 
 
 def _code(line: StatusLine) -> str:

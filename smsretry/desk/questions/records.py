@@ -1,4 +1,4 @@
-"""What the database answers a person, as values. They contain no more of a phone number than its last four digits."""
+"""The database's answers to a person, as values. They contain at most the last four digits of a phone number."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -74,24 +74,24 @@ class TextRecord(Value):
     asked_at: AwareDatetime
     stop_sid: str | None = None
     """SID of a message from the number that may mean stop and that nobody has read."""
-    why_code: KnownCode = Field(None, description="`why`, for programs. An older database does not say.")
-    unreadable: tuple[str, ...] = Field((), description="Columns in which somebody wrote what cannot be read.")
+    why_code: KnownCode = Field(None, description="`why`, for programs. An older database leaves it out.")
+    unreadable: tuple[str, ...] = Field((), description="Columns that cannot be read.")
 
     @property
     def is_text(self) -> bool:
-        """Whether it is in the queue, or was. A scheduled send is no text yet, and none if it was cancelled in time."""
+        """Whether it is or was in the queue. A scheduled send is not a text before it is queued."""
         return self.send_log_id is not None
 
 
 class WaitingText(Claim):
-    """A line of `preview_sms_retries`: a text that waits, and what the begin of its send would find now.
+    """A line of `preview_sms_retries`: a text that waits, and what beginning its send would find now.
 
-    An older database finds nothing.
+    An older database reports nothing found.
     """
 
     refused: str | None = Field(None, description="Why its customer may not be texted.")
     refused_code: KnownCode = None
-    doubted: str | None = Field(None, description="Why it would be looked for first.")
+    doubted: str | None = Field(None, description="Why an earlier message would be looked for first.")
     texts_at: tuple[AwareDatetime, ...] = Field(
         (), description="When the texts that count against a cap reached its number, the newest first."
     )
@@ -103,7 +103,7 @@ class WaitingText(Claim):
 
 
 class UnreadText(Value):
-    """A text that waits and has a column that cannot be read, so that nothing can be predicted about it."""
+    """A waiting text with a column that cannot be read, so that nothing can be predicted about it."""
 
     id: UUID
     columns: tuple[str, ...]
@@ -137,8 +137,8 @@ class Change(Value):
 
     matched: int
     changed: int
-    skipped: dict[str, int] = Field(description="Left alone, by why.")
-    warned: dict[str, int] = Field(description="Changed though, by what one should know.")
+    skipped: dict[str, int] = Field(description="How many were left alone, by reason.")
+    warned: dict[str, int] = Field(description="How many were changed with a warning, by warning.")
     sample: tuple[ChangedRow, ...]
 
     def lines(self, done: str) -> Iterator[str]:
@@ -183,8 +183,8 @@ class StatusLine(Value):
     oldest: AwareDatetime | None
     next_at: AwareDatetime | None
     told: str | None
-    why_code: KnownCode = Field(None, description="Of held and ended ones: why, for programs.")
-    unreadable: tuple[str, ...] = Field((), description="What of it cannot be read.")
+    why_code: KnownCode = Field(None, description="Why texts are held or ended, for programs.")
+    unreadable: tuple[str, ...] = Field((), description="The parts that cannot be read.")
 
 
 class Pruned(Value):

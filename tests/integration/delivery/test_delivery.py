@@ -466,7 +466,7 @@ def test_a_person_may_have_an_undelivered_text_sent_again_once_the_cause_is_mend
     [record] = operators.explain(WhichText(retry_id=row), None)
     assert (record.state, record.can) == ("failed", ("requeue_failed_sms",))
     assert [(attempt.delivery, attempt.delivery_code) for attempt in record.history] == [("undelivered", 30034)]
-    change = operators.requeue(Requeue(code=30034, dry_run=False, who="Ann", because="The number is registered now"))
+    change = operators.order(Requeue(code=30034, dry_run=False, who="Ann", because="The number is registered now"))
     assert (change.matched, change.changed) == (1, 1)
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 3
@@ -537,11 +537,11 @@ def test_status_tells_how_soon_texts_arrive_and_of_whom_the_fewest_do(
         ("Half", 10, 10), ("Most too", 18, 2),
     ]  # fmt: skip
     assert [line for line in told if line.startswith("delivery by business")] == [
-        "delivery by business: 50% of 20 arrived of Half",
-        "delivery by business: 90% of 20 arrived of Most too",
+        "delivery by business: Half, 50% of 20 arrived",
+        "delivery by business: Most too, 90% of 20 arrived",
     ]
     assert known["delivery_seconds"] == {"median": 4, "95th percentile": 4}
-    assert "from accepted to delivered, as far as it is reported: median 4 s, 95th percentile 4 s" in told
+    assert "from accepted to delivered, where reported: median 4 s, 95th percentile 4 s" in told
     hours = [(hour["delivered"], hour["undelivered"], hour["open"]) for hour in known["delivery_hours"]]
     assert hours == [(27, 3, 0), (10, 10, 0)]
     assert "delivered by hour (UTC), of those accepted: 13:00 27 of 30, 16:00 10 of 20" in told

@@ -100,7 +100,7 @@ def test_a_text_that_was_cancelled_and_is_with_the_carrier_says_so(
     report(business, 0, "sent")
     explanation = story_of(desk, row)
     assert explanation.headline.startswith("Cancelled, no longer wanted: Customer opted out")
-    assert "its report is waited for" in explanation.next
+    assert "which has not reported yet" in explanation.next
     report(business, 0, "undelivered", 30003)
     assert business.row(row)["status"] == "cancelled"
     assert story_of(desk, row).next == "it did not arrive"

@@ -112,7 +112,7 @@ def test_a_text_that_nothing_can_be_learned_about_ends_when_it_expires(
 ) -> None:
     """Also one that a person put back, whose life begins anew with the first question."""
     row, sid = lost_text(stack, business, queue, sender, services, code=30034)
-    operators.requeue(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The number is registered now"))
+    operators.order(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The number is registered now"))
     assert business.row(row)["expires_at"] is None
     stack.twilio.fail(FetchError(), times=None)
     assert run(queue, sender) == ["Deferred"]
@@ -133,7 +133,7 @@ def test_a_text_that_a_person_put_back_and_that_arrived_is_not_sent_again(
 ) -> None:
     """It had been given up, and a carrier may deliver it all the same."""
     row, sid = lost_text(stack, business, queue, sender, services, code=30005)
-    operators.requeue(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"))
+    operators.order(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"))
     stack.twilio.report(sid, "delivered")
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 1
@@ -220,7 +220,7 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
     again = Requeue(retry_ids=(row, other), dry_run=False, who="Ann", because="The number is registered now")
     business.connection.execute(FORBIDDEN)
     try:
-        change = operators.requeue(again)
+        change = operators.order(again)
         assert (change.matched, change.changed) == (2, 1)
         assert change.skipped == {"Its send log cannot be told that it waits: P0001": 1}
         assert (business.row(row)["status"], business.row(other)["status"]) == ("failed", "pending")
@@ -235,7 +235,7 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
         assert business.row(row)["status"] == "failed"
     finally:
         business.connection.execute(ALLOWED)
-    assert operators.requeue(again).changed == 1
+    assert operators.order(again).changed == 1
 
 
 def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_was(
@@ -254,7 +254,7 @@ def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_
     stack.twilio.report(second, "undelivered", 30008)
     stack.move_clock(timedelta(minutes=6))
     sync_deliveries(services, limit=10)
-    operators.requeue(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"))
+    operators.order(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"))
     stack.twilio.fail(DropUnaccepted())
     assert run(queue, sender) == ["InDoubt"]
     stack.twilio.report(first, "delivered")

@@ -77,10 +77,10 @@ def test_a_person_finds_a_text_by_its_business_and_the_last_digits(
 def test_requeueing_is_only_tried_unless_somebody_says_so(desk: Desk, business: Business, failed: UUID) -> None:
     """The answer is the same, and nothing has changed."""
     before = business.row(failed)
-    tried = desk.requeue(Requeue(code=21612))
+    tried = desk.order(Requeue(code=21612))
     assert (tried.matched, tried.changed) == (1, 1)
     assert business.row(failed) == before
-    done = desk.requeue(_requeue(code=21612))
+    done = desk.order(_requeue(code=21612))
     assert (done.matched, done.changed, done.sample) == (tried.matched, tried.changed, tried.sample)
 
 
@@ -88,7 +88,7 @@ def test_a_requeued_text_goes_out_and_keeps_its_history(
     desk: Desk, stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, failed: UUID
 ) -> None:
     """Attempts are counted on, its send log waits meanwhile, and who and why are told."""
-    assert desk.requeue(_requeue(retry_ids=[failed])).changed == 1
+    assert desk.order(_requeue(retry_ids=[failed])).changed == 1
     row = business.row(failed)
     assert (row["status"], row["attempt_count"], row["max_attempts"]) == ("pending", 1, 4)
     assert business.log_of(failed)["status"] == "pending"
@@ -113,7 +113,7 @@ def test_a_text_that_may_have_gone_out_is_never_requeued(desk: Desk, business: B
     )
     row = business.row(failed)
     newer = business.queue_row(row["send_log_id"], row["customer_id"])
-    change = desk.requeue(_requeue(business_id=business.id))
+    change = desk.order(_requeue(business_id=business.id))
     assert change.changed == 0
     assert set(change.skipped) == {
         "Its send log says that it was sent",
@@ -129,9 +129,9 @@ def test_requeueing_warns_of_a_number_that_takes_no_texts_and_of_an_opt_out(
     """The person decides; consent is asked again when the text is sent."""
     customer = business.row(failed)["customer_id"]
     business.connection.execute("update customers set phone_status = 'not_mobile' where id = %s", [customer])
-    assert desk.requeue(Requeue(retry_ids=[failed])).warned == {"The number is known to take no texts (not_mobile)": 1}
+    assert desk.order(Requeue(retry_ids=[failed])).warned == {"The number is known to take no texts (not_mobile)": 1}
     business.connection.execute("update customers set sms_consent_status = 'opted_out' where id = %s", [customer])
-    change = desk.requeue(_requeue(retry_ids=[failed]))
+    change = desk.order(_requeue(retry_ids=[failed]))
     assert change.warned == {"The customer has not opted in: it will be cancelled": 1}
     assert fates_of(run_over(queue, sender)) == ["Cancelled"]
 
@@ -140,7 +140,7 @@ def test_two_people_requeue_the_same_texts_at_once_and_each_goes_out_once(
     desk: Desk, stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, failed: UUID
 ) -> None:
     """The second finds nothing left to requeue."""
-    assert [desk.requeue(_requeue(business_id=business.id)).changed for _ in range(2)] == [1, 0]
+    assert [desk.order(_requeue(business_id=business.id)).changed for _ in range(2)] == [1, 0]
     assert fates_of(run_over(queue, sender)) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 1
 
@@ -153,7 +153,7 @@ def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(
     assert len(queue.claim_due(1)) == 1
     waiting = business.due_text(due=timedelta(hours=1))
     ask = Cancel(business_id=business.id, dry_run=False, who="Ann", because="The shop has closed")
-    change = desk.cancel(ask)
+    change = desk.order(ask)
     assert (change.matched, change.changed) == (2, 1)
     assert change.skipped == {"A worker has it at this moment": 1}
     assert business.row(waiting)["last_error"] == "Cancelled by Ann: The shop has closed"
@@ -368,7 +368,7 @@ def test_what_somebody_wrote_is_told_without_its_numbers(
     )
     assert f": {told} (since " in desk.explain(WhichText(retry_id=row))[0].headline
     assert [line.told for line in desk.status().ended] == [told]
-    assert desk.requeue(Requeue(retry_ids=[row])).sample[0].was == told
+    assert desk.order(Requeue(retry_ids=[row])).sample[0].was == told
 
 
 def test_what_somebody_wrote_of_a_consent_is_told_only_if_it_is_a_word(desk: Desk, business: Business) -> None:

@@ -92,7 +92,7 @@ def test_an_odd_scheduled_send_hides_no_other_text(business: Business, desk: Des
         ahead = desk.preview(Preview(hours=2))
         assert ahead.go_out >= 1
         assert desk.status().queue == {"due": 1}
-        assert desk.cancel(Cancel(retry_ids=[planned])).matched == 1
+        assert desk.order(Cancel(retry_ids=[planned])).matched == 1
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,8 @@ def _both_are_told(desk: Desk, customer: UUID, fine: UUID, odd: UUID) -> None:
     [by_itself] = desk.explain(WhichText(retry_id=odd))
     assert [*by_itself.lines()]
     if odd in explanations:  # one without a customer is not the customer's
-        assert list(explanations[odd].lines()) == list(by_itself.lines())
+        (_, *together), (_, *alone) = explanations[odd].lines(), by_itself.lines()  # a headline says how long ago
+        assert together == alone
 
 
 @pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 12:00:00+00 BC", "20000-01-01 00:00:00+00"])

@@ -310,10 +310,10 @@ def test_a_text_that_expired_in_doubt_and_did_not_go_out_may_be_requeued(
     stack.move_clock(timedelta(hours=49))
     assert run(queue, sender) == ["Failed"]
     requeue = Requeue(retry_ids=[row], dry_run=False, who="Ann", because="It never went out")
-    assert operators.requeue(requeue).changed == 0
+    assert operators.order(requeue).changed == 0
     assert operators.resolve(resolution(row, None))
     assert business.row(row)["status"] == "failed"
-    assert operators.requeue(requeue).changed == 1
+    assert operators.order(requeue).changed == 1
     assert run(queue, sender) == ["Sent"]
 
 

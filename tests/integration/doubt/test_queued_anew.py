@@ -234,7 +234,7 @@ def test_the_desk_tells_of_the_doubt_by_either_row_and_cancels_neither(
     assert (before.text.state, [attempt.outcome for attempt in before.text.history]) == ("failed", ["in_doubt"])
     assert told.text.can == before.text.can == ("resolve_sms_doubt",)
     cancel = Cancel(retry_ids=[row, new], dry_run=False, who="Ann", because="No longer wanted")
-    assert operators.cancel(cancel).skipped == {"It is unknown whether it went out: evidence is looked for": 1}
+    assert operators.order(cancel).skipped == {"It is unknown whether it went out: evidence is looked for": 1}
 
 
 def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_doubt(
@@ -249,12 +249,12 @@ def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_d
         [newer],
     )
     requeue = Requeue(retry_ids=[newer], dry_run=False, who="Ann", because="It never went out")
-    assert operators.requeue(requeue).skipped == {
+    assert operators.order(requeue).skipped == {
         "It is unknown whether it went out: look in the provider's log, then resolve_sms_doubt": 1
     }
     assert operators.explain(WhichText(retry_id=newer), None)[0].can == ("resolve_sms_doubt",)
     assert operators.resolve(resolution(newer, None))
-    assert operators.requeue(requeue).changed == 1
+    assert operators.order(requeue).changed == 1
     assert run(queue, sender) == ["Sent"]
 
 

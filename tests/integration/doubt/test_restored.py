@@ -112,11 +112,11 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
 ) -> None:
     """Each got one text; what is not due yet is as it was."""
     tomorrow = world.business.row(world.rows["tomorrow"])
-    tried = operators.after_restore(restored(world, dry_run=True, who=None, because=None))
+    tried = operators.order(restored(world, dry_run=True, who=None, because=None))
     assert world.texts() == dict.fromkeys(SENT, 1)
-    done = operators.after_restore(restored(world))
+    done = operators.order(restored(world))
     assert (tried.changed, done.changed) == (4, 4), "the scheduled send is looked for when its text is to go out"
-    assert operators.after_restore(restored(world)).matched == 0
+    assert operators.order(restored(world)).matched == 0
     world.live(minutes=30)
     assert world.texts() == dict.fromkeys((*SENT, "late"), 1)
     for name in (*SENT[:-1], "late"):
@@ -139,7 +139,7 @@ def test_without_it_they_are_sent_again(world: World) -> None:
 
 def test_a_worker_from_before_the_restore_can_write_nothing(world: World, operators: SupabaseOperators) -> None:
     """Its claim is valid again in the restored rows, until the claim numbers leap."""
-    operators.after_restore(restored(world))
+    operators.order(restored(world))
     world.live(minutes=1)
     assert world.queue.put_off(world.claims["claimed"], GiveBack("It stopped", "sending_stopped")) is False
     assert world.business.row(world.rows["claimed"])["status"] == "completed"
@@ -149,7 +149,7 @@ def test_what_a_worker_has_at_this_moment_is_left_alone(world: World, operators:
     """A runner was not stopped: the answer says so."""
     world.queue.recover(10)
     [_] = world.queue.claim_due(1)
-    done = operators.after_restore(restored(world))
+    done = operators.order(restored(world))
     assert done.skipped == {"A worker has it at this moment: stop every runner first": 1}
 
 
@@ -161,9 +161,7 @@ def test_a_text_in_doubt_is_of_use_for_as_long_as_every_text(
     now = stack.now()
     row = business.due_text(due=timedelta(minutes=-due))
     since = now - timedelta(minutes=60)
-    done = operators.after_restore(
-        AfterRestore(backup_of=since, dry_run=False, who="Ann", because="Restored from the backup")
-    )
+    done = operators.order(AfterRestore(backup_of=since, dry_run=False, who="Ann", because="Restored from the backup"))
     assert done.changed == 1
     ends = business.row(row)["expires_at"] - LIFE
     assert abs(now - timedelta(minutes=counted) - ends) < timedelta(seconds=5)
@@ -172,7 +170,7 @@ def test_a_text_in_doubt_is_of_use_for_as_long_as_every_text(
 def test_the_backup_must_have_been_taken(world: World, operators: SupabaseOperators) -> None:
     """A wrong year would put everything in doubt."""
     with pytest.raises(InputError, match="since is when the backup was taken, and not to come"):
-        operators.after_restore(restored(world, backup_of=world.stack.now() + timedelta(hours=1)))
+        operators.order(restored(world, backup_of=world.stack.now() + timedelta(hours=1)))
 
 
 # A batch a call, whatever is in the way

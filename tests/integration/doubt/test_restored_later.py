@@ -101,7 +101,7 @@ class World:
         """What a person and the application have sent again, before the restore and after it."""
         rows = [self.rows["failed"], self.rows["cancelled"]]
         ask = Requeue.model_validate({"retry_ids": rows, "states": ["failed", "cancelled"]} | _SIGNED)
-        assert self.operators.requeue(ask).changed == 2
+        assert self.operators.order(ask).changed == 2
         for name in ("anew", "by its log"):
             self.business.connection.execute("select * from queue_sms_retry(%s)", [self.logs[name]])
 
@@ -128,7 +128,7 @@ class World:
 
     def tell_of_the_restore(self) -> None:
         """What the playbook says."""
-        while self.operators.after_restore(AfterRestore.model_validate({"backup_of": self.since} | _SIGNED)).changed:
+        while self.operators.order(AfterRestore.model_validate({"backup_of": self.since} | _SIGNED)).changed:
             pass
 
     def texts(self) -> dict[str, int]:
@@ -220,7 +220,7 @@ def test_a_text_that_is_newer_than_the_restore_goes_out_at_once(world: World) ->
 def test_a_person_who_puts_a_text_back_is_told(world: World) -> None:
     """It was requeued before, and the database has forgotten that."""
     world.tell_of_the_restore()
-    told = world.operators.requeue(Requeue.model_validate({"retry_ids": [world.rows["failed"]]} | _SIGNED))
+    told = world.operators.order(Requeue.model_validate({"retry_ids": [world.rows["failed"]]} | _SIGNED))
     assert told.warned == {"The database was restored from a backup: it is looked for before it goes out": 1}
 
 
@@ -240,7 +240,7 @@ def test_what_a_batch_leaves_is_looked_for_when_its_send_is_to_begin(
         for place in range(4):
             business.due_text(phone=f"+1212555030{place}")
     ask = AfterRestore.model_validate({"backup_of": NOON, "limit": 1} | _SIGNED)
-    assert operators.after_restore(ask).changed == 1
+    assert operators.order(ask).changed == 1
     assert fates_of(run_over(queue, sender, AT_ONCE)).count("Sent") == 0
 
 

@@ -317,7 +317,7 @@ def test_a_text_that_was_put_back_by_a_person_has_a_life_before_it(
     stack.move_clock(timedelta(hours=49))
     assert [result.fate for result in run(queue, sender)] == ["Cancelled"]
     signed = {"dry_run": False, "who": "Ann", "because": "Still wanted"}
-    operators.requeue(Requeue.model_validate({"retry_ids": [row], "states": ["cancelled"]} | signed))
+    operators.order(Requeue.model_validate({"retry_ids": [row], "states": ["cancelled"]} | signed))
     assert [result.fate for result in run(queue, sender)] == ["Sent"]
 
 

@@ -133,10 +133,10 @@ def test_what_people_and_the_application_end_says_who(
 ) -> None:
     """A text, a scheduled send, and the text of one."""
     cancelled, opted_out = business.due_text(phone="+12125550101"), business.due_text(phone="+12125550102")
-    operators.cancel(Cancel(retry_ids=[cancelled], dry_run=False, who="Ann", because="A mistake"))
+    operators.order(Cancel(retry_ids=[cancelled], dry_run=False, who="Ann", because="A mistake"))
     operators.record_consent("+12125550102", consent="opted_out", source="telephone", business_id=business.id)
     by_person, by_application, queued = (business.scheduled(phone=f"+1212555020{n}") for n in (1, 2, 3))
-    operators.cancel(Cancel(retry_ids=[by_person], dry_run=False, who="Ann", because="A mistake"))
+    operators.order(Cancel(retry_ids=[by_person], dry_run=False, who="Ann", because="A mistake"))
     business.connection.execute("update scheduled_sends set status = 'cancelled' where id = %s", [by_application])
     queue_scheduled_sends(queue)
     business.connection.execute("update scheduled_sends set status = 'cancelled' where id = %s", [queued])
@@ -186,10 +186,10 @@ def test_what_waits_is_chosen_by_why_it_waits(
     """A text and a scheduled send alike."""
     waits, due = business.due_text(phone="+12125550101", timezone="Pacific/Auckland"), business.scheduled(due=DAY)
     run(queue, sender)
-    chosen = operators.cancel(Cancel(why_code="quiet_hours"))
+    chosen = operators.order(Cancel(why_code="quiet_hours"))
     assert ([row.retry_id for row in chosen.sample], chosen.matched) == ([waits], 1)
     business.connection.execute("update scheduled_sends set why_code = 'row_refused' where id = %s", [due])
-    assert [row.retry_id for row in operators.cancel(Cancel(why_code="row_refused")).sample] == [due]
+    assert [row.retry_id for row in operators.order(Cancel(why_code="row_refused")).sample] == [due]
 
 
 def test_the_desk_tells_why_in_a_word(

@@ -1,0 +1,85 @@
+"""Ends what a dead run or a stopped runner left behind in Prefect, so that its UI and its schedule are right again."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+
+from flows.support.run_display import display_only, this_run
+
+OVERDUE: Final = timedelta(minutes=1)
+"""Another runner that is alive would have started the run by then."""
+_SETTLED: Final = timedelta(minutes=10)
+"""A run's last states reach the server some seconds after its end, and a minute after it under load."""
+_PAGE: Final = 200
+_CANCELLED: Final = {
+    "type": "CANCELLED",
+    "name": "Cancelled",
+    "message": "Nobody ran it in its time; a later run does its work.",
+}
+_CRASHED: Final = {
+    "type": "CRASHED",
+    "name": "Crashed",
+    "message": "The run ended without it. The queue knows what became of its text.",
+}
+
+
+@display_only()
+def crash_orphaned_task_runs() -> None:
+    """End the task runs of this flow's runs that have been over for ten minutes. One request where there is none.
+
+    Prefect would show them as Running forever.
+    """
+    run = this_run()
+    if run.state is None:
+        return
+    wanted = {
+        "flows": {"id": {"any_": [str(run.flow_id)]}},
+        "flow_runs": {
+            "state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}},
+            "end_time": {"before_": (run.state.timestamp - _SETTLED).isoformat()},
+        },
+        "task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}},
+        "limit": _PAGE,
+    }
+    with get_client(sync_client=True) as client:
+        for orphan in client.request("POST", "/task_runs/filter", json=wanted).json():
+            client.request(
+                "POST",
+                "/task_runs/{id}/set_state",
+                path_params={"id": orphan["id"]},
+                json={"state": _CRASHED, "force": True},
+            )
+
+
+def cancel_overdue_runs(deployments: Sequence[str], *, by: timedelta = OVERDUE) -> None:
+    """Cancel the scheduled runs of these deployments that are overdue by more than that.
+
+    One run claims whatever is due, so the others would find nothing, and 60 of them take minutes of a small machine.
+    Runs that a person asked for are kept.
+    """
+    with get_client(sync_client=True) as client:
+        due = parsedate_to_datetime(client.request("GET", "/health").headers["date"]) - by
+        while found := _overdue(client, deployments, due):
+            if "ACCEPT" not in [_cancel(client, run_id) for run_id in found]:
+                break
+
+
+def _overdue(client: SyncPrefectClient, deployments: Sequence[str], due: datetime) -> list[str]:
+    wanted: dict[str, Any] = {
+        "flow_runs": {
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "next_scheduled_start_time": {"before_": due.isoformat()},
+            "tags": {"all_": ["auto-scheduled"]},
+        },
+        "deployments": {"name": {"any_": list(deployments)}},
+        "limit": _PAGE,
+    }
+    return [row["id"] for row in client.request("POST", "/flow_runs/filter", json=wanted).json()]
+
+
+def _cancel(client: SyncPrefectClient, run_id: str) -> str:
+    answer = client.request("POST", "/flow_runs/{id}/set_state", path_params={"id": run_id}, json={"state": _CANCELLED})
+    return str(answer.json()["status"])
