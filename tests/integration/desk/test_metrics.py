@@ -99,6 +99,7 @@ def by_last(samples: Samples) -> Counter[str]:
     return +told
 
 
+@pytest.mark.long
 def test_nothing_of_opentelemetry_is_loaded_where_metrics_are_off(stack: Stack, collector: Collector) -> None:
     """And where they are on, the pushes of all processes are of one instance, unless somebody says another."""
     script = (

@@ -51,7 +51,7 @@ def test_each_scheduled_send_becomes_one_text_whatever_dies_when(stack: Stack) -
     assert report.numbers["Postgres killed"] == 1
 
 
-@pytest.mark.parametrize("where", ["claimed", "begun"])
+@pytest.mark.parametrize("where", [pytest.param("claimed", marks=pytest.mark.long), "begun"])
 def test_a_worker_that_sleeps_past_its_lease_neither_sends_nor_writes(stack: Stack, where: StallPoint) -> None:
     """It was stopped with its claim, or with a send begun; meanwhile another one had its texts."""
     report = oversleep(seed="1", on=stack, where=where)
@@ -75,7 +75,9 @@ def test_without_looking_or_without_patience_the_harness_sees_doubled_texts(stac
     assert report.verdict.doubled > 0, f"\n{report}"
 
 
-@pytest.mark.parametrize("refused", [False, True], ids=["503", "connection refused"])
+@pytest.mark.parametrize(
+    "refused", [False, pytest.param(True, marks=pytest.mark.long)], ids=["503", "connection refused"]
+)
 def test_an_outage_of_two_hours_costs_each_text_at_most_one_attempt(stack: Stack, refused: bool) -> None:
     """And fails none: every text is sent afterwards, once."""
     report = outage(texts=12, seed="1", on=stack, refused=refused, every=timedelta(minutes=6))
@@ -84,6 +86,7 @@ def test_an_outage_of_two_hours_costs_each_text_at_most_one_attempt(stack: Stack
     assert report.most_attempts <= 2
 
 
+@pytest.mark.long
 def test_a_list_that_lags_beyond_the_quarantine_doubles_what_it_hides_and_nothing_else(stack: Stack) -> None:
     """The one window no design can close: accepted, not answered, and hidden for longer than anybody waits."""
     report = blind(texts=20, seed="1", on=stack, lag=timedelta(minutes=45))
