@@ -43,6 +43,7 @@ def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(st
     assert report.numbers["workers stalled past their lease"]
 
 
+@pytest.mark.long
 def test_each_scheduled_send_becomes_one_text_whatever_dies_when(stack: Stack) -> None:
     """Workers die while they queue them, answers are lost, Postgres is killed; all the rest goes wrong as well."""
     report = everything(texts=60, seed="7", on=stack, kills=10, crashes=1, stalls=1, scheduled=True)
