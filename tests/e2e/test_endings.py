@@ -25,6 +25,7 @@ runpy.run_module("{module}", run_name="__main__")
 """A run with two seconds instead of a minute: of Prefect's engine, as a runner starts it, or of the flow itself."""
 
 
+@pytest.mark.long
 def test_a_run_whose_prefect_server_was_killed_sends_all_and_its_process_ends(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
 ) -> None:

@@ -21,7 +21,7 @@ def test_well_behaved_businesses_notice_nothing_of_what_takes_the_database_long_
 ) -> None:
     """Triggers that sleep or refuse, thirty locked rows, megabytes, and ten rows of an answer at most."""
     with impatient(stack, seconds=2.0):
-        report = run(stack, [WellBehaved(60), Flood(40), *slow(), ShortAnswers()], minutes=20, seed="1")
+        report = run(stack, [WellBehaved(40), Flood(20), *slow(), ShortAnswers()], minutes=12, seed="1")
     assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
 
 
