@@ -25,6 +25,9 @@ print(json.dumps([served, len(migrations()), version("smsretry")]))
 """
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy of the sources so that nothing is left in the repository."""
@@ -48,7 +51,6 @@ def pip(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.long
 def test_the_deployments_are_found_where_only_the_wheel_is_installed(wheel: Path, tmp_path: Path) -> None:
     """From an empty working directory, with the entrypoint that `prefect.yaml` has."""
     pip("install", "--target", str(tmp_path / "site"), str(wheel))
