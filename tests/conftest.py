@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -21,6 +22,10 @@ from tests.support.builders import PHONE as PHONE
 from tests.support.scheduling import ByFile
 
 NOON_IN_NEW_YORK = NOON
+
+# The same examples every time, and none is judged by how long it takes.
+hypothesis_settings.register_profile("the same every time", derandomize=True, database=None, deadline=None)
+hypothesis_settings.load_profile("the same every time")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

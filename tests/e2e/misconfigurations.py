@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -54,6 +55,11 @@ class Misconfiguration:
         if self.prefect:
             return {"SUPABASE_URL": None}
         return {"PREFECT_API_URL": None, **self.variables}
+
+    @property
+    def needs_closed(self) -> bool:
+        """Whether it takes a second Prefect server, which asks for an auth string."""
+        return any(_CLOSED in (value or "") for value in self.variables.values())
 
 
 def _registered(**changes: object) -> Callable[[Registry], object]:
@@ -521,8 +527,13 @@ class Ward:
 
     stack: Stack
     registry: Registry
-    closed: PrefectServer
-    """A second Prefect server on the same database, which asks for AUTH_STRING."""
+    start_closed: Callable[[], PrefectServer]
+    """Once: see `closed`."""
+
+    @cached_property
+    def closed(self) -> PrefectServer:
+        """A second Prefect server on the same database, which asks for AUTH_STRING; started when it is needed."""
+        return self.start_closed()
 
     def doctor(self, variables: Mapping[str, str | None], *options: str) -> str:
         """What it says, with settings that are right but for these; None takes one away."""
@@ -537,13 +548,9 @@ class Ward:
 
     def _placed(self, value: str) -> str:
         opened = self.registry.prefect.server.url
-        for place, url in (
-            (_OPEN, opened),
-            (_CLOSED, self.closed.url),
-            ("{open at 0.0.0.0}", opened.replace("127.0.0.1", "0.0.0.0")),
-        ):
-            value = value.replace(place, url)
-        return value
+        if _CLOSED in value:
+            return value.replace(_CLOSED, self.closed.url)
+        return value.replace(_OPEN, opened).replace("{open at 0.0.0.0}", opened.replace("127.0.0.1", "0.0.0.0"))
 
     @contextmanager
     def planted(self, one: Misconfiguration) -> Iterator[None]:
@@ -575,8 +582,8 @@ def main() -> int:
         home.chmod(0o755)  # PostgreSQL runs as somebody else where this is root
         stack = running.enter_context(Stack(home))
         server = running.enter_context(PrefectServer(home / "open", stack.postgres))
-        closed = running.enter_context(PrefectServer(home / "closed", stack.postgres, auth_string=AUTH_STRING))
-        ward = Ward(stack, Registry(Prefect(server), stack), closed)
+        closed = PrefectServer(home / "closed", stack.postgres, auth_string=AUTH_STRING)
+        ward = Ward(stack, Registry(Prefect(server), stack), lambda: running.enter_context(closed))
         ward.registry.all_well()
         for one in MISCONFIGURATIONS:
             with ward.planted(one):

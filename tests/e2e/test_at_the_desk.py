@@ -40,6 +40,7 @@ def test_by_prefects_ui(has_browser: None, customer: UUID, stack: Stack, flow: F
     assert [entry.to for entry in stack.twilio.ledger.entries()] == ["+12125550174"]
 
 
+@pytest.mark.long
 def test_by_the_command_line(customer: UUID, stack: Stack, flow: FlowProcess) -> None:
     """The same words, and the same end."""
     by_command(flow.environment(COLUMNS="200"), customer, CODE, Diary("Command line"))

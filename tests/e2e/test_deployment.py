@@ -17,6 +17,8 @@ from tests.e2e.conftest import FlowProcess, Forks, Prefect
 from tests.e2e.registry import SCHEDULED, Registry
 from tests.e2e.serving import deployment, served, switch_schedules, wait_for, wait_until_idle
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Backlog:

@@ -52,6 +52,7 @@ def test_a_customer_is_asked_about_and_the_text_is_requeued(
     assert (cancelled["name"], business.row(failed)["status"]) == ("cancelled 1", "cancelled")
 
 
+@pytest.mark.long
 def test_what_waits_is_told_and_what_comes_is_predicted(business: Business, ask: Ask, prefect: Prefect) -> None:
     """And pruning says what it deleted, and what Prefect keeps."""
     business.due_text()
@@ -72,10 +73,15 @@ def doubt() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("parameters", "why"),
     [
-        ({"ask": {"code": 21211}, "nonsense": 1}, "There is no parameter nonsense. There are: ask"),
-        (
+        pytest.param(
+            {"ask": {"code": 21211}, "nonsense": 1},
+            "There is no parameter nonsense. There are: ask",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
             {"ask": {"code": 0, "nonsense": 1}},
             "code: Input should be greater than or equal to 1. nonsense: Extra inputs are not permitted",
+            marks=pytest.mark.long,
         ),
         ({"ask": {}}, "say which texts: by business_id, code, containing"),
     ],
@@ -102,6 +108,7 @@ def errors_of(run: dict[str, Any], prefect: Prefect) -> list[str]:
     raise AssertionError("The log has no end")
 
 
+@pytest.mark.long
 def test_the_schedules_own_form_refuses_in_the_same_words(ask: Ask) -> None:
     """A name that it lacks, and a value out of bounds."""
     run = ask("process-sms-retries", {"limit": 999_999, "nonsense": 1}, enforce_parameter_schema=False)

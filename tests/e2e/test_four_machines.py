@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
+import pytest
+
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.demo.run import ROOT
@@ -63,6 +65,7 @@ class HeldSender(TwilioSender):
         return super().send(text)
 
 
+@pytest.mark.long
 def test_four_machines_send_each_text_once_though_one_dies_and_one_oversleeps(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, settings: Settings
 ) -> None:

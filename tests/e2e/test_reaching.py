@@ -34,7 +34,7 @@ def refusing() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize("module", ["flows.serve", "flows.automations"])
+@pytest.mark.parametrize("module", ["flows.serve", pytest.param("flows.automations", marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("url", "words"),
     [

@@ -5,12 +5,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
 from tests.e2e.conftest import FlowProcess
 from tests.e2e.serving import deployment, forget, served
 
 
+@pytest.mark.long
 def test_serve_and_prefect_deploy_register_the_same_deployment(flow: FlowProcess, tmp_path: Path) -> None:
     """Name, description, version, tags, parameters, schedule and form; `prefect.yaml` is the one definition."""
 

@@ -25,6 +25,9 @@ print(json.dumps([served, len(migrations()), version("smsretry")]))
 """
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy of the sources so that nothing is left in the repository."""

@@ -169,7 +169,7 @@ class Trouble:
         return told[: len(told) - 1] if fate == 1 else told + told if fate == 2 else told
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.sampled_from([*RAISED, 0, 1, 2, 3]), min_size=1, max_size=6))
 def test_nobody_waits_for_ever_and_nobody_has_another_s_answer(fates: list[BaseException | int]) -> None:
     """Whatever a request raises or answers: too little, too much, or that some were not made."""

@@ -257,7 +257,7 @@ def first_permitted(zone: str | None, at: datetime) -> datetime:
     return check.next_send_at
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(zone=maybe_places, at=instants)
 def test_a_text_is_never_told_to_go_out_in_quiet_hours(zone: str | None, at: datetime) -> None:
     """The clock shows day at the first permitted instant, in every zone that counts, and the answer there is yes."""
@@ -267,7 +267,7 @@ def test_a_text_is_never_told_to_go_out_in_quiet_hours(zone: str | None, at: dat
     assert check_quiet_hours(zone, at=permitted, rules="federal").can_send
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(zone=maybe_places, at=instants)
 def test_a_text_put_off_to_the_opening_is_not_put_off_again(zone: str | None, at: datetime) -> None:
     """Asking at the answer gives the answer."""
@@ -275,14 +275,14 @@ def test_a_text_put_off_to_the_opening_is_not_put_off_again(zone: str | None, at
     assert first_permitted(zone, permitted) == permitted
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(zone=maybe_places, at=instants, later=nearby)
 def test_asking_later_never_gives_an_earlier_time(zone: str | None, at: datetime, later: timedelta) -> None:
     """The first permitted instant rises with the instant asked about."""
     assert first_permitted(zone, at) <= first_permitted(zone, at + later)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(zone=maybe_places, at=instants)
 def test_no_opening_is_passed_over(zone: str | None, at: datetime) -> None:
     """It is closed at every quarter of an hour before the opening it names, and just before it."""
@@ -292,7 +292,7 @@ def test_no_opening_is_passed_over(zone: str | None, at: datetime) -> None:
         assert not check_quiet_hours(zone, at=moment, rules="federal").can_send, moment
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(zone=maybe_places, at=instants)
 def test_the_closing_is_the_first_closed_instant(zone: str | None, at: datetime) -> None:
     """Open up to the last microsecond before it, closed at it."""
@@ -305,7 +305,7 @@ def test_the_closing_is_the_first_closed_instant(zone: str | None, at: datetime)
         assert check_quiet_hours(zone, at=moment, rules="federal").can_send, moment
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(zone=maybe_places, at=instants)
 def test_the_next_closing_is_the_one_that_a_check_at_the_opening_gives(zone: str | None, at: datetime) -> None:
     """In every zone and on every day, those on which the clocks change included."""

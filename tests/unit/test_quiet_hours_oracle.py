@@ -50,7 +50,7 @@ def test_every_states_hours_agree_with_the_clocks_on_the_wall(state: str) -> Non
     assert [line for zone, moment in places for line in disagreements(zone, state, moment)] == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     zones=st.lists(st.sampled_from(sorted(data.place_names())), min_size=1, max_size=4, unique=True),
     states=st.lists(st.sampled_from(sorted(set(STATES) - {"federal"})), max_size=3, unique=True),

@@ -296,7 +296,7 @@ class Dropping:
         return max(turn - now, 0.0)
 
 
-@settings(max_examples=40, derandomize=True, database=None, deadline=None)
+@settings(max_examples=40)
 @given(day=days())
 def test_a_sender_s_rate_is_reached_and_never_exceeded_by_more_than_one_text(day: Day) -> None:
     """Whatever it is, however long the texts and however many workers send them; also when the database is slow."""

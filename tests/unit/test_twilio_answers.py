@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from smsretry.adapters.twilio.answers import outcome_of_answer
@@ -130,7 +130,6 @@ twilio_like = st.fixed_dictionaries(
 bodies = st.text() | json_values.map(json.dumps) | twilio_like.map(json.dumps)
 
 
-@settings(deadline=None)
 @given(http_status=statuses, body=bodies)
 def test_every_answer_has_an_outcome(http_status: int, body: str) -> None:
     """Whatever the status and the text, it is one of the four, and accepted only with a success."""
@@ -140,7 +139,6 @@ def test_every_answer_has_an_outcome(http_status: int, body: str) -> None:
     assert not isinstance(outcome, Rejected) or 400 <= http_status < 500
 
 
-@settings(deadline=None)
 @given(http_status=statuses, words=st.text(alphabet="0123456789+ñЖ漢", min_size=8))
 def test_an_outcome_never_quotes_the_answer(http_status: int, words: str) -> None:
     """Twilio's messages name the recipient; our phrases do not."""

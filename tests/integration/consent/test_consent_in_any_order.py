@@ -346,8 +346,6 @@ def world(stack: Stack) -> Iterator[World]:
 @settings(
     max_examples=RUNS or 30,
     derandomize=not RUNS,
-    database=None,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS)

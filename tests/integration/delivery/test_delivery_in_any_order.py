@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from hypothesis import HealthCheck, event, given, settings
+import pytest
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from smsretry import queue_sms_retry
@@ -227,27 +228,26 @@ def world(stack: Stack, fates: list[Fate]) -> Iterator[World]:
         yield World(stack, business, queue, sender, services, log, fates)
 
 
-@settings(
-    max_examples=RUNS or 12,
-    derandomize=not RUNS,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(of=st.lists(fates(), min_size=4, max_size=4), steps=STEPS)
-def test_callbacks_and_looks_in_any_order_end_alike(stack: Stack, of: list[Fate], steps: list[tuple[str, int]]) -> None:
+@pytest.mark.parametrize("orders", [6, pytest.param(60, marks=pytest.mark.long)])
+def test_callbacks_and_looks_in_any_order_end_alike(stack: Stack, orders: int) -> None:
     """The final status is right; a text is sent again only after a failure that passes, once for each, or when the
     application queues it anew; never after it had arrived by what was known, nor while it might still.
     """
-    with world(stack, of) as seen:
-        seen.run()
-        for what, number in steps:
-            seen.step(what, number)
-        seen.calm_down()
-        event(f"{len(seen.messages())} messages, {seen.stack.twilio.ledger.arrived()} of them on the phone")
-        assert len(seen.messages()) <= 1 + RETRIES + seen.anew
-        each_attempt_has_the_last_word(seen)
-        the_text_ends_as_its_messages_did(seen)
+
+    @settings(max_examples=RUNS or orders, derandomize=not RUNS)
+    @given(of=st.lists(fates(), min_size=4, max_size=4), steps=STEPS)
+    def in_any_order(of: list[Fate], steps: list[tuple[str, int]]) -> None:
+        with world(stack, of) as seen:
+            seen.run()
+            for what, number in steps:
+                seen.step(what, number)
+            seen.calm_down()
+            event(f"{len(seen.messages())} messages, {seen.stack.twilio.ledger.arrived()} of them on the phone")
+            assert len(seen.messages()) <= 1 + RETRIES + seen.anew
+            each_attempt_has_the_last_word(seen)
+            the_text_ends_as_its_messages_did(seen)
+
+    in_any_order()
 
 
 def every_earlier_one_was_called_lost(known: list[tuple[Fate, int]], *, anew: bool) -> None:

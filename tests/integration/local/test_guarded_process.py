@@ -99,4 +99,4 @@ def test_the_command_does_not_outlive_a_guard_that_is_killed(tmp_path: Path) -> 
     """By kill -9, or for want of memory, the guard ends without a word."""
     process = GuardedProcess(["sleep", "60"], log=tmp_path / "log")
     process._guard.kill()
-    assert ends(process.pid, within_seconds=2)
+    assert ends(process.pid)

@@ -454,16 +454,14 @@ def test_an_answer_can_come_too_late(world: World) -> None:
 
 def test_a_late_answer_is_still_the_right_one(world: World) -> None:
     """A client that waits gets its 201, and others are served meanwhile."""
-    world.standin.fail(AcceptThenWait(timedelta(seconds=0.3)), to=TO)
+    world.standin.fail(AcceptThenWait(timedelta(seconds=2)), to=TO)
     with ThreadPoolExecutor(1) as pool:
-        started = time.monotonic()
         late = pool.submit(world.send)
         while not world.accepted(TO):
             time.sleep(0.01)
         world.send(to=OTHER)
         assert not late.done()
         assert late.result().sid == world.standin.ledger.entries(TO)[0].sid
-    assert time.monotonic() - started >= 0.3
 
 
 @pytest.mark.parametrize(

@@ -932,7 +932,10 @@ def worker(stack: Stack) -> Iterator[Connection]:
         yield connection
 
 
-def test_any_order_of_calls_keeps_the_state_machine(stack: Stack, owner: Connection, worker: Connection) -> None:
+@pytest.mark.parametrize("runs", [40, pytest.param(200, marks=pytest.mark.long)])
+def test_any_order_of_calls_keeps_the_state_machine(
+    stack: Stack, owner: Connection, worker: Connection, runs: int
+) -> None:
     """Late and repeated ones, with claims and attempts of long ago, included."""
 
     class QueueOfThisStack(Queue):
@@ -942,11 +945,9 @@ def test_any_order_of_calls_keeps_the_state_machine(stack: Stack, owner: Connect
     run_state_machine_as_test(
         QueueOfThisStack,
         settings=settings(
-            max_examples=RUNS or 100,
+            max_examples=RUNS or runs,
             stateful_step_count=40,
             derandomize=not RUNS,
-            database=None,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

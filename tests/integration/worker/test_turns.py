@@ -142,7 +142,7 @@ def test_what_closes_soon_goes_before_the_rest_of_its_business_alone(business: B
 
 
 @pytest.mark.parametrize("kind", ["texts", "texts in doubt", "deliveries"])
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(
     others=st.lists(st.integers(0, 30), min_size=1, max_size=6),
     limits=st.lists(st.integers(1, 9), min_size=4, max_size=20),

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
 
@@ -46,22 +46,27 @@ STALE_MINUTES: Final = 10
 class MortalQueue(SupabaseQueue):
     """The production adapter, with places to die at."""
 
-    def __init__(self, settings: Settings, fate: Fate) -> None:
+    def __init__(self, settings: Settings, fate: Fate, order: Order) -> None:
         super().__init__(settings)
         self._fate = fate
+        self._only_once = order.stall_at is not None
+        """Of a worker that is put to sleep: what it claims after it wakes is its own, and no late write."""
+        self._claimed = set[str]()
 
     def claim_due(self, limit: int) -> list[Claim]:
-        claims = super().claim_due(limit)
-        self._fate.learn(claims)
-        return claims
+        return self._claim("due", lambda: super(MortalQueue, self).claim_due(limit))
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
-        claims = super().claim_doubtful(limit)
-        self._fate.learn(claims)
-        return claims
+        return self._claim("in doubt", lambda: super(MortalQueue, self).claim_doubtful(limit))
 
     def claim_suspect(self) -> list[Claim]:
-        claims = super().claim_suspect()
+        return [] if self._only_once else self._claim("suspect", super().claim_suspect)
+
+    def _claim(self, what: str, claim: Callable[[], list[Claim]]) -> list[Claim]:
+        if self._only_once and what in self._claimed:
+            return []
+        self._claimed.add(what)
+        claims = claim()
         self._fate.learn(claims)
         return claims
 
@@ -131,10 +136,6 @@ class ReportingRun(Run):
             _report_error(self._order, error)
             raise
 
-    def suspects(self) -> Iterator[Claim]:
-        """None for a worker that is put to sleep: what it claims after it wakes is its own, and no late write."""
-        return iter(()) if self._order.stall_at else super().suspects()
-
 
 def work(order: Order) -> None:
     """One run, as a flow does it: recover, claim, process; or look after deliveries."""
@@ -149,7 +150,7 @@ def work(order: Order) -> None:
         if order.polling:
             poll(settings, fate, order)
             return
-        with MortalQueue(settings, fate) as queue, MortalSender(settings, fate, order) as sender:
+        with MortalQueue(settings, fate, order) as queue, MortalSender(settings, fate, order) as sender:
             if order.queueing:
                 _queue_scheduled(queue, fate, order)
             services = Services(queue, sender, settings.profile, concurrency=1 if order.one_by_one else 50)

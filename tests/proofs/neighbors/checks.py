@@ -11,7 +11,7 @@ from smsretry.local.twilio.ledger import Entry
 from tests.proofs.neighbors.street import MINUTE, Street
 from tests.proofs.neighbors.texts import Text
 
-KINDS: Final = ("lost", "doubled", "failed", "late", "untrue end", "unwanted", "astray", "slow runs", "bugs")
+KINDS: Final = ("lost", "doubled", "failed", "late", "untrue end", "unwanted", "astray", "unanswered", "bugs")
 """Lost: ended or still waiting without having been accepted, or completed and unknown to Twilio. Late: by more than one
 run. Untrue end: of a neighbor's text, one that its owner would not believe. Unwanted: to somebody who opted out.
 Astray: to a number that was no longer the customer's when the send began."""
@@ -52,7 +52,7 @@ def judge(street: Street) -> tuple[Verdict, list[End]]:
     """Judge a run that is over."""
     verdict, ends = Verdict(), list(_ends(street))
     verdict.found["bugs"] += street.bugs
-    verdict.found["slow runs"] += street.slow
+    verdict.found["unanswered"] += street.unanswered
     for end in ends:
         if any(entry.to != end.text.phone for entry in end.entries):
             verdict.found["astray"].append(end.text.name)

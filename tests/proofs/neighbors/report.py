@@ -11,7 +11,7 @@ from tests.proofs.neighbors.midflight import Changer, Editor, Twin
 from tests.proofs.neighbors.odd import Odd
 from tests.proofs.neighbors.slow import slow
 from tests.proofs.neighbors.stoppers import OwnWords, Tomorrow
-from tests.proofs.neighbors.street import SLOW_SECONDS, Neighbor, Street, live
+from tests.proofs.neighbors.street import TIMEOUT_SECONDS, Neighbor, Street, live
 from tests.proofs.neighbors.tenants import Flood, Refused, Settings, TwoRows, WellBehaved
 from tests.proofs.neighbors.texts import WELL_BEHAVED
 from tests.proofs.neighbors.troubles import Grants, Locker, LostAnswers, OldProcessor, Unreadable
@@ -58,10 +58,10 @@ def run(
     minutes: int,
     seed: str,
     stale: int = 10,
-    slow_seconds: float = SLOW_SECONDS,
+    timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> Report:
     """On an empty stack: let the time go by, then judge."""
-    street = live(stack, neighbors, minutes=minutes, seed=seed, stale=stale, slow_seconds=slow_seconds)
+    street = live(stack, neighbors, minutes=minutes, seed=seed, stale=stale, timeout_seconds=timeout_seconds)
     verdict, ends = judge(street)
     street.connection.close()
     return Report(_numbers(street), ends, verdict)

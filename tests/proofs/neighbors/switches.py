@@ -24,7 +24,7 @@ from tests.proofs.neighbors.poor import Chain, Firewalled
 from tests.proofs.neighbors.report import Report, run
 from tests.proofs.neighbors.slow import Refuser, ShortAnswers
 from tests.proofs.neighbors.stoppers import OwnWords, Tomorrow
-from tests.proofs.neighbors.street import SLOW_SECONDS, Neighbor
+from tests.proofs.neighbors.street import TIMEOUT_SECONDS, Neighbor
 from tests.proofs.neighbors.tenants import Refused, Settings, TwoRows, WellBehaved
 from tests.proofs.neighbors.troubles import Grants, Locker, Unreadable
 from tests.proofs.neighbors.turns import Backlog, ScheduledFlood
@@ -57,14 +57,19 @@ class Switch:
     patches: tuple[Patch, ...] = ()
     minutes: int = 20
     stale: int = 1
-    slow_seconds: float = SLOW_SECONDS
+    timeout_seconds: float = TIMEOUT_SECONDS
 
     def run(self, stack: Stack, *, seed: str) -> Report:
         """A short run without the mending."""
         with without(stack, self):
             neighbors = self.neighbors()
             return run(
-                stack, neighbors, minutes=self.minutes, seed=seed, stale=self.stale, slow_seconds=self.slow_seconds
+                stack,
+                neighbors,
+                minutes=self.minutes,
+                seed=seed,
+                stale=self.stale,
+                timeout_seconds=self.timeout_seconds,
             )
 
 
@@ -97,11 +102,11 @@ SWITCHES: Final = {
         stale=8,
     ),
     "lock timeout": Switch(
-        sees="slow runs",
+        sees="unanswered",
         # The lock ends in the middle of the run: to wait for every timeout would take a quarter of a minute.
         neighbors=lambda: [WellBehaved(6), Locker(minutes=1, real_seconds=5.5)],
         minutes=6,
-        slow_seconds=5.0,
+        timeout_seconds=3.0,
         edits=((r"perform smsretry\.wait_shortly\(\);", ""),),
         sql="alter function public.begin_sms_attempt reset lock_timeout",
         replaces=_BEGIN,
