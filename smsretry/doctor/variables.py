@@ -44,11 +44,11 @@ def misspelled(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _like(name: str, known: Sequence[str]) -> list[str]:
-    """Settings with the same prefix whose names are similar; if there are none, those that contain all its words."""
+    """Settings with the same prefix whose names contain all its words; if there are none, those that are similar."""
     prefix, _, rest = name.partition("_")
     ours = {one.partition("_")[2]: one for one in known if one.startswith(f"{prefix}_")}
     containing = [one for one in ours if set(rest.split("_")) <= set(one.split("_"))]
-    return [ours[one] for one in get_close_matches(rest, ours, cutoff=0.75) or containing]
+    return [ours[one] for one in containing or get_close_matches(rest, ours, cutoff=0.75)]
 
 
 def reachability_findings(settings: Settings) -> Iterator[Finding]:
