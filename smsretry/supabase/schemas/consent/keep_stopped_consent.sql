@@ -1,5 +1,5 @@
--- A customer's consent has changed: what it was before a STOP, or the provider's refusal, is kept for a later START; whatever else
--- has changed it, there is nothing to give back. For the trigger on customers alone.
+-- A customer's consent changed. If a STOP or the provider's refusal changed it, keep what it was for a later START;
+-- otherwise there is nothing to give back.
 create or replace function smsretry.keep_stopped_consent(customer_id uuid, number_key bytea, consent text, stopped boolean)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column

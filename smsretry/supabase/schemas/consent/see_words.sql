@@ -1,12 +1,9 @@
--- What a number wrote that may mean stop waits for a person no longer. Returns how many texts did.
+-- A number's texts that may mean stop no longer wait for a person. Returns how many did.
 create or replace function smsretry.see_words(number_key bytea, at timestamptz)
-returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_seen integer;
-begin
-    update smsretry.inbound_texts t set seen_at = see_words.at
-    where t.number_key = see_words.number_key and t.heard = 'words' and t.seen_at is null;
-    get diagnostics v_seen = row_count;
-    return v_seen;
-end
+returns integer language sql set search_path = pg_catalog, pg_temp as $$
+    with seen as (
+        update smsretry.inbound_texts t set seen_at = see_words.at
+        where t.number_key = see_words.number_key and t.heard = 'words' and t.seen_at is null
+        returning 1)
+    select count(*)::integer from seen
 $$;

@@ -1,6 +1,6 @@
--- For a person: end texts that wait, as no longer wanted, and scheduled sends that are no texts yet. One that is under way or
--- in doubt is left alone: it may be with the customer already. states: scheduled, or as smsretry.text_state; null: all.
--- Without dry_run => false nothing is changed. row_limit and the answer: as for requeue_failed_sms.
+-- For a person: cancel waiting texts, and scheduled sends that are not queued yet. A text that is under way or in doubt is
+-- left alone. states: scheduled, or as smsretry.text_state; null: all. dry_run, row_limit and the answer: as for
+-- requeue_failed_sms.
 create or replace function public.cancel_sms_retries(
     retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
     reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
@@ -50,6 +50,3 @@ begin
     return query select * from smsretry.told_of_change(v_told);
 end
 $$;
-
-revoke all on function public.cancel_sms_retries from public, anon, authenticated;
-grant execute on function public.cancel_sms_retries to service_role;

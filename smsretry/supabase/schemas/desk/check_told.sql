@@ -1,4 +1,4 @@
--- Who takes a step, and why, are kept for good and shown to everybody: they must be given, and hold no phone number.
+-- Refuse a step without who and because, or with a phone number in them: both are kept for good and shown to everybody.
 create or replace function smsretry.check_told(who text, because text)
 returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin

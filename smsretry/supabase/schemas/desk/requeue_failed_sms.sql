@@ -1,9 +1,9 @@
--- For a person: put texts that failed back into the queue, due at once. Every check is made again when they are claimed.
--- What is known is kept: message class, attempts so far, errors; each gets more_attempts further ones, and its life counts
--- anew. Its send log says what is true meanwhile: it waits. One whose send log cannot be told so is left alone.
--- Without dry_run => false nothing is changed. states: failed, or cancelled as well. row_limit: at most so many, the
--- newest first; call again for the rest.
---   matched: rows that fit · changed: requeued, or what would be · skipped: left alone, by why · warned: requeued though
+-- For a person: queue failed texts again, due at once, with every check made anew. Message class, attempts and errors are
+-- kept; each gets more_attempts further ones, and its life starts anew. Its send log says that it waits; if that is refused,
+-- the text is left alone. Nothing changes without dry_run => false. states: failed, cancelled. row_limit: the newest ones;
+-- call again for the rest.
+--   matched: rows that fit · changed: requeued, or would be · skipped: left alone, by reason · warned: requeued despite a
+--     warning
 create or replace function public.requeue_failed_sms(
     retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
     reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
@@ -32,12 +32,12 @@ begin
             states, retry_ids, business_id, customer_id, code, reason, containing, since, until, why_code)
         limit row_limit
     loop
-        -- The send log first: whoever queues a text locks it, so that no second live row can appear meanwhile.
+        -- The send log first, as in queue_sms_retry, so that no second live row can appear.
         select * into v_log from public.send_logs l where l.id = v_row.send_log_id for update;
         select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
         v_skip := smsretry.not_requeued(v_row, v_log, states);
         if v_skip is null and not dry_run then
-            -- The SID of a message that did not arrive is kept with its attempt.
+            -- The attempt keeps the SID of the undelivered message.
             v_skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, v_now);
         end if;
         v_told := v_told || smsretry.told_of_row(v_row, v_row.last_error, v_skip, smsretry.warned_of_requeue(v_row));
@@ -57,6 +57,3 @@ begin
     return query select * from smsretry.told_of_change(v_told);
 end
 $$;
-
-revoke all on function public.requeue_failed_sms from public, anon, authenticated;
-grant execute on function public.requeue_failed_sms to service_role;

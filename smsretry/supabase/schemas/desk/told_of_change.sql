@@ -1,5 +1,5 @@
--- What a step came to, or would: counted by why a row is left alone (skipped) and by what a person should know (warned),
--- with a sample of the rows. rows: one JSON object a row, with its retry_id, skipped and warned.
+-- The answer of a step: rows counted by why they are skipped and what is warned of, and a sample. rows: as
+-- smsretry.told_of_row.
 create or replace function smsretry.told_of_change(
     rows jsonb[], out matched integer, out changed integer, out skipped jsonb, out warned jsonb, out sample jsonb
 )

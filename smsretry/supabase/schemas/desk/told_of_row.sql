@@ -1,4 +1,4 @@
--- What a step comes to for one row, as smsretry.told_of_change counts it. No number is in it but its last four digits.
+-- What a step does to one row, for smsretry.told_of_change. Holds only the last four digits of a number.
 create or replace function smsretry.told_of_row(retry public.sms_retry_queue, was text, skipped text, warned text default null)
 returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin

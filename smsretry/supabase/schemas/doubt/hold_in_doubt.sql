@@ -1,5 +1,5 @@
--- A text in doubt waits for a person, who is told about what, and the first of the messages that may be it. Past its expiry it
--- fails with that. The caller holds the row locked.
+-- Hold a text in doubt for a person, naming the first messages that may be it. Past its expiry, it fails with that. The
+-- caller holds the row locked.
 create or replace function smsretry.hold_in_doubt(
     retry public.sms_retry_queue, error text, sids text[], due timestamptz, at timestamptz
 )

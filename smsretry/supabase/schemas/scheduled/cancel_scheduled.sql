@@ -1,6 +1,5 @@
--- For cancel_sms_retries: end scheduled sends that are no texts yet, the newest first; one that cannot be changed alone stays.
--- What was done, or would be, a JSON object a row, as told_of_change has it. The filter: as smsretry.chosen; a code or a
--- reason fits none of them.
+-- For cancel_sms_retries: cancel scheduled sends that are not queued yet, newest first. One that cannot be changed stays.
+-- Returns a JSON object a row, as smsretry.told_of_row. The filter: as smsretry.chosen.
 create or replace function smsretry.cancel_scheduled(
     ids uuid[], business_id uuid, customer_id uuid, containing text, since timestamptz, until timestamptz, row_limit integer,
     dry_run boolean, why_code text, why text
@@ -37,7 +36,7 @@ begin
                         then 'A trigger on scheduled_sends keeps it as it is'
                     when not v_found then 'It has changed meanwhile'
                 end;
-                set constraints all immediate; -- what is only asked at the end would undo the others, too
+                set constraints all immediate; -- a deferred check would undo the others, too
             exception when others then
                 v_skip := 'A trigger or a rule of scheduled_sends refuses each change of it (' || sqlstate || ')';
             end;
