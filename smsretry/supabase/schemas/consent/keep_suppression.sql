@@ -1,6 +1,6 @@
 -- An opt-out belongs to a number at a business and outlives the customer's row. Only a later opt-in (sms_consent_at) lifts
 -- it: not a row that is imported later, is saved unchanged, or only receives the number. A START (inbound_start) lifts what
--- a START may. Later means written later and dated later. A date in the future lifts nothing, also once it has come
+-- a START may. Later means written later and dated later. A future date lifts nothing, even after it has come
 -- (stale_opt_ins). The same holds for the consent that an opt-out ends, in case a clock was set back.
 -- security definer, because tenants may write customers and not suppressions. It never refuses their write.
 create or replace function smsretry.keep_suppression()
@@ -63,10 +63,12 @@ begin
             perform smsretry.keep_stale(v_key, new.sms_consent_at);
         end if;
     end if;
-    if v_changed then
-        perform smsretry.keep_stopped_consent(
-            new.id, v_key, old.sms_consent_status::text,
-            new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text));
+    if v_changed and new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text) then
+        insert into smsretry.stopped_consents (customer_id, number_key, consent)
+        values (new.id, v_key, old.sms_consent_status::text) -- for a later START
+        on conflict (customer_id) do update set number_key = excluded.number_key, consent = excluded.consent;
+    elsif v_changed then
+        delete from smsretry.stopped_consents t where t.customer_id = new.id;
     end if;
     return new;
 exception when others then

@@ -1,5 +1,4 @@
--- Lift a number's opt-outs from before a moment, and those dated after and_after. by_start: only those that a START takes
--- back.
+-- Lift a number's opt-outs from before a moment, and those dated after and_after. by_start: only if a START may.
 create or replace function smsretry.lift(
     number_key bytea, before timestamptz, by_start boolean, and_after timestamptz default 'infinity'
 )

@@ -1,5 +1,4 @@
--- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)). When in doubt, opt out
--- and show it to a person.
+-- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)). When in doubt, opt out.
 --   keyword: nothing but words of stop, whatever case, accents, punctuation and emoji ("stop, cancel!", "stoppp")
 --   words: it may mean stop: a keyword beside courtesies, or a phrase of smsretry.words_of_stop anywhere
 --   null: neither, such as "cancel" in another sentence, "stop by at 5?" and "don't stop, I love these"

@@ -2,8 +2,7 @@
 -- opts the number out at every business, because the provider blocks it for their shared sender. START takes back only what
 -- STOP, or the provider's refusal, did.
 -- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: anything that may mean stop
--- (smsretry.means_stop), or exactly one of the provider's words of START. A text that the provider takes for HELP may say
--- stop but not START.
+-- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
 -- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
 --   answer: opted_out | opted_in | nothing | already_recorded
 --   customers: opted out now, or with consent again · cancelled: texts that waited
@@ -67,7 +66,7 @@ begin
     end if;
     -- Nobody needs to read what a plain word follows, or what concerns no customer.
     if not v_again and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
-        perform smsretry.see_words(v_key, v_heard_at);
+        perform smsretry.mark_words_read(v_key, v_heard_at);
     end if;
     heard := case when v_heard = 'yes' then 'keyword' else v_heard end;
     return next;

@@ -29,7 +29,7 @@ begin
             record_sms_consent.business_id, null, record_sms_consent.phone, 'opted_in', record_sms_consent.source,
             smsretry.clock()) s;
     end if;
-    v_seen := smsretry.see_words(
+    v_seen := smsretry.mark_words_read(
         (select smsretry.number_key('00000000-0000-0000-0000-000000000000', record_sms_consent.phone) from smsretry.secret),
         smsretry.clock());
     if customers + unmarked + v_seen = 0 then

@@ -1,6 +1,5 @@
 -- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one rule, for begin and for
--- predictions. sent: smsretry.is_sent · consent, number_key: the customer's. In plpgsql, which keeps its plan: every begin
--- calls it.
+-- predictions. sent: smsretry.is_sent · consent, number_key: the customer's. plpgsql keeps its plan.
 create or replace function smsretry.refusal(
     sent boolean, consent text, number_key bytea, out why text, out why_code text
 )

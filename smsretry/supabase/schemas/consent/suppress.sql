@@ -1,6 +1,5 @@
 -- Record that a number opted out at a business. The latest time counts, and a source that a START may not lift outweighs one
--- that it may. If the number's row or the business stays locked for lock_timeout, the opt-out is kept in unwritten_consents
--- instead.
+-- that it may. If the number's row or the business stays locked for lock_timeout, unwritten_consents keeps the opt-out.
 create or replace function smsretry.suppress(business_id uuid, number_key bytea, since timestamptz, source text)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column

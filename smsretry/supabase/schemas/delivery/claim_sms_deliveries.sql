@@ -2,8 +2,7 @@
 -- take turns, the longest waiting message of each first; none younger than first_look, so that the provider's callback may
 -- come first. A failure is due at once. The claim lasts for `lease`.
 --   failures: undelivered messages of this text, this one included · settled: no decision is needed, because the row has not
---   ended with this message, or another row of the text waits · may_have_arrived: another message of the text is, or may
---     get, on the phone
+--   ended with this message, or another row of the text waits · may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes'
 )

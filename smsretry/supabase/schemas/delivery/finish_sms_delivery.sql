@@ -1,5 +1,4 @@
--- The result of a look at a message: what the provider reports (delivery_status, error_code), and what follows. May be
--- repeated.
+-- The result of a look at a message: what the provider reports (delivery_status, error_code), and what follows. Repeatable.
 --   decision: look_again   nothing final yet; look again in look_in
 --           | close        nothing follows: it was delivered, or another message of the text counts
 --           | unknown      the provider reported nothing final for long enough

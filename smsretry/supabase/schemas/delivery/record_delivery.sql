@@ -1,6 +1,5 @@
 -- Record what the provider reports of a message; true if that is news. Reports may come late, twice and in any order. A
--- failure is due for a decision at once. A delivery ends the matter and takes back a failure or a cancellation. The caller
--- holds the row locked.
+-- failure is due for a decision at once. A delivery ends the matter and takes back a failure or a cancellation.
 create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable

@@ -1,5 +1,4 @@
--- The rows that fit a filter, newest first. A null filters nothing. containing: in last_error or why; since, until: of
--- updated_at.
+-- The rows that fit a filter, newest first. A null filters nothing. containing: last_error or why; since, until: updated_at.
 create or replace function smsretry.chosen(
     statuses text[], retry_ids uuid[], business_id uuid, customer_id uuid, code integer, reason text, containing text,
     since timestamptz, until timestamptz, why_code text

@@ -1,7 +1,6 @@
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and runs. Call it until it
 -- deletes nothing. Suppressions, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
--- at least and those of STARTs for good, because a repeated webhook is recognized by them. stale_opt_ins stay while they
--- guard an opt-out.
+-- at least and those of STARTs for good, because a repeated webhook is recognized by them. stale_opt_ins stay as needed.
 -- security definer: nobody else may delete history.
 create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
 returns table (texts integer, attempts integer, runs integer)

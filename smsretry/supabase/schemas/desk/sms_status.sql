@@ -1,13 +1,12 @@
--- For a person: what is in the queue, what went out and ended lately, what is stopped, and the last runs. One line each, by
---   part: clock (oldest: the database's clock; next_at: what was due before is late; texts: smsretry.fewest_texts)
+-- For a person: what is in the queue, what went out and ended lately, what is stopped, and the last runs, by part:
+--   clock (oldest: the database's clock; next_at: what was due before is late; texts: smsretry.fewest_texts)
 --   scheduled (name: waiting, held or late; told: the id of one held) · queue (name: a state) · waiting (name: category)
 --   held (name: reason, a line a business) · sent (by outcome, last hour)
 --   delivery, delivery_lately (last day, last hour; name: delivered, undelivered, unknown or open) · delivery_hour (oldest:
---   its start) delivery_business (last day; the ten businesses with the smallest share delivered; told: its name)
+--   its start) · delivery_business (last day; the ten businesses with the smallest share delivered; told: its name)
 --   delivery_time (name: median or 95th percentile; told: seconds from accepted to delivered; texts: of how many)
 --   undelivered (last day; name: the provider's code, a line a business) · ended (last day; failed or cancelled, by error)
---   inbound (only with_words: people whose text may mean stop, unread; told: the oldest one's SID) · stopped (sending, or a
---     state) · run
+--   inbound (only with_words: people whose text may mean stop, unread; told: the oldest one's SID) · stopped · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status(with_words boolean default false)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)

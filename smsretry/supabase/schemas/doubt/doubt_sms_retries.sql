@@ -1,8 +1,7 @@
 -- For a person, after restoring a backup and before anything runs: what went out after the backup was taken (since) looks
 -- unsent. Records the restore; from then on each older text is looked for at the provider before its next message leaves
 -- (smsretry.forgotten). Puts what is due in doubt at once, row_limit texts a call, those that were claimed or in doubt
--- first. What was begun when the backup was taken comes into doubt by recovery. Repeat it until it changes none. Rows that
--- it leaves alone come last.
+-- first. What was begun when the backup was taken comes into doubt by recovery. Repeat it until it changes none.
 -- life: how long a text is of use from when it was due, or from since if that is later, if nothing has said so; null: its
 -- first look says so. dry_run and the answer: as for requeue_failed_sms.
 create or replace function public.doubt_sms_retries(
@@ -17,13 +16,13 @@ declare
     v_restored_at timestamptz;
     v_found record;
     v_row public.sms_retry_queue;
-    v_told jsonb[] := '{}';
+    v_rows jsonb[] := '{}';
 begin
     if (doubt_sms_retries.since <= v_now and dry_run is not null and row_limit between 1 and 10000) is not true then
         raise exception 'since is when the backup was taken, and not to come; row_limit is 1 to 10000' using errcode = 'SR422';
     end if;
     if not dry_run then
-        perform smsretry.check_told(doubt_sms_retries.who, doubt_sms_retries.because);
+        perform smsretry.check_who_and_why(doubt_sms_retries.who, doubt_sms_retries.because);
         insert into smsretry.restores (since, restored_at, who, because)
         values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
         on conflict (since) do nothing;
@@ -48,8 +47,8 @@ begin
                     v_found.skip := 'A trigger or a rule refuses to have it changed (' || sqlstate || ')';
             end;
         end if;
-        v_told := v_told || smsretry.told_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_found.skip);
+        v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_found.skip);
     end loop;
-    return query select * from smsretry.told_of_change(v_told);
+    return query select * from smsretry.change_summary(v_rows);
 end
 $$;

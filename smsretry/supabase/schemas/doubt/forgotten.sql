@@ -1,7 +1,6 @@
 -- The time in which this text may have gone out unrecorded, because the database was restored from a backup; nulls: there is
 -- none. A text is older than the restore if its row, send log or scheduled send is. Only a later look that found nothing, or
--- a person's word,
--- clears it: a message that was found does not prove that no other exists.
+-- a person's word, clears it: a message that was found does not prove that no other exists.
 create or replace function smsretry.forgotten(
     retry public.sms_retry_queue, out since timestamptz, out until timestamptz, out who text, out because text
 )

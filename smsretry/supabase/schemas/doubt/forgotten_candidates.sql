@@ -1,6 +1,5 @@
 -- Rows from before a restore for doubt_sms_retries to put in doubt, locked; last those that it leaves alone, with the
--- reason. A million
--- rows cost no more than a batch: the others come into doubt when their send is to begin.
+-- reason. A million rows cost no more than a batch: the others come into doubt when their send is to begin.
 create or replace function smsretry.forgotten_candidates(
     since timestamptz, restored_at timestamptz, row_limit integer, at timestamptz, out id uuid, out skip text
 )

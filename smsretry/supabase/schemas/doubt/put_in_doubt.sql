@@ -1,5 +1,4 @@
--- Put a row in doubt if a message of its text may have left already. Returns why; null: nothing was done. The caller holds
--- it locked.
+-- Put a row in doubt if a message of its text may have left already. Returns why; null: nothing was done.
 create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz)
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

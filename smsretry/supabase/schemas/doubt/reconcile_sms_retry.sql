@@ -57,7 +57,15 @@ begin
             select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
         perform smsretry.resend(v_row, settled_by, v_now);
     elsif decision = 'hold' then
-        perform smsretry.hold_in_doubt(v_row, error, v_unowned, v_now + look_in, v_now);
+        v_row.why := left(error, 1800) || coalesce(
+            ': ' || array_to_string(v_unowned[:3], ', ')
+            || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
+        if v_row.expires_at <= v_now then
+            perform smsretry.close_row(v_row, 'failed', v_row.why, why_code, null, v_now);
+        else
+            v_row.held_since := coalesce(v_row.held_since, v_now);
+            perform smsretry.put_back(v_row, v_now + look_in, v_now);
+        end if;
     else
         if decision = 'look_again' then
             v_row.reconcile_count := v_row.reconcile_count + 1;

@@ -11,7 +11,7 @@ declare
     v_attempt_id uuid;
 begin
     if num_nonnulls(resolve_sms_doubt.who, resolve_sms_doubt.because) > 0 then
-        perform smsretry.check_told(resolve_sms_doubt.who, resolve_sms_doubt.because);
+        perform smsretry.check_who_and_why(resolve_sms_doubt.who, resolve_sms_doubt.because);
     end if;
     select * into v_row from public.sms_retry_queue q where q.id = resolve_sms_doubt.retry_id for update;
     if v_row.status in ('failed', 'cancelled') then

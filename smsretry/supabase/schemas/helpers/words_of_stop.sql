@@ -1,8 +1,7 @@
 -- The words by which people say stop: the one list, as smsretry.plain_words writes words.
 --   keyword: all of a text, alone or repeated · courtesy: may stand beside a keyword
 --   words: a regular expression, anywhere in a text; it may mean stop
---   not_this: has such a word and means something else; removed before words are looked for · even_so: counts although
---     not_this fits
+--   not_this: has such a word and means something else; removed before words are looked for · even_so: counts all the same
 -- said_by: who names the word. 47 CFR 64.1200(a)(10)(i) has seven that always revoke consent. Twilio: Advanced Opt-Out's
 -- default keywords, and "Opt-out keywords" of Proxy (French). AWS: "Required opt-out keywords" of End User Messaging.
 -- Telnyx: "Advanced Opt-In/Out". Ours: the plain word for it, or what people write.

@@ -1,6 +1,5 @@
 -- Queue the text of a scheduled send, or keep it for later. An error is its own trouble: it is held and says what to mend.
--- busy: its business was locked a moment ago, so it is not tried. state: the SQLSTATE if it failed. The caller holds the row
--- locked.
+-- busy: its business was locked a moment ago, so it is not tried. state: the SQLSTATE if it failed. The row is locked.
 create or replace function smsretry.make_text(
     send public.scheduled_sends, life interval, busy boolean, until timestamptz, at timestamptz,
     out result text, out why text, out retry_id uuid, out why_code text, out state text

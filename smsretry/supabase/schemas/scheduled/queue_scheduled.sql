@@ -2,8 +2,7 @@
 -- the send's own id, so there is one text at most. The caller holds the row locked.
 --   result: queued | cancelled | failed
 -- life: how long it is of use from its time on, if it does not say so itself; null: its claim says so. Raises if its row
--- stays as it
--- was: otherwise it would be queued again and again.
+-- stays as it was: otherwise it would be queued again and again.
 create or replace function smsretry.queue_scheduled(
     send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid,
     out why_code text

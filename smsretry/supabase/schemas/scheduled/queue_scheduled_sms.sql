@@ -2,8 +2,7 @@
 -- Businesses take turns, the oldest of each first. Each is a subtransaction of its own: send log, queue row and status, or
 -- none of them. May be repeated. Sends that are held are passed over until their next look.
 --   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now)
--- life: how long a text is of use from its time on if it does not say so, and how long it may be held; null: its first claim
--- says so.
+-- life: how long a text is of use from its time on if it does not say so, and how long it may be held; null: the claim says.
 create or replace function public.queue_scheduled_sms(
     limit_count integer default null, ahead interval default null, life interval default null
 )

@@ -1,9 +1,7 @@
--- Plan a text for a time, when it is checked like every other: consent, permitted hours, caps. To move or cancel it, update
--- its row.
+-- Plan a text for a time, when it is checked like every other: consent, permitted hours, caps. Update its row to change it.
 --   result: scheduled | already_scheduled (this id exists and stays as it is)
 -- id: the caller's own, with which the call may be repeated; null: each call plans another text. not_after: when the text is
--- of no more use; null: as any text. A past time means now. message_class null: marketing. created_by: who planned it, for
--- the application.
+-- of no more use; null: as any text. A past time means now. message_class null: marketing. created_by: the planner.
 create or replace function public.schedule_sms(
     business_id uuid, customer_id uuid, body text, scheduled_for timestamptz, not_after timestamptz default null,
     message_class text default null, created_by uuid default null, id uuid default null

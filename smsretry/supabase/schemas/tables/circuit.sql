@@ -1,5 +1,4 @@
--- The circuit breaker between runs: a sender's row exists while its account, or Twilio itself, cannot send. There is one
--- sender for now.
+-- The circuit breaker between runs: a sender's row exists while its account, or Twilio itself, cannot send.
 create table if not exists smsretry.circuit (
     sender text primary key default '',
     opened_at timestamptz not null,

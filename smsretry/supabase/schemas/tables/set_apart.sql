@@ -1,6 +1,5 @@
 -- Businesses for which a trigger of the application's was slow, or refused a row. Their rows come last in a claim, one at a
--- time, and not before retry_at. A row that is taken quickly ends that. Kept here because their own rows are what cannot be
--- written.
+-- time, and not before retry_at. A row that is taken quickly ends that. Their own rows cannot be written.
 create table if not exists smsretry.set_apart (
     business_id uuid primary key,
     at timestamptz not null,

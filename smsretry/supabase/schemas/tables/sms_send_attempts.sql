@@ -1,5 +1,4 @@
--- One row a send that was begun: inserted by begin, settled once, never deleted by a function. delivery_…: what Twilio
--- reported later.
+-- One row a send that was begun: inserted by begin, settled once, never deleted by a function. delivery_…: from Twilio.
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,

@@ -5,8 +5,7 @@
 --   each: how many of each to look at first, several times what is taken for the same reason
 --   place: of smsretry.turns, locked until end_turn; null: all that is due fits into the claim, or all places are taken and
 --     the order begins anywhere
---   passed: how far was looked, if too many wait for later; the longest waiting are then added, and the next claim looks on
---     from there
+--   passed: how far was looked, if too many wait for later; the longest waiting are then added, and the next claim goes on
 create or replace function smsretry.in_turn(
     kind text, at timestamptz, limit_count integer, settled timestamptz default null,
     out businesses uuid[], out each integer, out place integer, out passed uuid

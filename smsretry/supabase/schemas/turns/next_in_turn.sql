@@ -1,7 +1,6 @@
 -- Up to `most` businesses with due work of this kind, by id round and round from behind `start`. Kinds: smsretry.in_turn.
 --   passed: how far was looked, if 5,000 that wait for later came before there were enough
--- One index probe a business; none of its other rows is read. enable_sort is off, because one index has each order: no other
--- plan is made.
+-- One index probe a business; none of its other rows is read. enable_sort is off, so that the order's own index is used.
 create or replace function smsretry.next_in_turn(
     kind text, at timestamptz, start uuid, most integer, settled timestamptz, out businesses uuid[], out passed uuid
 )

@@ -1,6 +1,5 @@
 -- Due work of these businesses other than texts, in turns: the longest waiting of each, then the next; at most `each` a
--- business. Kinds,
--- and enable_sort: smsretry.next_in_turn.
+-- business. Kinds, and enable_sort: smsretry.next_in_turn.
 create or replace function smsretry.others_in_turn(
     kind text, businesses uuid[], each integer, at timestamptz, settled timestamptz default null
 )

@@ -1,6 +1,5 @@
 -- Due texts of these businesses, in turns: the first of each, then the second. Within a business, transactional texts come
--- first, then those whose window closes within the hour. At most `each` of each class of a business. enable_sort:
--- smsretry.next_in_turn.
+-- first, then those whose window closes within the hour. At most `each` of each class of a business. enable_sort: next_in_turn.
 create or replace function smsretry.texts_in_turn(businesses uuid[], each integer, at timestamptz)
 returns uuid[] language sql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
     select array_agg(t.id order by t.turn, t.place)

@@ -1,6 +1,5 @@
 -- Due work of these businesses in turns: at first only `each` of a business, and up to `most` if a few of them have most of
--- it. Kinds
--- and settled: smsretry.in_turn.
+-- it. Kinds and settled: smsretry.in_turn.
 create or replace function smsretry.work_in_turn(
     kind text, businesses uuid[], each integer, most integer, at timestamptz, settled timestamptz default null
 )

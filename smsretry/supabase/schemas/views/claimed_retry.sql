@@ -1,5 +1,4 @@
--- What a claim returns to its worker: a row with everything that decides about it. security_invoker, so that row level
--- security is the caller's.
+-- What a claim returns to its worker: a row with everything that decides about it. Row level security is the caller's.
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
        q.scheduled_for, q.last_attempted_at, left(q.last_error, smsretry.longest_reason()) as last_error, q.reason, q.created_at, q.updated_at,

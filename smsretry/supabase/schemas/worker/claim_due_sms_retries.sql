@@ -1,6 +1,5 @@
 -- Claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns (smsretry.in_turn). Within a
--- business, transactional texts come first, then those whose window closes within the hour. Rows in doubt and suspect rows
--- are not claimed.
+-- business, transactional texts come first, then those whose window closes within the hour. Neither doubtful nor suspect rows.
 -- others_wait: a business has a text due and none in this claim.
 -- begins: the caller begins each send with begin_sms_attempt. The application's own processor does not: if it dies, its
 -- claim counts as a send that may have been made.

@@ -1,5 +1,4 @@
--- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost. May be
--- repeated.
+-- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost. Repeatable.
 -- window_closes_at: when the window that it waits for closes; null: not known.
 -- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; otherwise life: how
 -- long it is of use from now on.

@@ -1,13 +1,11 @@
--- Make a worker's begin, finish, defer, hold and end calls as one transaction. Each one that fails is undone alone and
--- answers its error.
+-- Make a worker's begin, finish, defer, hold and end calls as one transaction. One that fails is undone alone.
 -- calls: [{"function", "values", "lock_order"}]. May be repeated, as each of them may.
 --   place: in the array, from 1 · answer: the function's · code, message, hint: its error · seconds: how long it took; null
 --   with the code 57014: no time was left, and it was not made
 -- lock_order keeps two groups from deadlocking. A locked row is waited for half a second once in a group, and then hardly at
 -- all. A group has a second, so that the database never works for a caller who has given up. A single call that takes longer
 -- (a trigger that sleeps) is cancelled alone: PostgREST applies statement_timeout to the whole call (db-hoisted-tx-settings,
--- since 12.2;
--- https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
+-- since 12.2; https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
 create or replace function public.group_sms_calls(calls jsonb)
 returns table (place integer, answer jsonb, code text, message text, hint text, seconds double precision)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp

@@ -1,5 +1,4 @@
--- Reserve a sender's time for so many segments, in one piece, so that all workers together keep the sender's rate. Unused
--- time is lost.
+-- Reserve a sender's time for so many segments, in one piece, so that all workers together keep its rate. Unused time is lost.
 --   begins_at: `lead` seconds from now at the soonest, because the answer takes a while · asked_at: the database's clock
 -- No segments: nothing is reserved. If more than an hour is reserved, a rate was set wrong, and it starts over from now.
 create or replace function public.lease_sms_time(

@@ -2,8 +2,7 @@
 --   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
 --   in doubt: still so · neither: pending again at no cost; either way a suspect row is claimed alone, and ever less often
 -- look_in: when a row in doubt is looked at; null: at once. life: how long a text is of use from a claim that counts as its
--- first send;
--- null: its first look says so. The application calls this with stale_minutes alone.
+-- first send; null: its first look says so. The application calls this with stale_minutes alone.
 create or replace function public.recover_stuck_sms_retries(
     stale_minutes integer default 10, look_in interval default null, life interval default null
 )

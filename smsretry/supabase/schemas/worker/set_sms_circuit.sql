@@ -1,5 +1,4 @@
--- Open the circuit breaker, or close it (why null). why: what is wrong and what to do. sender: whose it is; there is one for
--- now.
+-- Open the circuit breaker, or close it (why null). why: what is wrong and what to do. sender: whose it is.
 -- business_ids: of these businesses alone; null: everybody's, and closing that closes all. Returns whether it is open.
 create or replace function public.set_sms_circuit(why text, sender text default '', business_ids uuid[] default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$

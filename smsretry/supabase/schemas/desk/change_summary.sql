@@ -1,12 +1,11 @@
--- The answer of a step: rows counted by why they are skipped and what is warned of, and a sample. rows: as
--- smsretry.told_of_row.
-create or replace function smsretry.told_of_change(
+-- The answer of a step: rows (smsretry.change_of_row) counted by why they are skipped or warned of, and a sample.
+create or replace function smsretry.change_summary(
     rows jsonb[], out matched integer, out changed integer, out skipped jsonb, out warned jsonb, out sample jsonb
 )
 language sql stable set search_path = pg_catalog, pg_temp as $$
     with told as (
         select r.told, r.told ->> 'skipped' as skip, r.told ->> 'warned' as warn, r.place
-        from unnest(told_of_change.rows) with ordinality as r (told, place)
+        from unnest(change_summary.rows) with ordinality as r (told, place)
     )
     select count(*)::integer,
            (count(*) filter (where t.skip is null))::integer,
