@@ -1,4 +1,4 @@
--- A number at a business, as a keyed hash (RFC 2104's nesting). Without the key it is an error (P0002): no opt-out would be known.
+-- A number at a business, as a keyed hash (RFC 2104's nesting). Without the key it raises P0002: no opt-out would be known.
 create or replace function smsretry.number_key(business_id uuid, phone text)
 returns bytea language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,5 +1,5 @@
 -- When a number reached its cap: the time of the cap-th text from the end since a moment; null: there is room. Counted is
--- what may have reached the phone from this business: sends accepted, in doubt or under way, and what the application sent itself.
+-- what may have reached the phone from this business: sends accepted, in doubt or under way, and the application's own.
 create or replace function smsretry.cap_reached_at(business_id uuid, phone text, cap integer, since timestamptz)
 returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
     with person as materialized (

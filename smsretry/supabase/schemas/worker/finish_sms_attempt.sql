@@ -1,6 +1,6 @@
 -- The outcome of a begun send, and where its row goes: attempt, row and send log in one transaction. A repeated call changes
 -- nothing. applied is false if the claim was lost.
---   outcome → next_status: accepted → completed; rejected, not_sent → pending (after retry_in) or failed; in_doubt → pending
+--   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
 -- counted: whether the send costs an attempt. phone, opted_out, phone_status: smsretry.mark_customer.
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,

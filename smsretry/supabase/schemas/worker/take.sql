@@ -1,6 +1,6 @@
 -- Claim these rows, which the caller has found pending and locked, and return those that could be claimed. by_application:
 -- smsretry.take_row. If a trigger of the application's is slow for one business, or refuses a row, that row stays pending,
--- its business is set apart, and the others are claimed. So does what there was no time for.
+-- its business is set apart, and the others are claimed. What there was no time for stays pending, too.
 create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql set search_path = pg_catalog, pg_temp
