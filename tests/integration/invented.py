@@ -48,11 +48,11 @@ def changed_files() -> list[SchemaFile]:
             "claimed_retry": ("q.claim_no, q.claimed_at,", "q.claim_no, q.invented, q.claimed_at,"),
             "defer_sms_retry": (defer, defer.rstrip() + ",\n    invented integer default 0\n"),
             "end_sms_retry": ("A row ends failed", "A row can end failed"),
+            "public_functions": ("'set_sms_state_stop'", "'sms_queue_length'"),
         },
     )
-    return [file for file in files if file.name != "set_sms_state_stop"] + [
-        SchemaFile("desk/sms_queue_length.sql", _NEW)
-    ]
+    new = SchemaFile("desk/sms_queue_length.sql", _NEW)
+    return [new if file.name == "set_sms_state_stop" else file for file in files]
 
 
 def following(new: Sequence[SchemaFile], *, by_hand: str = COLUMN) -> Migration:
@@ -68,7 +68,4 @@ create or replace function public.sms_queue_length()
 returns bigint language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     select count(*) from public.sms_retry_queue q where q.status = 'pending'
 $$;
-
-revoke all on function public.sms_queue_length from public, anon, authenticated;
-grant execute on function public.sms_queue_length to service_role;
 """

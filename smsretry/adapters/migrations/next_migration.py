@@ -42,8 +42,8 @@ do $$ begin raise exception 'The change of {name} is not written yet'; end $$;
 """
 )
 _DROP_VIEW: Final = "drop view if exists {qualified};\n"
-_RIGHTS: Final = "internal_functions"
-"""The file that says who may call what is internal. A migration that creates such a function records it again."""
+_RIGHTS: Final = frozenset({"internal_functions", "public_functions"})
+"""The files that say who may call a function. A migration that creates one records them again."""
 _RELOAD: Final = Section("PostgREST learns of the change at once", "notify pgrst, 'reload schema';\n")
 _Files = Mapping[str, SchemaFile]
 
@@ -70,7 +70,7 @@ def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile
     parts += [_removed(was[gone]) for gone in sorted(was.keys() - now.keys())]
     anew = differing | {file.name for file in dropped}
     if any(_is_made(file, was, dropped) for file in new if file.name in anew):
-        anew.add(_RIGHTS)
+        anew |= _RIGHTS
     for file in (file for file in new if file.name in anew):
         if file.name in was and file.kind == "table":
             parts.append(Section(f"by hand: {file.creates}", _by_hand(file, "changed, and exists already: alter it")))
@@ -97,9 +97,9 @@ def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[Sc
 
 
 def _is_made(file: SchemaFile, was: _Files, dropped: Sequence[SchemaFile]) -> bool:
-    """Whether the file creates an internal function. A function that is replaced keeps its rights."""
+    """Whether the file creates a function. One that is replaced keeps its rights."""
     there = file.name in was and was[file.name] not in dropped
-    return file.kind == "function" and file.creates.startswith("smsretry.") and not there
+    return file.kind == "function" and not there
 
 
 def _drop(file: SchemaFile) -> Section:

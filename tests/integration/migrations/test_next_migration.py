@@ -94,7 +94,7 @@ def test_the_next_migration_holds_what_changed_and_nothing_else() -> None:
         "drop public.defer_sms_retry",
         "drop public.claim_doubtful_sms_retries",
         "drop public.preview_sms_retries",
-        "schemas/71_set_sms_state_stop.sql is removed",
+        "schemas/desk/set_sms_state_stop.sql is removed",
         "by hand: public.sms_retry_queue",
         "schemas/tables/sms_retry_queue.sql",
         "drop smsretry.claimed_retry",
@@ -110,8 +110,9 @@ def test_the_next_migration_holds_what_changed_and_nothing_else() -> None:
         "schemas/worker/take.sql",
         "schemas/doubt/claim_doubtful_sms_retries.sql",
         "schemas/desk/preview_sms_retries.sql",
-        "schemas/rights/internal_functions.sql",
         "schemas/desk/sms_queue_length.sql",
+        "schemas/rights/internal_functions.sql",
+        "schemas/rights/public_functions.sql",
         "PostgREST learns of the change at once",
     ]
 

@@ -1,4 +1,4 @@
--- Who may read and change the rows, whether they keep the rules, and whether hashed numbers can be recognized.
+-- Who may read and change the rows, whether they keep the rules, and whether the key of the hashed numbers is there.
 create or replace function smsretry.check_access()
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$

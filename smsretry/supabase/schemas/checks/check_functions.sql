@@ -1,5 +1,4 @@
--- Whether each function is there once, as this version makes it, and callable by service_role alone.
--- wanted: as for check_sms_retry_setup.
+-- Whether each function exists once, as this version makes it, and only service_role may call it.
 create or replace function smsretry.check_functions(wanted jsonb)
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$

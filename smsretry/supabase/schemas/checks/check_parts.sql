@@ -1,6 +1,5 @@
--- Whether tables, columns, constraints, indexes, triggers, policies and the grants of service_role are there. A trigger counts
--- if it fires for an ordinary session: not if it is switched off, nor if it is for replicas alone.
--- wanted: as for check_sms_retry_setup.
+-- Whether tables, columns, constraints, indexes, triggers, policies and the grants of service_role exist. A trigger counts
+-- only if it fires in an ordinary session.
 create or replace function smsretry.check_parts(wanted jsonb)
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -37,7 +36,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     select case k.kind when 'grants' then 'grants of service_role' else k.kind end, count(m.name) = 0,
            'missing or switched off: '
                || string_agg(m.name || ' of ' || split_part(m.in_table, '.', 2), ', ' order by m.in_table, m.name)
-               -- What stood in the statement that made the table is made with the table only.
+               -- `migrate --again` does not add to a table that exists.
                || case when min(m.definition) is null then '. Run `smsretry migrate --again`'
                        else '. Run: ' || string_agg('alter table ' || m.in_table || ' add ' || rtrim(m.kind, 's') || ' '
                                 || m.name || ' ' || m.definition, '; ' order by m.in_table, m.name) end

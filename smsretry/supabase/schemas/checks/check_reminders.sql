@@ -1,4 +1,4 @@
--- Warnings: what somebody may have meant, or stopped and forgotten. Each is ok, with advice.
+-- Warnings about what somebody may have meant, or may have stopped and forgotten. Each is ok, with advice.
 create or replace function smsretry.check_reminders()
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$

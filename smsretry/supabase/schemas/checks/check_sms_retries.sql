@@ -1,9 +1,7 @@
--- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503 and that says what is wrong. Asks whether
--- texts are overdue, queued or not, sending is stopped, or no run has finished lately; each within max_minutes;
--- null: smsretry.late_after.
--- It only reads, and is volatile all the same: HEAD asks PostgREST for a count of rows, for which PostgreSQL would not call a
--- stable function, and a monitor that asks by HEAD would see 200 whatever is wrong. GET and HEAD call it read-only.
--- security definer, so that an owner may let a role call it that may do nothing else. It tells numbers only.
+-- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
+-- not, sending is stopped, or no run has finished within max_minutes (null: smsretry.late_after).
+-- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
+-- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(max_minutes integer default null)
 returns text language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -39,6 +37,3 @@ begin
     return 'ok, last run finished ' || to_char(v_run at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
 end
 $$;
-
-revoke all on function public.check_sms_retries from public, anon, authenticated;
-grant execute on function public.check_sms_retries to service_role;

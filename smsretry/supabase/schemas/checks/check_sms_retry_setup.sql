@@ -1,4 +1,4 @@
--- What is right, what is not and what to do about it: for `smsretry doctor`. Reads only.
+-- For `smsretry doctor`: what is right, what is wrong and what to do about it. Reads only.
 -- wanted: what the caller's version of the package makes, by kind: functions ([name, md5 of the body]); columns and
 -- constraints ([table, name, definition]); indexes, triggers, policies and the grants of service_role ([table, name]).
 create or replace function public.check_sms_retry_setup(wanted jsonb)
@@ -15,6 +15,3 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     union all
     select r.subject, r.ok, r.advice from smsretry.check_reminders() r
 $$;
-
-revoke all on function public.check_sms_retry_setup from public, anon, authenticated;
-grant execute on function public.check_sms_retry_setup to service_role;

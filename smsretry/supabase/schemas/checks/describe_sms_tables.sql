@@ -1,11 +1,10 @@
--- What the catalog says of the five tables that smsretry shares with the application, for `smsretry migrate` before it
--- changes anything and for `smsretry doctor`. What must be so is in smsretry/adapters/migrations/shapes.py. Reads only.
+-- What the catalog says of the five tables shared with the application, for `smsretry migrate` and `smsretry doctor`. What
+-- must be so is in smsretry/adapters/migrations/shapes.py. Reads only.
 --   kind: table (type: its relkind)
 --     | column (filled: it has a default, or writes itself; definition: generated, an enum's labels, or the default)
 --     | unique (name: of the one column) | check (of one column; name: of the constraint)
---     | trigger (fires before each inserted or updated row of an ordinary session; definition: its
---     function's source) | rule (it replaces a write)
---     | dependent (a view, say, on a function of the application's that smsretry replaces; definition: which)
+--     | trigger (before each inserted or updated row; definition: its function's source) | rule (it replaces a write)
+--     | dependent (such as a view on a function of the application's that smsretry replaces; definition: which)
 create or replace function public.describe_sms_tables()
 returns table (relation text, kind text, name text, type text, not_null boolean, filled boolean, definition text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -56,6 +55,3 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
       and p.proname in ('claim_due_sms_retries', 'recover_stuck_sms_retries', 'queue_sms_retry')
       and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
 $$;
-
-revoke all on function public.describe_sms_tables from public, anon, authenticated;
-grant execute on function public.describe_sms_tables to service_role;

@@ -1,5 +1,5 @@
--- Plan and queue a scheduled send; all of it is rolled back. Nulls if that went through, or if a text that is not made up would
--- not break what this one broke; else the step that failed, and with what.
+-- Plan and queue a scheduled send, and roll it back. Nulls if that worked, or if only a made-up text would break what this
+-- one broke; otherwise the step that failed, and its error.
 create or replace function smsretry.rehearse_scheduled_send(out step text, out state text, out message text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
@@ -30,8 +30,8 @@ begin
     raise exception 'rolled back' using errcode = 'SR000';
 exception when others then
     get stacked diagnostics state = returned_sqlstate, message = message_text;
-    -- Another text of the same customer may break a rule of the application's that none breaks alone. A customer who is made
-    -- up breaks foreign keys, and whatever triggers ask; then only what any row would break counts.
+    -- A second text of the same customer may break a rule of the application's. A made-up customer breaks foreign keys and
+    -- triggers; then only what any row would break counts.
     if state in ('SR000', '55P03', '40P01', '23505')
         or v_log.id is null and state not in ('23502', '23514', '428C9') then
         step := null;

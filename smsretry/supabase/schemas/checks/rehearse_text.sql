@@ -1,5 +1,5 @@
--- Queue, claim, begin and finish a sample text, or cancel it by an opt-out, so that it ends as `ends`; all of it is rolled back.
--- Nulls if that went through; else the step that failed, and with what.
+-- Queue, claim, begin and finish a sample text, or cancel it by an opt-out, so that it ends as `ends`, and roll it back.
+-- Nulls if that worked; otherwise the step that failed, and its error.
 create or replace function smsretry.rehearse_text(ends text, out step text, out state text, out message text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,7 +1,6 @@
--- A text to rehearse with, at a business that is there: made where the application's tables let it be made, and otherwise
--- one of its own that is not sent, waits for nobody and is locked by nobody. Null: there is none.
--- Only to be called inside a block that is rolled back. security definer, because service_role need not be able to insert
--- what is the application's.
+-- A text to rehearse with: a new one if the application's tables allow it, otherwise an existing one that is not sent,
+-- waiting or locked. Null: there is none. Call it only inside a block that is rolled back. security definer, because
+-- service_role may not insert the application's rows.
 create or replace function smsretry.sample_text()
 returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

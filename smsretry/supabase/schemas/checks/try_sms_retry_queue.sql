@@ -1,8 +1,7 @@
--- Rehearse for `smsretry doctor` and at the end of `smsretry migrate`: a sample text is queued, claimed, begun and ends
--- completed, another one failed, a third one cancelled by an opt-out. Each is rolled back: no row stays, nobody sees one,
--- and no row of the application's queue is touched.
--- ok is false if a step failed, and advice says which. If it cannot be tried now, advice says so and ok is true.
--- Then a scheduled send is planned and queued. If that fails a second row says so: ok, because no other text depends on it.
+-- Rehearse for `smsretry doctor` and `smsretry migrate`: one sample text ends completed, one failed, one cancelled.
+-- Everything is rolled back, and no row of the application's is touched. ok is false if a step failed; advice says which, or
+-- why it could not be tried now. A second row reports a failing scheduled send; it is ok, because no other text depends on
+-- it.
 create or replace function public.try_sms_retry_queue()
 returns table (subject text, ok boolean, advice text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -16,7 +15,7 @@ begin
     foreach v_ends in array array['completed', 'failed', 'cancelled'] loop
         select * into v_failed from smsretry.rehearse_text(v_ends);
         if v_failed.step is not null then
-            -- No text to try with, or somebody else's lock: nothing is known to be wrong.
+            -- No text to try with, or a lock: nothing is known to be wrong.
             ok := v_failed.state in ('SR000', '55P03', '40P01');
             advice := case when ok then 'could not be tried: ' else 'fails: ' end
                 || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300)
@@ -39,6 +38,3 @@ begin
     end if;
 end
 $$;
-
-revoke all on function public.try_sms_retry_queue from public, anon, authenticated;
-grant execute on function public.try_sms_retry_queue to service_role;

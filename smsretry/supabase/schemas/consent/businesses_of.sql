@@ -1,5 +1,5 @@
--- The businesses that have a customer with this number. texted: also those that have texted it, though they have none with it
--- any more: who was deleted and says STOP to their last text may be imported again tomorrow.
+-- The businesses that have a customer with this number. texted: also those that have texted it. A deleted customer who
+-- answers STOP may be imported again tomorrow.
 create or replace function smsretry.businesses_of(phone text, texted boolean)
 returns setof uuid language sql stable set search_path = pg_catalog, pg_temp as $$
     select c.business_id from public.customers c where c.phone = businesses_of.phone

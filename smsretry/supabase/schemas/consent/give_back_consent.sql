@@ -1,5 +1,5 @@
--- At one business, what a STOP of this number ended before `at` is as it was: smsretry.take_back_stop. Nothing changes where an
--- opt-out stands that the START does not take back. Returns how many customers have consent again.
+-- Take back, at one business, what a STOP of this number ended before `at`: smsretry.take_back_stop. Nothing changes if the
+-- START does not take back every opt-out there. Returns how many customers have consent again.
 create or replace function smsretry.give_back_consent(
     business_id uuid, phone text, number_key bytea, at timestamptz, by_yes boolean
 )
@@ -10,7 +10,7 @@ declare
 begin
     delete from smsretry.unwritten_consents u
     where u.number_key = give_back_consent.number_key and u.consent = 'opted_in' and u.since <= give_back_consent.at;
-    -- Asked after the locks: what held them may have been an opt-out.
+    -- After the locks: an opt-out may have held them.
     if exists (
         select 1
         from (select c.sms_consent_source::text, c.sms_consent_at from public.customers c
@@ -33,7 +33,7 @@ begin
         where c.id = x.id and c.sms_consent_status::text = 'opted_out'
         returning c.sms_consent_status::text as consent)
     select count(*) into v_given from given_back g where g.consent = 'opted_in';
-    -- Where nobody has consent again, the trigger on customers has lifted nothing.
+    -- If nobody has consent again, the trigger on customers has lifted nothing.
     perform smsretry.lift(give_back_consent.number_key, give_back_consent.at, true);
     return v_given;
 end

@@ -1,4 +1,4 @@
--- Keep that an opt-in of this date says nothing new of a number: smsretry.stale_opt_ins. For the trigger on customers alone.
+-- Record that an opt-in of this date lifts nothing: smsretry.stale_opt_ins.
 create or replace function smsretry.keep_stale(number_key bytea, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

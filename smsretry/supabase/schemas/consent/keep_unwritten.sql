@@ -1,4 +1,4 @@
--- Keep what a number said where it cannot be written now: smsretry.unwritten_consents. Once, however often it is said.
+-- Keep once what a number said while it cannot be written: smsretry.unwritten_consents.
 create or replace function smsretry.keep_unwritten(
     number_key bytea, business_id uuid, consent text, since timestamptz, source text
 )

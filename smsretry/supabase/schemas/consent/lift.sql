@@ -1,5 +1,4 @@
--- A number's opt-outs from before a moment no longer stand. by_start: a START lifts them, so only those that it takes back.
--- and_after: also those that bear a later date than that.
+-- Lift a number's opt-outs from before a moment, and those dated after and_after. by_start: only if a START may.
 create or replace function smsretry.lift(
     number_key bytea, before timestamptz, by_start boolean, and_after timestamptz default 'infinity'
 )

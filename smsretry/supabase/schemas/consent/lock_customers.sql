@@ -1,5 +1,5 @@
--- The customers at a business who have this number, and one by id, whose number may have changed since. They are locked, and
--- the number before them: in one order, so that two opt-outs of the same people wait for each other and do not deadlock.
+-- Lock a number at a business, then in order of id its customers who have that number, and one customer by id, whose number
+-- may have changed. The order keeps two opt-outs of the same people from deadlocking.
 create or replace function smsretry.lock_customers(business_id uuid, phone text, customer_id uuid default null)
 returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,5 +1,5 @@
--- Keep what the provider's refusal said of the number: opted_out ends the consent of everyone at the business who has it,
--- phone_status tells the application that the number takes no texts. Never undoes the outcome that it came with.
+-- Record what the provider's refusal says of the number: opted_out ends the consent of everyone at the business who has it,
+-- and phone_status tells the application. It never undoes the outcome that it came with.
 create or replace function smsretry.mark_customer(
     retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz
 )
@@ -18,8 +18,7 @@ exception
     when deadlock_detected or lock_not_available or serialization_failure then
         raise; -- passing: the caller repeats the call
     when others then
-        -- The columns, checks and triggers are the application's. If they refuse the mark, the outcome still counts, and
-        -- the provider will refuse the next text as it refused this one.
+        -- The application's checks and triggers may refuse the mark. The provider will refuse the next text, too.
         raise warning 'The customer of row % could not be marked after the provider''s %: %',
             retry.id, mark_customer.code, sqlstate;
 end

@@ -1,11 +1,8 @@
--- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)), and nobody lists those:
--- who is in doubt is opted out and shown to a person, because a wrongly stopped one is asked, and a wrongly texted one sues.
---   keyword: the text is a word of stop and nothing else, whatever its case, accents, punctuation, spaces and emoji; or such
---     words alone ("stop, cancel!"), or one that somebody leaned on ("stoppp")
---   words: it may mean stop: a keyword with nothing but courtesies beside it, or what smsretry.words_of_stop has, anywhere
---   null: neither. So it is with "cancel", "end" and "quit" in a sentence about something else, with stops that are places
---     or visits ("stop by at 5?"), and with what is told not to stop ("don't stop, I love these")
--- A phone's reaction to a text of ours ("Liked “…Reply STOP to opt out”") quotes us and says nothing.
+-- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)). When in doubt, opt out.
+--   keyword: nothing but words of stop, whatever case, accents, punctuation and emoji ("stop, cancel!", "stoppp")
+--   words: it may mean stop: a keyword beside courtesies, or a phrase of smsretry.words_of_stop anywhere
+--   null: neither, such as "cancel" in another sentence, "stop by at 5?" and "don't stop, I love these"
+-- A phone's reaction to our text ("Liked “…Reply STOP to opt out”") quotes us and says nothing.
 create or replace function smsretry.means_stop(body text)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare

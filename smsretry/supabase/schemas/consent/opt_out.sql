@@ -1,11 +1,9 @@
--- End consent for everyone who has this number: at one business, or without one at each that has a customer with it. Each
--- business answers for itself: somebody's transaction that holds its customers locked, or a rule of the application's that
--- refuses the change, keeps nobody else from opting out. All of them together are waited for a second. What could not be
--- written holds nevertheless (unwritten_consents); the same call again writes it. Where one business is named, what
--- refuses the change is told as the error it is.
--- texted: as in smsretry.businesses_of. left_only: only where this opt-out could not be written before, so that one that is
--- said again changes nothing else.
---   customers: how many are marked now · cancelled: texts that waited · unmarked: customers who could not be marked
+-- End consent for everyone who has this number, at one business or at all that have a customer with it. Businesses fail
+-- separately: a lock or a rule at one keeps nobody else from opting out. All together wait for locks for one second. What
+-- could not be written holds nevertheless (unwritten_consents), and the same call again writes it. If one business is named,
+-- its rule's error is raised.
+-- texted: as in smsretry.businesses_of. left_only: only where this opt-out could not be written before.
+--   customers: marked now · cancelled: texts that waited · unmarked: customers who could not be marked
 create or replace function smsretry.opt_out(
     phone text, source text, at timestamptz, business_id uuid default null, left_only boolean default false,
     texted boolean default false, out customers integer, out cancelled integer, out unmarked integer

@@ -1,16 +1,13 @@
--- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
--- number out at every business, because the provider blocks it for the sender that they share. START takes back what STOP did, or
--- the provider's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
--- OptOutType says STOP or START with Advanced Opt-Out, and is believed. Without it the body is heard: what says stop, or may
--- mean it (smsretry.means_stop), and the provider's own words of START, of which it must be one and no more. A text that the provider
--- takes for HELP may still say stop, but START it does not say. All else changes nothing.
--- Recorded once a message: sent again, an old webhook writes what could not be written when it was heard, as of then, and
--- changes nothing else.
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP
+-- opts the number out at every business, because the provider blocks it for their shared sender. START takes back only what
+-- STOP, or the provider's refusal, did.
+-- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: anything that may mean stop
+-- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
+-- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
 --   answer: opted_out | opted_in | nothing | already_recorded
---   customers: how many are opted out now, or have consent again · cancelled: texts that waited
---   unmarked: customers whose rows could not be changed yet, because somebody holds them locked. A STOP holds for them, too;
---     with the same message again they are marked.
---   heard: provider (OptOutType) | keyword | words (it may mean stop: they are opted out, and a person should read it) | null
+--   customers: opted out now, or with consent again · cancelled: texts that waited
+--   unmarked: customers whose rows are locked; a STOP holds for them too, and the same message again marks them
+--   heard: provider (OptOutType) | keyword | words (it may mean stop, and a person should read it) | null
 create or replace function public.record_inbound_sms(
     phone text, twilio_sid text, opt_out_type text default null, body text default null
 )
@@ -18,7 +15,7 @@ returns table (answer text, customers integer, cancelled integer, unmarked integ
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    -- The plus sign of a form that was read wrongly is a space, and RCS has a name for its channel.
+    -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
     v_phone constant text := regexp_replace(
         record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
     v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
@@ -67,14 +64,11 @@ begin
         select s.customers, s.unmarked into customers, unmarked
         from smsretry.take_back_stop(v_phone, v_heard_at, v_again, coalesce(v_heard = 'yes', false)) s;
     end if;
-    -- Nobody need read what a plain word follows, nor what concerns no customer.
+    -- Nobody needs to read what a plain word follows, or what concerns no customer.
     if not v_again and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
-        perform smsretry.see_words(v_key, v_heard_at);
+        perform smsretry.mark_words_read(v_key, v_heard_at);
     end if;
     heard := case when v_heard = 'yes' then 'keyword' else v_heard end;
     return next;
 end
 $$;
-
-revoke all on function public.record_inbound_sms from public, anon, authenticated;
-grant execute on function public.record_inbound_sms to service_role;

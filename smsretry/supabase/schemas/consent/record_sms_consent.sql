@@ -1,8 +1,7 @@
--- For people: a customer says stop, or yes, by telephone or letter. An opt-out without a business is from all of them;
--- consent is given to one. Either answers what the number wrote that may mean stop: it waits for a person no longer.
---   customers: how many it concerns · cancelled: texts that waited
---   unmarked: customers whose rows could not be changed, because somebody holds them locked. The opt-out holds for them, too;
---     said again it marks them.
+-- For people: a customer says stop or yes by telephone or letter. An opt-out without a business is from all of them; consent
+-- is given to one. Either one also closes the number's texts that may mean stop and wait for a person.
+--   customers: concerned · cancelled: texts that waited
+--   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
 create or replace function public.record_sms_consent(
     phone text, consent text, source text, business_id uuid default null
 )
@@ -30,7 +29,7 @@ begin
             record_sms_consent.business_id, null, record_sms_consent.phone, 'opted_in', record_sms_consent.source,
             smsretry.clock()) s;
     end if;
-    v_seen := smsretry.see_words(
+    v_seen := smsretry.mark_words_read(
         (select smsretry.number_key('00000000-0000-0000-0000-000000000000', record_sms_consent.phone) from smsretry.secret),
         smsretry.clock());
     if customers + unmarked + v_seen = 0 then
@@ -40,6 +39,3 @@ begin
     return next;
 end
 $$;
-
-revoke all on function public.record_sms_consent from public, anon, authenticated;
-grant execute on function public.record_sms_consent to service_role;

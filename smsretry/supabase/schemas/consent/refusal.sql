@@ -1,7 +1,5 @@
--- Why a text may not go to its customer, at whatever hour; null: it may. The one rule, for the begin of a send and for those
--- who predict it.
---   why_code: why, for programs · sent: whether its send log says so (smsretry.is_sent) · consent: the customer's · number_key: of the customer's number
--- In plpgsql, which plans it once a connection: every begin asks.
+-- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one rule, for begin and for
+-- predictions. sent: smsretry.is_sent · consent, number_key: the customer's. plpgsql keeps its plan.
 create or replace function smsretry.refusal(
     sent boolean, consent text, number_key bytea, out why text, out why_code text
 )
@@ -12,7 +10,7 @@ begin
         when refusal.consent = 'opted_out' then 'Customer opted out'
         when refusal.consent is distinct from 'opted_in'
             then 'Customer opted out (consent is ' || coalesce(left(refusal.consent, 40), 'missing') || ')'
-        -- As smsretry.suppressed_since has it, which costs more to call than to say: every send asks.
+        -- smsretry.suppressed_since, inline because every send needs it.
         when exists (select 1 from smsretry.suppressions s where s.number_key = refusal.number_key)
             or exists (select 1 from smsretry.unwritten_consents u where u.number_key = refusal.number_key and u.consent = 'opted_out')
             then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'

@@ -1,7 +1,6 @@
 -- Set or end consent for everyone at a business who has this number, and for one customer by id, whose number may have
--- changed since. An opt-out cancels their waiting texts; a text in doubt or under way, or one that somebody holds locked,
--- meets it at its own next begin. A repeated opt-out keeps the record of the first, unless a START could lift the first and
--- not this one.
+-- changed. An opt-out cancels their waiting texts; a text that is in doubt, under way or locked meets it at its next begin.
+-- A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
 -- Returns how many customers it concerns and how many texts it cancelled.
 create or replace function smsretry.set_consent(
     business_id uuid, customer_id uuid, phone text, consent text, source text, at timestamptz,
@@ -9,7 +8,7 @@ create or replace function smsretry.set_consent(
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    -- Null without the key of the hashes. No text goes out then; suppressions are made of the rows once there is a key.
+    -- Null without the key of the hashes. Then no text goes out, and the rows become suppressions once there is a key.
     v_key constant bytea := (select smsretry.number_key(set_consent.business_id, set_consent.phone) from smsretry.secret);
     v_ids constant uuid[] := smsretry.lock_customers(set_consent.business_id, set_consent.phone, set_consent.customer_id);
     v_said record;
@@ -18,7 +17,7 @@ begin
     customers := cardinality(v_ids);
     cancelled := 0;
     if set_consent.consent = 'opted_in' then
-        -- A person's word comes after all that was heard before it, and after what bears a date that has not come.
+        -- A person's word also outweighs opt-outs dated in the future.
         perform smsretry.take_unwritten(v_key, set_consent.at);
         update public.customers c
         set sms_consent_status = 'opted_in', sms_consent_at = set_consent.at, sms_consent_source = set_consent.source
@@ -38,9 +37,16 @@ begin
         where c.id = any (v_ids)
           and (c.sms_consent_status is distinct from 'opted_out'
                or (smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)));
-        -- The trigger on customers keeps what a changed row says of its number. Where no row has changed nobody else does: it
-        -- was opted out already and keeps its time, has another number by now, or there is no customer any more.
-        if v_key is not null and not smsretry.is_suppressed(v_key, v_said.since, v_said.source) then
+        -- The trigger on customers records a changed row. No row has changed if all were opted out already, have another
+        -- number by now, or are gone.
+        if v_key is not null and not exists ( -- an opt-out that is no earlier, and no easier for a START to take back
+            select 1
+            from (select s.since, s.source from smsretry.suppressions s where s.number_key = v_key
+                  union all
+                  select u.since, u.source from smsretry.unwritten_consents u
+                  where u.number_key = v_key and u.consent = 'opted_out') o
+            where o.since >= v_said.since
+              and (smsretry.start_takes_back(v_said.source) or not smsretry.start_takes_back(o.source))) then
             perform smsretry.suppress(set_consent.business_id, v_key, v_said.since, v_said.source);
         end if;
     end loop;

@@ -1,8 +1,6 @@
--- Whether an opt-out of this source is one that a START takes back: a STOP, or the provider's refusal (smsretry.start_lifts), or what
--- somebody wrote that may mean stop. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
--- stands until a later opt-in.
--- by_yes: the START was a YES. It takes back what the provider blocks, because the provider lets it. It may answer another question, and
--- takes nothing back from who said stop in words.
+-- Whether a START takes back an opt-out of this source: smsretry.start_lifts, or words that may mean stop. Any other (by
+-- telephone, by letter, in the application, unknown) lasts until a later opt-in.
+-- by_yes: the START was a YES, which may answer another question. It takes back only what the provider blocks.
 create or replace function smsretry.start_takes_back(source text, by_yes boolean default false)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select smsretry.start_lifts(start_takes_back.source)

@@ -1,7 +1,5 @@
--- Keep that a number opted out of a business's texts. Of several opt-outs the latest time counts, and the source of one that
--- a START may not lift: a STOP that comes after a telephone call takes nothing away from it.
--- Where somebody's transaction holds the number's place (or the business's row) locked for longer than lock_timeout, it is kept
--- beside it: the opt-out holds either way.
+-- Record that a number opted out at a business. The latest time counts, and a source that a START may not lift outweighs one
+-- that it may. If the number's row or the business stays locked for lock_timeout, unwritten_consents keeps the opt-out.
 create or replace function smsretry.suppress(business_id uuid, number_key bytea, since timestamptz, source text)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column

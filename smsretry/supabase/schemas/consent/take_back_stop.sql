@@ -1,12 +1,8 @@
--- Somebody texted START: at each business that has a customer with this number, what a STOP or the provider's refusal ended before
--- `at` is as it was. Who had consented has consent again; who never gave any has none now. An opt-out that was said otherwise
--- stays, and so does all else at that business, as does what was said after `at`.
--- What consent was is known from stopped_consents. Where it is not, it is unknown, and somebody must ask anew: that is so of
--- rows that came in as opted out, of those that had another number then, and of what version 1.0.0 opted out, unless a text
--- had gone out under the consent (the migration that asks before sending again found it).
--- by_yes: it was a YES, which takes back less (smsretry.start_takes_back).
--- Each business answers for itself, and left_only means what it does, as in smsretry.opt_out.
---   customers: how many have consent again · unmarked: customers who could not be written
+-- Somebody texted START: at each business that has a customer with this number, restore the consent that a STOP or the
+-- provider's refusal ended before `at`. Other opt-outs stay, and with them everything at that business.
+-- stopped_consents says what consent was. Without an entry it becomes unknown, and somebody must ask again.
+-- by_yes: smsretry.start_takes_back. Separate businesses and left_only: as in smsretry.opt_out.
+--   customers: with consent again · unmarked: customers who could not be written
 create or replace function smsretry.take_back_stop(
     phone text, at timestamptz, left_only boolean default false, by_yes boolean default false, out customers integer, out unmarked integer
 )

@@ -1,13 +1,10 @@
--- Opt-outs of a number that could not be written when they were heard, up to a moment: the caller writes them now. What else
--- could not be written until then is out of date.
+-- Remove and return the opt-outs of a number that could not be written, up to a moment: the caller writes them now. Anything
+-- else from that time is out of date.
 create or replace function smsretry.take_unwritten(number_key bytea, until timestamptz)
-returns table (since timestamptz, source text) language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    return query
+returns table (since timestamptz, source text) language sql set search_path = pg_catalog, pg_temp as $$
     with taken as (
         delete from smsretry.unwritten_consents u
         where u.number_key = take_unwritten.number_key and u.since <= take_unwritten.until
         returning u.consent, u.since, u.source)
-    select t.since, t.source from taken t where t.consent = 'opted_out';
-end
+    select t.since, t.source from taken t where t.consent = 'opted_out'
 $$;

@@ -1,4 +1,4 @@
--- The last text of a number that may mean stop and that nobody has read, by its SID. Null: there is none.
+-- The SID of a number's last text that may mean stop and that nobody has read; null: there is none.
 create or replace function smsretry.unread_stop(phone text)
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin

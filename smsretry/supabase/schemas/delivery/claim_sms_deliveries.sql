@@ -1,10 +1,8 @@
--- Messages whose delivery is open: the provider accepted them and said nothing final, or they did not arrive and nobody has
--- decided yet what follows. Business by business in turns, which go on where the last claim ended, and each one's longest
--- waiting first; none younger than first_look, which leaves time for the provider's callback. A failure is decided about at once.
--- Taken for as long as lease, so that runs side by side ask for each message once.
---   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
---   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text
---   is, or may get, on the phone
+-- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision. Businesses
+-- take turns, the longest waiting message of each first; none younger than first_look, so that the provider's callback may
+-- come first. A failure is due at once. The claim lasts for `lease`.
+--   failures: undelivered messages of this text, this one included · settled: no decision is needed, because the row has not
+--   ended with this message, or another row of the text waits · may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes'
 )
@@ -34,7 +32,7 @@ begin
     select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
            t.finished_at, t.delivery_status, t.delivery_code,
            (select count(*) from public.sms_send_attempts a
-            -- An array, so that an index finds them whatever is known of the tables.
+            -- An array, so that an index finds them without statistics.
             where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
               and (a.id = t.id or smsretry.is_lost(a.delivery_status))),
            greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
@@ -49,6 +47,3 @@ begin
     order by u.turn;
 end
 $$;
-
-revoke all on function public.claim_sms_deliveries from public, anon, authenticated;
-grant execute on function public.claim_sms_deliveries to service_role;

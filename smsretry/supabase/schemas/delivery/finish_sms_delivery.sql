@@ -1,15 +1,12 @@
--- What a look after a message came to: what the provider reports (delivery_status, error_code), and what follows. May be repeated.
---   decision: look_again   nothing final yet; the next look is look_in from now
+-- The result of a look at a message: what the provider reports (delivery_status, error_code), and what follows. Repeatable.
+--   decision: look_again   nothing final yet; look again in look_in
 --           | close        nothing follows: it was delivered, or another message of the text counts
---           | unknown      the provider said nothing final for long enough
---           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made
---                          anew. A repetition answers changed, and changes nothing; so with give_up.
---           | give_up      it did not arrive and is not sent again: the row has failed with error. What the failure says of the
---                          number is kept: opted_out, phone_status
---   look_in: when it is looked after once more. A message that did not arrive may be delivered after all.
---   answer: applied
---         | lost     somebody else looks after it, or it has been settled by a callback
---         | changed  what was decided about is no longer so: it is looked after again
+--           | unknown      the provider reported nothing final for long enough
+--           | send_again   it did not arrive: the row is queued again, due in retry_in, with every check made anew
+--           | give_up      it did not arrive: the row fails with error; opted_out and phone_status are kept for the number
+--   look_in: with the last two, when to look once more. An undelivered message may still arrive.
+--   answer: applied | lost (another look or a callback settled it) | changed (the decision no longer fits, or was applied
+--           before: it is looked at again)
 create or replace function public.finish_sms_delivery(
     attempt_id uuid, looks integer, decision text, delivery_status text default null, error_code integer default null,
     look_in interval default null, retry_in interval default null, error text default null, opted_out boolean default false,
@@ -58,8 +55,7 @@ begin
         perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
     end if;
     if opted_out or phone_status is not null then
-        -- The row's lock comes before the number's here, and after it in a begin: a begin wants a row that is processing, and
-        -- this one has ended.
+        -- A begin locks the number before the row. It cannot deadlock with this: it wants a processing row, and this one ended.
         perform smsretry.mark_customer(v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
         from public.customers c -- whose number is still the one that the text was sent to
         where c.id = v_row.customer_id and c.business_id = v_row.business_id
@@ -68,6 +64,3 @@ begin
     return 'applied';
 end
 $$;
-
-revoke all on function public.finish_sms_delivery from public, anon, authenticated;
-grant execute on function public.finish_sms_delivery to service_role;

@@ -1,6 +1,5 @@
--- Whether what a look after a message decided is no longer so, when it is to be written: a failure is to be acted on and the
--- text may have arrived, or waits again; or nothing final was seen, and a callback has reported a failure since the look began.
---   fails: the decision acts on a failure · saw: the status that the look saw
+-- Whether a look's decision no longer holds when it is written: it acts on a failure (fails) and the text may have arrived
+-- or waits again; or the look saw nothing final (saw), and a callback has reported a failure since.
 create or replace function smsretry.is_outdated(
     attempt public.sms_send_attempts, retry public.sms_retry_queue, fails boolean, decision text, saw text, at timestamptz
 )

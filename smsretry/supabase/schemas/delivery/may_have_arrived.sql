@@ -1,10 +1,10 @@
--- Whether a text may be on its phone, or may still get there, by another message than this attempt's: one that is under way
--- or in doubt, or one that the provider accepted and whose delivery did not fail. Such a text is never sent again.
+-- Whether another message of the text than this attempt's is, or may get, on the phone: under way, in doubt, or accepted and
+-- not lost. Such a text is never sent again.
 create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
         select 1 from public.sms_send_attempts a
-        -- An array, so that an index finds them whatever is known of the tables.
+        -- An array, so that an index finds them without statistics.
         where a.retry_id = any (array(
                 select q.id from public.sms_retry_queue q where q.send_log_id = may_have_arrived.send_log_id))
           and a.id is distinct from may_have_arrived.but_for

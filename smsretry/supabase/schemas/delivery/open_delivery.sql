@@ -1,4 +1,4 @@
--- The delivery of an attempt is open from now: whose it is stands in it, so that deliveries are looked after in turns.
+-- Copy the business to an attempt whose delivery opens, so that deliveries can be looked at in turns.
 create or replace function smsretry.open_delivery()
 returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,12 +1,10 @@
--- Keep what the provider reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
--- failure is to be decided about at once; a delivery ends the matter, and takes back a failure or a cancellation: the text is
--- on the phone. The caller holds the row locked. Answers whether it was news.
+-- Record what the provider reports of a message; true if that is news. Reports may come late, twice and in any order. A
+-- failure is due for a decision at once. A delivery ends the matter and takes back a failure or a cancellation.
 create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    -- A failure comes before whatever else is due: its text may still reach somebody in time.
-    k_before_all constant interval := '3 days';
+    k_before_all constant interval := '3 days'; -- a failure is due first: its text may still arrive in time
     v_lost constant boolean := smsretry.is_lost(status);
     v_arrived constant boolean := smsretry.has_arrived(status);
     v_rank constant integer := smsretry.delivery_rank(status);
@@ -36,8 +34,7 @@ begin
         perform smsretry.tell_delivery(
             v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
     elsif v_arrived and not smsretry.has_arrived(v_attempt.delivery_status) then
-        -- It was called lost, or unknown, and was to be sent again, given up, or no longer wanted. A send of it that is under
-        -- way ends by itself.
+        -- It was to be sent again, given up or cancelled. A send that is under way ends by itself.
         if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
             perform smsretry.complete_row(
                 v_row, v_attempt.twilio_sid, at, -- what was told of it before stays told

@@ -1,7 +1,6 @@
--- The provider accepted a text and it did not arrive: its row goes back into the queue. Its send log says what is true meanwhile: it
--- waits, and has no message. The caller holds the row locked and has made sure that no other message of the text may arrive.
--- A send log that goes on saying that the text was sent would have it end unsent. So it is told first, and if that cannot be,
--- all stays as it is.
+-- Queue again a text that the provider accepted and that did not arrive. Its send log must say first that it waits, without
+-- a message: a log that still says sent would end the text unsent. If it cannot, nothing changes. The caller holds the row
+-- locked and has made sure that no other message of the text may arrive.
 create or replace function smsretry.send_again(
     retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, why_code text, due timestamptz, at timestamptz
 )

@@ -1,5 +1,5 @@
--- Tell a send log what became of its message: delivered or undelivered, and of an undelivered one why. The column is the
--- application's. Where it does not take these words the log goes on saying sent, and the attempt has the truth.
+-- Tell a send log whether its message was delivered, or why it was undelivered. The column is the application's. If it does
+-- not take these words, the log goes on saying sent, and the attempt has the truth.
 create or replace function smsretry.tell_delivery(send_log_id uuid, status text, sid text, error text, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -18,7 +18,7 @@ begin
             when deadlock_detected or lock_not_available or serialization_failure then
                 raise; -- passing: the caller repeats the call
             when others then
-                -- Its checks and triggers are the application's, too. They never undo what the provider reported.
+                -- The application's checks and triggers never undo what the provider reported.
                 if v_try = 2 then
                     raise warning 'Send log % could not be told that its text is %: %',
                         tell_delivery.send_log_id, tell_delivery.status, sqlstate;

@@ -1,6 +1,5 @@
--- For a person: end texts that wait, as no longer wanted, and scheduled sends that are no texts yet. One that is under way or
--- in doubt is left alone: it may be with the customer already. states: scheduled, or as smsretry.text_state; null: all.
--- Without dry_run => false nothing is changed. row_limit and the answer: as for requeue_failed_sms.
+-- For a person: cancel waiting texts, and scheduled sends that are not queued yet. A text that is under way or in doubt is
+-- left alone. states: scheduled, or as smsretry.text_state; null: all. The rest: as requeue_failed_sms.
 create or replace function public.cancel_sms_retries(
     retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
     reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
@@ -15,14 +14,14 @@ declare
     v_why constant text := 'Cancelled by ' || who || ': ' || because;
     v_row public.sms_retry_queue;
     v_skip text;
-    v_told jsonb[] := '{}';
+    v_rows jsonb[] := '{}';
 begin
     if (dry_run is not null and row_limit between 1 and 10000
         and coalesce(states, '{}') <@ array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
         raise exception 'states are scheduled, due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
     end if;
     if not dry_run then
-        perform smsretry.check_told(who, because);
+        perform smsretry.check_who_and_why(who, because);
     end if;
     for v_row in
         select c.* from smsretry.chosen(
@@ -37,19 +36,16 @@ begin
             when v_row.in_doubt_since is not null then 'It is unknown whether it went out: evidence is looked for'
             when v_row.status = 'processing' then 'A worker has it at this moment'
         end;
-        v_told := v_told || smsretry.told_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
+        v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
         continue when dry_run or v_skip is not null;
         perform smsretry.close_row(v_row, 'cancelled', v_why, 'operator', null, v_now);
         insert into smsretry.steps (retry_id, taken_at, step, who, because) values (v_row.id, v_now, 'cancelled', who, because);
     end loop;
     if coalesce('scheduled' = any (states), true) and num_nonnulls(code, reason) = 0 then
-        v_told := v_told || smsretry.cancel_scheduled(
+        v_rows := v_rows || smsretry.cancel_scheduled(
             retry_ids, business_id, customer_id, nullif(btrim(containing), ''), since, until,
-            row_limit - cardinality(v_told), dry_run, why_code, v_why);
+            row_limit - cardinality(v_rows), dry_run, why_code, v_why);
     end if;
-    return query select * from smsretry.told_of_change(v_told);
+    return query select * from smsretry.change_summary(v_rows);
 end
 $$;
-
-revoke all on function public.cancel_sms_retries from public, anon, authenticated;
-grant execute on function public.cancel_sms_retries to service_role;

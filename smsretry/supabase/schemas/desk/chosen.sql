@@ -1,11 +1,10 @@
--- The rows that a person means, newest first. A null says nothing about its column; containing looks into last_error and
--- why; since and until are about the last change.
+-- The rows that fit a filter, newest first. A null filters nothing. containing: last_error or why; since, until: updated_at.
 create or replace function smsretry.chosen(
     statuses text[], retry_ids uuid[], business_id uuid, customer_id uuid, code integer, reason text, containing text,
     since timestamptz, until timestamptz, why_code text
 )
 returns setof public.sms_retry_queue language plpgsql stable set search_path = pg_catalog, pg_temp
--- Planned for what was asked: a generic plan would read the whole table.
+-- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 begin
     if num_nonnulls(chosen.retry_ids, chosen.business_id, chosen.customer_id, chosen.code, chosen.reason,

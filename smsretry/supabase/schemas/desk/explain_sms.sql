@@ -1,15 +1,13 @@
--- For a person: what happened to a text, why, and what comes next; newest first. Found by one of row, send log, customer or
--- number; a business and the last digits of the number (three at least) find it, too. A number finds the texts of everybody
--- who has it. A scheduled send that is no text yet, or never became one, is found by its id (as row or send log), and by its
--- customer.
--- Columns: smsretry.text_on_record.
+-- For a person: what happened to a text, why, and what comes next; newest first. Found by exactly one of row, send log,
+-- customer, number, or last digits (three at least) at a business. A scheduled send without a text is found by its own id or
+-- its customer. Columns: smsretry.text_on_record.
 create or replace function public.explain_sms(
     retry_id uuid default null, send_log_id uuid default null, customer_id uuid default null, phone text default null,
     business_id uuid default null, last_digits text default null, row_limit integer default 20
 )
 returns setof smsretry.text_on_record
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
--- Planned for what was asked: a generic plan would read the whole table.
+-- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
@@ -57,6 +55,3 @@ begin
     limit row_limit;
 end
 $$;
-
-revoke all on function public.explain_sms from public, anon, authenticated;
-grant execute on function public.explain_sms to service_role;

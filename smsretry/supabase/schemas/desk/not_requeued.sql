@@ -1,5 +1,4 @@
--- Why a row is left alone by requeue_failed_sms; null: it may go back into the queue. The caller holds it locked, and its send
--- log.
+-- Why requeue_failed_sms leaves a row alone; null: it may be requeued. The caller holds row and send log locked.
 create or replace function smsretry.not_requeued(retry public.sms_retry_queue, log public.send_logs, states text[])
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,8 +1,7 @@
--- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
--- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
--- Each with what the begin of its send would find now:
---   refused, refused_code: why it would end (smsretry.refusal) · doubted: why it would be looked for first (smsretry.earlier_doubt)
---   texts_at: when the texts that count against a cap reached the number, in the last cap_window, the newest first
+-- Waiting texts and scheduled sends as a claim would return them now, without claiming. Either those due by `until`, in
+-- pages (after the due time and id of the last row), or these rows by id. Each with what its begin would find now:
+--   refused, refused_code: smsretry.refusal · doubted: smsretry.earlier_doubt
+--   texts_at: when the texts that count against a cap reached the number, within cap_window, newest first
 create or replace function public.preview_sms_retries(
     until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
     retry_ids uuid[] default null, row_limit integer default null, cap_window interval default null
@@ -16,7 +15,7 @@ declare
     v_at timestamptz;
 begin
     if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
-        raise exception 'until or retry_ids must be given: which texts are to be predicted' using errcode = 'SR422';
+        raise exception 'until or retry_ids must be given: which texts to preview' using errcode = 'SR422';
     end if;
     v_ids := array(
         select w.id from (
@@ -63,6 +62,3 @@ begin
     end loop;
 end
 $$;
-
-revoke all on function public.preview_sms_retries from public, anon, authenticated;
-grant execute on function public.preview_sms_retries to service_role;

@@ -1,9 +1,6 @@
--- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and the record of runs.
--- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
--- application's, as are scheduled sends. A text whose fate is unknown is kept. So are, for 90 days at least, the names of
--- incoming STOPs: the provider's signature never expires, and by them an old webhook is known that somebody sends again. Those of
--- STARTs are kept for good: one that is sent again must never undo a later STOP. So are dates of opt-ins while one could lift
--- an opt-out (stale_opt_ins).
+-- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and runs. Call it until it
+-- deletes nothing. Suppressions, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
+-- at least and those of STARTs for good, because a repeated webhook is recognized by them. stale_opt_ins stay as needed.
 -- security definer: nobody else may delete history.
 create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
 returns table (texts integer, attempts integer, runs integer)
@@ -33,7 +30,7 @@ begin
         select o.twilio_sid from smsretry.inbound_texts o
         where o.said = 'STOP' and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
         order by o.heard_at limit 10 * prune_sms_history.batch));
-    -- A date that has come and is later than no opt-out lifts nothing of what is said from now on.
+    -- A past date that is later than no opt-out can lift nothing any more.
     delete from smsretry.stale_opt_ins o where o.ctid = any (array(
         select s.ctid from smsretry.stale_opt_ins s
         where s.at < v_before and coalesce(smsretry.suppressed_since(s.number_key), 'infinity') >= s.at
@@ -43,6 +40,3 @@ begin
     return next;
 end
 $$;
-
-revoke all on function public.prune_sms_history from public, anon, authenticated;
-grant execute on function public.prune_sms_history to service_role;

@@ -1,9 +1,7 @@
--- For a person: put texts that failed back into the queue, due at once. Every check is made again when they are claimed.
--- What is known is kept: message class, attempts so far, errors; each gets more_attempts further ones, and its life counts
--- anew. Its send log says what is true meanwhile: it waits. One whose send log cannot be told so is left alone.
--- Without dry_run => false nothing is changed. states: failed, or cancelled as well. row_limit: at most so many, the
--- newest first; call again for the rest.
---   matched: rows that fit · changed: requeued, or what would be · skipped: left alone, by why · warned: requeued though
+-- For a person: queue failed texts again, due at once, with every check made anew. Message class, attempts and errors are
+-- kept; each gets more_attempts further ones, and its life starts anew. Its send log says that it waits; if that is refused,
+-- the text is left alone. Nothing changes without dry_run => false. states: failed, cancelled. row_limit: the newest ones.
+--   matched: rows that fit · changed: requeued, or would be · skipped: left alone, by reason · warned: requeued all the same
 create or replace function public.requeue_failed_sms(
     retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
     reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
@@ -18,29 +16,29 @@ declare
     v_row public.sms_retry_queue;
     v_log public.send_logs;
     v_skip text;
-    v_told jsonb[] := '{}';
+    v_rows jsonb[] := '{}';
 begin
     if (states <@ array['failed', 'cancelled'] and dry_run is not null
         and more_attempts between 1 and 100 and row_limit between 1 and 10000) is not true then
-        raise exception 'states are failed or cancelled, more_attempts 1 to 100, row_limit 1 to 10000' using errcode = 'SR422';
+        raise exception 'states must be failed or cancelled, more_attempts 1 to 100, row_limit 1 to 10000' using errcode = 'SR422';
     end if;
     if not dry_run then
-        perform smsretry.check_told(who, because);
+        perform smsretry.check_who_and_why(who, because);
     end if;
     for v_row in
         select * from smsretry.chosen(
             states, retry_ids, business_id, customer_id, code, reason, containing, since, until, why_code)
         limit row_limit
     loop
-        -- The send log first: whoever queues a text locks it, so that no second live row can appear meanwhile.
+        -- The send log first, as in queue_sms_retry, so that no second live row can appear.
         select * into v_log from public.send_logs l where l.id = v_row.send_log_id for update;
         select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
         v_skip := smsretry.not_requeued(v_row, v_log, states);
         if v_skip is null and not dry_run then
-            -- The SID of a message that did not arrive is kept with its attempt.
+            -- The attempt keeps the SID of the undelivered message.
             v_skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, v_now);
         end if;
-        v_told := v_told || smsretry.told_of_row(v_row, v_row.last_error, v_skip, smsretry.warned_of_requeue(v_row));
+        v_rows := v_rows || smsretry.change_of_row(v_row, v_row.last_error, v_skip, smsretry.warned_of_requeue(v_row));
         continue when dry_run or v_skip is not null;
         v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
         v_row.expires_at := null;
@@ -54,9 +52,6 @@ begin
         perform smsretry.put_back(v_row, v_now, v_now);
         insert into smsretry.steps (retry_id, taken_at, step, who, because) values (v_row.id, v_now, 'requeued', who, because);
     end loop;
-    return query select * from smsretry.told_of_change(v_told);
+    return query select * from smsretry.change_summary(v_rows);
 end
 $$;
-
-revoke all on function public.requeue_failed_sms from public, anon, authenticated;
-grant execute on function public.requeue_failed_sms to service_role;

@@ -1,4 +1,4 @@
--- Stop marketing texts to a US state, or lift the stop. why: the emergency; null lifts it. Returns whether it is stopped.
+-- Stop marketing texts to a US state, or lift the stop (why null). why: the emergency. Returns whether it is stopped.
 create or replace function public.set_sms_state_stop(state text, why text)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -16,6 +16,3 @@ begin
     return true;
 end
 $$;
-
-revoke all on function public.set_sms_state_stop from public, anon, authenticated;
-grant execute on function public.set_sms_state_stop to service_role;

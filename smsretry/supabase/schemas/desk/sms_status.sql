@@ -1,15 +1,12 @@
--- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says; next_at: what was due before that is late, smsretry.late_after;
---   texts: smsretry.fewest_texts) · scheduled (no texts yet; name: waiting, held or late; told: one
---   that is held, by its id) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) ·
---   sent, by outcome, in the last hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
---   (delivered, undelivered, unknown or open) · delivery_hour: the same by hour (oldest: when it began) · delivery_business:
---   the same of those whose fate is known, of the ten businesses of which the smallest share arrives (told: its name) ·
---   delivery_time: seconds from accepted to the report that it was delivered (name: median or 95th percentile; told: the
---   seconds; texts: of how many) · undelivered in the last day (name: the provider's code, a line a business) · ended,
---   failed or cancelled, by error, in the last day (of held and ended: why_code, why in a word for programs) · inbound (only where with_words asks for it, because the desk of the last
---   version does not know it): how many people wrote something that may mean stop, and are opted out until somebody reads it
---   (told: the SID of the oldest of these texts) · stopped (sending, or a US state) · run
+-- For a person: what is in the queue, what went out and ended lately, what is stopped, and the last runs, by part:
+--   clock (oldest: the database's clock; next_at: what was due before is late; texts: smsretry.fewest_texts)
+--   scheduled (name: waiting, held or late; told: the id of one held) · queue (name: a state) · waiting (name: category)
+--   held (name: reason, a line a business) · sent (by outcome, last hour)
+--   delivery, delivery_lately (last day, last hour; name: delivered, undelivered, unknown or open) · delivery_hour (oldest:
+--   its start) · delivery_business (last day; the ten businesses with the smallest share delivered; told: its name)
+--   delivery_time (name: median or 95th percentile; told: seconds from accepted to delivered; texts: of how many)
+--   undelivered (last day; name: the provider's code, a line a business) · ended (last day; failed or cancelled, by error)
+--   inbound (only with_words: people whose text may mean stop, unread; told: the oldest one's SID) · stopped · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status(with_words boolean default false)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
@@ -47,6 +44,3 @@ begin
      from smsretry.runs r order by r.started_at desc limit 5);
 end
 $$;
-
-revoke all on function public.sms_status from public, anon, authenticated;
-grant execute on function public.sms_status to service_role;

@@ -1,4 +1,4 @@
--- Whose messages do not arrive: the lines delivery_business and undelivered of sms_status, in its columns.
+-- Undelivered messages: the lines delivery_business and undelivered of sms_status.
 create or replace function smsretry.status_of_lost(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -8,14 +8,14 @@ begin
         select q.business_id, a.delivery_code, count(*) as texts, min(a.delivery_at) as oldest
         from public.sms_send_attempts a join public.sms_retry_queue q on q.id = a.retry_id
         where a.begun_at > status_of_lost.at - interval '1 day' and a.twilio_sid is not null
-          and a.delivery_status in ('undelivered', 'failed', 'canceled') -- is_lost costs more to call for each than to say
+          and a.delivery_status in ('undelivered', 'failed', 'canceled') -- is_lost, inline because it is cheaper
         group by q.business_id, a.delivery_code
     ),
     losing as (
         select l.business_id, sum(l.texts)::bigint as undelivered from lost l group by l.business_id
     ),
     arrived as (
-        -- The row of a message that arrived ended within the day, so that an index finds it.
+        -- The row of a message that arrived ended within the day: an index finds it.
         select q.business_id, count(*) as delivered
         from public.sms_retry_queue q join public.sms_send_attempts a on a.retry_id = q.id
         where q.status in ('completed', 'failed', 'cancelled') and q.updated_at > status_of_lost.at - interval '1 day'

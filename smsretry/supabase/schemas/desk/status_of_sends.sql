@@ -1,5 +1,4 @@
--- What was sent lately and what became of it: the lines sent, delivery, delivery_lately, delivery_hour and
--- delivery_time of sms_status, in its columns.
+-- Recent sends and their fate: the lines sent, delivery, delivery_lately, delivery_hour and delivery_time of sms_status.
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -21,8 +20,8 @@ begin
         from reported r
     ),
     taken as (
-        -- Not of one that was read: when it was delivered is not kept beside that. The answer to its request was late or
-        -- lost if another evidence settled it.
+        -- For a message that was read, the time of delivery is not kept. If the response did not settle an attempt, its
+        -- finished_at is late.
         select count(*) as texts, percentile_cont(array[0.5, 0.95]) within group (order by greatest(
                    a.delivery_at - case a.settled_by when 'response' then a.finished_at else a.begun_at end, '0')) as after
         from public.sms_send_attempts a

@@ -1,18 +1,18 @@
--- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status, in its columns.
+-- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status.
 create or replace function smsretry.status_of_waiting(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return query
     with waiting as (
-        -- An index holds all of this: the rows themselves, of which 200,000 may wait, are not read.
+        -- From an index alone: 200,000 rows may wait.
         select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > status_of_waiting.at as later,
                count(*) as texts, min(q.scheduled_for) as oldest
         from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is null
         group by 1, 2, 3, 4
     ),
     live as materialized (
-        -- The states of smsretry.text_state.
+        -- As smsretry.text_state.
         select case when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
                coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) as category,
                w.texts, w.oldest, case when w.later then w.oldest end as next_at
@@ -30,7 +30,7 @@ begin
      from (
          select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
                            when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
-                -- The application may have written a time that no calendar has.
+                -- The application may have written infinity.
                 case when s.scheduled_for <@ smsretry.century() then s.scheduled_for end as due
          from public.scheduled_sends s
          left join smsretry.held_sends h on h.scheduled_id = s.id

@@ -1,6 +1,5 @@
--- Take up to limit_count rows in doubt (smsretry.rows_of_claim) whose next look has come, to look for evidence of what became of
--- their attempt; business by business in turns, and each one's longest waiting first. Rows under suspicion are not taken:
--- claim_suspect_sms_retry.
+-- Claim up to limit_count rows in doubt (smsretry.rows_of_claim) whose next look for evidence is due. Businesses take turns,
+-- the longest waiting row of each first. Suspect rows are left to claim_suspect_sms_retry.
 create or replace function public.claim_doubtful_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -12,6 +11,3 @@ begin
     return query select * from smsretry.take(v_ids, v_now);
 end
 $$;
-
-revoke all on function public.claim_doubtful_sms_retries from public, anon, authenticated;
-grant execute on function public.claim_doubtful_sms_retries to service_role;

@@ -1,7 +1,6 @@
--- Whether this text went out between since and until is unknown, because the database was restored from a backup. The send
--- that may have been is written as an attempt; one that was in doubt already keeps its own. The first look is due at once.
--- The claim number leaps, so that no worker from before the restore can write. Answers what the row says meanwhile. who,
--- because: of the person who told of the restore. The caller holds the row locked.
+-- Put a text in doubt because a restored backup may have forgotten its send between since and until. That send is written as
+-- an attempt, unless the row was in doubt already. The first look is due at once. The claim number leaps, so that no worker
+-- from before the restore can write. who, because: of the person who recorded the restore. Returns why. The row is locked.
 create or replace function smsretry.doubt(
     retry public.sms_retry_queue, since timestamptz, until timestamptz, who text, because text, at timestamptz
 )

@@ -1,14 +1,9 @@
--- For a person, when the database was restored from a backup, and before anything runs: what went out after the backup was
--- taken (since) looks unsent. The restore is put on record, and from then on each text that is older is looked for at the provider
--- before its next message leaves: smsretry.forgotten. So it is with texts that are due later or moved, queued or put back
--- anew, or sent again because a carrier lost them, and with scheduled sends.
--- What is due is put in doubt here, so that its looks begin at once: row_limit texts a call. Those that were claimed go
--- first, and those in doubt, which may have been sent again since; their claim numbers leap, so that no worker from before
--- the restore can write. What was begun when the backup was taken is in doubt by recovery. May be repeated, and must be until
--- it changes none. What it leaves alone comes last, and so in nobody's way.
--- life: how long a text is of use from the moment it was due, though not from before since, if nothing has said so; null:
--- its first look says so.
--- dry_run and the answer: as for requeue_failed_sms.
+-- For a person, after restoring a backup and before anything runs: what went out after the backup was taken (since) looks
+-- unsent. Records the restore; from then on each older text is looked for at the provider before its next message leaves
+-- (smsretry.forgotten). Puts what is due in doubt at once, row_limit texts a call, those that were claimed or in doubt
+-- first. What was begun when the backup was taken comes into doubt by recovery. Repeat it until it changes none.
+-- life: how long a text is of use from when it was due, or from since if that is later, if nothing has said so; null: its
+-- first look says so. dry_run and the answer: as for requeue_failed_sms.
 create or replace function public.doubt_sms_retries(
     since timestamptz, dry_run boolean default true, who text default null, because text default null,
     row_limit integer default 1000, life interval default null
@@ -21,13 +16,13 @@ declare
     v_restored_at timestamptz;
     v_found record;
     v_row public.sms_retry_queue;
-    v_told jsonb[] := '{}';
+    v_rows jsonb[] := '{}';
 begin
     if (doubt_sms_retries.since <= v_now and dry_run is not null and row_limit between 1 and 10000) is not true then
         raise exception 'since is when the backup was taken, and not to come; row_limit is 1 to 10000' using errcode = 'SR422';
     end if;
     if not dry_run then
-        perform smsretry.check_told(doubt_sms_retries.who, doubt_sms_retries.because);
+        perform smsretry.check_who_and_why(doubt_sms_retries.who, doubt_sms_retries.because);
         insert into smsretry.restores (since, restored_at, who, because)
         values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
         on conflict (since) do nothing;
@@ -44,7 +39,7 @@ begin
                 if not exists (select 1 from public.sms_retry_queue q where q.id = v_row.id and q.in_doubt_since = v_now) then
                     raise exception 'Row % stays as it is', v_row.id using errcode = 'SR409';
                 end if;
-                set constraints all immediate; -- what is only asked at the end would undo the others, too
+                set constraints all immediate; -- a deferred check would undo the others, too
             exception
                 when no_data_found then
                     raise; -- the key of the hashed numbers is gone: that concerns all
@@ -52,11 +47,8 @@ begin
                     v_found.skip := 'A trigger or a rule refuses to have it changed (' || sqlstate || ')';
             end;
         end if;
-        v_told := v_told || smsretry.told_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_found.skip);
+        v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_found.skip);
     end loop;
-    return query select * from smsretry.told_of_change(v_told);
+    return query select * from smsretry.change_summary(v_rows);
 end
 $$;
-
-revoke all on function public.doubt_sms_retries from public, anon, authenticated;
-grant execute on function public.doubt_sms_retries to service_role;

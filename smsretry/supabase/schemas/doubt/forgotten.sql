@@ -1,7 +1,6 @@
--- The time in which this text may have gone out, and nothing here says so, because the database was restored from a backup
--- since. Null: there is none, or the text was looked for since and was not found. A text is older than the restore if its
--- row, its send log or its scheduled send is. A message that was found proves no other absent: a carrier may have lost it,
--- and the text may have been sent again. So only a look that found nothing counts, or a person's word.
+-- The time in which this text may have gone out unrecorded, because the database was restored from a backup; nulls: there is
+-- none. A text is older than the restore if its row, send log or scheduled send is. Only a later look that found nothing, or
+-- a person's word, clears it: a message that was found does not prove that no other exists.
 create or replace function smsretry.forgotten(
     retry public.sms_retry_queue, out since timestamptz, out until timestamptz, out who text, out because text
 )
@@ -21,7 +20,7 @@ begin
                       where s.id = retry.send_log_id and s.created_at < r.restored_at))
       and not exists (
           select 1 from public.sms_send_attempts a
-          -- An array, so that an index finds them whatever is known of the tables.
+          -- An array, so that an index finds them without statistics.
           where a.retry_id = any (array(
                   select q.id from public.sms_retry_queue q where q.send_log_id = retry.send_log_id))
             and a.begun_at <= r.since and a.finished_at >= r.restored_at

@@ -1,6 +1,5 @@
--- Rows from before a restore that doubt_sms_retries is to put in doubt, locked; and others that it leaves alone, which come
--- last, with the reason. A million rows cost no more than a batch: what is due and not reached here is put in doubt when its
--- send is to begin.
+-- Rows from before a restore for doubt_sms_retries to put in doubt, locked; last those that it leaves alone, with the
+-- reason. A million rows cost no more than a batch: the others come into doubt when their send is to begin.
 create or replace function smsretry.forgotten_candidates(
     since timestamptz, restored_at timestamptz, row_limit integer, at timestamptz, out id uuid, out skip text
 )
@@ -8,8 +7,7 @@ returns setof record language plpgsql set search_path = pg_catalog, pg_temp
 -- Without statistics the planner would read all rows for each candidate.
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
-    -- Several times the limit, so that what is left alone is passed over.
-    v_peek constant integer := 4 * forgotten_candidates.row_limit;
+    v_peek constant integer := 4 * forgotten_candidates.row_limit; -- some are left alone
 begin
     return query
     with candidate as materialized (
@@ -36,7 +34,7 @@ begin
         when exists (select 1 from public.send_logs l where l.id = q.send_log_id
                      and smsretry.is_sent(l.provider_message_id, l.status::text)) then 'Its send log says that it was sent'
     end) as k (skip)
-    -- Their status is not asked for again: without statistics the planner would walk a partial index for each.
+    -- No condition on status: without statistics the planner would walk a partial index for each.
     where q.begun_at is null and q.created_at < forgotten_candidates.restored_at
       and (q.in_doubt_since is null or q.in_doubt_since < forgotten_candidates.since)
     order by k.skip is not null, q.status = 'pending', q.in_doubt_since is null, q.scheduled_for, q.id

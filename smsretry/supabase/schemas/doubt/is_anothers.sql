@@ -1,5 +1,4 @@
--- Whether a message belongs to another text than this one: to another attempt, or to another send log, such as one
--- that the application sent by itself.
+-- Whether a message belongs to another attempt, or to another send log, such as one that the application sent itself.
 create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (select 1 from public.sms_send_attempts a

@@ -1,6 +1,5 @@
--- Whether what a look for this row's attempt has found may be a send to the same number that the look could not know of: it
--- has no answer yet, or began between the claim and now, so that its words were not compared. (One that is dated later still
--- began before a clock was set back, and was known.)
+-- Whether a message that this row's look found may be another send to the same number: one without an answer yet, or begun
+-- between the claim and now, so that the look did not know it. (One dated later began before a clock was set back.)
 create or replace function smsretry.may_be_unanswered(retry public.sms_retry_queue, at timestamptz)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (

@@ -1,13 +1,11 @@
--- If a message of this text may have left already, its row goes back to the queue in doubt about that, and the answer says
--- why. Null: there is none, and nothing was done. The caller holds the row locked.
+-- Put a row in doubt if a message of its text may have left already. Returns why; null: nothing was done.
 create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz)
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_earlier record;
     v_forgotten record;
 begin
-    -- A row is in doubt about an earlier send from its insert on. But somebody may have put back one that had ended, which
-    -- was claimed before.
+    -- A new row is in doubt from its insert on (before_insert). One that was claimed before may have been requeued.
     if retry.claim_no > 1 then
         select * into v_earlier from smsretry.earlier_doubt(retry.send_log_id, retry.business_id);
         if v_earlier.attempt_id is not null then

@@ -1,18 +1,16 @@
--- What a look for evidence came to, for a row in doubt that the caller has claimed. May be repeated.
+-- The result of a look for evidence, for a claimed row in doubt. May be repeated.
 --   decision: accepted     it was found (twilio_sid; null if only the send log says so)
---           | look_again   it was not found; the next look is look_in from now
---           | look_failed  the look itself failed, which proves nothing; the next one is look_in from now
+--           | look_again   it was not found; look again in look_in
+--           | look_failed  the look itself failed; look again in look_in
 --           | resend       it was not found for long enough: send it again
---           | hold         a person is to decide, and error says about what; looked at again look_in from now. ambiguous:
---                          the messages that may be the text; the first that are no other's are told after the error. Past
---                          its expiry, the row fails with that.
---           After a look that found nothing, a row is no longer held: what it was held for is another's by now.
--- life: how long the text is of use from now on, if nothing has said so before this look; null: the next one says so.
+--           | hold         a person must decide about error; look again in look_in. ambiguous: the messages that may be the
+--                          text. Past its expiry, the row fails with that
+--           A look that found nothing ends an earlier hold.
+-- life: how long the text is of use from now on, if nothing has said so; null: the next look says so.
 --   answer: applied
 --         | lost       the claim was lost
---         | sid_taken  another text has that SID, or all that are ambiguous: look at the next message
---         | wait       a send to the same number has no answer yet, or began after this row was claimed. A message found
---                      now may be that one's, and to take it would lose a text.
+--         | sid_taken  another text has that SID, or all ambiguous ones: look at the next message
+--         | wait       a send to the same number has no answer yet, or began after the claim: the message may be that one's
 create or replace function public.reconcile_sms_retry(
     retry_id uuid, claim_no bigint, decision text, twilio_sid text default null, settled_by text default 'reconcile',
     look_in interval default null, error text default null, ambiguous text[] default null,
@@ -38,11 +36,13 @@ begin
             select 1 from public.sms_retry_queue q where q.id = retry_id and q.reconciled_claim_no = claim_no)
             then 'applied' else 'lost' end;
     end if;
-    -- In this order: an answer that comes between the two checks is then seen as a taken SID, and never missed by both.
+    -- In this order: an answer between the two checks shows as a taken SID, and is never missed by both.
     if (twilio_sid is not null or ambiguous is not null) and smsretry.may_be_unanswered(v_row, v_now) then
         return 'wait';
     end if;
-    v_unowned := smsretry.unowned(ambiguous, v_row.attempt_id, v_row.send_log_id);
+    v_unowned := (
+        select array_agg(m.sid order by m.place) from unnest(ambiguous) with ordinality as m (sid, place)
+        where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id));
     if smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id) or ambiguous is not null and v_unowned is null then
         return 'sid_taken';
     end if;
@@ -57,7 +57,15 @@ begin
             select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
         perform smsretry.resend(v_row, settled_by, v_now);
     elsif decision = 'hold' then
-        perform smsretry.hold_in_doubt(v_row, error, v_unowned, v_now + look_in, v_now);
+        v_row.why := left(error, 1800) || coalesce(
+            ': ' || array_to_string(v_unowned[:3], ', ')
+            || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
+        if v_row.expires_at <= v_now then
+            perform smsretry.close_row(v_row, 'failed', v_row.why, why_code, null, v_now);
+        else
+            v_row.held_since := coalesce(v_row.held_since, v_now);
+            perform smsretry.put_back(v_row, v_now + look_in, v_now);
+        end if;
     else
         if decision = 'look_again' then
             v_row.reconcile_count := v_row.reconcile_count + 1;
@@ -71,6 +79,3 @@ exception when unique_violation then -- two looks found the same message at the 
     return 'sid_taken';
 end
 $$;
-
-revoke all on function public.reconcile_sms_retry from public, anon, authenticated;
-grant execute on function public.reconcile_sms_retry to service_role;

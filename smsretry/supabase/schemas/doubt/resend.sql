@@ -1,5 +1,5 @@
--- An attempt in doubt is taken never to have reached the provider, and its text is sent again. If its worker died, it costs no
--- attempt: nobody knows that the request ever left. The caller holds the row locked.
+-- Send a text again whose attempt in doubt is taken never to have reached the provider. If the worker died, it costs no
+-- attempt: the request may never have left. The caller holds the row locked.
 create or replace function smsretry.resend(retry public.sms_retry_queue, settled_by text, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,7 +1,6 @@
--- For a person: what became of a text that is in doubt. With a SID it went out, as that message; without one it did not,
--- and is sent again. A text that expired in doubt has ended: with a SID its send log says that it went out; without one
--- it stays ended, and may be requeued. If it has been queued anew, what is said of the old row is said of the new one.
--- Answers resolved, or not_in_doubt. With a SID it may be repeated.
+-- For a person: what became of a text in doubt. With a SID it went out as that message; without one it did not, and is sent
+-- again. If it expired in doubt, its send log then says that it went out, or it stays ended and may be requeued. If it was
+-- queued anew, the newer row is resolved. Answers resolved or not_in_doubt. With a SID it may be repeated.
 create or replace function public.resolve_sms_doubt(
     retry_id uuid, twilio_sid text default null, who text default null, because text default null
 )
@@ -12,7 +11,7 @@ declare
     v_attempt_id uuid;
 begin
     if num_nonnulls(resolve_sms_doubt.who, resolve_sms_doubt.because) > 0 then
-        perform smsretry.check_told(resolve_sms_doubt.who, resolve_sms_doubt.because);
+        perform smsretry.check_who_and_why(resolve_sms_doubt.who, resolve_sms_doubt.because);
     end if;
     select * into v_row from public.sms_retry_queue q where q.id = resolve_sms_doubt.retry_id for update;
     if v_row.status in ('failed', 'cancelled') then
@@ -50,6 +49,3 @@ begin
     return 'resolved';
 end
 $$;
-
-revoke all on function public.resolve_sms_doubt from public, anon, authenticated;
-grant execute on function public.resolve_sms_doubt to service_role;

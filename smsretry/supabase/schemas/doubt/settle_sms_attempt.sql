@@ -1,9 +1,9 @@
--- For the application's webhook: what the provider's status callback says. That the provider has the message, by the attempt whose id is in
--- the URL, and how far it has come (delivery_status, error_code: Twilio's MessageStatus and ErrorCode). May be called any
--- number of times, in any order, before or after the sender's own answer. Without attempt_id the attempt is found by its SID.
--- A status that the provider adds one day proves the message, and is not kept.
--- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (nothing
--- is news), or unknown_attempt (there is none, or the provider has it under another SID).
+-- For the application's webhook: the provider's status callback. It proves that the provider has the message of this attempt
+-- (whose id is in the URL; null: found by its SID), and says how far it has come (delivery_status, error_code: Twilio's
+-- MessageStatus and ErrorCode). May be called any number of times, in any order, before or after the sender's own answer. An
+-- unknown status proves the message and is not kept.
+-- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (no news),
+-- or unknown_attempt (there is none, or it has another SID).
 create or replace function public.settle_sms_attempt(
     attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
     delivery_status text default null, error_code integer default null
@@ -25,8 +25,8 @@ begin
     else
         select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
     end if;
-    -- The provider holds no claim, so there is no fence here: what it accepted is true whoever has the row.
-    -- The row is the one that waits to know: the attempt's own, or a newer one of its text that is in doubt about it.
+    -- No fence: what the provider accepted is true, whoever has the row. The row is the attempt's own, or a newer one of its
+    -- text that is in doubt about it.
     select * into v_row from public.sms_retry_queue q
     where q.id = coalesce(
         (select w.id from public.sms_retry_queue o join public.sms_retry_queue w on w.send_log_id = o.send_log_id
@@ -54,6 +54,3 @@ begin
     return v_answer;
 end
 $$;
-
-revoke all on function public.settle_sms_attempt from public, anon, authenticated;
-grant execute on function public.settle_sms_attempt to service_role;

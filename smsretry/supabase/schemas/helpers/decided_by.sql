@@ -1,6 +1,5 @@
--- What a decision to send was made from, as a fingerprint: number, zones and the business's hours. If it has changed when
--- the send begins, the decision was about somebody else or somewhere else. Of each no more than the claim tells: a zone of megabytes would
--- cost the other rows of the claim theirs.
+-- A fingerprint of what a decision to send was made from: number, zones and the business's hours. If it differs when the
+-- send begins, decide again. Each value is cut as in the claim, because a tenant may store megabytes.
 create or replace function smsretry.decided_by(phone text, timezone text, business_timezone text, business_hours text)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,5 +1,5 @@
--- Which of two reports of a message is the later one: the provider's callbacks come in any order. A delivery outranks a failure,
--- because a carrier may call a message lost and deliver it all the same. Null: not a status of an outgoing text that we know.
+-- The order of the provider's reports, which arrive in any order. A delivery outranks a failure: a carrier may deliver a
+-- message that it called lost. Null: an unknown status.
 create or replace function smsretry.delivery_rank(status text)
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case

@@ -1,7 +1,5 @@
--- The SID that a send log has of its text, or null. Empty is none: an application may write the key before it knows the SID.
--- What is stored on more than 10 kB is not opened: a claim would spend its time on a tenant's megabytes. Not in
--- language sql, here and in what is called with a tenant's values: since PostgreSQL 18 such a function is planned with its
--- arguments as constants, and they are opened for it.
+-- The SID that a send log has, or null. An empty one is none, and a value of more than 10 kB is not opened. Not in language
+-- sql, here and in what is called with a tenant's values: PostgreSQL 18 would open them to plan with.
 create or replace function smsretry.found_sid(provider_message_id jsonb)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin

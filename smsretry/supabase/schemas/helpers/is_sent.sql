@@ -1,6 +1,5 @@
--- Whether a send log says that its text was sent: it has the provider's SID, or a status that a webhook writes only after the provider
--- accepted the text. The one definition, for begin, for a look and for the webhook. By its columns and not by its row: the
--- row would be read with whatever else a tenant keeps in it.
+-- Whether a send log says that its text was sent: by its SID, or a status that follows the provider's acceptance. By columns
+-- and not by row, because a tenant may keep anything in the row.
 create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
 returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,5 +1,4 @@
--- One at a time to a number at a business: a begin, a consent and a refusal that ends consent wait for each other here,
--- before any of them locks a row, so that they cannot deadlock.
+-- One at a time to a number at a business: a begin, a consent and a refusal lock this before any row, against deadlocks.
 create or replace function smsretry.lock_number(business_id uuid, phone text)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     select pg_advisory_xact_lock(hashtextextended(lock_number.business_id::text || lock_number.phone, 0))

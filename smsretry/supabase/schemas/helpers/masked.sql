@@ -1,5 +1,4 @@
--- As much of a number as a person needs to recognize it: its last four digits. In plpgsql, because each claim
--- asks: it is cheaper to call there.
+-- A number's last four digits, by which a person recognizes it. In plpgsql, which is cheaper to call for each claim.
 create or replace function smsretry.masked(phone text)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin

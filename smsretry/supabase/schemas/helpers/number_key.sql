@@ -1,5 +1,4 @@
--- A number at a business, as a keyed hash (RFC 2104's nesting): it counts and suppresses without telling the number.
--- Without the key nobody who opted out would be recognized, so that is an error (P0002, no data found).
+-- A number at a business, as a keyed hash (RFC 2104's nesting). Without the key it raises P0002: no opt-out would be known.
 create or replace function smsretry.number_key(business_id uuid, phone text)
 returns bytea language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare

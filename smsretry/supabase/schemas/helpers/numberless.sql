@@ -1,5 +1,5 @@
--- What somebody wrote, without the phone numbers in it: what an application keeps of an error may quote one, and what is
--- shown of it goes into logs and into Prefect. A number has a plus sign or nine digits in a row, or is written as in the US.
+-- What somebody wrote, without phone numbers: it is shown in logs and in Prefect. A number has a plus sign or nine digits in
+-- a row, or is written as in the US.
 create or replace function smsretry.numberless(words text)
 returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
     select regexp_replace(

@@ -1,13 +1,12 @@
--- What somebody wrote, as plain words: small letters without accents, one space between words, no punctuation, no quotes,
--- nothing that cannot be seen, no emoji. What cannot be seen may join letters or part words: `gap` takes its place.
--- The same on every database: no rule of its language or collation is asked, so that a Turkish one has the same small i.
--- Of what is longer than the longest text, the rest is not read.
+-- A text as plain words: lower case, without accents, punctuation, emoji and invisible characters (`gap` replaces those),
+-- one space between words. No locale or collation decides, so that it is the same on every database. Only the first
+-- longest_body characters count.
 create or replace function smsretry.plain_words(said text, gap text default '')
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
     v_said text := left(plain_words.said, smsretry.longest_body());
 begin
-    -- Apostrophes first: normalized, some of them are a space. A sign may stand for its word.
+    -- Apostrophes first: normalization turns some of them into a space.
     v_said := regexp_replace(v_said collate "C", '[''’‘ʼ´`′＇]', '', 'g');
     v_said := replace(replace(v_said, '🛑', ' stop '), '#', ' number ');
     -- Full-width, circled and mathematical letters become ordinary ones, and accents come off.
@@ -24,7 +23,7 @@ begin
     v_said := regexp_replace(v_said collate "C",
         '[\u0001-/:-@\[-`{-\u00bf\u00d7\u00f7\u02b0-\u02ff\u037e\u0387\u055a-\u055f\u0589\u05be\u05f3\u05f4\u060c\u061b\u061f\u066a-\u066d\u06d4\u0964\u0965\u0e3f\u1680\u2000-\u2bff\u2e00-\u2e7f\u3000-\u3004\u3008-\u3030\u303d\u30fb\ua830-\ua83f\ue000-\uf8ff\ufe10-\ufe1f\ufe30-\ufe6f\uff00-\uff0f\ufff0-\uffff\U0001d000-\U0001d3ff\U0001f000-\U0001fbff\U000f0000-\U0010ffff]+',
         ' ', 'g');
-    -- Who writes «don t» says what «don't» says.
+    -- «don t» means «don't».
     return btrim(regexp_replace(v_said collate "C", '\m(do|did|does|wo|ca|could|would|should|is|ai)n t\M', '\1nt', 'g'));
 end
 $$;

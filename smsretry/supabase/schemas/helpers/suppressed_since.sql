@@ -1,5 +1,4 @@
--- Since when a number (smsretry.number_key) may not be texted by a business because somebody who has it opted out there. Null:
--- nobody did, or a later opt-in lifted it.
+-- Since when a number (smsretry.number_key) is opted out at its business; null: it is not.
 create or replace function smsretry.suppressed_since(number_key bytea)
 returns timestamptz language sql stable set search_path = pg_catalog, pg_temp as $$
     select max(o.since)

@@ -1,6 +1,5 @@
--- Where a text is, in a word for people. The one definition, for status, explain and filters.
---   due | waiting (for its hour, or for its next try) | held (for something that a person can mend) | under_way
---   | in_doubt | sent | failed | cancelled
+-- A text's state in a word for people; the one definition.
+--   due | waiting (for its hour or next try) | held (a person can mend it) | under_way | in_doubt | sent | failed | cancelled
 create or replace function smsretry.text_state(retry public.sms_retry_queue, at timestamptz)
 returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case

@@ -1,13 +1,10 @@
--- The words by which people say stop, as data: the one list, as smsretry.plain_words has words: small, without accents.
---   keyword: all of a text. A word of one of these languages, alone or repeated, in whatever case and with whatever around it.
---   courtesy: what may stand beside a keyword and changes nothing.
---   words: anywhere in a text (a regular expression, over plain words). It may mean stop.
---   not_this: what has such a word in it and means something else. It is taken out before the words are looked for.
---   even_so: words that not_this would take out, and that may mean stop.
--- said_by: who names the word. 47 CFR 64.1200(a)(10)(i) has seven that always revoke consent. Twilio: "Customize users'
--- opt-in and opt-out experience with Advanced Opt-Out" (its default keywords; those of other languages are what each account
--- sets up, and come as OptOutType) and "Opt-out keywords" of Proxy (the French ones). AWS: "Required opt-out keywords" of
--- End User Messaging. Telnyx: "Advanced Opt-In/Out". Ours: nobody's list; the plain word for it, or what people write.
+-- The words by which people say stop: the one list, as smsretry.plain_words writes words.
+--   keyword: all of a text, alone or repeated · courtesy: may stand beside a keyword
+--   words: a regular expression, anywhere in a text; it may mean stop
+--   not_this: has such a word and means something else; removed before words are looked for · even_so: counts all the same
+-- said_by: who names the word. 47 CFR 64.1200(a)(10)(i) has seven that always revoke consent. Twilio: Advanced Opt-Out's
+-- default keywords, and "Opt-out keywords" of Proxy (French). AWS: "Required opt-out keywords" of End User Messaging.
+-- Telnyx: "Advanced Opt-In/Out". Ours: the plain word for it, or what people write.
 create or replace function smsretry.words_of_stop()
 returns table (kind text, language text, said_by text, words text[])
 language sql immutable set search_path = pg_catalog, pg_temp as $$

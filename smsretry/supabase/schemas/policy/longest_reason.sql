@@ -1,4 +1,3 @@
--- Characters of a reason or an error at most, wherever one is kept: each claim's answer carries them. The
--- constraints of the tables hold the number itself: see smsretry.longest_body.
+-- The most characters of a reason or an error: each claim's answer carries them.
 create or replace function smsretry.longest_reason()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2000 $$;

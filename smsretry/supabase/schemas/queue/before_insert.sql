@@ -1,8 +1,6 @@
--- A row that the application inserts: a text that its own processor has claimed keeps one live row, a text of which an
--- earlier send is in doubt stays in doubt about it, and an error of any length is kept to what is useful. It is as old as
--- its insert, by the one clock: its life counts from there, and a restored backup is told from what came after it.
--- security definer, because a tenant may insert rows and update none. If row level security then refuses the row, what
--- was done here is undone with it.
+-- A row is inserted: the claim of the application's own processor ends, a doubt about an earlier send of the text is kept,
+-- and its age counts from now by the one clock. security definer, because a tenant may not update rows. If row level
+-- security refuses the row, all of this is undone.
 create or replace function smsretry.before_insert()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,5 +1,5 @@
--- The application's own processor claimed this row and fell silent. It begins nothing, so its claim counts as a send that
--- was begun when it was claimed, to whom and with what the rows say now. Likewise where a backup forgot the send.
+-- A send that may have been made without a begin, by the application's own processor or before a restore: it counts as begun
+-- when the row was claimed, with what the rows say now.
 create or replace function smsretry.begin_for_application(retry public.sms_retry_queue)
 returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

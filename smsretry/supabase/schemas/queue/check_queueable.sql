@@ -1,5 +1,4 @@
--- An error if a text of this send log cannot be owed to anybody: queue_sms_retry. The caller has locked the log; its id is
--- null if there is none.
+-- Refuse a send log whose text cannot be owed to anybody. The caller has locked it; its id is null if there is none.
 create or replace function smsretry.check_queueable(log public.send_logs, asked_for uuid)
 returns void language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin

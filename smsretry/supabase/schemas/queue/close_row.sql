@@ -1,5 +1,5 @@
--- End a row for good, failed or cancelled, and tell its send log why. The caller holds it locked and has set in it what else
--- changes. What a send log already knows to be sent is never taken back.
+-- End a row as failed or cancelled, and tell its send log why, unless that says sent. The caller holds the row locked; what
+-- else it set in the row is kept.
 create or replace function smsretry.close_row(
     retry public.sms_retry_queue, final_status text, error text, why_code text, code integer, at timestamptz
 )

@@ -1,6 +1,5 @@
--- End a row whose text the provider accepted, and tell its send log. The caller holds it locked and has set in it what else changes.
--- Without a SID it is the send log that says so, and it keeps what it says; so does one whose text was delivered by an earlier
--- message. why: what was told of the row before, if it had ended otherwise.
+-- End a row whose text the provider accepted, and tell its send log. Without a SID the log already says so and stays, as
+-- does one that was delivered by an earlier message. why: what the row said before, if it had ended. Locked: as in close_row.
 create or replace function smsretry.complete_row(
     retry public.sms_retry_queue, sid text, at timestamptz, why text default null
 )

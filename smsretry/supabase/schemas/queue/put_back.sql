@@ -1,4 +1,4 @@
--- Return a row to pending until it is due. The caller holds it locked and has set in it what else changes.
+-- Return a row to pending until it is due. Locked: as in close_row.
 create or replace function smsretry.put_back(retry public.sms_retry_queue, due timestamptz, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

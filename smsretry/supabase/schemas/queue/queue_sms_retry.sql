@@ -1,11 +1,9 @@
--- Queue a retry for a send log, or return the live row that it already has.
+-- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in doubt, the new one is in
+-- doubt about that send (smsretry.before_insert).
 --   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed)
--- If an earlier row of the text ended in doubt, the new one is in doubt about that send: see smsretry.before_insert.
--- Names of parameters are the API, here and in every function in public: PostgREST calls by name.
--- The defaults are for the application, which may call this with send_log_id alone; the package passes its own delays. A
--- null means the default: due in one minute (the first step of the backoff), as marketing. expires_in null: of use for as
--- long as the worker says, from the first moment it might have gone out; a day of it has 24 hours. scheduled_for
--- wins over retry_in.
+-- Parameter names are the API, here and in all of public. The application may call it with send_log_id alone. Nulls mean the
+-- default: due in one minute, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
+-- scheduled_for wins over retry_in.
 create or replace function public.queue_sms_retry(
     send_log_id uuid, reason text default null, attempt_count integer default 0, scheduled_for timestamptz default null,
     error text default null, retry_in interval default null, max_attempts integer default 3, expires_in interval default null,
@@ -18,7 +16,6 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_due constant timestamptz := coalesce(
         queue_sms_retry.scheduled_for, v_now + coalesce(queue_sms_retry.retry_in, interval '1 minute'));
-    -- In seconds: a day that is added in a zone with summer time may have 23 hours or 25.
     v_expires constant timestamptz := v_now
         + make_interval(secs => extract(epoch from queue_sms_retry.expires_in)::double precision);
     v_error constant text := left(queue_sms_retry.error, smsretry.longest_reason());
@@ -74,6 +71,3 @@ begin
         using errcode = 'SR409', hint = 'A trigger on sms_retry_queue swallows inserts: look at the triggers that are not smsretry''s.';
 end
 $$;
-
-revoke all on function public.queue_sms_retry from public, anon, authenticated;
-grant execute on function public.queue_sms_retry to service_role;

@@ -1,8 +1,6 @@
--- Write a row as its variable says: the one list of columns, so that what a function sets is kept whichever way the row leaves.
--- The caller has locked the row and read it under that lock. Columns that say what the text is never change, and columns of
--- the application's own are left alone. A row that no worker holds has no lease, and one that has ended waits for nothing.
--- One write. Values that are written as they were cost no HOT update. A claim (take_row) and supersede have no variable of the
--- row, and set their few columns themselves.
+-- Write a row as its variable says: the one list of columns, so that whatever a function sets is kept. The caller has locked
+-- the row and read it under that lock. What the text is, and the application's own columns, never change. A row that no
+-- worker holds has no lease, and one that has ended waits for nothing. Only take_row and supersede write columns themselves.
 create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,6 +1,5 @@
--- The application's own processor has claimed a text, and now queues its next try. Its claim ends here, so that the text
--- keeps one live row. It counts one attempt more than the row that is held; a row that does not is the same text, queued twice,
--- and the claim stays. A row that our workers hold is left alone.
+-- The application's own processor queues the next try of a text that it has claimed: that claim ends, so that one live row
+-- remains. The new row counts more attempts; otherwise it is the same text queued twice, and the claim stays.
 create or replace function smsretry.supersede(send_log_id uuid, attempt_count integer)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     update public.sms_retry_queue q

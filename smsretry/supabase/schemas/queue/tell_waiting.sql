@@ -1,7 +1,5 @@
--- Tell a send log that its text waits again, and has no message. The application's word for that is the column's default.
--- Where there is none, where it says that the text was sent, or where a rule of the application's forbids it, the log says
--- failed, a word that each takes. Answers null; or, if this one takes neither, what refuses it: codes and names, and never
--- the database's own message, which may quote the row.
+-- Tell a send log that its text waits and has no message, by its status's default; if that is refused or says sent, by
+-- failed. Null if it worked; otherwise what refuses it, in codes and names: the database's message may quote the row.
 create or replace function smsretry.tell_waiting(send_log_id uuid, error text, at timestamptz)
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

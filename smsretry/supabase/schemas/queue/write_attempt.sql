@@ -1,4 +1,4 @@
--- A send begins: what was sent, to whom, under which consent and rule. What is not given is as the rows say now.
+-- Record a send that begins: what is sent, to whom, under which consent and rule. The rows say what is not given.
 create or replace function smsretry.write_attempt(
     retry public.sms_retry_queue, id uuid, attempt_number integer, begun_at timestamptz, rule text default null,
     body text default null, sent_by text default null, run_id uuid default null

@@ -1,5 +1,4 @@
--- Whether a text's send log shows a message that did not arrive, and no other message of the text is, or may get, on the
--- phone. Such a text may be sent again, although its send log has a SID.
+-- Whether the message that a send log shows did not arrive, and no other message of the text may. It may be sent again.
 create or replace function smsretry.is_undelivered(send_log_id uuid, provider_message_id jsonb)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (select 1 from public.sms_send_attempts a

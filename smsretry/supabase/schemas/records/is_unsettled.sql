@@ -1,5 +1,4 @@
--- Whether one of the sends of this row's text, by this row or another, may have gone out and nobody knows. Such a text is
--- never simply sent again.
+-- Whether a send of this row's text, by any row, is in doubt. Such a text is never simply sent again.
 create or replace function smsretry.is_unsettled(retry_id uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (

@@ -1,6 +1,5 @@
--- A scheduled send that is no text yet, or never became one, for people: what explain_sms tells. retry_id is its own id,
--- which its send log will have, too. What the application wrote is shown as far as it is a time, or a class of ours. Columns:
--- smsretry.text_on_record.
+-- A scheduled send without a text, as explain_sms shows it, in the columns of smsretry.text_on_record. retry_id: its own id.
+-- Times and classes that the application wrote are shown as far as they are valid.
 create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
 select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,

@@ -1,9 +1,7 @@
--- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
--- where the application wrote freely.
--- security_invoker, so that row level security is the reader's.
+-- A text and all that is known of it, as explain_sms shows it. Holds only the last four digits of a number, also where the
+-- application wrote freely. security_invoker, so that row level security is the reader's.
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
---   the one of another row that it is in doubt about · steps: what people did to it · can: the calls that would change
---   something now · asked_at: the database's clock · stop_sid: what the number wrote that may mean stop and nobody has read
+--   the one it is in doubt about · steps: what people did · can: the calls that help · stop_sid: smsretry.unread_stop
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,

@@ -1,3 +1,3 @@
--- Functions in the schema smsretry are the backend's alone, said once for all of them.
+-- Only the backend calls the functions in the schema smsretry.
 revoke all on all functions in schema smsretry from public, anon, authenticated;
 grant execute on all functions in schema smsretry to service_role;

@@ -1,6 +1,5 @@
--- For cancel_sms_retries: end scheduled sends that are no texts yet, the newest first; one that cannot be changed alone stays.
--- What was done, or would be, a JSON object a row, as told_of_change has it. The filter: as smsretry.chosen; a code or a
--- reason fits none of them.
+-- For cancel_sms_retries: cancel scheduled sends that are not queued yet, newest first. One that cannot be changed stays.
+-- Returns a JSON object a row, as smsretry.change_of_row. The filter: as smsretry.chosen.
 create or replace function smsretry.cancel_scheduled(
     ids uuid[], business_id uuid, customer_id uuid, containing text, since timestamptz, until timestamptz, row_limit integer,
     dry_run boolean, why_code text, why text
@@ -11,7 +10,7 @@ declare
     v_send public.scheduled_sends;
     v_skip text;
     v_found boolean;
-    v_told jsonb[] := '{}';
+    v_rows jsonb[] := '{}';
 begin
     for v_send in
         select s.* from public.scheduled_sends s
@@ -37,12 +36,12 @@ begin
                         then 'A trigger on scheduled_sends keeps it as it is'
                     when not v_found then 'It has changed meanwhile'
                 end;
-                set constraints all immediate; -- what is only asked at the end would undo the others, too
+                set constraints all immediate; -- a deferred check would undo the others, too
             exception when others then
                 v_skip := 'A trigger or a rule of scheduled_sends refuses each change of it (' || sqlstate || ')';
             end;
         end if;
-        v_told := v_told || jsonb_build_object(
+        v_rows := v_rows || jsonb_build_object(
             'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
             'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
             'message_class', case v_send.message_class when 'transactional' then 'transactional' else 'marketing' end,
@@ -50,6 +49,6 @@ begin
             'was', coalesce(smsretry.numberless(v_send.why), 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
             'skipped', v_skip, 'warned', null);
     end loop;
-    return v_told;
+    return v_rows;
 end
 $$;

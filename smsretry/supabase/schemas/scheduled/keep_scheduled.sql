@@ -1,8 +1,6 @@
--- A scheduled send that could not be queued, for a reason that is not its own, waits: held, if somebody must mend it. It is
--- held for life at most, and not beyond its use. The caller holds the row locked.
---   result: held | later | cancelled
--- A trigger or a rule may refuse even this: it raises, swallows the update or undoes it. Then smsretry.held_sends keeps that
--- the row is held, why, and until when it is passed over, so that the others go on.
+-- Keep a scheduled send that could not be queued for a reason that is not its own: held if somebody must mend it (trouble),
+-- for life at most, otherwise later. result: held | later | cancelled. If a trigger or a rule refuses even this,
+-- smsretry.held_sends keeps it, and the others go on. The caller holds the row locked.
 create or replace function smsretry.keep_scheduled(
     send public.scheduled_sends, trouble text, life interval, look_at timestamptz, at timestamptz,
     out result text, out why text, out why_code text
@@ -38,7 +36,7 @@ begin
         if coalesce(v_status = 'scheduled' and (v_expired or v_due < keep_scheduled.look_at), true) then
             raise exception 'It stays as it was' using errcode = 'SR409';
         end if;
-        set constraints all immediate; -- what is only asked at the end would undo the others, too
+        set constraints all immediate; -- a deferred check would undo the others, too
     exception when others then
         get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
             v_rule = constraint_name;

@@ -1,5 +1,5 @@
--- The send log of a scheduled send, with the send's own id; the columns that are not named have their defaults. Answers whether
--- it was made now. After it there is one that says that its text waits, or an error: to be called inside a block.
+-- Insert the send log of a scheduled send, with the send's own id. Returns whether it was made now. Raises if afterwards
+-- none says that its text waits, so call it inside a block.
 create or replace function smsretry.make_send_log(id uuid, business_id uuid, customer_id uuid, body text, at timestamptz)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,6 +1,5 @@
--- The text of a scheduled send, made now or kept for later; the caller holds the row locked. What fails is its own trouble:
--- it is held, and says what somebody must mend. busy: something of its business was locked a moment ago, so it is not tried.
--- state: the SQLSTATE if it could not be made.
+-- Queue the text of a scheduled send, or keep it for later. An error is its own trouble: it is held and says what to mend.
+-- busy: its business was locked a moment ago, so it is not tried. state: the SQLSTATE if it failed. The row is locked.
 create or replace function smsretry.make_text(
     send public.scheduled_sends, life interval, busy boolean, until timestamptz, at timestamptz,
     out result text, out why text, out retry_id uuid, out why_code text, out state text
@@ -33,7 +32,7 @@ begin
         select k.result, k.why, k.why_code into result, why, why_code
         from smsretry.keep_scheduled(send, null, life, until + interval '30 seconds', at) k;
     elsif state <> '57014' then
-        -- No message of the database's: it may quote the row. Ours, with an SR code, hold ids only.
+        -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
         select k.result, k.why, k.why_code into result, why, why_code
         from smsretry.keep_scheduled(
             send, 'Its text cannot be made: ' || case

@@ -1,8 +1,8 @@
--- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
--- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
+-- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be none. The send log has
+-- the send's own id, so there is one text at most. The caller holds the row locked.
 --   result: queued | cancelled | failed
--- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran. Null: its claim says so.
--- An error, and nothing is done, if the row stays as it was: without that it would be queued again and again.
+-- life: how long it is of use from its time on, if it does not say so itself; null: its claim says so. Raises if its row
+-- stays as it was: otherwise it would be queued again and again.
 create or replace function smsretry.queue_scheduled(
     send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid,
     out why_code text
@@ -11,7 +11,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_status text;
 begin
-    -- An end that no calendar has (infinity, the year 9999) is none. A rule refuses it, and with it each change of the row.
+    -- Infinity and the like are no end. The constraint refuses them, and with them each change of the row.
     if send.not_after > upper(smsretry.century()) then
         send.not_after := null;
     end if;
@@ -19,7 +19,7 @@ begin
         when not exists (select 1 from public.customers c where c.id = send.customer_id and c.business_id = send.business_id)
             then 'no_customer'
         when coalesce(btrim(send.body, E' \t\n\r'), '') = '' then 'no_body'
-        -- A time before all time is nobody's plan: it is held until somebody mends it.
+        -- A send planned for -infinity is held until somebody mends it.
         when coalesce(send.not_after, case when isfinite(send.scheduled_for) then send.scheduled_for + life end)
             <= queue_scheduled.at then 'expired'
     end;
@@ -36,7 +36,7 @@ begin
         if exists (select 1 from smsretry.restores r where send.scheduled_for between r.since and r.restored_at) then
             why := why || '. It may have gone out before the database was restored: look in the provider''s log';
         end if;
-    -- A send log that is made now is this text's, whatever a trigger of the application's made of its words.
+    -- A send log that is made now is this text's, even if a trigger changed its words.
     elsif smsretry.make_send_log(send.id, send.business_id, send.customer_id, send.body, queue_scheduled.at)
         or exists (select 1 from public.send_logs l
                    where l.id = send.id and l.business_id = send.business_id
@@ -63,6 +63,6 @@ begin
         raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that', result
             using errcode = 'SR409';
     end if;
-    set constraints all immediate; -- what is only asked at the end would undo the others, too
+    set constraints all immediate; -- a deferred check would undo the others, too
 end
 $$;

@@ -1,18 +1,14 @@
--- Make the texts of scheduled sends whose time comes within `ahead`, so that they wait in the queue when it comes. At most
--- limit_count of them (smsretry.rows_of_claim), business by business in turns, which go on where the last call ended, and each one's
--- oldest first. Each is one transaction's work and a subtransaction of its own: send log, queue row and status, or none of
--- them. May be repeated. Those that are held and cannot be changed are passed over until they are looked at again
--- (smsretry.held_sends).
---   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
---     | later (something of its business is locked at this moment)
--- ahead: null: what is due now. life: how long a text is of use from its time on if it says nothing else, and how long it
--- may be held; null: its first claim says so.
+-- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most (smsretry.rows_of_claim).
+-- Businesses take turns, the oldest of each first. Each is a subtransaction of its own: send log, queue row and status, or
+-- none of them. May be repeated. Sends that are held are passed over until their next look.
+--   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now)
+-- life: how long a text is of use from its time on if it does not say so, and how long it may be held; null: the claim says.
 create or replace function public.queue_scheduled_sms(
     limit_count integer default null, ahead interval default null, life interval default null
 )
 returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- Somebody else's long transaction may hold the business locked. Then its texts wait, and not the others.
+-- If a long transaction holds the business locked, its texts wait, and not the others.
 set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -33,7 +29,7 @@ begin
     foreach v_id in array smsretry.work_in_turn('scheduled', v_turn.businesses, v_turn.each, v_limit, v_until) loop
         v_began := clock_timestamp();
         exit when v_taken >= v_limit or v_began > v_latest; -- the next call takes the rest
-        -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
+        -- By its id alone: see smsretry.claim_in_turn.
         select * into v_send from public.scheduled_sends s where s.id = v_id for update skip locked;
         continue when (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true
             or v_send.business_id = any (v_slow)
@@ -46,7 +42,7 @@ begin
         end if;
         if v_made.state = '57014'
             or v_made.state is distinct from '55P03' and smsretry.took_long(v_began) then
-            -- A trigger of the application's is slow for this business: its others come later, and nobody waits for them.
+            -- A trigger is slow for this business: its other sends come later.
             v_slow := v_slow || v_send.business_id;
             perform smsretry.set_business_apart(v_send.business_id, v_began, v_made.state, v_now);
             exit when v_made.state = '57014'; -- the time is over and is not counted again
@@ -58,6 +54,3 @@ begin
         'scheduled', v_turn.place, v_turn.businesses, v_turn.passed, v_served, v_taken = v_limit);
 end
 $$;
-
-revoke all on function public.queue_scheduled_sms from public, anon, authenticated;
-grant execute on function public.queue_scheduled_sms to service_role;

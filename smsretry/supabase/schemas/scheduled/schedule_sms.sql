@@ -1,9 +1,7 @@
--- Plan a text for a time. It is checked like every text when its time comes: consent, permitted hours, caps. To move or to
--- cancel it, update its row in scheduled_sends.
---   result: scheduled | already_scheduled (there is one of this id already, and it stays as it is)
--- id: the caller's own name for it, with which the call may be repeated. Without it each call plans another text.
--- not_after: when the text is of no more use; null: as long after its time as any text in the queue. A time that has
--- passed means at once, and is kept as now. message_class null: marketing. created_by: who planned it, for the application.
+-- Plan a text for a time, when it is checked like every other: consent, permitted hours, caps. Update its row to change it.
+--   result: scheduled | already_scheduled (this id exists and stays as it is)
+-- id: the caller's own, with which the call may be repeated; null: each call plans another text. not_after: when the text is
+-- of no more use; null: as any text. A past time means now. message_class null: marketing. created_by: the planner.
 create or replace function public.schedule_sms(
     business_id uuid, customer_id uuid, body text, scheduled_for timestamptz, not_after timestamptz default null,
     message_class text default null, created_by uuid default null, id uuid default null
@@ -52,7 +50,7 @@ begin
         on conflict (id) do nothing
         returning * into v_there;
     exception when integrity_constraint_violation then
-        -- Not the database's own error: that quotes the row with its body, and goes into the database's log.
+        -- The database's own error would quote the body, also in its log.
         get stacked diagnostics v_state = returned_sqlstate, v_column = column_name, v_rule = constraint_name;
         raise exception 'scheduled_sends does not take the text: %', concat_ws(', ', v_state, nullif(v_column, ''), nullif(v_rule, ''))
             using errcode = 'SR409', hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
@@ -70,6 +68,3 @@ begin
     return query select v_there.id, 'already_scheduled', v_there.scheduled_for;
 end
 $$;
-
-revoke all on function public.schedule_sms from public, anon, authenticated;
-grant execute on function public.schedule_sms to service_role;

@@ -1,6 +1,5 @@
--- Somebody changes a scheduled send. While it waits, it may be moved, changed or cancelled at will. Once it is queued, to
--- move or to cancel it does the same to its text, or is refused (SR409) if the text's send has begun or it has ended.
--- One that could not be changed, and was held elsewhere, is as any other from here on.
+-- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
+-- its text, or is refused (SR409) if the send has begun or the text has ended. It is no longer kept in held_sends.
 -- security definer, because an owner may change its scheduled sends and not the queue.
 create or replace function smsretry.scheduled_send_changed()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -1,6 +1,5 @@
--- Texts by which somebody said STOP or START, by Twilio's name of each. One is recorded once: whoever sends an old webhook
--- again, which is still signed rightly, changes nobody's consent. prune_sms_history deletes STOPs after 90 days at least.
--- A text that only may mean stop waits here for a person, who reads it at Twilio by its name. Its words are not kept.
+-- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. A text that only may mean stop
+-- waits here for a person, who reads it at Twilio. Its words are not kept.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
@@ -15,6 +14,5 @@ comment on column smsretry.inbound_texts.number_key is 'Who said it, at no busin
 comment on column smsretry.inbound_texts.seen_at is 'When it stopped waiting for a person: somebody recorded the number''s consent, or it said a plain word since.';
 create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where heard = 'words' and seen_at is null;
 
--- Default privileges may be wide.
 revoke all on smsretry.inbound_texts from public, anon, authenticated;
 grant select, insert, update on smsretry.inbound_texts to service_role;

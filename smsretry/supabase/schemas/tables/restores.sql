@@ -1,6 +1,5 @@
--- Restores from a backup: what went out after since is forgotten, and a text that is older than the restore may have. Such a
--- text is looked for at Twilio before its next message leaves, whichever way that comes about: smsretry.forgotten. Written by
--- doubt_sms_retries.
+-- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
+-- leaves: smsretry.forgotten. Written by doubt_sms_retries.
 create table if not exists smsretry.restores (
     since timestamptz primary key,
     restored_at timestamptz not null,
@@ -13,6 +12,5 @@ comment on table smsretry.restores is 'Each restore from a backup that somebody 
 comment on column smsretry.restores.since is 'When the backup was taken.';
 comment on column smsretry.restores.restored_at is 'When somebody told of the restore, before anything ran. What was begun from then on is on record.';
 
--- Default privileges may be wide.
 revoke all on smsretry.restores from public, anon, authenticated;
 grant select, insert on smsretry.restores to service_role;

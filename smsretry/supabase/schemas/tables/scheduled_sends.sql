@@ -1,6 +1,6 @@
--- Texts that are planned for a time. The application's table: it is made only where there is none, and its policies and
--- grants with it; an existing one keeps its own. A row becomes a send log and a row of the queue shortly before its time
--- (queue_scheduled_sms). What becomes of the text then is told by the send log, which has the row's own id.
+-- Texts that are planned for a time. The application's table: it, its policies and its grants are made only where there is
+-- none. Shortly before its time a row becomes a send log, with the row's own id, and a row of the queue
+-- (queue_scheduled_sms).
 do $$
 begin
     if to_regclass('public.scheduled_sends') is not null then
@@ -8,7 +8,7 @@ begin
     end if;
     create table public.scheduled_sends (
         id uuid primary key default gen_random_uuid(),
-        -- As in the queue: no foreign key to customers. A row whose customer is gone ends with a reason.
+        -- No foreign key to customers: a row whose customer is gone ends with a reason.
         business_id uuid not null references public.businesses (id) on delete cascade,
         customer_id uuid,
         body text,
@@ -40,19 +40,18 @@ begin
                and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))
         with check (status in ('scheduled', 'queued', 'cancelled')
                     and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
-    -- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back. The
-    -- message class is not a tenant's to choose: a transactional text keeps fewer rules.
+    -- A Supabase project grants everything in public to anon and authenticated. The message class is not a tenant's to
+    -- choose: a transactional text keeps fewer rules.
     revoke all on public.scheduled_sends from public, anon, authenticated;
     grant select on public.scheduled_sends to authenticated;
     grant insert (id, business_id, customer_id, body, scheduled_for, not_after, created_by)
         on public.scheduled_sends to authenticated;
     grant update (body, scheduled_for, not_after, status) on public.scheduled_sends to authenticated;
-    -- A text that is no longer wanted is cancelled, not deleted: deleting the row would not end the text.
+    -- Deleting the row would not end its text: it is cancelled.
     revoke delete, truncate on public.scheduled_sends from service_role;
 end
 $$;
 
--- Ours in it, whoever made it.
 alter table public.scheduled_sends add column if not exists customer_id uuid;
 alter table public.scheduled_sends add column if not exists body text;
 alter table public.scheduled_sends add column if not exists not_after timestamptz;
@@ -73,8 +72,7 @@ comment on column public.scheduled_sends.why_code is 'why, in a word for program
 comment on column public.scheduled_sends.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
 comment on column public.scheduled_sends.look_at is 'When it is looked at again, if not at its time.';
 
--- Rules for the states that are ours; an application may have others. Added unvalidated, then validated: a row that broke a
--- rule before there was one is reported.
+-- Rules for our states; an application may have others. Rows that break a new rule are reported and stay.
 do $$
 declare
     rule record;
@@ -82,13 +80,13 @@ begin
     for rule in
         select * from (values
             ('scheduled_sends_message_class', $c$message_class in ('marketing', 'transactional')$c$),
-            -- An instant that no calendar has (infinity, years BC) could be queued by nobody.
+            -- Infinity, years BC and the like could not be queued.
             ('scheduled_sends_instants', $c$status not in ('scheduled', 'queued')
                 or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
                    and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
-            -- A text that is of no more use at its own time could only be cancelled.
+            -- Otherwise it could only be cancelled.
             ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
-            -- A body of megabytes would cost the other rows their turn. The numbers: smsretry.longest_body, longest_reason.
+            -- The numbers: smsretry.longest_body, longest_reason.
             ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
             ('scheduled_sends_why_code', $c$why_code in (
                 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
@@ -116,13 +114,11 @@ begin
 end
 $$;
 
--- What is due, oldest first.
 create index if not exists scheduled_sends_due
     on public.scheduled_sends ((coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
--- What is due, business by business.
 create index if not exists scheduled_sends_turns
     on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
--- A person's planned texts, and those that never became one, for the desk.
+-- For the desk.
 create index if not exists scheduled_sends_customer
     on public.scheduled_sends (customer_id) where send_log_id is null;
 

@@ -1,9 +1,8 @@
--- One row a text that is owed to one person. The first columns, down to updated_at, are the application's: their names,
--- values and meanings are kept for it.
+-- One row a text that is owed to one person. The columns down to updated_at, and their meanings, are the application's.
 create table if not exists public.sms_retry_queue (
     id uuid primary key default gen_random_uuid(),
-    -- Deleting a business deletes its texts. There are no foreign keys to send_logs and customers: deleting one of those
-    -- must neither be forbidden nor erase the row, which ends with a reason that a person can read.
+    -- No foreign keys to send_logs and customers: deleting one of those must neither fail nor erase the row, which ends with
+    -- a reason.
     business_id uuid not null references public.businesses (id) on delete cascade,
     send_log_id uuid not null,
     customer_id uuid not null,
@@ -39,7 +38,7 @@ create table if not exists public.sms_retry_queue (
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
     constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
-    -- One word has one meaning: smsretry/vocabulary.py says which. Sentences are for people, and nothing decides by them.
+    -- smsretry/vocabulary.py says what each means.
     constraint sms_retry_queue_why_code check (why_code in (
         'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
         'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'operator',
@@ -49,10 +48,8 @@ create table if not exists public.sms_retry_queue (
         'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
         'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
         'ambiguous', 'clock_set_back', 'unforeseen')),
-    -- Attempts count the sends that were made. A row that may make none has no business being queued.
     constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
-    -- An instant that no calendar has (infinity, years BC) could be read by no worker, and would cost the other rows of
-    -- its claim theirs.
+    -- No worker could read infinity or years BC, and the other rows of its claim would suffer.
     constraint sms_retry_queue_instants check (
         scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
@@ -62,17 +59,16 @@ create table if not exists public.sms_retry_queue (
         and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
     -- A claim's answer carries these for each of its rows.
     constraint sms_retry_queue_lengths check (length(last_error) <= 2000 and length(why) <= 2000),
-    -- Only what waits is held.
     constraint sms_retry_queue_held check (held_since is null or (status in ('pending', 'processing') and why is not null)),
-    -- Without a lease nobody could ever take a processing row back.
+    -- Without a lease nobody could take a processing row back.
     constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null),
-    -- Only a claimed row is begun, and the send that was begun has an id.
+    -- Only a claimed row is begun, and its send has an id.
     constraint sms_retry_queue_begun check (begun_at is null or (status = 'processing' and attempt_id is not null)),
     -- A doubt is about one attempt, and a text that is known to be sent is not in doubt.
     constraint sms_retry_queue_doubt check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))
 )
--- Claims and finishes rewrite rows all day. Room on the page keeps their updates HOT; vacuum comes after a number of dead
--- rows, and new statistics after a number of changes, not after a share of the table.
+-- Rows are rewritten all day. Room on the page keeps their updates HOT; vacuum and analyze come after a number of changes,
+-- not after a share of the table.
 with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
       autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
@@ -96,16 +92,14 @@ comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled
 comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided, or by version 1.0.0.';
 comment on column public.sms_retry_queue.attempt_count is 'Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do not count.';
 
--- One live row a text.
 create unique index if not exists sms_retry_queue_one_live_row
     on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
--- What is due, oldest first: the claim looks here first, and on most minutes finds nothing. What it includes lets the status
--- count all waiting texts by it alone, and costs no HOT update: those columns change only when the status does.
+-- What is due: the claim looks here first, and mostly finds nothing. sms_status counts by the included columns, which change
+-- only with the status and so cost no HOT update.
 create index if not exists sms_retry_queue_next
     on public.sms_retry_queue (scheduled_for, id) include (reason, attempt_count, held_since)
     where status = 'pending' and in_doubt_since is null;
--- Where there is competition the claim walks these business by business, and never meets a row that is not due. No two have
--- the same order, so that none can be taken for another.
+-- The claim walks these business by business. No two have the same order, so that none can be taken for another.
 create index if not exists sms_retry_queue_turns
     on public.sms_retry_queue (business_id, message_class, scheduled_for, id)
     where status = 'pending' and in_doubt_since is null;
@@ -116,17 +110,14 @@ create index if not exists sms_retry_queue_in_doubt
     on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
 create index if not exists sms_retry_queue_turns_in_doubt
     on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
--- Rows whose claims died. Those under suspicion are claimed alone: smsretry.suspect_after.
 create index if not exists sms_retry_queue_suspect
     on public.sms_retry_queue (recover_count, scheduled_for)
     where status = 'pending' and recover_count > 0;
--- The texts of a person, for the daily cap and for an opt-out.
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
--- The texts of a send log, whatever became of them.
 create index if not exists sms_retry_queue_send_log on public.sms_retry_queue (send_log_id);
--- What waits for a person, for the desk.
+-- For the desk.
 create index if not exists sms_retry_queue_held on public.sms_retry_queue (held_since) where held_since is not null;
--- What has ended, for the desk and for pruning. A row enters it once.
+-- For the desk and for pruning. A row enters it once.
 create index if not exists sms_retry_queue_ended
     on public.sms_retry_queue (updated_at) where status in ('completed', 'failed', 'cancelled');
 -- Recovery reads all claims. By id, because an index on the lease itself would cost every begin its HOT update.
@@ -138,7 +129,7 @@ drop policy if exists "Owners read their retries" on public.sms_retry_queue;
 create policy "Owners read their retries" on public.sms_retry_queue for select to authenticated
     using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
 
--- The text and its customer must belong to the same business, or a tenant could have another tenant's text sent.
+-- Without the last two conditions a tenant could have another tenant's text sent.
 drop policy if exists "Owners queue retries of their texts" on public.sms_retry_queue;
 create policy "Owners queue retries of their texts" on public.sms_retry_queue for insert to authenticated
     with check (
@@ -150,11 +141,10 @@ create policy "Owners queue retries of their texts" on public.sms_retry_queue fo
                     and c.business_id = sms_retry_queue.business_id)
     );
 
--- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back.
+-- A Supabase project grants everything in public to anon and authenticated.
 revoke all on public.sms_retry_queue from public, anon, authenticated;
 grant select on public.sms_retry_queue to authenticated;
--- What the application needs to queue a retry, and no more: claim number, lease and the book-keeping are not a tenant's
--- to set.
+-- Claim number, lease and the like are not a tenant's to set.
 revoke insert on public.sms_retry_queue from authenticated;
 grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
               last_error, reason)

@@ -1,5 +1,4 @@
--- One row a send that was begun. Append-only: begin inserts it, it is settled once, and no function deletes it. What Twilio
--- reports of an accepted one afterwards is kept in delivery_….
+-- One row a send that was begun: inserted by begin, settled once, never deleted by a function. delivery_…: from Twilio.
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -31,22 +30,20 @@ create table if not exists public.sms_send_attempts (
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
     constraint sms_send_attempts_finished check ((finished_at is null) = (outcome is null)),
-    -- Only a message that Twilio accepted has a SID. A response without one is no acceptance; a send log that the
-    -- application marked as sent is evidence even without one.
+    -- Only an accepted message has a SID. A response without one is no acceptance; a send log that says sent is.
     constraint sms_send_attempts_sid check (
         case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end),
     -- A Twilio message belongs to one attempt.
     constraint sms_send_attempts_twilio_sid_key unique (twilio_sid),
     -- A claim sends at most once.
     constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
-    -- Number and body are kept for as long as evidence may be compared with them, and no longer.
+    -- Number and body are kept only while evidence may be compared with them.
     constraint sms_send_attempts_private check (
         outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null)),
-    -- Twilio's own words for a message's progress, in order of their rank; unknown is ours, for one that was looked after
-    -- for long enough.
+    -- Twilio's own words, and unknown: it reported nothing final for long enough.
     constraint sms_send_attempts_delivery check (delivery_status in (
         'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read')),
-    -- Only of a message that has a name is anything reported, and only a failure has a code.
+    -- Only a message with a SID is reported on, and only a failure has a code.
     constraint sms_send_attempts_reported check (
         (twilio_sid is not null or (delivery_status is null and delivery_look_at is null))
         and (delivery_status is null) = (delivery_at is null)
@@ -68,20 +65,18 @@ comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twil
 comment on column public.sms_send_attempts.business_id is 'Whose it is, kept from when its delivery is open: deliveries are looked after business by business. See smsretry.open_delivery.';
 comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
--- The texts to a number since a moment, for the daily cap.
+-- For the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
--- What was sent to a number and has no known end: such a look for evidence compares, too. Few, because sent_to is kept no
--- longer than that.
+-- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to.
 create index if not exists sms_send_attempts_unknown on public.sms_send_attempts (sent_to) where sent_to is not null;
--- Whose delivery is open.
 create index if not exists sms_send_attempts_open
     on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
 create index if not exists sms_send_attempts_turns
     on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
--- What was sent lately. A BRIN, because attempts are only ever added.
+-- A BRIN, because attempts are only ever added.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at) with (pages_per_range = 16);
--- Whose message is this? Asked by every look for evidence. A hash, because what stands there may be of any length.
+-- For every look for evidence. A hash, because the value may be of any length.
 create index if not exists send_logs_twilio_sid on public.send_logs using hash ((provider_message_id ->> 'twilio_sid'));
 
 alter table public.sms_send_attempts enable row level security;
@@ -90,7 +85,7 @@ drop policy if exists "Owners read their attempts" on public.sms_send_attempts;
 create policy "Owners read their attempts" on public.sms_send_attempts for select to authenticated
     using (exists (select 1 from public.sms_retry_queue q where q.id = retry_id));
 
--- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back.
+-- A Supabase project grants everything in public to anon and authenticated.
 revoke all on public.sms_send_attempts from public, anon, authenticated;
 grant select on public.sms_send_attempts to authenticated;
 -- Attempts are deleted only with their business.

@@ -1,7 +1,5 @@
--- Opt-ins that say nothing new of a number, by the second they bear: such a date lifts no opt-out, however often it is
--- written, and by whichever row. It was written before it came, or stood on a row when that opted out, or came along with
--- a row that got the number. Kept while there is an opt-out that it would lift: whoever imports it may do so next year.
--- Nothing can make an insert wait: there is no unique key.
+-- Dates of opt-ins, to the second, that lift no opt-out, whichever row bears them: written before they came, on the row that
+-- opted out, or on a row that received the number. Kept while they could lift an opt-out. Without a key no insert waits.
 create table if not exists smsretry.stale_opt_ins (
     number_key bytea not null,
     at timestamptz not null

@@ -1,6 +1,5 @@
--- How far the turns have come, by kind of work: the business that was served last. The next claim goes on behind it, in the
--- order of the businesses' ids and round and round, so that nobody waits for more than one round, whatever anybody writes.
--- Several places a kind: of claims at the same moment each goes round from a place of its own, and none waits for another.
+-- The business served last, by kind of work. The next claim begins behind it, in order of the businesses' ids, so that
+-- nobody waits for more than one round. Claims at the same moment each go round from a place of their own.
 create table if not exists smsretry.turns (
     kind text not null,
     place integer not null,
@@ -17,6 +16,5 @@ select k.kind, p.place, md5(k.kind || p.place)::uuid
 from unnest(array['texts', 'doubtful', 'scheduled', 'deliveries']) as k (kind) cross join generate_series(1, 8) as p (place)
 on conflict do nothing;
 
--- Default privileges may be wide.
 revoke all on smsretry.turns from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.turns to service_role;

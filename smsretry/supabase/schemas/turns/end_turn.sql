@@ -1,5 +1,5 @@
--- A claim has ended: the next one that goes round from this place begins behind the last business that was served; behind
--- all that were tried, where too little could be taken because somebody else holds the rest locked.
+-- A claim has ended: the next one from this place begins behind the last business served; or, if too little could be taken
+-- because the rest is locked, behind all that were tried.
 create or replace function smsretry.end_turn(
     kind text, place integer, businesses uuid[], passed uuid, served uuid, enough boolean
 )

@@ -1,12 +1,11 @@
--- Whose turn it is: businesses that have some of this kind of work to be claimed, from behind the one on that was served last,
--- by id and round and round. What they wrote, and how much of it, has no part in the order.
+-- Whose turn it is: the businesses with due work of this kind, by id round and round, behind the one served last. Neither
+-- what nor how much they wrote changes the order.
 --   kind: texts | doubtful | scheduled | deliveries (settled: accepted no later than that, unless they failed)
---   businesses: up to twice as many as the claim takes, because what others hold locked is passed over. Empty: nothing is due
---   each: how many of each of them to look at first, for the same reason several times as many as are taken
---   place: of smsretry.turns, locked until end_turn. Null: all that is due fits into the claim, and nobody needs a turn; or more
---     claim at this moment than there are places, and the order begins anywhere
---   passed: where too many wait for later, how far was looked. Then those that have waited longest stand behind those that
---     were found, and the next claim looks on from there
+--   businesses: up to twice limit_count, because locked rows are passed over; empty: nothing is due
+--   each: how many of each to look at first, several times what is taken for the same reason
+--   place: of smsretry.turns, locked until end_turn; null: all that is due fits into the claim, or all places are taken and
+--     the order begins anywhere
+--   passed: how far was looked, if too many wait for later; the longest waiting are then added, and the next claim goes on
 create or replace function smsretry.in_turn(
     kind text, at timestamptz, limit_count integer, settled timestamptz default null,
     out businesses uuid[], out each integer, out place integer, out passed uuid

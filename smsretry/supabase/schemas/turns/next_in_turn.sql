@@ -1,8 +1,6 @@
--- Businesses that have some of this kind of work due, from behind `start` on, by id and round and round: at most so many.
---   passed: how far was looked, where 5,000 that wait for later came before there were enough
--- One index probe a business, and none of its other rows is read. enable_sort: each order is one that a single index has, so
--- that no other plan is made, whatever is known of the tables. By business and class, or by business and due time. Kinds:
--- smsretry.in_turn.
+-- Up to `most` businesses with due work of this kind, by id round and round from behind `start`. Kinds: smsretry.in_turn.
+--   passed: how far was looked, if 5,000 that wait for later came before there were enough
+-- One index probe a business; none of its other rows is read. enable_sort is off, so that the order's own index is used.
 create or replace function smsretry.next_in_turn(
     kind text, at timestamptz, start uuid, most integer, settled timestamptz, out businesses uuid[], out passed uuid
 )

@@ -1,6 +1,5 @@
--- Texts that are due of these businesses, in turns: each one's first, then each one's second. Within a business,
--- transactional texts come first, then those whose window closes within the hour. Of each kind of a business at most `each`.
--- enable_sort: as in in_turn. What it is forbidden for is read in an index's order; the turns are sorted all the same.
+-- Due texts of these businesses, in turns: the first of each, then the second. Within a business, transactional texts come
+-- first, then those whose window closes within the hour. At most `each` of each class of a business. enable_sort: next_in_turn.
 create or replace function smsretry.texts_in_turn(businesses uuid[], each integer, at timestamptz)
 returns uuid[] language sql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
     select array_agg(t.id order by t.turn, t.place)

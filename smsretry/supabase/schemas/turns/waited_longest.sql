@@ -1,5 +1,5 @@
--- Whose work of this kind has waited longest, of what is due: the businesses of the first `most`, and how many of it there are.
--- Tells at little cost that nothing is due, or so little that all who have some are known. Kinds: smsretry.in_turn.
+-- The businesses of the `most` due items of this kind that have waited longest, and how many items there are: a cheap way to
+-- see that little or nothing is due. Kinds: smsretry.in_turn.
 create or replace function smsretry.waited_longest(
     kind text, at timestamptz, most integer, settled timestamptz, out businesses uuid[], out seen bigint
 )
@@ -20,7 +20,7 @@ begin
         select array_agg(distinct n.business_id), count(*) into businesses, seen
         from (select s.business_id from public.scheduled_sends s
               where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= at
-                -- A subquery and no join, so that the index is walked in its order, and no further than is needed.
+                -- No join, so that the index is walked in order and only as far as needed.
                 and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
               order by coalesce(s.look_at, s.scheduled_for), s.id limit most) n;
     when 'deliveries' then

@@ -1,5 +1,5 @@
--- What is due of these businesses, of this kind of work, in turns: of each at first only `each`, and up to `most` where a few of
--- them have most of it. Kinds and settled: smsretry.in_turn.
+-- Due work of these businesses in turns: at first only `each` of a business, and up to `most` if a few of them have most of
+-- it. Kinds and settled: smsretry.in_turn.
 create or replace function smsretry.work_in_turn(
     kind text, businesses uuid[], each integer, most integer, at timestamptz, settled timestamptz default null
 )

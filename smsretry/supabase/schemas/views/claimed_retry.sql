@@ -1,5 +1,4 @@
--- What a claim hands to its worker: a row with everything that decides about it. security_invoker, so that row level
--- security is the caller's.
+-- What a claim returns to its worker: a row with everything that decides about it. Row level security is the caller's.
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
        q.scheduled_for, q.last_attempted_at, left(q.last_error, smsretry.longest_reason()) as last_error, q.reason, q.created_at, q.updated_at,
@@ -8,33 +7,33 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by,
        exists (select 1 from smsretry.circuit) as circuit_open,
        array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
-       -- No more of a value than it can be: a body of megabytes would cost the other rows of the claim theirs.
+       -- Values are cut: a body of megabytes would cost the other rows of the claim.
        l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
        smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
        smsretry.found_sid(l.provider_message_id) as known_sid,
        c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
-       -- Our workers ask at the begin; the application's own processor goes by this.
+       -- The application's own processor goes by this; our workers check again at begin.
        case when q.claimed_by_application and smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone)) is not null
             then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
-       -- Messages of this text that did not arrive, newest first: the provider is asked about them once more before another one
-       -- leaves. A text that has one row, and no error yet, has none: those are not looked up.
+       -- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. A text
+       -- with one row and no error has none.
        case when q.last_error is null
                  and cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) < 2
             then '{}' else array(
            select m.twilio_sid from public.sms_send_attempts m
-           -- An array, so that an index finds them whatever is known of the tables.
+           -- An array, so that an index finds them without statistics.
            where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
              and smsretry.is_lost(m.delivery_status)
            order by m.begun_at desc) end as lost_sids,
-       -- Since when it might have gone out, but for its hours: not before it was there, unless its time was planned.
+       -- Since when it might have gone out: not before it was queued, unless it was planned.
        case when q.scheduled_for < q.created_at
                  and not exists (select 1 from public.scheduled_sends s
                                  where s.id = q.send_log_id and s.business_id = q.business_id)
             then q.created_at else q.scheduled_for end as due_since,
-       -- For a row in doubt: what else was sent to that number of which nobody knows what became, the nearest in time
-       -- first. A message of those words is theirs, and not this one's.
+       -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
+       -- with those words is theirs.
        case when q.in_doubt_since is null then '{}' else array(
            select o.sent_body from public.sms_send_attempts o
            where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
@@ -45,15 +44,15 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        (select max(o.tried_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_tried_at,
        exists (select 1 from public.sms_retry_queue o
                where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
-       -- What the begin of its send would find. It asks itself: only preview_sms_retries fills these in.
+       -- Only preview_sms_retries fills these in.
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
        smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
        q.why_code, null::text as refused_code,
-       -- Whether a business has a text due and none in this claim. claim_due_sms_retries alone knows that it has not.
+       -- claim_due_sms_retries sets it.
        true as others_wait
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
--- Another business's are none of this text's: consent is given to one business.
+-- Consent is given to one business.
 left join public.send_logs l on l.id = q.send_log_id and l.business_id = q.business_id
 left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
 left join public.businesses b on b.id = q.business_id;

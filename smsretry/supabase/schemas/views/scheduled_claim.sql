@@ -1,5 +1,4 @@
--- A scheduled send as its claim will be once it is queued, so that the same decisions can be told of it beforehand. Columns:
--- smsretry.claimed_retry.
+-- A scheduled send as its claim will be once it is queued, for preview_sms_retries. Columns: smsretry.claimed_retry.
 create or replace view smsretry.scheduled_claim with (security_invoker = true) as
 select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text as status, 0 as attempt_count, 3 as max_attempts,
        s.scheduled_for, null::timestamptz as last_attempted_at, null::text as last_error, null::text as reason,

@@ -1,6 +1,6 @@
--- Somebody knows that the provider has the message of this attempt (sid; null if only its send log says so). If its row still waits
--- for the answer, it is completed; otherwise the send log is told, unless it has another message. The caller holds the row
--- locked: the attempt's own, or the newer one of its text that is in doubt about it, whose message it is from then on.
+-- The provider has the message of this attempt (sid; null if only its send log says so). A row that waits for the answer is
+-- completed; otherwise the send log is told, unless it has another message. The caller holds the row locked: the attempt's
+-- own, or the newer one that is in doubt about it, which then owns it.
 create or replace function smsretry.accept_attempt(
     retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
 )

@@ -1,5 +1,5 @@
--- Whether the send of a claimed row may begin, by all that is known now: begin_sms_attempt has the answers and the parameters.
--- A text that may not go is ended here, and one of which an earlier message may have gone out is put in doubt.
+-- Whether the send of a claimed row may begin now. Parameters and answers: begin_sms_attempt. A text that may not go is
+-- ended here, and one whose earlier message may have gone out is put in doubt.
 create or replace function smsretry.admit_send(
     retry public.sms_retry_queue, send_before timestamptz, phone text, decided_by text, cap integer, cap_since timestamptz,
     expires_at timestamptz, life interval,
@@ -13,7 +13,7 @@ declare
     v_log public.send_logs;
     v_key bytea;
 begin
-    -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
+    -- `for share`: an opt-out is either seen here or waits until this send is begun.
     select * into v_customer from public.customers c
     where c.id = retry.customer_id and c.business_id = retry.business_id for share;
     if phone is null then
@@ -24,7 +24,7 @@ begin
     if cap is not null then
         reached_at := smsretry.cap_reached_at(retry.business_id, v_customer.phone, cap, cap_since);
     end if;
-    -- `for share` here, too: what finish could not write must not be sent.
+    -- `for share`: what finish could not write must not be sent.
     select * into v_log from public.send_logs l
     where l.id = retry.send_log_id and l.business_id = retry.business_id for share;
     decided_at := smsretry.clock(); -- after these locks: waiting for them took time

@@ -1,4 +1,4 @@
--- One call of a worker's, given as JSON: its parameters by name, as PostgREST has them.
+-- Make one call of a worker's: function, and its parameters as JSON by name.
 create or replace function smsretry.answer_sms_call(function text, v jsonb)
 returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,16 +1,13 @@
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go
---     | lost     another worker has the row; or, where why says so, it is in doubt from now on about an earlier send,
---                one that a restored backup may have forgotten included
---     | changed  the customer's number, a zone or the business's hours are no longer what the decision was made from, or
---                the customer or the send log is gone: decide again
+--     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
+--     | changed  number, zone, hours, customer or send log are no longer what the decision was made from: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
---     | ended    the row is finished, and why says for what reason, why_code for programs
--- The cap's span is the caller's choice: a moment 24 hours ago, or the start of a calendar day. decided_at is the
--- database's clock. What is sent (phone, body, sent_by) is kept until it is known what became of it. expires_at: when the
--- text is of no more use, if nothing has said so before; without it, life: how long it is of use from this moment on.
+--     | ended    the row is finished; why and why_code say the reason
+-- decided_at: the database's clock. phone, body and sent_by are kept until the outcome is known. expires_at: when the text
+-- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
 create or replace function public.begin_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
     first_send boolean default false, cap integer default null, cap_since timestamptz default null,
@@ -19,7 +16,7 @@ create or replace function public.begin_sms_attempt(
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- Somebody else's long transaction may hold the customer or the send log locked. Then this text waits, and not the worker.
+-- If a long transaction holds the customer or the send log locked, this text waits, and not the worker.
 set lock_timeout = '2s' as $$
 #variable_conflict use_variable
 declare
@@ -33,7 +30,7 @@ begin
     if cap is not null and cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
-    -- One at a time to a number, capped or not, or two texts would each be counted without the other.
+    -- One at a time to a number, or two texts would each be counted without the other.
     perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
     v_row := smsretry.fenced(retry_id, claim_no);
     decided_at := smsretry.clock();
@@ -64,6 +61,3 @@ begin
     return next;
 end
 $$;
-
-revoke all on function public.begin_sms_attempt from public, anon, authenticated;
-grant execute on function public.begin_sms_attempt to service_role;

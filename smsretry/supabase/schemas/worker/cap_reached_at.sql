@@ -1,6 +1,5 @@
--- When a number reached its cap on texts since a moment: the time of the text that must leave that span before there is
--- room for one more, the cap-th from the end. Null: there is room. Counted is what may have reached the phone from this
--- business: sends accepted, in doubt or under way, and what the application sent itself.
+-- When a number reached its cap: the time of the cap-th text from the end since a moment; null: there is room. Counted is
+-- what may have reached the phone from this business: sends accepted, in doubt or under way, and the application's own.
 create or replace function smsretry.cap_reached_at(business_id uuid, phone text, cap integer, since timestamptz)
 returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
     with person as materialized (
@@ -8,7 +7,7 @@ returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
         where c.phone = cap_reached_at.phone and c.business_id = cap_reached_at.business_id
     ),
     reached (at) as (
-        -- By the number and not by the customer: a customer who is deleted and imported again is the same person.
+        -- By number, because a customer who is deleted and imported again is the same person.
         select coalesce(a.finished_at, a.begun_at)
         from public.sms_send_attempts a
         where a.number_key = smsretry.number_key(cap_reached_at.business_id, cap_reached_at.phone)

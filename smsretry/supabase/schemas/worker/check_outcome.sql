@@ -1,4 +1,4 @@
--- What a worker says of a send it made goes together, or it is an error: finish_sms_attempt.
+-- Refuse an outcome, next status, error and delay that contradict each other.
 create or replace function smsretry.check_outcome(outcome text, next_status text, error text, retry_in interval)
 returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,15 +1,12 @@
--- Take up to limit_count due rows, business by business in turns, which go on where the last claim ended: smsretry.in_turn.
--- Within a business, transactional texts come first, then those whose window closes within the hour. limit_count:
--- smsretry.rows_of_claim.
--- Rows in doubt are not taken: the caller sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry.
--- claimed_at in the answer is the database's clock. others_wait says that the claim was cut short: a business has a text due
--- and none in it, because limit_count was too low, it is set apart, or somebody else holds its rows locked.
--- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
--- its is a send that may have been made, and comes into doubt when the processor dies.
+-- Claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns (smsretry.in_turn). Within a
+-- business, transactional texts come first, then those whose window closes within the hour. Neither doubtful nor suspect rows.
+-- others_wait: a business has a text due and none in this claim.
+-- begins: the caller begins each send with begin_sms_attempt. The application's own processor does not: if it dies, its
+-- claim counts as a send that may have been made.
 create or replace function public.claim_due_sms_retries(limit_count integer default null, begins boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- As on Supabase, and wherever else PostgREST runs: a claim whose caller has given it up would keep its rows.
+-- As on Supabase: a claim whose caller has given up would keep its rows.
 set statement_timeout = '8s' as $$
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -29,6 +26,3 @@ begin
     end loop;
 end
 $$;
-
-revoke all on function public.claim_due_sms_retries from public, anon, authenticated;
-grant execute on function public.claim_due_sms_retries to service_role;

@@ -1,5 +1,5 @@
--- Claim one pending row by its id, due or not: for the caller who has just queued it and sends it at once. No row: it is
--- not pending, or in doubt. An error if it cannot be claimed: it is the caller's own.
+-- Claim one pending row by its id, due or not, for the caller who has just queued it. No row: it is not pending, or in
+-- doubt. Raises if it cannot be claimed.
 create or replace function public.claim_sms_retry(retry_id uuid)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -13,6 +13,3 @@ begin
     end if;
 end
 $$;
-
-revoke all on function public.claim_sms_retry from public, anon, authenticated;
-grant execute on function public.claim_sms_retry to service_role;

@@ -1,6 +1,5 @@
--- Take one due row whose claims have died more than once, before its send began or while it was in doubt, or none. It may
--- be what kills its worker, so it is claimed alone. The one that died least often goes first; one that cannot be claimed is
--- passed over.
+-- Claim one due suspect row alone, because it may kill its worker, or none. The one whose claims died least often goes
+-- first; one that cannot be claimed is passed over.
 create or replace function public.claim_suspect_sms_retry()
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -22,6 +21,3 @@ begin
     end loop;
 end
 $$;
-
-revoke all on function public.claim_suspect_sms_retry from public, anon, authenticated;
-grant execute on function public.claim_suspect_sms_retry to service_role;

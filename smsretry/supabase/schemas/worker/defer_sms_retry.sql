@@ -1,8 +1,7 @@
--- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
--- window_closes_at: when the window closes that it waits for; null if that is not known.
--- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; without it, life:
--- how long it is of use from now on.
--- May be repeated.
+-- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost. Repeatable.
+-- window_closes_at: when the window that it waits for closes; null: not known.
+-- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; otherwise life: how
+-- long it is of use from now on.
 create or replace function public.defer_sms_retry(
     retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
     life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null,
@@ -34,6 +33,3 @@ begin
         where q.id = retry_id and q.status = 'pending' and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = until);
 end
 $$;
-
-revoke all on function public.defer_sms_retry from public, anon, authenticated;
-grant execute on function public.defer_sms_retry to service_role;

@@ -1,5 +1,5 @@
--- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no longer wanted).
--- False: the claim was lost. May be repeated.
+-- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no longer wanted). False: the
+-- claim was lost. May be repeated.
 create or replace function public.end_sms_retry(
     retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null,
     why_code text default null
@@ -24,6 +24,3 @@ begin
         where q.id = retry_id and q.status = final_status and q.claim_no = end_sms_retry.claim_no and q.last_error = error);
 end
 $$;
-
-revoke all on function public.end_sms_retry from public, anon, authenticated;
-grant execute on function public.end_sms_retry to service_role;

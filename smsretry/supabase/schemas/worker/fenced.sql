@@ -1,7 +1,6 @@
--- The fence: the row, locked, if its worker still has it under this claim number; otherwise null. Every write that a worker makes
--- about its row begins here, so a worker that lost its claim changes nothing.
--- Callers assign the answer to a variable and do not select from it: a call that waits here while a migration adds a
--- column then goes on with the new row type, instead of failing on the old one.
+-- The fence: the row, locked, if its worker still has it under this claim number; otherwise null. Every write of a worker
+-- begins here. Callers assign the answer and do not select from it: a call that waits here while a migration adds a column
+-- then goes on with the new row type instead of failing.
 create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
 returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,9 +1,7 @@
--- What became of a begun send, and where its row goes: attempt, row and send log in one transaction. May be repeated: the
--- second call finds the attempt settled and changes nothing. applied is false if the claim was lost.
---   outcome → next_status: accepted → completed; rejected, not_sent → pending (after retry_in) or failed;
---   in_doubt → pending, marked, and out of reach of the claim
--- counted: whether the send costs an attempt. What the provider said of the number that the text was sent to (phone) is kept:
--- see smsretry.mark_customer.
+-- The outcome of a begun send, and where its row goes: attempt, row and send log in one transaction. A repeated call changes
+-- nothing. applied is false if the claim was lost.
+--   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
+-- counted: whether the send costs an attempt. phone, opted_out, phone_status: smsretry.mark_customer.
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
     error_code integer default null, twilio_sid text default null, retry_in interval default null,
@@ -61,19 +59,15 @@ begin
             perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now);
         end if;
     else
-        -- Applied before: the answer to the same call was lost, or the provider's callback was faster than its response.
+        -- Applied before: the answer to the same call was lost, or the provider's callback was faster.
         applied := exists (
             select 1 from public.sms_send_attempts a
             where a.id = attempt_id and a.retry_id = finish_sms_attempt.retry_id and a.claim_no = finish_sms_attempt.claim_no
               and (a.settled_by = 'callback'
                    or a.outcome = finish_sms_attempt.outcome and a.settled_by is not distinct from v_settled_by));
     end if;
-    -- Null for a row that is gone.
     select q.status, q.scheduled_for, q.attempt_count into status, scheduled_for, attempt_count
     from public.sms_retry_queue q where q.id = retry_id;
     return next;
 end
 $$;
-
-revoke all on function public.finish_sms_attempt from public, anon, authenticated;
-grant execute on function public.finish_sms_attempt to service_role;

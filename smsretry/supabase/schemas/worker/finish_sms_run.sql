@@ -1,4 +1,4 @@
--- A run is done: what it came to, in numbers. False: nobody knows the run. May be repeated.
+-- A run is done; told: its numbers. False: the run is unknown. May be repeated.
 create or replace function public.finish_sms_run(run_id uuid, told text, needs_somebody boolean default false)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 begin
@@ -9,6 +9,3 @@ begin
     return found;
 end
 $$;
-
-revoke all on function public.finish_sms_run from public, anon, authenticated;
-grant execute on function public.finish_sms_run to service_role;

@@ -1,14 +1,11 @@
--- Calls of a worker's that are under way together, as one transaction: begin, finish, defer, hold and end. Each answers for
--- itself; one that fails is undone alone, and its answer is the error. calls: [{"function", "values", "lock_order"}].
--- May be repeated, as each of them may.
---   place: the call's place in the array, from 1 · answer: what the function answered · code, message, hint: its error ·
---   seconds: how long it took; null, with the code 57014: there was no time left for it, and it was not made
--- Locks are taken in one order (lock_order), so that two groups do not deadlock. A row that somebody holds locked is
--- waited for half a second once in a group, and then hardly at all: the others wait for it.
--- A group has a second; what is left then was not made, and is of the caller's next group. So the database is never busy with
--- a group whose caller has given it up. The one call that takes longer (a trigger of the application's that sleeps) is
--- cancelled alone: PostgREST applies the function's statement_timeout to the whole call (db-hoisted-tx-settings, since 12.2;
--- https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
+-- Make a worker's begin, finish, defer, hold and end calls as one transaction. One that fails is undone alone.
+-- calls: [{"function", "values", "lock_order"}]. May be repeated, as each of them may.
+--   place: in the array, from 1 · answer: the function's · code, message, hint: its error · seconds: how long it took; null
+--   with the code 57014: no time was left, and it was not made
+-- lock_order keeps two groups from deadlocking. A locked row is waited for half a second once in a group, and then hardly at
+-- all. A group has a second, so that the database never works for a caller who has given up. A single call that takes longer
+-- (a trigger that sleeps) is cancelled alone: PostgREST applies statement_timeout to the whole call (db-hoisted-tx-settings,
+-- since 12.2; https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
 create or replace function public.group_sms_calls(calls jsonb)
 returns table (place integer, answer jsonb, code text, message text, hint text, seconds double precision)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -43,7 +40,7 @@ begin
         begin
             set constraints all deferred; -- to what they are in a transaction of the call's own
             answer := smsretry.answer_sms_call(v_call.value ->> 'function', v_call.value -> 'values');
-            set constraints all immediate; -- what is only asked at the end would undo the others, too
+            set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again: nothing more is begun
                 get stacked diagnostics code = returned_sqlstate, message = message_text;
@@ -61,6 +58,3 @@ begin
     end loop;
 end
 $$;
-
-revoke all on function public.group_sms_calls from public, anon, authenticated;
-grant execute on function public.group_sms_calls to service_role;

@@ -1,6 +1,5 @@
--- Put a claimed row back to pending because of something that a person can mend (why says what), to be looked at again
--- look_in from now. Costs no attempt. False: the claim was lost. May be repeated.
--- expires_at, life: as for defer_sms_retry.
+-- Put a claimed row back to pending because of something that a person can mend (why), to be looked at again in look_in.
+-- Costs no attempt. False: the claim was lost. May be repeated. expires_at, life: as for defer_sms_retry.
 create or replace function public.hold_sms_retry(
     retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null,
     expires_at timestamptz default null, why_code text default null
@@ -31,6 +30,3 @@ begin
         where q.id = retry_id and q.status = 'pending' and q.claim_no = hold_sms_retry.claim_no and q.held_since is not null);
 end
 $$;
-
-revoke all on function public.hold_sms_retry from public, anon, authenticated;
-grant execute on function public.hold_sms_retry to service_role;

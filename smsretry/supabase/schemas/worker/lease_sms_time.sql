@@ -1,9 +1,6 @@
--- Take some of a sender's time: so many segments, at so many a second. Whole texts are leased and in one piece, so that all
--- workers together keep the sender's rate. What is not used is lost.
---   begins_at: when they begin, `lead` seconds from now at the soonest, because the answer takes a while to come
---   asked_at: the database's clock, by which a worker knows when that is on its own
--- No segments: nothing is taken, and asked_at is told. More than an hour ahead nothing is given away: a rate was set wrong
--- and is mended.
+-- Reserve a sender's time for so many segments, in one piece, so that all workers together keep its rate. Unused time is lost.
+--   begins_at: `lead` seconds from now at the soonest, because the answer takes a while · asked_at: the database's clock
+-- No segments: nothing is reserved. If more than an hour is reserved, a rate was set wrong, and it starts over from now.
 create or replace function public.lease_sms_time(
     sender text, segments integer, per_second double precision, lead double precision default 0
 )
@@ -32,6 +29,3 @@ begin
     return query select v_ends - v_takes, v_now;
 end
 $$;
-
-revoke all on function public.lease_sms_time from public, anon, authenticated;
-grant execute on function public.lease_sms_time to service_role;

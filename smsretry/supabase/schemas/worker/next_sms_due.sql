@@ -1,5 +1,4 @@
--- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Rows under suspicion do not
--- count: they are claimed alone, when a run has done everything else.
+-- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Suspect rows do not count.
 create or replace function public.next_sms_due()
 returns double precision language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     select extract(epoch from greatest(next.due_at - smsretry.clock(), interval '0'))::double precision
@@ -12,6 +11,3 @@ returns double precision language sql stable security invoker set search_path = 
          order by q.scheduled_for limit 1)) as due_at) next
     where next.due_at is not null
 $$;
-
-revoke all on function public.next_sms_due from public, anon, authenticated;
-grant execute on function public.next_sms_due to service_role;

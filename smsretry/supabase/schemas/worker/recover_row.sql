@@ -1,4 +1,4 @@
--- Take back one row whose worker fell silent: see recover_stuck_sms_retries. The caller holds it locked.
+-- Take back one row whose worker fell silent: recover_stuck_sms_retries. The caller holds it locked.
 create or replace function smsretry.recover_row(retry public.sms_retry_queue, look_in interval, life interval, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -22,8 +22,7 @@ begin
         retry.error_code := null;
         retry.why_code := 'worker_died';
     else
-        -- Not limited: a text that was never tried is never given up for it, and to give up one in doubt would call a text
-        -- failed that may have been read. Its looks may be what kills the workers.
+        -- Without a limit: a text that was never tried, or is in doubt, is never failed because workers died.
         retry.recover_count := retry.recover_count + 1;
         if retry.in_doubt_since is null then
             v_due := retry.scheduled_for;

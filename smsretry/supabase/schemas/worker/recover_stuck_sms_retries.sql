@@ -1,10 +1,8 @@
--- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now.
+-- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now. None is failed here.
 --   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
---   in doubt: still so; after the second time it is claimed alone
---   neither: pending again at no cost, however often; after the second time it is claimed alone, and ever less often
--- None is given up here: a text that was never tried is never failed before it expires.
--- A row in doubt is looked at again look_in from now; null: at once. life: how long a text is of use, from a claim on that
--- counts as its first send; null: its first look says so. The application calls this with stale_minutes alone.
+--   in doubt: still so · neither: pending again at no cost; either way a suspect row is claimed alone, and ever less often
+-- look_in: when a row in doubt is looked at; null: at once. life: how long a text is of use from a claim that counts as its
+-- first send; null: its first look says so. The application calls this with stale_minutes alone.
 create or replace function public.recover_stuck_sms_retries(
     stale_minutes integer default 10, look_in interval default null, life interval default null
 )
@@ -28,7 +26,7 @@ begin
           and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
                -- Claimed while the clock was ahead: its lease would last until then.
                or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
-          -- A trigger of the application's is slow for these, or refuses them: not before their time has come again.
+          -- A trigger is slow for these, or refuses them.
           and not exists (select 1 from smsretry.set_apart s where s.business_id = q.business_id and s.retry_at > v_now)
         order by q.id
         limit smsretry.largest_claim()
@@ -40,13 +38,13 @@ begin
         begin
             perform smsretry.recover_row(v_stale, look_in, life, v_now);
             return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
-            set constraints all immediate; -- what is only asked at the end would undo the others, too
+            set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again
                 perform smsretry.set_business_apart(v_stale.business_id, v_began, sqlstate, v_now);
                 exit;
             when others then
-                -- One bad row must not keep the others stuck; the next run tries it again.
+                -- The next run tries it again.
                 raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
         end;
         if smsretry.took_long(v_began) then
@@ -56,6 +54,3 @@ begin
     end loop;
 end
 $$;
-
-revoke all on function public.recover_stuck_sms_retries from public, anon, authenticated;
-grant execute on function public.recover_stuck_sms_retries to service_role;

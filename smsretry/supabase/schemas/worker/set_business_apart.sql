@@ -1,6 +1,5 @@
--- A row of this business has been written since `began`, or could not be written at all (state: its SQLSTATE). Ten times as
--- long it is left alone, ten minutes at the most: so nobody's trigger has more than a tenth of the time of all.
--- Never waits and never fails: to note it is worth less than what the caller has in hand.
+-- A row of this business has been written since `began`, or could not be (state: its SQLSTATE). The business is left alone
+-- ten times as long, ten minutes at most, so that its triggers take a tenth of everybody's time. Never waits, never fails.
 create or replace function smsretry.set_business_apart(business_id uuid, began timestamptz, state text, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $$
 #variable_conflict use_column

@@ -1,6 +1,5 @@
--- Open the circuit breaker, or close it. why: what is wrong and what to do; null closes it. sender: whose it is; one sender
--- is the only one for now, so closing forgets what was known of others. business_ids: of these businesses alone; null:
--- everybody's. Closing everybody's closes all. Returns whether it is open.
+-- Open the circuit breaker, or close it (why null). why: what is wrong and what to do. sender: whose it is.
+-- business_ids: of these businesses alone; null: everybody's, and closing that closes all. Returns whether it is open.
 create or replace function public.set_sms_circuit(why text, sender text default '', business_ids uuid[] default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -33,6 +32,3 @@ begin
     return true;
 end
 $$;
-
-revoke all on function public.set_sms_circuit from public, anon, authenticated;
-grant execute on function public.set_sms_circuit to service_role;

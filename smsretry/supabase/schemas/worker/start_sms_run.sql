@@ -1,5 +1,5 @@
--- A run begins. Returns the earlier runs that never finished and are told of now for the first time: what their sends came
--- to. stale_minutes: after how long a silent run counts as interrupted; null: none is told of. May be repeated; then it tells of none.
+-- A run begins. Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how
+-- long a silent run counts as interrupted; null: none. May be repeated, and then returns none.
 create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default null)
 returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -29,6 +29,3 @@ begin
     group by s.id, s.started_at order by s.started_at;
 end
 $$;
-
-revoke all on function public.start_sms_run from public, anon, authenticated;
-grant execute on function public.start_sms_run to service_role;

@@ -1,13 +1,11 @@
--- Claim these rows, and return with all that decides about them those that could be claimed. The caller has found them
--- pending and locked them. by_application: the claimer does not begin its sends, so what is asked before a begin is asked
--- here (smsretry.take_row).
--- A trigger of the application's may be slow for one business, or refuse a row. That is trouble of its own: the row stays
--- pending, its business is set apart, and the others are taken. What there was no time for stays pending, too.
+-- Claim these rows, which the caller has found pending and locked, and return those that could be claimed. by_application:
+-- smsretry.take_row. If a trigger of the application's is slow for one business, or refuses a row, that row stays pending,
+-- its business is set apart, and the others are claimed. What there was no time for stays pending, too.
 create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
--- A plan that does not know how few they are would read whole tables to join them.
+-- Without statistics a plan would read whole tables.
 set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
@@ -21,7 +19,7 @@ declare
     v_tried integer := 0;
     v_state text;
 begin
-    -- Of a business that is set apart one row, when the others' are taken, and another one each time: not all may be slow.
+    -- Of a business that is set apart, one row after the others, and another one each time: not all may be slow.
     select array_agg(o.id order by o.apart, o.place), array_agg(o.business_id order by o.apart, o.place),
            array_agg(o.business_id) filter (where o.apart)
     into v_order, v_owners, v_apart
@@ -59,7 +57,7 @@ begin
             v_state := sqlstate;
     end;
     if v_state = '57014' then
-        -- The statement's time is over and is not counted again: only what was quick is done once more.
+        -- The statement timeout does not start again: only what was quick is repeated.
         perform smsretry.set_business_apart(v_owners[v_tried], v_began, v_state, take.at);
         v_took := smsretry.take_each(v_took, v_whose, take.at, take.by_application);
     elsif v_state is not null then

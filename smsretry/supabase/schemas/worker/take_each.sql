@@ -1,5 +1,5 @@
--- Claim rows each by itself, because one of them could not be written: that one stays as it is and its business is set apart.
--- Returns those that were claimed. owners: whose each is.
+-- Claim rows one by one, because one of them could not be written: it stays as it is, and its business is set apart. owners:
+-- the rows' businesses. Returns those that were claimed.
 create or replace function smsretry.take_each(ids uuid[], owners uuid[], at timestamptz, by_application boolean)
 returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -14,7 +14,7 @@ begin
             if smsretry.take_row(take_each.ids[n], take_each.at, take_each.by_application) then
                 v_took := v_took || take_each.ids[n];
             end if;
-            set constraints all immediate; -- what is only asked at the end would undo the others, too
+            set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- no time is left, and it is not counted again
                 perform smsretry.set_business_apart(take_each.owners[n], v_began, sqlstate, take_each.at);

@@ -1,7 +1,6 @@
--- Claim one row. The caller has found it pending and locked it. Its status is not asked for again: without statistics the
--- planner would walk a partial index for it. A row in doubt keeps the attempt that it is in doubt about.
--- by_application: its claimer sends without a begin. A row that a begin would put in doubt is put in doubt here, and not
--- claimed. Returns whether it was claimed.
+-- Claim one row, which the caller has found pending and locked; false: it was put in doubt instead. Its status is not asked
+-- for again: without statistics the planner would walk a partial index. A row in doubt keeps its attempt. by_application:
+-- the claimer sends without a begin, so what a begin would put in doubt is put in doubt here.
 create or replace function smsretry.take_row(id uuid, at timestamptz, by_application boolean)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,5 +1,4 @@
--- In a group, the others wait for each call, too: what somebody holds locked is waited for as shortly as the group says
--- (smsretry.wait, set by group_sms_calls). Outside of one, lock_timeout stays as the caller has it. Every function that a
+-- In a group, wait for locks only as long as the group says (smsretry.wait, set by group_sms_calls). Every function that a
 -- group may call begins with this.
 create or replace function smsretry.wait_shortly()
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$

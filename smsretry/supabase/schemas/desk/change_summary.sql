@@ -1,12 +1,11 @@
--- What a step came to, or would: counted by why a row is left alone (skipped) and by what a person should know (warned),
--- with a sample of the rows. rows: one JSON object a row, with its retry_id, skipped and warned.
-create or replace function smsretry.told_of_change(
+-- The answer of a step: rows (smsretry.change_of_row) counted by why they are skipped or warned of, and a sample.
+create or replace function smsretry.change_summary(
     rows jsonb[], out matched integer, out changed integer, out skipped jsonb, out warned jsonb, out sample jsonb
 )
 language sql stable set search_path = pg_catalog, pg_temp as $$
     with told as (
         select r.told, r.told ->> 'skipped' as skip, r.told ->> 'warned' as warn, r.place
-        from unnest(told_of_change.rows) with ordinality as r (told, place)
+        from unnest(change_summary.rows) with ordinality as r (told, place)
     )
     select count(*)::integer,
            (count(*) filter (where t.skip is null))::integer,
