@@ -460,6 +460,20 @@ begin
 end
 $$;
 
+-- ======== schemas/80_check_told.sql is removed ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'check_told'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== schemas/31_held.sql is removed ========
 do $$
 declare
@@ -474,21 +488,34 @@ begin
 end
 $$;
 
+-- ======== schemas/80_told_of_change.sql is removed ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'told_of_change'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== schemas/policy/century.sql ========
--- The times that are times of ours. What an application writes beyond them (infinity, years BC) no calendar has, and no worker
--- could read. The constraints of the tables hold the two days themselves: see smsretry.longest_body.
+-- The times that we accept; an application may write others (infinity, years BC). Table constraints repeat the days.
 create or replace function smsretry.century()
 returns tstzrange language sql immutable set search_path = pg_catalog, pg_temp as $$
     select tstzrange('2000-01-01 00:00+00', '2100-01-01 00:00+00', '[]')
 $$;
 
 -- ======== schemas/policy/fewest_texts.sql ========
--- Of fewer texts than this, the share that arrived says nothing.
+-- With fewer texts than this, a share that arrived means nothing.
 create or replace function smsretry.fewest_texts()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 20 $$;
 
 -- ======== schemas/policy/largest_claim.sql ========
--- Rows of one answer at most, because PostgREST cuts off answers at 1,000.
+-- The most rows of one answer: PostgREST cuts off answers at 1,000.
 create or replace function smsretry.largest_claim()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 500 $$;
 
@@ -498,33 +525,31 @@ create or replace function smsretry.late_after()
 returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '10 minutes' $$;
 
 -- ======== schemas/policy/longest_body.sql ========
--- Characters of a text at most (Twilio's API reference, Body; error 21617). A claim tells it to its worker, with one
--- character more of a body that is longer. The constraint of scheduled_sends holds the number itself, because a check is not
--- asked again when a function has another answer; a test compares them.
+-- The most characters of a text (Twilio's API reference, Body; error 21617). A claim returns one more of a longer body.
+-- Constraints repeat the numbers of this folder, because a check does not follow a function; a test compares them.
 create or replace function smsretry.longest_body()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 1600 $$;
 
 -- ======== schemas/policy/longest_reason.sql ========
--- Characters of a reason or an error at most, wherever one is kept: each claim's answer carries them. The
--- constraints of the tables hold the number itself: see smsretry.longest_body.
+-- The most characters of a reason or an error: each claim's answer carries them.
 create or replace function smsretry.longest_reason()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2000 $$;
 
 -- ======== schemas/policy/rows_of_claim.sql ========
--- How many rows a call takes that is asked for so many; 50 if nothing is said.
+-- How many rows a claim of limit_count takes; null: 50.
 create or replace function smsretry.rows_of_claim(limit_count integer)
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
     select least(greatest(coalesce(rows_of_claim.limit_count, 50), 0), smsretry.largest_claim())
 $$;
 
 -- ======== schemas/policy/suspect_after.sql ========
--- A row whose claims died so often is under suspicion: it may be what kills its worker, so it is claimed alone.
+-- After so many claims that died, a row is suspect: it may kill its worker, so it is claimed alone.
 create or replace function smsretry.suspect_after()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2 $$;
 
 -- ======== schemas/tables/business_circuits.sql ========
--- Businesses whose texts come to nothing while others' go out: each run tries one text of theirs, and puts the others off.
--- There is no foreign key, so that no lock of a business's row holds up a run; what is a day old is forgotten.
+-- Businesses whose texts fail while others' go out: each run tries one text of theirs, and defers the rest. There is no
+-- foreign key, so that no lock of a business's row holds up a run. What is a day old is forgotten.
 create table if not exists smsretry.business_circuits (
     business_id uuid not null,
     sender text not null default '',
@@ -535,7 +560,6 @@ create table if not exists smsretry.business_circuits (
 );
 comment on column smsretry.business_circuits.tried_at is 'When the last of its texts was tried. While everybody''s circuit is open, who was tried longest ago goes first.';
 
--- Default privileges may be wide.
 revoke all on smsretry.business_circuits from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.business_circuits to service_role;
 
@@ -547,15 +571,13 @@ alter table smsretry.circuit drop constraint if exists circuit_pkey;
 alter table smsretry.circuit add constraint circuit_pkey primary key (sender);
 
 -- ======== schemas/tables/circuit.sql ========
--- The circuit breaker's memory between runs: a sender's row is there while sending makes no sense because of the account or
--- of Twilio itself. One sender is the only one for now.
+-- The circuit breaker between runs: a sender's row exists while its account, or Twilio itself, cannot send.
 create table if not exists smsretry.circuit (
     sender text primary key default '',
     opened_at timestamptz not null,
     why text not null
 );
 
--- Default privileges may be wide.
 revoke all on smsretry.circuit from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.circuit to service_role;
 
@@ -565,9 +587,8 @@ alter table smsretry.inbound_texts add column if not exists number_key bytea;
 alter table smsretry.inbound_texts add column if not exists seen_at timestamptz;
 
 -- ======== schemas/tables/inbound_texts.sql ========
--- Texts by which somebody said STOP or START, by Twilio's name of each. One is recorded once: whoever sends an old webhook
--- again, which is still signed rightly, changes nobody's consent. prune_sms_history deletes STOPs after 90 days at least.
--- A text that only may mean stop waits here for a person, who reads it at Twilio by its name. Its words are not kept.
+-- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. A text that only may mean stop
+-- waits here for a person, who reads it at Twilio. Its words are not kept.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
@@ -582,14 +603,12 @@ comment on column smsretry.inbound_texts.number_key is 'Who said it, at no busin
 comment on column smsretry.inbound_texts.seen_at is 'When it stopped waiting for a person: somebody recorded the number''s consent, or it said a plain word since.';
 create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where heard = 'words' and seen_at is null;
 
--- Default privileges may be wide.
 revoke all on smsretry.inbound_texts from public, anon, authenticated;
 grant select, insert, update on smsretry.inbound_texts to service_role;
 
 -- ======== schemas/tables/restores.sql ========
--- Restores from a backup: what went out after since is forgotten, and a text that is older than the restore may have. Such a
--- text is looked for at Twilio before its next message leaves, whichever way that comes about: smsretry.forgotten. Written by
--- doubt_sms_retries.
+-- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
+-- leaves: smsretry.forgotten. Written by doubt_sms_retries.
 create table if not exists smsretry.restores (
     since timestamptz primary key,
     restored_at timestamptz not null,
@@ -602,7 +621,6 @@ comment on table smsretry.restores is 'Each restore from a backup that somebody 
 comment on column smsretry.restores.since is 'When the backup was taken.';
 comment on column smsretry.restores.restored_at is 'When somebody told of the restore, before anything ran. What was begun from then on is on record.';
 
--- Default privileges may be wide.
 revoke all on smsretry.restores from public, anon, authenticated;
 grant select, insert on smsretry.restores to service_role;
 
@@ -613,9 +631,9 @@ create index if not exists scheduled_sends_turns
     on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
 
 -- ======== schemas/tables/scheduled_sends.sql ========
--- Texts that are planned for a time. The application's table: it is made only where there is none, and its policies and
--- grants with it; an existing one keeps its own. A row becomes a send log and a row of the queue shortly before its time
--- (queue_scheduled_sms). What becomes of the text then is told by the send log, which has the row's own id.
+-- Texts that are planned for a time. The application's table: it, its policies and its grants are made only where there is
+-- none. Shortly before its time a row becomes a send log, with the row's own id, and a row of the queue
+-- (queue_scheduled_sms).
 do $$
 begin
     if to_regclass('public.scheduled_sends') is not null then
@@ -623,7 +641,7 @@ begin
     end if;
     create table public.scheduled_sends (
         id uuid primary key default gen_random_uuid(),
-        -- As in the queue: no foreign key to customers. A row whose customer is gone ends with a reason.
+        -- No foreign key to customers: a row whose customer is gone ends with a reason.
         business_id uuid not null references public.businesses (id) on delete cascade,
         customer_id uuid,
         body text,
@@ -655,19 +673,18 @@ begin
                and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))
         with check (status in ('scheduled', 'queued', 'cancelled')
                     and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
-    -- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back. The
-    -- message class is not a tenant's to choose: a transactional text keeps fewer rules.
+    -- A Supabase project grants everything in public to anon and authenticated. The message class is not a tenant's to
+    -- choose: a transactional text keeps fewer rules.
     revoke all on public.scheduled_sends from public, anon, authenticated;
     grant select on public.scheduled_sends to authenticated;
     grant insert (id, business_id, customer_id, body, scheduled_for, not_after, created_by)
         on public.scheduled_sends to authenticated;
     grant update (body, scheduled_for, not_after, status) on public.scheduled_sends to authenticated;
-    -- A text that is no longer wanted is cancelled, not deleted: deleting the row would not end the text.
+    -- Deleting the row would not end its text: it is cancelled.
     revoke delete, truncate on public.scheduled_sends from service_role;
 end
 $$;
 
--- Ours in it, whoever made it.
 alter table public.scheduled_sends add column if not exists customer_id uuid;
 alter table public.scheduled_sends add column if not exists body text;
 alter table public.scheduled_sends add column if not exists not_after timestamptz;
@@ -688,8 +705,7 @@ comment on column public.scheduled_sends.why_code is 'why, in a word for program
 comment on column public.scheduled_sends.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
 comment on column public.scheduled_sends.look_at is 'When it is looked at again, if not at its time.';
 
--- Rules for the states that are ours; an application may have others. Added unvalidated, then validated: a row that broke a
--- rule before there was one is reported.
+-- Rules for our states; an application may have others. Rows that break a new rule are reported and stay.
 do $$
 declare
     rule record;
@@ -697,13 +713,13 @@ begin
     for rule in
         select * from (values
             ('scheduled_sends_message_class', $c$message_class in ('marketing', 'transactional')$c$),
-            -- An instant that no calendar has (infinity, years BC) could be queued by nobody.
+            -- Infinity, years BC and the like could not be queued.
             ('scheduled_sends_instants', $c$status not in ('scheduled', 'queued')
                 or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
                    and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
-            -- A text that is of no more use at its own time could only be cancelled.
+            -- Otherwise it could only be cancelled.
             ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
-            -- A body of megabytes would cost the other rows their turn. The numbers: smsretry.longest_body, longest_reason.
+            -- The numbers: smsretry.longest_body, longest_reason.
             ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
             ('scheduled_sends_why_code', $c$why_code in (
                 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
@@ -731,23 +747,19 @@ begin
 end
 $$;
 
--- What is due, oldest first.
 create index if not exists scheduled_sends_due
     on public.scheduled_sends ((coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
--- What is due, business by business.
 create index if not exists scheduled_sends_turns
     on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
--- A person's planned texts, and those that never became one, for the desk.
+-- For the desk.
 create index if not exists scheduled_sends_customer
     on public.scheduled_sends (customer_id) where send_log_id is null;
 
 grant select, insert, update on public.scheduled_sends to service_role;
 
 -- ======== schemas/tables/set_apart.sql ========
--- Businesses whose rows could not be taken with everybody's: a trigger of the application's that was slow for one of them,
--- or that refused it. Their rows come last in a claim, one at a time, and not before retry_at, so that nobody else waits for
--- them. An entry goes when one of their rows is taken as fast as any. It is kept here because their own rows are what cannot
--- be written.
+-- Businesses for which a trigger of the application's was slow, or refused a row. Their rows come last in a claim, one at a
+-- time, and not before retry_at. A row that is taken quickly ends that. Their own rows cannot be written.
 create table if not exists smsretry.set_apart (
     business_id uuid primary key,
     at timestamptz not null,
@@ -757,7 +769,6 @@ create table if not exists smsretry.set_apart (
 );
 comment on column smsretry.set_apart.why is 'What happened, for a person: how long it took, or the SQLSTATE. No words of the database''s, which may quote a row.';
 
--- Default privileges may be wide.
 revoke all on smsretry.set_apart from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.set_apart to service_role;
 
@@ -858,12 +869,11 @@ end
 $$;
 
 -- ======== schemas/tables/sms_retry_queue.sql ========
--- One row a text that is owed to one person. The first columns, down to updated_at, are the application's: their names,
--- values and meanings are kept for it.
+-- One row a text that is owed to one person. The columns down to updated_at, and their meanings, are the application's.
 create table if not exists public.sms_retry_queue (
     id uuid primary key default gen_random_uuid(),
-    -- Deleting a business deletes its texts. There are no foreign keys to send_logs and customers: deleting one of those
-    -- must neither be forbidden nor erase the row, which ends with a reason that a person can read.
+    -- No foreign keys to send_logs and customers: deleting one of those must neither fail nor erase the row, which ends with
+    -- a reason.
     business_id uuid not null references public.businesses (id) on delete cascade,
     send_log_id uuid not null,
     customer_id uuid not null,
@@ -899,7 +909,7 @@ create table if not exists public.sms_retry_queue (
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
     constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
-    -- One word has one meaning: smsretry/vocabulary.py says which. Sentences are for people, and nothing decides by them.
+    -- smsretry/vocabulary.py says what each means.
     constraint sms_retry_queue_why_code check (why_code in (
         'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
         'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'operator',
@@ -909,10 +919,8 @@ create table if not exists public.sms_retry_queue (
         'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
         'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
         'ambiguous', 'clock_set_back', 'unforeseen')),
-    -- Attempts count the sends that were made. A row that may make none has no business being queued.
     constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
-    -- An instant that no calendar has (infinity, years BC) could be read by no worker, and would cost the other rows of
-    -- its claim theirs.
+    -- No worker could read infinity or years BC, and the other rows of its claim would suffer.
     constraint sms_retry_queue_instants check (
         scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
@@ -922,17 +930,16 @@ create table if not exists public.sms_retry_queue (
         and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
     -- A claim's answer carries these for each of its rows.
     constraint sms_retry_queue_lengths check (length(last_error) <= 2000 and length(why) <= 2000),
-    -- Only what waits is held.
     constraint sms_retry_queue_held check (held_since is null or (status in ('pending', 'processing') and why is not null)),
-    -- Without a lease nobody could ever take a processing row back.
+    -- Without a lease nobody could take a processing row back.
     constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null),
-    -- Only a claimed row is begun, and the send that was begun has an id.
+    -- Only a claimed row is begun, and its send has an id.
     constraint sms_retry_queue_begun check (begun_at is null or (status = 'processing' and attempt_id is not null)),
     -- A doubt is about one attempt, and a text that is known to be sent is not in doubt.
     constraint sms_retry_queue_doubt check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))
 )
--- Claims and finishes rewrite rows all day. Room on the page keeps their updates HOT; vacuum comes after a number of dead
--- rows, and new statistics after a number of changes, not after a share of the table.
+-- Rows are rewritten all day. Room on the page keeps their updates HOT; vacuum and analyze come after a number of changes,
+-- not after a share of the table.
 with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
       autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
@@ -956,16 +963,14 @@ comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled
 comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided, or by version 1.0.0.';
 comment on column public.sms_retry_queue.attempt_count is 'Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do not count.';
 
--- One live row a text.
 create unique index if not exists sms_retry_queue_one_live_row
     on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
--- What is due, oldest first: the claim looks here first, and on most minutes finds nothing. What it includes lets the status
--- count all waiting texts by it alone, and costs no HOT update: those columns change only when the status does.
+-- What is due: the claim looks here first, and mostly finds nothing. sms_status counts by the included columns, which change
+-- only with the status and so cost no HOT update.
 create index if not exists sms_retry_queue_next
     on public.sms_retry_queue (scheduled_for, id) include (reason, attempt_count, held_since)
     where status = 'pending' and in_doubt_since is null;
--- Where there is competition the claim walks these business by business, and never meets a row that is not due. No two have
--- the same order, so that none can be taken for another.
+-- The claim walks these business by business. No two have the same order, so that none can be taken for another.
 create index if not exists sms_retry_queue_turns
     on public.sms_retry_queue (business_id, message_class, scheduled_for, id)
     where status = 'pending' and in_doubt_since is null;
@@ -976,17 +981,14 @@ create index if not exists sms_retry_queue_in_doubt
     on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
 create index if not exists sms_retry_queue_turns_in_doubt
     on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
--- Rows whose claims died. Those under suspicion are claimed alone: smsretry.suspect_after.
 create index if not exists sms_retry_queue_suspect
     on public.sms_retry_queue (recover_count, scheduled_for)
     where status = 'pending' and recover_count > 0;
--- The texts of a person, for the daily cap and for an opt-out.
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
--- The texts of a send log, whatever became of them.
 create index if not exists sms_retry_queue_send_log on public.sms_retry_queue (send_log_id);
--- What waits for a person, for the desk.
+-- For the desk.
 create index if not exists sms_retry_queue_held on public.sms_retry_queue (held_since) where held_since is not null;
--- What has ended, for the desk and for pruning. A row enters it once.
+-- For the desk and for pruning. A row enters it once.
 create index if not exists sms_retry_queue_ended
     on public.sms_retry_queue (updated_at) where status in ('completed', 'failed', 'cancelled');
 -- Recovery reads all claims. By id, because an index on the lease itself would cost every begin its HOT update.
@@ -998,7 +1000,7 @@ drop policy if exists "Owners read their retries" on public.sms_retry_queue;
 create policy "Owners read their retries" on public.sms_retry_queue for select to authenticated
     using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
 
--- The text and its customer must belong to the same business, or a tenant could have another tenant's text sent.
+-- Without the last two conditions a tenant could have another tenant's text sent.
 drop policy if exists "Owners queue retries of their texts" on public.sms_retry_queue;
 create policy "Owners queue retries of their texts" on public.sms_retry_queue for insert to authenticated
     with check (
@@ -1010,11 +1012,10 @@ create policy "Owners queue retries of their texts" on public.sms_retry_queue fo
                     and c.business_id = sms_retry_queue.business_id)
     );
 
--- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back.
+-- A Supabase project grants everything in public to anon and authenticated.
 revoke all on public.sms_retry_queue from public, anon, authenticated;
 grant select on public.sms_retry_queue to authenticated;
--- What the application needs to queue a retry, and no more: claim number, lease and the book-keeping are not a tenant's
--- to set.
+-- Claim number, lease and the like are not a tenant's to set.
 revoke insert on public.sms_retry_queue from authenticated;
 grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
               last_error, reason)
@@ -1035,8 +1036,7 @@ create index if not exists sms_send_attempts_turns
     on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
 
 -- ======== schemas/tables/sms_send_attempts.sql ========
--- One row a send that was begun. Append-only: begin inserts it, it is settled once, and no function deletes it. What Twilio
--- reports of an accepted one afterwards is kept in delivery_….
+-- One row a send that was begun: inserted by begin, settled once, never deleted by a function. delivery_…: from Twilio.
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -1068,22 +1068,20 @@ create table if not exists public.sms_send_attempts (
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
     constraint sms_send_attempts_finished check ((finished_at is null) = (outcome is null)),
-    -- Only a message that Twilio accepted has a SID. A response without one is no acceptance; a send log that the
-    -- application marked as sent is evidence even without one.
+    -- Only an accepted message has a SID. A response without one is no acceptance; a send log that says sent is.
     constraint sms_send_attempts_sid check (
         case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end),
     -- A Twilio message belongs to one attempt.
     constraint sms_send_attempts_twilio_sid_key unique (twilio_sid),
     -- A claim sends at most once.
     constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
-    -- Number and body are kept for as long as evidence may be compared with them, and no longer.
+    -- Number and body are kept only while evidence may be compared with them.
     constraint sms_send_attempts_private check (
         outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null)),
-    -- Twilio's own words for a message's progress, in order of their rank; unknown is ours, for one that was looked after
-    -- for long enough.
+    -- Twilio's own words, and unknown: it reported nothing final for long enough.
     constraint sms_send_attempts_delivery check (delivery_status in (
         'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read')),
-    -- Only of a message that has a name is anything reported, and only a failure has a code.
+    -- Only a message with a SID is reported on, and only a failure has a code.
     constraint sms_send_attempts_reported check (
         (twilio_sid is not null or (delivery_status is null and delivery_look_at is null))
         and (delivery_status is null) = (delivery_at is null)
@@ -1105,20 +1103,18 @@ comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twil
 comment on column public.sms_send_attempts.business_id is 'Whose it is, kept from when its delivery is open: deliveries are looked after business by business. See smsretry.open_delivery.';
 comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
--- The texts to a number since a moment, for the daily cap.
+-- For the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
--- What was sent to a number and has no known end: such a look for evidence compares, too. Few, because sent_to is kept no
--- longer than that.
+-- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to.
 create index if not exists sms_send_attempts_unknown on public.sms_send_attempts (sent_to) where sent_to is not null;
--- Whose delivery is open.
 create index if not exists sms_send_attempts_open
     on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
 create index if not exists sms_send_attempts_turns
     on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
--- What was sent lately. A BRIN, because attempts are only ever added.
+-- A BRIN, because attempts are only ever added.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at) with (pages_per_range = 16);
--- Whose message is this? Asked by every look for evidence. A hash, because what stands there may be of any length.
+-- For every look for evidence. A hash, because the value may be of any length.
 create index if not exists send_logs_twilio_sid on public.send_logs using hash ((provider_message_id ->> 'twilio_sid'));
 
 alter table public.sms_send_attempts enable row level security;
@@ -1127,7 +1123,7 @@ drop policy if exists "Owners read their attempts" on public.sms_send_attempts;
 create policy "Owners read their attempts" on public.sms_send_attempts for select to authenticated
     using (exists (select 1 from public.sms_retry_queue q where q.id = retry_id));
 
--- A Supabase project grants everything in public to anon and authenticated; only what is needed is given back.
+-- A Supabase project grants everything in public to anon and authenticated.
 revoke all on public.sms_send_attempts from public, anon, authenticated;
 grant select on public.sms_send_attempts to authenticated;
 -- Attempts are deleted only with their business.
@@ -1135,10 +1131,8 @@ revoke delete, truncate on public.sms_send_attempts from service_role;
 grant select, insert, update on public.sms_send_attempts to service_role;
 
 -- ======== schemas/tables/stale_opt_ins.sql ========
--- Opt-ins that say nothing new of a number, by the second they bear: such a date lifts no opt-out, however often it is
--- written, and by whichever row. It was written before it came, or stood on a row when that opted out, or came along with
--- a row that got the number. Kept while there is an opt-out that it would lift: whoever imports it may do so next year.
--- Nothing can make an insert wait: there is no unique key.
+-- Dates of opt-ins, to the second, that lift no opt-out, whichever row bears them: written before they came, on the row that
+-- opted out, or on a row that received the number. Kept while they could lift an opt-out. Without a key no insert waits.
 create table if not exists smsretry.stale_opt_ins (
     number_key bytea not null,
     at timestamptz not null
@@ -1150,9 +1144,8 @@ revoke all on smsretry.stale_opt_ins from public, anon, authenticated;
 grant select on smsretry.stale_opt_ins to service_role;
 
 -- ======== schemas/tables/turns.sql ========
--- How far the turns have come, by kind of work: the business that was served last. The next claim goes on behind it, in the
--- order of the businesses' ids and round and round, so that nobody waits for more than one round, whatever anybody writes.
--- Several places a kind: of claims at the same moment each goes round from a place of its own, and none waits for another.
+-- The business served last, by kind of work. The next claim begins behind it, in order of the businesses' ids, so that
+-- nobody waits for more than one round. Claims at the same moment each go round from a place of their own.
 create table if not exists smsretry.turns (
     kind text not null,
     place integer not null,
@@ -1169,22 +1162,19 @@ select k.kind, p.place, md5(k.kind || p.place)::uuid
 from unnest(array['texts', 'doubtful', 'scheduled', 'deliveries']) as k (kind) cross join generate_series(1, 8) as p (place)
 on conflict do nothing;
 
--- Default privileges may be wide.
 revoke all on smsretry.turns from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.turns to service_role;
 
 -- ======== schemas/helpers/clock.sql ========
--- The one clock: it decides what is due, stale and expired. Only the embedded stack replaces it, so that a demo or a
--- test can move time; no role but the owner may.
+-- The one clock: it decides what is due, stale and expired. Only the embedded stack replaces it, to move time.
 create or replace function smsretry.clock()
 returns timestamptz language sql volatile set search_path = pg_catalog, pg_temp as $$
     select pg_catalog.clock_timestamp()
 $$;
 
 -- ======== schemas/helpers/decided_by.sql ========
--- What a decision to send was made from, as a fingerprint: number, zones and the business's hours. If it has changed when
--- the send begins, the decision was about somebody else or somewhere else. Of each no more than the claim tells: a zone of megabytes would
--- cost the other rows of the claim theirs.
+-- A fingerprint of what a decision to send was made from: number, zones and the business's hours. If it differs when the
+-- send begins, decide again. Each value is cut as in the claim, because a tenant may store megabytes.
 create or replace function smsretry.decided_by(phone text, timezone text, business_timezone text, business_hours text)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1195,8 +1185,8 @@ end
 $$;
 
 -- ======== schemas/helpers/delivery_rank.sql ========
--- Which of two reports of a message is the later one: the provider's callbacks come in any order. A delivery outranks a failure,
--- because a carrier may call a message lost and deliver it all the same. Null: not a status of an outgoing text that we know.
+-- The order of the provider's reports, which arrive in any order. A delivery outranks a failure: a carrier may deliver a
+-- message that it called lost. Null: an unknown status.
 create or replace function smsretry.delivery_rank(status text)
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
@@ -1212,10 +1202,8 @@ returns integer language sql immutable set search_path = pg_catalog, pg_temp as 
 $$;
 
 -- ======== schemas/helpers/found_sid.sql ========
--- The SID that a send log has of its text, or null. Empty is none: an application may write the key before it knows the SID.
--- What is stored on more than 10 kB is not opened: a claim would spend its time on a tenant's megabytes. Not in
--- language sql, here and in what is called with a tenant's values: since PostgreSQL 18 such a function is planned with its
--- arguments as constants, and they are opened for it.
+-- The SID that a send log has, or null. An empty one is none, and a value of more than 10 kB is not opened. Not in language
+-- sql, here and in what is called with a tenant's values: PostgreSQL 18 would open them to plan with.
 create or replace function smsretry.found_sid(provider_message_id jsonb)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1234,23 +1222,22 @@ returns boolean language sql immutable set search_path = pg_catalog, pg_temp as 
 $$;
 
 -- ======== schemas/helpers/is_lost.sql ========
--- Whether the provider reported a message as not delivered. It is the last report but one: a carrier may deliver it all the same.
+-- Whether the provider reported a message as not delivered. It may still be delivered.
 create or replace function smsretry.is_lost(status text)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(is_lost.status in ('undelivered', 'failed', 'canceled'), false)
 $$;
 
 -- ======== schemas/helpers/is_message_id.sql ========
--- Whether this may be a provider's id of a message. Its exact shape is the provider's own; a phone number has none of it.
+-- Whether this may be a provider's id of a message, and is no phone number.
 create or replace function smsretry.is_message_id(id text)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(is_message_id.id ~ '^[A-Za-z0-9_.-]{8,64}$' and is_message_id.id ~ '[A-Za-z]', false)
 $$;
 
 -- ======== schemas/helpers/is_sent.sql ========
--- Whether a send log says that its text was sent: it has the provider's SID, or a status that a webhook writes only after the provider
--- accepted the text. The one definition, for begin, for a look and for the webhook. By its columns and not by its row: the
--- row would be read with whatever else a tenant keeps in it.
+-- Whether a send log says that its text was sent: by its SID, or a status that follows the provider's acceptance. By columns
+-- and not by row, because a tenant may keep anything in the row.
 create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
 returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1260,8 +1247,7 @@ end
 $$;
 
 -- ======== schemas/helpers/lock_number.sql ========
--- One at a time to a number at a business: a begin, a consent and a refusal that ends consent wait for each other here,
--- before any of them locks a row, so that they cannot deadlock.
+-- One at a time to a number at a business: a begin, a consent and a refusal lock this before any row, against deadlocks.
 create or replace function smsretry.lock_number(business_id uuid, phone text)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     select pg_advisory_xact_lock(hashtextextended(lock_number.business_id::text || lock_number.phone, 0))
@@ -1269,8 +1255,7 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/masked.sql ========
--- As much of a number as a person needs to recognize it: its last four digits. In plpgsql, because each claim
--- asks: it is cheaper to call there.
+-- A number's last four digits, by which a person recognizes it. In plpgsql, which is cheaper to call for each claim.
 create or replace function smsretry.masked(phone text)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1279,8 +1264,7 @@ end
 $$;
 
 -- ======== schemas/helpers/number_key.sql ========
--- A number at a business, as a keyed hash (RFC 2104's nesting): it counts and suppresses without telling the number.
--- Without the key nobody who opted out would be recognized, so that is an error (P0002, no data found).
+-- A number at a business, as a keyed hash (RFC 2104's nesting). Without the key it raises P0002: no opt-out would be known.
 create or replace function smsretry.number_key(business_id uuid, phone text)
 returns bytea language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -1292,8 +1276,8 @@ end
 $$;
 
 -- ======== schemas/helpers/numberless.sql ========
--- What somebody wrote, without the phone numbers in it: what an application keeps of an error may quote one, and what is
--- shown of it goes into logs and into Prefect. A number has a plus sign or nine digits in a row, or is written as in the US.
+-- What somebody wrote, without phone numbers: it is shown in logs and in Prefect. A number has a plus sign or nine digits in
+-- a row, or is written as in the US.
 create or replace function smsretry.numberless(words text)
 returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
     select regexp_replace(
@@ -1303,24 +1287,22 @@ returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/on_calendar.sql ========
--- A time that somebody else may have written, as far as a calendar has it; null: infinity, years BC and the like, which no
--- program reads.
+-- A time that the application wrote; null if no program can read it (infinity, years BC).
 create or replace function smsretry.on_calendar(at timestamptz)
 returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case when on_calendar.at between '1900-01-01 00:00+00' and '9999-01-01 00:00+00' then on_calendar.at end
 $$;
 
 -- ======== schemas/helpers/plain_words.sql ========
--- What somebody wrote, as plain words: small letters without accents, one space between words, no punctuation, no quotes,
--- nothing that cannot be seen, no emoji. What cannot be seen may join letters or part words: `gap` takes its place.
--- The same on every database: no rule of its language or collation is asked, so that a Turkish one has the same small i.
--- Of what is longer than the longest text, the rest is not read.
+-- A text as plain words: lower case, without accents, punctuation, emoji and invisible characters (`gap` replaces those),
+-- one space between words. No locale or collation decides, so that it is the same on every database. Only the first
+-- longest_body characters count.
 create or replace function smsretry.plain_words(said text, gap text default '')
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
     v_said text := left(plain_words.said, smsretry.longest_body());
 begin
-    -- Apostrophes first: normalized, some of them are a space. A sign may stand for its word.
+    -- Apostrophes first: normalization turns some of them into a space.
     v_said := regexp_replace(v_said collate "C", '[''’‘ʼ´`′＇]', '', 'g');
     v_said := replace(replace(v_said, '🛑', ' stop '), '#', ' number ');
     -- Full-width, circled and mathematical letters become ordinary ones, and accents come off.
@@ -1337,14 +1319,13 @@ begin
     v_said := regexp_replace(v_said collate "C",
         '[\u0001-/:-@\[-`{-\u00bf\u00d7\u00f7\u02b0-\u02ff\u037e\u0387\u055a-\u055f\u0589\u05be\u05f3\u05f4\u060c\u061b\u061f\u066a-\u066d\u06d4\u0964\u0965\u0e3f\u1680\u2000-\u2bff\u2e00-\u2e7f\u3000-\u3004\u3008-\u3030\u303d\u30fb\ua830-\ua83f\ue000-\uf8ff\ufe10-\ufe1f\ufe30-\ufe6f\uff00-\uff0f\ufff0-\uffff\U0001d000-\U0001d3ff\U0001f000-\U0001fbff\U000f0000-\U0010ffff]+',
         ' ', 'g');
-    -- Who writes «don t» says what «don't» says.
+    -- «don t» means «don't».
     return btrim(regexp_replace(v_said collate "C", '\m(do|did|does|wo|ca|could|would|should|is|ai)n t\M', '\1nt', 'g'));
 end
 $$;
 
 -- ======== schemas/helpers/suppressed_since.sql ========
--- Since when a number (smsretry.number_key) may not be texted by a business because somebody who has it opted out there. Null:
--- nobody did, or a later opt-in lifted it.
+-- Since when a number (smsretry.number_key) is opted out at its business; null: it is not.
 create or replace function smsretry.suppressed_since(number_key bytea)
 returns timestamptz language sql stable set search_path = pg_catalog, pg_temp as $$
     select max(o.since)
@@ -1355,9 +1336,8 @@ returns timestamptz language sql stable set search_path = pg_catalog, pg_temp as
 $$;
 
 -- ======== schemas/helpers/text_state.sql ========
--- Where a text is, in a word for people. The one definition, for status, explain and filters.
---   due | waiting (for its hour, or for its next try) | held (for something that a person can mend) | under_way
---   | in_doubt | sent | failed | cancelled
+-- A text's state in a word for people; the one definition.
+--   due | waiting (for its hour or next try) | held (a person can mend it) | under_way | in_doubt | sent | failed | cancelled
 create or replace function smsretry.text_state(retry public.sms_retry_queue, at timestamptz)
 returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
@@ -1372,23 +1352,20 @@ returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/took_long.sql ========
--- Whether one row has taken so long to write that the other rows of its business would hold up everybody.
+-- Whether one row took so long to write that its business's other rows would hold up everybody.
 create or replace function smsretry.took_long(began timestamptz)
 returns boolean language sql volatile set search_path = pg_catalog, pg_temp as $$
     select clock_timestamp() - took_long.began > interval '250 milliseconds'
 $$;
 
 -- ======== schemas/helpers/words_of_stop.sql ========
--- The words by which people say stop, as data: the one list, as smsretry.plain_words has words: small, without accents.
---   keyword: all of a text. A word of one of these languages, alone or repeated, in whatever case and with whatever around it.
---   courtesy: what may stand beside a keyword and changes nothing.
---   words: anywhere in a text (a regular expression, over plain words). It may mean stop.
---   not_this: what has such a word in it and means something else. It is taken out before the words are looked for.
---   even_so: words that not_this would take out, and that may mean stop.
--- said_by: who names the word. 47 CFR 64.1200(a)(10)(i) has seven that always revoke consent. Twilio: "Customize users'
--- opt-in and opt-out experience with Advanced Opt-Out" (its default keywords; those of other languages are what each account
--- sets up, and come as OptOutType) and "Opt-out keywords" of Proxy (the French ones). AWS: "Required opt-out keywords" of
--- End User Messaging. Telnyx: "Advanced Opt-In/Out". Ours: nobody's list; the plain word for it, or what people write.
+-- The words by which people say stop: the one list, as smsretry.plain_words writes words.
+--   keyword: all of a text, alone or repeated · courtesy: may stand beside a keyword
+--   words: a regular expression, anywhere in a text; it may mean stop
+--   not_this: has such a word and means something else; removed before words are looked for · even_so: counts all the same
+-- said_by: who names the word. 47 CFR 64.1200(a)(10)(i) has seven that always revoke consent. Twilio: Advanced Opt-Out's
+-- default keywords, and "Opt-out keywords" of Proxy (French). AWS: "Required opt-out keywords" of End User Messaging.
+-- Telnyx: "Advanced Opt-In/Out". Ours: the plain word for it, or what people write.
 create or replace function smsretry.words_of_stop()
 returns table (kind text, language text, said_by text, words text[])
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1449,8 +1426,7 @@ $$;
 drop view if exists smsretry.claimed_retry;
 
 -- ======== schemas/views/claimed_retry.sql ========
--- What a claim hands to its worker: a row with everything that decides about it. security_invoker, so that row level
--- security is the caller's.
+-- What a claim returns to its worker: a row with everything that decides about it. Row level security is the caller's.
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
        q.scheduled_for, q.last_attempted_at, left(q.last_error, smsretry.longest_reason()) as last_error, q.reason, q.created_at, q.updated_at,
@@ -1459,33 +1435,33 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by,
        exists (select 1 from smsretry.circuit) as circuit_open,
        array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
-       -- No more of a value than it can be: a body of megabytes would cost the other rows of the claim theirs.
+       -- Values are cut: a body of megabytes would cost the other rows of the claim.
        l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
        smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
        smsretry.found_sid(l.provider_message_id) as known_sid,
        c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
-       -- Our workers ask at the begin; the application's own processor goes by this.
+       -- The application's own processor goes by this; our workers check again at begin.
        case when q.claimed_by_application and smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone)) is not null
             then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
-       -- Messages of this text that did not arrive, newest first: the provider is asked about them once more before another one
-       -- leaves. A text that has one row, and no error yet, has none: those are not looked up.
+       -- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. A text
+       -- with one row and no error has none.
        case when q.last_error is null
                  and cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) < 2
             then '{}' else array(
            select m.twilio_sid from public.sms_send_attempts m
-           -- An array, so that an index finds them whatever is known of the tables.
+           -- An array, so that an index finds them without statistics.
            where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
              and smsretry.is_lost(m.delivery_status)
            order by m.begun_at desc) end as lost_sids,
-       -- Since when it might have gone out, but for its hours: not before it was there, unless its time was planned.
+       -- Since when it might have gone out: not before it was queued, unless it was planned.
        case when q.scheduled_for < q.created_at
                  and not exists (select 1 from public.scheduled_sends s
                                  where s.id = q.send_log_id and s.business_id = q.business_id)
             then q.created_at else q.scheduled_for end as due_since,
-       -- For a row in doubt: what else was sent to that number of which nobody knows what became, the nearest in time
-       -- first. A message of those words is theirs, and not this one's.
+       -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
+       -- with those words is theirs.
        case when q.in_doubt_since is null then '{}' else array(
            select o.sent_body from public.sms_send_attempts o
            where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
@@ -1496,15 +1472,15 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        (select max(o.tried_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_tried_at,
        exists (select 1 from public.sms_retry_queue o
                where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
-       -- What the begin of its send would find. It asks itself: only preview_sms_retries fills these in.
+       -- Only preview_sms_retries fills these in.
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
        smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
        q.why_code, null::text as refused_code,
-       -- Whether a business has a text due and none in this claim. claim_due_sms_retries alone knows that it has not.
+       -- claim_due_sms_retries sets it.
        true as others_wait
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
--- Another business's are none of this text's: consent is given to one business.
+-- Consent is given to one business.
 left join public.send_logs l on l.id = q.send_log_id and l.business_id = q.business_id
 left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
 left join public.businesses b on b.id = q.business_id;
@@ -1515,8 +1491,7 @@ grant select on smsretry.claimed_retry to service_role;
 drop view if exists smsretry.scheduled_claim;
 
 -- ======== schemas/views/scheduled_claim.sql ========
--- A scheduled send as its claim will be once it is queued, so that the same decisions can be told of it beforehand. Columns:
--- smsretry.claimed_retry.
+-- A scheduled send as its claim will be once it is queued, for preview_sms_retries. Columns: smsretry.claimed_retry.
 create or replace view smsretry.scheduled_claim with (security_invoker = true) as
 select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text as status, 0 as attempt_count, 3 as max_attempts,
        s.scheduled_for, null::timestamptz as last_attempted_at, null::text as last_error, null::text as reason,
@@ -1550,11 +1525,9 @@ where s.status = 'scheduled';
 grant select on smsretry.scheduled_claim to service_role;
 
 -- ======== schemas/queue/before_insert.sql ========
--- A row that the application inserts: a text that its own processor has claimed keeps one live row, a text of which an
--- earlier send is in doubt stays in doubt about it, and an error of any length is kept to what is useful. It is as old as
--- its insert, by the one clock: its life counts from there, and a restored backup is told from what came after it.
--- security definer, because a tenant may insert rows and update none. If row level security then refuses the row, what
--- was done here is undone with it.
+-- A row is inserted: the claim of the application's own processor ends, a doubt about an earlier send of the text is kept,
+-- and its age counts from now by the one clock. security definer, because a tenant may not update rows. If row level
+-- security refuses the row, all of this is undone.
 create or replace function smsretry.before_insert()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -1577,8 +1550,8 @@ end
 $$;
 
 -- ======== schemas/queue/begin_for_application.sql ========
--- The application's own processor claimed this row and fell silent. It begins nothing, so its claim counts as a send that
--- was begun when it was claimed, to whom and with what the rows say now. Likewise where a backup forgot the send.
+-- A send that may have been made without a begin, by the application's own processor or before a restore: it counts as begun
+-- when the row was claimed, with what the rows say now.
 create or replace function smsretry.begin_for_application(retry public.sms_retry_queue)
 returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1590,8 +1563,7 @@ end
 $$;
 
 -- ======== schemas/queue/check_queueable.sql ========
--- An error if a text of this send log cannot be owed to anybody: queue_sms_retry. The caller has locked the log; its id is
--- null if there is none.
+-- Refuse a send log whose text cannot be owed to anybody. The caller has locked it; its id is null if there is none.
 create or replace function smsretry.check_queueable(log public.send_logs, asked_for uuid)
 returns void language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1613,8 +1585,8 @@ end
 $$;
 
 -- ======== schemas/queue/close_row.sql ========
--- End a row for good, failed or cancelled, and tell its send log why. The caller holds it locked and has set in it what else
--- changes. What a send log already knows to be sent is never taken back.
+-- End a row as failed or cancelled, and tell its send log why, unless that says sent. The caller holds the row locked; what
+-- else it set in the row is kept.
 create or replace function smsretry.close_row(
     retry public.sms_retry_queue, final_status text, error text, why_code text, code integer, at timestamptz
 )
@@ -1635,9 +1607,8 @@ end
 $$;
 
 -- ======== schemas/queue/complete_row.sql ========
--- End a row whose text the provider accepted, and tell its send log. The caller holds it locked and has set in it what else changes.
--- Without a SID it is the send log that says so, and it keeps what it says; so does one whose text was delivered by an earlier
--- message. why: what was told of the row before, if it had ended otherwise.
+-- End a row whose text the provider accepted, and tell its send log. Without a SID the log already says so and stays, as
+-- does one that was delivered by an earlier message. why: what the row said before, if it had ended. Locked: as in close_row.
 create or replace function smsretry.complete_row(
     retry public.sms_retry_queue, sid text, at timestamptz, why text default null
 )
@@ -1661,7 +1632,7 @@ end
 $$;
 
 -- ======== schemas/queue/put_back.sql ========
--- Return a row to pending until it is due. The caller holds it locked and has set in it what else changes.
+-- Return a row to pending until it is due. Locked: as in close_row.
 create or replace function smsretry.put_back(retry public.sms_retry_queue, due timestamptz, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1672,14 +1643,12 @@ end
 $$;
 
 -- ======== schemas/queue/queue_sms_retry.sql ========
--- Queue a retry for a send log, or return the live row that it already has.
+-- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in doubt, the new one is in
+-- doubt about that send (smsretry.before_insert).
 --   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed)
--- If an earlier row of the text ended in doubt, the new one is in doubt about that send: see smsretry.before_insert.
--- Names of parameters are the API, here and in every function in public: PostgREST calls by name.
--- The defaults are for the application, which may call this with send_log_id alone; the package passes its own delays. A
--- null means the default: due in one minute (the first step of the backoff), as marketing. expires_in null: of use for as
--- long as the worker says, from the first moment it might have gone out; a day of it has 24 hours. scheduled_for
--- wins over retry_in.
+-- Parameter names are the API, here and in all of public. The application may call it with send_log_id alone. Nulls mean the
+-- default: due in one minute, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
+-- scheduled_for wins over retry_in.
 create or replace function public.queue_sms_retry(
     send_log_id uuid, reason text default null, attempt_count integer default 0, scheduled_for timestamptz default null,
     error text default null, retry_in interval default null, max_attempts integer default 3, expires_in interval default null,
@@ -1692,7 +1661,6 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_due constant timestamptz := coalesce(
         queue_sms_retry.scheduled_for, v_now + coalesce(queue_sms_retry.retry_in, interval '1 minute'));
-    -- In seconds: a day that is added in a zone with summer time may have 23 hours or 25.
     v_expires constant timestamptz := v_now
         + make_interval(secs => extract(epoch from queue_sms_retry.expires_in)::double precision);
     v_error constant text := left(queue_sms_retry.error, smsretry.longest_reason());
@@ -1749,15 +1717,10 @@ begin
 end
 $$;
 
-revoke all on function public.queue_sms_retry from public, anon, authenticated;
-grant execute on function public.queue_sms_retry to service_role;
-
 -- ======== schemas/queue/save_row.sql ========
--- Write a row as its variable says: the one list of columns, so that what a function sets is kept whichever way the row leaves.
--- The caller has locked the row and read it under that lock. Columns that say what the text is never change, and columns of
--- the application's own are left alone. A row that no worker holds has no lease, and one that has ended waits for nothing.
--- One write. Values that are written as they were cost no HOT update. A claim (take_row) and supersede have no variable of the
--- row, and set their few columns themselves.
+-- Write a row as its variable says: the one list of columns, so that whatever a function sets is kept. The caller has locked
+-- the row and read it under that lock. What the text is, and the application's own columns, never change. A row that no
+-- worker holds has no lease, and one that has ended waits for nothing. Only take_row and supersede write columns themselves.
 create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1788,9 +1751,8 @@ end
 $$;
 
 -- ======== schemas/queue/supersede.sql ========
--- The application's own processor has claimed a text, and now queues its next try. Its claim ends here, so that the text
--- keeps one live row. It counts one attempt more than the row that is held; a row that does not is the same text, queued twice,
--- and the claim stays. A row that our workers hold is left alone.
+-- The application's own processor queues the next try of a text that it has claimed: that claim ends, so that one live row
+-- remains. The new row counts more attempts; otherwise it is the same text queued twice, and the claim stays.
 create or replace function smsretry.supersede(send_log_id uuid, attempt_count integer)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     update public.sms_retry_queue q
@@ -1801,10 +1763,8 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/queue/tell_waiting.sql ========
--- Tell a send log that its text waits again, and has no message. The application's word for that is the column's default.
--- Where there is none, where it says that the text was sent, or where a rule of the application's forbids it, the log says
--- failed, a word that each takes. Answers null; or, if this one takes neither, what refuses it: codes and names, and never
--- the database's own message, which may quote the row.
+-- Tell a send log that its text waits and has no message, by its status's default; if that is refused or says sent, by
+-- failed. Null if it worked; otherwise what refuses it, in codes and names: the database's message may quote the row.
 create or replace function smsretry.tell_waiting(send_log_id uuid, error text, at timestamptz)
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -1844,7 +1804,7 @@ end
 $$;
 
 -- ======== schemas/queue/write_attempt.sql ========
--- A send begins: what was sent, to whom, under which consent and rule. What is not given is as the rows say now.
+-- Record a send that begins: what is sent, to whom, under which consent and rule. The rows say what is not given.
 create or replace function smsretry.write_attempt(
     retry public.sms_retry_queue, id uuid, attempt_number integer, begun_at timestamptz, rule text default null,
     body text default null, sent_by text default null, run_id uuid default null
@@ -1865,10 +1825,9 @@ end
 $$;
 
 -- ======== schemas/turns/claim_in_turn.sql ========
--- Lock up to limit_count rows of this kind of work that are due, business by business in turns, which go on where the last claim
--- ended; the next claim goes on behind this one. Kinds and settled: smsretry.in_turn.
---   ids: in turns · businesses: whose turn it was, whether something of theirs was locked or not · complete: whether nobody
---   else has some due
+-- Lock up to limit_count due rows of this kind, business by business in turns, from where the last claim ended. Rows that
+-- are locked, or no longer due, are passed over. Kinds and settled: smsretry.in_turn.
+--   ids: in turns · businesses: whose turn it was · complete: whether nobody else has any due
 create or replace function smsretry.claim_in_turn(
     kind text, limit_count integer, at timestamptz, settled timestamptz default null,
     out ids uuid[], out businesses uuid[], out complete boolean
@@ -1876,8 +1835,10 @@ create or replace function smsretry.claim_in_turn(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_turn record;
-    v_candidates uuid[];
-    v_taken record;
+    v_id uuid;
+    v_business uuid;
+    v_due boolean;
+    v_served uuid;
 begin
     select * into v_turn from smsretry.in_turn(kind, at, limit_count, settled);
     ids := '{}';
@@ -1886,17 +1847,32 @@ begin
     if cardinality(businesses) = 0 then
         return;
     end if;
-    v_candidates := smsretry.work_in_turn(kind, v_turn.businesses, v_turn.each, limit_count, at, settled);
-    select * into v_taken from smsretry.lock_in_turn(kind, v_candidates, limit_count, at);
+    -- A loop, and each row by its id alone: without statistics a join may read a whole index for each, and `limit` beside
+    -- `skip locked` may take far more rows.
+    foreach v_id in array smsretry.work_in_turn(kind, businesses, v_turn.each, limit_count, at, settled) loop
+        exit when cardinality(ids) >= limit_count;
+        if kind = 'deliveries' then
+            select a.delivery_look_at <= claim_in_turn.at, a.business_id into v_due, v_business
+            from public.sms_send_attempts a where a.id = v_id for update skip locked;
+        else
+            select q.status = 'pending' and q.scheduled_for <= claim_in_turn.at and q.recover_count < smsretry.suspect_after()
+                       and (q.in_doubt_since is not null) = (kind = 'doubtful'), q.business_id
+            into v_due, v_business
+            from public.sms_retry_queue q where q.id = v_id for update skip locked;
+        end if;
+        if v_due then
+            ids := ids || v_id;
+            v_served := v_business;
+        end if;
+    end loop;
     perform smsretry.end_turn(
-        kind, v_turn.place, v_turn.businesses, v_turn.passed, v_taken.served, cardinality(v_taken.ids) = limit_count);
-    ids := v_taken.ids;
+        kind, v_turn.place, businesses, v_turn.passed, v_served, cardinality(ids) = limit_count);
 end
 $$;
 
 -- ======== schemas/turns/end_turn.sql ========
--- A claim has ended: the next one that goes round from this place begins behind the last business that was served; behind
--- all that were tried, where too little could be taken because somebody else holds the rest locked.
+-- A claim has ended: the next one from this place begins behind the last business served; or, if too little could be taken
+-- because the rest is locked, behind all that were tried.
 create or replace function smsretry.end_turn(
     kind text, place integer, businesses uuid[], passed uuid, served uuid, enough boolean
 )
@@ -1910,15 +1886,14 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/turns/in_turn.sql ========
--- Whose turn it is: businesses that have some of this kind of work to be claimed, from behind the one on that was served last,
--- by id and round and round. What they wrote, and how much of it, has no part in the order.
+-- Whose turn it is: the businesses with due work of this kind, by id round and round, behind the one served last. Neither
+-- what nor how much they wrote changes the order.
 --   kind: texts | doubtful | scheduled | deliveries (settled: accepted no later than that, unless they failed)
---   businesses: up to twice as many as the claim takes, because what others hold locked is passed over. Empty: nothing is due
---   each: how many of each of them to look at first, for the same reason several times as many as are taken
---   place: of smsretry.turns, locked until end_turn. Null: all that is due fits into the claim, and nobody needs a turn; or more
---     claim at this moment than there are places, and the order begins anywhere
---   passed: where too many wait for later, how far was looked. Then those that have waited longest stand behind those that
---     were found, and the next claim looks on from there
+--   businesses: up to twice limit_count, because locked rows are passed over; empty: nothing is due
+--   each: how many of each to look at first, several times what is taken for the same reason
+--   place: of smsretry.turns, locked until end_turn; null: all that is due fits into the claim, or all places are taken and
+--     the order begins anywhere
+--   passed: how far was looked, if too many wait for later; the longest waiting are then added, and the next claim goes on
 create or replace function smsretry.in_turn(
     kind text, at timestamptz, limit_count integer, settled timestamptz default null,
     out businesses uuid[], out each integer, out place integer, out passed uuid
@@ -1951,46 +1926,10 @@ begin
 end
 $$;
 
--- ======== schemas/turns/lock_in_turn.sql ========
--- Lock these rows one by one, in this order, until there are so many; what somebody else holds locked is passed over, and so is
--- what is due no more. A loop, and each row by its id alone: a join with what they must be may read a whole index for each
--- of them where little is known of the table, and `limit` beside `skip locked` may be asked once a row, and takes far more.
---   served: the business of the last one
-create or replace function smsretry.lock_in_turn(
-    kind text, candidates uuid[], most integer, at timestamptz, out ids uuid[], out served uuid
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_id uuid;
-    v_business uuid;
-    v_due boolean;
-begin
-    ids := '{}';
-    foreach v_id in array candidates loop
-        exit when cardinality(ids) >= most;
-        if kind = 'deliveries' then
-            select a.delivery_look_at <= lock_in_turn.at, a.business_id into v_due, v_business
-            from public.sms_send_attempts a where a.id = v_id for update skip locked;
-        else
-            select q.status = 'pending' and q.scheduled_for <= lock_in_turn.at and q.recover_count < smsretry.suspect_after()
-                       and (q.in_doubt_since is not null) = (kind = 'doubtful'), q.business_id
-            into v_due, v_business
-            from public.sms_retry_queue q where q.id = v_id for update skip locked;
-        end if;
-        if v_due then
-            ids := ids || v_id;
-            served := v_business;
-        end if;
-    end loop;
-end
-$$;
-
 -- ======== schemas/turns/next_in_turn.sql ========
--- Businesses that have some of this kind of work due, from behind `start` on, by id and round and round: at most so many.
---   passed: how far was looked, where 5,000 that wait for later came before there were enough
--- One index probe a business, and none of its other rows is read. enable_sort: each order is one that a single index has, so
--- that no other plan is made, whatever is known of the tables. By business and class, or by business and due time. Kinds:
--- smsretry.in_turn.
+-- Up to `most` businesses with due work of this kind, by id round and round from behind `start`. Kinds: smsretry.in_turn.
+--   passed: how far was looked, if 5,000 that wait for later came before there were enough
+-- One index probe a business; none of its other rows is read. enable_sort is off, so that the order's own index is used.
 create or replace function smsretry.next_in_turn(
     kind text, at timestamptz, start uuid, most integer, settled timestamptz, out businesses uuid[], out passed uuid
 )
@@ -2049,55 +1988,45 @@ end
 $$;
 
 -- ======== schemas/turns/others_in_turn.sql ========
--- What is due of these businesses, of work that is not a text to be sent, in turns: each one's longest waiting, then each one's
--- next; of a business at most `each`. Kinds: smsretry.in_turn. enable_sort: as there; the turns are sorted all the same.
+-- Due work of these businesses other than texts, in turns: the longest waiting of each, then the next; at most `each` a
+-- business. Kinds, and enable_sort: smsretry.next_in_turn.
 create or replace function smsretry.others_in_turn(
     kind text, businesses uuid[], each integer, at timestamptz, settled timestamptz default null
 )
 returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
-declare
-    v_ids uuid[];
 begin
-    case kind
-    when 'doubtful' then
-        select array_agg(w.id order by w.turn, b.place) into v_ids
+    return (
+        select array_agg(w.id order by w.turn, b.place)
         from unnest(businesses) with ordinality as b (id, place)
         cross join lateral (
             select n.id, row_number() over () as turn
-            from (select q.id from public.sms_retry_queue q
-                  where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
-                    and (q.business_id, q.scheduled_for) >= (b.id, '-infinity') and (q.business_id, q.scheduled_for) <= (b.id, at)
-                  order by q.business_id, q.scheduled_for, q.id limit each) n) w;
-    when 'scheduled' then
-        select array_agg(w.id order by w.turn, b.place) into v_ids
-        from unnest(businesses) with ordinality as b (id, place)
-        cross join lateral (
-            select n.id, row_number() over () as turn
-            from (select s.id from public.scheduled_sends s
-                  where s.status = 'scheduled'
-                    and (s.business_id, coalesce(s.look_at, s.scheduled_for)) >= (b.id, '-infinity')
-                    and (s.business_id, coalesce(s.look_at, s.scheduled_for)) <= (b.id, at)
-                    and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
-                  order by s.business_id, coalesce(s.look_at, s.scheduled_for), s.id limit each) n) w;
-    when 'deliveries' then
-        select array_agg(w.id order by w.turn, b.place) into v_ids
-        from unnest(businesses) with ordinality as b (id, place)
-        cross join lateral (
-            select n.id, row_number() over () as turn
-            from (select a.id from public.sms_send_attempts a
-                  where a.delivery_look_at is not null
-                    and (a.business_id, a.delivery_look_at) >= (b.id, '-infinity') and (a.business_id, a.delivery_look_at) <= (b.id, at)
-                    and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
-                  order by a.business_id, a.delivery_look_at, a.id limit each) n) w;
-    end case;
-    return v_ids;
+            from (
+                (select q.id from public.sms_retry_queue q
+                 where kind = 'doubtful'
+                   and q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
+                   and (q.business_id, q.scheduled_for) >= (b.id, '-infinity') and (q.business_id, q.scheduled_for) <= (b.id, at)
+                 order by q.business_id, q.scheduled_for, q.id limit each)
+                union all
+                (select s.id from public.scheduled_sends s
+                 where kind = 'scheduled' and s.status = 'scheduled'
+                   and (s.business_id, coalesce(s.look_at, s.scheduled_for)) >= (b.id, '-infinity')
+                   and (s.business_id, coalesce(s.look_at, s.scheduled_for)) <= (b.id, at)
+                   and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
+                 order by s.business_id, coalesce(s.look_at, s.scheduled_for), s.id limit each)
+                union all
+                (select a.id from public.sms_send_attempts a
+                 where kind = 'deliveries' and a.delivery_look_at is not null
+                   and (a.business_id, a.delivery_look_at) >= (b.id, '-infinity') and (a.business_id, a.delivery_look_at) <= (b.id, at)
+                   and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
+                 order by a.business_id, a.delivery_look_at, a.id limit each)
+            ) n
+        ) w);
 end
 $$;
 
 -- ======== schemas/turns/texts_in_turn.sql ========
--- Texts that are due of these businesses, in turns: each one's first, then each one's second. Within a business,
--- transactional texts come first, then those whose window closes within the hour. Of each kind of a business at most `each`.
--- enable_sort: as in in_turn. What it is forbidden for is read in an index's order; the turns are sorted all the same.
+-- Due texts of these businesses, in turns: the first of each, then the second. Within a business, transactional texts come
+-- first, then those whose window closes within the hour. At most `each` of each class of a business. enable_sort: next_in_turn.
 create or replace function smsretry.texts_in_turn(businesses uuid[], each integer, at timestamptz)
 returns uuid[] language sql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
     select array_agg(t.id order by t.turn, t.place)
@@ -2134,8 +2063,8 @@ returns uuid[] language sql stable set search_path = pg_catalog, pg_temp set ena
 $$;
 
 -- ======== schemas/turns/waited_longest.sql ========
--- Whose work of this kind has waited longest, of what is due: the businesses of the first `most`, and how many of it there are.
--- Tells at little cost that nothing is due, or so little that all who have some are known. Kinds: smsretry.in_turn.
+-- The businesses of the `most` due items of this kind that have waited longest, and how many items there are: a cheap way to
+-- see that little or nothing is due. Kinds: smsretry.in_turn.
 create or replace function smsretry.waited_longest(
     kind text, at timestamptz, most integer, settled timestamptz, out businesses uuid[], out seen bigint
 )
@@ -2156,7 +2085,7 @@ begin
         select array_agg(distinct n.business_id), count(*) into businesses, seen
         from (select s.business_id from public.scheduled_sends s
               where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= at
-                -- A subquery and no join, so that the index is walked in its order, and no further than is needed.
+                -- No join, so that the index is walked in order and only as far as needed.
                 and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
               order by coalesce(s.look_at, s.scheduled_for), s.id limit most) n;
     when 'deliveries' then
@@ -2169,8 +2098,8 @@ end
 $$;
 
 -- ======== schemas/turns/work_in_turn.sql ========
--- What is due of these businesses, of this kind of work, in turns: of each at first only `each`, and up to `most` where a few of
--- them have most of it. Kinds and settled: smsretry.in_turn.
+-- Due work of these businesses in turns: at first only `each` of a business, and up to `most` if a few of them have most of
+-- it. Kinds and settled: smsretry.in_turn.
 create or replace function smsretry.work_in_turn(
     kind text, businesses uuid[], each integer, most integer, at timestamptz, settled timestamptz default null
 )
@@ -2190,9 +2119,9 @@ end
 $$;
 
 -- ======== schemas/worker/accept_attempt.sql ========
--- Somebody knows that the provider has the message of this attempt (sid; null if only its send log says so). If its row still waits
--- for the answer, it is completed; otherwise the send log is told, unless it has another message. The caller holds the row
--- locked: the attempt's own, or the newer one of its text that is in doubt about it, whose message it is from then on.
+-- The provider has the message of this attempt (sid; null if only its send log says so). A row that waits for the answer is
+-- completed; otherwise the send log is told, unless it has another message. The caller holds the row locked: the attempt's
+-- own, or the newer one that is in doubt about it, which then owns it.
 create or replace function smsretry.accept_attempt(
     retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
 )
@@ -2217,8 +2146,8 @@ end
 $$;
 
 -- ======== schemas/worker/admit_send.sql ========
--- Whether the send of a claimed row may begin, by all that is known now: begin_sms_attempt has the answers and the parameters.
--- A text that may not go is ended here, and one of which an earlier message may have gone out is put in doubt.
+-- Whether the send of a claimed row may begin now. Parameters and answers: begin_sms_attempt. A text that may not go is
+-- ended here, and one whose earlier message may have gone out is put in doubt.
 create or replace function smsretry.admit_send(
     retry public.sms_retry_queue, send_before timestamptz, phone text, decided_by text, cap integer, cap_since timestamptz,
     expires_at timestamptz, life interval,
@@ -2232,7 +2161,7 @@ declare
     v_log public.send_logs;
     v_key bytea;
 begin
-    -- `for share`: an opt-out either is seen here or waits until this send is begun. None slips between.
+    -- `for share`: an opt-out is either seen here or waits until this send is begun.
     select * into v_customer from public.customers c
     where c.id = retry.customer_id and c.business_id = retry.business_id for share;
     if phone is null then
@@ -2243,7 +2172,7 @@ begin
     if cap is not null then
         reached_at := smsretry.cap_reached_at(retry.business_id, v_customer.phone, cap, cap_since);
     end if;
-    -- `for share` here, too: what finish could not write must not be sent.
+    -- `for share`: what finish could not write must not be sent.
     select * into v_log from public.send_logs l
     where l.id = retry.send_log_id and l.business_id = retry.business_id for share;
     decided_at := smsretry.clock(); -- after these locks: waiting for them took time
@@ -2282,7 +2211,7 @@ end
 $$;
 
 -- ======== schemas/worker/answer_sms_call.sql ========
--- One call of a worker's, given as JSON: its parameters by name, as PostgREST has them.
+-- Make one call of a worker's: function, and its parameters as JSON by name.
 create or replace function smsretry.answer_sms_call(function text, v jsonb)
 returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -2331,16 +2260,13 @@ $$;
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go
---     | lost     another worker has the row; or, where why says so, it is in doubt from now on about an earlier send,
---                one that a restored backup may have forgotten included
---     | changed  the customer's number, a zone or the business's hours are no longer what the decision was made from, or
---                the customer or the send log is gone: decide again
+--     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
+--     | changed  number, zone, hours, customer or send log are no longer what the decision was made from: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
---     | ended    the row is finished, and why says for what reason, why_code for programs
--- The cap's span is the caller's choice: a moment 24 hours ago, or the start of a calendar day. decided_at is the
--- database's clock. What is sent (phone, body, sent_by) is kept until it is known what became of it. expires_at: when the
--- text is of no more use, if nothing has said so before; without it, life: how long it is of use from this moment on.
+--     | ended    the row is finished; why and why_code say the reason
+-- decided_at: the database's clock. phone, body and sent_by are kept until the outcome is known. expires_at: when the text
+-- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
 create or replace function public.begin_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
     first_send boolean default false, cap integer default null, cap_since timestamptz default null,
@@ -2349,7 +2275,7 @@ create or replace function public.begin_sms_attempt(
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- Somebody else's long transaction may hold the customer or the send log locked. Then this text waits, and not the worker.
+-- If a long transaction holds the customer or the send log locked, this text waits, and not the worker.
 set lock_timeout = '2s' as $$
 #variable_conflict use_variable
 declare
@@ -2363,7 +2289,7 @@ begin
     if cap is not null and cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
-    -- One at a time to a number, capped or not, or two texts would each be counted without the other.
+    -- One at a time to a number, or two texts would each be counted without the other.
     perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
     v_row := smsretry.fenced(retry_id, claim_no);
     decided_at := smsretry.clock();
@@ -2395,13 +2321,9 @@ begin
 end
 $$;
 
-revoke all on function public.begin_sms_attempt from public, anon, authenticated;
-grant execute on function public.begin_sms_attempt to service_role;
-
 -- ======== schemas/worker/cap_reached_at.sql ========
--- When a number reached its cap on texts since a moment: the time of the text that must leave that span before there is
--- room for one more, the cap-th from the end. Null: there is room. Counted is what may have reached the phone from this
--- business: sends accepted, in doubt or under way, and what the application sent itself.
+-- When a number reached its cap: the time of the cap-th text from the end since a moment; null: there is room. Counted is
+-- what may have reached the phone from this business: sends accepted, in doubt or under way, and the application's own.
 create or replace function smsretry.cap_reached_at(business_id uuid, phone text, cap integer, since timestamptz)
 returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
     with person as materialized (
@@ -2409,7 +2331,7 @@ returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
         where c.phone = cap_reached_at.phone and c.business_id = cap_reached_at.business_id
     ),
     reached (at) as (
-        -- By the number and not by the customer: a customer who is deleted and imported again is the same person.
+        -- By number, because a customer who is deleted and imported again is the same person.
         select coalesce(a.finished_at, a.begun_at)
         from public.sms_send_attempts a
         where a.number_key = smsretry.number_key(cap_reached_at.business_id, cap_reached_at.phone)
@@ -2432,7 +2354,7 @@ returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/worker/check_outcome.sql ========
--- What a worker says of a send it made goes together, or it is an error: finish_sms_attempt.
+-- Refuse an outcome, next status, error and delay that contradict each other.
 create or replace function smsretry.check_outcome(outcome text, next_status text, error text, retry_in interval)
 returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -2451,18 +2373,15 @@ end
 $$;
 
 -- ======== schemas/worker/claim_due_sms_retries.sql ========
--- Take up to limit_count due rows, business by business in turns, which go on where the last claim ended: smsretry.in_turn.
--- Within a business, transactional texts come first, then those whose window closes within the hour. limit_count:
--- smsretry.rows_of_claim.
--- Rows in doubt are not taken: the caller sends what it gets. Nor are rows under suspicion: claim_suspect_sms_retry.
--- claimed_at in the answer is the database's clock. others_wait says that the claim was cut short: a business has a text due
--- and none in it, because limit_count was too low, it is set apart, or somebody else holds its rows locked.
--- begins: whether the caller begins each send with begin_sms_attempt. The application's own processor does not; a claim of
--- its is a send that may have been made, and comes into doubt when the processor dies.
+-- Claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns (smsretry.in_turn). Within a
+-- business, transactional texts come first, then those whose window closes within the hour. Neither doubtful nor suspect rows.
+-- others_wait: a business has a text due and none in this claim.
+-- begins: the caller begins each send with begin_sms_attempt. The application's own processor does not: if it dies, its
+-- claim counts as a send that may have been made.
 create or replace function public.claim_due_sms_retries(limit_count integer default null, begins boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- As on Supabase, and wherever else PostgREST runs: a claim whose caller has given it up would keep its rows.
+-- As on Supabase: a claim whose caller has given up would keep its rows.
 set statement_timeout = '8s' as $$
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -2483,12 +2402,9 @@ begin
 end
 $$;
 
-revoke all on function public.claim_due_sms_retries from public, anon, authenticated;
-grant execute on function public.claim_due_sms_retries to service_role;
-
 -- ======== schemas/worker/claim_sms_retry.sql ========
--- Claim one pending row by its id, due or not: for the caller who has just queued it and sends it at once. No row: it is
--- not pending, or in doubt. An error if it cannot be claimed: it is the caller's own.
+-- Claim one pending row by its id, due or not, for the caller who has just queued it. No row: it is not pending, or in
+-- doubt. Raises if it cannot be claimed.
 create or replace function public.claim_sms_retry(retry_id uuid)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -2503,13 +2419,9 @@ begin
 end
 $$;
 
-revoke all on function public.claim_sms_retry from public, anon, authenticated;
-grant execute on function public.claim_sms_retry to service_role;
-
 -- ======== schemas/worker/claim_suspect_sms_retry.sql ========
--- Take one due row whose claims have died more than once, before its send began or while it was in doubt, or none. It may
--- be what kills its worker, so it is claimed alone. The one that died least often goes first; one that cannot be claimed is
--- passed over.
+-- Claim one due suspect row alone, because it may kill its worker, or none. The one whose claims died least often goes
+-- first; one that cannot be claimed is passed over.
 create or replace function public.claim_suspect_sms_retry()
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -2532,15 +2444,11 @@ begin
 end
 $$;
 
-revoke all on function public.claim_suspect_sms_retry from public, anon, authenticated;
-grant execute on function public.claim_suspect_sms_retry to service_role;
-
 -- ======== schemas/worker/defer_sms_retry.sql ========
--- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost.
--- window_closes_at: when the window closes that it waits for; null if that is not known.
--- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; without it, life:
--- how long it is of use from now on.
--- May be repeated.
+-- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost. Repeatable.
+-- window_closes_at: when the window that it waits for closes; null: not known.
+-- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; otherwise life: how
+-- long it is of use from now on.
 create or replace function public.defer_sms_retry(
     retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
     life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null,
@@ -2573,12 +2481,9 @@ begin
 end
 $$;
 
-revoke all on function public.defer_sms_retry from public, anon, authenticated;
-grant execute on function public.defer_sms_retry to service_role;
-
 -- ======== schemas/worker/end_sms_retry.sql ========
--- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no longer wanted).
--- False: the claim was lost. May be repeated.
+-- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no longer wanted). False: the
+-- claim was lost. May be repeated.
 create or replace function public.end_sms_retry(
     retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null,
     why_code text default null
@@ -2604,14 +2509,10 @@ begin
 end
 $$;
 
-revoke all on function public.end_sms_retry from public, anon, authenticated;
-grant execute on function public.end_sms_retry to service_role;
-
 -- ======== schemas/worker/fenced.sql ========
--- The fence: the row, locked, if its worker still has it under this claim number; otherwise null. Every write that a worker makes
--- about its row begins here, so a worker that lost its claim changes nothing.
--- Callers assign the answer to a variable and do not select from it: a call that waits here while a migration adds a
--- column then goes on with the new row type, instead of failing on the old one.
+-- The fence: the row, locked, if its worker still has it under this claim number; otherwise null. Every write of a worker
+-- begins here. Callers assign the answer and do not select from it: a call that waits here while a migration adds a column
+-- then goes on with the new row type instead of failing.
 create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
 returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -2626,12 +2527,10 @@ end
 $$;
 
 -- ======== schemas/worker/finish_sms_attempt.sql ========
--- What became of a begun send, and where its row goes: attempt, row and send log in one transaction. May be repeated: the
--- second call finds the attempt settled and changes nothing. applied is false if the claim was lost.
---   outcome → next_status: accepted → completed; rejected, not_sent → pending (after retry_in) or failed;
---   in_doubt → pending, marked, and out of reach of the claim
--- counted: whether the send costs an attempt. What the provider said of the number that the text was sent to (phone) is kept:
--- see smsretry.mark_customer.
+-- The outcome of a begun send, and where its row goes: attempt, row and send log in one transaction. A repeated call changes
+-- nothing. applied is false if the claim was lost.
+--   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
+-- counted: whether the send costs an attempt. phone, opted_out, phone_status: smsretry.mark_customer.
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
     error_code integer default null, twilio_sid text default null, retry_in interval default null,
@@ -2689,25 +2588,21 @@ begin
             perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now);
         end if;
     else
-        -- Applied before: the answer to the same call was lost, or the provider's callback was faster than its response.
+        -- Applied before: the answer to the same call was lost, or the provider's callback was faster.
         applied := exists (
             select 1 from public.sms_send_attempts a
             where a.id = attempt_id and a.retry_id = finish_sms_attempt.retry_id and a.claim_no = finish_sms_attempt.claim_no
               and (a.settled_by = 'callback'
                    or a.outcome = finish_sms_attempt.outcome and a.settled_by is not distinct from v_settled_by));
     end if;
-    -- Null for a row that is gone.
     select q.status, q.scheduled_for, q.attempt_count into status, scheduled_for, attempt_count
     from public.sms_retry_queue q where q.id = retry_id;
     return next;
 end
 $$;
 
-revoke all on function public.finish_sms_attempt from public, anon, authenticated;
-grant execute on function public.finish_sms_attempt to service_role;
-
 -- ======== schemas/worker/finish_sms_run.sql ========
--- A run is done: what it came to, in numbers. False: nobody knows the run. May be repeated.
+-- A run is done; told: its numbers. False: the run is unknown. May be repeated.
 create or replace function public.finish_sms_run(run_id uuid, told text, needs_somebody boolean default false)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 begin
@@ -2719,21 +2614,15 @@ begin
 end
 $$;
 
-revoke all on function public.finish_sms_run from public, anon, authenticated;
-grant execute on function public.finish_sms_run to service_role;
-
 -- ======== schemas/worker/group_sms_calls.sql ========
--- Calls of a worker's that are under way together, as one transaction: begin, finish, defer, hold and end. Each answers for
--- itself; one that fails is undone alone, and its answer is the error. calls: [{"function", "values", "lock_order"}].
--- May be repeated, as each of them may.
---   place: the call's place in the array, from 1 · answer: what the function answered · code, message, hint: its error ·
---   seconds: how long it took; null, with the code 57014: there was no time left for it, and it was not made
--- Locks are taken in one order (lock_order), so that two groups do not deadlock. A row that somebody holds locked is
--- waited for half a second once in a group, and then hardly at all: the others wait for it.
--- A group has a second; what is left then was not made, and is of the caller's next group. So the database is never busy with
--- a group whose caller has given it up. The one call that takes longer (a trigger of the application's that sleeps) is
--- cancelled alone: PostgREST applies the function's statement_timeout to the whole call (db-hoisted-tx-settings, since 12.2;
--- https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
+-- Make a worker's begin, finish, defer, hold and end calls as one transaction. One that fails is undone alone.
+-- calls: [{"function", "values", "lock_order"}]. May be repeated, as each of them may.
+--   place: in the array, from 1 · answer: the function's · code, message, hint: its error · seconds: how long it took; null
+--   with the code 57014: no time was left, and it was not made
+-- lock_order keeps two groups from deadlocking. A locked row is waited for half a second once in a group, and then hardly at
+-- all. A group has a second, so that the database never works for a caller who has given up. A single call that takes longer
+-- (a trigger that sleeps) is cancelled alone: PostgREST applies statement_timeout to the whole call (db-hoisted-tx-settings,
+-- since 12.2; https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
 create or replace function public.group_sms_calls(calls jsonb)
 returns table (place integer, answer jsonb, code text, message text, hint text, seconds double precision)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -2768,7 +2657,7 @@ begin
         begin
             set constraints all deferred; -- to what they are in a transaction of the call's own
             answer := smsretry.answer_sms_call(v_call.value ->> 'function', v_call.value -> 'values');
-            set constraints all immediate; -- what is only asked at the end would undo the others, too
+            set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again: nothing more is begun
                 get stacked diagnostics code = returned_sqlstate, message = message_text;
@@ -2787,13 +2676,9 @@ begin
 end
 $$;
 
-revoke all on function public.group_sms_calls from public, anon, authenticated;
-grant execute on function public.group_sms_calls to service_role;
-
 -- ======== schemas/worker/hold_sms_retry.sql ========
--- Put a claimed row back to pending because of something that a person can mend (why says what), to be looked at again
--- look_in from now. Costs no attempt. False: the claim was lost. May be repeated.
--- expires_at, life: as for defer_sms_retry.
+-- Put a claimed row back to pending because of something that a person can mend (why), to be looked at again in look_in.
+-- Costs no attempt. False: the claim was lost. May be repeated. expires_at, life: as for defer_sms_retry.
 create or replace function public.hold_sms_retry(
     retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null,
     expires_at timestamptz default null, why_code text default null
@@ -2825,11 +2710,8 @@ begin
 end
 $$;
 
-revoke all on function public.hold_sms_retry from public, anon, authenticated;
-grant execute on function public.hold_sms_retry to service_role;
-
 -- ======== schemas/worker/lease_sms_sender.sql ========
--- For workers of earlier versions: lease_sms_time, told in how many seconds the segments begin.
+-- For workers of version 1.0: lease_sms_time; returns in how many seconds the segments begin.
 create or replace function public.lease_sms_sender(sender text, segments integer, per_second double precision)
 returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 begin
@@ -2839,16 +2721,10 @@ begin
 end
 $$;
 
-revoke all on function public.lease_sms_sender from public, anon, authenticated;
-grant execute on function public.lease_sms_sender to service_role;
-
 -- ======== schemas/worker/lease_sms_time.sql ========
--- Take some of a sender's time: so many segments, at so many a second. Whole texts are leased and in one piece, so that all
--- workers together keep the sender's rate. What is not used is lost.
---   begins_at: when they begin, `lead` seconds from now at the soonest, because the answer takes a while to come
---   asked_at: the database's clock, by which a worker knows when that is on its own
--- No segments: nothing is taken, and asked_at is told. More than an hour ahead nothing is given away: a rate was set wrong
--- and is mended.
+-- Reserve a sender's time for so many segments, in one piece, so that all workers together keep its rate. Unused time is lost.
+--   begins_at: `lead` seconds from now at the soonest, because the answer takes a while · asked_at: the database's clock
+-- No segments: nothing is reserved. If more than an hour is reserved, a rate was set wrong, and it starts over from now.
 create or replace function public.lease_sms_time(
     sender text, segments integer, per_second double precision, lead double precision default 0
 )
@@ -2878,12 +2754,8 @@ begin
 end
 $$;
 
-revoke all on function public.lease_sms_time from public, anon, authenticated;
-grant execute on function public.lease_sms_time to service_role;
-
 -- ======== schemas/worker/next_sms_due.sql ========
--- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Rows under suspicion do not
--- count: they are claimed alone, when a run has done everything else.
+-- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Suspect rows do not count.
 create or replace function public.next_sms_due()
 returns double precision language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     select extract(epoch from greatest(next.due_at - smsretry.clock(), interval '0'))::double precision
@@ -2897,11 +2769,8 @@ returns double precision language sql stable security invoker set search_path = 
     where next.due_at is not null
 $$;
 
-revoke all on function public.next_sms_due from public, anon, authenticated;
-grant execute on function public.next_sms_due to service_role;
-
 -- ======== schemas/worker/recover_row.sql ========
--- Take back one row whose worker fell silent: see recover_stuck_sms_retries. The caller holds it locked.
+-- Take back one row whose worker fell silent: recover_stuck_sms_retries. The caller holds it locked.
 create or replace function smsretry.recover_row(retry public.sms_retry_queue, look_in interval, life interval, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -2925,8 +2794,7 @@ begin
         retry.error_code := null;
         retry.why_code := 'worker_died';
     else
-        -- Not limited: a text that was never tried is never given up for it, and to give up one in doubt would call a text
-        -- failed that may have been read. Its looks may be what kills the workers.
+        -- Without a limit: a text that was never tried, or is in doubt, is never failed because workers died.
         retry.recover_count := retry.recover_count + 1;
         if retry.in_doubt_since is null then
             v_due := retry.scheduled_for;
@@ -2943,13 +2811,11 @@ end
 $$;
 
 -- ======== schemas/worker/recover_stuck_sms_retries.sql ========
--- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now.
+-- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now. None is failed here.
 --   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
---   in doubt: still so; after the second time it is claimed alone
---   neither: pending again at no cost, however often; after the second time it is claimed alone, and ever less often
--- None is given up here: a text that was never tried is never failed before it expires.
--- A row in doubt is looked at again look_in from now; null: at once. life: how long a text is of use, from a claim on that
--- counts as its first send; null: its first look says so. The application calls this with stale_minutes alone.
+--   in doubt: still so · neither: pending again at no cost; either way a suspect row is claimed alone, and ever less often
+-- look_in: when a row in doubt is looked at; null: at once. life: how long a text is of use from a claim that counts as its
+-- first send; null: its first look says so. The application calls this with stale_minutes alone.
 create or replace function public.recover_stuck_sms_retries(
     stale_minutes integer default 10, look_in interval default null, life interval default null
 )
@@ -2973,7 +2839,7 @@ begin
           and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
                -- Claimed while the clock was ahead: its lease would last until then.
                or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
-          -- A trigger of the application's is slow for these, or refuses them: not before their time has come again.
+          -- A trigger is slow for these, or refuses them.
           and not exists (select 1 from smsretry.set_apart s where s.business_id = q.business_id and s.retry_at > v_now)
         order by q.id
         limit smsretry.largest_claim()
@@ -2985,13 +2851,13 @@ begin
         begin
             perform smsretry.recover_row(v_stale, look_in, life, v_now);
             return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
-            set constraints all immediate; -- what is only asked at the end would undo the others, too
+            set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again
                 perform smsretry.set_business_apart(v_stale.business_id, v_began, sqlstate, v_now);
                 exit;
             when others then
-                -- One bad row must not keep the others stuck; the next run tries it again.
+                -- The next run tries it again.
                 raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
         end;
         if smsretry.took_long(v_began) then
@@ -3002,13 +2868,9 @@ begin
 end
 $$;
 
-revoke all on function public.recover_stuck_sms_retries from public, anon, authenticated;
-grant execute on function public.recover_stuck_sms_retries to service_role;
-
 -- ======== schemas/worker/set_business_apart.sql ========
--- A row of this business has been written since `began`, or could not be written at all (state: its SQLSTATE). Ten times as
--- long it is left alone, ten minutes at the most: so nobody's trigger has more than a tenth of the time of all.
--- Never waits and never fails: to note it is worth less than what the caller has in hand.
+-- A row of this business has been written since `began`, or could not be (state: its SQLSTATE). The business is left alone
+-- ten times as long, ten minutes at most, so that its triggers take a tenth of everybody's time. Never waits, never fails.
 create or replace function smsretry.set_business_apart(business_id uuid, began timestamptz, state text, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $$
 #variable_conflict use_column
@@ -3030,9 +2892,8 @@ end
 $$;
 
 -- ======== schemas/worker/set_sms_circuit.sql ========
--- Open the circuit breaker, or close it. why: what is wrong and what to do; null closes it. sender: whose it is; one sender
--- is the only one for now, so closing forgets what was known of others. business_ids: of these businesses alone; null:
--- everybody's. Closing everybody's closes all. Returns whether it is open.
+-- Open the circuit breaker, or close it (why null). why: what is wrong and what to do. sender: whose it is.
+-- business_ids: of these businesses alone; null: everybody's, and closing that closes all. Returns whether it is open.
 create or replace function public.set_sms_circuit(why text, sender text default '', business_ids uuid[] default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -3066,12 +2927,9 @@ begin
 end
 $$;
 
-revoke all on function public.set_sms_circuit from public, anon, authenticated;
-grant execute on function public.set_sms_circuit to service_role;
-
 -- ======== schemas/worker/start_sms_run.sql ========
--- A run begins. Returns the earlier runs that never finished and are told of now for the first time: what their sends came
--- to. stale_minutes: after how long a silent run counts as interrupted; null: none is told of. May be repeated; then it tells of none.
+-- A run begins. Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how
+-- long a silent run counts as interrupted; null: none. May be repeated, and then returns none.
 create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default null)
 returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -3102,20 +2960,15 @@ begin
 end
 $$;
 
-revoke all on function public.start_sms_run from public, anon, authenticated;
-grant execute on function public.start_sms_run to service_role;
-
 -- ======== schemas/worker/take.sql ========
--- Claim these rows, and return with all that decides about them those that could be claimed. The caller has found them
--- pending and locked them. by_application: the claimer does not begin its sends, so what is asked before a begin is asked
--- here (smsretry.take_row).
--- A trigger of the application's may be slow for one business, or refuse a row. That is trouble of its own: the row stays
--- pending, its business is set apart, and the others are taken. What there was no time for stays pending, too.
+-- Claim these rows, which the caller has found pending and locked, and return those that could be claimed. by_application:
+-- smsretry.take_row. If a trigger of the application's is slow for one business, or refuses a row, that row stays pending,
+-- its business is set apart, and the others are claimed. What there was no time for stays pending, too.
 create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
--- A plan that does not know how few they are would read whole tables to join them.
+-- Without statistics a plan would read whole tables.
 set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
@@ -3129,7 +2982,7 @@ declare
     v_tried integer := 0;
     v_state text;
 begin
-    -- Of a business that is set apart one row, when the others' are taken, and another one each time: not all may be slow.
+    -- Of a business that is set apart, one row after the others, and another one each time: not all may be slow.
     select array_agg(o.id order by o.apart, o.place), array_agg(o.business_id order by o.apart, o.place),
            array_agg(o.business_id) filter (where o.apart)
     into v_order, v_owners, v_apart
@@ -3167,7 +3020,7 @@ begin
             v_state := sqlstate;
     end;
     if v_state = '57014' then
-        -- The statement's time is over and is not counted again: only what was quick is done once more.
+        -- The statement timeout does not start again: only what was quick is repeated.
         perform smsretry.set_business_apart(v_owners[v_tried], v_began, v_state, take.at);
         v_took := smsretry.take_each(v_took, v_whose, take.at, take.by_application);
     elsif v_state is not null then
@@ -3179,8 +3032,8 @@ end
 $$;
 
 -- ======== schemas/worker/take_each.sql ========
--- Claim rows each by itself, because one of them could not be written: that one stays as it is and its business is set apart.
--- Returns those that were claimed. owners: whose each is.
+-- Claim rows one by one, because one of them could not be written: it stays as it is, and its business is set apart. owners:
+-- the rows' businesses. Returns those that were claimed.
 create or replace function smsretry.take_each(ids uuid[], owners uuid[], at timestamptz, by_application boolean)
 returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3195,7 +3048,7 @@ begin
             if smsretry.take_row(take_each.ids[n], take_each.at, take_each.by_application) then
                 v_took := v_took || take_each.ids[n];
             end if;
-            set constraints all immediate; -- what is only asked at the end would undo the others, too
+            set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- no time is left, and it is not counted again
                 perform smsretry.set_business_apart(take_each.owners[n], v_began, sqlstate, take_each.at);
@@ -3212,10 +3065,9 @@ end
 $$;
 
 -- ======== schemas/worker/take_row.sql ========
--- Claim one row. The caller has found it pending and locked it. Its status is not asked for again: without statistics the
--- planner would walk a partial index for it. A row in doubt keeps the attempt that it is in doubt about.
--- by_application: its claimer sends without a begin. A row that a begin would put in doubt is put in doubt here, and not
--- claimed. Returns whether it was claimed.
+-- Claim one row, which the caller has found pending and locked; false: it was put in doubt instead. Its status is not asked
+-- for again: without statistics the planner would walk a partial index. A row in doubt keeps its attempt. by_application:
+-- the claimer sends without a begin, so what a begin would put in doubt is put in doubt here.
 create or replace function smsretry.take_row(id uuid, at timestamptz, by_application boolean)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3237,8 +3089,7 @@ end
 $$;
 
 -- ======== schemas/worker/wait_shortly.sql ========
--- In a group, the others wait for each call, too: what somebody holds locked is waited for as shortly as the group says
--- (smsretry.wait, set by group_sms_calls). Outside of one, lock_timeout stays as the caller has it. Every function that a
+-- In a group, wait for locks only as long as the group says (smsretry.wait, set by group_sms_calls). Every function that a
 -- group may call begins with this.
 create or replace function smsretry.wait_shortly()
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -3250,9 +3101,8 @@ end
 $$;
 
 -- ======== schemas/doubt/claim_doubtful_sms_retries.sql ========
--- Take up to limit_count rows in doubt (smsretry.rows_of_claim) whose next look has come, to look for evidence of what became of
--- their attempt; business by business in turns, and each one's longest waiting first. Rows under suspicion are not taken:
--- claim_suspect_sms_retry.
+-- Claim up to limit_count rows in doubt (smsretry.rows_of_claim) whose next look for evidence is due. Businesses take turns,
+-- the longest waiting row of each first. Suspect rows are left to claim_suspect_sms_retry.
 create or replace function public.claim_doubtful_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -3265,14 +3115,10 @@ begin
 end
 $$;
 
-revoke all on function public.claim_doubtful_sms_retries from public, anon, authenticated;
-grant execute on function public.claim_doubtful_sms_retries to service_role;
-
 -- ======== schemas/doubt/doubt.sql ========
--- Whether this text went out between since and until is unknown, because the database was restored from a backup. The send
--- that may have been is written as an attempt; one that was in doubt already keeps its own. The first look is due at once.
--- The claim number leaps, so that no worker from before the restore can write. Answers what the row says meanwhile. who,
--- because: of the person who told of the restore. The caller holds the row locked.
+-- Put a text in doubt because a restored backup may have forgotten its send between since and until. That send is written as
+-- an attempt, unless the row was in doubt already. The first look is due at once. The claim number leaps, so that no worker
+-- from before the restore can write. who, because: of the person who recorded the restore. Returns why. The row is locked.
 create or replace function smsretry.doubt(
     retry public.sms_retry_queue, since timestamptz, until timestamptz, who text, because text, at timestamptz
 )
@@ -3299,17 +3145,12 @@ end
 $$;
 
 -- ======== schemas/doubt/doubt_sms_retries.sql ========
--- For a person, when the database was restored from a backup, and before anything runs: what went out after the backup was
--- taken (since) looks unsent. The restore is put on record, and from then on each text that is older is looked for at the provider
--- before its next message leaves: smsretry.forgotten. So it is with texts that are due later or moved, queued or put back
--- anew, or sent again because a carrier lost them, and with scheduled sends.
--- What is due is put in doubt here, so that its looks begin at once: row_limit texts a call. Those that were claimed go
--- first, and those in doubt, which may have been sent again since; their claim numbers leap, so that no worker from before
--- the restore can write. What was begun when the backup was taken is in doubt by recovery. May be repeated, and must be until
--- it changes none. What it leaves alone comes last, and so in nobody's way.
--- life: how long a text is of use from the moment it was due, though not from before since, if nothing has said so; null:
--- its first look says so.
--- dry_run and the answer: as for requeue_failed_sms.
+-- For a person, after restoring a backup and before anything runs: what went out after the backup was taken (since) looks
+-- unsent. Records the restore; from then on each older text is looked for at the provider before its next message leaves
+-- (smsretry.forgotten). Puts what is due in doubt at once, row_limit texts a call, those that were claimed or in doubt
+-- first. What was begun when the backup was taken comes into doubt by recovery. Repeat it until it changes none.
+-- life: how long a text is of use from when it was due, or from since if that is later, if nothing has said so; null: its
+-- first look says so. dry_run and the answer: as for requeue_failed_sms.
 create or replace function public.doubt_sms_retries(
     since timestamptz, dry_run boolean default true, who text default null, because text default null,
     row_limit integer default 1000, life interval default null
@@ -3322,13 +3163,13 @@ declare
     v_restored_at timestamptz;
     v_found record;
     v_row public.sms_retry_queue;
-    v_told jsonb[] := '{}';
+    v_rows jsonb[] := '{}';
 begin
     if (doubt_sms_retries.since <= v_now and dry_run is not null and row_limit between 1 and 10000) is not true then
         raise exception 'since is when the backup was taken, and not to come; row_limit is 1 to 10000' using errcode = 'SR422';
     end if;
     if not dry_run then
-        perform smsretry.check_told(doubt_sms_retries.who, doubt_sms_retries.because);
+        perform smsretry.check_who_and_why(doubt_sms_retries.who, doubt_sms_retries.because);
         insert into smsretry.restores (since, restored_at, who, because)
         values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
         on conflict (since) do nothing;
@@ -3345,7 +3186,7 @@ begin
                 if not exists (select 1 from public.sms_retry_queue q where q.id = v_row.id and q.in_doubt_since = v_now) then
                     raise exception 'Row % stays as it is', v_row.id using errcode = 'SR409';
                 end if;
-                set constraints all immediate; -- what is only asked at the end would undo the others, too
+                set constraints all immediate; -- a deferred check would undo the others, too
             exception
                 when no_data_found then
                     raise; -- the key of the hashed numbers is gone: that concerns all
@@ -3353,21 +3194,16 @@ begin
                     v_found.skip := 'A trigger or a rule refuses to have it changed (' || sqlstate || ')';
             end;
         end if;
-        v_told := v_told || smsretry.told_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_found.skip);
+        v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_found.skip);
     end loop;
-    return query select * from smsretry.told_of_change(v_told);
+    return query select * from smsretry.change_summary(v_rows);
 end
 $$;
 
-revoke all on function public.doubt_sms_retries from public, anon, authenticated;
-grant execute on function public.doubt_sms_retries to service_role;
-
 -- ======== schemas/doubt/earlier_doubt.sql ========
--- A send of this text of which nobody knows whether it went out, whichever row of the text made it; of several the last.
--- Null: there is none. Another row of the text is first in doubt about it, instead of sent: evidence of it is looked for
--- again. One that is under way is no doubt yet.
---   since: when it came into doubt, which evidence is compared with · why: what the other row says meanwhile
--- In plpgsql, which plans it once a connection: every begin asks.
+-- The last send of this text, by any of its rows, that may have gone out; nulls: there is none. Evidence of it is looked for
+-- before the text is sent. One that is under way is not in doubt yet. plpgsql keeps its plan: every begin calls this.
+--   since: when it came into doubt · why: what the row says meanwhile
 create or replace function smsretry.earlier_doubt(
     send_log_id uuid, business_id uuid, out attempt_id uuid, out since timestamptz, out why text
 )
@@ -3375,10 +3211,9 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     select a.id, coalesce(a.finished_at, a.begun_at) into attempt_id, since
     from public.sms_send_attempts a
-    -- An array, so that an index finds them whatever is known of the tables.
+    -- An array, so that an index finds them without statistics.
     where a.retry_id = any (array(
             select q.id from public.sms_retry_queue q
-            -- Another business's rows are none of this text's.
             where q.send_log_id = earlier_doubt.send_log_id and q.business_id = earlier_doubt.business_id
               and q.begun_at is null))
       and coalesce(a.outcome, 'in_doubt') = 'in_doubt'
@@ -3390,10 +3225,9 @@ end
 $$;
 
 -- ======== schemas/doubt/forgotten.sql ========
--- The time in which this text may have gone out, and nothing here says so, because the database was restored from a backup
--- since. Null: there is none, or the text was looked for since and was not found. A text is older than the restore if its
--- row, its send log or its scheduled send is. A message that was found proves no other absent: a carrier may have lost it,
--- and the text may have been sent again. So only a look that found nothing counts, or a person's word.
+-- The time in which this text may have gone out unrecorded, because the database was restored from a backup; nulls: there is
+-- none. A text is older than the restore if its row, send log or scheduled send is. Only a later look that found nothing, or
+-- a person's word, clears it: a message that was found does not prove that no other exists.
 create or replace function smsretry.forgotten(
     retry public.sms_retry_queue, out since timestamptz, out until timestamptz, out who text, out because text
 )
@@ -3413,7 +3247,7 @@ begin
                       where s.id = retry.send_log_id and s.created_at < r.restored_at))
       and not exists (
           select 1 from public.sms_send_attempts a
-          -- An array, so that an index finds them whatever is known of the tables.
+          -- An array, so that an index finds them without statistics.
           where a.retry_id = any (array(
                   select q.id from public.sms_retry_queue q where q.send_log_id = retry.send_log_id))
             and a.begun_at <= r.since and a.finished_at >= r.restored_at
@@ -3422,9 +3256,8 @@ end
 $$;
 
 -- ======== schemas/doubt/forgotten_candidates.sql ========
--- Rows from before a restore that doubt_sms_retries is to put in doubt, locked; and others that it leaves alone, which come
--- last, with the reason. A million rows cost no more than a batch: what is due and not reached here is put in doubt when its
--- send is to begin.
+-- Rows from before a restore for doubt_sms_retries to put in doubt, locked; last those that it leaves alone, with the
+-- reason. A million rows cost no more than a batch: the others come into doubt when their send is to begin.
 create or replace function smsretry.forgotten_candidates(
     since timestamptz, restored_at timestamptz, row_limit integer, at timestamptz, out id uuid, out skip text
 )
@@ -3432,8 +3265,7 @@ returns setof record language plpgsql set search_path = pg_catalog, pg_temp
 -- Without statistics the planner would read all rows for each candidate.
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
-    -- Several times the limit, so that what is left alone is passed over.
-    v_peek constant integer := 4 * forgotten_candidates.row_limit;
+    v_peek constant integer := 4 * forgotten_candidates.row_limit; -- some are left alone
 begin
     return query
     with candidate as materialized (
@@ -3460,7 +3292,7 @@ begin
         when exists (select 1 from public.send_logs l where l.id = q.send_log_id
                      and smsretry.is_sent(l.provider_message_id, l.status::text)) then 'Its send log says that it was sent'
     end) as k (skip)
-    -- Their status is not asked for again: without statistics the planner would walk a partial index for each.
+    -- No condition on status: without statistics the planner would walk a partial index for each.
     where q.begun_at is null and q.created_at < forgotten_candidates.restored_at
       and (q.in_doubt_since is null or q.in_doubt_since < forgotten_candidates.since)
     order by k.skip is not null, q.status = 'pending', q.in_doubt_since is null, q.scheduled_for, q.id
@@ -3469,29 +3301,8 @@ begin
 end
 $$;
 
--- ======== schemas/doubt/hold_in_doubt.sql ========
--- A text in doubt waits for a person, who is told about what, and the first of the messages that may be it. Past its expiry it
--- fails with that. The caller holds the row locked.
-create or replace function smsretry.hold_in_doubt(
-    retry public.sms_retry_queue, error text, sids text[], due timestamptz, at timestamptz
-)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    retry.why := left(hold_in_doubt.error, 1800) || coalesce(
-        ': ' || array_to_string(sids[:3], ', ')
-        || case when cardinality(sids) > 3 then ' and ' || cardinality(sids) - 3 || ' more' else '' end, '');
-    if retry.expires_at <= hold_in_doubt.at then
-        perform smsretry.close_row(retry, 'failed', retry.why, retry.why_code, null, hold_in_doubt.at);
-    else
-        retry.held_since := coalesce(retry.held_since, hold_in_doubt.at);
-        perform smsretry.put_back(retry, hold_in_doubt.due, hold_in_doubt.at);
-    end if;
-end
-$$;
-
 -- ======== schemas/doubt/is_anothers.sql ========
--- Whether a message belongs to another text than this one: to another attempt, or to another send log, such as one
--- that the application sent by itself.
+-- Whether a message belongs to another attempt, or to another send log, such as one that the application sent itself.
 create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (select 1 from public.sms_send_attempts a
@@ -3502,9 +3313,8 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/doubt/may_be_unanswered.sql ========
--- Whether what a look for this row's attempt has found may be a send to the same number that the look could not know of: it
--- has no answer yet, or began between the claim and now, so that its words were not compared. (One that is dated later still
--- began before a clock was set back, and was known.)
+-- Whether a message that this row's look found may be another send to the same number: one without an answer yet, or begun
+-- between the claim and now, so that the look did not know it. (One dated later began before a clock was set back.)
 create or replace function smsretry.may_be_unanswered(retry public.sms_retry_queue, at timestamptz)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
@@ -3517,16 +3327,14 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/doubt/put_in_doubt.sql ========
--- If a message of this text may have left already, its row goes back to the queue in doubt about that, and the answer says
--- why. Null: there is none, and nothing was done. The caller holds the row locked.
+-- Put a row in doubt if a message of its text may have left already. Returns why; null: nothing was done.
 create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz)
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_earlier record;
     v_forgotten record;
 begin
-    -- A row is in doubt about an earlier send from its insert on. But somebody may have put back one that had ended, which
-    -- was claimed before.
+    -- A new row is in doubt from its insert on (before_insert). One that was claimed before may have been requeued.
     if retry.claim_no > 1 then
         select * into v_earlier from smsretry.earlier_doubt(retry.send_log_id, retry.business_id);
         if v_earlier.attempt_id is not null then
@@ -3550,21 +3358,19 @@ end
 $$;
 
 -- ======== schemas/doubt/reconcile_sms_retry.sql ========
--- What a look for evidence came to, for a row in doubt that the caller has claimed. May be repeated.
+-- The result of a look for evidence, for a claimed row in doubt. May be repeated.
 --   decision: accepted     it was found (twilio_sid; null if only the send log says so)
---           | look_again   it was not found; the next look is look_in from now
---           | look_failed  the look itself failed, which proves nothing; the next one is look_in from now
+--           | look_again   it was not found; look again in look_in
+--           | look_failed  the look itself failed; look again in look_in
 --           | resend       it was not found for long enough: send it again
---           | hold         a person is to decide, and error says about what; looked at again look_in from now. ambiguous:
---                          the messages that may be the text; the first that are no other's are told after the error. Past
---                          its expiry, the row fails with that.
---           After a look that found nothing, a row is no longer held: what it was held for is another's by now.
--- life: how long the text is of use from now on, if nothing has said so before this look; null: the next one says so.
+--           | hold         a person must decide about error; look again in look_in. ambiguous: the messages that may be the
+--                          text. Past its expiry, the row fails with that
+--           A look that found nothing ends an earlier hold.
+-- life: how long the text is of use from now on, if nothing has said so; null: the next look says so.
 --   answer: applied
 --         | lost       the claim was lost
---         | sid_taken  another text has that SID, or all that are ambiguous: look at the next message
---         | wait       a send to the same number has no answer yet, or began after this row was claimed. A message found
---                      now may be that one's, and to take it would lose a text.
+--         | sid_taken  another text has that SID, or all ambiguous ones: look at the next message
+--         | wait       a send to the same number has no answer yet, or began after the claim: the message may be that one's
 create or replace function public.reconcile_sms_retry(
     retry_id uuid, claim_no bigint, decision text, twilio_sid text default null, settled_by text default 'reconcile',
     look_in interval default null, error text default null, ambiguous text[] default null,
@@ -3590,11 +3396,13 @@ begin
             select 1 from public.sms_retry_queue q where q.id = retry_id and q.reconciled_claim_no = claim_no)
             then 'applied' else 'lost' end;
     end if;
-    -- In this order: an answer that comes between the two checks is then seen as a taken SID, and never missed by both.
+    -- In this order: an answer between the two checks shows as a taken SID, and is never missed by both.
     if (twilio_sid is not null or ambiguous is not null) and smsretry.may_be_unanswered(v_row, v_now) then
         return 'wait';
     end if;
-    v_unowned := smsretry.unowned(ambiguous, v_row.attempt_id, v_row.send_log_id);
+    v_unowned := (
+        select array_agg(m.sid order by m.place) from unnest(ambiguous) with ordinality as m (sid, place)
+        where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id));
     if smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id) or ambiguous is not null and v_unowned is null then
         return 'sid_taken';
     end if;
@@ -3609,7 +3417,15 @@ begin
             select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
         perform smsretry.resend(v_row, settled_by, v_now);
     elsif decision = 'hold' then
-        perform smsretry.hold_in_doubt(v_row, error, v_unowned, v_now + look_in, v_now);
+        v_row.why := left(error, 1800) || coalesce(
+            ': ' || array_to_string(v_unowned[:3], ', ')
+            || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
+        if v_row.expires_at <= v_now then
+            perform smsretry.close_row(v_row, 'failed', v_row.why, why_code, null, v_now);
+        else
+            v_row.held_since := coalesce(v_row.held_since, v_now);
+            perform smsretry.put_back(v_row, v_now + look_in, v_now);
+        end if;
     else
         if decision = 'look_again' then
             v_row.reconcile_count := v_row.reconcile_count + 1;
@@ -3624,12 +3440,9 @@ exception when unique_violation then -- two looks found the same message at the 
 end
 $$;
 
-revoke all on function public.reconcile_sms_retry from public, anon, authenticated;
-grant execute on function public.reconcile_sms_retry to service_role;
-
 -- ======== schemas/doubt/resend.sql ========
--- An attempt in doubt is taken never to have reached the provider, and its text is sent again. If its worker died, it costs no
--- attempt: nobody knows that the request ever left. The caller holds the row locked.
+-- Send a text again whose attempt in doubt is taken never to have reached the provider. If the worker died, it costs no
+-- attempt: the request may never have left. The caller holds the row locked.
 create or replace function smsretry.resend(retry public.sms_retry_queue, settled_by text, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3653,10 +3466,9 @@ end
 $$;
 
 -- ======== schemas/doubt/resolve_sms_doubt.sql ========
--- For a person: what became of a text that is in doubt. With a SID it went out, as that message; without one it did not,
--- and is sent again. A text that expired in doubt has ended: with a SID its send log says that it went out; without one
--- it stays ended, and may be requeued. If it has been queued anew, what is said of the old row is said of the new one.
--- Answers resolved, or not_in_doubt. With a SID it may be repeated.
+-- For a person: what became of a text in doubt. With a SID it went out as that message; without one it did not, and is sent
+-- again. If it expired in doubt, its send log then says that it went out, or it stays ended and may be requeued. If it was
+-- queued anew, the newer row is resolved. Answers resolved or not_in_doubt. With a SID it may be repeated.
 create or replace function public.resolve_sms_doubt(
     retry_id uuid, twilio_sid text default null, who text default null, because text default null
 )
@@ -3667,7 +3479,7 @@ declare
     v_attempt_id uuid;
 begin
     if num_nonnulls(resolve_sms_doubt.who, resolve_sms_doubt.because) > 0 then
-        perform smsretry.check_told(resolve_sms_doubt.who, resolve_sms_doubt.because);
+        perform smsretry.check_who_and_why(resolve_sms_doubt.who, resolve_sms_doubt.because);
     end if;
     select * into v_row from public.sms_retry_queue q where q.id = resolve_sms_doubt.retry_id for update;
     if v_row.status in ('failed', 'cancelled') then
@@ -3706,16 +3518,13 @@ begin
 end
 $$;
 
-revoke all on function public.resolve_sms_doubt from public, anon, authenticated;
-grant execute on function public.resolve_sms_doubt to service_role;
-
 -- ======== schemas/doubt/settle_sms_attempt.sql ========
--- For the application's webhook: what the provider's status callback says. That the provider has the message, by the attempt whose id is in
--- the URL, and how far it has come (delivery_status, error_code: Twilio's MessageStatus and ErrorCode). May be called any
--- number of times, in any order, before or after the sender's own answer. Without attempt_id the attempt is found by its SID.
--- A status that the provider adds one day proves the message, and is not kept.
--- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (nothing
--- is news), or unknown_attempt (there is none, or the provider has it under another SID).
+-- For the application's webhook: the provider's status callback. It proves that the provider has the message of this attempt
+-- (whose id is in the URL; null: found by its SID), and says how far it has come (delivery_status, error_code: Twilio's
+-- MessageStatus and ErrorCode). May be called any number of times, in any order, before or after the sender's own answer. An
+-- unknown status proves the message and is not kept.
+-- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (no news),
+-- or unknown_attempt (there is none, or it has another SID).
 create or replace function public.settle_sms_attempt(
     attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
     delivery_status text default null, error_code integer default null
@@ -3737,8 +3546,8 @@ begin
     else
         select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
     end if;
-    -- The provider holds no claim, so there is no fence here: what it accepted is true whoever has the row.
-    -- The row is the one that waits to know: the attempt's own, or a newer one of its text that is in doubt about it.
+    -- No fence: what the provider accepted is true, whoever has the row. The row is the attempt's own, or a newer one of its
+    -- text that is in doubt about it.
     select * into v_row from public.sms_retry_queue q
     where q.id = coalesce(
         (select w.id from public.sms_retry_queue o join public.sms_retry_queue w on w.send_log_id = o.send_log_id
@@ -3767,21 +3576,9 @@ begin
 end
 $$;
 
-revoke all on function public.settle_sms_attempt from public, anon, authenticated;
-grant execute on function public.settle_sms_attempt to service_role;
-
--- ======== schemas/doubt/unowned.sql ========
--- Of these messages, those that no other text than this one is known to have, in the same order.
-create or replace function smsretry.unowned(sids text[], attempt_id uuid, send_log_id uuid)
-returns text[] language sql stable set search_path = pg_catalog, pg_temp as $$
-    select array_agg(m.sid order by m.place)
-    from unnest(unowned.sids) with ordinality as m (sid, place)
-    where not smsretry.is_anothers(m.sid, unowned.attempt_id, unowned.send_log_id)
-$$;
-
 -- ======== schemas/consent/businesses_of.sql ========
--- The businesses that have a customer with this number. texted: also those that have texted it, though they have none with it
--- any more: who was deleted and says STOP to their last text may be imported again tomorrow.
+-- The businesses that have a customer with this number. texted: also those that have texted it. A deleted customer who
+-- answers STOP may be imported again tomorrow.
 create or replace function smsretry.businesses_of(phone text, texted boolean)
 returns setof uuid language sql stable set search_path = pg_catalog, pg_temp as $$
     select c.business_id from public.customers c where c.phone = businesses_of.phone
@@ -3793,8 +3590,8 @@ returns setof uuid language sql stable set search_path = pg_catalog, pg_temp as 
 $$;
 
 -- ======== schemas/consent/give_back_consent.sql ========
--- At one business, what a STOP of this number ended before `at` is as it was: smsretry.take_back_stop. Nothing changes where an
--- opt-out stands that the START does not take back. Returns how many customers have consent again.
+-- Take back, at one business, what a STOP of this number ended before `at`: smsretry.take_back_stop. Nothing changes if the
+-- START does not take back every opt-out there. Returns how many customers have consent again.
 create or replace function smsretry.give_back_consent(
     business_id uuid, phone text, number_key bytea, at timestamptz, by_yes boolean
 )
@@ -3805,7 +3602,7 @@ declare
 begin
     delete from smsretry.unwritten_consents u
     where u.number_key = give_back_consent.number_key and u.consent = 'opted_in' and u.since <= give_back_consent.at;
-    -- Asked after the locks: what held them may have been an opt-out.
+    -- After the locks: an opt-out may have held them.
     if exists (
         select 1
         from (select c.sms_consent_source::text, c.sms_consent_at from public.customers c
@@ -3828,30 +3625,14 @@ begin
         where c.id = x.id and c.sms_consent_status::text = 'opted_out'
         returning c.sms_consent_status::text as consent)
     select count(*) into v_given from given_back g where g.consent = 'opted_in';
-    -- Where nobody has consent again, the trigger on customers has lifted nothing.
+    -- If nobody has consent again, the trigger on customers has lifted nothing.
     perform smsretry.lift(give_back_consent.number_key, give_back_consent.at, true);
     return v_given;
 end
 $$;
 
--- ======== schemas/consent/is_suppressed.sql ========
--- Whether an opt-out of a number is kept already: by one that is no earlier, and that a START takes back no sooner.
-create or replace function smsretry.is_suppressed(number_key bytea, since timestamptz, source text)
-returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return exists (
-        select 1
-        from (select s.since, s.source from smsretry.suppressions s where s.number_key = is_suppressed.number_key
-              union all
-              select u.since, u.source from smsretry.unwritten_consents u
-              where u.number_key = is_suppressed.number_key and u.consent = 'opted_out') o
-        where o.since >= is_suppressed.since
-          and (smsretry.start_takes_back(is_suppressed.source) or not smsretry.start_takes_back(o.source)));
-end
-$$;
-
 -- ======== schemas/consent/keep_stale.sql ========
--- Keep that an opt-in of this date says nothing new of a number: smsretry.stale_opt_ins. For the trigger on customers alone.
+-- Record that an opt-in of this date lifts nothing: smsretry.stale_opt_ins.
 create or replace function smsretry.keep_stale(number_key bytea, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -3863,37 +3644,16 @@ begin
 end
 $$;
 
--- ======== schemas/consent/keep_stopped_consent.sql ========
--- A customer's consent has changed: what it was before a STOP, or the provider's refusal, is kept for a later START; whatever else
--- has changed it, there is nothing to give back. For the trigger on customers alone.
-create or replace function smsretry.keep_stopped_consent(customer_id uuid, number_key bytea, consent text, stopped boolean)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    if keep_stopped_consent.stopped then
-        insert into smsretry.stopped_consents (customer_id, number_key, consent)
-        values (keep_stopped_consent.customer_id, keep_stopped_consent.number_key, keep_stopped_consent.consent)
-        on conflict (customer_id) do update set number_key = excluded.number_key, consent = excluded.consent;
-    else
-        delete from smsretry.stopped_consents t where t.customer_id = keep_stopped_consent.customer_id;
-    end if;
-end
-$$;
-
 -- ======== schemas/consent/keep_suppression.sql ========
--- An opt-out is of a number at a business, whoever records it on whichever of its customers' rows, and outlives the row.
--- It is lifted by an opt-in that was recorded later (sms_consent_at), and by nothing else: a row imported after the
--- opt-out says nothing new, nor does one that only comes to have the number, or is saved as it was. A START (inbound_start)
--- lifts what a START may.
--- Later is what was written later and bears a later date. What has not happened yet lifts nothing, and is known again when
--- its date has come (stale_opt_ins). So is the consent that an opt-out ends, whatever its date, should a clock have been
--- set back. A row that is opted in from tomorrow on is opted in: where nobody said stop, texts go out.
--- security definer, because tenants write customers and may not write suppressions. It never refuses a write of theirs.
+-- An opt-out belongs to a number at a business and outlives the customer's row. Only a later opt-in (sms_consent_at) lifts
+-- it: not a row that is imported later, is saved unchanged, or only receives the number. A START (inbound_start) lifts what
+-- a START may. Later means written later and dated later. A future date lifts nothing, even after it has come
+-- (stale_opt_ins). The same holds for the consent that an opt-out ends, in case a clock was set back.
+-- security definer, because tenants may write customers and not suppressions. It never refuses their write.
 create or replace function smsretry.keep_suppression()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    -- An application's clock may be fast by that much. It is no policy.
-    k_fast constant interval := '5 minutes';
+    k_fast constant interval := '5 minutes'; -- an application's clock may be fast by that much
     v_now timestamptz;
     v_key bytea;
     v_since timestamptz;
@@ -3902,16 +3662,16 @@ declare
     v_anew boolean;
     v_second timestamptz;
 begin
-    -- Here and not above: of what fails there the handler does not hear.
+    -- Not in the declarations: the exception handler does not cover those.
     v_now := smsretry.clock();
     v_since := coalesce(new.sms_consent_at, v_now);
     v_changed := tg_op = 'UPDATE' and old.sms_consent_status is distinct from new.sms_consent_status;
     v_moved := tg_op = 'UPDATE' and (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
-    -- Only the status was changed: the time is still that of the consent which ends here.
+    -- Only the status changed: the time is that of the consent that ends here.
     if v_changed and old.sms_consent_at is not distinct from new.sms_consent_at then
         v_since := v_now;
     end if;
-    -- Who opts out may take the number off the row with the same write.
+    -- The same write may opt out and remove the number from the row.
     if v_changed and v_moved and new.sms_consent_status::text = 'opted_out' and old.phone is not null then
         perform smsretry.suppress(
             old.business_id, smsretry.number_key(old.business_id, old.phone), v_since, new.sms_consent_source::text);
@@ -3920,11 +3680,11 @@ begin
         return new;
     end if;
     v_key := smsretry.number_key(new.business_id, new.phone);
-    if v_moved and old.phone is not null then -- what was said before of the row is no news of its new number either
+    if v_moved and old.phone is not null then -- the row's earlier dates are no news for its new number either
         perform smsretry.keep_stale(v_key, o.at)
         from smsretry.stale_opt_ins o where o.number_key = smsretry.number_key(old.business_id, old.phone);
     end if;
-    -- An application that saves whole rows may write an earlier time, too: it cuts off microseconds.
+    -- An application that saves whole rows may cut off microseconds, and so write an earlier time.
     v_anew := tg_op = 'INSERT' or v_changed
         or coalesce(new.sms_consent_at > coalesce(old.sms_consent_at, '-infinity'), false);
     if new.sms_consent_status::text = 'opted_out' then
@@ -3937,7 +3697,7 @@ begin
             perform smsretry.keep_stale(v_key, old.sms_consent_at);
         end if;
     elsif new.sms_consent_status::text = 'opted_in' and new.sms_consent_at is not null then
-        -- Applications keep microseconds, milliseconds or seconds, and cut off or round.
+        -- Applications cut off or round to milliseconds or seconds.
         v_second := date_trunc('second', new.sms_consent_at);
         v_anew := v_anew and new.sms_consent_at <= v_now + k_fast and not exists (
             select 1 from smsretry.stale_opt_ins o
@@ -3950,10 +3710,12 @@ begin
             perform smsretry.keep_stale(v_key, new.sms_consent_at);
         end if;
     end if;
-    if v_changed then
-        perform smsretry.keep_stopped_consent(
-            new.id, v_key, old.sms_consent_status::text,
-            new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text));
+    if v_changed and new.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(new.sms_consent_source::text) then
+        insert into smsretry.stopped_consents (customer_id, number_key, consent)
+        values (new.id, v_key, old.sms_consent_status::text) -- for a later START
+        on conflict (customer_id) do update set number_key = excluded.number_key, consent = excluded.consent;
+    elsif v_changed then
+        delete from smsretry.stopped_consents t where t.customer_id = new.id;
     end if;
     return new;
 exception when others then
@@ -3963,7 +3725,7 @@ end
 $$;
 
 -- ======== schemas/consent/keep_unwritten.sql ========
--- Keep what a number said where it cannot be written now: smsretry.unwritten_consents. Once, however often it is said.
+-- Keep once what a number said while it cannot be written: smsretry.unwritten_consents.
 create or replace function smsretry.keep_unwritten(
     number_key bytea, business_id uuid, consent text, since timestamptz, source text
 )
@@ -3978,8 +3740,7 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/consent/lift.sql ========
--- A number's opt-outs from before a moment no longer stand. by_start: a START lifts them, so only those that it takes back.
--- and_after: also those that bear a later date than that.
+-- Lift a number's opt-outs from before a moment, and those dated after and_after. by_start: only if a START may.
 create or replace function smsretry.lift(
     number_key bytea, before timestamptz, by_start boolean, and_after timestamptz default 'infinity'
 )
@@ -3995,8 +3756,8 @@ end
 $$;
 
 -- ======== schemas/consent/lock_customers.sql ========
--- The customers at a business who have this number, and one by id, whose number may have changed since. They are locked, and
--- the number before them: in one order, so that two opt-outs of the same people wait for each other and do not deadlock.
+-- Lock a number at a business, then in order of id its customers who have that number, and one customer by id, whose number
+-- may have changed. The order keeps two opt-outs of the same people from deadlocking.
 create or replace function smsretry.lock_customers(business_id uuid, phone text, customer_id uuid default null)
 returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -4009,8 +3770,8 @@ end
 $$;
 
 -- ======== schemas/consent/mark_customer.sql ========
--- Keep what the provider's refusal said of the number: opted_out ends the consent of everyone at the business who has it,
--- phone_status tells the application that the number takes no texts. Never undoes the outcome that it came with.
+-- Record what the provider's refusal says of the number: opted_out ends the consent of everyone at the business who has it,
+-- and phone_status tells the application. It never undoes the outcome that it came with.
 create or replace function smsretry.mark_customer(
     retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz
 )
@@ -4029,22 +3790,29 @@ exception
     when deadlock_detected or lock_not_available or serialization_failure then
         raise; -- passing: the caller repeats the call
     when others then
-        -- The columns, checks and triggers are the application's. If they refuse the mark, the outcome still counts, and
-        -- the provider will refuse the next text as it refused this one.
+        -- The application's checks and triggers may refuse the mark. The provider will refuse the next text, too.
         raise warning 'The customer of row % could not be marked after the provider''s %: %',
             retry.id, mark_customer.code, sqlstate;
 end
 $$;
 
+-- ======== schemas/consent/mark_words_read.sql ========
+-- A number's texts that may mean stop no longer wait for a person. Returns how many did.
+create or replace function smsretry.mark_words_read(number_key bytea, at timestamptz)
+returns integer language sql set search_path = pg_catalog, pg_temp as $$
+    with seen as (
+        update smsretry.inbound_texts t set seen_at = mark_words_read.at
+        where t.number_key = mark_words_read.number_key and t.heard = 'words' and t.seen_at is null
+        returning 1)
+    select count(*)::integer from seen
+$$;
+
 -- ======== schemas/consent/means_stop.sql ========
--- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)), and nobody lists those:
--- who is in doubt is opted out and shown to a person, because a wrongly stopped one is asked, and a wrongly texted one sues.
---   keyword: the text is a word of stop and nothing else, whatever its case, accents, punctuation, spaces and emoji; or such
---     words alone ("stop, cancel!"), or one that somebody leaned on ("stoppp")
---   words: it may mean stop: a keyword with nothing but courtesies beside it, or what smsretry.words_of_stop has, anywhere
---   null: neither. So it is with "cancel", "end" and "quit" in a sentence about something else, with stops that are places
---     or visits ("stop by at 5?"), and with what is told not to stop ("don't stop, I love these")
--- A phone's reaction to a text of ours ("Liked “…Reply STOP to opt out”") quotes us and says nothing.
+-- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)). When in doubt, opt out.
+--   keyword: nothing but words of stop, whatever case, accents, punctuation and emoji ("stop, cancel!", "stoppp")
+--   words: it may mean stop: a keyword beside courtesies, or a phrase of smsretry.words_of_stop anywhere
+--   null: neither, such as "cancel" in another sentence, "stop by at 5?" and "don't stop, I love these"
+-- A phone's reaction to our text ("Liked “…Reply STOP to opt out”") quotes us and says nothing.
 create or replace function smsretry.means_stop(body text)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -4091,14 +3859,12 @@ end
 $$;
 
 -- ======== schemas/consent/opt_out.sql ========
--- End consent for everyone who has this number: at one business, or without one at each that has a customer with it. Each
--- business answers for itself: somebody's transaction that holds its customers locked, or a rule of the application's that
--- refuses the change, keeps nobody else from opting out. All of them together are waited for a second. What could not be
--- written holds nevertheless (unwritten_consents); the same call again writes it. Where one business is named, what
--- refuses the change is told as the error it is.
--- texted: as in smsretry.businesses_of. left_only: only where this opt-out could not be written before, so that one that is
--- said again changes nothing else.
---   customers: how many are marked now · cancelled: texts that waited · unmarked: customers who could not be marked
+-- End consent for everyone who has this number, at one business or at all that have a customer with it. Businesses fail
+-- separately: a lock or a rule at one keeps nobody else from opting out. All together wait for locks for one second. What
+-- could not be written holds nevertheless (unwritten_consents), and the same call again writes it. If one business is named,
+-- its rule's error is raised.
+-- texted: as in smsretry.businesses_of. left_only: only where this opt-out could not be written before.
+--   customers: marked now · cancelled: texts that waited · unmarked: customers who could not be marked
 create or replace function smsretry.opt_out(
     phone text, source text, at timestamptz, business_id uuid default null, left_only boolean default false,
     texted boolean default false, out customers integer, out cancelled integer, out unmarked integer
@@ -4143,19 +3909,16 @@ end
 $$;
 
 -- ======== schemas/consent/record_inbound_sms.sql ========
--- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP opts the
--- number out at every business, because the provider blocks it for the sender that they share. START takes back what STOP did, or
--- the provider's refusal, and nothing else: an opt-out by telephone stays, and a consent that was never given is not made up.
--- OptOutType says STOP or START with Advanced Opt-Out, and is believed. Without it the body is heard: what says stop, or may
--- mean it (smsretry.means_stop), and the provider's own words of START, of which it must be one and no more. A text that the provider
--- takes for HELP may still say stop, but START it does not say. All else changes nothing.
--- Recorded once a message: sent again, an old webhook writes what could not be written when it was heard, as of then, and
--- changes nothing else.
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP
+-- opts the number out at every business, because the provider blocks it for their shared sender. START takes back only what
+-- STOP, or the provider's refusal, did.
+-- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: anything that may mean stop
+-- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
+-- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
 --   answer: opted_out | opted_in | nothing | already_recorded
---   customers: how many are opted out now, or have consent again · cancelled: texts that waited
---   unmarked: customers whose rows could not be changed yet, because somebody holds them locked. A STOP holds for them, too;
---     with the same message again they are marked.
---   heard: provider (OptOutType) | keyword | words (it may mean stop: they are opted out, and a person should read it) | null
+--   customers: opted out now, or with consent again · cancelled: texts that waited
+--   unmarked: customers whose rows are locked; a STOP holds for them too, and the same message again marks them
+--   heard: provider (OptOutType) | keyword | words (it may mean stop, and a person should read it) | null
 create or replace function public.record_inbound_sms(
     phone text, twilio_sid text, opt_out_type text default null, body text default null
 )
@@ -4163,7 +3926,7 @@ returns table (answer text, customers integer, cancelled integer, unmarked integ
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    -- The plus sign of a form that was read wrongly is a space, and RCS has a name for its channel.
+    -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
     v_phone constant text := regexp_replace(
         record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
     v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
@@ -4212,24 +3975,20 @@ begin
         select s.customers, s.unmarked into customers, unmarked
         from smsretry.take_back_stop(v_phone, v_heard_at, v_again, coalesce(v_heard = 'yes', false)) s;
     end if;
-    -- Nobody need read what a plain word follows, nor what concerns no customer.
+    -- Nobody needs to read what a plain word follows, or what concerns no customer.
     if not v_again and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
-        perform smsretry.see_words(v_key, v_heard_at);
+        perform smsretry.mark_words_read(v_key, v_heard_at);
     end if;
     heard := case when v_heard = 'yes' then 'keyword' else v_heard end;
     return next;
 end
 $$;
 
-revoke all on function public.record_inbound_sms from public, anon, authenticated;
-grant execute on function public.record_inbound_sms to service_role;
-
 -- ======== schemas/consent/record_sms_consent.sql ========
--- For people: a customer says stop, or yes, by telephone or letter. An opt-out without a business is from all of them;
--- consent is given to one. Either answers what the number wrote that may mean stop: it waits for a person no longer.
---   customers: how many it concerns · cancelled: texts that waited
---   unmarked: customers whose rows could not be changed, because somebody holds them locked. The opt-out holds for them, too;
---     said again it marks them.
+-- For people: a customer says stop or yes by telephone or letter. An opt-out without a business is from all of them; consent
+-- is given to one. Either one also closes the number's texts that may mean stop and wait for a person.
+--   customers: concerned · cancelled: texts that waited
+--   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
 create or replace function public.record_sms_consent(
     phone text, consent text, source text, business_id uuid default null
 )
@@ -4257,7 +4016,7 @@ begin
             record_sms_consent.business_id, null, record_sms_consent.phone, 'opted_in', record_sms_consent.source,
             smsretry.clock()) s;
     end if;
-    v_seen := smsretry.see_words(
+    v_seen := smsretry.mark_words_read(
         (select smsretry.number_key('00000000-0000-0000-0000-000000000000', record_sms_consent.phone) from smsretry.secret),
         smsretry.clock());
     if customers + unmarked + v_seen = 0 then
@@ -4268,14 +4027,9 @@ begin
 end
 $$;
 
-revoke all on function public.record_sms_consent from public, anon, authenticated;
-grant execute on function public.record_sms_consent to service_role;
-
 -- ======== schemas/consent/refusal.sql ========
--- Why a text may not go to its customer, at whatever hour; null: it may. The one rule, for the begin of a send and for those
--- who predict it.
---   why_code: why, for programs · sent: whether its send log says so (smsretry.is_sent) · consent: the customer's · number_key: of the customer's number
--- In plpgsql, which plans it once a connection: every begin asks.
+-- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one rule, for begin and for
+-- predictions. sent: smsretry.is_sent · consent, number_key: the customer's. plpgsql keeps its plan.
 create or replace function smsretry.refusal(
     sent boolean, consent text, number_key bytea, out why text, out why_code text
 )
@@ -4286,7 +4040,7 @@ begin
         when refusal.consent = 'opted_out' then 'Customer opted out'
         when refusal.consent is distinct from 'opted_in'
             then 'Customer opted out (consent is ' || coalesce(left(refusal.consent, 40), 'missing') || ')'
-        -- As smsretry.suppressed_since has it, which costs more to call than to say: every send asks.
+        -- smsretry.suppressed_since, inline because every send needs it.
         when exists (select 1 from smsretry.suppressions s where s.number_key = refusal.number_key)
             or exists (select 1 from smsretry.unwritten_consents u where u.number_key = refusal.number_key and u.consent = 'opted_out')
             then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
@@ -4295,25 +4049,10 @@ begin
 end
 $$;
 
--- ======== schemas/consent/see_words.sql ========
--- What a number wrote that may mean stop waits for a person no longer. Returns how many texts did.
-create or replace function smsretry.see_words(number_key bytea, at timestamptz)
-returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_seen integer;
-begin
-    update smsretry.inbound_texts t set seen_at = see_words.at
-    where t.number_key = see_words.number_key and t.heard = 'words' and t.seen_at is null;
-    get diagnostics v_seen = row_count;
-    return v_seen;
-end
-$$;
-
 -- ======== schemas/consent/set_consent.sql ========
 -- Set or end consent for everyone at a business who has this number, and for one customer by id, whose number may have
--- changed since. An opt-out cancels their waiting texts; a text in doubt or under way, or one that somebody holds locked,
--- meets it at its own next begin. A repeated opt-out keeps the record of the first, unless a START could lift the first and
--- not this one.
+-- changed. An opt-out cancels their waiting texts; a text that is in doubt, under way or locked meets it at its next begin.
+-- A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
 -- Returns how many customers it concerns and how many texts it cancelled.
 create or replace function smsretry.set_consent(
     business_id uuid, customer_id uuid, phone text, consent text, source text, at timestamptz,
@@ -4321,7 +4060,7 @@ create or replace function smsretry.set_consent(
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    -- Null without the key of the hashes. No text goes out then; suppressions are made of the rows once there is a key.
+    -- Null without the key of the hashes. Then no text goes out, and the rows become suppressions once there is a key.
     v_key constant bytea := (select smsretry.number_key(set_consent.business_id, set_consent.phone) from smsretry.secret);
     v_ids constant uuid[] := smsretry.lock_customers(set_consent.business_id, set_consent.phone, set_consent.customer_id);
     v_said record;
@@ -4330,7 +4069,7 @@ begin
     customers := cardinality(v_ids);
     cancelled := 0;
     if set_consent.consent = 'opted_in' then
-        -- A person's word comes after all that was heard before it, and after what bears a date that has not come.
+        -- A person's word also outweighs opt-outs dated in the future.
         perform smsretry.take_unwritten(v_key, set_consent.at);
         update public.customers c
         set sms_consent_status = 'opted_in', sms_consent_at = set_consent.at, sms_consent_source = set_consent.source
@@ -4350,9 +4089,16 @@ begin
         where c.id = any (v_ids)
           and (c.sms_consent_status is distinct from 'opted_out'
                or (smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)));
-        -- The trigger on customers keeps what a changed row says of its number. Where no row has changed nobody else does: it
-        -- was opted out already and keeps its time, has another number by now, or there is no customer any more.
-        if v_key is not null and not smsretry.is_suppressed(v_key, v_said.since, v_said.source) then
+        -- The trigger on customers records a changed row. No row has changed if all were opted out already, have another
+        -- number by now, or are gone.
+        if v_key is not null and not exists ( -- an opt-out that is no earlier, and no easier for a START to take back
+            select 1
+            from (select s.since, s.source from smsretry.suppressions s where s.number_key = v_key
+                  union all
+                  select u.since, u.source from smsretry.unwritten_consents u
+                  where u.number_key = v_key and u.consent = 'opted_out') o
+            where o.since >= v_said.since
+              and (smsretry.start_takes_back(v_said.source) or not smsretry.start_takes_back(o.source))) then
             perform smsretry.suppress(set_consent.business_id, v_key, v_said.since, v_said.source);
         end if;
     end loop;
@@ -4372,20 +4118,16 @@ end
 $$;
 
 -- ======== schemas/consent/start_lifts.sql ========
--- Whether an opt-out of this source is one that a START takes back: a STOP, or the provider's refusal, by which a STOP is learned of
--- where no webhook hears it. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
--- stands until a later opt-in.
+-- Whether an opt-out of this source is a STOP, or the provider's refusal, which reports a STOP where no webhook hears it.
 create or replace function smsretry.start_lifts(source text)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(start_lifts.source, '') ~ '^(inbound_stop|provider_refusal|twilio_[0-9]+)$'
 $$;
 
 -- ======== schemas/consent/start_takes_back.sql ========
--- Whether an opt-out of this source is one that a START takes back: a STOP, or the provider's refusal (smsretry.start_lifts), or what
--- somebody wrote that may mean stop. What was said otherwise (by telephone, by letter, in the application, nobody knows where)
--- stands until a later opt-in.
--- by_yes: the START was a YES. It takes back what the provider blocks, because the provider lets it. It may answer another question, and
--- takes nothing back from who said stop in words.
+-- Whether a START takes back an opt-out of this source: smsretry.start_lifts, or words that may mean stop. Any other (by
+-- telephone, by letter, in the application, unknown) lasts until a later opt-in.
+-- by_yes: the START was a YES, which may answer another question. It takes back only what the provider blocks.
 create or replace function smsretry.start_takes_back(source text, by_yes boolean default false)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select smsretry.start_lifts(start_takes_back.source)
@@ -4393,10 +4135,8 @@ returns boolean language sql immutable set search_path = pg_catalog, pg_temp as 
 $$;
 
 -- ======== schemas/consent/suppress.sql ========
--- Keep that a number opted out of a business's texts. Of several opt-outs the latest time counts, and the source of one that
--- a START may not lift: a STOP that comes after a telephone call takes nothing away from it.
--- Where somebody's transaction holds the number's place (or the business's row) locked for longer than lock_timeout, it is kept
--- beside it: the opt-out holds either way.
+-- Record that a number opted out at a business. The latest time counts, and a source that a START may not lift outweighs one
+-- that it may. If the number's row or the business stays locked for lock_timeout, unwritten_consents keeps the opt-out.
 create or replace function smsretry.suppress(business_id uuid, number_key bytea, since timestamptz, source text)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -4422,15 +4162,11 @@ end
 $$;
 
 -- ======== schemas/consent/take_back_stop.sql ========
--- Somebody texted START: at each business that has a customer with this number, what a STOP or the provider's refusal ended before
--- `at` is as it was. Who had consented has consent again; who never gave any has none now. An opt-out that was said otherwise
--- stays, and so does all else at that business, as does what was said after `at`.
--- What consent was is known from stopped_consents. Where it is not, it is unknown, and somebody must ask anew: that is so of
--- rows that came in as opted out, of those that had another number then, and of what version 1.0.0 opted out, unless a text
--- had gone out under the consent (the migration that asks before sending again found it).
--- by_yes: it was a YES, which takes back less (smsretry.start_takes_back).
--- Each business answers for itself, and left_only means what it does, as in smsretry.opt_out.
---   customers: how many have consent again · unmarked: customers who could not be written
+-- Somebody texted START: at each business that has a customer with this number, restore the consent that a STOP or the
+-- provider's refusal ended before `at`. Other opt-outs stay, and with them everything at that business.
+-- stopped_consents says what consent was. Without an entry it becomes unknown, and somebody must ask again.
+-- by_yes: smsretry.start_takes_back. Separate businesses and left_only: as in smsretry.opt_out.
+--   customers: with consent again · unmarked: customers who could not be written
 create or replace function smsretry.take_back_stop(
     phone text, at timestamptz, left_only boolean default false, by_yes boolean default false, out customers integer, out unmarked integer
 )
@@ -4466,22 +4202,19 @@ end
 $$;
 
 -- ======== schemas/consent/take_unwritten.sql ========
--- Opt-outs of a number that could not be written when they were heard, up to a moment: the caller writes them now. What else
--- could not be written until then is out of date.
+-- Remove and return the opt-outs of a number that could not be written, up to a moment: the caller writes them now. Anything
+-- else from that time is out of date.
 create or replace function smsretry.take_unwritten(number_key bytea, until timestamptz)
-returns table (since timestamptz, source text) language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    return query
+returns table (since timestamptz, source text) language sql set search_path = pg_catalog, pg_temp as $$
     with taken as (
         delete from smsretry.unwritten_consents u
         where u.number_key = take_unwritten.number_key and u.since <= take_unwritten.until
         returning u.consent, u.since, u.source)
-    select t.since, t.source from taken t where t.consent = 'opted_out';
-end
+    select t.since, t.source from taken t where t.consent = 'opted_out'
 $$;
 
 -- ======== schemas/consent/unread_stop.sql ========
--- The last text of a number that may mean stop and that nobody has read, by its SID. Null: there is none.
+-- The SID of a number's last text that may mean stop and that nobody has read; null: there is none.
 create or replace function smsretry.unread_stop(phone text)
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -4494,9 +4227,8 @@ end
 $$;
 
 -- ======== schemas/scheduled/cancel_scheduled.sql ========
--- For cancel_sms_retries: end scheduled sends that are no texts yet, the newest first; one that cannot be changed alone stays.
--- What was done, or would be, a JSON object a row, as told_of_change has it. The filter: as smsretry.chosen; a code or a
--- reason fits none of them.
+-- For cancel_sms_retries: cancel scheduled sends that are not queued yet, newest first. One that cannot be changed stays.
+-- Returns a JSON object a row, as smsretry.change_of_row. The filter: as smsretry.chosen.
 create or replace function smsretry.cancel_scheduled(
     ids uuid[], business_id uuid, customer_id uuid, containing text, since timestamptz, until timestamptz, row_limit integer,
     dry_run boolean, why_code text, why text
@@ -4507,7 +4239,7 @@ declare
     v_send public.scheduled_sends;
     v_skip text;
     v_found boolean;
-    v_told jsonb[] := '{}';
+    v_rows jsonb[] := '{}';
 begin
     for v_send in
         select s.* from public.scheduled_sends s
@@ -4533,12 +4265,12 @@ begin
                         then 'A trigger on scheduled_sends keeps it as it is'
                     when not v_found then 'It has changed meanwhile'
                 end;
-                set constraints all immediate; -- what is only asked at the end would undo the others, too
+                set constraints all immediate; -- a deferred check would undo the others, too
             exception when others then
                 v_skip := 'A trigger or a rule of scheduled_sends refuses each change of it (' || sqlstate || ')';
             end;
         end if;
-        v_told := v_told || jsonb_build_object(
+        v_rows := v_rows || jsonb_build_object(
             'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
             'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
             'message_class', case v_send.message_class when 'transactional' then 'transactional' else 'marketing' end,
@@ -4546,16 +4278,14 @@ begin
             'was', coalesce(smsretry.numberless(v_send.why), 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
             'skipped', v_skip, 'warned', null);
     end loop;
-    return v_told;
+    return v_rows;
 end
 $$;
 
 -- ======== schemas/scheduled/keep_scheduled.sql ========
--- A scheduled send that could not be queued, for a reason that is not its own, waits: held, if somebody must mend it. It is
--- held for life at most, and not beyond its use. The caller holds the row locked.
---   result: held | later | cancelled
--- A trigger or a rule may refuse even this: it raises, swallows the update or undoes it. Then smsretry.held_sends keeps that
--- the row is held, why, and until when it is passed over, so that the others go on.
+-- Keep a scheduled send that could not be queued for a reason that is not its own: held if somebody must mend it (trouble),
+-- for life at most, otherwise later. result: held | later | cancelled. If a trigger or a rule refuses even this,
+-- smsretry.held_sends keeps it, and the others go on. The caller holds the row locked.
 create or replace function smsretry.keep_scheduled(
     send public.scheduled_sends, trouble text, life interval, look_at timestamptz, at timestamptz,
     out result text, out why text, out why_code text
@@ -4591,7 +4321,7 @@ begin
         if coalesce(v_status = 'scheduled' and (v_expired or v_due < keep_scheduled.look_at), true) then
             raise exception 'It stays as it was' using errcode = 'SR409';
         end if;
-        set constraints all immediate; -- what is only asked at the end would undo the others, too
+        set constraints all immediate; -- a deferred check would undo the others, too
     exception when others then
         get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
             v_rule = constraint_name;
@@ -4613,8 +4343,8 @@ end
 $$;
 
 -- ======== schemas/scheduled/make_send_log.sql ========
--- The send log of a scheduled send, with the send's own id; the columns that are not named have their defaults. Answers whether
--- it was made now. After it there is one that says that its text waits, or an error: to be called inside a block.
+-- Insert the send log of a scheduled send, with the send's own id. Returns whether it was made now. Raises if afterwards
+-- none says that its text waits, so call it inside a block.
 create or replace function smsretry.make_send_log(id uuid, business_id uuid, customer_id uuid, body text, at timestamptz)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -4639,9 +4369,8 @@ end
 $$;
 
 -- ======== schemas/scheduled/make_text.sql ========
--- The text of a scheduled send, made now or kept for later; the caller holds the row locked. What fails is its own trouble:
--- it is held, and says what somebody must mend. busy: something of its business was locked a moment ago, so it is not tried.
--- state: the SQLSTATE if it could not be made.
+-- Queue the text of a scheduled send, or keep it for later. An error is its own trouble: it is held and says what to mend.
+-- busy: its business was locked a moment ago, so it is not tried. state: the SQLSTATE if it failed. The row is locked.
 create or replace function smsretry.make_text(
     send public.scheduled_sends, life interval, busy boolean, until timestamptz, at timestamptz,
     out result text, out why text, out retry_id uuid, out why_code text, out state text
@@ -4674,7 +4403,7 @@ begin
         select k.result, k.why, k.why_code into result, why, why_code
         from smsretry.keep_scheduled(send, null, life, until + interval '30 seconds', at) k;
     elsif state <> '57014' then
-        -- No message of the database's: it may quote the row. Ours, with an SR code, hold ids only.
+        -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
         select k.result, k.why, k.why_code into result, why, why_code
         from smsretry.keep_scheduled(
             send, 'Its text cannot be made: ' || case
@@ -4687,11 +4416,11 @@ end
 $$;
 
 -- ======== schemas/scheduled/queue_scheduled.sql ========
--- Make the text of a scheduled send: its send log and its row in the queue, or say why there can be none. The caller holds
--- the row locked. The send log has the row's own id, so there is one text at most, whatever happens to the row later.
+-- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be none. The send log has
+-- the send's own id, so there is one text at most. The caller holds the row locked.
 --   result: queued | cancelled | failed
--- life: how long it is of use from its time on, if it does not say so itself, also while nothing ran. Null: its claim says so.
--- An error, and nothing is done, if the row stays as it was: without that it would be queued again and again.
+-- life: how long it is of use from its time on, if it does not say so itself; null: its claim says so. Raises if its row
+-- stays as it was: otherwise it would be queued again and again.
 create or replace function smsretry.queue_scheduled(
     send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid,
     out why_code text
@@ -4700,7 +4429,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_status text;
 begin
-    -- An end that no calendar has (infinity, the year 9999) is none. A rule refuses it, and with it each change of the row.
+    -- Infinity and the like are no end. The constraint refuses them, and with them each change of the row.
     if send.not_after > upper(smsretry.century()) then
         send.not_after := null;
     end if;
@@ -4708,7 +4437,7 @@ begin
         when not exists (select 1 from public.customers c where c.id = send.customer_id and c.business_id = send.business_id)
             then 'no_customer'
         when coalesce(btrim(send.body, E' \t\n\r'), '') = '' then 'no_body'
-        -- A time before all time is nobody's plan: it is held until somebody mends it.
+        -- A send planned for -infinity is held until somebody mends it.
         when coalesce(send.not_after, case when isfinite(send.scheduled_for) then send.scheduled_for + life end)
             <= queue_scheduled.at then 'expired'
     end;
@@ -4725,7 +4454,7 @@ begin
         if exists (select 1 from smsretry.restores r where send.scheduled_for between r.since and r.restored_at) then
             why := why || '. It may have gone out before the database was restored: look in the provider''s log';
         end if;
-    -- A send log that is made now is this text's, whatever a trigger of the application's made of its words.
+    -- A send log that is made now is this text's, even if a trigger changed its words.
     elsif smsretry.make_send_log(send.id, send.business_id, send.customer_id, send.body, queue_scheduled.at)
         or exists (select 1 from public.send_logs l
                    where l.id = send.id and l.business_id = send.business_id
@@ -4752,26 +4481,22 @@ begin
         raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that', result
             using errcode = 'SR409';
     end if;
-    set constraints all immediate; -- what is only asked at the end would undo the others, too
+    set constraints all immediate; -- a deferred check would undo the others, too
 end
 $$;
 
 -- ======== schemas/scheduled/queue_scheduled_sms.sql ========
--- Make the texts of scheduled sends whose time comes within `ahead`, so that they wait in the queue when it comes. At most
--- limit_count of them (smsretry.rows_of_claim), business by business in turns, which go on where the last call ended, and each one's
--- oldest first. Each is one transaction's work and a subtransaction of its own: send log, queue row and status, or none of
--- them. May be repeated. Those that are held and cannot be changed are passed over until they are looked at again
--- (smsretry.held_sends).
---   result: queued | cancelled | failed (why says the reason) | held (waits for what a person can mend; why says what)
---     | later (something of its business is locked at this moment)
--- ahead: null: what is due now. life: how long a text is of use from its time on if it says nothing else, and how long it
--- may be held; null: its first claim says so.
+-- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most (smsretry.rows_of_claim).
+-- Businesses take turns, the oldest of each first. Each is a subtransaction of its own: send log, queue row and status, or
+-- none of them. May be repeated. Sends that are held are passed over until their next look.
+--   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now)
+-- life: how long a text is of use from its time on if it does not say so, and how long it may be held; null: the claim says.
 create or replace function public.queue_scheduled_sms(
     limit_count integer default null, ahead interval default null, life interval default null
 )
 returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- Somebody else's long transaction may hold the business locked. Then its texts wait, and not the others.
+-- If a long transaction holds the business locked, its texts wait, and not the others.
 set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -4792,7 +4517,7 @@ begin
     foreach v_id in array smsretry.work_in_turn('scheduled', v_turn.businesses, v_turn.each, v_limit, v_until) loop
         v_began := clock_timestamp();
         exit when v_taken >= v_limit or v_began > v_latest; -- the next call takes the rest
-        -- Each by its id alone, and what it is asked then: see smsretry.lock_in_turn.
+        -- By its id alone: see smsretry.claim_in_turn.
         select * into v_send from public.scheduled_sends s where s.id = v_id for update skip locked;
         continue when (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true
             or v_send.business_id = any (v_slow)
@@ -4805,7 +4530,7 @@ begin
         end if;
         if v_made.state = '57014'
             or v_made.state is distinct from '55P03' and smsretry.took_long(v_began) then
-            -- A trigger of the application's is slow for this business: its others come later, and nobody waits for them.
+            -- A trigger is slow for this business: its other sends come later.
             v_slow := v_slow || v_send.business_id;
             perform smsretry.set_business_apart(v_send.business_id, v_began, v_made.state, v_now);
             exit when v_made.state = '57014'; -- the time is over and is not counted again
@@ -4818,16 +4543,11 @@ begin
 end
 $$;
 
-revoke all on function public.queue_scheduled_sms from public, anon, authenticated;
-grant execute on function public.queue_scheduled_sms to service_role;
-
 -- ======== schemas/scheduled/schedule_sms.sql ========
--- Plan a text for a time. It is checked like every text when its time comes: consent, permitted hours, caps. To move or to
--- cancel it, update its row in scheduled_sends.
---   result: scheduled | already_scheduled (there is one of this id already, and it stays as it is)
--- id: the caller's own name for it, with which the call may be repeated. Without it each call plans another text.
--- not_after: when the text is of no more use; null: as long after its time as any text in the queue. A time that has
--- passed means at once, and is kept as now. message_class null: marketing. created_by: who planned it, for the application.
+-- Plan a text for a time, when it is checked like every other: consent, permitted hours, caps. Update its row to change it.
+--   result: scheduled | already_scheduled (this id exists and stays as it is)
+-- id: the caller's own, with which the call may be repeated; null: each call plans another text. not_after: when the text is
+-- of no more use; null: as any text. A past time means now. message_class null: marketing. created_by: the planner.
 create or replace function public.schedule_sms(
     business_id uuid, customer_id uuid, body text, scheduled_for timestamptz, not_after timestamptz default null,
     message_class text default null, created_by uuid default null, id uuid default null
@@ -4876,7 +4596,7 @@ begin
         on conflict (id) do nothing
         returning * into v_there;
     exception when integrity_constraint_violation then
-        -- Not the database's own error: that quotes the row with its body, and goes into the database's log.
+        -- The database's own error would quote the body, also in its log.
         get stacked diagnostics v_state = returned_sqlstate, v_column = column_name, v_rule = constraint_name;
         raise exception 'scheduled_sends does not take the text: %', concat_ws(', ', v_state, nullif(v_column, ''), nullif(v_rule, ''))
             using errcode = 'SR409', hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
@@ -4895,13 +4615,9 @@ begin
 end
 $$;
 
-revoke all on function public.schedule_sms from public, anon, authenticated;
-grant execute on function public.schedule_sms to service_role;
-
 -- ======== schemas/scheduled/scheduled_send_changed.sql ========
--- Somebody changes a scheduled send. While it waits, it may be moved, changed or cancelled at will. Once it is queued, to
--- move or to cancel it does the same to its text, or is refused (SR409) if the text's send has begun or it has ended.
--- One that could not be changed, and was held elsewhere, is as any other from here on.
+-- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
+-- its text, or is refused (SR409) if the send has begun or the text has ended. It is no longer kept in held_sends.
 -- security definer, because an owner may change its scheduled sends and not the queue.
 create or replace function smsretry.scheduled_send_changed()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -4964,13 +4680,11 @@ end
 $$;
 
 -- ======== schemas/delivery/claim_sms_deliveries.sql ========
--- Messages whose delivery is open: the provider accepted them and said nothing final, or they did not arrive and nobody has
--- decided yet what follows. Business by business in turns, which go on where the last claim ended, and each one's longest
--- waiting first; none younger than first_look, which leaves time for the provider's callback. A failure is decided about at once.
--- Taken for as long as lease, so that runs side by side ask for each message once.
---   failures: messages of this text that did not arrive, this one included · settled: nothing follows from a failure, because
---   its row has not ended with this message, or another row of the text waits · may_have_arrived: another message of the text
---   is, or may get, on the phone
+-- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision. Businesses
+-- take turns, the longest waiting message of each first; none younger than first_look, so that the provider's callback may
+-- come first. A failure is due at once. The claim lasts for `lease`.
+--   failures: undelivered messages of this text, this one included · settled: no decision is needed, because the row has not
+--   ended with this message, or another row of the text waits · may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes'
 )
@@ -5000,7 +4714,7 @@ begin
     select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
            t.finished_at, t.delivery_status, t.delivery_code,
            (select count(*) from public.sms_send_attempts a
-            -- An array, so that an index finds them whatever is known of the tables.
+            -- An array, so that an index finds them without statistics.
             where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
               and (a.id = t.id or smsretry.is_lost(a.delivery_status))),
            greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
@@ -5016,22 +4730,16 @@ begin
 end
 $$;
 
-revoke all on function public.claim_sms_deliveries from public, anon, authenticated;
-grant execute on function public.claim_sms_deliveries to service_role;
-
 -- ======== schemas/delivery/finish_sms_delivery.sql ========
--- What a look after a message came to: what the provider reports (delivery_status, error_code), and what follows. May be repeated.
---   decision: look_again   nothing final yet; the next look is look_in from now
+-- The result of a look at a message: what the provider reports (delivery_status, error_code), and what follows. Repeatable.
+--   decision: look_again   nothing final yet; look again in look_in
 --           | close        nothing follows: it was delivered, or another message of the text counts
---           | unknown      the provider said nothing final for long enough
---           | send_again   it did not arrive: its row goes back into the queue, due retry_in from now, and every check is made
---                          anew. A repetition answers changed, and changes nothing; so with give_up.
---           | give_up      it did not arrive and is not sent again: the row has failed with error. What the failure says of the
---                          number is kept: opted_out, phone_status
---   look_in: when it is looked after once more. A message that did not arrive may be delivered after all.
---   answer: applied
---         | lost     somebody else looks after it, or it has been settled by a callback
---         | changed  what was decided about is no longer so: it is looked after again
+--           | unknown      the provider reported nothing final for long enough
+--           | send_again   it did not arrive: the row is queued again, due in retry_in, with every check made anew
+--           | give_up      it did not arrive: the row fails with error; opted_out and phone_status are kept for the number
+--   look_in: with the last two, when to look once more. An undelivered message may still arrive.
+--   answer: applied | lost (another look or a callback settled it) | changed (the decision no longer fits, or was applied
+--           before: it is looked at again)
 create or replace function public.finish_sms_delivery(
     attempt_id uuid, looks integer, decision text, delivery_status text default null, error_code integer default null,
     look_in interval default null, retry_in interval default null, error text default null, opted_out boolean default false,
@@ -5080,8 +4788,7 @@ begin
         perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
     end if;
     if opted_out or phone_status is not null then
-        -- The row's lock comes before the number's here, and after it in a begin: a begin wants a row that is processing, and
-        -- this one has ended.
+        -- A begin locks the number before the row. It cannot deadlock with this: it wants a processing row, and this one ended.
         perform smsretry.mark_customer(v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
         from public.customers c -- whose number is still the one that the text was sent to
         where c.id = v_row.customer_id and c.business_id = v_row.business_id
@@ -5091,13 +4798,9 @@ begin
 end
 $$;
 
-revoke all on function public.finish_sms_delivery from public, anon, authenticated;
-grant execute on function public.finish_sms_delivery to service_role;
-
 -- ======== schemas/delivery/is_outdated.sql ========
--- Whether what a look after a message decided is no longer so, when it is to be written: a failure is to be acted on and the
--- text may have arrived, or waits again; or nothing final was seen, and a callback has reported a failure since the look began.
---   fails: the decision acts on a failure · saw: the status that the look saw
+-- Whether a look's decision no longer holds when it is written: it acts on a failure (fails) and the text may have arrived
+-- or waits again; or the look saw nothing final (saw), and a callback has reported a failure since.
 create or replace function smsretry.is_outdated(
     attempt public.sms_send_attempts, retry public.sms_retry_queue, fails boolean, decision text, saw text, at timestamptz
 )
@@ -5115,13 +4818,13 @@ end
 $$;
 
 -- ======== schemas/delivery/may_have_arrived.sql ========
--- Whether a text may be on its phone, or may still get there, by another message than this attempt's: one that is under way
--- or in doubt, or one that the provider accepted and whose delivery did not fail. Such a text is never sent again.
+-- Whether another message of the text than this attempt's is, or may get, on the phone: under way, in doubt, or accepted and
+-- not lost. Such a text is never sent again.
 create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
         select 1 from public.sms_send_attempts a
-        -- An array, so that an index finds them whatever is known of the tables.
+        -- An array, so that an index finds them without statistics.
         where a.retry_id = any (array(
                 select q.id from public.sms_retry_queue q where q.send_log_id = may_have_arrived.send_log_id))
           and a.id is distinct from may_have_arrived.but_for
@@ -5130,7 +4833,7 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/delivery/open_delivery.sql ========
--- The delivery of an attempt is open from now: whose it is stands in it, so that deliveries are looked after in turns.
+-- Copy the business to an attempt whose delivery opens, so that deliveries can be looked at in turns.
 create or replace function smsretry.open_delivery()
 returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -5140,15 +4843,13 @@ end
 $$;
 
 -- ======== schemas/delivery/record_delivery.sql ========
--- Keep what the provider reports of a message that it has. Only forward, so a report may come late, twice and in any order. A
--- failure is to be decided about at once; a delivery ends the matter, and takes back a failure or a cancellation: the text is
--- on the phone. The caller holds the row locked. Answers whether it was news.
+-- Record what the provider reports of a message; true if that is news. Reports may come late, twice and in any order. A
+-- failure is due for a decision at once. A delivery ends the matter and takes back a failure or a cancellation.
 create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    -- A failure comes before whatever else is due: its text may still reach somebody in time.
-    k_before_all constant interval := '3 days';
+    k_before_all constant interval := '3 days'; -- a failure is due first: its text may still arrive in time
     v_lost constant boolean := smsretry.is_lost(status);
     v_arrived constant boolean := smsretry.has_arrived(status);
     v_rank constant integer := smsretry.delivery_rank(status);
@@ -5178,8 +4879,7 @@ begin
         perform smsretry.tell_delivery(
             v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
     elsif v_arrived and not smsretry.has_arrived(v_attempt.delivery_status) then
-        -- It was called lost, or unknown, and was to be sent again, given up, or no longer wanted. A send of it that is under
-        -- way ends by itself.
+        -- It was to be sent again, given up or cancelled. A send that is under way ends by itself.
         if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
             perform smsretry.complete_row(
                 v_row, v_attempt.twilio_sid, at, -- what was told of it before stays told
@@ -5202,10 +4902,9 @@ end
 $$;
 
 -- ======== schemas/delivery/send_again.sql ========
--- The provider accepted a text and it did not arrive: its row goes back into the queue. Its send log says what is true meanwhile: it
--- waits, and has no message. The caller holds the row locked and has made sure that no other message of the text may arrive.
--- A send log that goes on saying that the text was sent would have it end unsent. So it is told first, and if that cannot be,
--- all stays as it is.
+-- Queue again a text that the provider accepted and that did not arrive. Its send log must say first that it waits, without
+-- a message: a log that still says sent would end the text unsent. If it cannot, nothing changes. The caller holds the row
+-- locked and has made sure that no other message of the text may arrive.
 create or replace function smsretry.send_again(
     retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, why_code text, due timestamptz, at timestamptz
 )
@@ -5231,8 +4930,8 @@ end
 $$;
 
 -- ======== schemas/delivery/tell_delivery.sql ========
--- Tell a send log what became of its message: delivered or undelivered, and of an undelivered one why. The column is the
--- application's. Where it does not take these words the log goes on saying sent, and the attempt has the truth.
+-- Tell a send log whether its message was delivered, or why it was undelivered. The column is the application's. If it does
+-- not take these words, the log goes on saying sent, and the attempt has the truth.
 create or replace function smsretry.tell_delivery(send_log_id uuid, status text, sid text, error text, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -5251,7 +4950,7 @@ begin
             when deadlock_detected or lock_not_available or serialization_failure then
                 raise; -- passing: the caller repeats the call
             when others then
-                -- Its checks and triggers are the application's, too. They never undo what the provider reported.
+                -- The application's checks and triggers never undo what the provider reported.
                 if v_try = 2 then
                     raise warning 'Send log % could not be told that its text is %: %',
                         tell_delivery.send_log_id, tell_delivery.status, sqlstate;
@@ -5262,8 +4961,7 @@ end
 $$;
 
 -- ======== schemas/records/is_undelivered.sql ========
--- Whether a text's send log shows a message that did not arrive, and no other message of the text is, or may get, on the
--- phone. Such a text may be sent again, although its send log has a SID.
+-- Whether the message that a send log shows did not arrive, and no other message of the text may. It may be sent again.
 create or replace function smsretry.is_undelivered(send_log_id uuid, provider_message_id jsonb)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (select 1 from public.sms_send_attempts a
@@ -5273,8 +4971,7 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/records/is_unsettled.sql ========
--- Whether one of the sends of this row's text, by this row or another, may have gone out and nobody knows. Such a text is
--- never simply sent again.
+-- Whether a send of this row's text, by any row, is in doubt. Such a text is never simply sent again.
 create or replace function smsretry.is_unsettled(retry_id uuid)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
@@ -5287,9 +4984,8 @@ $$;
 drop view if exists smsretry.scheduled_on_record;
 
 -- ======== schemas/records/scheduled_on_record.sql ========
--- A scheduled send that is no text yet, or never became one, for people: what explain_sms tells. retry_id is its own id,
--- which its send log will have, too. What the application wrote is shown as far as it is a time, or a class of ours. Columns:
--- smsretry.text_on_record.
+-- A scheduled send without a text, as explain_sms shows it, in the columns of smsretry.text_on_record. retry_id: its own id.
+-- Times and classes that the application wrote are shown as far as they are valid.
 create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
 select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
@@ -5324,12 +5020,10 @@ grant select on smsretry.scheduled_on_record to service_role;
 drop view if exists smsretry.text_on_record;
 
 -- ======== schemas/records/text_on_record.sql ========
--- A text and all that is known of it, for people: what explain_sms tells. No number is in it but its last four digits, also
--- where the application wrote freely.
--- security_invoker, so that row level security is the reader's.
+-- A text and all that is known of it, as explain_sms shows it. Holds only the last four digits of a number, also where the
+-- application wrote freely. security_invoker, so that row level security is the reader's.
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
---   the one of another row that it is in doubt about · steps: what people did to it · can: the calls that would change
---   something now · asked_at: the database's clock · stop_sid: what the number wrote that may mean stop and nobody has read
+--   the one it is in doubt about · steps: what people did · can: the calls that help · stop_sid: smsretry.unread_stop
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
@@ -5377,9 +5071,8 @@ left join public.send_logs l on l.id = q.send_log_id;
 grant select on smsretry.text_on_record to service_role;
 
 -- ======== schemas/desk/cancel_sms_retries.sql ========
--- For a person: end texts that wait, as no longer wanted, and scheduled sends that are no texts yet. One that is under way or
--- in doubt is left alone: it may be with the customer already. states: scheduled, or as smsretry.text_state; null: all.
--- Without dry_run => false nothing is changed. row_limit and the answer: as for requeue_failed_sms.
+-- For a person: cancel waiting texts, and scheduled sends that are not queued yet. A text that is under way or in doubt is
+-- left alone. states: scheduled, or as smsretry.text_state; null: all. The rest: as requeue_failed_sms.
 create or replace function public.cancel_sms_retries(
     retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
     reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
@@ -5394,14 +5087,14 @@ declare
     v_why constant text := 'Cancelled by ' || who || ': ' || because;
     v_row public.sms_retry_queue;
     v_skip text;
-    v_told jsonb[] := '{}';
+    v_rows jsonb[] := '{}';
 begin
     if (dry_run is not null and row_limit between 1 and 10000
         and coalesce(states, '{}') <@ array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
         raise exception 'states are scheduled, due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
     end if;
     if not dry_run then
-        perform smsretry.check_told(who, because);
+        perform smsretry.check_who_and_why(who, because);
     end if;
     for v_row in
         select c.* from smsretry.chosen(
@@ -5416,35 +5109,67 @@ begin
             when v_row.in_doubt_since is not null then 'It is unknown whether it went out: evidence is looked for'
             when v_row.status = 'processing' then 'A worker has it at this moment'
         end;
-        v_told := v_told || smsretry.told_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
+        v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
         continue when dry_run or v_skip is not null;
         perform smsretry.close_row(v_row, 'cancelled', v_why, 'operator', null, v_now);
         insert into smsretry.steps (retry_id, taken_at, step, who, because) values (v_row.id, v_now, 'cancelled', who, because);
     end loop;
     if coalesce('scheduled' = any (states), true) and num_nonnulls(code, reason) = 0 then
-        v_told := v_told || smsretry.cancel_scheduled(
+        v_rows := v_rows || smsretry.cancel_scheduled(
             retry_ids, business_id, customer_id, nullif(btrim(containing), ''), since, until,
-            row_limit - cardinality(v_told), dry_run, why_code, v_why);
+            row_limit - cardinality(v_rows), dry_run, why_code, v_why);
     end if;
-    return query select * from smsretry.told_of_change(v_told);
+    return query select * from smsretry.change_summary(v_rows);
 end
 $$;
 
-revoke all on function public.cancel_sms_retries from public, anon, authenticated;
-grant execute on function public.cancel_sms_retries to service_role;
+-- ======== schemas/desk/change_of_row.sql ========
+-- What a step does to one row, for smsretry.change_summary. Holds only the last four digits of a number.
+create or replace function smsretry.change_of_row(retry public.sms_retry_queue, was text, skipped text, warned text default null)
+returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return jsonb_build_object(
+        'retry_id', retry.id, 'business_id', retry.business_id, 'customer_id', retry.customer_id,
+        'number', smsretry.masked((select c.phone from public.customers c where c.id = retry.customer_id)),
+        'message_class', retry.message_class, 'attempts', retry.attempt_count, 'was', smsretry.numberless(change_of_row.was),
+        'skipped', change_of_row.skipped, 'warned', change_of_row.warned);
+end
+$$;
 
--- ======== schemas/desk/check_told.sql ========
--- Who takes a step, and why, are kept for good and shown to everybody: they must be given, and hold no phone number.
-create or replace function smsretry.check_told(who text, because text)
+-- ======== schemas/desk/change_summary.sql ========
+-- The answer of a step: rows (smsretry.change_of_row) counted by why they are skipped or warned of, and a sample.
+create or replace function smsretry.change_summary(
+    rows jsonb[], out matched integer, out changed integer, out skipped jsonb, out warned jsonb, out sample jsonb
+)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with told as (
+        select r.told, r.told ->> 'skipped' as skip, r.told ->> 'warned' as warn, r.place
+        from unnest(change_summary.rows) with ordinality as r (told, place)
+    )
+    select count(*)::integer,
+           (count(*) filter (where t.skip is null))::integer,
+           coalesce((select jsonb_object_agg(s.skip, s.texts) from (
+                         select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
+           coalesce((select jsonb_object_agg(w.warn, w.texts) from (
+                         select u.warn, count(*) as texts from told u
+                         where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
+           coalesce((select jsonb_agg(f.told order by f.place) from (
+                         select u.told, u.place from told u order by u.place limit 20) f), '[]')
+    from told t
+$$;
+
+-- ======== schemas/desk/check_who_and_why.sql ========
+-- Refuse a step without who and because, or with a phone number in them: both are kept for good and shown to everybody.
+create or replace function smsretry.check_who_and_why(who text, because text)
 returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    if coalesce(btrim(check_told.who), '') = '' or coalesce(btrim(check_told.because), '') = ''
-        or length(check_told.who) > 200 or length(check_told.because) > 500 then
+    if coalesce(btrim(check_who_and_why.who), '') = '' or coalesce(btrim(check_who_and_why.because), '') = ''
+        or length(check_who_and_why.who) > 200 or length(check_who_and_why.because) > 500 then
         raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
             using errcode = 'SR422';
     end if;
-    if (smsretry.numberless(check_told.who), smsretry.numberless(check_told.because))
-        is distinct from (check_told.who, check_told.because) then
+    if (smsretry.numberless(check_who_and_why.who), smsretry.numberless(check_who_and_why.because))
+        is distinct from (check_who_and_why.who, check_who_and_why.because) then
         raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
             using errcode = 'SR422', hint = 'Name the customer by its id.';
     end if;
@@ -5452,14 +5177,13 @@ end
 $$;
 
 -- ======== schemas/desk/chosen.sql ========
--- The rows that a person means, newest first. A null says nothing about its column; containing looks into last_error and
--- why; since and until are about the last change.
+-- The rows that fit a filter, newest first. A null filters nothing. containing: last_error or why; since, until: updated_at.
 create or replace function smsretry.chosen(
     statuses text[], retry_ids uuid[], business_id uuid, customer_id uuid, code integer, reason text, containing text,
     since timestamptz, until timestamptz, why_code text
 )
 returns setof public.sms_retry_queue language plpgsql stable set search_path = pg_catalog, pg_temp
--- Planned for what was asked: a generic plan would read the whole table.
+-- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 begin
     if num_nonnulls(chosen.retry_ids, chosen.business_id, chosen.customer_id, chosen.code, chosen.reason,
@@ -5485,18 +5209,16 @@ end
 $$;
 
 -- ======== schemas/desk/explain_sms.sql ========
--- For a person: what happened to a text, why, and what comes next; newest first. Found by one of row, send log, customer or
--- number; a business and the last digits of the number (three at least) find it, too. A number finds the texts of everybody
--- who has it. A scheduled send that is no text yet, or never became one, is found by its id (as row or send log), and by its
--- customer.
--- Columns: smsretry.text_on_record.
+-- For a person: what happened to a text, why, and what comes next; newest first. Found by exactly one of row, send log,
+-- customer, number, or last digits (three at least) at a business. A scheduled send without a text is found by its own id or
+-- its customer. Columns: smsretry.text_on_record.
 create or replace function public.explain_sms(
     retry_id uuid default null, send_log_id uuid default null, customer_id uuid default null, phone text default null,
     business_id uuid default null, last_digits text default null, row_limit integer default 20
 )
 returns setof smsretry.text_on_record
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
--- Planned for what was asked: a generic plan would read the whole table.
+-- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
@@ -5545,12 +5267,8 @@ begin
 end
 $$;
 
-revoke all on function public.explain_sms from public, anon, authenticated;
-grant execute on function public.explain_sms to service_role;
-
 -- ======== schemas/desk/not_requeued.sql ========
--- Why a row is left alone by requeue_failed_sms; null: it may go back into the queue. The caller holds it locked, and its send
--- log.
+-- Why requeue_failed_sms leaves a row alone; null: it may be requeued. The caller holds row and send log locked.
 create or replace function smsretry.not_requeued(retry public.sms_retry_queue, log public.send_logs, states text[])
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -5575,11 +5293,10 @@ end
 $$;
 
 -- ======== schemas/desk/preview_sms_retries.sql ========
--- Waiting texts and scheduled sends with all that decides about them, as a claim would hand them out now, and nothing claimed: for decisions
--- that are only told. Due times up to `until`, in pages: after the due time and id of the last row. Or these rows by id.
--- Each with what the begin of its send would find now:
---   refused, refused_code: why it would end (smsretry.refusal) · doubted: why it would be looked for first (smsretry.earlier_doubt)
---   texts_at: when the texts that count against a cap reached the number, in the last cap_window, the newest first
+-- Waiting texts and scheduled sends as a claim would return them now, without claiming. Either those due by `until`, in
+-- pages (after the due time and id of the last row), or these rows by id. Each with what its begin would find now:
+--   refused, refused_code: smsretry.refusal · doubted: smsretry.earlier_doubt
+--   texts_at: when the texts that count against a cap reached the number, within cap_window, newest first
 create or replace function public.preview_sms_retries(
     until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
     retry_ids uuid[] default null, row_limit integer default null, cap_window interval default null
@@ -5593,7 +5310,7 @@ declare
     v_at timestamptz;
 begin
     if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
-        raise exception 'until or retry_ids must be given: which texts are to be predicted' using errcode = 'SR422';
+        raise exception 'until or retry_ids must be given: which texts to preview' using errcode = 'SR422';
     end if;
     v_ids := array(
         select w.id from (
@@ -5641,16 +5358,10 @@ begin
 end
 $$;
 
-revoke all on function public.preview_sms_retries from public, anon, authenticated;
-grant execute on function public.preview_sms_retries to service_role;
-
 -- ======== schemas/desk/prune_sms_history.sql ========
--- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and the record of runs.
--- Called until it deletes nothing, so that no transaction is long. What opted out stays suppressed, and send logs are the
--- application's, as are scheduled sends. A text whose fate is unknown is kept. So are, for 90 days at least, the names of
--- incoming STOPs: the provider's signature never expires, and by them an old webhook is known that somebody sends again. Those of
--- STARTs are kept for good: one that is sent again must never undo a later STOP. So are dates of opt-ins while one could lift
--- an opt-out (stale_opt_ins).
+-- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and runs. Call it until it
+-- deletes nothing. Suppressions, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
+-- at least and those of STARTs for good, because a repeated webhook is recognized by them. stale_opt_ins stay as needed.
 -- security definer: nobody else may delete history.
 create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
 returns table (texts integer, attempts integer, runs integer)
@@ -5680,7 +5391,7 @@ begin
         select o.twilio_sid from smsretry.inbound_texts o
         where o.said = 'STOP' and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
         order by o.heard_at limit 10 * prune_sms_history.batch));
-    -- A date that has come and is later than no opt-out lifts nothing of what is said from now on.
+    -- A past date that is later than no opt-out can lift nothing any more.
     delete from smsretry.stale_opt_ins o where o.ctid = any (array(
         select s.ctid from smsretry.stale_opt_ins s
         where s.at < v_before and coalesce(smsretry.suppressed_since(s.number_key), 'infinity') >= s.at
@@ -5691,16 +5402,11 @@ begin
 end
 $$;
 
-revoke all on function public.prune_sms_history from public, anon, authenticated;
-grant execute on function public.prune_sms_history to service_role;
-
 -- ======== schemas/desk/requeue_failed_sms.sql ========
--- For a person: put texts that failed back into the queue, due at once. Every check is made again when they are claimed.
--- What is known is kept: message class, attempts so far, errors; each gets more_attempts further ones, and its life counts
--- anew. Its send log says what is true meanwhile: it waits. One whose send log cannot be told so is left alone.
--- Without dry_run => false nothing is changed. states: failed, or cancelled as well. row_limit: at most so many, the
--- newest first; call again for the rest.
---   matched: rows that fit · changed: requeued, or what would be · skipped: left alone, by why · warned: requeued though
+-- For a person: queue failed texts again, due at once, with every check made anew. Message class, attempts and errors are
+-- kept; each gets more_attempts further ones, and its life starts anew. Its send log says that it waits; if that is refused,
+-- the text is left alone. Nothing changes without dry_run => false. states: failed, cancelled. row_limit: the newest ones.
+--   matched: rows that fit · changed: requeued, or would be · skipped: left alone, by reason · warned: requeued all the same
 create or replace function public.requeue_failed_sms(
     retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
     reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
@@ -5715,29 +5421,29 @@ declare
     v_row public.sms_retry_queue;
     v_log public.send_logs;
     v_skip text;
-    v_told jsonb[] := '{}';
+    v_rows jsonb[] := '{}';
 begin
     if (states <@ array['failed', 'cancelled'] and dry_run is not null
         and more_attempts between 1 and 100 and row_limit between 1 and 10000) is not true then
-        raise exception 'states are failed or cancelled, more_attempts 1 to 100, row_limit 1 to 10000' using errcode = 'SR422';
+        raise exception 'states must be failed or cancelled, more_attempts 1 to 100, row_limit 1 to 10000' using errcode = 'SR422';
     end if;
     if not dry_run then
-        perform smsretry.check_told(who, because);
+        perform smsretry.check_who_and_why(who, because);
     end if;
     for v_row in
         select * from smsretry.chosen(
             states, retry_ids, business_id, customer_id, code, reason, containing, since, until, why_code)
         limit row_limit
     loop
-        -- The send log first: whoever queues a text locks it, so that no second live row can appear meanwhile.
+        -- The send log first, as in queue_sms_retry, so that no second live row can appear.
         select * into v_log from public.send_logs l where l.id = v_row.send_log_id for update;
         select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
         v_skip := smsretry.not_requeued(v_row, v_log, states);
         if v_skip is null and not dry_run then
-            -- The SID of a message that did not arrive is kept with its attempt.
+            -- The attempt keeps the SID of the undelivered message.
             v_skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, v_now);
         end if;
-        v_told := v_told || smsretry.told_of_row(v_row, v_row.last_error, v_skip, smsretry.warned_of_requeue(v_row));
+        v_rows := v_rows || smsretry.change_of_row(v_row, v_row.last_error, v_skip, smsretry.warned_of_requeue(v_row));
         continue when dry_run or v_skip is not null;
         v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
         v_row.expires_at := null;
@@ -5751,26 +5457,40 @@ begin
         perform smsretry.put_back(v_row, v_now, v_now);
         insert into smsretry.steps (retry_id, taken_at, step, who, because) values (v_row.id, v_now, 'requeued', who, because);
     end loop;
-    return query select * from smsretry.told_of_change(v_told);
+    return query select * from smsretry.change_summary(v_rows);
 end
 $$;
 
-revoke all on function public.requeue_failed_sms from public, anon, authenticated;
-grant execute on function public.requeue_failed_sms to service_role;
+-- ======== schemas/desk/set_sms_state_stop.sql ========
+-- Stop marketing texts to a US state, or lift the stop (why null). why: the emergency. Returns whether it is stopped.
+create or replace function public.set_sms_state_stop(state text, why text)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if (set_sms_state_stop.state ~ '^[A-Z]{2}$') is not true then
+        raise exception 'state must be two capital letters, such as LA' using errcode = 'SR422';
+    end if;
+    if set_sms_state_stop.why is null then
+        delete from smsretry.stopped_states s where s.state = set_sms_state_stop.state;
+        return false;
+    end if;
+    insert into smsretry.stopped_states (state, stopped_at, why)
+    values (set_sms_state_stop.state, smsretry.clock(), smsretry.numberless(set_sms_state_stop.why))
+    on conflict (state) do update set why = excluded.why;
+    return true;
+end
+$$;
 
 -- ======== schemas/desk/sms_status.sql ========
--- For a person: what is in the queue now, what went out and what ended lately, what is stopped, and the last runs.
---   part: clock (oldest: what the database's clock says; next_at: what was due before that is late, smsretry.late_after;
---   texts: smsretry.fewest_texts) · scheduled (no texts yet; name: waiting, held or late; told: one
---   that is held, by its id) · queue (name: a state) · waiting (why, as a category) · held (what for, a line a business) ·
---   sent, by outcome, in the last hour · delivery and delivery_lately: texts accepted in the last day, and of those in the last hour, by what became of them
---   (delivered, undelivered, unknown or open) · delivery_hour: the same by hour (oldest: when it began) · delivery_business:
---   the same of those whose fate is known, of the ten businesses of which the smallest share arrives (told: its name) ·
---   delivery_time: seconds from accepted to the report that it was delivered (name: median or 95th percentile; told: the
---   seconds; texts: of how many) · undelivered in the last day (name: the provider's code, a line a business) · ended,
---   failed or cancelled, by error, in the last day (of held and ended: why_code, why in a word for programs) · inbound (only where with_words asks for it, because the desk of the last
---   version does not know it): how many people wrote something that may mean stop, and are opted out until somebody reads it
---   (told: the SID of the oldest of these texts) · stopped (sending, or a US state) · run
+-- For a person: what is in the queue, what went out and ended lately, what is stopped, and the last runs, by part:
+--   clock (oldest: the database's clock; next_at: what was due before is late; texts: smsretry.fewest_texts)
+--   scheduled (name: waiting, held or late; told: the id of one held) · queue (name: a state) · waiting (name: category)
+--   held (name: reason, a line a business) · sent (by outcome, last hour)
+--   delivery, delivery_lately (last day, last hour; name: delivered, undelivered, unknown or open) · delivery_hour (oldest:
+--   its start) · delivery_business (last day; the ten businesses with the smallest share delivered; told: its name)
+--   delivery_time (name: median or 95th percentile; told: seconds from accepted to delivered; texts: of how many)
+--   undelivered (last day; name: the provider's code, a line a business) · ended (last day; failed or cancelled, by error)
+--   inbound (only with_words: people whose text may mean stop, unread; told: the oldest one's SID) · stopped · run
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status(with_words boolean default false)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
@@ -5809,11 +5529,8 @@ begin
 end
 $$;
 
-revoke all on function public.sms_status from public, anon, authenticated;
-grant execute on function public.sms_status to service_role;
-
 -- ======== schemas/desk/status_of_lost.sql ========
--- Whose messages do not arrive: the lines delivery_business and undelivered of sms_status, in its columns.
+-- Undelivered messages: the lines delivery_business and undelivered of sms_status.
 create or replace function smsretry.status_of_lost(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -5823,14 +5540,14 @@ begin
         select q.business_id, a.delivery_code, count(*) as texts, min(a.delivery_at) as oldest
         from public.sms_send_attempts a join public.sms_retry_queue q on q.id = a.retry_id
         where a.begun_at > status_of_lost.at - interval '1 day' and a.twilio_sid is not null
-          and a.delivery_status in ('undelivered', 'failed', 'canceled') -- is_lost costs more to call for each than to say
+          and a.delivery_status in ('undelivered', 'failed', 'canceled') -- is_lost, inline because it is cheaper
         group by q.business_id, a.delivery_code
     ),
     losing as (
         select l.business_id, sum(l.texts)::bigint as undelivered from lost l group by l.business_id
     ),
     arrived as (
-        -- The row of a message that arrived ended within the day, so that an index finds it.
+        -- The row of a message that arrived ended within the day: an index finds it.
         select q.business_id, count(*) as delivered
         from public.sms_retry_queue q join public.sms_send_attempts a on a.retry_id = q.id
         where q.status in ('completed', 'failed', 'cancelled') and q.updated_at > status_of_lost.at - interval '1 day'
@@ -5859,8 +5576,7 @@ end
 $$;
 
 -- ======== schemas/desk/status_of_sends.sql ========
--- What was sent lately and what became of it: the lines sent, delivery, delivery_lately, delivery_hour and
--- delivery_time of sms_status, in its columns.
+-- Recent sends and their fate: the lines sent, delivery, delivery_lately, delivery_hour and delivery_time of sms_status.
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -5882,8 +5598,8 @@ begin
         from reported r
     ),
     taken as (
-        -- Not of one that was read: when it was delivered is not kept beside that. The answer to its request was late or
-        -- lost if another evidence settled it.
+        -- For a message that was read, the time of delivery is not kept. If the response did not settle an attempt, its
+        -- finished_at is late.
         select count(*) as texts, percentile_cont(array[0.5, 0.95]) within group (order by greatest(
                    a.delivery_at - case a.settled_by when 'response' then a.finished_at else a.begun_at end, '0')) as after
         from public.sms_send_attempts a
@@ -5908,21 +5624,21 @@ end
 $$;
 
 -- ======== schemas/desk/status_of_waiting.sql ========
--- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status, in its columns.
+-- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status.
 create or replace function smsretry.status_of_waiting(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return query
     with waiting as (
-        -- An index holds all of this: the rows themselves, of which 200,000 may wait, are not read.
+        -- From an index alone: 200,000 rows may wait.
         select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > status_of_waiting.at as later,
                count(*) as texts, min(q.scheduled_for) as oldest
         from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is null
         group by 1, 2, 3, 4
     ),
     live as materialized (
-        -- The states of smsretry.text_state.
+        -- As smsretry.text_state.
         select case when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
                coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) as category,
                w.texts, w.oldest, case when w.later then w.oldest end as next_at
@@ -5940,7 +5656,7 @@ begin
      from (
          select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
                            when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
-                -- The application may have written a time that no calendar has.
+                -- The application may have written infinity.
                 case when s.scheduled_for <@ smsretry.century() then s.scheduled_for end as due
          from public.scheduled_sends s
          left join smsretry.held_sends h on h.scheduled_id = s.id
@@ -5957,42 +5673,6 @@ begin
      from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
      where q.held_since is not null and q.status in ('pending', 'processing')
      group by left(q.why, 200), q.why_code, q.business_id, left(b.name, 200) order by count(*) desc limit 50);
-end
-$$;
-
--- ======== schemas/desk/told_of_change.sql ========
--- What a step came to, or would: counted by why a row is left alone (skipped) and by what a person should know (warned),
--- with a sample of the rows. rows: one JSON object a row, with its retry_id, skipped and warned.
-create or replace function smsretry.told_of_change(
-    rows jsonb[], out matched integer, out changed integer, out skipped jsonb, out warned jsonb, out sample jsonb
-)
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    with told as (
-        select r.told, r.told ->> 'skipped' as skip, r.told ->> 'warned' as warn, r.place
-        from unnest(told_of_change.rows) with ordinality as r (told, place)
-    )
-    select count(*)::integer,
-           (count(*) filter (where t.skip is null))::integer,
-           coalesce((select jsonb_object_agg(s.skip, s.texts) from (
-                         select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
-           coalesce((select jsonb_object_agg(w.warn, w.texts) from (
-                         select u.warn, count(*) as texts from told u
-                         where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
-           coalesce((select jsonb_agg(f.told order by f.place) from (
-                         select u.told, u.place from told u order by u.place limit 20) f), '[]')
-    from told t
-$$;
-
--- ======== schemas/desk/told_of_row.sql ========
--- What a step comes to for one row, as smsretry.told_of_change counts it. No number is in it but its last four digits.
-create or replace function smsretry.told_of_row(retry public.sms_retry_queue, was text, skipped text, warned text default null)
-returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return jsonb_build_object(
-        'retry_id', retry.id, 'business_id', retry.business_id, 'customer_id', retry.customer_id,
-        'number', smsretry.masked((select c.phone from public.customers c where c.id = retry.customer_id)),
-        'message_class', retry.message_class, 'attempts', retry.attempt_count, 'was', smsretry.numberless(told_of_row.was),
-        'skipped', told_of_row.skipped, 'warned', told_of_row.warned);
 end
 $$;
 
@@ -6017,7 +5697,7 @@ end
 $$;
 
 -- ======== schemas/checks/check_access.sql ========
--- Who may read and change the rows, whether they keep the rules, and whether hashed numbers can be recognized.
+-- Who may read and change the rows, whether they keep the rules, and whether the key of the hashed numbers is there.
 create or replace function smsretry.check_access()
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -6059,8 +5739,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/checks/check_functions.sql ========
--- Whether each function is there once, as this version makes it, and callable by service_role alone.
--- wanted: as for check_sms_retry_setup.
+-- Whether each function exists once, as this version makes it, and only service_role may call it.
 create or replace function smsretry.check_functions(wanted jsonb)
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -6104,9 +5783,8 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/checks/check_parts.sql ========
--- Whether tables, columns, constraints, indexes, triggers, policies and the grants of service_role are there. A trigger counts
--- if it fires for an ordinary session: not if it is switched off, nor if it is for replicas alone.
--- wanted: as for check_sms_retry_setup.
+-- Whether tables, columns, constraints, indexes, triggers, policies and the grants of service_role exist. A trigger counts
+-- only if it fires in an ordinary session.
 create or replace function smsretry.check_parts(wanted jsonb)
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -6143,7 +5821,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     select case k.kind when 'grants' then 'grants of service_role' else k.kind end, count(m.name) = 0,
            'missing or switched off: '
                || string_agg(m.name || ' of ' || split_part(m.in_table, '.', 2), ', ' order by m.in_table, m.name)
-               -- What stood in the statement that made the table is made with the table only.
+               -- `migrate --again` does not add to a table that exists.
                || case when min(m.definition) is null then '. Run `smsretry migrate --again`'
                        else '. Run: ' || string_agg('alter table ' || m.in_table || ' add ' || rtrim(m.kind, 's') || ' '
                                 || m.name || ' ' || m.definition, '; ' order by m.in_table, m.name) end
@@ -6153,7 +5831,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/checks/check_reminders.sql ========
--- Warnings: what somebody may have meant, or stopped and forgotten. Each is ok, with advice.
+-- Warnings about what somebody may have meant, or may have stopped and forgotten. Each is ok, with advice.
 create or replace function smsretry.check_reminders()
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -6194,12 +5872,10 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/checks/check_sms_retries.sql ========
--- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503 and that says what is wrong. Asks whether
--- texts are overdue, queued or not, sending is stopped, or no run has finished lately; each within max_minutes;
--- null: smsretry.late_after.
--- It only reads, and is volatile all the same: HEAD asks PostgREST for a count of rows, for which PostgreSQL would not call a
--- stable function, and a monitor that asks by HEAD would see 200 whatever is wrong. GET and HEAD call it read-only.
--- security definer, so that an owner may let a role call it that may do nothing else. It tells numbers only.
+-- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
+-- not, sending is stopped, or no run has finished within max_minutes (null: smsretry.late_after).
+-- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
+-- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(max_minutes integer default null)
 returns text language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -6236,11 +5912,8 @@ begin
 end
 $$;
 
-revoke all on function public.check_sms_retries from public, anon, authenticated;
-grant execute on function public.check_sms_retries to service_role;
-
 -- ======== schemas/checks/check_sms_retry_setup.sql ========
--- What is right, what is not and what to do about it: for `smsretry doctor`. Reads only.
+-- For `smsretry doctor`: what is right, what is wrong and what to do about it. Reads only.
 -- wanted: what the caller's version of the package makes, by kind: functions ([name, md5 of the body]); columns and
 -- constraints ([table, name, definition]); indexes, triggers, policies and the grants of service_role ([table, name]).
 create or replace function public.check_sms_retry_setup(wanted jsonb)
@@ -6258,30 +5931,23 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     select r.subject, r.ok, r.advice from smsretry.check_reminders() r
 $$;
 
-revoke all on function public.check_sms_retry_setup from public, anon, authenticated;
-grant execute on function public.check_sms_retry_setup to service_role;
-
 -- ======== schemas/checks/count_sms_answer.sql ========
--- As many rows as a claim takes that is asked for so many, or as the largest takes; each says how many there are. Whoever
--- counts them in the answer sees whether the project's max-rows cuts off a claim's answer.
+-- As many rows as a claim of row_count returns (null: the largest claim); each row holds that number. Counting the rows
+-- shows whether the project's max-rows cuts off an answer.
 create or replace function public.count_sms_answer(row_count integer default null)
 returns setof integer language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     select l.most from smsretry.rows_of_claim(coalesce(count_sms_answer.row_count, smsretry.largest_claim())) as l (most)
     cross join generate_series(1, l.most)
 $$;
 
-revoke all on function public.count_sms_answer from public, anon, authenticated;
-grant execute on function public.count_sms_answer to service_role;
-
 -- ======== schemas/checks/describe_sms_tables.sql ========
--- What the catalog says of the five tables that smsretry shares with the application, for `smsretry migrate` before it
--- changes anything and for `smsretry doctor`. What must be so is in smsretry/adapters/migrations/shapes.py. Reads only.
+-- What the catalog says of the five tables shared with the application, for `smsretry migrate` and `smsretry doctor`. What
+-- must be so is in smsretry/adapters/migrations/shapes.py. Reads only.
 --   kind: table (type: its relkind)
 --     | column (filled: it has a default, or writes itself; definition: generated, an enum's labels, or the default)
 --     | unique (name: of the one column) | check (of one column; name: of the constraint)
---     | trigger (fires before each inserted or updated row of an ordinary session; definition: its
---     function's source) | rule (it replaces a write)
---     | dependent (a view, say, on a function of the application's that smsretry replaces; definition: which)
+--     | trigger (before each inserted or updated row; definition: its function's source) | rule (it replaces a write)
+--     | dependent (such as a view on a function of the application's that smsretry replaces; definition: which)
 create or replace function public.describe_sms_tables()
 returns table (relation text, kind text, name text, type text, not_null boolean, filled boolean, definition text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -6333,12 +5999,9 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
       and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
 $$;
 
-revoke all on function public.describe_sms_tables from public, anon, authenticated;
-grant execute on function public.describe_sms_tables to service_role;
-
 -- ======== schemas/checks/rehearse_scheduled_send.sql ========
--- Plan and queue a scheduled send; all of it is rolled back. Nulls if that went through, or if a text that is not made up would
--- not break what this one broke; else the step that failed, and with what.
+-- Plan and queue a scheduled send, and roll it back. Nulls if that worked, or if only a made-up text would break what this
+-- one broke; otherwise the step that failed, and its error.
 create or replace function smsretry.rehearse_scheduled_send(out step text, out state text, out message text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
@@ -6369,8 +6032,8 @@ begin
     raise exception 'rolled back' using errcode = 'SR000';
 exception when others then
     get stacked diagnostics state = returned_sqlstate, message = message_text;
-    -- Another text of the same customer may break a rule of the application's that none breaks alone. A customer who is made
-    -- up breaks foreign keys, and whatever triggers ask; then only what any row would break counts.
+    -- A second text of the same customer may break a rule of the application's. A made-up customer breaks foreign keys and
+    -- triggers; then only what any row would break counts.
     if state in ('SR000', '55P03', '40P01', '23505')
         or v_log.id is null and state not in ('23502', '23514', '428C9') then
         step := null;
@@ -6379,8 +6042,8 @@ end
 $$;
 
 -- ======== schemas/checks/rehearse_text.sql ========
--- Queue, claim, begin and finish a sample text, or cancel it by an opt-out, so that it ends as `ends`; all of it is rolled back.
--- Nulls if that went through; else the step that failed, and with what.
+-- Queue, claim, begin and finish a sample text, or cancel it by an opt-out, so that it ends as `ends`, and roll it back.
+-- Nulls if that worked; otherwise the step that failed, and its error.
 create or replace function smsretry.rehearse_text(ends text, out step text, out state text, out message text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
@@ -6445,10 +6108,9 @@ end
 $$;
 
 -- ======== schemas/checks/sample_text.sql ========
--- A text to rehearse with, at a business that is there: made where the application's tables let it be made, and otherwise
--- one of its own that is not sent, waits for nobody and is locked by nobody. Null: there is none.
--- Only to be called inside a block that is rolled back. security definer, because service_role need not be able to insert
--- what is the application's.
+-- A text to rehearse with: a new one if the application's tables allow it, otherwise an existing one that is not sent,
+-- waiting or locked. Null: there is none. Call it only inside a block that is rolled back. security definer, because
+-- service_role may not insert the application's rows.
 create or replace function smsretry.sample_text()
 returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -6484,11 +6146,10 @@ end
 $$;
 
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
--- Rehearse for `smsretry doctor` and at the end of `smsretry migrate`: a sample text is queued, claimed, begun and ends
--- completed, another one failed, a third one cancelled by an opt-out. Each is rolled back: no row stays, nobody sees one,
--- and no row of the application's queue is touched.
--- ok is false if a step failed, and advice says which. If it cannot be tried now, advice says so and ok is true.
--- Then a scheduled send is planned and queued. If that fails a second row says so: ok, because no other text depends on it.
+-- Rehearse for `smsretry doctor` and `smsretry migrate`: one sample text ends completed, one failed, one cancelled.
+-- Everything is rolled back, and no row of the application's is touched. ok is false if a step failed; advice says which, or
+-- why it could not be tried now. A second row reports a failing scheduled send; it is ok, because no other text depends on
+-- it.
 create or replace function public.try_sms_retry_queue()
 returns table (subject text, ok boolean, advice text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -6502,7 +6163,7 @@ begin
     foreach v_ends in array array['completed', 'failed', 'cancelled'] loop
         select * into v_failed from smsretry.rehearse_text(v_ends);
         if v_failed.step is not null then
-            -- No text to try with, or somebody else's lock: nothing is known to be wrong.
+            -- No text to try with, or a lock: nothing is known to be wrong.
             ok := v_failed.state in ('SR000', '55P03', '40P01');
             advice := case when ok then 'could not be tried: ' else 'fails: ' end
                 || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300)
@@ -6526,9 +6187,6 @@ begin
 end
 $$;
 
-revoke all on function public.try_sms_retry_queue from public, anon, authenticated;
-grant execute on function public.try_sms_retry_queue to service_role;
-
 -- ======== schemas/triggers/triggers.sql ========
 -- What happens on writes that are not ours.
 
@@ -6551,9 +6209,35 @@ create trigger smsretry_keep_suppression
     for each row execute function smsretry.keep_suppression();
 
 -- ======== schemas/rights/internal_functions.sql ========
--- Functions in the schema smsretry are the backend's alone, said once for all of them.
+-- Only the backend calls the functions in the schema smsretry.
 revoke all on all functions in schema smsretry from public, anon, authenticated;
 grant execute on all functions in schema smsretry to service_role;
+
+-- ======== schemas/rights/public_functions.sql ========
+-- Only the backend calls our functions in public. A Supabase project lets everybody call a new one.
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
+        'begin_sms_attempt', 'cancel_sms_retries', 'check_sms_retries', 'check_sms_retry_setup',
+        'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
+        'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'describe_sms_tables',
+        'doubt_sms_retries', 'end_sms_retry', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery',
+        'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'lease_sms_sender', 'lease_sms_time', 'next_sms_due',
+        'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry',
+        'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'requeue_failed_sms',
+        'resolve_sms_doubt', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt',
+        'sms_status', 'start_sms_run', 'try_sms_retry_queue'
+        )
+    loop
+        execute format('revoke all on function %s from public, anon, authenticated', version);
+        execute format('grant execute on function %s to service_role', version);
+    end loop;
+end
+$$;
 
 -- ======== by hand: who had opted out, whatever a row says of the future ========
 -- Who had opted out before there was this trigger, and in which way. What a START may not lift is said first: in version

@@ -44,6 +44,6 @@ def test_no_stop_of_another_runner_stops_the_schedule_and_a_killed_run_is_told(
         assert receiver.about(ENDED) == []
         assert not runners.deployment()["paused"]
         until(runners.kill_a_run)
-        receiver.wait_for(ENDED, 120)
+        receiver.wait_for(ENDED)
         crashed = len(runners.runs(type={"any_": ["CRASHED", "FAILED"]}))
         assert unexplained(receiver, runners.completed(), crashed, _SILENCE) == []
