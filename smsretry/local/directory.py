@@ -1,4 +1,4 @@
-"""Whose a directory is: one command at a time uses it, and nothing is deleted in it that the stack did not make.
+"""A directory for one stack: one command at a time uses it, and it deletes only what the stack made.
 
 Two files say so. The lock is held as long as the process that took it lives, and names it. The marker says which
 command made the data, and what in the directory is the stack's. A directory that holds anything without a marker is

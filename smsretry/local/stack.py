@@ -74,7 +74,7 @@ class Stack:
 
     @property
     def database_url(self) -> str:
-        """Of the application's database, as its owner."""
+        """The URL of the application's database, as its owner."""
         return self.postgres.url(DATABASE)
 
     def connect(self) -> psycopg.Connection[dict[str, Any]]:

@@ -11,9 +11,9 @@ Journey: TypeAlias = Callable[[Entry, datetime], tuple[str, int | None] | None]
 """A message's status and error code at a moment; None: it is as the ledger has it."""
 
 _FAILURES: Final = {0: 30003, 1: 30008, 2: 30007, 3: 30006}
-"""Of a hundred messages, those that do not arrive."""
+"""The error code of each message that does not arrive, by its place in a hundred."""
 _SILENT: Final = 4
-"""And the one of which the carrier says nothing."""
+"""The place of the message that the carrier never reports on."""
 
 
 def usual_journey(entry: Entry, at: datetime) -> tuple[str, int | None] | None:
