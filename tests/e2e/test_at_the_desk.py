@@ -47,6 +47,7 @@ def test_by_the_command_line(customer: UUID, stack: Stack, flow: FlowProcess) ->
     assert [entry.to for entry in stack.twilio.ledger.entries()] == ["+12125550174"]
 
 
+@pytest.mark.long
 def test_by_sql(customer: UUID, stack: Stack, business: Business, flow: FlowProcess) -> None:
     """The next run sends it."""
 

@@ -39,6 +39,12 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
+@pytest.fixture(scope="module")
+def block(registry: Registry, receiver: Receiver) -> str:
+    """The notification block that leads there."""
+    return str(receiver.block(registry.api_url))
+
+
 def command(registry: Registry, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """`python -m flows.automations`, against the server."""
     return subprocess.run(
@@ -58,6 +64,12 @@ def installed(registry: Registry) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: str(one["name"]))
 
 
+def remove_all(registry: Registry) -> None:
+    """As on a server that has none yet."""
+    for one in installed(registry):
+        httpx.delete(f"{registry.api_url}/automations/{one['id']}", timeout=30).raise_for_status()
+
+
 def essence(automation: dict[str, Any]) -> dict[str, Any]:
     """What may be sent back."""
     return {key: automation[key] for key in ("name", "description", "enabled", "trigger", "actions")}
@@ -65,16 +77,17 @@ def essence(automation: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_block_that_is_not_there_is_named(registry: Registry) -> None:
     """And nothing is installed."""
+    remove_all(registry)
     result = command(registry, "--notify", "slack-webhook/nobody")
     assert result.returncode == 1
     assert result.stderr.startswith("There is no block slack-webhook/nobody. Make a notification block in the UI")
     assert installed(registry) == []
 
 
-def test_installing_twice_is_installing_once(registry: Registry, receiver: Receiver) -> None:
+def test_installing_twice_is_installing_once(registry: Registry, block: str) -> None:
     """What is there keeps its block; what somebody switched off stays off; what is no longer defined is removed."""
+    remove_all(registry)
     assert "left out   smsretry: a run failed (it needs --notify)" in command(registry).stdout
-    block = str(receiver.block(registry.api_url))
     assert command(registry, "--notify", block).returncode == 0
     first = installed(registry)
     assert [one["name"] for one in first] == sorted(entry["name"] for entry in defined())
@@ -87,7 +100,6 @@ def test_installing_twice_is_installing_once(registry: Registry, receiver: Recei
     assert [one["id"] for one in again] == [one["id"] for one in first]
     assert {one["name"] for one in again if not one["enabled"]} == {"smsretry: texts are held"}
     assert {action["block_document_id"] for one in again for action in one["actions"] if "subject" in action} == {block}
-    registry.say("update automation set enabled = true")
 
 
 def hurry(registry: Registry) -> None:
@@ -126,8 +138,10 @@ DROPPED = "Texts: fewer arrive than usual"
 
 
 @pytest.mark.long
-def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: Receiver) -> None:
+def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: Receiver, block: str) -> None:
     """A failed run, no run, an open circuit, a backlog, held texts, dead letters; the dead run and the late one end."""
+    remove_all(registry)
+    assert command(registry, "--notify", block).returncode == 0
     hurry(registry)
     dead = registry.run(SCHEDULED, "RUNNING")
     deployment = {

@@ -130,6 +130,7 @@ for form, ask in json.load(sys.stdin):
 """The forms' flows as a runner starts them, but all in one process: to start it takes longer than to answer."""
 
 
+@pytest.mark.long
 def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     business: Business, texts: dict[str, UUID], stack: Stack, flow: FlowProcess, nowhere: Callable[..., None]
 ) -> None:

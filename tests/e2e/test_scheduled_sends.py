@@ -50,6 +50,7 @@ def test_a_run_that_cannot_reach_the_database_is_red_and_says_what_to_do(schedul
     assert run["name"].startswith("failed: Supabase did not answer queue_scheduled_sms")
 
 
+@pytest.mark.long
 def test_the_two_deployments_together_send_what_was_scheduled(
     stack: Stack, business: Business, flow: FlowProcess, tmp_path: Path
 ) -> None:

@@ -1,5 +1,7 @@
 """The proof in short: `python -m tests.proofs.neighbors --texts 300 --minutes 120` is the long one."""
 
+import pytest
+
 from smsretry.local.stack import Stack
 from tests.proofs.neighbors.poor import poor
 from tests.proofs.neighbors.report import everybody, run
@@ -25,6 +27,7 @@ def test_well_behaved_businesses_notice_nothing_of_what_takes_the_database_long_
     assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
 
 
+@pytest.mark.long
 def test_well_behaved_businesses_notice_nothing_of_tenants_whose_own_texts_come_to_nothing(stack: Stack) -> None:
     """A firewall's page, a server's errors, lost answers, limits of recipients, and a country that is out of reach."""
     report = run(stack, poor(60, 40), minutes=20, seed="1")
