@@ -18,6 +18,7 @@ def sync(flow: FlowProcess) -> FlowProcess:
     return replace(flow, module="flows.sync_delivery_status")
 
 
+@pytest.mark.long
 def test_a_run_is_named_by_what_became_of_the_texts(
     stack: Stack, business: Business, flow: FlowProcess, sync: FlowProcess, prefect: Prefect
 ) -> None:

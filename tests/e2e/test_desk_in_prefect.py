@@ -25,6 +25,7 @@ def failed(stack: Stack, business: Business, flow: FlowProcess) -> UUID:
     return row
 
 
+@pytest.mark.long
 def test_a_customer_is_asked_about_and_the_text_is_requeued(
     business: Business, failed: UUID, ask: Ask, prefect: Prefect
 ) -> None:

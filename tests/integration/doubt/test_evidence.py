@@ -433,16 +433,23 @@ MANY_SENDS = """
 def test_a_look_costs_no_more_beside_many_sends_whose_end_is_known(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """Counted in pages, and nobody has analyzed the table: 30,000 sends have 600 of them."""
+    """Counted in pages, and nobody has analyzed the table: 30,000 sends have 600 of them.
+
+    Of three calls, because one whose plans are made anew also reads the catalog: the first of a connection, and the one
+    that follows an analyze by autovacuum.
+    """
     in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
     in_doubt(stack, business, queue, sender, LONG, DropUnaccepted())
     business.connection.execute(MANY_SENDS, [business.due_text(due=DAY)])
     stack.move_clock(2 * MINUTE)
-    claim = b"select * from claim_doubtful_sms_retries(1)"
-    business.connection.execute(claim)  # the first call of a connection also reads the catalog
-    [plan] = business.connection.execute(b"explain (analyze, buffers, format json) " + claim).fetchall()
-    root = plan["QUERY PLAN"][0]["Plan"]
-    assert root["Shared Hit Blocks"] + root["Shared Read Blocks"] < 200
+    claim = b"explain (analyze, buffers, format json) select * from claim_doubtful_sms_retries(1)"
+    touched = []
+    for _ in range(3):
+        with business.connection.transaction(force_rollback=True):
+            [plan] = business.connection.execute(claim).fetchall()
+        root = plan["QUERY PLAN"][0]["Plan"]
+        touched.append(root["Shared Hit Blocks"] + root["Shared Read Blocks"])
+    assert min(touched) < 200
 
 
 MEANWHILE: dict[str, Callable[[Business], object]] = {

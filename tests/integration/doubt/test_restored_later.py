@@ -167,6 +167,7 @@ ONCE = {"lost": 2} | dict.fromkeys((*SENT_ONCE, *NOT_SENT), 1)
 TWICE = {"lost": 3} | dict.fromkeys(SENT_ONCE, 2) | dict.fromkeys(NOT_SENT, 1)
 
 
+@pytest.mark.long
 def test_no_text_gets_a_second_message_whichever_way_it_comes_about(world: World) -> None:
     """Each is found at Twilio, and recorded as sent."""
     world.tell_of_the_restore()

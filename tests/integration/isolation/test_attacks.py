@@ -45,12 +45,20 @@ def test_fifty_megabytes_in_a_column_cost_the_claim_no_time(
     for _ in range(12):
         hostile.queue_row(hostile.send_log(customer), customer)
     good = business.due_text()
-    # In pages, because time depends on the machine. A claim reads more when its plans are made anew: the first one of a
-    # connection, and whichever follows an analyze by autovacuum.
-    cheap = min(_pages_of_a_claim(business) for _ in range(3))
+    cheap = _fewest_pages_of_a_claim(business)
     business.connection.execute(change.encode(), [hostile.id])
-    assert min(_pages_of_a_claim(business) for _ in range(3)) - cheap < OF_ONE_VALUE
+    assert _fewest_pages_of_a_claim(business) - cheap < OF_ONE_VALUE
     assert good in [claim.id for claim in queue.claim_due(50)]
+
+
+def _fewest_pages_of_a_claim(business: Business) -> int:
+    """In pages, because time depends on the machine, and without the dead rows that other tests have left behind.
+
+    A claim reads more when its plans are made anew: the first one of a connection, and whichever follows an analyze by
+    autovacuum.
+    """
+    business.connection.execute("vacuum customers, send_logs, sms_retry_queue, sms_send_attempts, businesses")
+    return min(_pages_of_a_claim(business) for _ in range(3))
 
 
 def _pages_of_a_claim(business: Business) -> int:
