@@ -111,7 +111,7 @@ theirs, ours = (names.split() for names in sys.argv[1:3])
 for name in theirs:
     try:
         importlib.import_module(name)
-    except Exception:
+    except Exception:  # an extra that is not installed: its importer says so
         pass
 
 from prefect.task_runners import ThreadPoolTaskRunner

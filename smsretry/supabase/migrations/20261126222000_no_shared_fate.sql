@@ -826,48 +826,6 @@ begin
 end
 $$;
 
--- Why a row waits or has ended, in a word for programs.
-alter table public.sms_retry_queue add column if not exists why_code text;
-alter table public.sms_retry_queue drop constraint if exists sms_retry_queue_why_code;
-alter table public.sms_retry_queue add constraint sms_retry_queue_why_code check (why_code in (
-    'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
-    'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'operator',
-    'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening',
-    'hours_unreadable', 'state_stopped', 'customer_locked', 'database_trouble', 'data_changed',
-    'sending_stopped', 'business_trouble', 'sender_rate', 'already_queued', 'claim_lost', 'unreachable',
-    'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
-    'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
-    'ambiguous', 'clock_set_back', 'unforeseen')) not valid;
-alter table public.sms_retry_queue validate constraint sms_retry_queue_why_code;
-
--- Rows that ended before have sentences alone. Those by which people choose texts get their word once; the others are shown by
--- their sentence as before. Where a trigger of the application's would make something else of such an update, such as a new
--- updated_at, all of them are left as they are.
-update public.sms_retry_queue q
-set why_code = k.code
-from (
-    values ('Customer opted out%', 'opted_out'), ('Already sent%', 'already_sent'), ('Expire%', 'expired'),
-           ('Cancelled by the application%', 'application'), ('Send log not found%', 'no_send_log'),
-           ('Customer not found%', 'no_customer'), ('Customer has no phone number%', 'no_phone'),
-           ('Phone number %', 'number_invalid'), ('Gave up after %', 'attempts_used_up'), ('Not delivered: %', 'undelivered')
-) as k (sentence, code)
-where q.why_code is null and q.status in ('failed', 'cancelled') and q.last_error like k.sentence
-  and not exists (select 1 from pg_trigger t
-                  where t.tgrelid = 'public.sms_retry_queue'::regclass and not t.tgisinternal and t.tgtype::integer & 16 <> 0);
-
--- The index of rows whose claims died named the number of deaths after which one is under suspicion. That number has its home
--- in smsretry.suspect_after, so the index now holds every such row.
-do $$
-begin
-    if pg_get_indexdef(to_regclass('public.sms_retry_queue_suspect')) like '%>= 2%' then
-        drop index public.sms_retry_queue_suspect;
-        create index sms_retry_queue_suspect
-            on public.sms_retry_queue (recover_count, scheduled_for)
-            where status = 'pending' and recover_count > 0;
-    end if;
-end
-$$;
-
 -- ======== schemas/tables/sms_retry_queue.sql ========
 -- One row a text that is owed to one person. The columns down to updated_at, and their meanings, are the application's.
 create table if not exists public.sms_retry_queue (
