@@ -48,6 +48,8 @@ class Odd(Neighbor):
 
     def __init__(self) -> None:
         self._later: list[tuple[int, Text]] = []
+        self._bounds: str | None = None
+        """The constraint that is taken away for a while."""
 
     def move_in(self, street: Street) -> None:
         texts = [
@@ -64,6 +66,11 @@ class Odd(Neighbor):
         street.move_in(self.name, texts, zone="Nowhere/At_All")
         self._try_what_is_refused(street)
         # An earlier version had no bounds, and a row of its is still here.
+        found = street.connection.execute(
+            "select pg_get_constraintdef(oid) as bounds from pg_constraint where conname = 'sms_retry_queue_instants'"
+        ).fetchone()
+        assert found is not None
+        self._bounds = found["bounds"]
         street.connection.execute("alter table sms_retry_queue drop constraint sms_retry_queue_instants")
         for n, instant in enumerate(("-infinity", "0044-03-15 12:00+00 BC")):
             unread = self._text(street, "failed: Row cannot be read: columns scheduled_for")
@@ -78,15 +85,11 @@ class Odd(Neighbor):
                 enqueue(street.connection, text)
 
     def move_out(self, street: Street) -> None:
+        if not self._bounds:
+            return
         street.connection.execute(
-            "alter table sms_retry_queue drop constraint if exists sms_retry_queue_instants; "
             "update sms_retry_queue set scheduled_for = now() where scheduled_for < '2000-01-01'; "
-            "alter table sms_retry_queue add constraint sms_retry_queue_instants check ("
-            + " and ".join(
-                f"{column} between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'"
-                for column in ("scheduled_for", "expires_at", "last_attempted_at", "created_at", "updated_at")
-            )
-            + ")"
+            f"alter table sms_retry_queue add constraint sms_retry_queue_instants {self._bounds}".encode()
         )
 
     def _text(self, street: Street, end: str, **more: Any) -> Text:
