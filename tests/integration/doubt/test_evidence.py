@@ -430,26 +430,32 @@ MANY_SENDS = """
     from generate_series(1, 30000) n"""
 
 
-def test_a_look_costs_no_more_beside_many_sends_whose_end_is_known(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Counted in pages, and nobody has analyzed the table: 30,000 sends have 600 of them.
+def pages_of_a_look(business: Business) -> int:
+    """Of three calls, the fewest: one whose plans are made anew also reads the catalog.
 
-    Of three calls, because one whose plans are made anew also reads the catalog: the first of a connection, and the one
-    that follows an analyze by autovacuum.
+    Those are the first of a connection, and the one that follows an analyze by autovacuum.
     """
-    in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
-    in_doubt(stack, business, queue, sender, LONG, DropUnaccepted())
-    business.connection.execute(MANY_SENDS, [business.due_text(due=DAY)])
-    stack.move_clock(2 * MINUTE)
-    claim = b"explain (analyze, buffers, format json) select * from claim_doubtful_sms_retries(1)"
+    look = b"explain (analyze, buffers, format json) select * from claim_doubtful_sms_retries(1)"
     touched = []
     for _ in range(3):
         with business.connection.transaction(force_rollback=True):
-            [plan] = business.connection.execute(claim).fetchall()
+            [plan] = business.connection.execute(look).fetchall()
         root = plan["QUERY PLAN"][0]["Plan"]
         touched.append(root["Shared Hit Blocks"] + root["Shared Read Blocks"])
-    assert min(touched) < 200
+    return int(min(touched))
+
+
+def test_a_look_costs_no_more_beside_many_sends_whose_end_is_known(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Counted in pages beside the same look before them, and nobody has analyzed the table: 30,000 sends have 600."""
+    in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
+    in_doubt(stack, business, queue, sender, LONG, DropUnaccepted())
+    other = business.due_text(due=DAY)
+    stack.move_clock(2 * MINUTE)
+    alone = pages_of_a_look(business)
+    business.connection.execute(MANY_SENDS, [other])
+    assert pages_of_a_look(business) < alone + 150
 
 
 MEANWHILE: dict[str, Callable[[Business], object]] = {
