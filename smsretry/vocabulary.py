@@ -70,6 +70,9 @@ WhyCode: TypeAlias = Literal[
     "sending_stopped",
     "business_trouble",
     "sender_rate",
+    "sender_paused",
+    "day_spent",
+    "no_credentials",
     "already_queued",
     "claim_lost",
     "unreachable",
@@ -96,10 +99,11 @@ row_refused: a trigger or a rule of the application's refuses the row. No longer
 `opted_in`. operator, application: a person or the application said so. superseded: its next try is another row.
 Waiting: no_opening: no permitted hour within days. data_changed: what the decision was made from has changed.
 sending_stopped: the run stopped sending. business_trouble: its business's texts come to nothing, others' go out.
-sender_rate: the sender is too slow. The provider: unreachable: the request never left. refused_for_now, refused: it may
-go out later, or never. delivery_open: an earlier message of it may still arrive. In doubt: worker_died: after a send
-began, or several times before. restored: from a backup. no_evidence, list_unavailable, ambiguous, clock_set_back: what
-a look for evidence came to.
+sender_rate: the sender is too slow. sender_paused: a person paused it. day_spent: it has used its day, or the
+carrier's. no_credentials: the runner has none for its account. The provider: unreachable: the request never left.
+refused_for_now, refused: it may go out later, or never. delivery_open: an earlier message of it may still arrive. In
+doubt: worker_died: after a send began, or several times before. restored: from a backup. no_evidence, list_unavailable,
+ambiguous, clock_set_back: what a look for evidence came to.
 """
 
 DeliveryStatus: TypeAlias = Literal[

@@ -49,7 +49,8 @@ begin
     if pg_relation_size('sms_retry_queue') + pg_relation_size('send_logs') > 1000000 then
         truncate businesses, customers, send_logs, scheduled_sends, sms_retry_queue, sms_send_attempts,
                  smsretry.suppressions, smsretry.stopped_consents, smsretry.unwritten_consents, smsretry.steps,
-                 smsretry.held_sends, smsretry.restores, smsretry.stale_opt_ins, smsretry.set_apart;
+                 smsretry.held_sends, smsretry.restores, smsretry.stale_opt_ins, smsretry.set_apart,
+                 smsretry.business_senders;
     else
         delete from sms_send_attempts;
         delete from sms_retry_queue;
@@ -58,6 +59,9 @@ begin
         delete from customers;
         delete from businesses;
     end if;
+    delete from smsretry.business_senders;
+    delete from smsretry.senders;
+    delete from smsretry.default_senders;
     delete from smsretry.circuit;
     delete from smsretry.business_circuits;
     delete from smsretry.stopped_states;

@@ -58,6 +58,9 @@ class OpenDelivery(Value):
     customer_id: UUID | None = Field(description="None: deleted since, like the send log.")
     send_log_id: UUID | None
     sid: str = Field(validation_alias="twilio_sid", description="The provider's id of it.")
+    account: str | None = Field(
+        None, validation_alias="sent_account", description="That it went out from. None: the environment's."
+    )
     accepted_at: AwareDatetime
     delivery_status: DeliveryStatus | None = Field(description="What was reported last.")
     delivery_code: int | None

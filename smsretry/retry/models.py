@@ -1,7 +1,8 @@
 """The values that travel through the system. Frozen; phone number and body never show in their repr."""
 
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Annotated, TypeAlias, get_args
+from typing import Annotated, Final, TypeAlias, get_args
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -18,6 +19,31 @@ KnownCode: TypeAlias = Annotated[
 class Value(BaseModel):
     # hide_input: a validation error would quote the row, phone number included.
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore", defer_build=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SenderId:
+    """What a text goes out from: a messaging service or a number, in an account of the provider's."""
+
+    account: str | None = None
+    """None: that of the environment."""
+    sent_by: str | None = field(default=None, repr=False)
+    """None: that of the environment; of a list, any."""
+
+
+ENVIRONMENT: Final = SenderId()
+"""The sender of the environment, when nobody has to know which one that is."""
+
+
+class AssignedSender(Value):
+    """A business's own sender, as `smsretry.senders` has it. It never gets another account or address."""
+
+    id: UUID
+    account: str
+    sent_by: str = Field(repr=False, description="A messaging service, or a number of the business's.")
+    segments_per_second: float | None = Field(None, description="None: as fast as the provider takes them.")
+    segments_per_day: int | None = Field(None, description="None: not limited here.")
+    paused_because: str | None = Field(None, description="Why its texts wait. None: it sends.")
 
 
 class Claim(Value):
@@ -40,10 +66,15 @@ class Claim(Value):
         None, description="Since when this business's texts have failed while others' went out: one of them is tried."
     )
     business_circuit_tried_at: AwareDatetime | None = Field(None, description="When the last of them was tried.")
+    provider_circuit_opened_at: AwareDatetime | None = Field(
+        None, description="Since when nobody's texts go out, whatever the sender."
+    )
+    sender: AssignedSender | None = Field(None, description="None: the sender of the environment.")
     suspects_wait: bool = Field(False, description="Rows are due that are claimed alone, after all others.")
     others_wait: bool = Field(
         True, description="Some business has a text due and none in this claim. An older database does not say."
     )
+    sender_others_wait: bool = Field(True, description="Likewise some business that texts through the same sender.")
     stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
     attempt_id: UUID | None = Field(description="For a row in doubt: the attempt that may have gone out.")
     attempt_begun_at: AwareDatetime | None
@@ -52,6 +83,9 @@ class Claim(Value):
     sent_to: str | None = Field(repr=False, description="For a row in doubt: the number that the attempt was sent to.")
     sent_body: str | None = Field(repr=False, description="Likewise the body.")
     sent_by: str | None = Field(repr=False, description="Likewise the sender: a messaging service or a number of ours.")
+    sent_account: str | None = Field(
+        None, description="Likewise the account. None: the environment's; an older version does not say."
+    )
     other_bodies: tuple[str, ...] = Field(
         (),
         repr=False,
@@ -83,6 +117,9 @@ class Claim(Value):
     lost_sids: tuple[str, ...] = Field(
         (),
         description="Messages of this text that did not arrive, newest first. An older database names none.",
+    )
+    lost_accounts: tuple[str, ...] = Field(
+        (), description="Their accounts, in the same order. Empty: the environment's."
     )
     due_since: AwareDatetime | None = Field(
         None,
@@ -126,6 +163,7 @@ class Text(Value):
     """What goes to the provider."""
 
     attempt_id: UUID
+    sender: SenderId = Field(ENVIRONMENT, description="What it goes out from.")
     to: str = Field(repr=False)
     body: str = Field(repr=False)
     valid_for: timedelta = Field(description="How long the provider may keep it in its own queue.")

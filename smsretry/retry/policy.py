@@ -19,6 +19,8 @@ LIFE: Final = timedelta(hours=48)
 for an opening does not count."""
 HELD_LOOK: Final = timedelta(minutes=15)
 """How often a held text is looked at again, and so how long after the mending it goes on at the latest."""
+_PAUSED: Final = "The business's sender is paused: {}. Mend that, then `smsretry senders resume`"
+_SPENT: Final = "The business's sender has sent all that it may in a day, which turns over at midnight Pacific time"
 CAP_WINDOW: Final = timedelta(hours=24)
 """The span of a rule's `daily_cap`. "24-hour period" (Fla. Stat. 501.616(6)(b))."""
 
@@ -35,6 +37,8 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
         _own_window(claim)
     except ValueError as error:
         return Hold(f"The business's sms_hours cannot be read: {error}", "hours_unreadable", HELD_LOOK)
+    if claim.sender and claim.sender.paused_because:
+        return Hold(_PAUSED.format(claim.sender.paused_because), "sender_paused", HELD_LOOK)
     check = _check(claim, at, profile)
     if check.refused:
         return End("failed", check.refused, "number_invalid")
@@ -95,6 +99,15 @@ def after_cap(claim: Claim, *, reached_at: datetime, profile: Profile = DEFAULT)
     check = _check(claim, free_at, profile)
     cap = check.window.cap
     return _wait(claim, check, free_at, profile, cap.cap_text if cap else "Daily cap", "daily_cap")
+
+
+def after_day(claim: Claim, *, turns_at: datetime, profile: Profile = DEFAULT) -> PutOff:
+    """How a text waits whose sender has sent all that a carrier takes of it in a day.
+
+    Args:
+        turns_at: when the next day begins there.
+    """
+    return _wait(claim, _check(claim, turns_at, profile), turns_at, profile, _SPENT, "day_spent")
 
 
 def _hold(check: QuietHoursCheck, why: str) -> Hold:

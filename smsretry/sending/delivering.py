@@ -69,7 +69,7 @@ def sync_deliveries(services: DeliveryServices, *, limit: int = USUAL) -> Delive
 
 def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:
     """Look up one message, and act on it. A reported failure is looked up once more: the message may have arrived."""
-    word = services.reports.what_became_of(message.sid)
+    word = services.reports.what_became_of(message.sid, account=message.account)
     return replace(_follow(message, word, services), silent=word is None)
 
 

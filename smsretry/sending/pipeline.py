@@ -14,9 +14,9 @@ from smsretry.privacy import describe_unforeseen
 from smsretry.retry import policy, result, trouble
 from smsretry.retry.answers import Begun
 from smsretry.retry.consequence import after_send
-from smsretry.retry.decision import AfterSend, Arrived, Defer, End, GiveBack, PutOff, Send
+from smsretry.retry.decision import AfterSend, Arrived, Defer, End, GiveBack, Hold, PutOff, Send
 from smsretry.retry.delivery import asked_too_long, before_sending_again
-from smsretry.retry.models import Claim, ItemResult, Text
+from smsretry.retry.models import Claim, ItemResult, SenderId, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.sending.flow_control import FlowControl
@@ -82,6 +82,8 @@ class _Item:
         decision = policy.before_send(self.claim, at=at, profile=self.profile)
         if not isinstance(decision, Send):
             return self._put_off(decision)
+        if why := self.sender.cannot_send_for(self.sent_from.account or ""):
+            return self._put_off(Hold(why, "no_credentials", policy.HELD_LOOK))
         try:
             put_off = self.flow_control.admit(self.claim)
         except QueueError as error:
@@ -106,9 +108,17 @@ class _Item:
             return self._put_off(answer)
         return result.arrived(self.claim, answer, held=self.queue.arrived(self.claim, answer))
 
+    @property
+    def sent_from(self) -> SenderId:
+        """What it goes out from: the business's own sender, or that of the environment."""
+        own = self.claim.sender
+        return SenderId(own.account, own.sent_by) if own else self.sender.default
+
     def _lost_messages(self, asked: float) -> Arrived | Defer | None:
         """Ask once more about messages of this text that did not arrive: they may have arrived by now."""
-        said = {sid: self.sender.what_became_of(sid) for sid in self.claim.lost_sids}
+        accounts = self.claim.lost_accounts or ("",) * len(self.claim.lost_sids)
+        lost = zip(self.claim.lost_sids, accounts, strict=True)
+        said = {sid: self.sender.what_became_of(sid, account=account or None) for sid, account in lost}
         instead = before_sending_again(said, at=self.claim.claimed_at)
         if said and not instead and _stopwatch() - asked > SEND_WITHIN_SECONDS:
             return asked_too_long(self.claim.claimed_at)
@@ -119,7 +129,7 @@ class _Item:
             claim=self.claim,
             attempt_id=attempt_id,
             decision=decision,
-            sent_by=self.sender.sent_by,
+            sender=self.sent_from,
             first_send=self.first_send,
             run_id=self.run_id,
         )
@@ -145,6 +155,9 @@ class _Item:
             case "capped":
                 reached_at = begun.reached_at or begun.decided_at
                 return self._put_off(policy.after_cap(self.claim, reached_at=reached_at, profile=self.profile))
+            case "spent":
+                turns_at = begun.reached_at or begun.decided_at
+                return self._put_off(policy.after_day(self.claim, turns_at=turns_at, profile=self.profile))
             case "changed":
                 return self._put_off(GiveBack(_CHANGED, "data_changed"))
             case "ended":
@@ -167,7 +180,13 @@ class _Item:
 
     def _send(self, attempt_id: UUID, valid_for: timedelta) -> Outcome:
         claim = self.claim
-        text = Text(attempt_id=attempt_id, to=claim.phone or "", body=claim.body or "", valid_for=valid_for)
+        text = Text(
+            attempt_id=attempt_id,
+            sender=self.sent_from,
+            to=claim.phone or "",
+            body=claim.body or "",
+            valid_for=valid_for,
+        )
         try:
             outcome = self.sender.send(text)
         except Exception as error:  # noqa: BLE001 - the request may have left: whatever it was, we do not know

@@ -9,7 +9,7 @@ from uuid import UUID
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.decision import AfterLook, Arrived, PutOff
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report, Word
-from smsretry.retry.models import Claim, Finding, ItemResult, Look, Text
+from smsretry.retry.models import ENVIRONMENT, Claim, Finding, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
@@ -19,8 +19,21 @@ from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled
 class Claims(Protocol):
     """For a run that looks for work."""
 
-    def claim_due(self, limit: int) -> list[Claim]:
-        """Take charge of up to `limit` due rows, business by business in turns."""
+    def claim_due(
+        self,
+        limit: int,
+        *,
+        default: SenderId = ENVIRONMENT,
+        segments_per_second: float | None = None,
+        without: Collection[str] = (),
+    ) -> list[Claim]:
+        """Take charge of up to `limit` due rows, business by business in turns, of each sender what it can send soon.
+
+        Args:
+            default: the sender of the environment, for every business without one of its own.
+            segments_per_second: what that one sends; None: as fast as its provider takes them.
+            without: senders (`SenderId.sent_by`) whose texts are not to be claimed now.
+        """
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
         """Take charge of up to `limit` rows in doubt whose next look has come."""
@@ -111,20 +124,23 @@ class Sender(Protocol):
         """Make exactly one request. Whatever happens comes back as an outcome."""
 
     @property
-    def sent_by(self) -> str:
-        """The sender that texts go out from now: a messaging service or a number of ours."""
+    def default(self) -> SenderId:
+        """The sender of the environment, for every business without one of its own."""
 
-    def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
+    def cannot_send_for(self, account: str) -> str | None:
+        """Why no request can be made for this account here, and what to do. None: there are credentials for it."""
+
+    def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had.
 
         Args:
-            sent_by: the sender; None: any sender of ours.
+            sender: what it was sent from.
             since: how far back the list must reach at least.
             at: the database's clock now, against which the provider's is measured.
         """
 
-    def what_became_of(self, sid: str) -> Word:
-        """How far a message has come."""
+    def what_became_of(self, sid: str, *, account: str | None) -> Word:
+        """How far a message of this account has come. None: of the environment's account."""
 
 
 class Provider(Sender, Protocol):

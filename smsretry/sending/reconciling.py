@@ -6,7 +6,7 @@ from typing import Final, assert_never
 from smsretry.retry import doubt, result
 from smsretry.retry.decision import AfterLook
 from smsretry.retry.evidence import earliest_creation
-from smsretry.retry.models import Claim, ItemResult
+from smsretry.retry.models import Claim, ItemResult, SenderId
 from smsretry.retry.profile import Profile
 from smsretry.sending.ports import ClaimedTexts, Sender
 
@@ -40,5 +40,6 @@ def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[After
     look = None
     if claim.sent_to and claim.attempt_begun_at:
         since = earliest_creation(claim.attempt_begun_at)
-        look = sender.look_up(claim.sent_to, sent_by=claim.sent_by, since=since, at=claim.claimed_at)
+        sent_from = SenderId(claim.sent_account, claim.sent_by)
+        look = sender.look_up(claim.sent_to, sender=sent_from, since=since, at=claim.claimed_at)
     yield from doubt.after_look(claim, look, at=claim.claimed_at, profile=profile)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from smsretry.retry.decision import AfterSend, Send
-from smsretry.retry.models import Claim
+from smsretry.retry.models import Claim, SenderId
 from smsretry.retry.outcome import Outcome
 from smsretry.vocabulary import MessageClass, Reason
 
@@ -46,8 +46,8 @@ class Begin:
     claim: Claim
     attempt_id: UUID
     decision: Send
-    sent_by: str
-    """The sender: a messaging service or a number of ours."""
+    sender: SenderId
+    """What it goes out from."""
     first_send: bool = False
     """Whether it is the text's very first send, and not one of its retries."""
     run_id: UUID | None = None

@@ -48,7 +48,9 @@ class Run:
         self.interrupted: list[InterruptedRun] = []
         """Earlier runs that fell silent and were not reported before."""
         self.recovered: list[Recovered] = []
-        self._rate_limit = RateLimit(partial(queue.lease, services.sender.sent_by), profile.segments_per_second)
+        self._rate_limit = RateLimit(
+            partial(queue.lease, services.sender.default.sent_by or ""), profile.segments_per_second
+        )
         self.claim_size: Final = self._rate_limit.max_in_flight(CLAIM_SIZE)
         """Due rows that one claim takes at most."""
         self.flow_control: Final = FlowControl(self._rate_limit)
@@ -130,7 +132,7 @@ class Run:
         return summary
 
     def _remember(self) -> None:
-        set_circuit = partial(self._services.queue.set_circuit, sender=self._services.sender.sent_by)
+        set_circuit = partial(self._services.queue.set_circuit, sender=self._services.sender.default.sent_by or "")
         breaker = self.flow_control.breaker
         if breaker.open_because:
             set_circuit(breaker.open_because)

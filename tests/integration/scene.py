@@ -14,7 +14,7 @@ from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.catalog import api_functions
-from tests.support.builders import BODY, PHONE, SENDER
+from tests.support.builders import ACCOUNT, BODY, PHONE, SENDER
 
 Role = Literal["anon", "authenticated", "service_role"]
 Arguments = dict[str, Any]
@@ -37,7 +37,7 @@ TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABL
 OURS = [
     "circuit", "sender_time", "stopped_states", "suppressions", "stopped_consents", "unwritten_consents",
     "runs", "steps", "inbound_texts", "held_sends", "restores", "stale_opt_ins", "set_apart", "turns",
-    "business_circuits",
+    "business_circuits", "senders", "business_senders", "default_senders",
 ]  # fmt: skip
 """Of the schema smsretry."""
 
@@ -84,6 +84,9 @@ class Scene:
                 "message_class": "transactional", "created_by": str(UUID(int=3)), "id": str(UUID(int=4)),
             },
             "queue_scheduled_sms": {"limit_count": 10, "ahead": "2 minutes", "life": "48 hours"},
+            "claim_sms_texts": {
+                "limit_count": 10, "sender": SENDER, "account": ACCOUNT, "segments_per_second": 10, "without": [],
+            },
             "claim_suspect_sms_retry": {},
             "next_sms_due": {},
             "lease_sms_time": {"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1},
@@ -93,7 +96,7 @@ class Scene:
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
                 "first_send": False, "cap": 10, "cap_since": self.at(hours=-24), "phone": PHONE, "body": BODY,
                 "sent_by": SENDER, "decided_by": None, "life": "48 hours",
-                "run_id": str(UUID(int=7)),
+                "run_id": str(UUID(int=7)), "sender_id": None, "sent_account": ACCOUNT, "segments": None,
             },
             "finish_sms_attempt": {
                 "retry_id": str(self.begun), "claim_no": self.begun_no, "attempt_id": str(self.attempt),

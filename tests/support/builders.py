@@ -11,7 +11,7 @@ from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.desk.actions.requests import Resolve
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.decision import AfterSend, Cap, Doubt, GiveUp, Retry, Send
-from smsretry.retry.models import Claim, ItemResult, Sighting
+from smsretry.retry.models import Claim, ItemResult, SenderId, Sighting
 from smsretry.retry.outcome import Outcome, Rejected
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import RetryQueue, Sender, Services
@@ -28,6 +28,7 @@ OPENING: Final = datetime.fromisoformat("2027-01-13T13:00:00+00:00")
 PHONE: Final = "+12125550123"
 BODY: Final = "Hi Ann, thanks for visiting Maple Street Dental."
 SENDER: Final = "MG" + "0" * 32
+ACCOUNT: Final = "AC" + "0" * 32
 """The messaging service that texts go out from."""
 SID: Final = "SM" + "0123456789abcdef" * 2
 AT_ONCE: Final = Profile(opening_spread=timedelta(0))
@@ -153,12 +154,19 @@ def run(queue: RetryQueue, sender: Sender, profile: Profile = DEFAULT) -> list[s
 
 
 def begin(
-    queue: RetryQueue, claim: Claim, attempt_id: UUID | None = None, *, cap: int | None = None, sent_by: str = SENDER
+    queue: RetryQueue,
+    claim: Claim,
+    attempt_id: UUID | None = None,
+    *,
+    cap: int | None = None,
+    sent_by: str | None = SENDER,
 ) -> Begun:
     """Let a send begin. The window stays open for an hour after the claim, and a cap counts the day before it."""
     at = claim.claimed_at
     decision = send(at + timedelta(hours=1), cap=Cap(cap, since=at - timedelta(hours=24)) if cap else None)
-    return queue.begin(Begin(claim=claim, attempt_id=attempt_id or uuid4(), decision=decision, sent_by=sent_by))
+    return queue.begin(
+        Begin(claim=claim, attempt_id=attempt_id or uuid4(), decision=decision, sender=SenderId(None, sent_by))
+    )
 
 
 def finish(queue: RetryQueue, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:

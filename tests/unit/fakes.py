@@ -21,7 +21,7 @@ from smsretry.retry.decision import (
     Settle,
 )
 from smsretry.retry.delivery import Word
-from smsretry.retry.models import Claim, Look, Sighting, Text
+from smsretry.retry.models import Claim, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import Reconciled
@@ -95,7 +95,7 @@ class FakeQueue:
         self.recoveries.append(stale_minutes)
         return []
 
-    def claim_due(self, limit: int) -> list[Claim]:
+    def claim_due(self, limit: int, **_: object) -> list[Claim]:
         taken, self.claims = self.claims[:limit], self.claims[limit:]
         return taken
 
@@ -197,6 +197,8 @@ class FakeSender:
     """The sender whose messages were asked for, and the database's clock."""
     words: dict[str, Word] = field(default_factory=dict)
     """What became of messages that were called lost, by SID."""
+    no_credentials: dict[str, str] = field(default_factory=dict)
+    """Accounts for which it has none, and why."""
     asked_about: list[str] = field(default_factory=list)
     """SIDs, in the order in which they were asked about."""
 
@@ -207,14 +209,17 @@ class FakeSender:
         return self.comes_to
 
     @property
-    def sent_by(self) -> str:
-        return SENDER
+    def default(self) -> SenderId:
+        return SenderId("AC" + "1" * 32, SENDER)
 
-    def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
+    def cannot_send_for(self, account: str) -> str | None:
+        return self.no_credentials.get(account)
+
+    def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
         self.looks.append((phone, since))
-        self.asked_of.append((sent_by, at))
+        self.asked_of.append((sender.sent_by, at))
         return None if self.listed is None else Look(sightings=tuple(self.listed))
 
-    def what_became_of(self, sid: str) -> Word:
+    def what_became_of(self, sid: str, *, account: str | None) -> Word:
         self.asked_about.append(sid)
         return self.words.get(sid)

@@ -16,7 +16,7 @@ from smsretry.adapters.twilio.http import TwilioHttp
 from smsretry.adapters.twilio.lists import _sighting
 from smsretry.adapters.twilio.sender import TwilioSender, _validity_period, _with_attempt
 from smsretry.retry.evidence import Sent, find
-from smsretry.retry.models import Look, Text
+from smsretry.retry.models import Look, SenderId, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent
 from smsretry.settings import Settings
 from tests.support.builders import BODY, NOON, PHONE, SID
@@ -142,7 +142,7 @@ def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(monkeypa
     settings = Settings.model_construct(twilio_from_number="+12125550100", twilio_messaging_service_sid=None)
     with TwilioSender(settings) as twilio:
         outcome = twilio.send(Text(attempt_id=uuid4(), to="+12125550161", body="Hello", valid_for=timedelta(hours=1)))
-    assert twilio.sent_by == "+12125550100"
+    assert twilio.default.sent_by == "+12125550100"
     assert outcome == NotSent("Twilio's SDK could not be loaded (ModuleNotFoundError): install smsretry anew")
 
 
@@ -151,5 +151,5 @@ def test_an_sdk_that_cannot_be_loaded_says_nothing_of_messages(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "smsretry.adapters.twilio.http", None)
     settings = Settings.model_construct(twilio_from_number="+12125550100", twilio_messaging_service_sid=None)
     with TwilioSender(settings) as twilio:
-        assert twilio.look_up("+12125550161", sent_by=None, since=NOON, at=NOON) is None
-        assert twilio.what_became_of(SID) is None
+        assert twilio.look_up("+12125550161", sender=SenderId(None, None), since=NOON, at=NOON) is None
+        assert twilio.what_became_of(SID, account=None) is None

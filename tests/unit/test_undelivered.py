@@ -117,7 +117,7 @@ def test_a_probe_whose_question_failed_lets_the_next_text_be_it() -> None:
     """Twilio could not be asked, or the question met a bug; that tells nothing of sending."""
 
     class Broken(FakeSender):
-        def what_became_of(self, sid: str) -> Word:
+        def what_became_of(self, sid: str, *, account: str | None) -> Word:
             raise ValueError("a bug")
 
     for sender in (FakeSender(words={SID: None}), Broken()):

@@ -17,8 +17,9 @@ from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queue
 from smsretry.retry.decision import AfterLook, Arrived, Hold, PutOff
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
 from smsretry.retry.evidence import next_look_delay
-from smsretry.retry.models import Claim, ItemResult
+from smsretry.retry.models import ENVIRONMENT, Claim, ItemResult, SenderId
 from smsretry.retry.policy import LIFE
+from smsretry.retry.segments import segments
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import Reconciled
 
@@ -40,8 +41,22 @@ class SupabaseQueue(SupabaseGroups):
         function = "recover_stuck_sms_retries"
         return self.readable(Recovered, function, self.once(function, values))
 
-    def claim_due(self, limit: int) -> list[Claim]:
-        return self.claims("claim_due_sms_retries", {"limit_count": self.rows_of_an_answer(limit), "begins": True})
+    def claim_due(
+        self,
+        limit: int,
+        *,
+        default: SenderId = ENVIRONMENT,
+        segments_per_second: float | None = None,
+        without: Collection[str] = (),
+    ) -> list[Claim]:
+        values = {
+            "limit_count": self.rows_of_an_answer(limit),
+            "sender": default.sent_by,
+            "account": default.account,
+            "segments_per_second": segments_per_second,
+            "without": sorted(without),
+        }
+        return self.claims("claim_sms_texts", values)
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
         return self.claims("claim_doubtful_sms_retries", {"limit_count": self.rows_of_an_answer(limit)})
@@ -87,7 +102,10 @@ class SupabaseQueue(SupabaseGroups):
             "cap_since": decision.cap.since if decision.cap else None,
             "phone": claim.phone,
             "body": claim.body,
-            "sent_by": request.sent_by,
+            "sent_by": request.sender.sent_by,
+            "sent_account": request.sender.account,
+            "sender_id": claim.sender.id if claim.sender else None,
+            "segments": segments(claim.body or "") if claim.sender and claim.sender.segments_per_day else None,
             "decided_by": claim.decided_by,
             "life": interval(LIFE),
             "expires_at": decision.expires_at,

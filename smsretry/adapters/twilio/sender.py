@@ -14,7 +14,7 @@ from smsretry.adapters.twilio.answers import outcome_of_answer
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.lists import read_list
 from smsretry.retry.delivery import NotKept, Report, Word
-from smsretry.retry.models import Finding, Look, Text
+from smsretry.retry.models import Finding, Look, SenderId, Text
 from smsretry.retry.outcome import NotSent, Outcome, Rejected
 from smsretry.settings import Settings
 from smsretry.vocabulary import DeliveryStatus
@@ -37,11 +37,10 @@ class TwilioSender:
         self._settings = settings
         self._loading = threading.Lock()
         self._loaded: Any = None
-        self._sender = (
-            {"messaging_service_sid": settings.twilio_messaging_service_sid}
-            if settings.twilio_messaging_service_sid
-            else {"from_": settings.twilio_from_number}
-        )
+        self._accounts = dict[str, Any]()
+        self.default: Final = SenderId(settings.twilio_account_sid, settings.twilio_sender)
+        """The sender of the environment."""
+        self._sender = _from(self.default)
 
     def __enter__(self) -> "TwilioSender":
         return self
@@ -69,26 +68,38 @@ class TwilioSender:
     def _messages(self) -> Any:
         return self._client.messages
 
+    def _messages_of(self, account: str | None) -> Any:
+        """The messages of an account; None: of the environment's. Raises whatever a broken installation does."""
+        client = self._client
+        if account in (None, self.default.account):
+            return self._messages
+        with self._loading:
+            if account not in self._accounts:
+                self._accounts[account] = client.api.v2010.accounts(account).messages
+            return self._accounts[account]
+
+    def cannot_send_for(self, account: str) -> str | None:  # noqa: ARG002
+        """Why no request can be made for this account here, and what to do. None: there are credentials for it."""
+        return None
+
     def send(self, text: Text) -> Outcome:
         """Make one request; whatever happens comes back as an outcome."""
+        sender = _from(text.sender) if text.sender.sent_by else self._sender
         extra: dict[str, object] = {"validity_period": _validity_period(text.valid_for)}
         if callback := self._settings.twilio_status_callback_url:
             extra["status_callback"] = _with_attempt(str(callback), text.attempt_id)
         try:
-            messages, http = self._messages, self._http
+            messages, http = self._messages_of(text.sender.account), self._http
         except Exception as error:  # noqa: BLE001 - a broken installation costs no text: no request has left
             return NotSent(_UNLOADED.format(type(error).__name__))
-        return http.outcome(lambda: messages.create(to=text.to, body=text.body, **self._sender, **extra))
+        return http.outcome(lambda: messages.create(to=text.to, body=text.body, **sender, **extra))
 
-    @property
-    def sent_by(self) -> str:
-        """The messaging service, or the number of ours, that texts go out from now."""
-        return self._settings.twilio_sender
-
-    def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
+    def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had."""
         try:
-            return read_list(self._messages, self._http, phone, sent_by=sent_by, since=since, at=at)
+            return read_list(
+                self._messages_of(sender.account), self._http, phone, sent_by=sender.sent_by, since=since, at=at
+            )
         except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
             return None
 
@@ -96,10 +107,10 @@ class TwilioSender:
         """What a callback said of a message, with what its code means."""
         return twilio_report(status, code)
 
-    def what_became_of(self, sid: str) -> Word:
+    def what_became_of(self, sid: str, *, account: str | None) -> Word:
         """How far a message has come (`GET Messages/{sid}`)."""
         try:
-            message = self._messages(sid).fetch()
+            message = self._messages_of(account)(sid).fetch()
         except Exception as error:  # noqa: BLE001 - any other error says nothing about the message
             not_kept = (getattr(error, "status", None), getattr(error, "code", None)) == (404, _NOT_FOUND)
             return NotKept() if not_kept else None
@@ -144,6 +155,12 @@ class TwilioSender:
             case _:
                 reason = f"HTTP {answer.http_status if answer else 'status unknown'}"
         return f"refused ({reason}): check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
+
+
+def _from(sender: SenderId) -> dict[str, object]:
+    """The parameters of a request that name what it goes out from."""
+    name = "messaging_service_sid" if (sender.sent_by or "").startswith("MG") else "from_"
+    return {name: sender.sent_by}
 
 
 def _silence(error: Exception) -> str:

@@ -344,7 +344,7 @@ def test_what_a_dead_worker_had_begun_is_found_as_well(
     """It died between Twilio's answer and the database."""
     row = business.due_text()
     (claim,) = queue.claim_due(1)
-    begin(queue, claim, sent_by=sender.sent_by)
+    begin(queue, claim, sent_by=sender.default.sent_by)
     sender._messages.create(to=PHONE, body=BODY, from_=stack.environment()["TWILIO_FROM_NUMBER"])
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)

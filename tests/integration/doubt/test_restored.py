@@ -55,7 +55,7 @@ class World:
         for name in ("claimed", "begun"):
             self._text(name)
             [self.claims[name]] = self.queue.claim_due(1)
-        begin(self.queue, self.claims["begun"], self.attempt, sent_by=self.sender.sent_by)
+        begin(self.queue, self.claims["begun"], self.attempt, sent_by=self.sender.default.sent_by)
         self._text("waiting", due=timedelta(minutes=5))
         self._text("late", due=timedelta(minutes=40))
         self._text("tomorrow", due=timedelta(days=1))

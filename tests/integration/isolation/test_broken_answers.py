@@ -28,7 +28,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueMismatch, QueueUnreachable
 from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import Stack
-from smsretry.retry.models import Text
+from smsretry.retry.models import SenderId, Text
 from smsretry.retry.outcome import InDoubt
 from smsretry.settings import Settings
 from tests.conftest import Business
@@ -151,7 +151,7 @@ def test_a_list_that_trickles_is_no_evidence(trickle: Trickle, settings: Setting
     trickle.part = part
     changes = {"twilio_base_url": trickle.url, "twilio_read_timeout_seconds": LIMIT_SECONDS}
     with TwilioSender(Settings.model_validate(settings.model_dump() | changes)) as sender:
-        assert sender.look_up(PHONE, sent_by=None, since=NOON, at=NOON) is None
+        assert sender.look_up(PHONE, sender=SenderId(None, None), since=NOON, at=NOON) is None
         assert trickle.gone.wait(MOST_PIECES * PAUSE_SECONDS)
 
 

@@ -16,6 +16,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
+from smsretry.retry.models import SenderId
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import BODY, NOON, PHONE, run
@@ -79,7 +80,7 @@ def test_not_even_a_warning_names_whom_a_list_was_asked_for(
         server.start()
         changes = {"twilio_base_url": f"http://127.0.0.1:{listener.getsockname()[1]}"}
         with TwilioSender(Settings.model_validate(settings.model_dump() | changes)) as sender:
-            sender.look_up(PHONE, sent_by=None, since=NOON, at=NOON)
+            sender.look_up(PHONE, sender=SenderId(None, None), since=NOON, at=NOON)
         server.join()
     assert PHONE[1:] not in _told(everything_logged)
 

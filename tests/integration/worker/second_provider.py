@@ -17,7 +17,7 @@ from uuid import uuid4
 import httpx
 
 from smsretry.retry.delivery import FAILURES, NotKept, Report, Word
-from smsretry.retry.models import Finding, Look, Sighting, Text
+from smsretry.retry.models import Finding, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
 from smsretry.vocabulary import DeliveryStatus
 
@@ -115,8 +115,11 @@ class Letterbox:
         self._http.close()
 
     @property
-    def sent_by(self) -> str:
-        return SENDER
+    def default(self) -> SenderId:
+        return SenderId(None, SENDER)
+
+    def cannot_send_for(self, account: str) -> str | None:
+        return None
 
     def send(self, text: Text) -> Outcome:
         letter = {
@@ -139,7 +142,7 @@ class Letterbox:
             case status, _:
                 return InDoubt("The letterbox's answer could not be read", status)
 
-    def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
+    def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
         try:
             listed = self._http.get(f"/letters?recipient={phone}").json()["letters"]
         except (httpx.HTTPError, ValueError, KeyError):
@@ -149,12 +152,12 @@ class Letterbox:
             sightings=tuple(
                 Sighting(sid=one["reference"], to=one["recipient"], body=one["words"], created_at=one["taken"])
                 for one in listed
-                if sent_by in (None, one["sender"])
+                if sender.sent_by in (None, one["sender"])
             ),
             clock_ahead=now - at,
         )
 
-    def what_became_of(self, sid: str) -> Word:
+    def what_became_of(self, sid: str, *, account: str | None) -> Word:
         try:
             answer = self._http.get(f"/letters/{sid}")
         except httpx.HTTPError:

@@ -46,10 +46,10 @@ class MortalReports(TwilioSender):
         super().__init__(settings)
         self._fate, self._records, self._without = fate, records, without
 
-    def what_became_of(self, sid: str) -> Word:
+    def what_became_of(self, sid: str, *, account: str | None) -> Word:
         message = self._records.claimed[sid]
         self._fate.at_delivery("taken", message)
-        word = super().what_became_of(sid)
+        word = super().what_became_of(sid, account=account)
         self._fate.at_delivery("asked", message)
         if self._without == "patience" and isinstance(word, Report) and word.status not in FINAL | FAILURES:
             return twilio_report("undelivered", 30008)

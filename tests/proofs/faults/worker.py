@@ -28,7 +28,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.retry import doubt
 from smsretry.retry.answers import Begun, Finished
-from smsretry.retry.models import Claim, ItemResult, Look, Text
+from smsretry.retry.models import Claim, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.sending import pipeline, run
 from smsretry.sending.ports import Services
@@ -53,8 +53,8 @@ class MortalQueue(SupabaseQueue):
         """Of a worker that is put to sleep: what it claims after it wakes is its own, and no late write."""
         self._claimed = set[str]()
 
-    def claim_due(self, limit: int) -> list[Claim]:
-        return self._claim("due", lambda: super(MortalQueue, self).claim_due(limit))
+    def claim_due(self, limit: int, **senders: Any) -> list[Claim]:
+        return self._claim("due", lambda: super(MortalQueue, self).claim_due(limit, **senders))
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
         return self._claim("in doubt", lambda: super(MortalQueue, self).claim_doubtful(limit))
@@ -116,8 +116,8 @@ class MortalSender(TwilioSender):
         self._fate.at("answered", text.body)
         return outcome
 
-    def look_up(self, phone: str, *, sent_by: str | None, since: datetime, at: datetime) -> Look | None:
-        found = super().look_up(phone, sent_by=sent_by, since=since, at=at)
+    def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
+        found = super().look_up(phone, sender=sender, since=since, at=at)
         self._fate.at("looking", phone)
         return Look(sightings=()) if self._order.without == "reconcile" else found
 
@@ -255,7 +255,7 @@ def _warm_up() -> None:
     )  # fmt: skip
     with SupabaseQueue(settings), TwilioSender(settings) as sender:
         moment = datetime.fromisoformat("2027-01-01T00:00:00+00:00")
-        sender.look_up("+12125550100", sent_by=None, since=moment, at=moment)
+        sender.look_up("+12125550100", sender=SenderId(None, None), since=moment, at=moment)
 
 
 def main() -> NoReturn:

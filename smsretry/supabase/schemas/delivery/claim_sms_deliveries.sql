@@ -9,7 +9,8 @@ create or replace function public.claim_sms_deliveries(
 returns table (
     attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
     accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
-    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz
+    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz,
+    sent_account text
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
@@ -39,7 +40,7 @@ begin
            q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
                or exists (select 1 from public.sms_retry_queue o
                           where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
-           smsretry.may_have_arrived(q.send_log_id, t.id), v_now
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
     join public.sms_retry_queue q on q.id = t.retry_id

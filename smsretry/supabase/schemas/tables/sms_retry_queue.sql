@@ -44,7 +44,7 @@ create table if not exists public.sms_retry_queue (
         'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'operator',
         'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening',
         'hours_unreadable', 'state_stopped', 'customer_locked', 'database_trouble', 'data_changed',
-        'sending_stopped', 'business_trouble', 'sender_rate', 'already_queued', 'claim_lost', 'unreachable',
+        'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
         'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
         'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
         'ambiguous', 'clock_set_back', 'unforeseen')),

@@ -26,6 +26,8 @@ create table if not exists public.sms_send_attempts (
     delivery_look_at timestamptz,
     delivery_looks integer not null default 0,
     business_id uuid,
+    sent_account text,
+    segments integer,
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -63,6 +65,8 @@ comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for 
 comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
 comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
 comment on column public.sms_send_attempts.business_id is 'Whose it is, kept from when its delivery is open: deliveries are looked after business by business. See smsretry.open_delivery.';
+comment on column public.sms_send_attempts.sent_account is 'The provider''s account that it went out from: all later questions about it go there. Null: begun by an older version, from the account of the environment.';
+comment on column public.sms_send_attempts.segments is 'How many segments it has, if its sender has a cap a day.';
 comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
 -- For the daily cap.
@@ -74,6 +78,9 @@ create index if not exists sms_send_attempts_open
     on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
 create index if not exists sms_send_attempts_turns
     on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
+-- What a sender with a cap has sent in the day.
+create index if not exists sms_send_attempts_day on public.sms_send_attempts (sent_by, begun_at) include (segments, outcome)
+    where segments is not null;
 -- A BRIN, because attempts are only ever added.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at) with (pages_per_range = 16);
 -- For every look for evidence. A hash, because the value may be of any length.

@@ -5,7 +5,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, smsretry.longest_reason()) as why,
        q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count, q.account_refusal_count, q.message_class,
        a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by,
-       exists (select 1 from smsretry.circuit) as circuit_open,
+       v.opened_at is not null or exists (select 1 from smsretry.circuit o where o.sender = '') as circuit_open,
        array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
        -- Values are cut: a body of megabytes would cost the other rows of the claim.
        l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
@@ -39,22 +39,38 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
            group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
            limit 20) end as other_bodies,
-       (select min(o.opened_at) from smsretry.circuit o) as circuit_opened_at,
-       (select min(o.opened_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_opened_at,
-       (select max(o.tried_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_tried_at,
+       v.opened_at as circuit_opened_at,
+       (select min(o.opened_at) from smsretry.business_circuits o
+        where o.business_id = q.business_id and o.sender = coalesce(v.sent_by, o.sender)) as business_circuit_opened_at,
+       (select max(o.tried_at) from smsretry.business_circuits o
+        where o.business_id = q.business_id and o.sender = coalesce(v.sent_by, o.sender)) as business_circuit_tried_at,
        exists (select 1 from public.sms_retry_queue o
                where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
        -- Only preview_sms_retries fills these in.
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
        smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
        q.why_code, null::text as refused_code,
-       -- claim_due_sms_retries sets it.
-       true as others_wait
+       -- The claims of due texts set it.
+       true as others_wait,
+       -- Null: the sender of the runner's environment.
+       v.sender, a.sent_account,
+       -- Where lost_sids are, in the same order.
+       case when q.last_error is null
+                 and cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) < 2
+            then '{}' else array(
+           select coalesce(m.sent_account, '') from public.sms_send_attempts m
+           where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+             and smsretry.is_lost(m.delivery_status)
+           order by m.begun_at desc) end as lost_accounts,
+       (select o.opened_at from smsretry.circuit o where o.sender = '') as provider_circuit_opened_at,
+       -- As others_wait, of those with the same sender.
+       true as sender_others_wait
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Consent is given to one business.
 left join public.send_logs l on l.id = q.send_log_id and l.business_id = q.business_id
 left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
-left join public.businesses b on b.id = q.business_id;
+left join public.businesses b on b.id = q.business_id
+left join lateral smsretry.sender_now(q.business_id, q.message_class) v on true;
 
 grant select on smsretry.claimed_retry to service_role;

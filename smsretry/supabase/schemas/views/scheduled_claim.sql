@@ -6,7 +6,7 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        s.held_since is not null or h.scheduled_id is not null as held, coalesce(h.why, s.why) as why, null::uuid as attempt_id, null::timestamptz as in_doubt_since,
        0 as reconcile_count, 0 as rate_limit_count, 0 as account_refusal_count, s.message_class,
        null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by,
-       exists (select 1 from smsretry.circuit) as circuit_open,
+       v.opened_at is not null or exists (select 1 from smsretry.circuit o where o.sender = '') as circuit_open,
        array(select t.state from smsretry.stopped_states t order by t.state) as stopped_states,
        true as send_log_found, left(s.body, smsretry.longest_body() + 1) as body, 'sms'::text as channel, false as log_says_sent,
        null::text as known_sid,
@@ -16,17 +16,20 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by, array[]::text[] as lost_sids,
        s.scheduled_for as due_since,
        array[]::text[] as other_bodies,
-       (select min(o.opened_at) from smsretry.circuit o) as circuit_opened_at,
+       v.opened_at as circuit_opened_at,
        null::timestamptz as business_circuit_opened_at, null::timestamptz as business_circuit_tried_at,
        false as suspects_wait,
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
        smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
        case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code,
-       true as others_wait
+       true as others_wait, v.sender, null::text as sent_account, array[]::text[] as lost_accounts,
+       (select o.opened_at from smsretry.circuit o where o.sender = '') as provider_circuit_opened_at,
+       true as sender_others_wait
 from public.scheduled_sends s
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
 left join public.businesses b on b.id = s.business_id
+left join lateral smsretry.sender_now(s.business_id, s.message_class) v on true
 where s.status = 'scheduled';
 
 grant select on smsretry.scheduled_claim to service_role;

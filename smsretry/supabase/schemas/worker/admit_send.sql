@@ -2,7 +2,7 @@
 -- ended here, and one whose earlier message may have gone out is put in doubt.
 create or replace function smsretry.admit_send(
     retry public.sms_retry_queue, send_before timestamptz, phone text, decided_by text, cap integer, cap_since timestamptz,
-    expires_at timestamptz, life interval,
+    expires_at timestamptz, life interval, sender_id uuid, segments integer,
     out answer text, out why text, out why_code text, out decided_at timestamptz, out reached_at timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -12,6 +12,8 @@ declare
     v_business public.businesses;
     v_log public.send_logs;
     v_key bytea;
+    v_sender smsretry.senders;
+    v_spent_until timestamptz;
 begin
     -- `for share`: an opt-out is either seen here or waits until this send is begun.
     select * into v_customer from public.customers c
@@ -50,14 +52,21 @@ begin
     if why is not null then
         why_code := (select q.why_code from public.sms_retry_queue q where q.id = retry.id);
     end if;
+    v_sender := smsretry.sender_of(retry.business_id, retry.message_class);
+    if v_sender.segments_per_day is not null then
+        v_spent_until := smsretry.spent_until(v_sender.sent_by, v_sender.segments_per_day, segments, decided_at);
+    end if;
     answer := case
         when why is not null then 'lost'
         when decided_at >= send_before then 'closed'
         when v_customer.phone is distinct from coalesce(phone, v_customer.phone)
             or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours) <> decided_by
+            or v_sender.id is distinct from sender_id or v_sender.paused_at is not null
             then 'changed'
+        when v_spent_until is not null then 'spent'
         when reached_at is not null then 'capped'
         else 'go'
     end;
+    reached_at := coalesce(case when answer = 'spent' then v_spent_until end, reached_at);
 end
 $$;

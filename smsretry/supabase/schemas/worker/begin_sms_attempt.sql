@@ -2,17 +2,20 @@
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go
 --     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
---     | changed  number, zone, hours, customer or send log are no longer what the decision was made from: decide again
+--     | changed  number, zone, hours, customer, send log or sender are no longer what the decision was made from: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
+--     | spent    the sender has used its day, which turns over at reached_at
 --     | ended    the row is finished; why and why_code say the reason
--- decided_at: the database's clock. phone, body and sent_by are kept until the outcome is known. expires_at: when the text
+-- sender_id: of smsretry.senders; null: the environment's. sent_account and sent_by are what the request will name.
+-- decided_at: the database's clock. phone and body are kept until the outcome is known. expires_at: when the text
 -- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
 create or replace function public.begin_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
     first_send boolean default false, cap integer default null, cap_since timestamptz default null,
     phone text default null, body text default null, sent_by text default null, decided_by text default null,
-    life interval default null, run_id uuid default null, expires_at timestamptz default null
+    life interval default null, run_id uuid default null, expires_at timestamptz default null,
+    sender_id uuid default null, sent_account text default null, segments integer default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -39,13 +42,13 @@ begin
     elsif v_row.begun_at is not null then
         answer := 'go'; -- the answer to the same call was lost on its way
     else
-        select a.answer, a.why, a.why_code, a.decided_at, case a.answer when 'capped' then a.reached_at end
+        select a.answer, a.why, a.why_code, a.decided_at, case when a.answer in ('capped', 'spent') then a.reached_at end
         into answer, why, why_code, decided_at, reached_at
-        from smsretry.admit_send(v_row, send_before, phone, decided_by, cap, cap_since, expires_at, life) a;
+        from smsretry.admit_send(v_row, send_before, phone, decided_by, cap, cap_since, expires_at, life, sender_id, segments) a;
         if answer = 'go' then
             perform smsretry.write_attempt(
                 v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
-                quiet_hours_rule, body, sent_by, run_id);
+                quiet_hours_rule, body, sent_by, run_id, sent_account, segments);
             v_row.begun_at := decided_at;
             v_row.attempt_id := attempt_id;
             v_row.last_attempted_at := decided_at;

@@ -1,0 +1,23 @@
+-- The sender of a business's texts of this class, as a claim tells it, and its circuit. Null: smsretry.sender_of. The
+-- circuit of a sender that is not in smsretry.senders is that of the environment's.
+create or replace function smsretry.sender_now(
+    business_id uuid, message_class text, out sent_by text, out sender jsonb, out opened_at timestamptz
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_sender constant smsretry.senders := smsretry.sender_of(sender_now.business_id, sender_now.message_class);
+begin
+    if v_sender.id is null then
+        opened_at := (
+            select min(c.opened_at) from smsretry.circuit c
+            where c.sender <> '' and not exists (select from smsretry.senders s where s.sent_by = c.sender));
+        return;
+    end if;
+    sent_by := v_sender.sent_by;
+    sender := jsonb_build_object(
+        'id', v_sender.id, 'account', v_sender.account, 'sent_by', v_sender.sent_by,
+        'segments_per_second', v_sender.segments_per_second, 'segments_per_day', v_sender.segments_per_day,
+        'paused_because', v_sender.paused_because);
+    opened_at := (select c.opened_at from smsretry.circuit c where c.sender = v_sender.sent_by);
+end
+$$;
