@@ -11,11 +11,6 @@ declare
 begin
     delete from smsretry.unwritten_consents u
     where u.number_key = give_back_consent.number_key and u.consent = 'opted_in' and u.since <= give_back_consent.at;
-    if not give_back_consent.by_yes then -- a YES may leave what these senders heard
-        delete from smsretry.heard_stops h
-        where h.number_key = give_back_consent.number_key and h.senders && give_back_consent.senders
-          and h.since < give_back_consent.at;
-    end if;
     -- After the locks: an opt-out may have held them.
     if give_back_consent.senders is not null and smsretry.stopped_elsewhere(
             give_back_consent.business_id, give_back_consent.number_key, give_back_consent.senders)
@@ -29,6 +24,10 @@ begin
               select u.source, u.since from smsretry.unwritten_consents u
               where u.number_key = give_back_consent.number_key and u.consent = 'opted_out') as o (source, since)
         where not smsretry.start_takes_back(o.source, give_back_consent.by_yes) or o.since >= give_back_consent.at) then
+        -- Each sender's START is kept until all have heard one. A YES leaves a stop in words.
+        delete from smsretry.heard_stops h
+        where not give_back_consent.by_yes and h.number_key = give_back_consent.number_key
+          and h.senders && give_back_consent.senders and h.since < give_back_consent.at;
         return 0;
     end if;
     with given_back as (
