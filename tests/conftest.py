@@ -73,6 +73,7 @@ begin
     delete from smsretry.runs;
     delete from smsretry.steps;
     delete from smsretry.inbound_texts;
+    delete from smsretry.heard_stops;
     delete from smsretry.held_sends;
     delete from smsretry.restores;
     delete from smsretry.set_apart;

@@ -37,7 +37,7 @@ TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABL
 OURS = [
     "circuit", "sender_time", "stopped_states", "suppressions", "stopped_consents", "unwritten_consents",
     "runs", "steps", "inbound_texts", "held_sends", "restores", "stale_opt_ins", "set_apart", "turns",
-    "business_circuits", "senders", "business_senders", "default_senders",
+    "business_circuits", "senders", "business_senders", "default_senders", "heard_stops",
 ]  # fmt: skip
 """Of the schema smsretry."""
 
@@ -138,6 +138,7 @@ class Scene:
             },
             "record_inbound_sms": {
                 "phone": PHONE, "twilio_sid": "SM" + "e" * 32, "opt_out_type": "STOP", "body": "stop",
+                "to_number": SENDER, "messaging_service_sid": None, "account_sid": ACCOUNT,
             },
             "start_sms_run": {"run_id": str(UUID(int=7)), "stale_minutes": 10},
             "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},

@@ -58,9 +58,17 @@ def status_callback(
 
 
 def inbound_message(
-    url: str, *, phone: str, body: str, to: str, opt_out_type: str | None, account_sid: str, auth_token: str
+    url: str,
+    *,
+    phone: str,
+    body: str,
+    to: str,
+    opt_out_type: str | None,
+    account_sid: str,
+    auth_token: str,
+    messaging_service_sid: str | None = None,
 ) -> Callback:
-    """Somebody with this number texted one of ours."""
+    """Somebody with this number texted one of ours, which may belong to a messaging service."""
     sid = f"SM{uuid.uuid4().hex}"
     form = {
         "AccountSid": account_sid,
@@ -75,6 +83,8 @@ def inbound_message(
         "SmsStatus": "received",
         "To": to,
     }
+    if messaging_service_sid is not None:
+        form["MessagingServiceSid"] = messaging_service_sid
     if opt_out_type is not None:
         form["OptOutType"] = opt_out_type
     return _signed(url, form, auth_token)

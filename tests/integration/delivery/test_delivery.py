@@ -27,6 +27,7 @@ from smsretry.sending.ports import DeliveryServices
 from smsretry.sending.summary import DeliverySummary
 from tests.conftest import Business
 from tests.integration.conftest import Command
+from tests.integration.hearing import another, sends_from
 from tests.support.builders import SID, run
 
 FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
@@ -280,6 +281,21 @@ def test_a_carriers_stop_opts_the_number_out(
     assert sync(stack, services) == "undelivered 1"
     [customer] = business.connection.execute("select sms_consent_status, sms_consent_source from customers").fetchall()
     assert customer == {"sms_consent_status": "opted_out", "sms_consent_source": "twilio_30630"}
+
+
+def test_a_carriers_stop_holds_for_the_businesses_that_share_the_sender(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """The message says which one: the environment's, and not that of a business with a sender of its own."""
+    row = accepted(business, queue, sender)
+    shares, own = another(business), another(business)
+    sends_from(own, "AC" + "1" * 32, "MG" + "1" * 32)
+    texts = [shop.due_text() for shop in (shares, own)]
+    stack.twilio.report(sid_of(business, row), "undelivered", 30630)
+    assert sync(stack, services) == "undelivered 1"
+    business.connection.execute("delete from smsretry.business_senders")  # so that the stack can send it
+    assert sorted(run(queue, sender)) == ["Cancelled", "Sent"]
+    assert [shares.row(texts[0])["why_code"], own.row(texts[1])["status"]] == ["opted_out", "completed"]
 
 
 def test_a_number_that_was_corrected_meanwhile_is_not_marked(

@@ -33,6 +33,14 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
             'come last in each claim, one at a time, since ' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC. ' || s.why
      from smsretry.set_apart s order by s.at limit 20)
     union all
+    select 'texts that come in', true,
+           'named no sender that is known, ' || count(*) || ' times in a week. Such a STOP counts at every business, and such a START at '
+               || 'none: let the webhook pass To, MessagingServiceSid and AccountSid on (record_inbound_sms)'
+    from smsretry.inbound_texts t
+    where t.senders is null and t.heard_at > smsretry.clock() - interval '7 days'
+      and exists (select 1 from smsretry.senders s where s.created_at < t.heard_at)
+    having count(*) > 0
+    union all
     select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
            || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
     from smsretry.stopped_states s

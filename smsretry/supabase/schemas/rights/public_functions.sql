@@ -1,10 +1,13 @@
--- Only the backend calls our functions in public. A Supabase project lets everybody call a new one.
+-- Only the backend calls our functions in public. A Supabase project lets everybody call a new one. A function that a
+-- migration created anew (smsretry.granted_…) keeps the roles of the owner's own that may call it.
 do $$
 declare
     version regprocedure;
+    granted text;
+    role regrole;
 begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
+    for version, granted in
+        select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true) from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
         'begin_sms_attempt', 'cancel_sms_retries', 'check_sms_retries', 'check_sms_retry_setup',
         'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
@@ -19,6 +22,10 @@ begin
     loop
         execute format('revoke all on function %s from public, anon, authenticated', version);
         execute format('grant execute on function %s to service_role', version);
+        foreach role in array coalesce(nullif(granted, ''), '{}')::regrole[] loop
+            continue when role::text in ('anon', 'authenticated', 'service_role');
+            execute format('grant execute on function %s to %s', version, role);
+        end loop;
     end loop;
 end
 $$;
