@@ -51,6 +51,7 @@ def claim_with(**changes: Any) -> Claim:
         "account_refusal_count": 0,
         "circuit_open": False,
         "others_wait": False,
+        "sender_others_wait": False,
         "attempt_id": None,
         "attempt_begun_at": None,
         "in_doubt_since": None,
