@@ -59,6 +59,10 @@ class Circuit(Generic[K]):
 
     def _has_enough_under_way(self, claim: Claim) -> bool:  # noqa: ARG002 - the breakers go by it
         """Whether as many sends are under way as may be lost before one was answered."""
+        return self._all_have_enough
+
+    @property
+    def _all_have_enough(self) -> bool:
         return not self.sends.successful and self.under_way >= AT_FIRST
 
     def may_identify_cause(self, claims: Iterable[Claim]) -> bool:

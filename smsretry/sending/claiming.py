@@ -145,6 +145,7 @@ class Claiming:
             QueueError: the database could not be asked.
         """
         seen = set[UUID]()
+        self._senders.run.claims_one_by_one = True
         while (len(seen) < FEWEST_SUSPECTS or monotonic() < self._until) and not self._senders.stopped_because:
             claims = self._queue.claim_suspect()
             self._senders.claimed(claims, nobody_else_is_due=False)

@@ -159,7 +159,8 @@ class FlowControl:
 
     def _wait_for_turn(self, claim: Claim) -> PutOff | None:
         while self.rate_limit and not self.stopped_because:
-            if self.rate_limit.is_booked_for(PATIENCE_SECONDS, claim.id, claim.body or ""):
+            booked = self.rate_limit.is_booked_for(PATIENCE_SECONDS, claim.id, claim.body or "")
+            if booked and not self.run.claims_one_by_one:
                 return GiveBack(_BOOKED, "sender_rate")
             seconds = self.rate_limit.seconds_to_turn(claim.id, claim.body or "")
             if not seconds:
@@ -175,7 +176,7 @@ class FlowControl:
             return self.stopped_because is not None or not waits
 
         def leaves() -> bool:
-            return self._keeps_others_waiting and not self.run.outage.must_wait(claim)  # else nobody may go
+            return self._keeps_others_waiting and not self.run.outage.holds_everybody_up
 
         patience = min(PATIENCE_SECONDS, PROBE_SECONDS)
         if self._lock.wait_for(may_go, patience):
@@ -198,6 +199,8 @@ class FlowControl:
     def _put_off(self, claim: Claim) -> PutOff | None:
         """Where the text waits if sending has stopped, or for trouble of its own business."""
         with self._lock:
+            if self.run.stopped_because is None and self._stopped_because and self.run.claims_one_by_one:
+                return trouble.suspected(claim, self._stopped_because, "sending_stopped")
             if why := self.stopped_because:
                 return GiveBack(why, "sending_stopped")
             if claim.business_id in self.run.failing_at_the_database:

@@ -38,6 +38,11 @@ class Outage(Circuit[str]):
             return GiveBack(put_off.why, put_off.why_code)  # an innocent's loses no time
         return put_off
 
+    @property
+    def holds_everybody_up(self) -> bool:
+        """Whether nobody's text may go now, but the probe."""
+        return self.probes.half_open or self._all_have_enough
+
     def _has_enough_under_way(self, claim: Claim) -> bool:
         """Until somebody was answered, one sender takes no more than its share of what may be lost."""
         under_way = self._under_way[self.sends.group(claim)]

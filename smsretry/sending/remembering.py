@@ -49,7 +49,7 @@ def stopped_senders(senders: Senders) -> list[StoppedSender]:
     ]
 
 
-def working_again(senders: Senders) -> list[str]:
+def resumed_senders(senders: Senders) -> list[str]:
     """Businesses' own senders that had stopped before this run, and work."""
     return [
         masked_sender(key)

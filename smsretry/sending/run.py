@@ -20,7 +20,7 @@ from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.outage import Outage
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Services
-from smsretry.sending.remembering import remember, stopped_senders
+from smsretry.sending.remembering import remember, resumed_senders, stopped_senders
 from smsretry.sending.senders import Senders
 from smsretry.sending.summary import RunSummary
 
@@ -137,6 +137,7 @@ class Run:
             circuit_open=any(circuit.open_because for circuit in self._circuits),
             database_broken=self.senders.run.database_trouble is not None,
             stopped_senders=stopped_senders(self.senders),
+            resumed_senders=resumed_senders(self.senders),
         )
         self._services.queue.finish_run(self.id, str(summary), needs_somebody=summary.needs_somebody)
         return summary

@@ -38,6 +38,8 @@ class RunControl:
         """Why the database could not be asked. The next run asks again; nothing is remembered where nothing can be."""
         self.may_wait_until = 0.0
         """By `time.monotonic`: how long the run may wait when the provider asks to go slower, instead of stopping."""
+        self.claims_one_by_one = False
+        """Whether each claim brings one row, and the same one again if it is given back: others wait behind it."""
         self.stopped_because: str | None = None
         """Why no further send may begin, whatever the sender."""
 

@@ -71,6 +71,8 @@ class RunSummary(Value):
     """The database could not be asked whether a text may go; the claims went back to the queue."""
     stopped_senders: tuple[StoppedSender, ...] = ()
     """Businesses' own senders that have stopped, while others may go on; the next run probes each with one text."""
+    resumed_senders: tuple[str, ...] = ()
+    """Those that had stopped before, and work again."""
 
     @classmethod
     def of(
@@ -84,6 +86,7 @@ class RunSummary(Value):
         circuit_open: bool = False,
         database_broken: bool = False,
         stopped_senders: Sequence[StoppedSender] = (),
+        resumed_senders: Sequence[str] = (),
     ) -> Self:
         """Count the results of a run. The numbers after `claimed` add up to it."""
         fates = Counter(result.fate for result in results)
@@ -98,6 +101,7 @@ class RunSummary(Value):
             circuit_open=circuit_open,
             database_broken=database_broken,
             stopped_senders=tuple(stopped_senders),
+            resumed_senders=tuple(resumed_senders),
         )
 
     @property

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -59,7 +60,7 @@ class Timetable(FakeQueue):
     comes_back: bool = False
     """Whether what was claimed stays due, as if it were given back at once."""
 
-    def claim_due(self, limit: int, **_: object) -> list[Claim]:
+    def claim_due(self, limit: int, **_: Any) -> list[Claim]:
         self.asked.append(limit)
         due = [entry for entry in self.due_at if entry[0] <= self.clock.now()][:limit]
         if not self.comes_back:
@@ -122,7 +123,7 @@ def test_a_run_whose_time_is_over_claims_no_more(clock: Clock) -> None:
     """The next one has begun by then."""
 
     class Slow(Timetable):
-        def claim_due(self, limit: int, **_: object) -> list[Claim]:
+        def claim_due(self, limit: int, **_: Any) -> list[Claim]:
             clock.seconds += 20
             return super().claim_due(limit, **_)
 
@@ -204,7 +205,7 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
     """The next run asks again."""
 
     class Breaking(Timetable):
-        def claim_due(self, limit: int, **_: object) -> list[Claim]:
+        def claim_due(self, limit: int, **_: Any) -> list[Claim]:
             if self.asked:
                 raise QueueUnreachable("Supabase did not answer claim_due_sms_retries")
             return super().claim_due(limit, **_)
@@ -222,7 +223,7 @@ def test_what_is_in_hand_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[int] = []
 
     class Counting(FakeQueue):
-        def claim_due(self, limit: int, **_: object) -> list[Claim]:
+        def claim_due(self, limit: int, **_: Any) -> list[Claim]:
             claims = super().claim_due(limit, **_)
             under_way.append(sum(map(len, (taken, claims))) - len(done))
             taken.extend(claims)
