@@ -27,3 +27,8 @@ def _quotes(message: str, private: str, *, run: int = 6) -> bool:
     said, kept = (re.sub(r"[\W_]", "", text).lower() for text in (message, private))
     run = min(run, len(kept))
     return run > 0 and any(kept[start : start + run] in said for start in range(len(kept) - run + 1))
+
+
+def masked_sender(sent_by: str) -> str:
+    """A sender to show: a number only as its last digits, like `smsretry.masked`; a messaging service as it is."""
+    return f"…{sent_by[-4:]}" if sent_by.startswith("+") else sent_by

@@ -6,10 +6,9 @@ from typing import Final
 from uuid import UUID
 
 from smsretry.retry.models import Claim
-from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.ports import Claims
 from smsretry.sending.probes import probe_rank
-from smsretry.sending.rate_limit import RateLimit
+from smsretry.sending.senders import Senders
 
 LOOK_SECONDS: Final = 1.0
 """How often rows in doubt are claimed, unless there are more. Other claims may come several times a second."""
@@ -26,39 +25,40 @@ LINGER_SECONDS: Final = 5.0
 class Claiming:
     """The claims of one run, whose time begins now."""
 
-    def __init__(self, queue: Claims, flow_control: FlowControl, rate_limit: RateLimit, *, in_flight: int) -> None:
+    def __init__(self, queue: Claims, senders: Senders, *, in_flight: int) -> None:
         """Prepare.
 
         Args:
             in_flight: the next rows are claimed when this many rows or fewer are in flight.
         """
         self._queue = queue
-        self._flow_control = flow_control
-        self._rate_limit = rate_limit
+        self._senders = senders
         self._in_flight = in_flight
         self._started = self._until = self._looks_again_at = monotonic()
         """`_until`: when the run claims no more, by `time.monotonic`."""
         self._seen = set[UUID]()
         """Rows that the run has drained."""
-        self.circuit_was_open = False
-        """Whether sending had stopped before this run, so that one text goes first."""
         self._more_is_due = False
         """Whether the last claim took as many as it might."""
         self.nobody_else_is_due = False
         """Whether every business with a text due had one in the last claim, apart from suspects."""
-        self._may_identify_cause = False
+        self._may_identify_outage = False
 
     def claim(self, limit: int) -> list[Claim]:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
         doubtful = self._claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
-        due = self._queue.claim_due(limit)
+        without = self._senders.without
+        due = self._queue.claim_due(
+            limit, default=self._senders.default, segments_per_second=self._senders.per_second, without=without
+        )
         self._more_is_due = len(due) == limit
-        self._rate_limit.expect((claim.id, claim.body or "") for claim in due)
         self.nobody_else_is_due = not self._others_wait(due)
         suspects_wait = any(claim.suspects_wait for claim in due)
-        self._take([*due, *doubtful], nobody_else_is_due=self.nobody_else_is_due and not suspects_wait)
-        self._may_identify_cause = self._flow_control.breaker.may_identify_cause(due)
-        return [*(sorted(due, key=probe_rank) if self.circuit_was_open else due), *doubtful]
+        nobody_else_is_due = self.nobody_else_is_due and not suspects_wait
+        self._senders.claimed([*due, *doubtful], nobody_else_is_due=nobody_else_is_due, without=without)
+        self._may_identify_outage = self._senders.run.outage.may_identify_cause(due)
+        # Python's sort is stable: while nobody had trouble, each keeps its turn.
+        return [*(sorted(due, key=probe_rank) if any(claim.circuit_open for claim in due) else due), *doubtful]
 
     def _claim_doubtful(self, limit: int) -> list[Claim]:
         if monotonic() < self._looks_again_at:
@@ -74,13 +74,6 @@ class Claiming:
         # An empty claim cannot say so. It matters only to what was claimed before it.
         return bool(self._seen) and self._queue.next_due() == 0
 
-    def _take(self, claims: Sequence[Claim], *, nobody_else_is_due: bool) -> None:
-        self._flow_control.claimed(claims, nobody_else_is_due=nobody_else_is_due)
-        opened = next((claim for claim in claims if claim.circuit_open), None)
-        if opened and not self.circuit_was_open:
-            self.circuit_was_open = True
-            self._flow_control.start_half_open(opened)
-
     def drain(
         self, claim: Callable[[int], list[Claim]], first: Sequence[Claim], *, limit: int, size: int, seconds: float
     ) -> Iterator[list[Claim]]:
@@ -89,7 +82,7 @@ class Claiming:
         Raises:
             QueueError: the database could not be asked.
         """
-        ends = self._flow_control.may_wait_until = self._started + seconds
+        ends = self._senders.run.may_wait_until = self._started + seconds
         self._until = ends if seconds else self._started + LONGEST_SECONDS
         claims, left = list(first), limit
         at_once = True
@@ -99,17 +92,25 @@ class Claiming:
             if claims:
                 yield claims
             left -= sum(each.in_doubt_since is None for each in claims)
-            if not (left and self._has_room() and self._comes_due(ends, at_once=at_once or bool(new))):
+            at_once = at_once or bool(new) or self._senders.are_unsettled
+            if not (left and self._has_room(idle=not new) and self._comes_due(ends, at_once=at_once)):
                 return
             claims, at_once = claim(min(size, left)), False
 
-    def _has_room(self) -> bool:
-        """Wait until the workers have little left, or nothing while the cause of trouble is unknown."""
-        control = self._flow_control
-        while not control.stopped_because and monotonic() < self._until:
-            if control.in_flight.wait_until(at_most=0 if control.cause_is_unknown else self._in_flight):
+    def _has_room(self, *, idle: bool) -> bool:
+        """Wait until the workers have little left, or nothing while the cause of trouble is unknown.
+
+        Args:
+            idle: whether the last claim brought nothing new.
+        """
+        senders, run = self._senders, self._senders.run
+        while not run.stopped_because and monotonic() < self._until:
+            if run.in_flight.wait_until(lambda: senders.have_room(self._in_flight, idle=idle)):
                 # A claim helps if it may bring a text that shows whose trouble it is, and not only what was given back.
-                return not (control.cause_is_unknown and self.circuit_was_open) or self._may_identify_cause
+                hopeless = run.cause_is_unknown and run.outage.probes.was_open and not self._may_identify_outage
+                # Where a sender has ended, one claim without it tells whether another has anything due.
+                over = senders.have_ended and (idle or self.nobody_else_is_due)
+                return not (hopeless or over)
         return False
 
     def _comes_due(self, ends: float, *, at_once: bool) -> bool:
@@ -123,9 +124,9 @@ class Claiming:
             return True
         until, pause = (self._until, 0.0) if at_once else (ends, POLL_SECONDS)
         while now < until:
-            self._flow_control.wait(pause)
+            self._senders.run.wait(pause)
             due_in, now = self._queue.next_due(), monotonic()
-            if self._flow_control.stopped_because or now >= until:
+            if self._senders.run.stopped_because or now >= until:
                 return False
             if due_in == 0:
                 return True
@@ -144,9 +145,10 @@ class Claiming:
             QueueError: the database could not be asked.
         """
         seen = set[UUID]()
-        while (len(seen) < FEWEST_SUSPECTS or monotonic() < self._until) and not self._flow_control.stopped_because:
+        self._senders.run.claims_one_by_one = True
+        while (len(seen) < FEWEST_SUSPECTS or monotonic() < self._until) and not self._senders.stopped_because:
             claims = self._queue.claim_suspect()
-            self._take(claims, nobody_else_is_due=False)
+            self._senders.claimed(claims, nobody_else_is_due=False)
             yield from claims
             if not claims or claims[0].id in seen:  # it was given back, and would only come again
                 return

@@ -1,13 +1,13 @@
-"""May another send of this run begin? A breaker, a throttle and a rate limit, and what is in flight.
+"""May another send of this sender begin? A breaker, a throttle and a rate limit, and what is in flight.
 
-It stops the run when the trouble is not the text's: the account is refused, the provider cannot be reached or fails
-several times in a row, or the process is asked to stop. Texts that were to be sent then go back untouched. When the
-provider asks to go slower, the sends wait, and then fewer of them are under way at once.
+It stops the sender when the trouble is not the text's: its account is refused, or its requests fail several times in a
+row. Texts that were to be sent then go back untouched, and other senders' go on. When the provider asks to go slower,
+the sends wait, and then fewer of them are under way at once. What stops every sender is the run's: `RunControl`.
 """
 
-import threading
 from collections.abc import Sequence
 from typing import Final, assert_never
+from uuid import UUID
 
 from smsretry.retry import trouble
 from smsretry.retry.decision import GiveBack, PutOff
@@ -16,32 +16,47 @@ from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal,
 from smsretry.sending.breaker import Breaker
 from smsretry.sending.in_flight import InFlight
 from smsretry.sending.rate_limit import RateLimit
-from smsretry.sending.tally import IN_A_ROW, Tally
+from smsretry.sending.run_control import RunControl
 from smsretry.sending.throttle import Throttle
 
 PROBE_SECONDS: Final = 60.0
 """How long the others wait for the outcome of the probe: longer than a send takes."""
+PATIENCE_SECONDS: Final = 3.0
+"""How long a text waits for its own sender, where another sender's text waits for a thread. Then it goes back."""
+_BOOKED: Final = "Its sender is given away for the next seconds: it goes when there is time for it"
+_OTHERS_FIRST: Final = "It waits for its sender's other texts, and leaves its place to other senders' meanwhile"
 
 
 class FlowControl:
     """One per run and sender; shared by the run's threads."""
 
-    def __init__(self, rate_limit: RateLimit | None = None) -> None:
-        self._rate_limit = rate_limit
-        # Reentrant, because a signal handler may stop the run while its own thread holds the lock.
-        self._lock = threading.Condition(threading.RLock())
+    def __init__(self, rate_limit: RateLimit | None = None, run: RunControl | None = None) -> None:
+        self.run: Final = run or RunControl()
+        """What it shares with the run's other senders."""
+        self.rate_limit: Final = rate_limit
+        self._lock: Final = self.run.lock
         self._throttle = Throttle()
         self.in_flight: Final = InFlight()
-        """What the run has claimed, and has not seen to its next state."""
+        """What the run has claimed of this sender, and has not seen to its next state."""
         self.breaker: Final = Breaker(self.in_flight)
-        """What the run has learned of its sender."""
-        self._database = Tally(self.in_flight)
-        self.database_trouble: str | None = None
-        """Why the database could not be asked. The next run asks again; nothing is remembered where nothing can be."""
-        self.may_wait_until = 0.0
-        """By `time.monotonic`: how long the run may wait when the provider asks to go slower, instead of stopping."""
-        self.stopped_because: str | None = None
+        """What the run has learned of this sender."""
+        self.businesses = set[UUID]()
+        """Whose texts the run has claimed of it."""
+        self.may_identify_cause = False
+        """Whether its texts of the last claim might tell whose trouble it is."""
+        self._stopped_because: str | None = None
+        self._has_too_many = False
+        """Whether a text of it went back because others' waited for a thread, and no send has ended since."""
+
+    @property
+    def stopped_because(self) -> str | None:
         """Why no further send may begin."""
+        return self._stopped_because or self.run.stopped_because
+
+    @property
+    def database_trouble(self) -> str | None:
+        """Why the database could not be asked."""
+        return self.run.database_trouble
 
     @property
     def open_because(self) -> str | None:
@@ -57,24 +72,57 @@ class FlowControl:
     def cause_is_unknown(self) -> bool:
         """Whether nobody knows yet whose trouble it is: the rows in flight must show it before others are claimed."""
         with self._lock:
-            return self.breaker.cause_is_unknown or self._database.in_a_row >= IN_A_ROW
+            return self.breaker.cause_is_unknown
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more of it can go out in this run."""
+        with self._lock:
+            # Where it was open, a claim helps only if it may bring a text that shows whose trouble it is.
+            hopeless = self.breaker.cause_is_unknown and self.breaker.probes.was_open and not self.may_identify_cause
+            return self._stopped_because is not None or (hopeless and not len(self.in_flight))
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether its rows in flight must show first whose trouble it is."""
+        return self.cause_is_unknown and len(self.in_flight) > 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether more of its texts would only wait, while other senders' might go."""
+        return self._has_too_many or self._throttle.is_waiting
 
     def claimed(self, claims: Sequence[Claim], *, nobody_else_is_due: bool = True) -> None:
-        """Take note of rows that were claimed.
+        """Take note of rows that were claimed, by a run that has one sender.
 
         Args:
             nobody_else_is_due: whether every business with a text due has one among them.
         """
+        self.run.claimed(claims, nobody_else_is_due=nobody_else_is_due)
+        self.took(claims, nobody_else_is_due=nobody_else_is_due)
+
+    def took(self, claims: Sequence[Claim], *, nobody_else_is_due: bool) -> None:
+        """Take note of this sender's rows among those that were claimed."""
+        due = [claim for claim in claims if claim.in_doubt_since is None]
+        self.businesses |= {claim.business_id for claim in due}
+        if self.rate_limit:
+            self.rate_limit.expect((claim.id, claim.body or "") for claim in due)
         self.in_flight.add(claims)
         with self._lock:
             self.breaker.nobody_else_is_due = nobody_else_is_due
             self._evaluate()
+            self.may_identify_cause = self.breaker.may_identify_cause(due)
 
     def done(self, claim: Claim) -> None:
         """Take note that a row is in its next state. The last innocent in flight settles whose trouble it is."""
+        if self.rate_limit:
+            self.rate_limit.forget(claim.id)
         self.in_flight.remove(claim)
         with self._lock:
             self._evaluate()
+        self.run.in_flight.remove(claim)  # wakes who waits for room: it must see what followed
+        with self._lock:
+            self.run.evaluate()
             self._lock.notify_all()  # another may be the best probe now
 
     def start_half_open(self, claim: Claim | None = None) -> None:
@@ -96,31 +144,66 @@ class FlowControl:
         Raises:
             QueueError: the sender's time could not be leased.
         """
-        if put_off := self._put_off(claim):
+        if put_off := self._put_off(claim) or self._wait_for_turn(claim):
             return put_off
-        self._wait_for_turn(claim)
+        outage, breaker = self.run.outage, self.breaker
         with self._lock:
-            self._lock.wait_for(lambda: self.stopped_because or not self.breaker.must_wait(claim), PROBE_SECONDS)
-            while self._throttle.is_full(self.breaker.under_way) and not self.stopped_because:
-                self._lock.wait(self._throttle.seconds)
-            if put_off := self._put_off(claim) or self.breaker.put_off_for_probe(claim):
+            if not (self._wait_for_others(claim) and self._wait_for_throttle()):
+                self._has_too_many = True
+                return GiveBack(_OTHERS_FIRST, "sending_stopped")
+            if put_off := self._put_off(claim) or outage.put_off_for_probe(claim) or breaker.put_off_for_probe(claim):
                 return put_off
-            self.breaker.began(claim)
+            outage.began(claim)
+            breaker.began(claim)
             return None
 
-    def _wait_for_turn(self, claim: Claim) -> None:
-        while self._rate_limit and not self.stopped_because:
-            seconds = self._rate_limit.seconds_to_turn(claim.id, claim.body or "")
+    def _wait_for_turn(self, claim: Claim) -> PutOff | None:
+        while self.rate_limit and not self.stopped_because:
+            booked = self.rate_limit.is_booked_for(PATIENCE_SECONDS, claim.id, claim.body or "")
+            if booked and not self.run.claims_one_by_one:
+                return GiveBack(_BOOKED, "sender_rate")
+            seconds = self.rate_limit.seconds_to_turn(claim.id, claim.body or "")
             if not seconds:
-                return
+                return None
             self.wait(seconds)
+        return None
+
+    def _wait_for_others(self, claim: Claim) -> bool:
+        """Wait for the probe, or for the first answers. False: another sender's text should have the thread now."""
+
+        def may_go() -> bool:
+            waits = self.run.outage.must_wait(claim) or self.breaker.must_wait(claim)
+            return self.stopped_because is not None or not waits
+
+        def leaves() -> bool:
+            return self._keeps_others_waiting and not self.run.outage.holds_everybody_up
+
+        patience = min(PATIENCE_SECONDS, PROBE_SECONDS)
+        if self._lock.wait_for(may_go, patience):
+            return True
+        self._lock.wait_for(lambda: may_go() or leaves(), PROBE_SECONDS - patience)
+        return may_go() or not leaves()
+
+    def _wait_for_throttle(self) -> bool:
+        """Wait as long as the provider asks. False: another sender's text should have the thread now."""
+        while self._throttle.is_full(self.breaker.under_way) and not self.stopped_because:
+            if self._keeps_others_waiting:
+                return False
+            self._lock.wait(self._throttle.seconds)
+        return True
+
+    @property
+    def _keeps_others_waiting(self) -> bool:
+        return self.run.is_short_of_threads and len(self.in_flight) < len(self.run.in_flight)
 
     def _put_off(self, claim: Claim) -> PutOff | None:
-        """Where the text waits if the run has stopped, or for trouble of its own business."""
+        """Where the text waits if sending has stopped, or for trouble of its own business."""
         with self._lock:
-            if self.stopped_because:
-                return GiveBack(self.stopped_because, "sending_stopped")
-            if claim.business_id in self._database.failing_repeatedly:
+            if self.run.stopped_because is None and self._stopped_because and self.run.claims_one_by_one:
+                return trouble.suspected(claim, self._stopped_because, "sending_stopped")
+            if why := self.stopped_because:
+                return GiveBack(why, "sending_stopped")
+            if claim.business_id in self.run.failing_at_the_database:
                 return trouble.unasked(claim.claimed_at, self.database_trouble or "")
             why = self.breaker.reason_to_wait(claim)
             return trouble.suspected(claim, why) if why else None
@@ -138,17 +221,23 @@ class FlowControl:
             self._ended(claim)
             match outcome:
                 case Accepted():
+                    self.run.outage.succeeded(claim)
                     self._succeeded(claim)
                 case Rejected(refusal, retry_after):
+                    self.run.outage.succeeded(claim)
                     self._refused(claim, refusal, retry_after.total_seconds() if retry_after else 0.0)
                 case NotSent(why) | InDoubt(why):
+                    self.run.outage.failed(claim, why)
                     self.breaker.failed(claim, why)
                 case _:
                     assert_never(outcome)
             self._evaluate()
+            self.run.evaluate()
 
     def _ended(self, claim: Claim) -> None:
+        self.run.outage.ended(claim)
         self.breaker.ended(claim)
+        self._has_too_many = False
         self._lock.notify_all()
 
     def _succeeded(self, claim: Claim) -> None:
@@ -156,17 +245,18 @@ class FlowControl:
         self.breaker.succeeded(claim)
 
     def _refused(self, claim: Claim, refusal: Refusal, retry_after: float) -> None:
+        may_wait_until = self.run.may_wait_until
         if refusal.kind == "account":
             self.breaker.refused(claim, refusal)
         elif refusal.kind != "rate_limit" or refusal.level == "recipient":
             self._succeeded(claim)
         elif self.breaker.is_shared_limit(claim):
-            if not self._throttle.slow_down(self.breaker.under_way, retry_after, may_wait_until=self.may_wait_until):
-                self.stop(f"The provider asks to go slower ({refusal})")
+            if not self._throttle.slow_down(self.breaker.under_way, retry_after, may_wait_until=may_wait_until):
+                self._stop_sender(f"The provider asks to go slower ({refusal})")
         else:
             if not self._throttle.is_waiting:  # else it belongs to the same burst
-                self.breaker.sends.failed_alone(claim.business_id)
-            self._throttle.slow_down(self.breaker.under_way, 0.0, may_wait_until=self.may_wait_until)
+                self.breaker.sends.failed_alone(claim)
+            self._throttle.slow_down(self.breaker.under_way, 0.0, may_wait_until=may_wait_until)
 
     def database_failed(self, claim: Claim, why: str) -> None:
         """The database could not be asked whether this text may go; a person must mend that.
@@ -174,34 +264,29 @@ class FlowControl:
         No further send begins once that is so for every business of the run. Until then it may be this row's trouble
         alone.
         """
-        with self._lock:
-            self.database_trouble = self.database_trouble or why
-            self._database.failed(claim.business_id)
-            self._evaluate()
+        self.run.database_failed(claim, why)
 
     def database_answered(self, claim: Claim) -> None:
         """The database could be asked about this text: earlier trouble was a row's own, or has passed."""
-        with self._lock:
-            self._database.succeeded(claim.business_id)
+        self.run.database_answered(claim)
 
     def _evaluate(self) -> None:
-        """Stop if the trouble is everybody's."""
+        """Stop this sender if its trouble is no single business's."""
         self.breaker.evaluate()
         if self.breaker.open_because:
-            self.stop(self.breaker.open_because)
-        calls = self._database
-        if self.database_trouble and calls.failing and self.breaker.nobody_else_is_due and not calls.innocents:
-            self.stop(self.database_trouble)
+            self._stop_sender(self.breaker.open_because)
+
+    def _stop_sender(self, why: str) -> None:
+        self._stopped_because = self.stopped_because or why  # the first reason stays
+        self._lock.notify_all()
 
     # The run
 
     def wait(self, seconds: float) -> None:
-        """Wait so long, or until the run is stopped."""
+        """Wait so long, or until sending is stopped."""
         with self._lock:
             self._lock.wait_for(lambda: self.stopped_because, seconds)
 
     def stop(self, why: str) -> None:
-        """Let no further send begin. The reason ends with this run."""
-        with self._lock:
-            self.stopped_because = self.stopped_because or why
-            self._lock.notify_all()
+        """Let no further send of the run begin. The reason ends with this run."""
+        self.run.stop(why)

@@ -1,7 +1,7 @@
 """What a run has in flight: the rows that it claimed and has not seen to their next state."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 from uuid import UUID
 
@@ -18,6 +18,9 @@ class InFlight:
         self._changed = threading.Condition()
         self._rows = dict[UUID, Claim]()
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def add(self, claims: Iterable[Claim]) -> None:
         """These were claimed."""
         with self._changed:
@@ -30,18 +33,13 @@ class InFlight:
                 del self._rows[claim.id]
             self._changed.notify_all()
 
-    def wait_until(self, *, at_most: int) -> bool:
-        """Wait a moment until so few rows are in flight, and return whether they are."""
+    def wait_until(self, holds: Callable[[], bool]) -> bool:
+        """Wait a moment until this holds, checking whenever a row leaves, and return whether it does."""
         with self._changed:
-            return self._changed.wait_for(lambda: len(self._rows) <= at_most, _LOOK_UP_SECONDS)
+            return self._changed.wait_for(holds, _LOOK_UP_SECONDS)
 
     @property
     def to_send(self) -> list[Claim]:
         """Rows that may come to a send. A text in doubt is looked for, and not sent."""
         with self._changed:
             return [claim for claim in self._rows.values() if claim.in_doubt_since is None]
-
-    @property
-    def businesses(self) -> set[UUID]:
-        """The businesses they belong to."""
-        return {claim.business_id for claim in self.to_send}

@@ -88,7 +88,19 @@ class ScheduledSends(Protocol):
         """Make the texts of scheduled sends whose time comes within `ahead`. Fewer than `limit`: there are no more."""
 
 
-class RetryQueue(Claims, ScheduledSends, Entry, Protocol):
+class Circuits(Protocol):
+    """For a run that remembers what works."""
+
+    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+        """Remember for the next run that sending does not work, or with None that it works again.
+
+        Args:
+            sender: the sender (`SenderId.sent_by`) that the circuit belongs to. Empty: the provider's, for everybody.
+            businesses: those whose texts alone fail; None: everybody's do.
+        """
+
+
+class RetryQueue(Claims, Circuits, ScheduledSends, Entry, Protocol):
     """All of the queue. Each call is one transaction, and raises `QueueError` when it could not be made."""
 
     def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
@@ -103,14 +115,6 @@ class RetryQueue(Claims, ScheduledSends, Entry, Protocol):
         Args:
             segments: 0: take nothing, and tell the database's clock.
             lead: how many seconds from now the time begins at the soonest.
-        """
-
-    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
-        """Remember for the next run that sending does not work, or with None that it works again.
-
-        Args:
-            sender: the sender that the circuit belongs to.
-            businesses: those whose texts alone fail; None: everybody's do.
         """
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:

@@ -51,7 +51,7 @@ class _Clock:
 
 
 class RateLimit:
-    """One per run; shared by its threads."""
+    """One per run and sender; shared by the run's threads."""
 
     def __init__(self, lease: Callable[[int, float, float], Lease], per_second: float | None) -> None:
         """Prepare.
@@ -94,6 +94,22 @@ class RateLimit:
         with self._lock:
             self._coming.pop(text, None)
             self._taken.pop(text, None)
+
+    def keep_to(self, per_second: float | None) -> None:
+        """Go no faster than this: one sender may have two rates, as the environment's and as a business's own."""
+        if per_second is not None:
+            self._per_second = min(per_second, self._per_second or per_second)
+
+    def is_booked_for(self, seconds: float, text: UUID, body: str) -> bool:
+        """Whether the sender's time is given away for longer than this, as far as is known here.
+
+        A text that has a turn keeps it: given back, it would be lost.
+        """
+        if self._per_second is None:
+            return False
+        with self._lock:
+            has_turn = text in self._taken or bool(self._turns.get(segments(body)))
+            return not has_turn and self._leased_until > monotonic() + seconds
 
     def seconds_to_turn(self, text: UUID, body: str) -> float:
         """Seconds until the text may go, by its turn; 0: now. Ask again after that time.

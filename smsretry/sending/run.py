@@ -6,7 +6,6 @@ The flow makes Prefect tasks of the steps; `run_once` calls the same steps bare.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic
 from typing import Final, TypeVar
 from uuid import UUID, uuid4
@@ -15,11 +14,14 @@ from smsretry.errors import QueueError
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import STALE_MINUTES
+from smsretry.sending.breaker import Breaker
 from smsretry.sending.claiming import Claiming
 from smsretry.sending.flow_control import FlowControl
+from smsretry.sending.outage import Outage
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Services
-from smsretry.sending.rate_limit import RateLimit
+from smsretry.sending.remembering import remember, resumed_senders, stopped_senders
+from smsretry.sending.senders import Senders
 from smsretry.sending.summary import RunSummary
 
 CLAIM_SIZE: Final = 50
@@ -36,7 +38,7 @@ class ItemFailed:
 
 
 class Run:
-    """One run over the queue, with the flow control that its rows share."""
+    """One run over the queue, with the flow controls that its rows share."""
 
     def __init__(self, services: Services, run_id: UUID | None = None) -> None:
         queue, profile = services.queue, services.profile
@@ -48,15 +50,18 @@ class Run:
         self.interrupted: list[InterruptedRun] = []
         """Earlier runs that fell silent and were not reported before."""
         self.recovered: list[Recovered] = []
-        self._rate_limit = RateLimit(
-            partial(queue.lease, services.sender.default.sent_by or ""), profile.segments_per_second
-        )
-        self.claim_size: Final = self._rate_limit.max_in_flight(CLAIM_SIZE)
+        self.claim_size: Final = CLAIM_SIZE
         """Due rows that one claim takes at most."""
-        self.flow_control: Final = FlowControl(self._rate_limit)
-        in_flight = self._rate_limit.max_in_flight(self.concurrency)
-        self._claiming = Claiming(queue, self.flow_control, self._rate_limit, in_flight=in_flight)
+        self.senders: Final = Senders(
+            queue.lease, services.sender.default, profile.segments_per_second, threads=self.concurrency
+        )
+        self._claiming = Claiming(queue, self.senders, in_flight=self.concurrency)
         self._ended_because: str | None = None
+
+    @property
+    def flow_control(self) -> FlowControl:
+        """That of the environment's sender."""
+        return self.senders.environment
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""
@@ -97,27 +102,31 @@ class Run:
         queue, sender, profile = self._services.queue, self._services.sender, self._services.profile
         try:
             return process_sms_retry_item(
-                claim, queue=queue, sender=sender, flow_control=self.flow_control, profile=profile, run_id=self.id
+                claim, queue=queue, sender=sender, flow_control=self.senders.of(claim), profile=profile, run_id=self.id
             )
         finally:
-            self._rate_limit.forget(claim.id)
-            self.flow_control.done(claim)
+            self.senders.done(claim)
 
     @property
     def circuit_was_open(self) -> bool:
-        """Whether sending had stopped before this run, so that one text went first."""
-        return self._claiming.circuit_was_open
+        """Whether sending had stopped before this run, of everybody or of the environment's sender."""
+        return any(circuit.probes.was_open for circuit in self._circuits)
 
     @property
     def circuit_closed(self) -> bool:
-        """Whether this run found that sending works again."""
-        return self.circuit_was_open and self.flow_control.sending_works and not self.flow_control.open_because
+        """Whether this run found that it works again."""
+        were_open = [circuit for circuit in self._circuits if circuit.probes.was_open]
+        return bool(were_open) and all(each.sends.successful and not each.open_because for each in were_open)
+
+    @property
+    def _circuits(self) -> tuple[Outage, Breaker]:
+        return self.senders.run.outage, self.senders.environment.breaker
 
     def report(self, items: Sequence[ItemResult | ItemFailed]) -> RunSummary:
         """Store for the next run whether sending works, and add up this run."""
         # The suspects have had their turn, too.
-        self.flow_control.claimed([], nobody_else_is_due=self._claiming.nobody_else_is_due)
-        self._remember()
+        self.senders.claimed([], nobody_else_is_due=self._claiming.nobody_else_is_due)
+        remember(self.senders, self._services.queue)
         results = [item for item in items if isinstance(item, ItemResult)]
         summary = RunSummary.of(
             recovered=self.recovered,
@@ -125,23 +134,13 @@ class Run:
             errors=len(items) - len(results),
             duration_seconds=monotonic() - self._started,
             stopped_because=self.flow_control.stopped_because or self._ended_because,
-            circuit_open=self.flow_control.open_because is not None,
-            database_broken=self.flow_control.database_trouble is not None,
+            circuit_open=any(circuit.open_because for circuit in self._circuits),
+            database_broken=self.senders.run.database_trouble is not None,
+            stopped_senders=stopped_senders(self.senders),
+            resumed_senders=resumed_senders(self.senders),
         )
         self._services.queue.finish_run(self.id, str(summary), needs_somebody=summary.needs_somebody)
         return summary
-
-    def _remember(self) -> None:
-        set_circuit = partial(self._services.queue.set_circuit, sender=self._services.sender.default.sent_by or "")
-        breaker = self.flow_control.breaker
-        if breaker.open_because:
-            set_circuit(breaker.open_because)
-        elif self.circuit_closed:
-            set_circuit(None)
-        if breaker.to_remember:
-            set_circuit(breaker.last_failure, businesses=breaker.to_remember)
-        if breaker.to_forget:
-            set_circuit(None, businesses=breaker.to_forget)
 
 
 def run_once(

@@ -22,6 +22,25 @@ COUNTED_AS: Final[dict[Fate, str]] = {
     "Lost": "lost",
 }
 """The number of a run's summary that counts each fate."""
+_NAMED: Final = 3
+"""Stopped senders that one line names."""
+_SEVERAL_BUSINESSES: Final = 2
+"""Of a single business's trouble no run is red for good."""
+
+
+class StoppedSender(Value):
+    """A business's own sender that has stopped, for trouble of its own. Other senders' texts go out."""
+
+    sender: str
+    """A messaging service, or the last digits of a number."""
+    why: str
+    is_news: bool
+    """Whether it worked before this run."""
+    businesses: int
+    """How many had texts to go out from it in this run."""
+
+    def __str__(self) -> str:
+        return f"{self.sender} ({self.why})"
 
 
 class RunSummary(Value):
@@ -50,6 +69,10 @@ class RunSummary(Value):
     """Sending does not work for a reason beyond this run; the next one probes with one text."""
     database_broken: bool
     """The database could not be asked whether a text may go; the claims went back to the queue."""
+    stopped_senders: tuple[StoppedSender, ...] = ()
+    """Businesses' own senders that have stopped, while others may go on; the next run probes each with one text."""
+    resumed_senders: tuple[str, ...] = ()
+    """Those that had stopped before, and work again."""
 
     @classmethod
     def of(
@@ -62,6 +85,8 @@ class RunSummary(Value):
         stopped_because: str | None = None,
         circuit_open: bool = False,
         database_broken: bool = False,
+        stopped_senders: Sequence[StoppedSender] = (),
+        resumed_senders: Sequence[str] = (),
     ) -> Self:
         """Count the results of a run. The numbers after `claimed` add up to it."""
         fates = Counter(result.fate for result in results)
@@ -75,6 +100,8 @@ class RunSummary(Value):
             stopped_because=stopped_because,
             circuit_open=circuit_open,
             database_broken=database_broken,
+            stopped_senders=tuple(stopped_senders),
+            resumed_senders=tuple(resumed_senders),
         )
 
     @property
@@ -90,15 +117,30 @@ class RunSummary(Value):
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether a row's processing went wrong, or sending stopped for a reason that a person must mend."""
-        return bool(self.errors) or self.circuit_open or self.database_broken
+        """Whether a row's processing went wrong, or sending stopped for a reason that a person must mend.
+
+        One business's stopped sender is told, and leaves the run green: it may take that business weeks to mend it, and
+        by then nobody would look at a red run any more. When nothing goes out to anybody, that is another matter.
+        """
+        return bool(self.errors) or self.circuit_open or self.database_broken or self._several_have_stopped
+
+    @property
+    def _several_have_stopped(self) -> bool:
+        return not self.sent and sum(each.businesses for each in self.stopped_senders) >= _SEVERAL_BUSINESSES
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
         stopped = f"Stopped sending: {self.stopped_because}. " if self.stopped_because else ""
         doubtful = f" (in doubt {self.recovered_in_doubt})" if self.recovered_in_doubt else ""
         numbers = f"recovered {self.recovered}{doubtful}, claimed {self.claimed}{': ' + parts if parts else ''}"
-        return f"{stopped}{numbers} in {self.duration_seconds:.1f} s"
+        return f"{stopped}{self._senders}{numbers} in {self.duration_seconds:.1f} s"
+
+    @property
+    def _senders(self) -> str:
+        """Which businesses' own senders have stopped."""
+        named = self.stopped_senders
+        more = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        return f"Stopped senders: {', '.join(map(str, named[:_NAMED]))}{more}. " if named else ""
 
 
 CameTo: TypeAlias = Literal[

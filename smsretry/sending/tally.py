@@ -1,8 +1,8 @@
-"""Which calls went well, and which failed: counted by business."""
+"""Which calls went well, and which failed: counted by group, such as the business."""
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Hashable, Iterable
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from smsretry.quiet_hours.numbers import destination
@@ -15,51 +15,61 @@ IN_A_ROW: Final = 3
 SEVERAL_BUSINESSES: Final = 2
 SEVERAL_RECIPIENTS: Final = 3
 """Businesses and recipients that must be refused before a refusal that may concern one destination is the account's."""
+K = TypeVar("K", bound=Hashable)
 
 
-class Tally:
-    """The businesses whose calls went well in this run, and those whose calls have failed since the last success."""
+def by_business(claim: Claim) -> UUID:
+    """The group of a text: its business."""
+    return claim.business_id
 
-    def __init__(self, in_flight: InFlight) -> None:
+
+class Tally(Generic[K]):
+    """The groups whose calls went well in this run, and those whose calls have failed since the last success."""
+
+    def __init__(self, in_flight: InFlight, group: Callable[[Claim], K]) -> None:
         self._in_flight = in_flight
-        self._failures = Counter[UUID]()
-        self.successful = set[UUID]()
-        self.failing = set[UUID]()
+        self.group: Final = group
+        """What a text belongs to."""
+        self._failures = Counter[K]()
+        self.successful = set[K]()
+        self.failing = set[K]()
         self.in_a_row = 0
-        """Failures of all businesses since the last success."""
+        """Failures of all groups since the last success."""
 
-    def succeeded(self, business_id: UUID) -> None:
-        self.successful.add(business_id)
+    def succeeded(self, claim: Claim) -> None:
+        group = self.group(claim)
+        self.successful.add(group)
         self.failing.clear()
         self.in_a_row = 0
-        del self._failures[business_id]
+        del self._failures[group]
 
-    def failed(self, business_id: UUID) -> None:
-        self.failing.add(business_id)
+    def failed(self, claim: Claim) -> None:
+        self.failing.add(self.group(claim))
         self.in_a_row += 1
-        self.failed_alone(business_id)
+        self.failed_alone(claim)
 
-    def failed_alone(self, business_id: UUID) -> None:
-        """It is known to be the business's own trouble."""
-        self._failures[business_id] += 1
+    def failed_alone(self, claim: Claim) -> None:
+        """It is known to be its group's own trouble."""
+        self._failures[self.group(claim)] += 1
 
-    def failures_of(self, business_id: UUID) -> int:
+    def failures_of(self, group: K) -> int:
         """How many of its calls have failed in a row."""
-        return self._failures[business_id]
+        return self._failures[group]
 
-    def is_failing(self, business_id: UUID) -> bool:
-        """Whether its calls have failed since the last success of anybody, or several of them in a row."""
-        return business_id in self.failing or self._failures[business_id] >= IN_A_ROW
-
-    @property
-    def failing_repeatedly(self) -> set[UUID]:
-        """Businesses with several failures in a row, whatever became of the others' calls."""
-        return {business_id for business_id, count in self._failures.items() if count >= IN_A_ROW}
+    def is_failing(self, claim: Claim) -> bool:
+        """Whether its group's calls have failed since the last success of anybody, or several of them in a row."""
+        group = self.group(claim)
+        return group in self.failing or self._failures[group] >= IN_A_ROW
 
     @property
-    def innocents(self) -> set[UUID]:
-        """Businesses that have met no trouble, as far as is known."""
-        return (self._in_flight.businesses | self.successful) - self.failing
+    def failing_repeatedly(self) -> set[K]:
+        """Groups with several failures in a row, whatever became of the others' calls."""
+        return {group for group, count in self._failures.items() if count >= IN_A_ROW}
+
+    @property
+    def innocents(self) -> set[K]:
+        """Groups that have met no trouble, as far as is known."""
+        return ({self.group(claim) for claim in self._in_flight.to_send} | self.successful) - self.failing
 
 
 class AccountRefusals:

@@ -158,6 +158,7 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
     emit(registry, "sms.queue.run-failed", "sms.queue", run="teal-crane", state="Failed", message=message)
     emit(registry, "sms.queue.circuit-opened", "sms.queue")
     emit(registry, "sms.queue.circuit-closed", "sms.queue")
+    emit(registry, "sms.queue.sender-stopped", "sms.queue", sender="MG1", why="The account is refused")
     emit(registry, "sms.queue.held", "sms.queue", texts=3)
     emit(registry, "sms.queue.dead-letters", "sms.queue", texts=2)
     emit(registry, "sms.queue.sender-blamed", "sms.queue", texts=9, codes="30007")
@@ -168,6 +169,7 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
 
     assert receiver.wait_for("Texts: run teal-crane ended Failed").body == message
     assert receiver.wait_for("Texts: 40 are overdue").body == "The oldest one has been due for 12 minutes."
+    assert receiver.wait_for("Texts: the sender MG1 has stopped").body.startswith("The account is refused")
     for words in ("Texts: sending has stopped", "Texts: 3 are held", "Texts: 2 were given up", BLAMED, DROPPED):
         receiver.wait_for(words)
     receiver.wait_for("Texts: no run has completed for five minutes")
@@ -183,6 +185,7 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
         "Texts: still no run has completed",
         "Texts: no run has queued scheduled sends for five minutes",
         "Texts: sending has stopped",
+        "Texts: the sender MG1 has stopped",
         "Texts: 40 are overdue",
         "Texts: 3 are held",
         "Texts: 2 were given up",

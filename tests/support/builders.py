@@ -11,7 +11,7 @@ from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.desk.actions.requests import Resolve
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.decision import AfterSend, Cap, Doubt, GiveUp, Retry, Send
-from smsretry.retry.models import Claim, ItemResult, SenderId, Sighting
+from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId, Sighting
 from smsretry.retry.outcome import Outcome, Rejected
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import RetryQueue, Sender, Services
@@ -51,6 +51,7 @@ def claim_with(**changes: Any) -> Claim:
         "account_refusal_count": 0,
         "circuit_open": False,
         "others_wait": False,
+        "sender_others_wait": False,
         "attempt_id": None,
         "attempt_begun_at": None,
         "in_doubt_since": None,
@@ -186,3 +187,9 @@ def resolution(retry_id: UUID, sid: str | None) -> Resolve:
     return Resolve(
         retry_id=retry_id, went_out_as=sid, send_again=sid is None, who="Ann", because="The provider's log says so"
     )
+
+
+def assigned(number: int, **changes: Any) -> AssignedSender:
+    """A business's own sender: the messaging service of this number, in a subaccount of its own."""
+    row = {"id": UUID(int=number), "account": f"AC{number:032x}", "sent_by": f"MG{number:032x}"}
+    return AssignedSender.model_validate(row | changes)

@@ -21,7 +21,7 @@ from smsretry.retry.decision import (
     Settle,
 )
 from smsretry.retry.delivery import Word
-from smsretry.retry.models import Claim, Look, SenderId, Sighting, Text
+from smsretry.retry.models import ENVIRONMENT, Claim, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import Reconciled
@@ -61,6 +61,8 @@ class FakeQueue:
     """Whose circuits were opened or closed."""
     businesses: list[tuple[str | None, set[UUID]]] = field(default_factory=list)
     """Why, and of which businesses alone."""
+    left_out: list[set[str]] = field(default_factory=list)
+    """The senders that each claim was to do without."""
     leased: list[int] = field(default_factory=list)
     """Segments of the sender's time that were leased."""
     first_sends: list[bool] = field(default_factory=list)
@@ -95,8 +97,17 @@ class FakeQueue:
         self.recoveries.append(stale_minutes)
         return []
 
-    def claim_due(self, limit: int, **_: object) -> list[Claim]:
-        taken, self.claims = self.claims[:limit], self.claims[limit:]
+    def claim_due(
+        self,
+        limit: int,
+        *,
+        default: SenderId = ENVIRONMENT,
+        segments_per_second: float | None = None,
+        without: Collection[str] = (),
+    ) -> list[Claim]:
+        self.left_out.append(set(without))
+        taken = [claim for claim in self.claims if _sender_of(claim, default) not in without][:limit]
+        self.claims = [claim for claim in self.claims if claim not in taken]
         return taken
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
@@ -181,6 +192,10 @@ class FakeQueue:
     def decisions(self) -> list[Told]:
         """The decisions, in order."""
         return [told for _, told in self.told]
+
+
+def _sender_of(claim: Claim, default: SenderId) -> str | None:
+    return claim.sender.sent_by if claim.sender else default.sent_by
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,7 @@ from smsretry.sending import claiming, throttle
 from smsretry.sending.claiming import LINGER_SECONDS, POLL_SECONDS
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.run import CLAIM_SIZE, run_once
+from smsretry.sending.run_control import RunControl
 from tests.support.builders import CONCURRENCY, SID, claim_with, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
@@ -40,7 +42,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     for module in (claiming, throttle):
         monkeypatch.setattr(module, "monotonic", clock.now)
-    monkeypatch.setattr(FlowControl, "wait", lambda _, seconds: clock.wait(seconds))
+    for waiting in (FlowControl, RunControl):
+        monkeypatch.setattr(waiting, "wait", lambda _, seconds: clock.wait(seconds))
     return clock
 
 
@@ -57,7 +60,7 @@ class Timetable(FakeQueue):
     comes_back: bool = False
     """Whether what was claimed stays due, as if it were given back at once."""
 
-    def claim_due(self, limit: int, **_: object) -> list[Claim]:
+    def claim_due(self, limit: int, **_: Any) -> list[Claim]:
         self.asked.append(limit)
         due = [entry for entry in self.due_at if entry[0] <= self.clock.now()][:limit]
         if not self.comes_back:
@@ -120,7 +123,7 @@ def test_a_run_whose_time_is_over_claims_no_more(clock: Clock) -> None:
     """The next one has begun by then."""
 
     class Slow(Timetable):
-        def claim_due(self, limit: int, **_: object) -> list[Claim]:
+        def claim_due(self, limit: int, **_: Any) -> list[Claim]:
             clock.seconds += 20
             return super().claim_due(limit, **_)
 
@@ -202,7 +205,7 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
     """The next run asks again."""
 
     class Breaking(Timetable):
-        def claim_due(self, limit: int, **_: object) -> list[Claim]:
+        def claim_due(self, limit: int, **_: Any) -> list[Claim]:
             if self.asked:
                 raise QueueUnreachable("Supabase did not answer claim_due_sms_retries")
             return super().claim_due(limit, **_)
@@ -220,7 +223,7 @@ def test_what_is_in_hand_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[int] = []
 
     class Counting(FakeQueue):
-        def claim_due(self, limit: int, **_: object) -> list[Claim]:
+        def claim_due(self, limit: int, **_: Any) -> list[Claim]:
             claims = super().claim_due(limit, **_)
             under_way.append(sum(map(len, (taken, claims))) - len(done))
             taken.extend(claims)
@@ -260,7 +263,7 @@ def test_a_run_that_has_time_obeys_a_provider_that_asks_to_go_slower(monkeypatch
 def test_a_probe_that_is_asked_to_go_slower_is_followed_by_the_next_one(clock: Clock) -> None:
     """It had proved nothing, and yet the others had waited a minute for what came of it."""
     control = FlowControl()
-    control.may_wait_until = 100
+    control.run.may_wait_until = 100
     control.start_half_open()
     assert control.admit(claim_with()) is None
     control.observe(claim_with(), SLOWER)
@@ -282,7 +285,7 @@ def test_a_run_that_has_no_time_for_that_stops(clock: Clock, seconds: float, ret
 def test_fewer_are_sent_at_once_after_that_and_more_again_as_they_are_taken(clock: Clock) -> None:
     """Half as many as were under way, however many of a burst were refused; one more for each round taken."""
     control = FlowControl()
-    control.may_wait_until = 100
+    control.run.may_wait_until = 100
     control.observe(claim_with(), Accepted(SID))
     for _ in range(8):
         control.admit(claim_with())
@@ -299,7 +302,7 @@ def test_a_wait_that_is_over_between_two_looks_at_the_clock_is_not_for_ever(monk
     """A send that was alone had waited for somebody to wake it."""
     ticks = iter([0.0, 0.0, 0.9, 1.1])
     control = FlowControl()
-    control.may_wait_until = 100
+    control.run.may_wait_until = 100
     monkeypatch.setattr(throttle, "monotonic", lambda: next(ticks, 5.0))
     control.observe(claim_with(), SLOWER)
     with ThreadPoolExecutor(1) as asking:

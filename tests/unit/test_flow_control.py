@@ -13,7 +13,7 @@ import pytest
 from smsretry.retry.decision import Defer, GiveBack
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, RefusalKind, Rejected
-from smsretry.sending import breaker, tally, throttle
+from smsretry.sending import breaker, circuit, tally, throttle
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.probes import AT_FIRST, NEWLY_OPENED, PROBES
 from smsretry.sending.signals import stopped_by
@@ -213,7 +213,7 @@ def test_a_success_does_not_open_a_flow_control_again() -> None:
 
 def test_the_count_is_right_when_ten_threads_share_a_flow_control(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trouble is counted once."""
-    for module in (breaker, tally):
+    for module in (breaker, circuit, tally):
         monkeypatch.setattr(module, "IN_A_ROW", 1001)
     control = FlowControl()
     with ThreadPoolExecutor(max_workers=10) as pool:

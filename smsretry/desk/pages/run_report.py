@@ -78,8 +78,10 @@ class RunReport:
 
     @property
     def name(self) -> str:
-        """The numbers; before them why sending stopped, if it did."""
-        stopped = f"stopped: {self.summary.stopped_because} · " if self.summary.stopped_because else ""
+        """The numbers; before them why sending stopped, if it did, or how many businesses' own senders have."""
+        many = len(self.summary.stopped_senders)
+        stopped = f"{many} sender{'s' if many > 1 else ''} stopped · " if many else ""
+        stopped = f"stopped: {self.summary.stopped_because} · " if self.summary.stopped_because else stopped
         space = _NAME_LENGTH - len(self.numbers)
         return f"{stopped if len(stopped) <= space else stopped[: space - 4] + '… · '}{self.numbers}"
 
@@ -90,6 +92,11 @@ class RunReport:
             yield RunEvent("sms.queue.circuit-opened", {"why": run.stopped_because or ""})
         if self.circuit_closed:
             yield RunEvent("sms.queue.circuit-closed", {})
+        for stopped in run.stopped_senders:
+            if stopped.is_news:
+                yield RunEvent("sms.queue.sender-stopped", {"sender": stopped.sender, "why": stopped.why})
+        for sender in run.resumed_senders:
+            yield RunEvent("sms.queue.sender-works", {"sender": sender})
         if status and status.overdue_seconds > status.late_seconds:
             minutes, texts = int(status.overdue_seconds // 60), status.queue.get("due", 0)
             yield RunEvent("sms.queue.backlog", {"minutes": minutes, "texts": texts})

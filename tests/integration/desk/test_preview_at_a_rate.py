@@ -19,6 +19,7 @@ from smsretry.sending import claiming, rate_limit, throttle
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.ports import Services
 from smsretry.sending.run import Run, run_once
+from smsretry.sending.run_control import RunControl
 from tests.conftest import Business
 
 BODIES: Final = ["a" * 200, "b" * 400, "Hello", "c" * 300]
@@ -37,7 +38,7 @@ class Time:
         """The run's clock: as far on as the database's, which goes on by itself, too."""
         return (self._stack.now() - self._began).total_seconds()
 
-    def wait(self, control: FlowControl, seconds: float) -> None:
+    def wait(self, control: FlowControl | RunControl, seconds: float) -> None:
         """In place of flow control's."""
         if not control.stopped_because and seconds > 0:
             self._stack.move_clock(timedelta(seconds=seconds))
@@ -63,7 +64,8 @@ def test_what_preview_promises_at_a_sender_s_rate_goes_out(
     time = Time(stack)
     for module in (rate_limit, throttle, claiming):
         monkeypatch.setattr(module, "monotonic", time.monotonic)
-    monkeypatch.setattr(FlowControl, "wait", lambda control, seconds: time.wait(control, seconds))
+    for waiting in (FlowControl, RunControl):
+        monkeypatch.setattr(waiting, "wait", lambda control, seconds: time.wait(control, seconds))
     run_once(Run(Services(queue, sender, profile, concurrency=1)), limit=500, seconds=55)
     sent = len(stack.twilio.ledger.entries())
     assert promised * 0.9 - 2 <= sent <= promised + 1

@@ -57,7 +57,7 @@ def ten_businesses(self: Breaker) -> bool:
 
 def whosever_they_are(self: Breaker, claim: Claim, why: str) -> None:
     """Three failures in a row were everybody's trouble, and one of a probe."""
-    self.sends.failed(claim.business_id)
+    self.sends.failed(claim)
     if self.probes.half_open or self.sends.in_a_row >= IN_A_ROW:
         self.open(why)
 
