@@ -58,8 +58,8 @@ def sync_deliveries(services: DeliveryServices, *, limit: int = USUAL) -> Delive
                 return DeliverySummary(followed, stopped_because=str(error), silent_accounts=silence.accounts)
             if not claimed:
                 break
-            for start in range(0, len(claimed), _AT_A_TIME):
-                batch = [one for one in claimed[start : start + _AT_A_TIME] if not silence.is_known(one)]
+            while claimed:
+                batch, claimed = silence.next_of(claimed, _AT_A_TIME)
                 looks = list(pool.map(partial(follow, services=services), batch))
                 followed += looks
                 silence.note(looks)

@@ -1,7 +1,7 @@
 """When a run stops asking what became of messages: about one account's, or about everybody's."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from smsretry.retry.delivery import OpenDelivery
@@ -21,24 +21,41 @@ class Silence:
         """The account of messages that name none."""
         self._in_a_row = Counter[str]()
         self._last = list[tuple[str, bool]]()
-        self.answered = False
-        """Whether the provider has said what became of some message."""
+        self._answered = set[str]()
 
     def note(self, looks: Iterable[FollowedUp]) -> None:
         """Learn from looks, in their order."""
         for look in looks:
             account = self._account_of(look.message)
             if not look.silent:
-                self.answered = True
+                self._answered.add(account)
                 self._last.clear()
                 self._in_a_row[account] = 0
                 continue
             self._last.append((account, look.denied))
             self._in_a_row[account] += 1
 
-    def is_known(self, message: OpenDelivery) -> bool:
-        """Whether its account has said nothing often enough."""
-        return self._in_a_row[self._account_of(message)] >= ENOUGH
+    def next_of(self, waiting: Sequence[OpenDelivery], most: int) -> tuple[list[OpenDelivery], list[OpenDelivery]]:
+        """The next messages to ask about, and those after them. Of an account without an answer they are few at first.
+
+        Those of an account that has said nothing often enough are left out.
+        """
+        batch, later, taken = list[OpenDelivery](), list[OpenDelivery](), Counter[str]()
+        for message in waiting:
+            account = self._account_of(message)
+            if self._in_a_row[account] >= ENOUGH:
+                continue
+            if len(batch) < most and (account in self._answered or taken[account] < ENOUGH):
+                batch.append(message)
+                taken[account] += 1
+            else:
+                later.append(message)
+        return batch, later
+
+    @property
+    def answered(self) -> bool:
+        """Whether the provider has said what became of some message."""
+        return bool(self._answered)
 
     @property
     def in_a_row(self) -> int:
