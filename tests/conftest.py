@@ -100,6 +100,7 @@ class Sweeper:
         self._stack.twilio.heal()
         self._stack.rpc_faults.clear()
         self._stack.twilio.ledger.clear()
+        self._stack.twilio.accounts.forget_others()
         self._stack.set_clock(NOON)
         return self._stack
 

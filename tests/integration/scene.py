@@ -124,11 +124,11 @@ class Scene:
                 "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
                 "delivery_status": "undelivered", "error_code": 30003,
             },
-            "claim_sms_deliveries": {"limit_count": 10, "first_look": "1 second", "lease": "10 minutes"},
+            "claim_sms_deliveries": {"limit_count": 10, "first_look": "1 second", "lease": "10 minutes", "without": []},
             "finish_sms_delivery": {
                 "attempt_id": str(self.accepted), "looks": 0, "decision": "give_up", "delivery_status": "undelivered",
                 "error_code": 30006, "look_in": None, "retry_in": None, "error": "Not delivered: a landline",
-                "opted_out": False, "phone_status": "not_mobile",
+                "opted_out": False, "phone_status": "not_mobile", "counted": True, "held": False,
             },
             "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
             "set_sms_circuit": {"why": "Twilio is down"},
@@ -144,6 +144,7 @@ class Scene:
             "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},
             "explain_sms": {"retry_id": str(self.due), "row_limit": 5},
             "preview_sms_retries": {"until": self.at(hours=24), "row_limit": 10},
+            "slow_sms_sender": {"sender": SENDER, "seconds": 60},
             "sms_status": {},
             "check_sms_retries": {"max_minutes": 60},
             "requeue_failed_sms": {

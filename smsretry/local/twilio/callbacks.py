@@ -64,11 +64,11 @@ def inbound_message(
     body: str,
     to: str,
     opt_out_type: str | None,
+    messaging_service_sid: str | None = None,
     account_sid: str,
     auth_token: str,
-    messaging_service_sid: str | None = None,
 ) -> Callback:
-    """Somebody with this number texted one of ours, which may belong to a messaging service."""
+    """Somebody with this number texted one of ours."""
     sid = f"SM{uuid.uuid4().hex}"
     form = {
         "AccountSid": account_sid,
