@@ -134,6 +134,21 @@ class TwilioSender:
         owned = client.incoming_phone_numbers
         return [credentials, self._ask("Twilio number", lambda: owned.list(phone_number=number, limit=1) or None)]
 
+    def check_sender(self, sender: SenderId) -> list[Finding]:
+        """Is its account active, and does it own the number or the messaging service? Sends nothing."""
+        try:
+            client = self._client
+        except Exception as error:  # noqa: BLE001 - a broken installation, whatever is wrong with it
+            return [Finding(subject="Twilio's SDK", ok=False, advice=_UNLOADED.format(type(error).__name__))]
+        account = client.api.v2010.accounts(sender.account)
+        active = self._ask("account", lambda: account.fetch().status)
+        if not active.ok:
+            return [active]
+        if (sender.sent_by or "").startswith("MG"):
+            return [active, self._ask("messaging service", client.messaging.v1.services(sender.sent_by).fetch)]
+        owned = account.incoming_phone_numbers
+        return [active, self._ask("number", lambda: owned.list(phone_number=sender.sent_by, limit=1) or None)]
+
     def _ask(self, subject: str, question: Callable[[], object]) -> Finding:
         try:
             answer = question()
