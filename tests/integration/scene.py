@@ -46,7 +46,7 @@ OURS = [
 @dataclass(frozen=True)
 class Scene:
     """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
-    one that failed long ago; one that Twilio accepted; a text; a scheduled send that is due; two runs, one finished; and
+    one that failed long ago; one that Twilio accepted; a text; a scheduled send that is due; two runs, one finished;
     another business with a sender of its own.
     """
 

@@ -276,8 +276,10 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped(business
     """And of sending only if everybody's has stopped."""
     add(business)
     add(neighbor, NUMBER, message_class="marketing")
-    run = "insert into smsretry.runs (id, started_at, finished_at, told) values (gen_random_uuid(), smsretry.clock(), smsretry.clock(), '')"
-    business.connection.execute(run)
+    business.connection.execute(
+        "insert into smsretry.runs (id, started_at, finished_at, told) "
+        "select gen_random_uuid(), now, now, '' from smsretry.clock() now"
+    )
     neighbor.due_text(due=HOUR)
 
     def told(*circuits: str) -> tuple[str, set[tuple[str, str]]]:
