@@ -61,6 +61,7 @@ begin
     end if;
     delete from smsretry.business_senders;
     delete from smsretry.senders;
+    delete from smsretry.sender_steps;
     delete from smsretry.default_senders;
     delete from smsretry.circuit;
     delete from smsretry.business_circuits;

@@ -28,6 +28,7 @@ CHECKS = {
     "explain_sms",
     "preview_sms_retries",
     "sms_status",
+    "sms_senders",
     "check_sms_retries",
     "next_sms_due",
 }
@@ -37,7 +38,7 @@ TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABL
 OURS = [
     "circuit", "sender_time", "stopped_states", "suppressions", "stopped_consents", "unwritten_consents",
     "runs", "steps", "inbound_texts", "held_sends", "restores", "stale_opt_ins", "set_apart", "turns",
-    "business_circuits", "senders", "business_senders", "default_senders", "heard_stops",
+    "business_circuits", "senders", "business_senders", "default_senders", "heard_stops", "sender_steps",
 ]  # fmt: skip
 """Of the schema smsretry."""
 
@@ -45,7 +46,8 @@ OURS = [
 @dataclass(frozen=True)
 class Scene:
     """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
-    one that failed long ago; one that Twilio accepted; a text; a scheduled send that is due; two runs, one finished.
+    one that failed long ago; one that Twilio accepted; a text; a scheduled send that is due; two runs, one finished;
+    another business with a sender of its own.
     """
 
     stack: Stack
@@ -67,10 +69,13 @@ class Scene:
     sent: UUID
     accepted: UUID
     """The attempt of the sent one."""
+    other: UUID
+    """The business with a sender of its own."""
 
     def arguments(self, function: str) -> Arguments:
         """Of a call that succeeds, and except for the check changes something."""
         claim = {"retry_id": str(self.claimed), "claim_no": self.claimed_no}
+        signed = {"who": "Ann", "because": "It is registered now"}
         known: dict[str, Arguments] = {
             "queue_sms_retry": {
                 "send_log_id": str(self.text), "reason": "twilio_error", "attempt_count": 1,
@@ -160,6 +165,18 @@ class Scene:
                 "life": "48 hours",
             },
             "prune_sms_history": {"keep_days": 90, "batch": 100},
+            "sms_senders": {"row_limit": 10, "with_numbers": False},
+            "add_sms_sender": {
+                "business_id": str(self.business.id), "account": ACCOUNT, "sent_by": "MG" + "1" * 32,
+                "message_class": "marketing", "segments_per_second": 1, "segments_per_day": 2000,
+                **signed, "replace": False, "dry_run": False,
+            },
+            "change_sms_sender": {
+                "named": SENDER, "segments_per_second": 2, "segments_per_day": None, "unlimited": [], **signed,
+            },
+            "pause_sms_sender": {"named": SENDER, **signed},
+            "resume_sms_sender": {"named": SENDER, **signed},
+            "remove_sms_sender": {"business_id": str(self.other), "message_class": None, **signed},
             "check_sms_retry_setup": {"wanted": wanted_objects()},
             "describe_sms_tables": {},
             "try_sms_retry_queue": {},
@@ -254,6 +271,10 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         [stack.now(), looked],
     ).fetchone()
     assert found is not None
+    other = Business(connection, stack.now).open()
+    connection.execute(
+        "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'It has its own')", [other.id, ACCOUNT, SENDER]
+    )
     return Scene(
         stack,
         business,
@@ -273,4 +294,5 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         scheduled,
         sent,
         accepted,
+        other.id,
     )
