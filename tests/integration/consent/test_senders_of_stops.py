@@ -261,6 +261,18 @@ def test_a_start_to_one_class_does_not_take_back_a_stop_to_the_other_until_both_
     assert hear(baker, "START", service="MG" + "6" * 32) == ("opted_in", 1, 0)
 
 
+def test_a_yes_to_one_class_takes_no_stop_in_words_back_for_a_start_to_the_other(stack: Stack, shops: Shops) -> None:
+    """It may answer another question. A START to the class that heard the words takes them back."""
+    baker, marketing, transactional = shops["baker"], "MG" + "5" * 32, "MG" + "6" * 32
+    sends_from(baker, ACCOUNT, marketing, message_class="marketing")
+    sends_from(baker, ACCOUNT, transactional, message_class="transactional")
+    hear(baker, None, "please stop texting me", service=marketing)
+    hear(baker, "STOP", service=transactional)
+    for said, service, customers in (("yes", marketing, 0), ("start", transactional, 0), ("start", marketing, 1)):
+        stack.move_clock(MINUTE)
+        assert hear(baker, None, said, service=service) == ("opted_in", customers, 0)
+
+
 def test_an_opt_in_at_a_business_ends_what_any_sender_heard_there(
     stack: Stack, shops: Shops, operators: SupabaseOperators
 ) -> None:
