@@ -166,9 +166,6 @@ class Provider(Sender, Protocol):
         It may be called from several threads.
         """
 
-    def check_sender(self, sender: SenderId) -> list[Finding]:
-        """The same of a business's own sender. Quick, and callers ask about hundreds from a pool of threads."""
-
 
 class DeliveryRecords(Protocol):
     """The SQL functions that keep what became of accepted texts."""

@@ -175,6 +175,3 @@ class Letterbox:
 
     def check(self) -> list[Finding]:
         return [Finding(subject="Letterbox", ok=True)]
-
-    def check_sender(self, sender: SenderId) -> list[Finding]:
-        return [Finding(subject="Letterbox", ok=True)]
