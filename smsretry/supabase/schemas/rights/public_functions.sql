@@ -14,7 +14,7 @@ begin
         'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry',
         'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'requeue_failed_sms',
         'resolve_sms_doubt', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt',
-        'sms_status', 'start_sms_run', 'try_sms_retry_queue'
+        'slow_sms_sender', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
         )
     loop
         execute format('revoke all on function %s from public, anon, authenticated', version);
