@@ -14,6 +14,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from flows.support.forms import form
 from flows.support.run_display import form_addresses, show_answer
 from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.actions.senders import AddSender, PauseSender, RemoveSender, ResumeSender, WhichSenders
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.answers import (
     Page,
@@ -22,6 +23,8 @@ from smsretry.desk.pages.answers import (
     preview_page,
     prune_page,
     resolve_page,
+    sender_page,
+    senders_page,
     status_page,
 )
 from smsretry.instants import on_clock
@@ -29,6 +32,7 @@ from smsretry.wiring import desk
 
 _DAY_AHEAD: Final = Preview()
 _KEEP: Final = Prune()
+_ALL: Final = WhichSenders()
 _DESK_FLOW: dict[str, Any] = {"persist_result": False, "validate_parameters": False}
 
 
@@ -97,6 +101,61 @@ def resolve_sms_doubt(ask: Resolve) -> State[None]:
         ask: Which text, and what you found.
     """
     return _answer("resolve-sms-doubt", lambda desk: resolve_page(desk.resolve(ask), ask))
+
+
+@flow(name="sms-senders", **_DESK_FLOW)
+@form
+def sms_senders(ask: WhichSenders = _ALL) -> State[None]:
+    """Who texts for whom, what waits for each sender, and which of them need somebody. Changes nothing.
+
+    Args:
+        ask: Whose senders, and whether the provider is asked about them.
+    """
+    return _answer("sms-senders", lambda desk: senders_page(desk.senders(ask)))
+
+
+@flow(name="add-sms-sender", **_DESK_FLOW)
+@form
+def add_sms_sender(ask: AddSender) -> State[None]:
+    """Give a business a sender of its own, once the provider says that it can send.
+
+    Args:
+        ask: Whose, which sender, who orders it, and why.
+    """
+    return _answer("add-sms-sender", lambda desk: sender_page(desk.add_sender(ask), "added", ask))
+
+
+@flow(name="pause-sms-sender", **_DESK_FLOW)
+@form
+def pause_sms_sender(ask: PauseSender) -> State[None]:
+    """Let a sender's texts wait, visibly, until it is resumed.
+
+    Args:
+        ask: Which sender, who orders it, and why.
+    """
+    return _answer("pause-sms-sender", lambda desk: sender_page(desk.order_sender(ask), "paused", ask))
+
+
+@flow(name="resume-sms-sender", **_DESK_FLOW)
+@form
+def resume_sms_sender(ask: ResumeSender) -> State[None]:
+    """Let a sender send again, because what was wrong is mended. Its texts that waited are due at once.
+
+    Args:
+        ask: Which sender, who orders it, and why.
+    """
+    return _answer("resume-sms-sender", lambda desk: sender_page(desk.order_sender(ask), "resumed", ask))
+
+
+@flow(name="remove-sms-sender", **_DESK_FLOW)
+@form
+def remove_sms_sender(ask: RemoveSender) -> State[None]:
+    """Let a business's texts go out from the sender of the environment again.
+
+    Args:
+        ask: Whose sender, who orders it, and why.
+    """
+    return _answer("remove-sms-sender", lambda desk: sender_page(desk.order_sender(ask), "removed", ask))
 
 
 @flow(name="prune-sms-history", **_DESK_FLOW)

@@ -31,15 +31,19 @@ def _e164(value: str) -> str:
     return value
 
 
-def _in_one_piece(value: SecretStr) -> SecretStr:
-    """A key that was copied with its line break would be refused as a header, with an obscure message."""
+def in_one_piece(value: SecretStr) -> SecretStr:
+    """A key that was copied with its line break would be refused as a header, with an obscure message.
+
+    Raises:
+        ValueError: says so, and does not quote it.
+    """
     key = value.get_secret_value()
     if not key.isascii() or any(character.isspace() or not character.isprintable() for character in key):
         raise ValueError("has a line break, a space or another character that no key has: set it again without")
     return value
 
 
-_Secret = Annotated[SecretStr, AfterValidator(_in_one_piece)]
+_Secret = Annotated[SecretStr, AfterValidator(in_one_piece)]
 
 
 def _project_url(value: HttpUrl) -> HttpUrl:
@@ -66,6 +70,11 @@ class Settings(BaseSettings):
     twilio_api_key_sid: str | None = Field(None, pattern=r"^SK[0-9a-fA-F]{32}$")
     twilio_api_key_secret: _Secret | None = None
     twilio_auth_token: _Secret | None = Field(None, validate_default=True)
+    twilio_accounts: SecretStr | None = None
+    """Credentials of other accounts, as JSON: `adapters.twilio.accounts` says how. A wrong entry holds the texts of its
+    account, and stops no run."""
+    twilio_accounts_file: str | None = Field(None, validate_default=True)
+    """A file with the same, read by each run."""
     twilio_messaging_service_sid: str | None = Field(None, pattern=r"^MG[0-9a-fA-F]{32}$")
     twilio_from_number: Annotated[str, AfterValidator(_e164)] | None = Field(None, validate_default=True)
     twilio_status_callback_url: HttpUrl | None = None
@@ -128,6 +137,13 @@ class Settings(BaseSettings):
         if token or (_given("twilio_api_key_sid", info) and _given("twilio_api_key_secret", info)):
             return token
         raise PydanticCustomError(_CHOICE, "Set TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET, or TWILIO_AUTH_TOKEN")
+
+    @field_validator("twilio_accounts_file")
+    @classmethod
+    def _one_list(cls, file: str | None, info: ValidationInfo) -> str | None:
+        if file and _given("twilio_accounts", info):
+            raise PydanticCustomError(_CHOICE, "Set one of TWILIO_ACCOUNTS and TWILIO_ACCOUNTS_FILE")
+        return file
 
     @field_validator("twilio_from_number")
     @classmethod

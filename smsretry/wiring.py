@@ -53,8 +53,14 @@ def operators(settings: Settings | None = None) -> Iterator[SupabaseOperators]:
 def desk(settings: Settings | None = None) -> Iterator[Desk]:
     """Connect the desk, where a person asks and acts."""
     settings = settings or load_settings()
-    with operators(settings) as connected:
-        yield Desk(connected, profile=settings.profile, meaning=code_meaning, id_problem=id_problem)
+    with operators(settings) as connected, provider(settings) as asked:
+        yield Desk(
+            connected,
+            profile=settings.profile,
+            meaning=code_meaning,
+            id_problem=id_problem,
+            check_sender=asked.check_sender,
+        )
 
 
 def push_metrics(status: QueueStatus | None = None) -> None:

@@ -61,6 +61,7 @@ begin
     end if;
     delete from smsretry.business_senders;
     delete from smsretry.senders;
+    delete from smsretry.sender_steps;
     delete from smsretry.default_senders;
     delete from smsretry.circuit;
     delete from smsretry.business_circuits;
@@ -73,6 +74,7 @@ begin
     delete from smsretry.runs;
     delete from smsretry.steps;
     delete from smsretry.inbound_texts;
+    delete from smsretry.heard_stops;
     delete from smsretry.held_sends;
     delete from smsretry.restores;
     delete from smsretry.set_apart;
@@ -99,6 +101,7 @@ class Sweeper:
         self._stack.twilio.heal()
         self._stack.rpc_faults.clear()
         self._stack.twilio.ledger.clear()
+        self._stack.twilio.accounts.forget_others()
         self._stack.set_clock(NOON)
         return self._stack
 

@@ -167,7 +167,8 @@ def _show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     client = get_client(sync_client=True)
     of_queue = ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY]))
     earlier = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=10)
-    numbers = f"{status.numbers}{', STOPPED' if status.sending_stopped else ''}"
+    stopped = ", STOPPED" if status.sending_stopped else ""
+    numbers = f"{status.numbers}{stopped}{f', {status.senders_need}' if status.senders_need else ''}"
     if only_if_changed and earlier and earlier[0].description == numbers:
         return
     create_markdown_artifact(status_page(status).markdown, key=QUEUE_KEY, description=numbers)

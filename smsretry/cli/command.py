@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NoReturn, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from smsretry.cli import desk, orders, rules, running
+from smsretry.cli import desk, orders, rules, running, senders
 from smsretry.cli.printing import print_note
 from smsretry.errors import SmsRetryError
 
@@ -71,6 +71,13 @@ class _Commands(TyperGroup):
         return int(code or 0)
 
 
+class _Group(TyperGroup):
+    """Commands about one thing. The group of all ends them."""
+
+    def get_params(self, *args: Any, **kwargs: Any) -> list[Any]:
+        return _plain(super().get_params(*args, **kwargs))
+
+
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
@@ -111,6 +118,7 @@ _CODE_1: Final = {
     orders.resolve: "it is not in doubt, or a worker has it",
     running.process: "something went wrong, or sending stopped",
     running.doctor: "something is bad",
+    senders.check: "the provider says that one cannot send",
 }
 """What exit code 1 means apart from an error."""
 _OTHER_CODES: Final = {
@@ -124,11 +132,13 @@ def _codes(command: Callable[..., None]) -> str:
     return f"{_OTHER_CODES.get(command, f'0 done; 1 {one}')}; {_ALWAYS}"
 
 
-def _add(panel: str, command: Callable[..., None], *examples: str, hidden: bool = False) -> None:
-    name = command.__name__.replace("_", "-")
+def _add(
+    panel: str | None, command: Callable[..., None], *examples: str, hidden: bool = False, group: typer.Typer = app
+) -> None:
+    name = command.__name__.strip("_").replace("_", "-")
     shown = "\n\n".join(f"  smsretry {example}".replace("[", r"\[") for example in examples)
     epilog = f"Example:\n\n{shown}\n\nExit codes: {_codes(command)}"
-    app.command(name, cls=_Command, rich_help_panel=panel, epilog=epilog, hidden=hidden)(command)
+    group.command(name, cls=_Command, rich_help_panel=panel, epilog=epilog, hidden=hidden)(command)
 
 
 _DESK: Final = "The desk: ask and act"
@@ -146,6 +156,33 @@ _add(_DESK, orders.after_restore, "after-restore --backup-of 2026-11-24T03:00")
 _add(_DESK, orders.doubt, "doubt --since 2026-11-24T03:00", hidden=True)
 _add(_DESK, orders.resolve, f"resolve {_UUID}", "resolve $ROW --send-again --because 'Not in the log'")
 _add(_DESK, orders.prune, "prune --keep-days 180")
+
+_SENDERS: Final = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    epilog="Example:\n\n  smsretry senders list --troubled\n\n  smsretry senders COMMAND --help\n\n"
+    f"Exit codes: 0 done; 1 an error, or the provider says that one cannot send; {_ALWAYS}",
+)
+app.add_typer(
+    _SENDERS,
+    name="senders",
+    rich_help_panel=_DESK,
+    help="Say who texts for whom: list, add, change, pause, resume, remove and check senders.",
+)
+_add(None, senders.list_, "senders list", "senders list --troubled --json", group=_SENDERS)
+_add(
+    None,
+    senders.add,
+    "senders add $BUSINESS $ACCOUNT $SERVICE --because 'Registered'",
+    "senders add $BUSINESS $ACCOUNT - --because 'Ours' < number.txt",
+    group=_SENDERS,
+)
+_add(None, senders.change, "senders change $SERVICE --rate 4.5 --because 'A better score'", group=_SENDERS)
+_add(None, senders.pause, "senders pause $SERVICE --because 'Suspended'", group=_SENDERS)
+_add(None, senders.resume, "senders resume $SERVICE --because 'Mended'", group=_SENDERS)
+_add(None, senders.remove, "senders remove $BUSINESS --because 'It shares ours'", group=_SENDERS)
+_add(None, senders.check, "senders check", "senders check $SERVICE", group=_SENDERS)
 
 _RULES: Final = "Rules and consent"
 _add(_RULES, rules.quiet_hours, "quiet-hours - < number.txt", "quiet-hours +13055550123 --at 2026-11-24T20:30-05:00")

@@ -1,6 +1,5 @@
 """Commands that change what is queued: requeue, cancel, after-restore, resolve, prune. The first three need --yes."""
 
-import getpass
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from smsretry.cli.parsing import Json, fill_form, parse_id, parse_instant
+from smsretry.cli.parsing import Json, fill_form, login_name, parse_id, parse_instant
 from smsretry.cli.printing import NOT_FOUND, print_json, print_lines, print_note, print_text
 from smsretry.vocabulary import Reason, WhyCode
 
@@ -177,7 +176,7 @@ def resolve(
             print_text(answer if doubtful else "It is not in doubt: there is nothing to answer.", style="bold")
         return
     given = {"retry_id": retry_id, "went_out_as": went_out_as, "send_again": send_again, "because": because}
-    request = fill_form(Resolve, given, who=who or _login_name())
+    request = fill_form(Resolve, given, who=who or login_name())
     with desk() as connected:
         resolved = connected.resolve(request)
     if as_json:
@@ -215,7 +214,7 @@ def _change(form: "type[Order]", given: Mapping[str, object]) -> None:
     from smsretry.desk.actions.requests import AfterRestore
     from smsretry.wiring import desk
 
-    who = given["who"] or (_login_name() if given["yes"] else None)
+    who = given["who"] or (login_name() if given["yes"] else None)
     order = fill_form(form, given, who=who, dry_run=not given["yes"])
     with desk() as connected:
         change = connected.order(order)
@@ -243,10 +242,3 @@ def _print_change(change: "Change", order: "Order") -> None:
         print_text(f"These are the newest {order.limit}; there may be more: call again, or --limit.", style="bold")
     if order.dry_run:
         print_text("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        raise typer.BadParameter("this account has no login name: say --who") from None

@@ -3,6 +3,7 @@
 What does not fit raises `typer.BadParameter`, in words of the options.
 """
 
+import getpass
 import re
 import sys
 from collections.abc import Mapping
@@ -29,6 +30,12 @@ _OPTIONS: Final = {
     "business_id": "--business",
     "states": "--state",
     "why_code": "--why",
+    "sent_by": "SENDER",
+    "account": "ACCOUNT",
+    "sender": "SENDER",
+    "message_class": "--class",
+    "segments_per_second": "--rate",
+    "segments_per_day": "--cap",
 }
 _PATTERNS: Final = {"last_digits": "must be 3 to 6 digits"}
 """What a field's pattern means."""
@@ -113,3 +120,11 @@ def _describe(names: list[str], problem: "ErrorDetails") -> str:
     if problem["type"] == "string_pattern_mismatch":
         return f"{option_of(field)} {_PATTERNS[field]}"
     return f"{option_of(field)} {re.sub(r'^(Input|String|List) should', 'must', message)}"
+
+
+def login_name() -> str:
+    """Who gives an order, unless it says so."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        raise typer.BadParameter("this account has no login name: say --who") from None

@@ -1,6 +1,6 @@
 """The desk, where people ask and act. Prefect's forms, the command line and SQL give the same answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -8,12 +8,16 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from smsretry.desk.actions.requests import Order, Preview, Prune, Resolve, WhichText
+from smsretry.desk.actions.senders import AddSender, SenderOrder, WhichSenders
 from smsretry.desk.questions.explanation import CodeMeaning, Explanation, explain
 from smsretry.desk.questions.forecast import Forecast, forecast
 from smsretry.desk.questions.prediction import predict
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
+from smsretry.desk.questions.sender_checks import SenderCheck, check_senders, refusal
+from smsretry.desk.questions.senders import NO_STOPS, CheckedSender, SenderChanged, SenderRecord, Stops
 from smsretry.errors import InputError
+from smsretry.retry.models import SenderId
 from smsretry.retry.profile import Profile
 
 PREVIEW_ROWS: Final = 20_000
@@ -39,6 +43,14 @@ class Records(Protocol):
         """One batch."""
         ...
 
+    def senders(self) -> list[SenderRecord]:
+        """The environment's first, and each with its number."""
+        ...
+
+    def order_sender(self, request: SenderOrder, *, dry_run: bool = False) -> SenderChanged:
+        """Change a sender; with dry_run, check only that it could be added."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -50,6 +62,8 @@ class Desk:
     """What one of the provider's codes means."""
     id_problem: Callable[[str], str | None] = lambda _: None
     """What is wrong with the message id that a person typed, if the provider gives no such ids."""
+    check_sender: SenderCheck = lambda _: []
+    """What the provider says of a sender."""
 
     def explain(self, request: WhichText | None, *, phone: str | None = None) -> list[Explanation]:
         """Explain a text, or all texts of a customer, newest first.
@@ -61,14 +75,15 @@ class Desk:
         texts = self.records.explain(request, phone)
         live = [text.retry_id for text in texts if text.state in ("scheduled", "due", "waiting", "held")]
         waiting = {one.id: one for one in self.records.waiting(retry_ids=live)} if live else {}
+        senders = self._own_senders(waiting.values())
         open_now = any(isinstance(one, WaitingText) and one.circuit_open for one in waiting.values())
-        stopped = self.status().stopped_because if open_now else None
+        stops = self._stops(self.status(), senders) if open_now else NO_STOPS
 
         def explained(text: TextRecord) -> Explanation:
             prediction = None
             match waiting.get(text.retry_id):
                 case WaitingText() as one:
-                    prediction = predict(one, now=text.asked_at, profile=self.profile, stopped=stopped)
+                    prediction = predict(one, now=text.asked_at, profile=self.profile, stopped=stops.why(one))
                 case UnreadText(columns=columns):
                     text = text.model_copy(update={"unreadable": tuple(sorted({*text.unreadable, *columns}))})
             return explain(text, now=text.asked_at, prediction=prediction, meaning=self.meaning)
@@ -85,6 +100,7 @@ class Desk:
         now = status.at
         waiting = self.records.waiting(until=now + timedelta(hours=request.hours))
         looked_at = list(islice(waiting, PREVIEW_ROWS + 1))
+        senders = self._own_senders(looked_at)
         return forecast(
             looked_at[:PREVIEW_ROWS],
             now=now,
@@ -92,8 +108,42 @@ class Desk:
             profile=self.profile,
             business_id=request.business_id,
             complete=len(looked_at) <= PREVIEW_ROWS,
-            stopped=status.stopped_because,
+            stops=self._stops(status, senders),
+            senders={one.sender_id: one for one in senders if one.sender_id},
         )
+
+    def _own_senders(self, texts: Iterable[WaitingText | UnreadText]) -> list[SenderRecord]:
+        """The senders, if one of these texts goes out from a business's own."""
+        return self.records.senders() if any(isinstance(one, WaitingText) and one.sender for one in texts) else []
+
+    def _stops(self, status: QueueStatus, senders: list[SenderRecord]) -> Stops:
+        return Stops.of(status.stopped_because, status.environment_stopped_because, senders)
+
+    def senders(self, request: WhichSenders) -> list[CheckedSender]:
+        """The senders, and if that is wanted, what the provider says of each."""
+        found = [
+            one
+            for one in self.records.senders()
+            if request.business_id in (None, *(user.business_id for user in one.used_by))
+        ]
+        checked = check_senders(found, self.check_sender if request.check else lambda _: [])
+        return [one for one in checked if one.troubled or not request.troubled]
+
+    def add_sender(self, request: AddSender) -> SenderChanged:
+        """Give a business a sender of its own, unless the provider says that it cannot send.
+
+        Raises:
+            InputError: it cannot be one, or the business has an active one; or the provider says no.
+        """
+        if not request.unchecked:
+            self.records.order_sender(request, dry_run=True)
+            if why := refusal(self.check_sender(SenderId(request.account, request.sent_by))):
+                raise InputError(why)
+        return self.records.order_sender(request)
+
+    def order_sender(self, request: SenderOrder) -> SenderChanged:
+        """Change, pause, resume or remove a sender."""
+        return self.records.order_sender(request)
 
     def order(self, request: Order) -> Change:
         """Requeue or cancel texts, or doubt them after a restore; or say what that would change."""

@@ -11,11 +11,13 @@ from smsretry.adapters.prefect.watch import watch
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.telemetry.export import ENDPOINTS, trouble, wanted
 from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.desk.questions.sender_checks import check_senders, sender_findings
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
 from smsretry.doctor.queue import queue_findings
 from smsretry.doctor.variables import each_variable, misspelled, reachability_findings
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding
+from smsretry.sending.ports import Provider
 from smsretry.settings import PrefectSettings, load_settings, setting_problems
 from smsretry.wiring import provider
 
@@ -38,8 +40,9 @@ def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]
         yield from reachability_findings(settings)
         with SupabaseOperators(settings) as operators:
             yield from _database(operators)
-        with provider(settings) as connected:
-            yield from connected.check()
+            with provider(settings) as connected:
+                yield from connected.check()
+                yield from _senders(operators, connected)
     yield from _prefect()
 
 
@@ -78,6 +81,15 @@ def _database(operators: SupabaseOperators) -> Iterator[Finding]:
             yield from ask()
         except QueueError as error:
             yield Finding(subject=subject, ok=False, advice=str(error))
+
+
+def _senders(operators: SupabaseOperators, connected: Provider) -> Iterator[Finding]:
+    """The businesses' own senders. If the database cannot be asked, that has been said."""
+    try:
+        senders = [one for one in operators.senders() if one.sender_id]
+    except QueueError:
+        return
+    yield from sender_findings(check_senders(senders, connected.check_sender))
 
 
 def _prefect() -> Iterator[Finding]:

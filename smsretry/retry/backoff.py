@@ -8,7 +8,8 @@ RETRY_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(min
 UNCOUNTED_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
 """The same after a try that made no send: the provider was not reached, or refused to look at the text for now."""
 ACCOUNT_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
-"""After the account was refused for this destination. This costs no attempt, so it must not come often."""
+"""After the account was refused for this destination, or the sender's day was used. This costs no attempt, so it must
+not come often."""
 MAX_RETRY_AFTER: Final = timedelta(minutes=15)
 """The longest wait that a provider can ask for. After it we ask again all the same."""
 

@@ -38,7 +38,7 @@ def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None
         return GiveUp(refusal.text, refusal.why_code, refusal.code, refusal.kind == "opted_out", refusal.phone_status)
     reason: Reason = "rate_limit" if refusal.kind == "rate_limit" else "twilio_error"
     patience = reason != "rate_limit" or claim.rate_limit_count < MAX_RATE_LIMITS
-    if refusal.kind == "account":
+    if refusal.kind in ("account", "day_spent"):
         delay = nth(ACCOUNT_DELAYS, claim.account_refusal_count)
         return Retry(delay, reason, refusal.text, refusal.why_code, refusal.code, counted=False, account_refused=True)
     if refusal.kind != "transient" and patience:

@@ -10,11 +10,12 @@ from typing import Literal, TypeAlias, assert_never
 
 from smsretry.vocabulary import WhyCode
 
-RefusalKind: TypeAlias = Literal["transient", "rate_limit", "permanent", "opted_out", "account"]
+RefusalKind: TypeAlias = Literal["transient", "rate_limit", "day_spent", "permanent", "opted_out", "account"]
 """What a refusal means for the text.
 
-transient: it may go out later. rate_limit: later, and slower. permanent: never, unchanged. opted_out: never, because
-the recipient said so. account: nothing is wrong with this text; somebody must mend the account, or the provider itself.
+transient: it may go out later. rate_limit: later, and slower. day_spent: a carrier takes no more of this sender before
+its day turns over. permanent: never, unchanged. opted_out: never, because the recipient said so. account: nothing is
+wrong with this text; somebody must mend the account or the sender, or the provider itself.
 """
 
 RefusalLevel: TypeAlias = Literal["account", "carrier", "content", "provider", "recipient", "request"]
@@ -35,11 +36,13 @@ class Refusal:
     """For kind `account`: whether one such refusal proves it. If not, it may concern this destination alone."""
     phone_status: str | None = None
     """What it says of the number for good, as `customers.phone_status`: `invalid` or `not_mobile`."""
+    to_do: str | None = None
+    """What a person can do about it, if there is more to say than for its level."""
 
     @property
     def retryable(self) -> bool:
         """May the same text, unchanged, go out later?"""
-        return self.kind in ("transient", "rate_limit", "account")
+        return self.kind in ("transient", "rate_limit", "day_spent", "account")
 
     @property
     def why_code(self) -> WhyCode:
@@ -49,6 +52,8 @@ class Refusal:
                 return "refused_for_now"
             case "rate_limit":
                 return "rate_limited"
+            case "day_spent":
+                return "day_spent"
             case "permanent":
                 return "refused"
             case "opted_out":

@@ -7,7 +7,6 @@ lost. Failures that a webhook recorded are handled here, too, so that the rules 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import takewhile
 from typing import Final, assert_never
 
 from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
@@ -17,6 +16,7 @@ from smsretry.retry.delivery import (
     FINAL,
     AfterDelivery,
     Close,
+    Denied,
     NotKept,
     OpenDelivery,
     Report,
@@ -25,16 +25,15 @@ from smsretry.retry.delivery import (
     Word,
     after_delivery,
     blames_the_sender,
+    is_silence,
 )
 from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.silence import Silence
 from smsretry.sending.summary import DeliverySummary, FollowedUp
 
 MOST: Final = 10_000
 USUAL: Final = 2_000
 """Messages of one run. Ten are looked up at once, so a run takes some minutes at most."""
-ENOUGH: Final = 5
-"""Looks in a row without an answer that end a run's asking: the provider refuses, or cannot be reached. Looks come in
-turns, so they are of several businesses if several have one due."""
 _AT_A_TIME: Final = 50
 _SILENT: Final = (
     "The provider said nothing of the last {} messages it was asked about: the others are asked about later. "
@@ -45,32 +44,36 @@ _SILENT: Final = (
 def sync_deliveries(services: DeliveryServices, *, limit: int = USUAL) -> DeliverySummary:
     """Look up to `limit` messages whose delivery is open, business by business in turns.
 
-    It begins with a few: if the provider does not answer, the others stay as they are. If the database cannot be asked,
-    it raises nothing and returns what was done until then.
+    It begins with a few: if the provider does not answer, the others stay as they are. An account that does not answer
+    ends the asking about its own messages alone. If the database cannot be asked, it raises nothing and returns what
+    was done before.
     """
-    followed, silent, size = list[FollowedUp](), 0, services.concurrency
+    followed, silence, size = list[FollowedUp](), Silence(services.reports.default.account), services.concurrency
     with ThreadPoolExecutor(services.concurrency) as pool:
         while len(followed) < limit:
             try:
-                claimed = services.records.claim_deliveries(min(size, limit - len(followed)))
+                most = min(size, limit - len(followed))
+                claimed = services.records.claim_deliveries(most, without=silence.without)
             except QueueError as error:
-                return DeliverySummary(followed, stopped_because=str(error))
+                return DeliverySummary(followed, stopped_because=str(error), silent_accounts=silence.accounts)
             if not claimed:
                 break
-            for start in range(0, len(claimed), _AT_A_TIME):
-                looks = list(pool.map(partial(follow, services=services), claimed[start : start + _AT_A_TIME]))
+            while claimed:
+                batch, claimed = silence.next_of(claimed, _AT_A_TIME)
+                looks = list(pool.map(partial(follow, services=services), batch))
                 followed += looks
-                silent = sum(1 for _ in takewhile(lambda look: look.silent, reversed(followed)))
-                if silent >= ENOUGH:
-                    return DeliverySummary(followed, stopped_because=_SILENT.format(silent))
-            size = services.concurrency if silent else limit
-    return DeliverySummary(followed)
+                silence.note(looks)
+                if silence.is_everybodys:
+                    return DeliverySummary(followed, _SILENT.format(silence.in_a_row), silence.accounts)
+            size = services.concurrency if silence.in_a_row else limit
+    nobody_answered = silence.accounts and not silence.answered
+    return DeliverySummary(followed, _SILENT.format(silence.in_a_row) if nobody_answered else None, silence.accounts)
 
 
 def follow(message: OpenDelivery, services: DeliveryServices) -> FollowedUp:
     """Look up one message, and act on it. A reported failure is looked up once more: the message may have arrived."""
     word = services.reports.what_became_of(message.sid, account=message.account)
-    return replace(_follow(message, word, services), silent=word is None)
+    return replace(_follow(message, word, services), silent=is_silence(word), denied=isinstance(word, Denied))
 
 
 def _follow(message: OpenDelivery, word: Word, services: DeliveryServices) -> FollowedUp:
@@ -79,6 +82,8 @@ def _follow(message: OpenDelivery, word: Word, services: DeliveryServices) -> Fo
     decision = after_delivery(message, word, profile=services.profile)
     report = word if isinstance(word, Report) else None
     try:
+        if isinstance(decision, SendAgain) and decision.slows and message.sent_by:
+            services.records.slow_down(message.sent_by, decision.slows.total_seconds())
         answer = services.records.follow(message, report, decision)
     except QueueUnreachable as error:  # passing: it is looked up again
         return FollowedUp(message, "not asked", str(error))
@@ -102,7 +107,9 @@ def _followed(message: OpenDelivery, word: Word, report: Report | None, decision
             return _to_look_again(message, word, why)
         case Unknown():
             return FollowedUp(message, "unknown")
-        case SendAgain(_, why):
+        case SendAgain(why=why, held=True):
+            return FollowedUp(message, "held", why, code, blames_sender=True)
+        case SendAgain(why=why):
             return FollowedUp(message, "retried", why, code)
         case GiveUp(why=why):
             return FollowedUp(message, "undelivered", why, code, report is not None and blames_the_sender(report))
@@ -112,7 +119,7 @@ def _followed(message: OpenDelivery, word: Word, report: Report | None, decision
 
 def _to_look_again(message: OpenDelivery, word: Word, why: str) -> FollowedUp:
     match word:
-        case None:
+        case None | Denied():
             return FollowedUp(message, "not asked", why)
         case NotKept():
             return FollowedUp(message, "not at the provider", why)

@@ -144,7 +144,11 @@ class Sender(Protocol):
         """
 
     def what_became_of(self, sid: str, *, account: str | None) -> Word:
-        """How far a message of this account has come. None: of the environment's account."""
+        """How far a message of this account has come.
+
+        Args:
+            account: None: that of the environment. A message that another account keeps is never called not kept.
+        """
 
 
 class Provider(Sender, Protocol):
@@ -154,17 +158,30 @@ class Provider(Sender, Protocol):
         """What a callback said of a message, with what its code means."""
 
     def check(self) -> list[Finding]:
-        """Do the credentials work, and does the account own the sender? Sends nothing."""
+        """Do the credentials work, and does the account own the sender of the environment? Sends nothing."""
+
+    def check_sender(self, sender: SenderId) -> list[Finding]:
+        """The same of a business's own sender, and is it registered, so far as that can be read? Two requests at most.
+
+        It may be called from several threads.
+        """
 
 
 class DeliveryRecords(Protocol):
     """The SQL functions that keep what became of accepted texts."""
 
-    def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
-        """Take charge of messages whose delivery is open, business by business in turns."""
+    def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
+        """Take charge of messages whose delivery is open, business by business in turns.
+
+        Args:
+            without: accounts whose messages stay as they are. '' is that of the environment, if a message names none.
+        """
 
     def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
         """Keep a report, and act on what was decided from it."""
+
+    def slow_down(self, sender: str, seconds: float) -> None:
+        """Let nothing more of this sender's leave for so long, whoever sends it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,7 @@ CameTo: TypeAlias = Literal[
     "delivered",
     "undelivered",
     "retried",
+    "held",
     "on its way",
     "still undelivered",
     "unknown",
@@ -157,10 +158,10 @@ CameTo: TypeAlias = Literal[
 ]
 """The result of one look.
 
-undelivered: it did not arrive and is not sent again. retried: it did not arrive and is queued again. still
-undelivered: it was acted on before, and a late delivery would still count. not at the provider: it has no such message.
-not asked: the provider did not say, or the database could not store it for now. settled elsewhere: by a callback or
-another run.
+undelivered: it did not arrive and is not sent again. retried: it did not arrive and is queued again. held: likewise,
+and its sender must be mended. still undelivered: it was acted on before, and a late delivery would still count. not at
+the provider: it has no such message. not asked: the provider did not say, or the database could not store it for now.
+settled elsewhere: by a callback or another run.
 """
 
 
@@ -176,6 +177,8 @@ class FollowedUp:
     """It did not arrive because of our account, our sender or our words."""
     silent: bool = False
     """The provider said nothing about it: it refused, could not be reached, or gave an empty answer."""
+    denied: bool = False
+    """It refused, for a reason that is this account's alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,8 @@ class DeliverySummary:
     followed: Sequence[FollowedUp]
     stopped_because: str | None = None
     """Why no more were looked up: the database could not be asked, or the provider said nothing."""
+    silent_accounts: tuple[str, ...] = ()
+    """Accounts whose messages the provider said nothing about. The others' were looked up."""
 
     @property
     def counts(self) -> Counter[CameTo]:
@@ -211,4 +216,5 @@ class DeliverySummary:
 
     def __str__(self) -> str:
         stopped = f"Stopped: {self.stopped_because}" if self.stopped_because else ""
-        return ". ".join(filter(None, (self.numbers, stopped))) or "no delivery is open"
+        silent = f"No answer for {', '.join(self.silent_accounts)}" if self.silent_accounts and not stopped else ""
+        return ". ".join(filter(None, (self.numbers, stopped, silent))) or "no delivery is open"

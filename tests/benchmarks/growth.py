@@ -7,7 +7,7 @@ delivery is open are looked after: when Twilio says nothing final, and when all 
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -63,10 +63,15 @@ class Counted:
     records: SupabaseDeliveries
     calls: list[str] = field(default_factory=list)
 
-    def claim_deliveries(self, limit: int) -> Any:
+    def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> Any:
         """As it is."""
         self.calls.append("claim")
-        return self.records.claim_deliveries(limit)
+        return self.records.claim_deliveries(limit, without=without)
+
+    def slow_down(self, sender: str, seconds: float) -> None:
+        """As it is."""
+        self.calls.append("slow_down")
+        self.records.slow_down(sender, seconds)
 
     def follow(self, *about: Any) -> Any:
         """As it is."""

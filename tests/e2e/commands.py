@@ -58,7 +58,10 @@ def _help(module: str) -> str:
 
 def _smsretry(words: list[str]) -> None:
     commands: Any = typer.main.get_command(app)
-    known = {option for param in commands.commands[words[0]].params for option in (*param.opts, *param.secondary_opts)}
+    command = commands.commands[words[0]]
+    if (parts := getattr(command, "commands", {})) and words[1:]:  # a group by itself is named, and not given
+        command = parts[words[1]]
+    known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
     assert known >= {word for word in words[1:] if word.startswith("--")}
 
 

@@ -66,6 +66,39 @@ def test_what_waits_is_told_and_what_comes_is_predicted(business: Business, ask:
     assert ask("resolve-sms-doubt", {"ask": doubt()})["name"] == "nothing to resolve"
 
 
+@pytest.mark.long
+def test_a_business_gets_a_sender_that_is_paused_resumed_and_removed(
+    stack: Stack, business: Business, ask: Ask, prefect: Prefect
+) -> None:
+    """A number is named by its id alone, and shown by its last digits."""
+    settings = stack.settings()
+    signed = {"who": "Ann", "because": "It is registered"}
+    service = {"business_id": str(business.id), "account": settings.twilio_account_sid, "sent_by": "MG" + "7" * 32}
+    refused = ask("add-sms-sender", {"ask": {**service, **signed}})
+    assert refused["state"]["message"].startswith("It was not added, because it cannot send. messaging service: ")
+    assert ask("add-sms-sender", {"ask": {**service, **signed, "unchecked": True}})["name"] == (
+        f"added sender {service['sent_by']}"
+    )
+    found = business.connection.execute(
+        "select sender_id from add_sms_sender(%s, %s, %s, replace => true, who => 'Ann', because => 'Its number')",
+        [business.id, settings.twilio_account_sid, settings.twilio_sender],
+    ).fetchone()
+    assert found is not None
+    named = {"sender": str(found["sender_id"]), **signed}
+    assert ask("pause-sms-sender", {"ask": named})["name"] == "paused sender …0006"
+    row = business.due_text(due=timedelta(hours=1))
+    business.connection.execute("update sms_retry_queue set why = 'It is paused', why_code = 'sender_paused'")
+    assert ask("sms-senders", {"ask": {"troubled": True, "check": True}})["name"] == "senders 1 · need somebody 1"
+    [page] = prefect.artifacts("sms-senders")
+    assert f"business {business.id}" in page["data"]
+    assert ask("sms-status", {})["name"] == ("waiting 1 · senders that need somebody 1, texts that wait for them 1")
+    assert ask("resume-sms-sender", {"ask": named})["name"] == "resumed sender …0006 · texts due now 1"
+    assert business.row(row)["scheduled_for"] <= stack.now()
+    removed = ask("remove-sms-sender", {"ask": {"business_id": str(business.id), **signed}})
+    assert removed["name"] == "removed sender …0006"
+    assert settings.twilio_sender not in page["data"] + str(prefect.logs(removed["id"]))
+
+
 def doubt() -> dict[str, Any]:
     """An answer about a text that nobody knows."""
     return {"retry_id": str(uuid4()), "send_again": True, "who": "Ann", "because": "It is not in the log"}
@@ -126,6 +159,12 @@ def test_the_schedules_own_form_refuses_in_the_same_words(ask: Ask) -> None:
         ("requeue-failed-sms", {"code": 21211, "because": "+1 (212) 555-0188 called"}),
         ("requeue-failed-sms", {"since": "yesterday"}),
         ("preview-sms-retries", {"hours": 1000}),
+        ("add-sms-sender", {"business_id": str(UUID(int=1)), "account": "+12125550188"}),
+        ("add-sms-sender", {"business_id": str(UUID(int=1)), "account": "AC" + "1" * 32, "sent_by": "+12125550188"}),
+        ("add-sms-sender", {"segments_per_second": 0}),
+        ("pause-sms-sender", {"sender": "+12125550188"}),
+        ("resume-sms-sender", {"sender": "12125550188"}),
+        ("remove-sms-sender", {"message_class": "promotional"}),
     ],
 )
 def test_the_server_refuses_what_does_not_fit_before_it_keeps_it(

@@ -110,6 +110,51 @@ def somebody_opted_out_by_phone(scene: Scene) -> Story:
     assert (scene.status(again), scene.sent()) == ("cancelled", [])
 
 
+def move_a_business_to_its_own_sender(scene: Scene) -> Story:
+    """Texts go out before, meanwhile and after."""
+    settings = scene.stack.settings()
+    first = scene.business.due_text(phone="+12125550161")
+    scene.live()
+    here = {"$BUSINESS": str(scene.business.id), "$ACCOUNT": settings.twilio_account_sid}
+    here |= {"$SERVICE": settings.twilio_sender, "$CUSTOMER": str(scene.business.row(first)["customer_id"])}
+    yield here
+    second = scene.business.due_text(phone="+12125550162")
+    scene.live()
+    [attempt] = scene.business.attempts_of(second)
+    assert (attempt["sent_account"], attempt["segments"]) == (settings.twilio_account_sid, 1)
+    yield here
+    yield here
+    third = scene.business.due_text(phone="+12125550163")
+    scene.live()
+    [attempt] = scene.business.attempts_of(third)
+    assert attempt["segments"] is None, "the environment's sender has no cap"
+    assert scene.sent() == ["+12125550161", "+12125550162", "+12125550163"]
+
+
+def the_account_of_a_business_was_suspended(scene: Scene) -> Story:
+    """Its texts wait, and another business's go out."""
+    settings = scene.stack.settings()
+    other = Business(scene.business.connection, scene.business.now).open()
+    scene.business.connection.execute(
+        "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Its own')",
+        [scene.business.id, settings.twilio_account_sid, settings.twilio_sender],
+    )
+    row = scene.business.due_text(phone="+12125550161")
+    here = {"$SERVICE": settings.twilio_sender, "$ROW": str(row)}
+    yield here
+    yield here
+    other.due_text(phone="+12125550162")
+    scene.live(minutes=5)
+    assert (scene.status(row), scene.business.row(row)["why_code"]) == ("pending", "sender_paused")
+    assert scene.sent() == ["+12125550162"]
+    yield here
+    yield here
+    yield here
+    scene.live()
+    assert (scene.status(row), scene.business.row(row)["attempt_count"]) == ("completed", 1)
+    assert scene.sent() == ["+12125550161", "+12125550162"]
+
+
 def upgrade_without_stopping(scene: Scene) -> Story:
     """Texts come before and after."""
     scene.business.due_text(phone="+12125550161")
@@ -145,6 +190,8 @@ STORIES: dict[str, Callable[[Scene], Story]] = {
         twilio_was_down,
         we_must_stop_texting_a_state,
         somebody_opted_out_by_phone,
+        move_a_business_to_its_own_sender,
+        the_account_of_a_business_was_suspended,
         upgrade_without_stopping,
         restore_from_a_backup,
     )

@@ -1,11 +1,13 @@
 """The webhooks that the documents show, against the embedded stack: what Twilio signs, and what others try."""
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -18,15 +20,19 @@ from supabase import create_client
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import SENDER, Stack
-from smsretry.local.twilio.callbacks import Callback
+from smsretry.local.twilio.callbacks import Callback, inbound_message
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.local.twilio.standin import TwilioStandin
 from tests.conftest import Business
 from tests.e2e.documents import documents
+from tests.integration.hearing import another, consents_of, sends_from
 from tests.support.builders import PHONE, run
 
 URL: Final = "https://app.example/twilio"
 _DENO: Final = Path(__file__).with_name("deno.mjs")
+BARBER: Final = "AC" + "1" * 32
+OTHERS: Final = {BARBER: "1" * 32, "AC" + "2" * 32: ""}
+"""The tokens of accounts beside the environment's. One was left empty."""
 Webhook = Callable[[Callback], int]
 """Takes what Twilio posts, and answers with an HTTP status."""
 
@@ -47,21 +53,24 @@ def in_python(stack: Stack, _directory: Path) -> Iterator[Webhook]:
 
     def post(callback: Callback) -> int:
         query = dict(parse_qsl(urlsplit(callback.url).query))
-        account = {"account_sid": settings["TWILIO_ACCOUNT_SID"], "auth_token": settings["TWILIO_AUTH_TOKEN"]}
-        return int(names["hear"](callback.url, query, callback.form, callback.signature, supabase=client, **account))
+        tokens = {settings["TWILIO_ACCOUNT_SID"]: settings["TWILIO_AUTH_TOKEN"], **OTHERS}
+        return int(
+            names["hear"](callback.url, query, callback.form, callback.signature, tokens=tokens, supabase=client)
+        )
 
     yield post
 
 
 @contextmanager
-def in_typescript(stack: Stack, directory: Path) -> Iterator[Webhook]:
+def in_typescript(stack: Stack, directory: Path, *, several: bool = True) -> Iterator[Webhook]:
     """The Edge Function in smsretry/supabase/README.md, run by Node with as much of Deno as it needs."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("no Node: install version 18 or later")
+    accounts = {"TWILIO_AUTH_TOKENS": json.dumps(OTHERS)} if several else {}
     script = directory / "webhook.mjs"
     script.write_text(f"import {str(_DENO)!r}\n{shown('ts', 'Deno.serve')}", encoding="utf-8")
-    environment = {**os.environ, **stack.environment(), "TWILIO_WEBHOOK_URL": URL}
+    environment = {**os.environ, **stack.environment(), "TWILIO_WEBHOOK_URL": URL, **accounts}
     with subprocess.Popen([node, script], env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -169,3 +178,42 @@ def test_stop_and_start_that_come_in_are_recorded_and_help_is_not(
     assert said == ["opted_out", "opted_out", "opted_in", "opted_in", "opted_out"]
     in_words = [says("start"), says("Opt-out 🙏"), says("start"), says("please\u200b stop texting me")]
     assert in_words == ["opted_in", "opted_out", "opted_in", "opted_out"]
+
+
+def test_a_stop_to_a_subaccount_is_signed_with_its_own_token_and_counts_at_its_own_business(
+    webhook: Webhook, stack: Stack, business: Business
+) -> None:
+    """The parent's token, a stranger's, and none fit nothing."""
+    other = another(business)
+    service = "MG" + "1" * 32
+    sends_from(business, BARBER, service)
+    for shop in (business, other):
+        shop.customer()
+
+    def says(body: str, account: str, token: str) -> int:
+        to = {"to": "+12125550190", "messaging_service_sid": service}
+        said = inbound_message(
+            URL, phone=PHONE, body=body, opt_out_type=None, account_sid=account, auth_token=token, **to
+        )
+        return webhook(said)
+
+    parent = stack.environment()
+    forged = [
+        (BARBER, parent["TWILIO_AUTH_TOKEN"]), (parent["TWILIO_ACCOUNT_SID"], OTHERS[BARBER]), ("AC" + "2" * 32, ""),
+        ("AC" + "3" * 32, "3" * 32), ("constructor", "function Object() { [native code] }"), ("__proto__", "undefined"),
+        ("", ""),
+    ]  # fmt: skip
+    assert [says("stop", account, token) for account, token in forged] == [403] * len(forged)
+    assert says("stop", BARBER, OTHERS[BARBER]) == 204
+    assert (consents_of(business), consents_of(other)) == ([("opted_out", "inbound_stop")], [("opted_in", None)])
+    stack.move_clock(timedelta(minutes=1))
+    assert says("start", BARBER, OTHERS[BARBER]) == 204
+    assert consents_of(business) == [("opted_in", "inbound_start")]
+
+
+def test_one_account_needs_no_list_of_tokens(stack: Stack, business: Business, tmp_path: Path) -> None:
+    """The secrets of version 1.0 are enough."""
+    business.customer()
+    with in_typescript(stack, tmp_path, several=False) as webhook:
+        assert webhook(stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER)) == 204
+    assert consents_of(business) == [("opted_out", "inbound_stop")]

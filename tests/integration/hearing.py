@@ -10,31 +10,36 @@ _numbers = count(1)
 
 
 def answer(
-    business: Business, opt_out_type: str | None = None, body: str = "", *, sid: str | None = None, phone: str = PHONE
+    business: Business,
+    opt_out_type: str | None = None,
+    body: str = "",
+    *,
+    sid: str | None = None,
+    phone: str = PHONE,
+    to: str | None = None,
+    service: str | None = None,
+    account: str | None = None,
 ) -> dict[str, Any]:
-    """What the application's webhook is answered."""
+    """What the application's webhook is answered. to, service and account: what Twilio says of our sender."""
     found = business.connection.execute(
-        "select * from record_inbound_sms(%s, %s, %s, %s)",
-        [phone, sid or f"SM{next(_numbers):032x}", opt_out_type, body],
+        """select * from record_inbound_sms(%s, %s, %s, %s, to_number => %s, messaging_service_sid => %s,
+                                            account_sid => %s)""",
+        [phone, sid or f"SM{next(_numbers):032x}", opt_out_type, body, to, service, account],
     ).fetchone()
     assert found is not None
     return found
 
 
-def hear_in_full(
-    business: Business, opt_out_type: str | None = None, body: str = "", *, sid: str | None = None, phone: str = PHONE
-) -> dict[str, Any]:
+def hear_in_full(business: Business, *said: str | None, **named: str | None) -> dict[str, Any]:
     """What came of it, by whatever words it was known."""
-    found = answer(business, opt_out_type, body, sid=sid, phone=phone)
+    found = answer(business, *said, **named)  # type: ignore[arg-type]  # as answer takes them
     del found["heard"]
     return found
 
 
-def hear(
-    business: Business, opt_out_type: str | None = None, body: str = "", *, sid: str | None = None, phone: str = PHONE
-) -> tuple[Any, ...]:
+def hear(business: Business, *said: str | None, **named: str | None) -> tuple[Any, ...]:
     """Its answer, the customers it concerns and the texts that waited; each of them could be marked."""
-    found = hear_in_full(business, opt_out_type, body, sid=sid, phone=phone)
+    found = hear_in_full(business, *said, **named)
     assert found["unmarked"] == 0
     return found["answer"], found["customers"], found["cancelled"]
 
@@ -60,3 +65,23 @@ def consents_of(business: Business) -> list[tuple[Any, ...]]:
 def another(business: Business) -> Business:
     """A second business, of another user."""
     return Business(business.connection, business.now).open()
+
+
+def sends_from(business: Business, account: str, sent_by: str, *, message_class: str = "any") -> None:
+    """Its texts, or those of a class, go out from this sender from now on."""
+    business.connection.execute(
+        """with sender as (
+               insert into smsretry.senders (account, sent_by) values (%s, %s)
+               on conflict (account, sent_by) do update set sent_by = excluded.sent_by returning id)
+           insert into smsretry.business_senders (business_id, message_class, sender_id) select %s, %s, id from sender
+           on conflict (business_id, message_class) do update set sender_id = excluded.sender_id""",
+        [account, sent_by, business.id, message_class],
+    )
+
+
+def environment_sends_from(business: Business, account: str, sent_by: str) -> None:
+    """The sender of the runner's environment, as its first claim writes it down."""
+    business.connection.execute(
+        "insert into smsretry.default_senders (sent_by, account, seen_at) values (%s, %s, %s)",
+        [sent_by, account, business.now()],
+    )

@@ -28,6 +28,7 @@ CHECKS = {
     "explain_sms",
     "preview_sms_retries",
     "sms_status",
+    "sms_senders",
     "check_sms_retries",
     "next_sms_due",
 }
@@ -37,7 +38,7 @@ TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABL
 OURS = [
     "circuit", "sender_time", "stopped_states", "suppressions", "stopped_consents", "unwritten_consents",
     "runs", "steps", "inbound_texts", "held_sends", "restores", "stale_opt_ins", "set_apart", "turns",
-    "business_circuits", "senders", "business_senders", "default_senders",
+    "business_circuits", "senders", "business_senders", "default_senders", "heard_stops", "sender_steps",
 ]  # fmt: skip
 """Of the schema smsretry."""
 
@@ -45,7 +46,8 @@ OURS = [
 @dataclass(frozen=True)
 class Scene:
     """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
-    one that failed long ago; one that Twilio accepted; a text; a scheduled send that is due; two runs, one finished.
+    one that failed long ago; one that Twilio accepted; a text; a scheduled send that is due; two runs, one finished;
+    another business with a sender of its own.
     """
 
     stack: Stack
@@ -67,10 +69,13 @@ class Scene:
     sent: UUID
     accepted: UUID
     """The attempt of the sent one."""
+    other: UUID
+    """The business with a sender of its own."""
 
     def arguments(self, function: str) -> Arguments:
         """Of a call that succeeds, and except for the check changes something."""
         claim = {"retry_id": str(self.claimed), "claim_no": self.claimed_no}
+        signed = {"who": "Ann", "because": "It is registered now"}
         known: dict[str, Arguments] = {
             "queue_sms_retry": {
                 "send_log_id": str(self.text), "reason": "twilio_error", "attempt_count": 1,
@@ -124,11 +129,11 @@ class Scene:
                 "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
                 "delivery_status": "undelivered", "error_code": 30003,
             },
-            "claim_sms_deliveries": {"limit_count": 10, "first_look": "1 second", "lease": "10 minutes"},
+            "claim_sms_deliveries": {"limit_count": 10, "first_look": "1 second", "lease": "10 minutes", "without": []},
             "finish_sms_delivery": {
                 "attempt_id": str(self.accepted), "looks": 0, "decision": "give_up", "delivery_status": "undelivered",
                 "error_code": 30006, "look_in": None, "retry_in": None, "error": "Not delivered: a landline",
-                "opted_out": False, "phone_status": "not_mobile",
+                "opted_out": False, "phone_status": "not_mobile", "counted": True, "held": False,
             },
             "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
             "set_sms_circuit": {"why": "Twilio is down"},
@@ -138,11 +143,13 @@ class Scene:
             },
             "record_inbound_sms": {
                 "phone": PHONE, "twilio_sid": "SM" + "e" * 32, "opt_out_type": "STOP", "body": "stop",
+                "to_number": SENDER, "messaging_service_sid": None, "account_sid": ACCOUNT,
             },
             "start_sms_run": {"run_id": str(UUID(int=7)), "stale_minutes": 10},
             "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},
             "explain_sms": {"retry_id": str(self.due), "row_limit": 5},
             "preview_sms_retries": {"until": self.at(hours=24), "row_limit": 10},
+            "slow_sms_sender": {"sender": SENDER, "seconds": 60},
             "sms_status": {},
             "check_sms_retries": {"max_minutes": 60},
             "requeue_failed_sms": {
@@ -158,6 +165,18 @@ class Scene:
                 "life": "48 hours",
             },
             "prune_sms_history": {"keep_days": 90, "batch": 100},
+            "sms_senders": {"row_limit": 10, "with_numbers": False},
+            "add_sms_sender": {
+                "business_id": str(self.business.id), "account": ACCOUNT, "sent_by": "MG" + "1" * 32,
+                "message_class": "marketing", "segments_per_second": 1, "segments_per_day": 2000,
+                **signed, "replace": False, "dry_run": False,
+            },
+            "change_sms_sender": {
+                "named": SENDER, "segments_per_second": 2, "segments_per_day": None, "unlimited": [], **signed,
+            },
+            "pause_sms_sender": {"named": SENDER, **signed},
+            "resume_sms_sender": {"named": SENDER, **signed},
+            "remove_sms_sender": {"business_id": str(self.other), "message_class": None, **signed},
             "check_sms_retry_setup": {"wanted": wanted_objects()},
             "describe_sms_tables": {},
             "try_sms_retry_queue": {},
@@ -252,6 +271,10 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         [stack.now(), looked],
     ).fetchone()
     assert found is not None
+    other = Business(connection, stack.now).open()
+    connection.execute(
+        "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'It has its own')", [other.id, ACCOUNT, SENDER]
+    )
     return Scene(
         stack,
         business,
@@ -271,4 +294,5 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         scheduled,
         sent,
         accepted,
+        other.id,
     )

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from smsretry.adapters.twilio.errors import twilio_refusal
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Resolve
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.decision import AfterSend, Cap, Doubt, GiveUp, Retry, Send
@@ -33,6 +34,11 @@ ACCOUNT: Final = "AC" + "0" * 32
 SID: Final = "SM" + "0123456789abcdef" * 2
 AT_ONCE: Final = Profile(opening_spread=timedelta(0))
 """Everything that waits for an opening is due at it."""
+
+
+def sent_by_hand(twilio: TwilioSender, to: str, body: str) -> Any:
+    """A message that somebody sent from the environment's sender, and not through the queue: as the SDK returns it."""
+    return twilio._clients.of(None).messages.create(to=to, body=body, from_=twilio.default.sent_by)
 
 
 def claim_with(**changes: Any) -> Claim:

@@ -15,6 +15,11 @@ from smsretry.cli.command import app
 
 _COMMANDS: Any = typer.main.get_command(app)
 NAMES = sorted(name for name, one in _COMMANDS.commands.items() if not one.hidden)
+EACH: dict[str, Any] = {
+    f"{name} {part}".strip(): command
+    for name in NAMES
+    for part, command in getattr(_COMMANDS.commands[name], "commands", {"": _COMMANDS.commands[name]}).items()
+}
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -24,17 +29,17 @@ def ask(*arguments: str, columns: int = 80, stdin: str | None = None) -> Result:
 
 
 @pytest.mark.parametrize("columns", [80, 160])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_the_help_of_each_command_has_an_example_and_names_every_option(name: str, columns: int) -> None:
     """Nothing is cut at either width, and no id is broken over two lines."""
-    told = ask(name, "--help", columns=columns)
+    told = ask(*name.split(), "--help", columns=columns)
     assert told.exit_code == 0
     assert re.search(rf"^ *smsretry {name}\b", told.output, re.MULTILINE), "an example"
     assert max(map(len, told.output.splitlines())) == columns
     assert "…" not in told.output
-    for option in (option for param in _COMMANDS.commands[name].params for option in param.opts):
+    for option in (option for param in EACH[name].params for option in param.opts):
         assert option.startswith("--") is False or option in told.output
-    _, *examples, _ = _COMMANDS.commands[name].epilog.replace("\\[", "[").split("\n\n")
+    _, *examples, _ = EACH[name].epilog.replace("\\[", "[").split("\n\n")
     assert {example.strip() for example in examples} <= {line.strip() for line in told.output.splitlines()}
     assert "<bool>" not in told.output
     assert "Exit codes: 0 " in told.output

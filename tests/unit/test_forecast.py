@@ -1,12 +1,15 @@
-"""What the sender's rate makes of the hours to come."""
+"""What the senders' rates make of the hours to come."""
 
 from datetime import timedelta
 from uuid import UUID
 
-from smsretry.desk.questions.forecast import TOO_SLOW, Forecast, forecast
+from smsretry.desk.questions.forecast import Forecast, forecast
 from smsretry.desk.questions.records import WaitingText
+from smsretry.desk.questions.senders import SenderRecord, Stops
+from smsretry.desk.questions.turns import SPENT, TOO_SLOW
+from smsretry.retry.models import AssignedSender
 from smsretry.retry.profile import Profile
-from tests.support.builders import NOON, claim_with
+from tests.support.builders import ACCOUNT, NOON, SENDER, claim_with
 
 HOUR = timedelta(hours=1)
 BEFORE_CLOSING = NOON + 8.5 * HOUR
@@ -113,7 +116,7 @@ def test_what_waits_is_predicted_again_for_when_it_has_waited() -> None:
 
 def test_while_sending_is_stopped_nothing_is_promised() -> None:
     """Only one text of each run tries."""
-    told = forecast(texts(3), now=BEFORE_CLOSING, hours=1, profile=Profile(), stopped="Twilio is down")
+    told = forecast(texts(3), now=BEFORE_CLOSING, hours=1, profile=Profile(), stops=Stops("Twilio is down"))
     (business,) = told.businesses
     assert (told.go_out, business.wait_longer) == (0, 3)
     assert business.why == {"Sending is stopped: Twilio is down": 3}
@@ -132,3 +135,74 @@ def test_texts_that_go_out_count_against_the_cap_of_those_after_them() -> None:
     )
     (business,) = told.businesses
     assert (business.go_out, business.wait_longer) == (3, 2)
+
+
+OWN = AssignedSender(id=UUID(int=5), account=ACCOUNT, sent_by=SENDER, segments_per_second=1)
+SLOW = OWN.model_copy(update={"id": UUID(int=6), "segments_per_second": 0.01})
+
+
+def of(sender: AssignedSender | None, count: int, first: int) -> list[WaitingText]:
+    """Texts of one business that go out from this sender, due at once."""
+    business_id = UUID(int=first)
+    return [
+        waiting(id=UUID(int=first + n), business_id=business_id, scheduled_for=NOON, sender=sender)
+        for n in range(count)
+    ]
+
+
+def test_each_sender_sends_at_its_own_rate() -> None:
+    """A slow one and the environment's limit neither each other nor the fast one."""
+    mixed = [*of(None, 50, 1000), *of(OWN, 300, 2000), *of(SLOW, 50, 3000)]
+    told = forecast(mixed, now=NOON, hours=1, profile=Profile(segments_per_second=0.01))
+    assert {one.business_id.int: one.go_out for one in told.businesses} == {1000: 36, 2000: 300, 3000: 36}
+
+
+def test_a_rate_of_the_environment_does_not_slow_a_sender_without_one() -> None:
+    """It is as fast as its provider takes the texts."""
+    free = OWN.model_copy(update={"segments_per_second": None})
+    told = forecast(of(free, 300, 2000), now=NOON, hours=1, profile=Profile(segments_per_second=0.01))
+    assert told.go_out == 300
+
+
+def record(**values: object) -> SenderRecord:
+    """What `sms_senders` says of OWN."""
+    blank: dict[str, object] = dict.fromkeys(SenderRecord.model_fields)
+    numbers = {"businesses": 1, "due": 0, "waiting": 0, "held": 0, "used_by": (), "steps": ()}
+    given = {
+        "sender_id": OWN.id,
+        "account": ACCOUNT,
+        "sender": SENDER,
+        "day_ends_at": NOON + 2 * HOUR,
+        "asked_at": NOON,
+    }
+    return SenderRecord.model_validate({**blank, **numbers, **given, **values})
+
+
+def test_what_a_sender_s_day_has_no_room_for_goes_out_when_the_day_turns_over() -> None:
+    """Three of ten are left today, and the next day has ten."""
+    capped = OWN.model_copy(update={"segments_per_day": 10})
+    senders = {OWN.id: record(segments_per_day=10, used_today=7)}
+
+    def ahead(hours: int) -> Forecast:
+        return forecast(of(capped, 12, 2000), now=NOON, hours=hours, profile=Profile(), senders=senders)
+
+    (one,) = ahead(2).businesses
+    assert (one.go_out, one.why, one.why_codes) == (3, {SPENT: 9}, {"day_spent": 9})
+    assert [hour.texts for hour in ahead(3).hours] == [3, 0, 9]
+
+
+def test_while_one_sender_is_stopped_the_texts_of_the_others_are_promised() -> None:
+    """And while the environment's is, those of the businesses with one of their own."""
+    texts = [*of(None, 2, 1000), *of(OWN, 3, 2000), *of(SLOW, 1, 3000)]
+
+    def go_out(stops: Stops) -> dict[int, int]:
+        told = forecast(texts, now=NOON, hours=1, profile=Profile(), stops=stops)
+        return {one.business_id.int: one.go_out for one in told.businesses}
+
+    assert go_out(Stops.of(None, None, [record(stopped_at=NOON, stopped_because="Refused")])) == {
+        1000: 2,
+        2000: 0,
+        3000: 1,
+    }
+    assert go_out(Stops(environment="Refused")) == {1000: 0, 2000: 3, 3000: 1}
+    assert go_out(Stops("Twilio is down")) == {1000: 0, 2000: 0, 3000: 0}

@@ -42,7 +42,7 @@ def test_the_setting_that_told_businesses_apart_harms_nobody_who_still_has_it(mo
 def test_an_empty_queue_is_told_as_zeros() -> None:
     """A 0 is not the same as no answer. What was never measured is not told: 0 seconds would be a time."""
     told = lines_of()
-    assert len(told) == 30
+    assert len(told) == 35
     assert {float(line.rpartition(" ")[2]) for line in told} == {0}
     assert not any("delivery_time" in line or "run_age" in line for line in told)
 
@@ -55,16 +55,27 @@ def test_what_an_alert_hangs_on_is_told_to_the_last_text_and_without_a_word_of_p
         a_line("scheduled", "late", 3),
         *(a_line("stopped", name, told="A hurricane") for name in ("sending", "LA", "TX")),
         *(a_line("ended", "failed", texts, told=f"Reason {texts}") for texts in (4, 5)),
+        a_line("stopped", "environment", told="Refused"),
+        a_line("senders", "paused", 7),
+        a_line("sender", "…0199", 8, told="account AC1: paused: A hurricane", why_code="sender_paused"),
+        a_line("sender", "MG1", 0, told="account AC1: stopped: Refused", why_code="sending_stopped"),
+        a_line("sender", "MG2", 1, told="account AC1: texts wait"),
         a_line("delivery", "delivered", 6),
         a_line("run", "an id", next_at=NOON - timedelta(minutes=20), told="claimed 1"),
     )
-    assert len(told) == len(set(told)) == 31
+    assert len(told) == len(set(told)) == 39
     assert {
         'smsretry_queue_depth{smsretry_state="due"} 1234567',
         'smsretry_queue_depth{smsretry_state="waiting",smsretry_reason="quiet_hours"} 2',
         'smsretry_scheduled_sends{smsretry_state="late"} 3',
         'smsretry_stopped{smsretry_scope="sending"} 1',
         'smsretry_stopped{smsretry_scope="state"} 2',
+        'smsretry_stopped{smsretry_scope="environment"} 1',
+        'smsretry_senders{smsretry_state="paused"} 7',
+        'smsretry_senders{smsretry_state="sending"} 0',
+        'smsretry_sender_texts{smsretry_sender="…0199",smsretry_why="sender_paused"} 8',
+        'smsretry_sender_texts{smsretry_sender="MG1",smsretry_why="sending_stopped"} 0',
+        'smsretry_sender_texts{smsretry_sender="MG2",smsretry_why="unforeseen"} 1',
         'smsretry_day_ended{smsretry_fate="failed"} 9',
         'smsretry_day_deliveries{smsretry_delivery="delivered"} 6',
         "smsretry_run_age_seconds 1200.0",

@@ -9,6 +9,7 @@ from smsretry.retry.outcome import Refusal, RefusalKind
 MAY_GO_OUT_LATER: dict[RefusalKind, bool] = {
     "transient": True,
     "rate_limit": True,
+    "day_spent": True,
     "account": True,  # nothing is wrong with the text
     "permanent": False,
     "opted_out": False,

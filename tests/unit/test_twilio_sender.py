@@ -19,7 +19,7 @@ from smsretry.retry.evidence import Sent, find
 from smsretry.retry.models import Look, SenderId, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent
 from smsretry.settings import Settings
-from tests.support.builders import BODY, NOON, PHONE, SID
+from tests.support.builders import ACCOUNT, BODY, NOON, PHONE, SID
 
 HOUR = timedelta(hours=1)
 PERIODS = [
@@ -139,7 +139,9 @@ def test_an_answer_speaks_for_its_own_text_alone() -> None:
 def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """No request has left, so the text may be sent once the installation is mended."""
     monkeypatch.setitem(sys.modules, "smsretry.adapters.twilio.http", None)
-    settings = Settings.model_construct(twilio_from_number="+12125550100", twilio_messaging_service_sid=None)
+    settings = Settings.model_construct(
+        twilio_account_sid=ACCOUNT, twilio_from_number="+12125550100", twilio_messaging_service_sid=None
+    )
     with TwilioSender(settings) as twilio:
         outcome = twilio.send(Text(attempt_id=uuid4(), to="+12125550161", body="Hello", valid_for=timedelta(hours=1)))
     assert twilio.default.sent_by == "+12125550100"
@@ -149,7 +151,9 @@ def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(monkeypa
 def test_an_sdk_that_cannot_be_loaded_says_nothing_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look for a text in doubt had ended as an error, and a look after deliveries with a traceback."""
     monkeypatch.setitem(sys.modules, "smsretry.adapters.twilio.http", None)
-    settings = Settings.model_construct(twilio_from_number="+12125550100", twilio_messaging_service_sid=None)
+    settings = Settings.model_construct(
+        twilio_account_sid=ACCOUNT, twilio_from_number="+12125550100", twilio_messaging_service_sid=None
+    )
     with TwilioSender(settings) as twilio:
         assert twilio.look_up("+12125550161", sender=SenderId(None, None), since=NOON, at=NOON) is None
         assert twilio.what_became_of(SID, account=None) is None

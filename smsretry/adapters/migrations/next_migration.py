@@ -27,10 +27,17 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = '{schema}'::regnamespace and p.proname = '{name}'
     loop
-        execute format('drop function %s', version);
+{keep}        execute format('drop function %s', version);
     end loop;
 end
 $$;
+"""
+_KEEP_GRANTS: Final = """\
+        -- Whom an owner lets call it: schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_{name}', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+        having count(*) > 0;
 """
 BY_HAND: Final = "-- BY HAND:"
 """Marks a place where a person must write statements."""
@@ -104,8 +111,10 @@ def _is_made(file: SchemaFile, was: _Files, dropped: Sequence[SchemaFile]) -> bo
 
 def _drop(file: SchemaFile) -> Section:
     schema, name = file.creates.split(".")
-    drop = _DROP_VIEW if file.kind == "view" else _DROP_FUNCTION
-    return Section(f"drop {file.creates}", drop.format(schema=schema, name=name, qualified=file.creates))
+    if file.kind == "view":
+        return Section(f"drop {file.creates}", _DROP_VIEW.format(qualified=file.creates))
+    keep = _KEEP_GRANTS.format(name=name) if schema == "public" else ""
+    return Section(f"drop {file.creates}", _DROP_FUNCTION.format(schema=schema, name=name, keep=keep))
 
 
 def _removed(file: SchemaFile) -> Section:

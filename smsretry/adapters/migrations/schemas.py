@@ -21,6 +21,7 @@ FOLDERS: Final = (
     "consent",
     "scheduled",
     "delivery",
+    "senders",
     "records",
     "desk",
     "checks",

@@ -1,5 +1,6 @@
 """The calls about accepted texts: which deliveries are open, and what follows from a report."""
 
+from collections.abc import Collection
 from typing import assert_never, cast, get_args
 
 from smsretry.adapters.supabase.calls import SupabaseCalls, interval
@@ -22,8 +23,9 @@ from smsretry.vocabulary import Followed
 class SupabaseDeliveries(SupabaseCalls):
     """`ports.DeliveryRecords` over HTTP."""
 
-    def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
+    def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
         values = {"limit_count": self.rows_of_an_answer(limit), "first_look": interval(FIRST_LOOK)}
+        values |= {"without": sorted(without)} if without else {}
         function = "claim_sms_deliveries"
         return self.readable(OpenDelivery, function, self.once(function, values))
 
@@ -33,6 +35,9 @@ class SupabaseDeliveries(SupabaseCalls):
         if answer not in get_args(Followed):
             raise self.not_ours("finish_sms_delivery")
         return cast(Followed, answer)
+
+    def slow_down(self, sender: str, seconds: float) -> None:
+        self.repeated("slow_sms_sender", {"sender": sender, "seconds": seconds})
 
 
 def _reported(report: Report | None) -> dict[str, object]:
@@ -50,10 +55,10 @@ def _decided(decision: AfterDelivery) -> dict[str, object]:
             return {"decision": "close"}
         case Unknown():
             return {"decision": "unknown"}
-        case SendAgain(delay, why):
+        case SendAgain(delay, why, why_code, counted, held):
             look_in = interval(look_before(delay))
-            values = {"retry_in": interval(delay), "look_in": look_in, "error": why, "why_code": decision.why_code}
-            return {"decision": "send_again", **values}
+            values = {"retry_in": interval(delay), "look_in": look_in, "error": why, "why_code": why_code}
+            return {"decision": "send_again", "counted": counted, "held": held, **values}
         case GiveUp(why, code, _, opted_out, phone_status):
             number: dict[str, object] = {"opted_out": opted_out, "phone_status": phone_status}
             values = {"look_in": interval(GIVEN_UP_LOOK), "error": why, "why_code": code}

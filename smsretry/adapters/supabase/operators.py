@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from smsretry.adapters.migrations.shapes import Part, misfits
 from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.adapters.supabase.advice import ORDER, QUESTION
-from smsretry.adapters.supabase.calls import SupabaseCalls, interval
+from smsretry.adapters.supabase.calls import interval
+from smsretry.adapters.supabase.senders import SupabaseSenders
 from smsretry.desk.actions.form import Request
 from smsretry.desk.actions.requests import AfterRestore, Cancel, Order, Prune, Requeue, Resolve, WhichText
 from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
@@ -39,7 +40,7 @@ class ConsentRecorded(BaseModel):
     )
 
 
-class SupabaseOperators(SupabaseCalls):
+class SupabaseOperators(SupabaseSenders):
     """`desk.Records` over HTTP, and what `smsretry consent`, `stop` and `doctor` ask of the database."""
 
     def explain(self, request: WhichText | None, phone: str | None) -> list[TextRecord]:
@@ -66,7 +67,9 @@ class SupabaseOperators(SupabaseCalls):
             page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
 
     def status(self) -> list[StatusLine]:
-        return self.told(StatusLine, "sms_status", {"with_words": True}, {"name": "what cannot be read"})
+        return self.told(
+            StatusLine, "sms_status", {"with_words": True, "with_senders": True}, {"name": "what cannot be read"}
+        )
 
     def order(self, request: Order) -> Change:
         """Change texts, or say what would be changed."""

@@ -1,9 +1,9 @@
 """Twilio's error codes, and what each means for a text.
 
 The table is `data/twilio_errors.tsv`: code, HTTP status, name, level, class, whether one refusal of the account proves
-that it is the account and not this destination, what the code says of the number, and the source of each row. Twilio
-publishes no retryability flag; the classes are ours, from Twilio's causes and solutions. Twilio adds codes without
-notice, so an unlisted one is judged by its HTTP status.
+that it is the account and not this destination, what the code says of the number, the source of each row, and for some
+what to do. Twilio publishes no retryability flag; the classes are ours, from Twilio's causes and solutions. Twilio adds
+codes without notice, so an unlisted one is judged by its HTTP status.
 
 Only codes about a recipient have a `phone_status`. What concerns the account, the sender or the text says nothing about
 a number. Some of the codes come after Twilio accepted a text, when a carrier did not deliver it (`delivery_time`).
@@ -29,6 +29,7 @@ def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
             cast(RefusalLevel, row["level"]),
             certain=row["certain"] != "no",
             phone_status=row["phone_status"] or None,
+            to_do=row["to_do"] or None,
         )
         for row in rows
     }
@@ -87,4 +88,4 @@ def code_meaning(code: int) -> CodeMeaning:
     """What a code means for a person, and what they can do about it. Twilio has a page for each of its codes."""
     refusal = twilio_refusal(code)
     link = f"https://www.twilio.com/docs/api/errors/{code}"
-    return CodeMeaning(meaning=refusal.text, to_do=_TO_DO[refusal.level], link=link)
+    return CodeMeaning(meaning=refusal.text, to_do=refusal.to_do or _TO_DO[refusal.level], link=link)

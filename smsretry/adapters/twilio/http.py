@@ -19,6 +19,7 @@ from twilio.http.response import Response
 from twilio.rest import Client
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, ReadTimeoutError
 
+from smsretry.adapters.twilio.accounts import Login
 from smsretry.adapters.twilio.answers import outcome_of_answer
 from smsretry.adapters.twilio.connection import OneEnvironment, WholeAnswers, filter_logs, unlogged
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
@@ -95,19 +96,19 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         self.session.close()
 
 
-def client(settings: Settings) -> Client:
-    """The SDK's client, with everything loaded that a send needs."""
-    http = TwilioHttp(
+def connect(settings: Settings) -> TwilioHttp:
+    """The session that all accounts share."""
+    return TwilioHttp(
         connect_seconds=settings.twilio_connect_timeout_seconds,
         read_seconds=settings.twilio_read_timeout_seconds,
         base_url=str(settings.twilio_base_url) if settings.twilio_base_url else None,
         connections=settings.concurrency,
     )
-    account = settings.twilio_account_sid
-    user, password = account, settings.twilio_auth_token
-    if settings.twilio_api_key_sid and settings.twilio_api_key_secret:
-        user, password = settings.twilio_api_key_sid, settings.twilio_api_key_secret
-    made = Client(user, password.get_secret_value() if password else "", account, http_client=http)
+
+
+def client(http: TwilioHttp, login: Login, account: str) -> Client:
+    """The SDK's client of an account, with everything loaded that a send needs."""
+    made = Client(login.user, login.password, account, http_client=http)
     _ = made.messages  # imports most of the SDK
     return made
 

@@ -1,33 +1,26 @@
-"""Twilio: one `create` call a text, and a look at the account for `smsretry doctor`.
+"""Twilio: one `create` call a text, in the account of its sender, and questions about it, in the account that it left.
 
 The SDK is loaded by the first request, because most runs send nothing.
 """
 
-import threading
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import Final, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
-from smsretry.adapters.twilio.answers import outcome_of_answer
+from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
+from smsretry.adapters.twilio.checks import UNLOADED, Checks
+from smsretry.adapters.twilio.clients import Clients
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.lists import read_list
-from smsretry.retry.delivery import NotKept, Report, Word
+from smsretry.retry.delivery import Denied, NotKept, Report, Word
 from smsretry.retry.models import Finding, Look, SenderId, Text
-from smsretry.retry.outcome import NotSent, Outcome, Rejected
+from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.settings import Settings
 from smsretry.vocabulary import DeliveryStatus
 
-if TYPE_CHECKING:
-    from smsretry.adapters.twilio.http import TwilioHttp
-
 _NOT_FOUND: Final = 20404
 """Twilio's code for a resource that it does not have."""
-_NOT_OWNED: Final = (
-    "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
-)
-_UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
 
 
 class TwilioSender:
@@ -35,71 +28,46 @@ class TwilioSender:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._loading = threading.Lock()
-        self._loaded: Any = None
-        self._accounts = dict[str, Any]()
+        self._accounts = Accounts(settings)
+        self._clients = Clients(settings, self._accounts)
+        self._checks = Checks(settings, self._accounts, self._clients)
+        self._readable = set[str]()
         self.default: Final = SenderId(settings.twilio_account_sid, settings.twilio_sender)
         """The sender of the environment."""
-        self._sender = _from(self.default)
 
     def __enter__(self) -> "TwilioSender":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._loaded:
-            self._http.close()
+        self._clients.close()
 
-    @property
-    def _client(self) -> Any:
-        """The SDK's client. Raises whatever a broken installation does."""
-        with self._loading:
-            if self._loaded is None:
-                from smsretry.adapters.twilio.http import client
-
-                self._loaded = client(self._settings)
-            return self._loaded
-
-    @property
-    def _http(self) -> "TwilioHttp":
-        http: TwilioHttp = self._client.http_client
-        return http
-
-    @property
-    def _messages(self) -> Any:
-        return self._client.messages
-
-    def _messages_of(self, account: str | None) -> Any:
-        """The messages of an account; None: of the environment's. Raises whatever a broken installation does."""
-        client = self._client
-        if account in (None, self.default.account):
-            return self._messages
-        with self._loading:
-            if account not in self._accounts:
-                self._accounts[account] = client.api.v2010.accounts(account).messages
-            return self._accounts[account]
-
-    def cannot_send_for(self, account: str) -> str | None:  # noqa: ARG002
+    def cannot_send_for(self, account: str) -> str | None:
         """Why no request can be made for this account here, and what to do. None: there are credentials for it."""
+        try:
+            self._accounts.login(account or self._accounts.main)
+        except NoCredentialsError as error:
+            return str(error)
         return None
 
     def send(self, text: Text) -> Outcome:
         """Make one request; whatever happens comes back as an outcome."""
-        sender = _from(text.sender) if text.sender.sent_by else self._sender
+        sender = _from(text.sender if text.sender.sent_by else self.default)
         extra: dict[str, object] = {"validity_period": _validity_period(text.valid_for)}
         if callback := self._settings.twilio_status_callback_url:
             extra["status_callback"] = _with_attempt(str(callback), text.attempt_id)
         try:
-            messages, http = self._messages_of(text.sender.account), self._http
+            messages, http = self._clients.of(text.sender.account).messages, self._clients.http
+        except NoCredentialsError as error:
+            return NotSent(str(error))
         except Exception as error:  # noqa: BLE001 - a broken installation costs no text: no request has left
-            return NotSent(_UNLOADED.format(type(error).__name__))
+            return NotSent(UNLOADED.format(type(error).__name__))
         return http.outcome(lambda: messages.create(to=text.to, body=text.body, **sender, **extra))
 
     def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had."""
         try:
-            return read_list(
-                self._messages_of(sender.account), self._http, phone, sent_by=sender.sent_by, since=since, at=at
-            )
+            messages, http = self._clients.of(sender.account).messages, self._clients.http
+            return read_list(messages, http, phone, sent_by=sender.sent_by, since=since, at=at)
         except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
             return None
 
@@ -108,65 +76,46 @@ class TwilioSender:
         return twilio_report(status, code)
 
     def what_became_of(self, sid: str, *, account: str | None) -> Word:
-        """How far a message has come (`GET Messages/{sid}`)."""
+        """How far a message of this account has come (`GET Messages/{sid}`)."""
         try:
-            message = self._messages_of(account)(sid).fetch()
+            message = self._clients.of(account).messages(sid).fetch()
+        except NoCredentialsError:
+            return Denied()
         except Exception as error:  # noqa: BLE001 - any other error says nothing about the message
-            not_kept = (getattr(error, "status", None), getattr(error, "code", None)) == (404, _NOT_FOUND)
-            return NotKept() if not_kept else None
+            status, code = getattr(error, "status", None), getattr(error, "code", None)
+            if (status, code) == (404, _NOT_FOUND):
+                return NotKept() if self._can_read(account) else Denied()
+            return Denied() if status in (401, 403) else None
         if message.status not in get_args(DeliveryStatus):
             return None
         return twilio_report(message.status, message.error_code)
 
+    def _can_read(self, account: str | None) -> bool:
+        """Whether the account itself is found: with credentials of another one, each of its messages is not."""
+        sid = account or self._accounts.main
+        if sid not in self._readable:
+            try:
+                found = self._clients.of(sid).api.v2010.accounts(sid).fetch()
+            except Exception:  # noqa: BLE001 - whatever it was, it did not answer for this account
+                return False
+            if found.sid != sid:
+                return False
+            self._readable.add(sid)
+        return True
+
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender? Sends nothing."""
-        try:
-            client = self._client
-        except Exception as error:  # noqa: BLE001 - a broken installation, whatever is wrong with it
-            return [Finding(subject="Twilio's SDK", ok=False, advice=_UNLOADED.format(type(error).__name__))]
-        account = client.api.v2010.accounts(self._settings.twilio_account_sid)
-        credentials = self._ask("Twilio credentials", lambda: account.fetch().status)
-        if not credentials.ok:
-            return [credentials]
-        if service := self._settings.twilio_messaging_service_sid:
-            return [credentials, self._ask("Twilio messaging service", client.messaging.v1.services(service).fetch)]
-        number = self._settings.twilio_from_number
-        owned = client.incoming_phone_numbers
-        return [credentials, self._ask("Twilio number", lambda: owned.list(phone_number=number, limit=1) or None)]
+        return self._checks.environment()
 
-    def _ask(self, subject: str, question: Callable[[], object]) -> Finding:
-        try:
-            answer = question()
-        except Exception as error:  # noqa: BLE001 - of the SDK or of `requests`: the bare answer says which
-            advice = self._refusal() if self._http.answer() else _silence(error)
-            return Finding(subject=subject, ok=False, advice=advice)
-        if answer is None:
-            return Finding(subject=subject, ok=False, advice=_NOT_OWNED)
-        if isinstance(answer, str) and answer != "active":
-            return Finding(subject=subject, ok=False, advice=f"the account is {answer}: see the Twilio console")
-        return Finding(subject=subject, ok=True)
-
-    def _refusal(self) -> str:
-        answer = self._http.answer()
-        outcome = outcome_of_answer(answer.http_status, answer.body) if answer else None
-        match outcome:
-            case Rejected(refusal):
-                reason = refusal.text
-            case _:
-                reason = f"HTTP {answer.http_status if answer else 'status unknown'}"
-        return f"refused ({reason}): check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
+    def check_sender(self, sender: SenderId) -> list[Finding]:
+        """The same of a business's own sender, and is it registered? At most two requests."""
+        return self._checks.sender(sender)
 
 
 def _from(sender: SenderId) -> dict[str, object]:
     """The parameters of a request that name what it goes out from."""
     name = "messaging_service_sid" if (sender.sent_by or "").startswith("MG") else "from_"
     return {name: sender.sent_by}
-
-
-def _silence(error: Exception) -> str:
-    request = getattr(error, "request", None)
-    host = urlsplit(request.url).netloc if request else "Twilio"
-    return f"{host} does not answer ({type(error).__name__}): check that it can be reached from here"
 
 
 def _validity_period(valid_for: timedelta) -> int:

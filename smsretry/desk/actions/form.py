@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from smsretry.vocabulary import MESSAGE_ID
+from smsretry.vocabulary import MESSAGE_ID, PROVIDER_ID
 
 _A_NUMBER: Final = r"\+\d[\d ().-]{6,}\d|\d{9}|\d{3}[) .-]{1,2}\d{3}[ .-]\d{4}"
 """Matches all that `smsretry.numberless` masks, and more."""
@@ -44,12 +44,21 @@ def _message_id(text: str) -> str:
     return text
 
 
-Id = Annotated[
-    UUID,
-    WithJsonSchema(
-        {"type": "string", "format": "uuid", "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"}
-    ),
-]
+def _provider_id(text: str) -> str:
+    if not re.fullmatch(PROVIDER_ID, text):
+        raise ValueError("must be an id, as the provider shows it, and no number")
+    return text
+
+
+def _sender_name(text: str) -> str:
+    if not re.fullmatch(_SENDER_NAME, text):
+        raise ValueError("must be the sender's id, or the provider's id of it; no number")
+    return text
+
+
+_UUID: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+_SENDER_NAME: Final = f"{_UUID}|{PROVIDER_ID}"
+Id = Annotated[UUID, WithJsonSchema({"type": "string", "format": "uuid", "pattern": _UUID})]
 """An id. The pattern lets Prefect refuse anything else before it is kept: a number pasted into the wrong field, say."""
 Moment = Annotated[
     AwareDatetime,
@@ -64,6 +73,10 @@ Moment = Annotated[
 """An instant, with its zone's offset."""
 MessageId = Annotated[str, AfterValidator(_message_id), WithJsonSchema({"type": "string", "pattern": MESSAGE_ID})]
 """A provider's id of a message."""
+ProviderId = Annotated[str, AfterValidator(_provider_id), WithJsonSchema({"type": "string", "pattern": PROVIDER_ID})]
+"""A provider's id of an account or a messaging service."""
+SenderName = Annotated[str, AfterValidator(_sender_name), WithJsonSchema({"type": "string", "pattern": _SENDER_NAME})]
+"""A sender, by its id or the provider's. One that is a number has only its own id here."""
 NumberlessText = Annotated[str, AfterValidator(_without_number), _NumberlessSchema()]
 """Words that are kept and shown, without a phone number."""
 _AT_THE_FOOT: Final = frozenset({"limit", "dry_run", "who", "because"})

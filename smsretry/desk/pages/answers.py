@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smsretry.desk.actions.requests import Cancel, Requeue, Resolve
+from smsretry.desk.actions.senders import SenderOrder
 from smsretry.desk.pages.form_links import CANCEL, EXPLAIN, REQUEUE, RUN, FormAddress, action_links
 from smsretry.desk.pages.markdown import link, outline, page, plain
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.forecast import Forecast
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import Change, Pruned
+from smsretry.desk.questions.senders import CheckedSender, SenderChanged
 from smsretry.instants import on_clock, span
 
 
@@ -103,11 +105,30 @@ def prune_page(pruned: Pruned, *, keep_days: int, prefect: str) -> Page:
     return Page(done, text, page(f"# {text}", f"Prefect itself keeps {plain(prefect)}; its own settings delete those."))
 
 
+def senders_page(senders: Sequence[CheckedSender]) -> Page:
+    """The senders. Those that need somebody come first."""
+    in_order = sorted(senders, key=lambda one: not one.troubled)
+    troubled = sum(one.troubled for one in senders)
+    name = f"senders {len(senders)}{f' · need somebody {troubled}' if troubled else ''}"
+    lines = tuple(line for one in in_order for line in one.lines())
+    return Page(name, name, page(f"# {plain(name)}", outline(lines)), lines)
+
+
+def sender_page(changed: SenderChanged, done: str, request: SenderOrder) -> Page:
+    """What became of an order about a sender."""
+    headline, *lines = changed.lines(done)
+    signed = f"By {request.who}: {request.because}"
+    released = f" · texts due now {changed.released}" if changed.released else ""
+    name = f"{done} sender {changed.sender}{released}"
+    return Page(name, headline, page(f"# {plain(headline)}", outline([*lines, signed])), (headline, *lines, signed))
+
+
 def status_page(status: QueueStatus) -> Page:
     """The state of the queue. A held line and a stop come first, because they need a person."""
     late = f" · oldest due for {span(status.overdue_seconds)}" if status.overdue_seconds else ""
     stopped = "STOPPED · " if status.sending_stopped else ""
-    name = f"{stopped}{status.numbers.replace(', ', ' · ')}{late}"
+    needing = f" · {status.senders_need}" if status.senders_need else ""
+    name = f"{stopped}{status.numbers.replace(', ', ' · ')}{late}{needing}"
     lines = tuple(status.lines())
     as_of = f"As of {on_clock(status.at)} on the database's clock."
     return Page(name, name, page(f"# {plain(name)}", outline(lines), as_of), lines)

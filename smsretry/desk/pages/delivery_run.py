@@ -24,7 +24,7 @@ def events_of(summary: DeliverySummary, status: QueueStatus | None) -> Iterator[
 
 def text_events(summary: DeliverySummary) -> Iterator[TextEvent]:
     """An event for each text that did not arrive. The others are only counted."""
-    yield from (_event(one) for one in summary.followed if one.came_to in ("undelivered", "retried"))
+    yield from (_event(one) for one in summary.followed if one.came_to in ("undelivered", "retried", "held"))
 
 
 def _event(one: FollowedUp) -> TextEvent:
@@ -40,7 +40,7 @@ def _event(one: FollowedUp) -> TextEvent:
 
 def delivery_page(summary: DeliverySummary) -> Page:
     """What a run came to: the numbers, what did not arrive by reason, and the first texts."""
-    lost = [one for one in summary.followed if one.came_to in ("undelivered", "retried", "error")]
+    lost = [one for one in summary.followed if one.came_to in ("undelivered", "retried", "held", "error")]
     reasons = Counter((one.came_to, one.why) for one in lost)
     lines = [f"{texts} {came_to}: {why}" for (came_to, why), texts in reasons.most_common(50)]
     lines += [f"row {one.message.retry_id}: {one.came_to}, {one.why}" for one in lost[:SHOWN_IN_FULL]]

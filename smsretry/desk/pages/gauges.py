@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, get_args
 from smsretry.desk.questions.delivery_rates import HourOfDelivery
 from smsretry.desk.questions.queue_status import REASONS, QueueStatus
 from smsretry.desk.questions.records import StatusLine
-from smsretry.vocabulary import OutcomeName
+from smsretry.vocabulary import OutcomeName, SenderState
 
 _Point: TypeAlias = tuple[Mapping[str, str], float]
 """A number and its case, named by attributes."""
@@ -29,11 +29,17 @@ class Gauge:
 
 
 def gauges(now: QueueStatus) -> tuple[Gauge, ...]:
-    """The numbers of `status` that a chart or an alert can use. Their attributes hold no id, name or sentence."""
+    """The numbers of `status` that a chart or an alert can use. Their attributes hold no name, no sentence and no
+    id, but for the senders that need somebody: there are few, and an alert is about one of them."""
     state, fate = "smsretry.state", "smsretry.delivery"
     scheduled = _each(state, ("waiting", "held", "late"), _by_name(now.scheduled))
-    sending, states = int(now.sending_stopped), len(now.stopped) - now.sending_stopped
-    stopped = ({"smsretry.scope": "sending"}, sending), ({"smsretry.scope": "state"}, states)
+    scopes = Counter(line.name if line.name in ("sending", "environment") else "state" for line in now.stopped)
+    stopped = _each("smsretry.scope", ("sending", "environment", "state"), scopes)
+    senders = _each(state, get_args(SenderState), now.senders)
+    of_senders = tuple(
+        ({"smsretry.sender": line.name, "smsretry.why": line.why_code or "unforeseen"}, line.texts or 0)
+        for line in now.troubled_senders
+    )
     silent: tuple[_Point, ...] = () if now.silent_seconds is None else (({}, now.silent_seconds),)
     sends = _each("smsretry.outcome", (*get_args(OutcomeName), "under_way"), now.sent)
     lately = _each(fate, HourOfDelivery.FATES, now.delivery_lately)
@@ -48,7 +54,14 @@ def gauges(now: QueueStatus) -> tuple[Gauge, ...]:
         Gauge("smsretry.queue.depth", "{text}", "Texts in the queue", _depth(now)),
         Gauge("smsretry.queue.overdue", "s", "By how much the oldest due text is late", (({}, now.overdue_seconds),)),
         Gauge("smsretry.scheduled.sends", "{send}", "Scheduled sends that are no texts yet", scheduled),
-        Gauge("smsretry.stopped", "{stop}", "Whether sending is stopped, and in how many states", stopped),
+        Gauge(
+            "smsretry.stopped",
+            "{stop}",
+            "Whether sending, or the environment's sender, is stopped; in how many states",
+            stopped,
+        ),
+        Gauge("smsretry.senders", "{sender}", "The businesses' own senders", senders),
+        Gauge("smsretry.sender.texts", "{text}", "Texts that wait for a sender that needs somebody", of_senders),
         Gauge("smsretry.run.age", "s", "Since a run last finished", silent),
         Gauge("smsretry.recent.sends", "{send}", "Sends begun in the last hour", sends),
         Gauge("smsretry.recent.deliveries", "{text}", "Texts accepted in the last hour", lately),

@@ -11,7 +11,7 @@ from smsretry.desk.questions.records import AttemptRecord, TextRecord
 from smsretry.instants import on_clock, span
 from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.models import Value
-from smsretry.vocabulary import TextState
+from smsretry.vocabulary import TextState, WhyCode
 
 STATES: Final[dict[TextState, str]] = {
     "scheduled": "Scheduled, it is queued shortly before its time",
@@ -37,6 +37,20 @@ _READ_INBOUND: Final = (
     "smsretry consent - --opt-out --source 'text'; if not, with "
     "smsretry consent - --opt-in --source 'text' --business {business}"
 )
+_ASK_PROVIDER: Final = (
+    "ask the provider what is wrong with its sender (smsretry senders check {name}); once it is mended, let it send "
+    "again (smsretry senders resume {name} --because '…')"
+)
+_OF_SENDER: Final[dict[str, str]] = {
+    "sender_paused": "let its sender send again, once that is mended (smsretry senders resume {name} --because '…')",
+    "no_credentials": "give the runner credentials for account {account}; it is looked at again within 15 minutes, or "
+    "at once after smsretry senders resume {name} --because '…'",
+    "day_spent": "raise its sender's cap, if the carriers take more in a day (smsretry senders change {name} --cap N "
+    "--because '…')",
+    "account_refused": _ASK_PROVIDER,
+    "sending_stopped": _ASK_PROVIDER,
+}
+"""What a person can do about the business's own sender, by the few codes that are about it."""
 _ONE_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
 
 
@@ -68,6 +82,9 @@ class Explanation(Value):
         yield f"{'row' if text.is_text else 'scheduled send'} {text.retry_id}"
         yield f"customer {text.customer_id}, {text.number or 'without a number'}"
         yield f"business {text.business_id}, {text.business or 'its name is not known'}"
+        if text.sender:
+            of_environment = "" if text.sender_name else ", of the environment"
+            yield f"sender {text.sender}, account {text.account}{of_environment}"
         if text.is_text:
             status = _one_word(text.send_log_status) if text.send_log_status else "it is gone"
             yield f"send log {text.send_log_id}: {status}"
@@ -98,6 +115,10 @@ def explain(
     can_do = [ACTIONS[call] for call in text.can]
     if text.stop_sid:
         can_do.append(_READ_INBOUND.format(sid=text.stop_sid, business=text.business_id))
+    if prediction and prediction.result == "is stopped":
+        can_do += _about_sender(text, "sending_stopped")
+    elif text.why_code and text.state in ("due", "waiting", "held"):
+        can_do += _about_sender(text, text.why_code)
     if code:
         can_do.append(f"{code.to_do}. {code.meaning}: {code.link}")
     return Explanation(
@@ -109,6 +130,11 @@ def explain(
     )
 
 
+def _about_sender(text: TextRecord, why_code: WhyCode) -> Iterator[str]:
+    if text.sender_name and (lever := _OF_SENDER.get(why_code)):
+        yield lever.format(name=text.sender_name, account=text.account)
+
+
 def zone_of(*names: str | None) -> tzinfo:
     """The first of these names that is a place's zone; else UTC. Only for display: hours are decided elsewhere."""
     return next((place(name) for name in names if name and name in place_names()), UTC)
@@ -117,7 +143,7 @@ def zone_of(*names: str | None) -> tzinfo:
 def _history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}")]
     for attempt in text.history:
-        moments.append((attempt.begun_at, _attempt(attempt)))
+        moments.append((attempt.begun_at, _attempt(attempt, text)))
         if attempt.finished_at and attempt.settled_by not in (None, "response"):
             moments.append((attempt.finished_at, f"settled by {attempt.settled_by}: {attempt.outcome}"))
         if attempt.delivery and attempt.delivery_at:
@@ -133,12 +159,13 @@ def _history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
         yield f"the number is marked {_one_word(text.phone_status)}"
 
 
-def _attempt(attempt: AttemptRecord) -> str:
+def _attempt(attempt: AttemptRecord, text: TextRecord) -> str:
     outcome = attempt.outcome.replace("_", " ")
     parts = [
         f"attempt {attempt.number}: {outcome}",
         f"code {attempt.code}" if attempt.code else "",
         f"as {attempt.sid}" if attempt.sid else "",
+        f"from {attempt.sender}" if attempt.sender and text.sender not in (None, attempt.sender) else "",
         "its worker died" if attempt.worker_died else "",
         f"under {attempt.rule}" if attempt.rule else "",
         f"consent was {attempt.consent}" if attempt.consent else "",

@@ -1,23 +1,22 @@
-"""Which texts go out in the hours to come, one after the other at the sender's rate."""
+"""Which texts go out in the hours to come, one after the other at each sender's rate."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import Final
 from uuid import UUID
 
-from smsretry.desk.questions.prediction import PredictedResult, Prediction, predict_at
+from smsretry.desk.questions.prediction import PredictedResult, Prediction
 from smsretry.desk.questions.records import UnreadText, WaitingText
+from smsretry.desk.questions.senders import NO_STOPS, SenderRecord, Stops
+from smsretry.desk.questions.turns import Turns
 from smsretry.instants import on_clock
 from smsretry.retry.models import Value
 from smsretry.retry.profile import Profile
-from smsretry.retry.segments import segments, sending_seconds
 from smsretry.vocabulary import WhyCode
 
-TOO_SLOW: Final = "The sender's rate does not reach it before its window closes or it expires"
-TOO_FAR: Final = "The sender's rate does not reach it within these hours"
 NOT_YET: Final = "It is due later"
 _BAR: Final = 30
 """Columns of the longest bar."""
@@ -89,40 +88,7 @@ class Forecast(Value):
                 yield "  why: " + ", ".join(f"{code} {texts}" for code, texts in one.why_codes.items())
 
 
-@dataclass(slots=True)
-class _Sender:
-    """When the sender is free again, and when each number had its texts."""
-
-    profile: Profile
-    stopped: str | None
-    free_at: datetime
-    texts_at: dict[tuple[UUID, str | None], list[datetime]] = field(default_factory=dict)
-
-    def try_at(self, text: WaitingText, at: datetime, until: datetime) -> Prediction:
-        """What a claim at this time comes to. A text that goes out takes its share of the sender's time."""
-        had = self.texts_at.setdefault((text.business_id, text.phone), list(text.texts_at))
-        prediction = self._predict(text, at, had)
-        if prediction.result != "goes out":
-            return prediction
-        if self.profile.segments_per_second is not None:
-            turn = max(at, self.free_at)
-            if prediction.send_before and turn >= prediction.send_before:
-                late = self._predict(text, turn, had)
-                if late.result != "goes out":
-                    return replace(late, why=TOO_SLOW, why_code="sender_rate")
-            if turn >= until:
-                return replace(prediction, result="waits", at=turn, why=TOO_FAR, why_code="sender_rate")
-            size = segments(text.body or "")
-            self.free_at = turn + timedelta(seconds=sending_seconds(size, self.profile.segments_per_second))
-            prediction = replace(prediction, at=turn)
-        had.insert(0, prediction.at)
-        return prediction
-
-    def _predict(self, text: WaitingText, at: datetime, had: Sequence[datetime]) -> Prediction:
-        return predict_at(text, at=at, profile=self.profile, stopped=self.stopped, texts_at=had)
-
-
-def _fates(texts: Iterable[WaitingText], sender: _Sender, *, now: datetime, until: datetime) -> Iterator[Prediction]:
+def _fates(texts: Iterable[WaitingText], senders: Turns, *, now: datetime, until: datetime) -> Iterator[Prediction]:
     """What each text will come to by then. Texts that are due at once take turns by business, as in claims."""
     turns = Counter[UUID]()
     waiting = list[tuple[datetime, int, int, int, Prediction]]()
@@ -135,7 +101,7 @@ def _fates(texts: Iterable[WaitingText], sender: _Sender, *, now: datetime, unti
         if at >= until or waits > _TURNS:
             yield replace(wait, at=at)
             continue
-        prediction = sender.try_at(wait.text, at, until)
+        prediction = senders.try_at(wait.text, at, until)
         if prediction.result == "waits":
             later = max(prediction.at, at + timedelta(seconds=1))
             heappush(waiting, (later, turn, place, waits + 1, prediction))
@@ -151,18 +117,21 @@ def forecast(
     profile: Profile,
     business_id: UUID | None = None,
     complete: bool = True,
-    stopped: str | None = None,
+    stops: Stops = NO_STOPS,
+    senders: Mapping[UUID, SenderRecord] | None = None,
 ) -> Forecast:
     """Add up what will become of these texts within so many hours, for one business or for all.
 
     Args:
-        texts: those of every business, because they share the sender's rate.
-        stopped: why sending is stopped, if it is.
+        texts: those of every business, because they share a sender's rate.
+        stops: why sending is stopped, if it is.
+        senders: the businesses' own, by their ids: what each has used of its day.
     """
     known = list(texts)
     readable = [text for text in known if isinstance(text, WaitingText)]
     by_hour, by_business = Counter[int](), dict[UUID, list[Prediction]]()
-    for prediction in _fates(readable, _Sender(profile, stopped, now), now=now, until=now + timedelta(hours=hours)):
+    turns = Turns(profile, stops, now, senders or {})
+    for prediction in _fates(readable, turns, now=now, until=now + timedelta(hours=hours)):
         if business_id in (None, prediction.text.business_id):
             by_business.setdefault(prediction.text.business_id, []).append(prediction)
             if prediction.result == "goes out":
@@ -173,7 +142,7 @@ def forecast(
         hours=tuple(HourAhead(starts_at=now + timedelta(hours=n), texts=by_hour[n]) for n in range(hours)),
         businesses=tuple(_business(business, predictions) for business, predictions in most_first),
         complete=complete,
-        stopped=stopped,
+        stopped=stops.everybody,
         unreadable=tuple(text.id for text in known if isinstance(text, UnreadText)),
     )
 

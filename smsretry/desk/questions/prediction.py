@@ -50,7 +50,7 @@ def predict(
     """Decide about a waiting text as its claim will, and about what follows if that is to wait.
 
     Args:
-        stopped: why sending is stopped, if it is.
+        stopped: why its sender, or everybody's, does not send now, as a sentence.
     """
     at = max(now, text.scheduled_for)
     first = predict_at(text, at=at, profile=profile, stopped=stopped, texts_at=text.texts_at)
@@ -75,7 +75,7 @@ def predict_at(
     if text.doubted:
         return Prediction(text, "is looked for", at, text.doubted, "in_doubt")
     if stopped is not None:
-        return Prediction(text, "is stopped", at, f"Sending is stopped: {stopped}", "sending_stopped")
+        return Prediction(text, "is stopped", at, stopped, "sending_stopped")
     if decision.cap and (reached_at := _reached(decision.cap, texts_at)):
         return _put_off(text, at, policy.after_cap(text, reached_at=reached_at, profile=profile))
     return Prediction(text, "goes out", at, decision.rule, send_before=decision.send_before)

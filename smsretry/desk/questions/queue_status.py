@@ -55,6 +55,10 @@ class QueueStatus(Value):
     inbound: tuple[StatusLine, ...] = ()
     """How many people wrote something that may mean stop and is not read yet (`told` is the SID of the oldest)."""
     stopped: tuple[StatusLine, ...]
+    senders: dict[str, int] = Field(default_factory=dict)
+    """The businesses' own senders in each state, as `SenderState`."""
+    troubled_senders: tuple[StatusLine, ...] = ()
+    """Those that keep texts waiting or do not send, with how many wait; the most first."""
     runs: tuple[StatusLine, ...]
 
     @classmethod
@@ -95,6 +99,8 @@ class QueueStatus(Value):
             ended=part("ended"),
             inbound=part("inbound"),
             stopped=part("stopped"),
+            senders=texts("senders"),
+            troubled_senders=part("sender"),
             runs=part("run"),
         )
 
@@ -111,7 +117,15 @@ class QueueStatus(Value):
     @property
     def stopped_because(self) -> str | None:
         """Why nothing goes out; None if sending is not stopped."""
-        return next((line.told or "no reason was kept" for line in self.stopped if line.name == "sending"), None)
+        return self._stopped("sending")
+
+    @property
+    def environment_stopped_because(self) -> str | None:
+        """Why only the texts of businesses with a sender of their own go out; None if the others' do, too."""
+        return self._stopped("environment")
+
+    def _stopped(self, name: str) -> str | None:
+        return next((line.told or "no reason was kept" for line in self.stopped if line.name == name), None)
 
     @property
     def numbers(self) -> str:
@@ -136,6 +150,8 @@ class QueueStatus(Value):
         silent = self.silent_seconds
         needs = [
             "sending is stopped" if self.sending_stopped else "",
+            "the sender of the environment is stopped" if self.environment_stopped_because is not None else "",
+            self.senders_need or "",
             f"a text is overdue by {span(self.overdue_seconds)}" if self.overdue_seconds >= self.late_seconds else "",
             "no run has finished lately" if silent is None else "",
             f"no run has finished for {span(silent)}" if silent and silent >= self.late_seconds else "",
@@ -145,6 +161,14 @@ class QueueStatus(Value):
             *self._scheduled_needs(),
         ]
         return tuple(filter(None, needs))
+
+    @property
+    def senders_need(self) -> str | None:
+        """How many of the businesses' senders need somebody, and how many texts wait for them."""
+        texts = sum(line.texts or 0 for line in self.troubled_senders)
+        if not self.troubled_senders:
+            return None
+        return f"senders that need somebody {len(self.troubled_senders)}, texts that wait for them {texts}"
 
     @property
     def delivery_dropped(self) -> str | None:
@@ -167,8 +191,12 @@ class QueueStatus(Value):
         """All of it, a line each; what needs a person comes first."""
         for line in self.stopped:
             yield f"STOPPED {line.name}: {line.told}{self._since(line)}"
+        for line in self.troubled_senders:
+            yield f"SENDER {line.name} of {line.told}; texts that wait {line.texts}{_code(line)}{self._since(line)}"
         late = f"; the oldest has been due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
         yield f"queue: {self.numbers}{late}"
+        if self.senders:
+            yield f"senders of the businesses: {', '.join(f'{state} {n}' for state, n in self.senders.items())}"
         for line in self.scheduled:
             one = f"; `smsretry explain --row {line.told}` explains one" if line.told else ""
             yield f"scheduled, {line.name}: {line.texts}{self._next(line)}{one}"

@@ -29,6 +29,8 @@ class AttemptRecord(Value):
     delivery: str | None
     delivery_code: int | None
     delivery_at: AwareDatetime | None
+    sender: str | None = Field(None, description="What it went out from, as people see it.")
+    account: str | None = None
 
 
 class StepRecord(Value):
@@ -76,6 +78,9 @@ class TextRecord(Value):
     """SID of a message from the number that may mean stop and that nobody has read."""
     why_code: KnownCode = Field(None, description="`why`, for programs. An older database leaves it out.")
     unreadable: tuple[str, ...] = Field((), description="Columns that cannot be read.")
+    sender: str | None = Field(None, description="What it goes out from, as people see it.")
+    account: str | None = Field(None, description="Whose sender that is.")
+    sender_name: str | None = Field(None, description="Names it in commands. None: the sender of the environment.")
 
     @property
     def is_text(self) -> bool:
@@ -176,6 +181,8 @@ class StatusLine(Value):
         "inbound",
         "stopped",
         "run",
+        "sender",
+        "senders",
     ]
     name: str
     business_id: UUID | None

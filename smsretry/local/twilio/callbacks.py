@@ -58,7 +58,15 @@ def status_callback(
 
 
 def inbound_message(
-    url: str, *, phone: str, body: str, to: str, opt_out_type: str | None, account_sid: str, auth_token: str
+    url: str,
+    *,
+    phone: str,
+    body: str,
+    to: str,
+    opt_out_type: str | None,
+    messaging_service_sid: str | None = None,
+    account_sid: str,
+    auth_token: str,
 ) -> Callback:
     """Somebody with this number texted one of ours."""
     sid = f"SM{uuid.uuid4().hex}"
@@ -75,6 +83,8 @@ def inbound_message(
         "SmsStatus": "received",
         "To": to,
     }
+    if messaging_service_sid is not None:
+        form["MessagingServiceSid"] = messaging_service_sid
     if opt_out_type is not None:
         form["OptOutType"] = opt_out_type
     return _signed(url, form, auth_token)

@@ -2,6 +2,8 @@
 
 import threading
 import uuid
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,6 +30,8 @@ class Entry(Request):
     """One accepted message. `body` is as stored, so with the prefix of a trial account."""
 
     sid: str
+    account_sid: str | None = None
+    """The account that sent it. None: the stand-in's first."""
     accepted_at: datetime
     """By the stand-in's clock."""
     clock_ahead: timedelta = timedelta(0)
@@ -41,6 +45,11 @@ class Entry(Request):
     """When `status` was last set."""
     arrived: bool = False
     """Whether the phone got it, whatever Twilio says."""
+
+    @property
+    def sent_by(self) -> str | None:
+        """What its request named: a messaging service or a number."""
+        return self.messaging_service_sid or self.sender
 
 
 class Ledger:
@@ -64,12 +73,25 @@ class Ledger:
         with self._lock:
             return self._entries.get(sid)
 
+    @property
+    def accounts(self) -> Counter[str | None]:
+        """How many messages each account has sent."""
+        return Counter(entry.account_sid for entry in self.entries())
+
     def clear(self) -> None:
         """Forget everything, as no real ledger can."""
         with self._lock:
             self._entries.clear()
 
-    def accept(self, request: Request, *, at: datetime, trial: bool, clock_ahead: timedelta = timedelta(0)) -> Entry:
+    def accept(
+        self,
+        request: Request,
+        *,
+        account_sid: str | None = None,
+        at: datetime,
+        trial: bool,
+        clock_ahead: timedelta = timedelta(0),
+    ) -> Entry:
         """Record one message under a new SID."""
         entry = Entry(
             to=request.to,
@@ -79,6 +101,7 @@ class Ledger:
             status_callback=request.status_callback,
             validity_period=request.validity_period,
             sid=f"SM{uuid.uuid4().hex}",
+            account_sid=account_sid,
             accepted_at=at,
             clock_ahead=clock_ahead,
         )
@@ -91,12 +114,12 @@ class Ledger:
         with self._lock:
             self._entries[entry.sid] = entry
 
-    def mark_sent(self, *, at: datetime, pool_sender: str | None) -> None:
-        """Every waiting message leaves Twilio's queue; one that named no number gets `pool_sender`."""
+    def mark_sent(self, *, at: datetime, pool_sender: Callable[[Entry], str | None]) -> None:
+        """Every waiting message leaves Twilio's queue; one that named no number gets that of `pool_sender`."""
         with self._lock:
             for sid, entry in self._entries.items():
                 if entry.sent_at is None:
-                    self._entries[sid] = replace(entry, sent_at=at, sender=entry.sender or pool_sender)
+                    self._entries[sid] = replace(entry, sent_at=at, sender=entry.sender or pool_sender(entry))
 
     def report(self, sid: str, status: str, error_code: int | None, *, at: datetime, arrived: bool) -> Entry:
         """Twilio learns what became of a message. Raises KeyError for a SID that is not here."""

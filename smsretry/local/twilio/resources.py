@@ -6,9 +6,12 @@ Source: Twilio's OpenAPI description (twilio-oai 2.6.7) and captured answers. Nu
 import uuid
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from smsretry.local.twilio.ledger import Entry
+
+if TYPE_CHECKING:
+    from smsretry.local.twilio.accounts import Account
 
 API: Final = "2010-04-01"
 
@@ -70,16 +73,16 @@ def error(*, code: int, http_status: int, text: str) -> dict[str, Any]:
     }
 
 
-def account(account_sid: str, *, trial: bool, since: datetime) -> dict[str, Any]:
+def account(account: "Account", *, trial: bool, since: datetime) -> dict[str, Any]:
     """The Account resource, without its auth token."""
-    uri = f"/{API}/Accounts/{account_sid}"
+    uri = f"/{API}/Accounts/{account.sid}"
     return {
         "date_created": _rfc2822(since),
         "date_updated": _rfc2822(since),
         "friendly_name": "Stand-in",
-        "owner_account_sid": account_sid,
-        "sid": account_sid,
-        "status": "active",
+        "owner_account_sid": (account.owner or account).sid,
+        "sid": account.sid,
+        "status": "suspended" if account.status == "active" and not account.is_active else account.status,
         "subresource_uris": {"messages": f"{uri}/Messages.json"},
         "type": "Trial" if trial else "Full",
         "uri": f"{uri}.json",
@@ -107,8 +110,8 @@ def messaging_service(sid: str, account_sid: str, *, since: datetime) -> dict[st
     """The Service resource of the Messaging API, whose dates are ISO 8601."""
     return {
         "account_sid": account_sid,
-        "date_created": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "date_updated": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "date_created": _iso8601(since),
+        "date_updated": _iso8601(since),
         "friendly_name": "Stand-in",
         "sid": sid,
         "smart_encoding": False,
@@ -117,6 +120,47 @@ def messaging_service(sid: str, account_sid: str, *, since: datetime) -> dict[st
         "usecase": "notifications",
         "validity_period": 36_000,
     }
+
+
+def service_number(number: str, service: str, account_sid: str, *, since: datetime) -> dict[str, Any]:
+    """The PhoneNumber resource of a messaging service."""
+    sid = f"PN{uuid.uuid5(uuid.NAMESPACE_URL, number).hex}"
+    return {
+        "account_sid": account_sid,
+        "capabilities": ["SMS", "MMS"],
+        "country_code": "US",
+        "date_created": _iso8601(since),
+        "date_updated": _iso8601(since),
+        "phone_number": number,
+        "service_sid": service,
+        "sid": sid,
+        "url": f"https://messaging.twilio.com/v1/Services/{service}/PhoneNumbers/{sid}",
+    }
+
+
+def campaign(state: str, service: str, account_sid: str, *, since: datetime) -> dict[str, Any]:
+    """The UsAppToPerson resource: the properties that tell how its registration stands."""
+    sid = f"QE{uuid.uuid5(uuid.NAMESPACE_URL, service + state).hex}"
+    return {
+        "account_sid": account_sid,
+        "campaign_status": state,
+        "date_created": _iso8601(since),
+        "date_updated": _iso8601(since),
+        "messaging_service_sid": service,
+        "sid": sid,
+        "url": f"https://messaging.twilio.com/v1/Services/{service}/Compliance/Usa2p/{sid}",
+    }
+
+
+def page_of(path: str, key: str, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """The only page of a list of the Messaging API."""
+    url = f"https://messaging.twilio.com{path}"
+    meta = {"first_page_url": url, "key": key, "next_page_url": None, "page": 0, "page_size": 50}
+    return {"meta": {**meta, "previous_page_url": None, "url": url}, key: records}
+
+
+def _iso8601(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _rfc2822(moment: datetime) -> str:

@@ -6,8 +6,8 @@ The texts quote the phone number because Twilio's do; callers must not pass them
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -35,10 +35,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Senders:
-    """What the account may send from: E.164 numbers, and SIDs of messaging services."""
+    """What the account may send from: E.164 numbers, and messaging services."""
 
-    numbers: frozenset[str]
-    services: frozenset[str]
+    numbers: Collection[str]
+    services: Mapping[str, Collection[str]]
+    """Messaging services, each with its numbers."""
+    others: Callable[[str], bool] = field(default=lambda _: False)
+    """Whether a number is another account's."""
 
 
 def check_request(form: Mapping[str, str], senders: Senders) -> Request | Refusal:
@@ -75,8 +78,12 @@ def _check_sender(sender: str | None, service: str | None, senders: Senders) -> 
         return Refusal(21705, f"The Messaging Service Sid {service} is invalid.")
     if service is not None and service not in senders.services:
         return Refusal(21701, f"The Messaging Service {service} does not exist.")
+    if service is not None and not senders.services[service]:
+        return Refusal(21704, f"The Messaging Service {service} contains no phone numbers.")
     if sender is None or sender in senders.numbers or sender == MAGIC_SENDER:
         return None
+    if senders.others(sender):
+        return Refusal(21660, f"Mismatch between the 'From' number {sender} and the account.")
     if sender == "+15005550001" or _e164(sender) is None:
         text = f"The 'From' number {sender} is not a valid phone number, shortcode, or alphanumeric sender ID."
         return Refusal(21212, text)

@@ -19,9 +19,14 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
 from tests.integration.conftest import Command
-from tests.support.builders import PHONE
+from tests.support.builders import ACCOUNT, PHONE, SENDER
 
-_ALL: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+_TOP: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+_ALL: Final[dict[str, Any]] = {
+    f"{name} {part}".strip(): command
+    for name, one in _TOP.items()
+    for part, command in getattr(one, "commands", {"": one}).items()
+}
 _COMMANDS: Final = {name: one for name, one in _ALL.items() if not one.hidden}  # a hidden one is an old name
 _HOUR: Final = timedelta(hours=1)
 _ID: Final = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
@@ -36,6 +41,13 @@ _LEAST: Final[dict[str, list[str]]] = {
     "after-restore": ["--backup-of", "2027-01-12T03:00"],
     "resolve": [_ID],
     "prune": [],
+    "senders list": [],
+    "senders add": [_ID, ACCOUNT, SENDER, "--because", "Registered"],
+    "senders change": [SENDER, "--rate", "2", "--because", "Better"],
+    "senders pause": [SENDER, "--because", "Suspended"],
+    "senders resume": [SENDER, "--because", "Mended"],
+    "senders remove": [_ID, "--because", "Shared"],
+    "senders check": [],
     "quiet-hours": [PHONE, "--at", "2027-01-12T17:00"],
     "stop": ["LA", "--lift"],
     "consent": [PHONE, "--opt-out", "--source", "telephone"],
@@ -58,6 +70,7 @@ _NOTHING_THERE: Final = {
     "resolve": 1,
     "consent": 1,
     "status": 1,
+    **dict.fromkeys([f"senders {order}" for order in ("add", "change", "pause", "resume", "remove")], 1),
 }
 """The exit code in an empty database, where it is not 0; no run was made yet, and that is for a person."""
 
@@ -83,7 +96,7 @@ def test_each_command_is_here() -> None:
 @pytest.mark.parametrize("wrong", [["--nonsense"], ["one", "argument", "too", "many"]])
 def test_what_makes_no_sense_is_one_sentence_and_where_to_look(name: str, wrong: list[str], command: Command) -> None:
     """Exit code 64, before anything is started or connected."""
-    refused = command(name, *(_LEAST[name] if wrong == ["--nonsense"] else []), *wrong, columns=80)
+    refused = command(*name.split(), *(_LEAST[name] if wrong == ["--nonsense"] else []), *wrong, columns=80)
     assert (refused.exit_code, refused.stdout) == (64, "")
     _is_a_complaint(refused, "")
     assert refused.stderr.endswith((f"Try: smsretry {name} --help\n", "Try: smsretry --help\n"))
@@ -92,7 +105,7 @@ def test_what_makes_no_sense_is_one_sentence_and_where_to_look(name: str, wrong:
 @pytest.mark.parametrize("name", _ASKS_DATABASE)
 def test_without_settings_each_command_names_them(name: str, command: Command, least: dict[str, list[str]]) -> None:
     """Exit code 1."""
-    told = command(name, *least[name], SUPABASE_URL=None, columns=80)
+    told = command(*name.split(), *least[name], SUPABASE_URL=None, columns=80)
     assert (told.exit_code, told.stdout) == (1, "")
     _is_a_complaint(told, "Settings are not complete: SUPABASE_URL is not set")
 
@@ -103,7 +116,7 @@ def test_without_a_database_each_command_names_the_host(
 ) -> None:
     """Exit code 1, and no half of an answer."""
     for json_too in ([], ["--json"]):
-        told = command(name, *least[name], *json_too, SUPABASE_URL="http://127.0.0.1:9", columns=80)
+        told = command(*name.split(), *least[name], *json_too, SUPABASE_URL="http://127.0.0.1:9", columns=80)
         assert (told.exit_code, told.stdout) == (1, "")
         _is_a_complaint(told, "Check SUPABASE_URL (http://127.0.0.1:9)")
 
@@ -120,7 +133,10 @@ def test_in_an_empty_database_each_command_ends_as_its_help_says(
     name: str, command: Command, least: dict[str, list[str]]
 ) -> None:
     """What is not found is said on standard error, and JSON is JSON all the same."""
-    told, as_json = command(name, *least[name], columns=80), command(name, *least[name], "--json", columns=80)
+    told, as_json = (
+        command(*name.split(), *least[name], columns=80),
+        command(*name.split(), *least[name], "--json", columns=80),
+    )
     assert told.exit_code == as_json.exit_code == _NOTHING_THERE.get(name, 0)
     assert as_json.stderr == told.stderr
     if not (found := as_json.stdout):
@@ -128,7 +144,7 @@ def test_in_an_empty_database_each_command_ends_as_its_help_says(
     else:
         json.loads(found)
     code = "0 it may go out now" if name == "quiet-hours" else f"{told.exit_code} "
-    assert code in " ".join(command(name, "--help").stdout.split("Exit codes:")[1].split())
+    assert code in " ".join(command(*name.split(), "--help").stdout.split("Exit codes:")[1].split())
 
 
 @pytest.fixture
@@ -142,12 +158,26 @@ def busy(stack: Stack, business: Business, command: Command) -> dict[str, list[s
     waiting = business.due_text(due=_HOUR)
     business.due_text()
     customer = str(business.row(failed)["customer_id"])
+    settings = stack.settings()
+    account, number = settings.twilio_account_sid, settings.twilio_sender
+    own = Business(business.connection, business.now).open()
+    business.connection.execute(
+        "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Its own')", [own.id, account, number]
+    )
+    [sender] = business.connection.execute("select id from smsretry.senders").fetchall()
+    of_sender = {
+        f"senders {order}": [str(sender["id"]), *_LEAST[f"senders {order}"][1:]]
+        for order in ("change", "pause", "resume")
+    }
     found = {
         "explain": ["--customer", customer],
         "requeue": ["--row", str(failed)],
         "cancel": ["--row", str(waiting)],
         "resolve": [str(failed)],
         "migrate": ["--db-url", stack.database_url],
+        "senders add": [str(business.id), account, number, "--because", "Shared"],
+        "senders remove": [str(own.id), "--because", "Shared"],
+        **of_sender,
     }
     return {name: found.get(name, words) for name, words in _LEAST.items()}
 
@@ -158,7 +188,7 @@ def test_what_each_command_tells_fits_the_terminal_and_cuts_no_id(
     name: str, columns: int, command: Command, busy: dict[str, list[str]]
 ) -> None:
     """Only a word that is longer than a line, such as an address, may reach beyond it."""
-    told = command(name, *busy[name], columns=columns)
+    told = command(*name.split(), *busy[name], columns=columns)
     assert told.exit_code == 0
     for line in _lines(told):
         assert len(line) <= columns or len(line.split()) == 1, line
@@ -171,9 +201,9 @@ def test_as_json_each_command_prints_json_and_nothing_else(
     name: str, command: Command, busy: dict[str, list[str]]
 ) -> None:
     """The ids that it tells in words are in it, each whole."""
-    once = name in ("process", "migrate")  # they do something, and the second time something else
-    ids = set() if once else set(_UUID.findall(command(name, *busy[name]).stdout))
-    told = command(name, *busy[name], "--json", columns=80)
+    once = name in ("process", "migrate", "senders remove")  # they do something, and the second time something else
+    ids = set() if once else set(_UUID.findall(command(*name.split(), *busy[name]).stdout))
+    told = command(*name.split(), *busy[name], "--json", columns=80)
     assert (told.exit_code, told.stderr) == (0, "")
     json.loads(told.stdout)
     assert ids <= set(_UUID.findall(told.stdout))

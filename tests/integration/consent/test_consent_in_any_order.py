@@ -22,7 +22,8 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from tests.conftest import EMPTY, Business
-from tests.support.builders import NOON, results_of, run_over
+from tests.integration.hearing import sends_from
+from tests.support.builders import NOON, SENDER, results_of, run_over
 
 RUNS: Final = int(os.environ.get("SMSRETRY_CONSENT_RUNS", "0"))
 """Histories to try; 0: a few, always the same."""
@@ -72,6 +73,8 @@ class World:
     stack: Stack
     businesses: list[Business]
     customers: dict[UUID, Customer] = field(default_factory=dict)
+    own_senders: bool = False
+    """Whether each business has a sender of its own, and hears only what is said to that one."""
     standing: dict[tuple[UUID, str], set[Out]] = field(default_factory=dict)
     """The opt-outs of each number at each business that nothing has lifted."""
     _sids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -86,22 +89,17 @@ class World:
 
     # What somebody says, by which words
 
-    def stop(self, _: Business, number: str) -> None:
-        self._hear("STOP", number)
-        for business in self.businesses:
+    def stop(self, to: Business, number: str) -> None:
+        for business in self._hear("STOP", to, number):
             self._opted_out(business, number, "stop")
 
-    def in_words(self, _: Business, number: str) -> None:
+    def in_words(self, to: Business, number: str) -> None:
         """It does what a STOP does, and a START takes it back."""
-        self._run(
-            "select record_inbound_sms(%s, %s, null, 'please stop texting me')", number, f"SM{next(self._sids):032x}"
-        )
-        for business in self.businesses:
+        for business in self._hear("please stop texting me", to, number):
             self._opted_out(business, number, "stop")
 
-    def start(self, _: Business, number: str) -> None:
-        self._hear("START", number)
-        for business in self.businesses:
+    def start(self, to: Business, number: str) -> None:
+        for business in self._hear("START", to, number):
             them = self.ones_with(business, number)
             standing = self.opt_outs(business, number)
             if not them or "word" in standing or any(each.out == "word" for each in them):
@@ -142,8 +140,14 @@ class World:
             each.opt_out(out)
             self.opt_outs(business, number).add(out)
 
-    def _hear(self, word: str, number: str) -> None:
-        self._run("select record_inbound_sms(%s, %s, %s)", number, f"SM{next(self._sids):032x}", word)
+    def _hear(self, body: str, to: Business, number: str) -> list[Business]:
+        """Returns the businesses that share the sender which hears it."""
+        service = sender_of(to) if self.own_senders else SENDER
+        self._run(
+            "select record_inbound_sms(%s, %s, body => %s, messaging_service_sid => %s)",
+            number, f"SM{next(self._sids):032x}", body, service,
+        )  # fmt: skip
+        return [to] if self.own_senders else self.businesses
 
     # What the application writes
 
@@ -326,8 +330,13 @@ STEPS = st.lists(
 )
 
 
+def sender_of(business: Business) -> str:
+    """Its own."""
+    return f"MG{business.id.hex}"
+
+
 @contextmanager
-def world(stack: Stack) -> Iterator[World]:
+def world(stack: Stack, *, own_senders: bool = False) -> Iterator[World]:
     """Empty tables, noon in New York, two businesses, and at each somebody with consent and somebody without."""
     with ExitStack() as opened:
         connection = opened.enter_context(stack.connect())
@@ -335,7 +344,11 @@ def world(stack: Stack) -> Iterator[World]:
         stack.twilio.heal()
         stack.twilio.ledger.clear()
         stack.set_clock(NOON)
-        made = World(connection, stack, [Business(connection, stack.now).open() for _ in range(2)])
+        made = World(
+            connection, stack, [Business(connection, stack.now).open() for _ in range(2)], own_senders=own_senders
+        )
+        for business in made.businesses if own_senders else ():
+            sends_from(business, f"AC{business.id.hex}", sender_of(business))
         for business in made.businesses:
             made.imports(business, NUMBERS[0])
             made.imports(business, NUMBERS[0], "unknown")
@@ -352,6 +365,20 @@ def world(stack: Stack) -> Iterator[World]:
 def test_in_any_order_only_those_are_texted_who_consent(stack: Stack, steps: list[tuple[str, int]]) -> None:
     """After each step each row says what was said last by whoever may say it; at the end each gets a text, or none."""
     event(live(stack, steps))
+
+
+@pytest.mark.long
+@settings(
+    max_examples=RUNS or 30,
+    derandomize=not RUNS,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=STEPS)
+def test_with_senders_of_their_own_each_business_hears_what_is_said_to_its_own(
+    stack: Stack, steps: list[tuple[str, int]]
+) -> None:
+    """The same histories: a STOP or a START is of one business."""
+    event(live(stack, steps, own_senders=True))
 
 
 @pytest.mark.parametrize("again", ["writes it again", "imports it again"])
@@ -386,15 +413,16 @@ def trigger_by_dates_alone(stack: Stack) -> Iterator[None]:
             connection.execute(found["sql"].encode())
 
 
-def live(stack: Stack, steps: list[tuple[str, int]]) -> str:
+def live(stack: Stack, steps: list[tuple[str, int]], *, own_senders: bool = False) -> str:
     """Take the steps, and look at the rows after each, and at last at the texts."""
-    with world(stack) as seen:
+    with world(stack, own_senders=own_senders) as seen:
         for what, number in steps:
             seen.step(what, number)
         texts = {
             customer.business.queue_row(customer.business.send_log(id_), id_): customer
             for id_, customer in seen.customers.items()
         }
+        seen.connection.execute("delete from smsretry.business_senders")  # so that the stack can send them
         with SupabaseQueue(stack.settings()) as queue, TwilioSender(stack.settings()) as sender:
             fates = {result.retry_id: result.fate for result in results_of(run_over(queue, sender))}
         expected = {row: "Sent" if seen.may_be_texted(customer) else "Cancelled" for row, customer in texts.items()}

@@ -13,7 +13,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import FetchError
 from smsretry.retry.profile import DEFAULT
-from smsretry.sending import delivering
+from smsretry.sending import silence
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import DeliveryServices
 from smsretry.settings import Settings
@@ -91,6 +91,6 @@ def test_messages_that_cannot_be_read_stop_nobody_else_s(stack: Stack, services:
 def test_without_an_end_to_its_asking_a_run_asks_for_all(stack: Stack, services: DeliveryServices) -> None:
     """What the tests above would see."""
     stack.twilio.fail(REFUSALS[0], times=None)
-    with patch.object(delivering, "ENOUGH", 1000):
+    with patch.object(silence, "ENOUGH", 1000):
         sync_deliveries(services, limit=100)
     assert stack.twilio.fetches == 24

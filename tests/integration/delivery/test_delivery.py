@@ -1,7 +1,7 @@
 """What becomes of a text after Twilio accepted it: callbacks, looks, and what follows when it did not arrive."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -27,6 +27,7 @@ from smsretry.sending.ports import DeliveryServices
 from smsretry.sending.summary import DeliverySummary
 from tests.conftest import Business
 from tests.integration.conftest import Command
+from tests.integration.hearing import another, sends_from
 from tests.support.builders import SID, run
 
 FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
@@ -228,7 +229,7 @@ GIVEN_UP = [
     (30005, "Unknown destination handset", None, False),
     (30006, "Landline or unreachable carrier", "not_mobile", False),
     (30007, "Message filtered", None, True),
-    (30034, "US A2P 10DLC - Message from an Unregistered Number", None, True),
+    (30018, "Destination carrier requires sender ID pre-registration", None, True),
 ]
 
 
@@ -280,6 +281,21 @@ def test_a_carriers_stop_opts_the_number_out(
     assert sync(stack, services) == "undelivered 1"
     [customer] = business.connection.execute("select sms_consent_status, sms_consent_source from customers").fetchall()
     assert customer == {"sms_consent_status": "opted_out", "sms_consent_source": "twilio_30630"}
+
+
+def test_a_carriers_stop_holds_for_the_businesses_that_share_the_sender(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """The message says which one: the environment's, and not that of a business with a sender of its own."""
+    row = accepted(business, queue, sender)
+    shares, own = another(business), another(business)
+    sends_from(own, "AC" + "1" * 32, "MG" + "1" * 32)
+    texts = [shop.due_text() for shop in (shares, own)]
+    stack.twilio.report(sid_of(business, row), "undelivered", 30630)
+    assert sync(stack, services) == "undelivered 1"
+    business.connection.execute("delete from smsretry.business_senders")  # so that the stack can send it
+    assert sorted(run(queue, sender)) == ["Cancelled", "Sent"]
+    assert [shares.row(texts[0])["why_code"], own.row(texts[1])["status"]] == ["opted_out", "completed"]
 
 
 def test_a_number_that_was_corrected_meanwhile_is_not_marked(
@@ -414,11 +430,12 @@ def test_a_claim_that_fails_later_costs_no_word_of_what_was_done(
     class BreakingOff:
         def __init__(self) -> None:
             self.follow = services.records.follow
+            self.slow_down = services.records.slow_down
             self.claims = iter([services.records.claim_deliveries])
 
-        def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
+        def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
             for claim in self.claims:
-                return claim(limit)
+                return claim(limit, without=without)
             raise QueueUnreachable("Supabase did not answer claim_sms_deliveries")
 
     summary = sync_deliveries(replace(services, records=BreakingOff()), limit=10)
@@ -457,16 +474,16 @@ def test_a_person_may_have_an_undelivered_text_sent_again_once_the_cause_is_mend
     services: DeliveryServices,
     operators: SupabaseOperators,
 ) -> None:
-    """Here a number that was not registered. A text that is on its phone is left alone."""
+    """Here a filter of the carrier's. A text that is on its phone is left alone."""
     row, other = accepted(business, queue, sender), accepted(business, queue, sender, phone="+12125550124")
-    stack.twilio.report(sid_of(business, row), "undelivered", 30034)
-    stack.twilio.report(sid_of(business, other), "undelivered", 30034)
+    stack.twilio.report(sid_of(business, row), "undelivered", 30007)
+    stack.twilio.report(sid_of(business, other), "undelivered", 30007)
     assert sync(stack, services) == "undelivered 2"
     settle(business, sid_of(business, other), "delivered")
     [record] = operators.explain(WhichText(retry_id=row), None)
     assert (record.state, record.can) == ("failed", ("requeue_failed_sms",))
-    assert [(attempt.delivery, attempt.delivery_code) for attempt in record.history] == [("undelivered", 30034)]
-    change = operators.order(Requeue(code=30034, dry_run=False, who="Ann", because="The number is registered now"))
+    assert [(attempt.delivery, attempt.delivery_code) for attempt in record.history] == [("undelivered", 30007)]
+    change = operators.order(Requeue(code=30007, dry_run=False, who="Ann", because="The filter is gone"))
     assert (change.matched, change.changed) == (1, 1)
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 3

@@ -49,7 +49,8 @@ def test_a_text_whose_first_message_arrived_did_arrive(
     assert fates_of(run_over(queue, sender)) == ["Sent"]
     stack.twilio.report(stack.twilio.ledger.entries()[0].sid, "undelivered", 30003, arrived=False)
     report(business, 0, "undelivered", 30003)
-    again = """select smsretry.send_again(q, a, 'Not delivered', 'undelivered', smsretry.clock(), smsretry.clock())
+    again = """select smsretry.send_again(
+                   q, a, 'Not delivered', 'undelivered', true, false, smsretry.clock(), smsretry.clock())
                from sms_retry_queue q join sms_send_attempts a on a.retry_id = q.id"""
     business.connection.execute(again)
     stack.move_clock(timedelta(minutes=1))

@@ -111,8 +111,8 @@ def test_a_text_that_nothing_can_be_learned_about_ends_when_it_expires(
     operators: SupabaseOperators,
 ) -> None:
     """Also one that a person put back, whose life begins anew with the first question."""
-    row, sid = lost_text(stack, business, queue, sender, services, code=30034)
-    operators.order(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The number is registered now"))
+    row, sid = lost_text(stack, business, queue, sender, services, code=30007)
+    operators.order(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The filter is gone"))
     assert business.row(row)["expires_at"] is None
     stack.twilio.fail(FetchError(), times=None)
     assert run(queue, sender) == ["Deferred"]
@@ -214,10 +214,10 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
     operators: SupabaseOperators,
 ) -> None:
     """By codes and names; then it goes on by itself. A person's requeue leaves it alone, and puts back the others."""
-    row, _ = lost_text(stack, business, queue, sender, services, code=30034)
+    row, _ = lost_text(stack, business, queue, sender, services, code=30007)
     other = business.due_text(phone="+12125550124")
     business.connection.execute("update sms_retry_queue set status = 'failed', last_error = 'x' where id = %s", [other])
-    again = Requeue(retry_ids=(row, other), dry_run=False, who="Ann", because="The number is registered now")
+    again = Requeue(retry_ids=(row, other), dry_run=False, who="Ann", because="The filter is gone")
     business.connection.execute(FORBIDDEN)
     try:
         change = operators.order(again)
@@ -226,7 +226,8 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
         assert (business.row(row)["status"], business.row(other)["status"]) == ("failed", "pending")
         with pytest.raises(psycopg.Error) as raised:
             business.connection.execute(
-                """select smsretry.send_again(q, a, 'Not delivered', 'undelivered', smsretry.clock(), smsretry.clock())
+                """select smsretry.send_again(
+                       q, a, 'Not delivered', 'undelivered', true, false, smsretry.clock(), smsretry.clock())
                    from sms_retry_queue q join sms_send_attempts a on a.retry_id = q.id where q.id = %s""",
                 [row],
             )

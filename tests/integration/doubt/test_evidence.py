@@ -19,7 +19,7 @@ from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, Endless
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.reconciling import reconcile
 from tests.conftest import Business
-from tests.support.builders import BODY, PHONE, resolution, run
+from tests.support.builders import BODY, PHONE, resolution, run, sent_by_hand
 
 HALF_A_MINUTE, MINUTE, DAY = timedelta(seconds=30), timedelta(minutes=1), timedelta(days=1)
 SHORT = "Reminder: your visit is tomorrow"
@@ -44,7 +44,7 @@ def in_doubt(
 
 def sent_by_application(sender: TwilioSender, body: str) -> str:
     """A message of the application's own, of which nothing is recorded; returns its SID."""
-    sid: str = sender._messages.create(to=PHONE, body=body, **sender._sender).sid
+    sid: str = sent_by_hand(sender, PHONE, body).sid
     return sid
 
 
@@ -494,7 +494,7 @@ def test_the_application_s_own_identical_text_is_not_taken_for_ours(
     row = business.due_text()
     stack.twilio.fail(DropUnaccepted())
     assert run(queue, sender) == ["InDoubt"]
-    theirs = sender._messages.create(to=PHONE, body=BODY, **sender._sender)
+    theirs = sent_by_hand(sender, PHONE, BODY)
     log = business.send_log(business.customer())
     business.connection.execute(
         """update send_logs set status = 'sent', provider_message_id = jsonb_build_object('twilio_sid', %s::text)
@@ -549,7 +549,7 @@ def test_a_message_with_another_body_holds_the_text_until_a_person_says_which_it
     row = business.due_text()
     stack.twilio.fail(DropUnaccepted())
     assert run(queue, sender) == ["InDoubt"]
-    message = sender._messages.create(to=PHONE, body="Something that somebody sent by hand", **sender._sender)
+    message = sent_by_hand(sender, PHONE, "Something that somebody sent by hand")
     stack.move_clock(timedelta(minutes=1, seconds=1))
     assert run(queue, sender) == ["Held"]
     held = business.row(row)
@@ -567,7 +567,7 @@ def test_a_person_may_say_that_none_of_them_was_it(
     row = business.due_text()
     stack.twilio.fail(DropUnaccepted())
     run(queue, sender)
-    sender._messages.create(to=PHONE, body="Something that somebody sent by hand", **sender._sender)
+    sent_by_hand(sender, PHONE, "Something that somebody sent by hand")
     stack.move_clock(timedelta(minutes=1, seconds=1))
     assert run(queue, sender) == ["Held"]
     assert operators.resolve(resolution(row, None))

@@ -27,7 +27,7 @@ from smsretry.retry.outcome import Accepted, InDoubt
 from smsretry.retry.policy import LIFE
 from smsretry.retry.profile import DEFAULT, Profile
 from tests.conftest import Business
-from tests.support.builders import BODY, PHONE, SID, begin, doubt, finish, resolution, run, run_over
+from tests.support.builders import BODY, PHONE, SID, begin, doubt, finish, resolution, run, run_over, sent_by_hand
 
 HOLD = Profile(in_doubt="hold")
 ACCEPTED = [
@@ -241,7 +241,7 @@ def test_of_two_like_texts_to_one_number_each_is_sent_once(
     (claim,) = queue.claim_due(1)
     attempt = uuid4()
     begin(queue, claim, attempt)
-    sent = sender._messages.create(to=PHONE, body=BODY, from_=stack.environment()["TWILIO_FROM_NUMBER"])
+    sent = sent_by_hand(sender, PHONE, BODY)
     assert run(queue, sender) == ["InDoubt"]
     assert business.row(doubted)["reconcile_count"] == 0
     assert finish(queue, claim, attempt, Accepted(sent.sid), Complete(sent.sid)).applied
@@ -345,7 +345,7 @@ def test_what_a_dead_worker_had_begun_is_found_as_well(
     row = business.due_text()
     (claim,) = queue.claim_due(1)
     begin(queue, claim, sent_by=sender.default.sent_by)
-    sender._messages.create(to=PHONE, body=BODY, from_=stack.environment()["TWILIO_FROM_NUMBER"])
+    sent_by_hand(sender, PHONE, BODY)
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
     stack.move_clock(timedelta(minutes=1))

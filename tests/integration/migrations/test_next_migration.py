@@ -134,6 +134,32 @@ def test_a_function_whose_default_changed_keeps_its_grants() -> None:
     assert [section.title for section in sections(made.text)][:-1] == ["schemas/checks/check_sms_retries.sql"]
 
 
+def test_a_public_function_that_is_created_anew_keeps_the_roles_of_the_owners_own_that_may_call_it(
+    empty: Database,
+) -> None:
+    """And gives nobody back whom it must refuse."""
+    signature = "max_minutes integer default null"
+    files = edited(schema_files(), {"check_sms_retries": (signature, f"{signature}, more text default null")})
+    migrate(empty.url)
+    empty.run(
+        """create role "Uptime, monitor"; create role stranger;
+           grant execute on function check_sms_retries to "Uptime, monitor", anon, public"""
+    )
+    try:
+        migrate(empty.url, shipped=[*migrations(), following(files)])
+        may = [
+            row["rolname"]
+            for row in empty.rows(
+                """select r.rolname from pg_roles r join pg_proc p on p.proname = 'check_sms_retries'
+                   where r.rolname in ('Uptime, monitor', 'stranger', 'anon', 'service_role')
+                     and has_function_privilege(r.oid, p.oid, 'execute') order by 1"""
+            )
+        ]
+    finally:
+        empty.run('drop owned by "Uptime, monitor"; drop role "Uptime, monitor"; drop role stranger')
+    assert may == ["Uptime, monitor", "service_role"]
+
+
 def test_once_it_is_recorded_a_change_is_not_written_again() -> None:
     """A section's recorded text is its latest one."""
     every = [*migrations(), following(changed_files())]

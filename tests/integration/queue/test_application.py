@@ -18,7 +18,7 @@ from smsretry.local.twilio.faults import ListError
 from smsretry.retry.policy import LIFE
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
-from tests.support.builders import PHONE, run
+from tests.support.builders import PHONE, run, sent_by_hand
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_what_nobody_decides_about_ends_too(
     """A message with another body may be it. It had been held every hour for ever."""
     row = business.due_text()
     claims_of_the_application(business)
-    sender._messages.create(to=PHONE, body="Something that somebody sent by hand", **sender._sender)
+    sent_by_hand(sender, PHONE, "Something that somebody sent by hand")
     stack.move_clock(timedelta(minutes=11))
     run(queue, sender)
     stack.move_clock(timedelta(minutes=1))
@@ -238,7 +238,7 @@ def test_what_nobody_decides_about_ends_too(
 
 def sent_by_the_application(sender: TwilioSender, claim: dict[str, Any]) -> None:
     """It sends with the same account."""
-    sender._messages.create(to=claim["phone"], body=claim["body"], **sender._sender)
+    sent_by_hand(sender, claim["phone"], claim["body"])
 
 
 def test_our_own_claims_are_not_superseded(

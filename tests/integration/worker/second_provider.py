@@ -170,5 +170,8 @@ class Letterbox:
     def reported(self, status: DeliveryStatus, code: int | None) -> Report:
         return Report(status, _CODES.get(code or 0) if status in FAILURES else None)
 
+    def check_sender(self, sender: SenderId) -> list[Finding]:
+        return self.check()
+
     def check(self) -> list[Finding]:
         return [Finding(subject="Letterbox", ok=True)]

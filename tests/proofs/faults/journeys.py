@@ -15,7 +15,7 @@ OF_THE_NUMBER: Final = {30006: "not_mobile"}
 """Codes that mark the number, and the `phone_status` of it."""
 OF_A_STOP: Final = (30630,)
 """Codes that say that the number has opted out."""
-OF_THE_SENDER: Final = (30007, 30034)
+OF_THE_SENDER: Final = (30007, 30018)
 FAILURES: Final = ("undelivered", "failed", "canceled")
 
 Way = Literal[

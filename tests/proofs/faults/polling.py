@@ -1,5 +1,6 @@
 """A worker that looks after deliveries, as the flow sync-delivery-status does, and dies where it is told to."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -26,10 +27,10 @@ class MortalDeliveries(SupabaseDeliveries):
         self.claimed: dict[str, OpenDelivery] = {}
         """By SID."""
 
-    def claim_deliveries(self, limit: int) -> list[OpenDelivery]:
+    def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
         if self._only_once and self.claimed:  # what it claims after it wakes is its own, and no late write
             return []
-        messages = super().claim_deliveries(limit)
+        messages = super().claim_deliveries(limit, without=without)
         self.claimed |= {message.sid: message for message in messages}
         return messages
 

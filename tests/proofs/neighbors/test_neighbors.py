@@ -18,6 +18,7 @@ def test_well_behaved_businesses_notice_nothing_of_their_neighbors(stack: Stack)
         assert report.numbers[what], f"nothing of it happened: {what}\n{report}"
 
 
+@pytest.mark.long
 def test_well_behaved_businesses_notice_nothing_of_what_takes_the_database_long_nor_of_short_answers(
     stack: Stack,
 ) -> None:

@@ -1,5 +1,5 @@
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
--- not, sending is stopped, or no run has finished within max_minutes (null: smsretry.late_after).
+-- not, sending or a sender is stopped, or no run has finished within max_minutes (null: smsretry.late_after).
 -- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
 -- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(max_minutes integer default null)
@@ -22,13 +22,20 @@ begin
     from public.scheduled_sends s
     where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since
       and not exists (select 1 from smsretry.held_sends h where h.scheduled_id = s.id);
-    select c.why into v_circuit from smsretry.circuit c;
+    -- Four of them: a whole account's senders may be stopped.
+    select string_agg(case when c.own then 'sender ' || smsretry.shown_sender(c.sender) || ' is stopped: '
+                           when c.sender <> '' and exists (select from smsretry.business_senders)
+                               then 'the sender of the environment is stopped: '
+                           else 'sending is stopped: ' end || c.why, ' · ' order by c.place) filter (where c.place <= 4)
+               || case when count(*) > 4 then ' · ' || count(*) - 4 || ' more senders are stopped' else '' end
+    into v_circuit
+    from (select o.*, row_number() over (order by o.own, o.opened_at, o.sender) as place from smsretry.circuits() o) c;
     select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
     v_wrong := concat_ws(' · ',
         case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
             || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
         case when v_unqueued > 0 then v_unqueued || ' scheduled sends are overdue and not queued' end,
-        'sending is stopped: ' || v_circuit,
+        v_circuit,
         case when v_run is null then 'no run has finished in 7 days'
              when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);
     if v_wrong <> '' then

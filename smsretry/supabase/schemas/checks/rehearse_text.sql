@@ -29,14 +29,15 @@ begin
             raise exception 'an opt-out cancelled nothing' using errcode = 'SR500';
         end if;
     else
-        step := 'claim_due_sms_retries';
-        perform 1 from public.claim_due_sms_retries(0, true); -- none: the due rows are not ours to take
+        step := 'claim_sms_texts';
+        perform 1 from public.claim_sms_texts(0); -- none: the due rows are not ours to take
         step := 'claim_sms_retry';
         select * into v_claim from public.claim_sms_retry(v_retry_id);
         if v_claim.id is null then
             raise exception 'it took no row' using errcode = 'SR500';
         end if;
         step := 'begin_sms_attempt';
+        delete from smsretry.business_senders b where b.business_id = v_log.business_id; -- or a pause or a cap would answer
         select b.answer || coalesce(': ' || b.why, '') into v_answer
         from public.begin_sms_attempt(
             retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,

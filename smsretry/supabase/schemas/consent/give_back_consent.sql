@@ -1,7 +1,8 @@
 -- Take back, at one business, what a STOP of this number ended before `at`: smsretry.take_back_stop. Nothing changes if the
--- START does not take back every opt-out there. Returns how many customers have consent again.
+-- START does not take back every opt-out there, or a STOP to another sender holds (senders: those that heard the START).
+-- Returns how many customers have consent again.
 create or replace function smsretry.give_back_consent(
-    business_id uuid, phone text, number_key bytea, at timestamptz, by_yes boolean
+    business_id uuid, phone text, number_key bytea, at timestamptz, by_yes boolean, senders text[] default null
 )
 returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -11,7 +12,9 @@ begin
     delete from smsretry.unwritten_consents u
     where u.number_key = give_back_consent.number_key and u.consent = 'opted_in' and u.since <= give_back_consent.at;
     -- After the locks: an opt-out may have held them.
-    if exists (
+    if give_back_consent.senders is not null and smsretry.stopped_elsewhere(
+            give_back_consent.business_id, give_back_consent.number_key, give_back_consent.senders)
+        or exists (
         select 1
         from (select c.sms_consent_source::text, c.sms_consent_at from public.customers c
               where c.id = any (v_ids) and c.sms_consent_status::text = 'opted_out'
@@ -21,6 +24,10 @@ begin
               select u.source, u.since from smsretry.unwritten_consents u
               where u.number_key = give_back_consent.number_key and u.consent = 'opted_out') as o (source, since)
         where not smsretry.start_takes_back(o.source, give_back_consent.by_yes) or o.since >= give_back_consent.at) then
+        -- Each sender's START is kept until all have heard one. A YES leaves a stop in words.
+        delete from smsretry.heard_stops h
+        where not give_back_consent.by_yes and h.number_key = give_back_consent.number_key
+          and h.senders && give_back_consent.senders and h.since < give_back_consent.at;
         return 0;
     end if;
     with given_back as (

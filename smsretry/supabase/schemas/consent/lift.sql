@@ -10,5 +10,7 @@ begin
     delete from smsretry.unwritten_consents u
     where u.number_key = lift.number_key and u.consent = 'opted_out' and (u.since < lift.before or u.since > lift.and_after)
       and (not lift.by_start or smsretry.start_takes_back(u.source));
+    delete from smsretry.heard_stops h
+    where h.number_key = lift.number_key and (h.since < lift.before or h.since > lift.and_after);
 end
 $$;

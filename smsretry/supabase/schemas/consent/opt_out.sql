@@ -2,11 +2,12 @@
 -- separately: a lock or a rule at one keeps nobody else from opting out. All together wait for locks for one second. What
 -- could not be written holds nevertheless (unwritten_consents), and the same call again writes it. If one business is named,
 -- its rule's error is raised.
--- texted: as in smsretry.businesses_of. left_only: only where this opt-out could not be written before.
+-- texted, senders (those that heard it): as in smsretry.businesses_of. left_only: only where this opt-out could not be
+-- written before, whoever sends there now.
 --   customers: marked now · cancelled: texts that waited · unmarked: customers who could not be marked
 create or replace function smsretry.opt_out(
     phone text, source text, at timestamptz, business_id uuid default null, left_only boolean default false,
-    texted boolean default false, out customers integer, out cancelled integer, out unmarked integer
+    texted boolean default false, senders text[] default null, out customers integer, out cancelled integer, out unmarked integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
@@ -19,7 +20,8 @@ begin
     cancelled := 0;
     unmarked := 0;
     for v_business in
-        select b.id from smsretry.businesses_of(opt_out.phone, opt_out.texted) b (id)
+        select b.id from smsretry.businesses_of(
+            opt_out.phone, opt_out.texted, case when not opt_out.left_only then opt_out.senders end) b (id)
         where opt_out.business_id is null or b.id = opt_out.business_id
         order by b.id
     loop
@@ -27,6 +29,7 @@ begin
         continue when opt_out.left_only and not exists (
             select 1 from smsretry.unwritten_consents u
             where u.number_key = v_key and u.consent = 'opted_out' and u.since = opt_out.at);
+        perform smsretry.keep_stop(v_key, opt_out.senders, opt_out.at);
         perform set_config(
             'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
         begin

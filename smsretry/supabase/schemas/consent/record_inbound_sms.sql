@@ -1,23 +1,23 @@
--- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP
--- opts the number out at every business, because the provider blocks it for their shared sender. START takes back only what
--- STOP, or the provider's refusal, did.
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid, OptOutType, Body, To,
+-- MessagingServiceSid and AccountSid). STOP opts the number out at every business that shares the sender which heard it,
+-- because the provider blocks it there; if nobody knows the sender, at every business. START takes back only what STOP to
+-- that sender, or the provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by).
 -- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: anything that may mean stop
 -- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
 -- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
---   answer: opted_out | opted_in | nothing | already_recorded
+--   answer: opted_out | opted_in | nothing | already_recorded | sender_unknown (a START that took nothing back)
 --   customers: opted out now, or with consent again · cancelled: texts that waited
 --   unmarked: customers whose rows are locked; a STOP holds for them too, and the same message again marks them
 --   heard: provider (OptOutType) | keyword | words (it may mean stop, and a person should read it) | null
 create or replace function public.record_inbound_sms(
-    phone text, twilio_sid text, opt_out_type text default null, body text default null
+    phone text, twilio_sid text, opt_out_type text default null, body text default null, to_number text default null,
+    messaging_service_sid text default null, account_sid text default null
 )
 returns table (answer text, customers integer, cancelled integer, unmarked integer, heard text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
-    v_phone constant text := regexp_replace(
-        record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
+    v_phone constant text := smsretry.phone_of(record_inbound_sms.phone);
     v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
     v_word constant text := upper(btrim(left(record_inbound_sms.body, 40), E' \t\r\n') collate "C");
     v_means text;
@@ -26,6 +26,7 @@ declare
     v_heard_at timestamptz := smsretry.clock();
     v_key bytea;
     v_again boolean;
+    v_by record;
 begin
     if not smsretry.is_message_id(record_inbound_sms.twilio_sid) or record_inbound_sms.phone is null then
         raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
@@ -48,25 +49,29 @@ begin
         return;
     end if;
     v_key := (select smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone) from smsretry.secret);
-    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key)
-    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key) on conflict do nothing;
+    v_by := smsretry.heard_by(
+        record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key, senders)
+    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key, v_by.senders) on conflict do nothing;
     v_again := not found;
     if v_again then
-        select t.said, t.heard_at, t.heard into v_said, v_heard_at, v_heard
+        select t.said, t.heard_at, t.heard, t.senders into v_said, v_heard_at, v_heard, v_by.senders
         from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
     end if;
-    answer := case when v_again then 'already_recorded' when v_said = 'STOP' then 'opted_out' else 'opted_in' end;
+    answer := case when v_again then 'already_recorded' when v_said = 'STOP' then 'opted_out'
+                   when v_by.lifts then 'opted_in' else 'sender_unknown' end;
     if v_said = 'STOP' then
         select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
         from smsretry.opt_out(v_phone, case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end,
-                              v_heard_at, null, v_again, true) s;
-    else
+                              v_heard_at, null, v_again, true, v_by.senders) s;
+    elsif answer <> 'sender_unknown' then
         select s.customers, s.unmarked into customers, unmarked
-        from smsretry.take_back_stop(v_phone, v_heard_at, v_again, coalesce(v_heard = 'yes', false)) s;
+        from smsretry.take_back_stop(v_phone, v_heard_at, v_again, coalesce(v_heard = 'yes', false), v_by.senders) s;
     end if;
     -- Nobody needs to read what a plain word follows, or what concerns no customer.
-    if not v_again and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
-        perform smsretry.mark_words_read(v_key, v_heard_at);
+    if answer in ('opted_out', 'opted_in')
+        and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
+        perform smsretry.mark_words_read(v_key, v_heard_at, v_by.senders);
     end if;
     heard := case when v_heard = 'yes' then 'keyword' else v_heard end;
     return next;

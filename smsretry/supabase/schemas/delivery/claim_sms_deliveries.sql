@@ -1,28 +1,41 @@
 -- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision. Businesses
 -- take turns, the longest waiting message of each first; none younger than first_look, so that the provider's callback may
 -- come first. A failure is due at once. The claim lasts for `lease`.
---   failures: undelivered messages of this text, this one included · settled: no decision is needed, because the row has not
+--   without: accounts whose messages stay as they are; '' stands for messages that name none
+--   failures: undelivered messages of this text, this one included, apart from excused ones · excused: others that were
+--   undelivered for what was their sender's · day_turns_at: when the carriers' day turns over · settled: no decision is needed, because the row has not
 --   ended with this message, or another row of the text waits · may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
-    limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes'
+    limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes',
+    without text[] default '{}'
 )
 returns table (
     attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
     accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
     max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz,
-    sent_account text
+    sent_account text, sent_by text, excused bigint, day_turns_at timestamptz
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
+    k_most constant integer := 10000;
     v_now constant timestamptz := smsretry.clock();
     v_first_look constant interval := coalesce(claim_sms_deliveries.first_look, interval '0');
     v_ids uuid[];
 begin
-    if (claim_sms_deliveries.limit_count between 1 and 10000 and v_first_look >= interval '0'
+    if (claim_sms_deliveries.limit_count between 1 and k_most and v_first_look >= interval '0'
         and claim_sms_deliveries.lease >= interval '0') is not true then
         raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
     end if;
-    v_ids := (smsretry.claim_in_turn('deliveries', limit_count, v_now, v_now - v_first_look)).ids;
+    -- Behind those of such accounts others may wait, so more are looked at.
+    v_ids := (smsretry.claim_in_turn(
+        'deliveries', case when cardinality(without) > 0 then k_most else limit_count end, v_now, v_now - v_first_look)).ids;
+    if cardinality(without) > 0 then
+        v_ids := array(
+            select u.id from unnest(v_ids) with ordinality as u (id, turn)
+            where not exists (select 1 from public.sms_send_attempts a
+                              where a.id = u.id and coalesce(a.sent_account, '') = any (claim_sms_deliveries.without))
+            order by u.turn limit claim_sms_deliveries.limit_count);
+    end if;
     return query
     with taken as (
         update public.sms_send_attempts a
@@ -35,12 +48,16 @@ begin
            (select count(*) from public.sms_send_attempts a
             -- An array, so that an index finds them without statistics.
             where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-              and (a.id = t.id or smsretry.is_lost(a.delivery_status))),
+              and (a.id = t.id or smsretry.is_lost(a.delivery_status) and not a.delivery_excused)),
            greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
            q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
                or exists (select 1 from public.sms_retry_queue o
                           where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
-           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account, t.sent_by,
+           (select count(*) from public.sms_send_attempts a
+            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+              and a.delivery_excused and a.id <> t.id),
+           (smsretry.carriers_day(v_now)).turns_at
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
     join public.sms_retry_queue q on q.id = t.retry_id

@@ -4,13 +4,15 @@
 --           | unknown      the provider reported nothing final for long enough
 --           | send_again   it did not arrive: the row is queued again, due in retry_in, with every check made anew
 --           | give_up      it did not arrive: the row fails with error; opted_out and phone_status are kept for the number
+--   counted: whether a message that is sent again was an attempt and a failed delivery. Not if the trouble is its sender's
+--   held: whether that is something that a person can mend
 --   look_in: with the last two, when to look once more. An undelivered message may still arrive.
 --   answer: applied | lost (another look or a callback settled it) | changed (the decision no longer fits, or was applied
 --           before: it is looked at again)
 create or replace function public.finish_sms_delivery(
     attempt_id uuid, looks integer, decision text, delivery_status text default null, error_code integer default null,
     look_in interval default null, retry_in interval default null, error text default null, opted_out boolean default false,
-    phone_status text default null, why_code text default null
+    phone_status text default null, why_code text default null, counted boolean default true, held boolean default false
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -49,14 +51,15 @@ begin
     end if;
     update public.sms_send_attempts a set delivery_look_at = v_now + look_in where a.id = v_attempt.id;
     if decision = 'send_again' then
-        perform smsretry.send_again(v_row, v_attempt, error, why_code, v_now + retry_in, v_now);
+        perform smsretry.send_again(v_row, v_attempt, error, why_code, counted, held, v_now + retry_in, v_now);
     elsif decision = 'give_up' then
         perform smsretry.close_row(v_row, 'failed', error, why_code, v_attempt.delivery_code, v_now);
         perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
     end if;
     if opted_out or phone_status is not null then
         -- A begin locks the number before the row. It cannot deadlock with this: it wants a processing row, and this one ended.
-        perform smsretry.mark_customer(v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
+        perform smsretry.mark_customer(
+            v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now, v_attempt.id)
         from public.customers c -- whose number is still the one that the text was sent to
         where c.id = v_row.customer_id and c.business_id = v_row.business_id
           and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;

@@ -7,8 +7,9 @@
 --   delivery_time (name: median or 95th percentile; told: seconds from accepted to delivered; texts: of how many)
 --   undelivered (last day; name: the provider's code, a line a business) · ended (last day; failed or cancelled, by error)
 --   inbound (only with_words: people whose text may mean stop, unread; told: the oldest one's SID) · stopped · run
+--   senders, sender (only with_senders: the businesses' own; smsretry.status_of_senders)
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
-create or replace function public.sms_status(with_words boolean default false)
+create or replace function public.sms_status(with_words boolean default false, with_senders boolean default false)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
@@ -34,7 +35,13 @@ begin
      from smsretry.inbound_texts t
      where sms_status.with_words and t.heard = 'words' and t.seen_at is null having count(*) > 0)
     union all
-    (select 'stopped', 'sending', null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why, null::text from smsretry.circuit c)
+    -- Not sending: everybody's texts; environment: those of businesses without a sender of their own.
+    (select 'stopped', case when sms_status.with_senders and c.sender <> '' and exists (select from smsretry.business_senders)
+                            then 'environment' else 'sending' end,
+            null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why, null::text
+     from smsretry.circuits() c where not c.own)
+    union all
+    select * from smsretry.status_of_senders(v_now) s where sms_status.with_senders
     union all
     (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why, null::text
      from smsretry.stopped_states s order by s.state)

@@ -9,6 +9,7 @@ begin
         from public.sms_send_attempts a join public.sms_retry_queue q on q.id = a.retry_id
         where a.begun_at > status_of_lost.at - interval '1 day' and a.twilio_sid is not null
           and a.delivery_status in ('undelivered', 'failed', 'canceled') -- is_lost, inline because it is cheaper
+          and not a.delivery_excused
         group by q.business_id, a.delivery_code
     ),
     losing as (

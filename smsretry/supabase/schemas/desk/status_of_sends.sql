@@ -8,7 +8,7 @@ begin
         select a.delivery_status, a.begun_at > status_of_sends.at - interval '1 hour' as lately,
                date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
         from public.sms_send_attempts a
-        where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null
+        where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and not a.delivery_excused
         group by 1, 2, 3
     ),
     accepted as (

@@ -2,6 +2,7 @@
 -- application wrote freely. security_invoker, so that row level security is the reader's.
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
 --   the one it is in doubt about · steps: what people did · can: the calls that help · stop_sid: smsretry.unread_stop
+--   sender, account: what it goes out from, as people see it · sender_name: smsretry.name_of_sender; null: the environment's
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
        smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
@@ -23,7 +24,8 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
                      'consent_at', smsretry.on_calendar(a.consent_at), 'consent_source', left(smsretry.numberless(a.consent_source), 200),
                      'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
-                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
+                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
+                     'sender', smsretry.shown_sender(a.sent_by), 'account', a.sent_account) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
@@ -40,10 +42,14 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
            else '{}'
        end::text[] as can,
        smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid, q.why_code
+       smsretry.unread_stop(c.phone) as stop_sid, q.why_code,
+       case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
+       smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id
-left join public.send_logs l on l.id = q.send_log_id;
+left join public.send_logs l on l.id = q.send_log_id
+left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true
+left join lateral (select e.sent_by, e.account from smsretry.default_senders e where o.id is null order by e.seen_at desc limit 1) d on true;
 
 grant select on smsretry.text_on_record to service_role;

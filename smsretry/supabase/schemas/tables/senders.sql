@@ -8,7 +8,7 @@ create table if not exists smsretry.senders (
     segments_per_day integer,
     paused_at timestamptz,
     paused_because text,
-    created_at timestamptz not null default smsretry.clock(),
+    created_at timestamptz not null default now(),
     constraint senders_one unique (account, sent_by),
     -- Ids of the provider's, or a number in E.164. smsretry.sender_problem has their exact shapes.
     constraint senders_ids check (

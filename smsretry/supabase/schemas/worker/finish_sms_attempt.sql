@@ -56,7 +56,7 @@ begin
                 perform smsretry.put_back(v_row, v_now + retry_in, v_now);
         end case;
         if opted_out or phone_status is not null then
-            perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now);
+            perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now, attempt_id);
         end if;
     else
         -- Applied before: the answer to the same call was lost, or the provider's callback was faster.

@@ -1,0 +1,54 @@
+"""What people do with senders, over HTTP."""
+
+from typing import Final
+
+from smsretry.adapters.supabase.advice import ORDER, QUESTION
+from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.desk.actions.senders import (
+    AddAnySender,
+    AddSender,
+    ChangeSender,
+    PauseSender,
+    RemoveSender,
+    ResumeSender,
+    SenderOrder,
+)
+from smsretry.desk.questions.senders import SenderChanged, SenderRecord
+
+_PAGE: Final = 500
+_ORDERS: Final[dict[type[SenderOrder], str]] = {
+    AddSender: "add_sms_sender",
+    AddAnySender: "add_sms_sender",
+    ChangeSender: "change_sms_sender",
+    PauseSender: "pause_sms_sender",
+    ResumeSender: "resume_sms_sender",
+    RemoveSender: "remove_sms_sender",
+}
+
+
+class SupabaseSenders(SupabaseCalls):
+    """The senders, for `desk.Records`."""
+
+    def senders(self) -> list[SenderRecord]:
+        """All of them, page by page."""
+        found = list[SenderRecord]()
+        while True:
+            values = {"after_id": found[-1].sender_id if found else None, "row_limit": _PAGE, "with_numbers": True}
+            page = self.rows(SenderRecord, "sms_senders", values, QUESTION)
+            found += page
+            # Answers may be cut off, so a short page need not be the last one. The first has the environment's, too.
+            if not page or not page[-1].sender_id:
+                return found
+
+    def order_sender(self, request: SenderOrder, *, dry_run: bool = False) -> SenderChanged:
+        """Change a sender. Called once: an answer that is lost is asked for by `senders`."""
+        function = _ORDERS[type(request)]
+        values = request.model_dump(mode="json", exclude_none=True, exclude={"unchecked"})
+        if "sender" in values:
+            values["named"] = values.pop("sender")
+        if dry_run:
+            values["dry_run"] = True
+        changed = self.rows(SenderChanged, function, values, ORDER)
+        if len(changed) != 1:
+            raise self.not_ours(function)
+        return changed[0]

@@ -1,0 +1,191 @@
+"""The senders: who texts for whom, what waits for each, and which of them need somebody."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from smsretry.desk.questions.records import StepRecord, WaitingText
+from smsretry.instants import on_clock, span
+from smsretry.retry.models import Finding, KnownCode, Value
+from smsretry.vocabulary import MessageClass, SenderState
+
+
+class SenderUser(Value):
+    """A business that a sender texts for, and its texts that are not sent yet."""
+
+    business_id: UUID
+    business: str | None
+    message_class: Literal["any", MessageClass]
+    due: int
+    waiting: int
+    held: int
+    why: str | None = Field(None, description="Why most of those wait that wait because of the sender.")
+    why_code: KnownCode = None
+
+    @property
+    def line(self) -> str:
+        """All of it."""
+        only = "" if self.message_class == "any" else f", {self.message_class} texts"
+        numbers = ", ".join(f"{name} {texts}" for name, texts in _texts(self) if texts) or "nothing waits"
+        why = f": {self.why} [{self.why_code}]" if self.why_code else ""
+        return f"business {self.business_id}, {self.business or 'its name is not known'}{only}: {numbers}{why}"
+
+
+class SenderRecord(Value):
+    """A line of `sms_senders`."""
+
+    sender_id: UUID | None = Field(description="None: the sender of the runners' environment.")
+    account: str | None
+    sender: str | None = Field(description="As people see it: a number's last four digits.")
+    sent_by: str | None = Field(None, repr=False, exclude=True, description="All of it, if that was asked for.")
+    segments_per_second: float | None
+    segments_per_day: int | None
+    used_today: int | None
+    day_ends_at: AwareDatetime
+    paused_at: AwareDatetime | None
+    paused_because: str | None
+    stopped_at: AwareDatetime | None
+    stopped_because: str | None
+    businesses: int
+    used_by: tuple[SenderUser, ...]
+    due: int
+    waiting: int
+    held: int
+    oldest: AwareDatetime | None = Field(description="When the oldest due text was due.")
+    steps: tuple[StepRecord, ...]
+    asked_at: AwareDatetime
+
+    @property
+    def state(self) -> SenderState:
+        """Its state in a word."""
+        if self.paused_at:
+            return "paused"
+        if self.stopped_at:
+            return "stopped"
+        spent = self.segments_per_day is not None and (self.used_today or 0) >= self.segments_per_day
+        return "spent" if spent else "sending"
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it keeps texts waiting, or would."""
+        waits = any(user.why_code for user in self.used_by)
+        return self.state in ("paused", "stopped") or waits or (self.state == "spent" and self.due + self.waiting > 0)
+
+    @property
+    def name(self) -> str:
+        """What names it in a command. A number is named by its id, because it is not shown."""
+        number = self.sender is None or self.sender.startswith("…")
+        return str(self.sender_id) if number else str(self.sender)
+
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
+        if self.sender is None:
+            return "sender of the environment, which no run has told yet"
+        which = f"{self.sender} of account {self.account}"
+        return f"sender of the environment, {which}" if self.sender_id is None else f"sender {which}"
+
+    def lines(self) -> Iterator[str]:
+        """It in a line; if it needs somebody, why, and which businesses wait."""
+        yield f"{self.title}: {self.state}; {'; '.join(self._facts())}"
+        if not self.troubled:
+            return
+        if self.sender_id:
+            yield f"  id {self.sender_id}"
+        if self.paused_at:
+            yield f"  paused on {on_clock(self.paused_at)}: {self.paused_because}"
+        if self.stopped_at:
+            yield f"  stopped on {on_clock(self.stopped_at)}: {self.stopped_because}"
+        yield from (f"  {step.step} by {step.who}: {step.because}" for step in self.steps[:1])
+        yield from (f"  {user.line}" for user in self.used_by if user.due + user.waiting + user.held)
+        if self.sender_id and self.state in ("paused", "stopped"):
+            yield f"  when that is mended: smsretry senders resume {self.name} --because '…'"
+
+    def _facts(self) -> Iterator[str]:
+        yield f"{self.businesses} business{'' if self.businesses == 1 else 'es'}"
+        if self.segments_per_second is not None:
+            yield f"{self.segments_per_second:g} segments a second"
+        if self.segments_per_day is not None:
+            used = f"{self.used_today or 0} of {self.segments_per_day} segments"
+            yield f"{used} in the day that ends {on_clock(self.day_ends_at)}"
+        yield ", ".join(f"{name} {texts}" for name, texts in _texts(self) if texts) or "nothing waits"
+        if self.oldest:
+            yield f"the oldest has been due for {span((self.asked_at - self.oldest).total_seconds())}"
+
+
+def _texts(counted: SenderUser | SenderRecord) -> tuple[tuple[str, int], ...]:
+    return ("due", counted.due), ("waiting", counted.waiting), ("held", counted.held)
+
+
+class CheckedSender(Value):
+    """A sender, and what the provider says of it."""
+
+    record: SenderRecord
+    findings: tuple[Finding, ...] = Field(description="Empty: the provider was not asked.")
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it needs somebody."""
+        return self.record.troubled or not all(finding.ok for finding in self.findings)
+
+    def lines(self) -> Iterator[str]:
+        """All of it, a line each."""
+        yield from self.record.lines()
+        for finding in self.findings:
+            if not finding.ok or finding.advice:
+                yield f"  {'bad' if not finding.ok else 'beware'}: {finding.subject}: {finding.advice}"
+        if self.findings and all(finding.ok for finding in self.findings):
+            yield f"  checked: {', '.join(finding.subject for finding in self.findings)}"
+
+
+class SenderChanged(Value):
+    """The answer of an order about a sender."""
+
+    sender_id: UUID
+    sender: str
+    businesses: int
+    released: int = Field(0, description="How many texts that waited for it are due now.")
+
+    def lines(self, done: str) -> Iterator[str]:
+        """What was done, a line each.
+
+        Args:
+            done: in a word, such as `paused`.
+        """
+        use = "1 business uses it" if self.businesses == 1 else f"{self.businesses} businesses use it"
+        yield f"{done.capitalize()}: sender {self.sender}; {use}."
+        if self.sender.startswith("…"):
+            yield f"Its id is {self.sender_id}."
+        if self.released:
+            yield f"Texts that waited and are due now: {self.released}."
+
+
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """Why texts do not go out now, by whose: one text of each run is tried."""
+
+    everybody: str | None = None
+    environment: str | None = None
+    """Of businesses without a sender of their own."""
+    own: Mapping[UUID, str] = field(default_factory=dict)
+    """Of those with one, by the sender's id."""
+
+    @classmethod
+    def of(cls, everybody: str | None, environment: str | None, senders: Sequence[SenderRecord]) -> "Stops":
+        """Of a status and of senders."""
+        stopped = {one.sender_id: one.stopped_because or "no reason was kept" for one in senders if one.stopped_at}
+        return cls(everybody, environment, {name: why for name, why in stopped.items() if name})
+
+    def why(self, text: WaitingText) -> str | None:
+        """Why this one does not go out."""
+        if self.everybody is not None:
+            return f"Sending is stopped: {self.everybody}"
+        stopped = self.own.get(text.sender.id) if text.sender else self.environment
+        return None if stopped is None else f"Its sender is stopped: {stopped}"
+
+
+NO_STOPS: Final = Stops()
+"""Everybody's texts go out."""

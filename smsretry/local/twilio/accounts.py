@@ -1,0 +1,129 @@
+"""The accounts of the Twilio stand-in: a parent, its subaccounts, and accounts of others.
+
+Sources: "Subaccounts" (the parent's auth token reaches its subaccounts' resources of 2010; a subaccount's reaches
+neither the parent nor a sister), "API keys" (a key reaches one account; a parent's is nowhere said to reach more),
+"Suspended accounts" and the error catalog (20003, 20005, 21606, 21660, 21701, 21704, 30022, 30023, 30034).
+"""
+
+import base64
+import binascii
+import secrets
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from smsretry.local.twilio.ledger import Request
+from smsretry.local.twilio.resources import count_segments
+
+_PACIFIC: Final = ZoneInfo("America/Los_Angeles")
+
+
+@dataclass(slots=True, kw_only=True)
+class Account:
+    """What Twilio knows of one account. A test changes it as it pleases."""
+
+    sid: str
+    auth_token: str = field(repr=False)
+    numbers: set[str] = field(default_factory=set, repr=False)
+    services: dict[str, set[str]] = field(default_factory=dict, repr=False)
+    """Messaging services, each with its numbers."""
+    api_keys: dict[str, str] = field(default_factory=dict, repr=False)
+    owner: "Account | None" = None
+    """The parent. None: it is nobody's subaccount."""
+    status: Literal["active", "suspended", "closed"] = "active"
+    campaigns: dict[str, list[str]] = field(default_factory=dict)
+    """The states of the A2P campaigns of each messaging service."""
+    refused_by_carriers: dict[str, int] = field(default_factory=dict, repr=False)
+    """Twilio's code for all that this sender sends, once it was accepted: 30034 for a number that is not registered."""
+    segments_per_minute: dict[str, int] = field(default_factory=dict, repr=False)
+    """What carriers take of a sender in a minute; what is above fails with 30022."""
+    segments_per_day: dict[str, int] = field(default_factory=dict, repr=False)
+    """What carriers take of a sender in a day of Pacific time; what is above fails with 30023."""
+
+    @property
+    def is_active(self) -> bool:
+        """A parent that is suspended suspends its subaccounts."""
+        return self.status == "active" and (self.owner is None or self.owner.is_active)
+
+
+class Directory:
+    """All accounts, and who may speak for which. Any thread may use it."""
+
+    def __init__(self, main: Account) -> None:
+        self.main: Final = main
+        self._accounts = {main.sid: main}
+        self._lock = threading.Lock()
+        self._used = Counter[tuple[str, str]]()
+
+    def add(self, account: Account) -> Account:
+        """Open an account."""
+        with self._lock:
+            self._accounts[account.sid] = account
+        return account
+
+    def forget_others(self) -> None:
+        """Only the first account is left, and is as it was."""
+        with self._lock:
+            self._accounts = {self.main.sid: self.main}
+            self._used.clear()
+        self.main.status = "active"
+        for told in (self.main.refused_by_carriers, self.main.segments_per_minute, self.main.segments_per_day):
+            told.clear()
+
+    def find(self, sid: str | None) -> Account | None:
+        """The account of a SID; None: of a message that names none."""
+        return self.main if sid is None else self._accounts.get(sid)
+
+    def speaker(self, authorization: str) -> "Login | None":
+        """Whose credentials these are. None: nobody's."""
+        scheme, _, encoded = authorization.partition(" ")
+        try:
+            name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        if scheme.lower() != "basic":
+            return None
+        named = self._accounts.get(name)
+        account = named or next((one for one in tuple(self._accounts.values()) if name in one.api_keys), None)
+        if account is None:
+            return None
+        expected = account.auth_token if named else account.api_keys[name]
+        known = secrets.compare_digest(expected.encode(), secret.encode())
+        return Login(account, is_token=named is not None) if known else None
+
+    def owner_of(self, number: str | None) -> Account | None:
+        """The account that has a number."""
+        return next((one for one in tuple(self._accounts.values()) if number in one.numbers), None)
+
+    def verdict(self, account: Account, request: Request, at: datetime) -> int | None:
+        """Twilio's code for an accepted message that carriers do not take. None: they take it."""
+        sender = request.messaging_service_sid or request.sender or ""
+        if code := account.refused_by_carriers.get(sender):
+            return code
+        here, segments = at.astimezone(_PACIFIC), count_segments(request.body)
+        for caps, span, code in (
+            (account.segments_per_minute, f"{here:%Y-%m-%d %H:%M}", 30022),
+            (account.segments_per_day, f"{here:%Y-%m-%d}", 30023),
+        ):
+            if sender in caps:
+                with self._lock:
+                    self._used[sender, span] += segments
+                    if self._used[sender, span] > caps[sender]:
+                        return code
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Credentials that fit."""
+
+    account: Account
+    is_token: bool
+    """Whether they are the account's auth token, and no API key."""
+
+    def reaches(self, account: Account) -> bool:
+        """Whether resources of 2010 of that account are answered."""
+        return account is self.account or (self.is_token and account.owner is self.account)

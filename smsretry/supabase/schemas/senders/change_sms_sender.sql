@@ -1,0 +1,36 @@
+-- For a person: give a sender another rate or cap, for all who share it. Null leaves it as it is; unlimited: names of those
+-- that are no longer limited here. named: its id, SID or number. Returns the sender, who uses it, and how many texts became due.
+create or replace function public.change_sms_sender(
+    named text, segments_per_second double precision default null, segments_per_day integer default null,
+    unlimited text[] default '{}', who text default null, because text default null
+)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_problem constant text := smsretry.limits_problem(segments_per_second, segments_per_day);
+    v_sender smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
+    end if;
+    if (unlimited <@ array['segments_per_second', 'segments_per_day']) is not true
+        or num_nonnulls(segments_per_second, segments_per_day) + cardinality(unlimited) = 0 then
+        raise exception 'Say what changes: segments_per_second, segments_per_day, or unlimited with their names' using errcode = 'SR422';
+    end if;
+    v_sender := smsretry.one_sender(named);
+    update smsretry.senders s
+    set segments_per_second = case when 'segments_per_second' = any (unlimited) then null
+                                   else coalesce(segments_per_second, s.segments_per_second) end,
+        segments_per_day = case when 'segments_per_day' = any (unlimited) then null
+                                else coalesce(segments_per_day, s.segments_per_day) end
+    where s.id = v_sender.id;
+    perform smsretry.note_sender_step(v_sender, 'changed', who, because);
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    released := smsretry.hurry_texts(smsretry.users_of(v_sender.id));
+    return next;
+end
+$$;

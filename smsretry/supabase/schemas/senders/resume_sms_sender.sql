@@ -1,0 +1,21 @@
+-- For a person: what was wrong with a sender is mended. Its pause ends, its circuit closes, and its texts that waited are due
+-- at once. named: its id, SID or number. Returns the sender, how many businesses use it, and how many texts became due.
+create or replace function public.resume_sms_sender(named text, because text, who text)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_sender smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    v_sender := smsretry.one_sender(named);
+    update smsretry.senders s set paused_at = null, paused_because = null where s.id = v_sender.id;
+    perform smsretry.close_sender_circuits(v_sender.sent_by);
+    perform smsretry.note_sender_step(v_sender, 'resumed', who, because);
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    released := smsretry.hurry_texts(smsretry.users_of(v_sender.id));
+    return next;
+end
+$$;

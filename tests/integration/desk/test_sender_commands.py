@@ -1,0 +1,255 @@
+"""`smsretry senders`, and what explain, status, preview and doctor say of senders."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from typer.testing import Result
+
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.stack import SENDER, Stack
+from tests.conftest import Business
+from tests.integration.conftest import Command
+from tests.support.builders import ACCOUNT, AT_ONCE, fates_of, run_over
+
+HOUR = timedelta(hours=1)
+BECAUSE = ("--because", "It is registered")
+
+
+@pytest.fixture
+def account(stack: Stack) -> str:
+    """The account that the stand-in for Twilio knows."""
+    return stack.settings().twilio_account_sid
+
+
+@pytest.fixture
+def own(business: Business, account: str, command: Command) -> str:
+    """The id of the business's own sender, which is a number."""
+    added = command("senders", "add", business.id, account, "-", *BECAUSE, "--json", stdin=f"{SENDER}\n")
+    assert added.exit_code == 0, added.output
+    return str(json.loads(added.stdout)["sender_id"])
+
+
+def said(done: Result) -> str:
+    """All that it printed, in one line."""
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
+    business: Business, account: str, command: Command, own: str
+) -> None:
+    """Each says what was done, and no number is printed."""
+    again = command("senders", "add", business.id, account, SENDER, *BECAUSE)
+    assert again.stdout == f"Added: sender …0006; 1 business uses it.\nIts id is {own}.\n"
+    assert said(command("senders", "change", own, "--rate", 2.5, "--cap", 2000, *BECAUSE)).startswith(
+        "Changed: sender …0006"
+    )
+    told = command("senders", "list").stdout
+    assert f"sender …0006 of account {account}: sending; 1 business; 2.5 segments a second; 0 of 2000 segments" in told
+    assert told.startswith("sender of the environment, which no run has told yet: sending; 0 businesses")
+    assert said(command("senders", "change", own, "--no-rate", "--no-cap", *BECAUSE)).startswith("Changed")
+    assert "a second" not in command("senders", "list").stdout
+    paused = command("senders", "pause", "-", "--who", "Ann", "--because", "It is suspended", stdin=f"{SENDER}\n")
+    assert said(paused).startswith("Paused: sender …0006")
+    lines = command("senders", "list", "--troubled").stdout.splitlines()
+    assert lines[0].startswith(f"sender …0006 of account {account}: paused")
+    assert lines[1:] == [
+        f"  id {own}",
+        "  paused on Tue 12 Jan 17:00 UTC: It is suspended",
+        "  paused by Ann: It is suspended",
+        f"  when that is mended: smsretry senders resume {own} --because '…'",
+    ]
+    assert said(command("senders", "resume", own, *BECAUSE)).startswith("Resumed: sender …0006")
+    assert said(command("senders", "list", "--troubled")) == "No sender is as was asked."
+    assert said(command("senders", "remove", business.id, *BECAUSE)).startswith("Removed: sender …0006; 0 businesses")
+    assert SENDER not in told + str(lines) + paused.output + again.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("add", "{business}", "MG" + "1" * 32, SENDER), 1, "account must be an account's SID"),
+        (("add", "{business}", "{account}", "5550006"), 1, "sent_by must be a messaging service's SID"),
+        (("add", "{business}", "+15005550006", SENDER), 64, "ACCOUNT must be an id, as the provider shows it"),
+        (("add", "{business}", "{account}", SENDER, "--rate", "0"), 64, "--rate must be greater than 0"),
+        (("add", "{business}", "{account}", SENDER, "--cap", "0"), 64, "--cap must be greater than or equal to 1"),
+        (("add", ACCOUNT, "{account}", SENDER), 64, "is no id"),
+        (("change", "{account}"), 64, "say what changes"),
+        (("change", "{account}", "--rate", "1", "--no-rate"), 64, "give one of --rate and --no-rate"),
+        (("change", "{account}", "--rate", "1"), 1, "There is no such sender"),
+        (("pause", "+12125550111"), 64, "no sender has this number"),
+        (("resume", "MG" + "9" * 32), 1, "There is no such sender"),
+        (("remove", "{business}"), 1, "This business has no sender of its own for any texts"),
+        (("check", "MG" + "9" * 32), 64, "there is no such sender"),
+    ],
+)
+def test_what_cannot_be_ordered_is_refused_in_a_sentence(
+    business: Business, account: str, command: Command, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    """And nothing is changed."""
+    values = {"{business}": str(business.id), "{account}": account}
+    because = () if arguments[0] == "check" else BECAUSE
+    refused = command("senders", *(values.get(word, word) for word in arguments), *because)
+    assert (refused.exit_code, refused.stdout) == (code, "")
+    assert words in said(refused)
+    assert business.connection.execute("select from smsretry.senders").fetchall() == []
+
+
+def test_a_sender_that_the_provider_does_not_know_is_added_only_unchecked(
+    business: Business, account: str, command: Command
+) -> None:
+    """A number that the account does not own; then the check says so, too."""
+    words = ("senders", "add", business.id, account, "+12125550111", *BECAUSE)
+    refused = command(*words)
+    assert refused.exit_code == 1
+    assert "It was not added, because it cannot send. number: " in said(refused)
+    assert "12125550111" not in refused.output
+    assert command(*words, "--unchecked").exit_code == 0
+    checked = command("senders", "check")
+    assert checked.exit_code == 1
+    assert "bad: number: " in checked.stdout
+    told = command("doctor")
+    assert f"bad  sender …0111 of account {account}: number: " in told.stdout
+    assert "12125550111" not in checked.output + told.output
+
+
+def test_the_doctor_has_a_line_for_each_sender_in_trouble_and_one_for_all_others(
+    business: Business, account: str, command: Command, own: str
+) -> None:
+    """And says which business waits for what."""
+    assert "ok   senders of the businesses (1 of 1 in order)" in command("doctor").stdout
+    assert command("senders", "check", own).exit_code == 0
+    command("senders", "pause", own, "--because", "It is suspended")
+    business.due_text()
+    business.connection.execute(
+        "update sms_retry_queue set held_since = smsretry.clock(), why = 'Paused', why_code = 'sender_paused'"
+    )
+    told = command("doctor").stdout
+    assert (
+        f"warn sender …0006 of account {account}: is paused: It is suspended. business {business.id}, "
+        "Maple Street Dental: held 1: Paused [sender_paused]. `smsretry senders list` says more" in told
+    )
+    assert f"`smsretry senders resume {own}` lets its texts go" in told
+    assert "in order)" not in told
+
+
+def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command, account: str, own: str
+) -> None:
+    """The lever is pulled as it is told, and the text goes out."""
+    row = business.due_text()
+    command("senders", "pause", own, "--because", "It is suspended")
+    assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Held"]
+    told = command("explain", "--row", row).stdout
+    assert f"sender …0006, account {account}\n" in told
+    assert (
+        f"You can: let its sender send again, once that is mended (smsretry senders resume {own} --because '…')" in told
+    )
+    status = command("status")
+    assert status.exit_code == 1
+    assert (
+        f"SENDER …0006 of account {account}: paused: It is suspended; texts that wait 1 [sender_paused]"
+        in status.stdout
+    )
+    assert "senders that need somebody 1, texts that wait for them 1" in said(status)
+    assert (
+        'smsretry_sender_texts{smsretry_sender="…0006",smsretry_why="sender_paused"} 1'
+        in command("status", "--prometheus").stdout
+    )
+    assert "Texts that waited and are due now: 1." in command("senders", "resume", own, *BECAUSE).stdout
+    assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Sent"]
+
+
+def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command, account: str
+) -> None:
+    """As the last run told it. The list has it, too."""
+    queue.claim_due(1, default=sender.default)
+    row = business.due_text()
+    assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Sent"]
+    business.due_text(due=HOUR)
+    assert f"sender …0006, account {account}, of the environment" in command("explain", "--row", row).stdout
+    assert command("senders", "list").stdout.startswith(
+        f"sender of the environment, …0006 of account {account}: sending; 1 business; waiting 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("why_code", "lever"),
+    [
+        (
+            "no_credentials",
+            "give the runner credentials for account {account}; it is looked at again within 15 minutes",
+        ),
+        (
+            "day_spent",
+            "raise its sender's cap, if the carriers take more in a day (smsretry senders change {own} --cap N",
+        ),
+        ("account_refused", "ask the provider what is wrong with its sender (smsretry senders check {own})"),
+        ("quiet_hours", None),
+    ],
+)
+def test_each_trouble_of_a_sender_has_its_lever(
+    business: Business, command: Command, account: str, own: str, why_code: str, lever: str | None
+) -> None:
+    """And what is no trouble of a sender has none."""
+    row = business.due_text(due=HOUR)
+    business.connection.execute("update sms_retry_queue set why = 'It waits', why_code = %s", [why_code])
+    told = command("explain", "--row", row).stdout
+    if lever:
+        assert f"You can: {lever.format(account=account, own=own)}" in told
+    else:
+        assert "senders" not in told
+
+
+def test_a_preview_knows_each_sender_s_rate_and_what_is_left_of_its_day(
+    business: Business, command: Command, own: str
+) -> None:
+    """Two of its five segments are used."""
+    command("senders", "change", own, "--cap", 5, *BECAUSE)
+    sent = business.due_text(phone="+12125550111")
+    business.connection.execute("update sms_retry_queue set status = 'completed' where id = %s", [sent])
+    business.connection.execute(
+        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, sent_by, segments)
+           values (gen_random_uuid(), %s, 1, 1, smsretry.clock(), %s, 2)""",
+        [sent, SENDER],
+    )
+    for _ in range(7):
+        business.due_text()
+    told = command("preview", "--hours", 2, SMSRETRY_SEGMENTS_PER_SECOND="0.0001").stdout
+    assert told.startswith("3 to go out in the next 2 h, 4 not")
+    assert "4: The sender will have used its day" in told
+    assert "why: day_spent 4" in told
+
+
+def test_a_stopped_sender_stops_the_preview_of_its_own_texts_alone(
+    business: Business, command: Command, own: str
+) -> None:
+    """And explain says the same of a text."""
+    other = Business(business.connection, business.now).open()
+    other.due_text()
+    row = business.due_text()
+    business.connection.execute(
+        "insert into smsretry.circuit (sender, opened_at, why) values (%s, smsretry.clock(), 'Twilio 30034')", [SENDER]
+    )
+    told = command("preview", "--hours", 1).stdout
+    assert told.startswith("1 to go out in the next 1 h, 1 not")
+    assert "1: Its sender is stopped: Twilio 30034" in told
+    explained = command("explain", "--row", row).stdout
+    assert "(Its sender is stopped: Twilio 30034)" in explained
+    assert f"ask the provider what is wrong with its sender (smsretry senders check {own})" in explained
+
+
+def test_an_attempt_that_went_out_from_another_sender_says_so(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command, account: str, own: str
+) -> None:
+    """The business has moved since."""
+    row = business.due_text()
+    assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Sent"]
+    assert "; from " not in command("explain", "--row", row).stdout
+    service = "MG" + "7" * 32
+    command("senders", "add", business.id, account, service, "--replace", "--unchecked", *BECAUSE)
+    told = command("explain", "--row", row).stdout
+    assert f"sender {service}, account {account}\n" in told
+    assert "; from …0006;" in told

@@ -1,0 +1,346 @@
+"""What people do with senders, as the SQL functions do it."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.stack import Stack
+from tests.conftest import Business
+from tests.support.builders import ACCOUNT, AT_ONCE, SENDER, fates_of, run_over
+
+NUMBER = "+12125550199"
+OTHER = "MG" + "2" * 32
+HOUR = timedelta(hours=1)
+SIGNED: dict[str, Any] = {"who": "Ann", "because": "It is registered"}
+
+
+def call(business: Business, function: str, **values: Any) -> dict[str, Any]:
+    """Call a function as the application may; its first row."""
+    arguments = ", ".join(f"{name} => %({name})s" for name in values)
+    found = business.connection.execute(f"select * from {function}({arguments})".encode(), values).fetchone()
+    assert found is not None
+    return found
+
+
+def add(business: Business, sent_by: str = SENDER, **values: Any) -> dict[str, Any]:
+    """Give a business a sender."""
+    return call(
+        business,
+        "add_sms_sender",
+        **{"business_id": business.id, "account": ACCOUNT, "sent_by": sent_by, **SIGNED, **values},
+    )
+
+
+def sender_of(business: Business, message_class: str = "marketing") -> str | None:
+    """What its texts go out from."""
+    found = business.connection.execute(
+        "select (smsretry.sender_of(%s, %s)).sent_by as sent_by", [business.id, message_class]
+    ).fetchone()
+    assert found is not None
+    return found["sent_by"] and str(found["sent_by"])
+
+
+def listed(business: Business, **values: Any) -> list[dict[str, Any]]:
+    """All senders; the environment's is the first."""
+    arguments = ", ".join(f"{name} => %({name})s" for name in values)
+    return business.connection.execute(f"select * from sms_senders({arguments})".encode(), values).fetchall()
+
+
+@pytest.fixture
+def neighbor(business: Business) -> Business:
+    """Another business."""
+    return Business(business.connection, business.now).open()
+
+
+def test_a_business_gets_a_sender_and_others_share_it(business: Business, neighbor: Business) -> None:
+    """One row for the sender, whoever uses it; its rate is the one it has."""
+    first = add(business, segments_per_second=3, segments_per_day=2000)
+    again = add(neighbor)
+    assert (first["businesses"], again["businesses"], again["sender_id"]) == (1, 2, first["sender_id"])
+    assert sender_of(business) == sender_of(neighbor) == SENDER
+    [_, one] = listed(business)
+    assert (one["segments_per_second"], one["segments_per_day"], one["used_today"], one["businesses"]) == (
+        3,
+        2000,
+        0,
+        2,
+    )
+    with pytest.raises(psycopg.Error, match=r"another rate or cap already \(3 a second, 2000 a day\)") as refused:
+        add(neighbor, segments_per_second=4)
+    assert refused.value.sqlstate == "SR422"
+
+
+def test_a_class_s_own_sender_outranks_the_one_for_any(business: Business) -> None:
+    """And when it is removed, that one sends again; then the environment's."""
+    add(business)
+    add(business, OTHER, message_class="marketing")
+    assert (sender_of(business), sender_of(business, "transactional")) == (OTHER, SENDER)
+    call(business, "remove_sms_sender", business_id=business.id, message_class="marketing", **SIGNED)
+    assert sender_of(business) == SENDER
+    assert call(business, "remove_sms_sender", business_id=business.id, **SIGNED)["businesses"] == 0
+    assert sender_of(business) is None
+    assert [one["sender_id"] for one in listed(business)] == [None], "a sender that nobody uses is gone"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"account": SENDER}, "account must be an account's SID.* This is the SID of a messaging service"),
+        ({"account": None}, "account must be an account's SID"),
+        ({"sent_by": ACCOUNT}, "sent_by must be a messaging service's SID .* This is the SID of an account"),
+        ({"sent_by": "PN" + "1" * 32}, "This is the SID of a number's entry"),
+        ({"sent_by": "12125550199"}, "sent_by must be"),
+        ({"sent_by": f"{SENDER}\n"}, "sent_by must be"),
+        ({"segments_per_second": 0}, "segments_per_second must be above 0"),
+        ({"segments_per_second": float("nan")}, "segments_per_second must be above 0"),
+        ({"segments_per_second": float("inf")}, "segments_per_second must be above 0"),
+        ({"segments_per_day": 0}, "segments_per_day must be at least 1"),
+        ({"segments_per_day": -1}, "segments_per_day must be at least 1"),
+        ({"message_class": "promotional"}, "message_class must be marketing or transactional"),
+        ({"business_id": UUID(int=1)}, "There is no business with this id"),
+        ({"who": None}, "who and because must be given"),
+        ({"because": "+1 212 555 0199 is theirs"}, "must hold no phone number"),
+    ],
+)
+def test_a_sender_that_cannot_be_one_is_refused_in_words(
+    business: Business, values: dict[str, Any], words: str
+) -> None:
+    """Nothing is kept, and no value is quoted: it may be somebody's number."""
+    with pytest.raises(psycopg.Error, match=words) as refused:
+        add(business, **values)
+    assert (refused.value.sqlstate, "5550199" in str(refused.value)) == ("SR422", False)
+    assert [one["sender_id"] for one in listed(business)] == [None]
+
+
+def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(business: Business) -> None:
+    """The refusal names the first one, masked, and what to do. The order may say that it is meant."""
+    add(business, NUMBER)
+    with pytest.raises(
+        psycopg.Error, match=f"active sender for any texts already: …0199 of account {ACCOUNT}. Replace"
+    ) as refused:
+        add(business)
+    assert (refused.value.sqlstate, sender_of(business)) == ("SR422", NUMBER)
+    assert add(business, dry_run=True, replace=True)["released"] == 0
+    assert sender_of(business) == NUMBER, "it was only tried"
+    add(business, replace=True)
+    assert sender_of(business) == SENDER
+    call(business, "pause_sms_sender", named=SENDER, **SIGNED)
+    add(business, NUMBER)
+    assert sender_of(business) == NUMBER
+    assert [one["sender"] for one in listed(business)] == [None, "…0199"]
+
+
+def test_what_waited_for_a_sender_is_due_when_it_is_resumed(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """A text of a paused sender is held, says why, and costs no attempt."""
+    own = stack.settings()
+    add(business, own.twilio_sender, account=own.twilio_account_sid)
+    call(business, "pause_sms_sender", named=own.twilio_sender, who="Ann", because="The campaign is suspended")
+    row = business.due_text()
+    assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Held"]
+    held = business.row(row)
+    assert (held["why_code"], held["attempt_count"]) == ("sender_paused", 0)
+    [_, listed_one] = listed(business)
+    assert (listed_one["held"], listed_one["paused_because"]) == (1, "The campaign is suspended")
+    assert listed_one["used_by"][0] | {"why": ""} == {
+        "business_id": str(business.id), "business": "Maple Street Dental", "message_class": "any",
+        "due": 0, "waiting": 0, "held": 1, "why_code": "sender_paused", "why": "",
+    }  # fmt: skip
+    assert [step["step"] for step in listed_one["steps"]] == ["paused", "added"]
+    assert call(business, "resume_sms_sender", named=own.twilio_sender, **SIGNED)["released"] == 1
+    assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Sent"]
+    [attempt] = business.attempts_of(row)
+    assert (attempt["sent_by"], attempt["sent_account"]) == (own.twilio_sender, own.twilio_account_sid)
+
+
+@pytest.mark.parametrize("code", ["sender_paused", "no_credentials", "day_spent", "account_refused", "quiet_hours"])
+@pytest.mark.parametrize("order", ["add", "replace", "change", "resume", "remove"])
+def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(
+    business: Business, neighbor: Business, code: str, order: str
+) -> None:
+    """What waits for its hour waits on, and so does what another business has."""
+    if order != "add":
+        add(business, OTHER, segments_per_day=1)
+    add(neighbor, NUMBER)
+    rows = [one.due_text(due=HOUR) for one in (business, neighbor)]
+    business.connection.execute(
+        "update sms_retry_queue set why_code = %s, why = 'It waits', held_since = smsretry.clock()", [code]
+    )
+    told = {
+        "add": lambda: add(business),
+        "replace": lambda: add(business, replace=True),
+        "change": lambda: call(business, "change_sms_sender", named=OTHER, segments_per_day=2, **SIGNED),
+        "resume": lambda: call(business, "resume_sms_sender", named=OTHER, **SIGNED),
+        "remove": lambda: call(business, "remove_sms_sender", business_id=business.id, **SIGNED),
+    }[order]()
+    waited = code != "quiet_hours"
+    assert told["released"] == waited
+    assert [business.row(row)["scheduled_for"] <= business.now() for row in rows] == [waited, False]
+
+
+def test_resuming_or_removing_a_sender_closes_its_circuit_and_no_other(business: Business, neighbor: Business) -> None:
+    """The circuit of a sender that is gone would count as one of the environment's."""
+    add(business)
+    add(neighbor, OTHER)
+
+    def open_circuits() -> list[str]:
+        found = business.connection.execute("select sender from smsretry.circuit order by sender").fetchall()
+        return [one["sender"] for one in found]
+
+    for who in ("", SENDER, OTHER):
+        business.connection.execute(
+            "insert into smsretry.circuit (sender, opened_at, why) values (%s, smsretry.clock(), 'Refused')", [who]
+        )
+    call(business, "resume_sms_sender", named=SENDER, **SIGNED)
+    assert open_circuits() == ["", OTHER]
+    call(neighbor, "remove_sms_sender", business_id=neighbor.id, **SIGNED)
+    assert open_circuits() == [""]
+
+
+def test_a_sender_is_named_by_id_sid_or_number_and_no_two_at_once(business: Business, neighbor: Business) -> None:
+    """A number that moved to another account is two senders."""
+    one = add(business, NUMBER)
+    assert call(business, "pause_sms_sender", named=NUMBER, **SIGNED)["sender"] == "…0199"
+    assert (
+        call(business, "resume_sms_sender", named=str(one["sender_id"]).upper(), **SIGNED)["sender_id"]
+        == one["sender_id"]
+    )
+    add(neighbor, NUMBER, account="AC" + "9" * 32)
+    for named, words in (
+        (NUMBER, "Two accounts have this sender"),
+        (str(uuid4()), "no such sender"),
+        (None, "no such sender"),
+    ):
+        with pytest.raises(psycopg.Error, match=words) as refused:
+            call(business, "pause_sms_sender", named=named, **SIGNED)
+        assert refused.value.sqlstate == "SR422"
+
+
+def test_a_rate_and_a_cap_are_changed_or_taken_away(business: Business) -> None:
+    """What is not named stays as it is."""
+    add(business, segments_per_second=1, segments_per_day=10)
+
+    def change(**values: Any) -> tuple[Any, Any]:
+        call(business, "change_sms_sender", named=SENDER, **SIGNED, **values)
+        [_, one] = listed(business)
+        return one["segments_per_second"], one["segments_per_day"]
+
+    assert change(segments_per_second=2.5) == (2.5, 10)
+    assert change(segments_per_day=20) == (2.5, 20)
+    assert change(unlimited=["segments_per_day"]) == (2.5, None)
+    for values in ({}, {"unlimited": ["both"]}, {"segments_per_second": 0}, {"segments_per_day": 0}):
+        with pytest.raises(psycopg.Error) as refused:
+            change(**values)
+        assert refused.value.sqlstate == "SR422"
+
+
+def test_no_number_is_listed_unless_it_is_asked_for(business: Business) -> None:
+    """The doctor needs it, to ask the provider."""
+    add(business, NUMBER)
+    assert NUMBER not in str(listed(business))
+    assert [one["sent_by"] for one in listed(business, with_numbers=True)] == [None, NUMBER]
+
+
+def test_senders_are_listed_page_by_page(business: Business) -> None:
+    """Each once, and the environment's on the first."""
+    for number in range(5):
+        add(Business(business.connection, business.now).open(), f"MG{number:032}")
+    business.due_text()
+    pages, after = list[list[dict[str, Any]]](), None
+    while not pages or pages[-1]:
+        pages.append(listed(business, after_id=after, row_limit=2))
+        after = pages[-1][-1]["sender_id"] if pages[-1] else None
+    assert [len(page) for page in pages] == [3, 2, 1, 0]
+    assert sorted(one["sender"] for page in pages for one in page if one["sender_id"]) == [
+        f"MG{n:032}" for n in range(5)
+    ]
+    assert (pages[0][0]["sender_id"], pages[0][0]["due"]) == (None, 1)
+
+
+def test_a_sender_whose_business_is_deleted_goes_with_the_next_order(business: Business, neighbor: Business) -> None:
+    """Its row refers to no business any more."""
+    add(neighbor, OTHER)
+    business.connection.execute("delete from businesses where id = %s", [neighbor.id])
+    assert [one["businesses"] for one in listed(business)] == [0, 0]
+    add(business)
+    assert [one["sender"] for one in listed(business)] == [None, SENDER]
+
+
+def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped(business: Business, neighbor: Business) -> None:
+    """And of sending only if everybody's has stopped."""
+    add(business)
+    add(neighbor, NUMBER, message_class="marketing")
+    business.connection.execute(
+        "insert into smsretry.runs (id, started_at, finished_at, told) "
+        "select gen_random_uuid(), now, now, '' from smsretry.clock() now"
+    )
+    neighbor.due_text(due=HOUR)
+
+    def told(*circuits: str) -> tuple[str, set[tuple[str, str]]]:
+        business.connection.execute("delete from smsretry.circuit")
+        for one in circuits:
+            business.connection.execute(
+                "insert into smsretry.circuit (sender, opened_at, why) values (%s, smsretry.clock(), 'Refused')", [one]
+            )
+        status = business.connection.execute("select * from sms_status(true, true)").fetchall()
+        parts = {(line["part"], line["name"]) for line in status if line["part"] in ("stopped", "sender", "senders")}
+        try:
+            business.connection.execute("select check_sms_retries()")
+        except psycopg.Error as error:
+            return str(error.diag.message_primary), parts
+        return "ok", parts
+
+    assert told() == ("ok", {("senders", "sending")})
+    assert told(NUMBER) == (
+        "sender …0199 is stopped: Refused", {("senders", "sending"), ("senders", "stopped"), ("sender", "…0199")}
+    )  # fmt: skip
+    assert told(OTHER) == (
+        "the sender of the environment is stopped: Refused", {("senders", "sending"), ("stopped", "environment")}
+    )  # fmt: skip
+    assert told("") == ("sending is stopped: Refused", {("senders", "sending"), ("stopped", "sending")})
+    reminders = business.connection.execute("select subject from smsretry.check_reminders()").fetchall()
+    assert {"subject": "sending"} in reminders
+
+
+def test_the_status_that_an_older_version_asks_for_knows_no_senders(business: Business) -> None:
+    """It would take a line of an unknown part for a fault of the database."""
+    add(business)
+    business.connection.execute(
+        "insert into smsretry.circuit (sender, opened_at, why) values (%s, smsretry.clock(), 'Refused')", [SENDER]
+    )
+    parts = {line["part"] for line in business.connection.execute("select * from sms_status(true)").fetchall()}
+    assert not {"sender", "senders", "stopped"} & parts
+
+
+def test_a_sender_without_credentials_is_told_with_its_texts(business: Business) -> None:
+    """As is one that has used its day, while texts wait for it."""
+    add(business, segments_per_day=2)
+    row = business.due_text(due=HOUR)
+    business.connection.execute(
+        "update sms_retry_queue set held_since = smsretry.clock(), why = 'No credentials', why_code = 'no_credentials'"
+    )
+
+    def sender_line() -> dict[str, Any] | None:
+        return business.connection.execute("select * from sms_status(true, true) where part = 'sender'").fetchone()
+
+    line = sender_line()
+    assert line is not None
+    assert (line["name"], line["texts"], line["why_code"]) == (SENDER, 1, "no_credentials")
+    assert (line["told"], line["business_id"]) == (f"account {ACCOUNT}: No credentials", business.id)
+    business.connection.execute("update sms_retry_queue set held_since = null, why_code = 'day_spent'")
+    assert sender_line() is None
+    business.connection.execute(
+        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, sent_by, segments)
+           values (gen_random_uuid(), %s, 1, 1, smsretry.clock(), %s, 2)""",
+        [row, SENDER],
+    )
+    line = sender_line()
+    assert line is not None
+    assert (line["why_code"], line["told"]) == ("day_spent", f"account {ACCOUNT}: has used its day")
+    assert line["next_at"].astimezone().astimezone(business.now().tzinfo).isoformat() == "2027-01-13T08:00:00+00:00"

@@ -1,0 +1,212 @@
+"""Texts go out from the account of their business, with its credentials, and are looked for where they left."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.http import TwilioHttp
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.stack import SENDER, Stack
+from smsretry.local.twilio.accounts import Account
+from smsretry.local.twilio.faults import AcceptThenDrop
+from smsretry.retry.delivery import Denied, NotKept
+from smsretry.retry.models import SenderId, Text
+from smsretry.retry.outcome import Accepted, NotSent, Rejected
+from smsretry.settings import Settings
+from tests.conftest import Business
+from tests.support.builders import PHONE, results_of, run, run_over
+from tests.support.senders import open_account, texts_from
+
+NUMBER, OTHER_NUMBER, STRANGERS = "+12025550101", "+12025550102", "+12025550103"
+SERVICE, EMPTY = "MG" + "a" * 32, "MG" + "b" * 32
+KEY = "SK" + "1" * 32
+
+
+@pytest.fixture
+def connect(settings: Settings) -> Iterator[Callable[..., TwilioSender]]:
+    """Connects the production adapter with changed settings."""
+    with ExitStack() as open_ones:
+        yield lambda **changes: open_ones.enter_context(
+            TwilioSender(Settings.model_construct(**{**dict(settings), **changes}))
+        )
+
+
+@pytest.fixture
+def dentist(stack: Stack) -> Account:
+    """A subaccount, with a messaging service."""
+    return open_account(stack, number=NUMBER, services={SERVICE: {NUMBER}, EMPTY: set()})
+
+
+@pytest.fixture
+def stranger(stack: Stack) -> Account:
+    """Somebody's own account."""
+    return open_account(stack, number=STRANGERS, subaccount=False, api_keys={KEY: "key's"})
+
+
+def text(account: Account, sent_by: str) -> Text:
+    """A text from there."""
+    sender = SenderId(account.sid, sent_by)
+    return Text(attempt_id=uuid4(), sender=sender, to=PHONE, body="Hello", valid_for=timedelta(hours=1))
+
+
+def listed(**accounts: dict[str, str]) -> str:
+    """As in the file of accounts."""
+    return json.dumps(accounts)
+
+
+def test_each_business_texts_from_its_own_account(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, dentist: Account
+) -> None:
+    """A subaccount by its parent's token; a business without a sender from the environment's."""
+    texts_from(business.connection, business.id, dentist.sid, SERVICE)
+    other = Business(business.connection, stack.now, id=uuid4()).open()
+    row, others = business.due_text(), other.due_text(phone="+12125550124")
+    assert run(queue, sender) == ["Sent", "Sent"]
+    sent = {entry.to: (entry.account_sid, entry.sent_by) for entry in stack.twilio.ledger.entries()}
+    main = stack.twilio.accounts.main.sid
+    assert sent == {PHONE: (dentist.sid, SERVICE), "+12125550124": (main, SENDER)}
+    assert [business.attempts_of(one)[0]["sent_account"] for one in (row, others)] == [dentist.sid, main]
+
+
+def test_an_account_without_credentials_holds_its_own_texts_and_says_what_to_do(
+    stack: Stack, business: Business, queue: SupabaseQueue, connect: Callable[..., TwilioSender], tmp_path: Path,
+    stranger: Account,
+) -> None:  # fmt: skip
+    """The others' leave. Once the file has them, its texts leave by themselves."""
+    texts_from(business.connection, business.id, stranger.sid, STRANGERS)
+    other = Business(business.connection, stack.now, id=uuid4()).open()
+    row = business.due_text()
+    other.due_text(phone="+12125550124")
+    file = tmp_path / "accounts.json"
+    file.write_text(listed(**{stranger.sid: {"auth_tokn": "a slip"}}))
+    results = {one.retry_id: one for one in results_of(run_over(queue, connect(twilio_accounts_file=str(file))))}
+    assert sorted(one.fate for one in results.values()) == ["Held", "Sent"]
+    assert results[row].why_code == "no_credentials"
+    assert results[row].detail.startswith(f"TWILIO_ACCOUNTS_FILE, account {stranger.sid}: must have auth_token")
+    assert (business.row(row)["attempt_count"], len(stack.twilio.ledger.entries())) == (0, 1)
+    file.write_text(listed(**{stranger.sid: {"api_key_sid": KEY, "api_key_secret": "key's"}}))
+    stack.move_clock(timedelta(minutes=16))
+    assert run(queue, connect(twilio_accounts_file=str(file))) == ["Sent"]
+    assert stack.twilio.ledger.entries()[-1].account_sid == stranger.sid
+
+
+def test_a_strangers_account_takes_nothing_from_the_parents_token(
+    connect: Callable[..., TwilioSender], stranger: Account, dentist: Account
+) -> None:
+    """Only Twilio knows that it is no subaccount. It costs no attempt, and proves nothing about messages."""
+    twilio = connect()
+    answer = twilio.send(text(stranger, STRANGERS))
+    assert isinstance(answer, Rejected)
+    assert (answer.refusal.kind, answer.refusal.certain) == ("account", True)
+    assert twilio.what_became_of("SM" + "0" * 32, account=stranger.sid) == Denied()
+    assert twilio.what_became_of("SM" + "0" * 32, account=dentist.sid) == NotKept()
+    assert twilio.what_became_of("SM" + "0" * 32, account=None) == NotKept()
+
+
+def test_without_a_token_or_an_entry_nothing_is_asked_and_nothing_is_proved(
+    stack: Stack, connect: Callable[..., TwilioSender], dentist: Account
+) -> None:
+    """An API key serves its own account alone."""
+    stack.twilio.accounts.main.api_keys[KEY] = "key's"
+    twilio = connect(twilio_auth_token=None, twilio_api_key_sid=KEY, twilio_api_key_secret=SecretStr("key's"))
+    why = twilio.cannot_send_for(dentist.sid)
+    assert why is not None
+    assert why.startswith(f"There are no credentials for account {dentist.sid}")
+    assert twilio.send(text(dentist, NUMBER)) == NotSent(why)
+    look = twilio.look_up(PHONE, sender=SenderId(dentist.sid, NUMBER), since=stack.now(), at=stack.now())
+    assert look is None
+    assert twilio.what_became_of("SM" + "0" * 32, account=dentist.sid) == Denied()
+    assert isinstance(twilio.send(text(stack.twilio.accounts.main, SENDER)), Accepted)
+
+
+def test_a_text_in_doubt_is_looked_for_in_the_account_that_sent_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, dentist: Account
+) -> None:
+    """Its business has moved to another account meanwhile, whose list knows nothing of it."""
+    barber = open_account(stack, number=OTHER_NUMBER)
+    texts_from(business.connection, business.id, dentist.sid, NUMBER)
+    row = business.due_text()
+    stack.twilio.fail(AcceptThenDrop())
+    assert run(queue, sender) == ["InDoubt"]
+    texts_from(business.connection, business.id, barber.sid, OTHER_NUMBER)
+    stack.move_clock(timedelta(minutes=2))
+    assert run(queue, sender) == ["Sent"]
+    [entry] = stack.twilio.ledger.entries()
+    assert (entry.account_sid, business.row(row)["status"]) == (dentist.sid, "completed")
+
+
+def test_an_account_that_is_out_of_reach_is_no_evidence_that_a_text_is_absent(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, dentist: Account
+) -> None:
+    """It stays in doubt, however often it is looked for, until the account can be asked."""
+    texts_from(business.connection, business.id, dentist.sid, NUMBER)
+    business.due_text()
+    stack.twilio.fail(AcceptThenDrop())
+    assert run(queue, sender) == ["InDoubt"]
+    dentist.owner = None
+    for _ in range(6):
+        stack.move_clock(timedelta(minutes=20))
+        assert set(run(queue, sender)) <= {"InDoubt", "Held"}
+    dentist.owner = stack.twilio.accounts.main
+    stack.move_clock(timedelta(hours=1))
+    assert run(queue, sender) == ["Sent"]
+    assert len(stack.twilio.ledger.entries()) == 1
+
+
+def checked(twilio: TwilioSender, account: Account, sent_by: str) -> list[tuple[bool, str]]:
+    """What a check finds: whether it is right, and the advice or the subject."""
+    return [(one.ok, one.advice or one.subject) for one in twilio.check_sender(SenderId(account.sid, sent_by))]
+
+
+def test_a_sender_is_checked_with_what_its_credentials_can_read(
+    stack: Stack, connect: Callable[..., TwilioSender], dentist: Account, stranger: Account
+) -> None:
+    """Credentials, account, number or service, registration: two requests at most."""
+    parent = connect()
+    assert checked(parent, dentist, NUMBER) == [(True, f"account {dentist.sid}"), (True, "number …0101")]
+    [active, service] = checked(parent, dentist, SERVICE)
+    assert (active, service[0]) == ((True, f"account {dentist.sid}"), True)
+    assert "can be read only with the account's own credentials" in service[1]
+    assert "does not own it" in checked(parent, dentist, OTHER_NUMBER)[1][1]
+    [(ok, advice)] = checked(parent, stranger, STRANGERS)
+    assert (ok, "any other account needs an entry in TWILIO_ACCOUNTS" in advice) == (False, True)
+    own = connect(twilio_accounts=SecretStr(listed(**{dentist.sid: {"auth_token": dentist.auth_token}})))
+    assert [ok for ok, _ in checked(own, dentist, SERVICE)] == [True, True]
+    assert "no A2P campaign" in checked(own, dentist, SERVICE)[1][1]
+    dentist.campaigns[SERVICE] = ["IN_PROGRESS"]
+    assert "its A2P campaign is IN_PROGRESS" in checked(own, dentist, SERVICE)[1][1]
+    dentist.campaigns[SERVICE] = ["VERIFIED"]
+    assert checked(own, dentist, SERVICE) == [
+        (True, f"messaging service {SERVICE}"), (True, f"registration of {SERVICE}"),
+    ]  # fmt: skip
+    [(ok, advice)] = checked(own, dentist, EMPTY)
+    assert (ok, "it has no numbers" in advice) == (False, True)
+    assert not checked(own, dentist, "MG" + "c" * 32)[0][0]
+    dentist.status = "suspended"
+    assert checked(parent, dentist, NUMBER) == [(False, "the account is suspended: see the Twilio console")]
+    assert "refused (Twilio 20003" in checked(own, dentist, SERVICE)[0][1]
+
+
+def test_a_check_of_many_senders_costs_two_requests_each(
+    stack: Stack, sender: TwilioSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever calls it may use a pool."""
+    asked, request = list[str](), TwilioHttp.request
+
+    def counted(self: TwilioHttp, method: str, url: str, *rest: Any, **named: Any) -> Any:
+        asked.append(url)
+        return request(self, method, url, *rest, **named)
+
+    monkeypatch.setattr(TwilioHttp, "request", counted)
+    for place in range(20):
+        [number] = (account := open_account(stack, number=f"+1202555{place:04}")).numbers
+        assert [ok for ok, _ in checked(sender, account, number)] == [True, True]
+    assert len(asked) == 40
