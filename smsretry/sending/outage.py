@@ -67,8 +67,5 @@ class Outage(Circuit[str]):
 
     @property
     def _is_everybodys(self) -> bool:
-        """Whether innocents were tried and failed, too: those of other accounts, if there are any."""
-        others_wait = any(self._account_of(claim) not in self._failing_accounts for claim in self._in_flight.to_send)
-        if others_wait and len(self._failing_accounts) == 1:
-            return False
+        """Whether innocents were tried and failed, too. What was known of some senders stays theirs."""
         return self.probes.all_failed or (self._nobody_is_innocent and (self._has_news or self.probes.was_open))

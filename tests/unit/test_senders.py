@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from smsretry.retry.answers import Lease
+from smsretry.retry.decision import GiveBack
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.retry.profile import Profile
@@ -205,6 +206,7 @@ def test_an_outage_over_twenty_accounts_costs_no_more_than_over_one() -> None:
     assert len(sender.texts) <= AT_FIRST + IN_A_ROW + PROBES
     assert (summary.circuit_open, summary.needs_somebody) == (True, True)
     assert "" in queue.senders
+    assert any(businesses for _, businesses in queue.businesses), "the next run tries others first"
     assert summary.stopped_because is not None
     assert summary.stopped_because.startswith("Sending does not work: No answer")
 
@@ -241,7 +243,7 @@ def test_senders_of_one_account_stop_no_other_account_whose_text_was_not_tried()
     made_of.senders.claimed([*bad, good], nobody_else_is_due=True)
     fail(made_of, bad[:IN_A_ROW])
     put_off = control_of(made_of, bad[-1]).admit(bad[-1])
-    assert put_off is not None, "a text of the other account goes first"
+    assert isinstance(put_off, GiveBack), "a text of the other account goes first, and this one loses no time"
     assert made_of.senders.run.stopped_because is None
     assert control_of(made_of, good).admit(good) is None
     control_of(made_of, good).observe(good, Accepted(SID))
@@ -249,13 +251,50 @@ def test_senders_of_one_account_stop_no_other_account_whose_text_was_not_tried()
     assert made_of.senders.run.stopped_because is None
 
 
-def test_two_accounts_whose_trouble_is_known_call_nothing_everybody_s() -> None:
+def test_trouble_of_some_accounts_that_is_known_is_not_called_everybody_s() -> None:
     """Nobody else has a text due. Each is tried, and the others' next texts go out as ever."""
     known = {"circuit_open": True, "circuit_opened_at": NOON - timedelta(hours=1)}
-    queue = FakeQueue(claims=in_turn(*(texts_of(n, assigned(n), 4, **known) for n in (1, 2))))
+    queue = FakeQueue(claims=in_turn(*(texts_of(n, assigned(n), 4, **known) for n in range(1, IN_A_ROW + 1))))
     _, summary = made(queue, FakeSender(NO_ANSWER))
     assert "" not in queue.senders
     assert not summary.circuit_open
+
+
+def test_until_somebody_was_answered_one_sender_leaves_room_for_the_others() -> None:
+    """It may be the only one that does not work, and whoever is answered shows that the provider does."""
+    many = [texts_of(business, assigned(1), 1)[0] for business in range(1, 13)]
+    [other] = texts_of(20, assigned(2), 1)
+    made_of = run_over(FakeQueue(), FakeSender())
+    made_of.senders.claimed([*many, other], nobody_else_is_due=True)
+    for claim in many[:IN_A_ROW]:
+        assert control_of(made_of, claim).admit(claim) is None
+    outage = made_of.senders.run.outage
+    assert (outage.must_wait(many[IN_A_ROW]), outage.must_wait(other)) == (True, False)
+    assert control_of(made_of, other).admit(other) is None
+    control_of(made_of, other).observe(other, Accepted(SID))
+    assert not outage.must_wait(many[IN_A_ROW])
+
+
+def test_what_is_remembered_of_a_business_from_an_outage_is_not_its_own_trouble() -> None:
+    """Its failures count for its sender like anybody's."""
+    known = {"business_circuit_opened_at": NOON, "provider_circuit_opened_at": NOON}
+    control = flow_control.FlowControl()
+    for claim in texts_of(1, None, IN_A_ROW, **known):
+        control.observe(claim, NO_ANSWER)
+    assert control.open_because is not None
+
+
+def test_a_run_waits_for_the_cause_of_a_sender_s_trouble_only_when_it_has_nothing_else_to_do() -> None:
+    """Others' texts are claimed meanwhile; and where none is due, the run does not end before it knows."""
+    texts = [texts_of(business, assigned(1), 1)[0] for business in range(1, IN_A_ROW + 2)]
+    made_of = run_over(FakeQueue(), FakeSender())
+    made_of.senders.claimed(texts, nobody_else_is_due=True)
+    fail(made_of, texts[:IN_A_ROW])
+    assert made_of.senders.are_unsettled
+    assert made_of.senders.without == {assigned(1).sent_by}
+    assert [made_of.senders.have_room(CONCURRENCY, idle=idle) for idle in (False, True)] == [True, False]
+    made_of.senders.done(texts[-1])
+    assert made_of.senders.have_room(CONCURRENCY, idle=True)
 
 
 # Rates and threads
