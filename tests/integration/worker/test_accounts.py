@@ -174,7 +174,7 @@ def test_a_sender_is_checked_with_what_its_credentials_can_read(
     assert checked(parent, dentist, NUMBER) == [(True, f"account {dentist.sid}"), (True, "number …0101")]
     [active, service] = checked(parent, dentist, SERVICE)
     assert (active, service[0]) == ((True, f"account {dentist.sid}"), True)
-    assert "can be read only with the account's own credentials" in service[1]
+    assert "its numbers and registration are shown only to the account's own credentials" in service[1]
     assert "does not own it" in checked(parent, dentist, OTHER_NUMBER)[1][1]
     [(ok, advice)] = checked(parent, stranger, STRANGERS)
     assert (ok, "any other account needs an entry in TWILIO_ACCOUNTS" in advice) == (False, True)
