@@ -90,7 +90,7 @@ def test_an_account_without_credentials_holds_its_own_texts_and_says_what_to_do(
     results = {one.retry_id: one for one in results_of(run_over(queue, connect(twilio_accounts_file=str(file))))}
     assert sorted(one.fate for one in results.values()) == ["Held", "Sent"]
     assert results[row].why_code == "no_credentials"
-    assert results[row].detail.startswith(f"TWILIO_ACCOUNTS_FILE, account {stranger.sid}: must have auth_token")
+    assert results[row].detail.startswith(f"TWILIO_ACCOUNTS_FILE: account {stranger.sid}: must have auth_token")
     assert (business.row(row)["attempt_count"], len(stack.twilio.ledger.entries())) == (0, 1)
     file.write_text(listed(**{stranger.sid: {"api_key_sid": KEY, "api_key_secret": "key's"}}))
     stack.move_clock(timedelta(minutes=16))
