@@ -150,7 +150,6 @@ class Scene:
             "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},
             "explain_sms": {"retry_id": str(self.due), "row_limit": 5},
             "preview_sms_retries": {"until": self.at(hours=24), "row_limit": 10},
-            "slow_sms_sender": {"sender": SENDER, "seconds": 60},
             "sms_status": {},
             "check_sms_retries": {"max_minutes": 60},
             "requeue_failed_sms": {

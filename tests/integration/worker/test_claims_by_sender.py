@@ -228,7 +228,7 @@ def test_claims_at_once_share_out_what_a_thousand_senders_have(stack: Stack, bus
     def drain(_: int) -> list[UUID]:
         with stack.connect() as one:
             one.execute("set lock_timeout = '3s'")
-            ask = "select id from claim_sms_texts(50, %s, %s)"
+            ask = "select t ->> 'id' as id from claim_sms_texts(50, %s, %s) t"
             return [row["id"] for _ in range(6) for row in one.execute(ask.encode(), [SENDER, ACCOUNT])]
 
     with ThreadPoolExecutor(6) as pool:
@@ -245,7 +245,7 @@ def test_a_claim_that_is_not_done_keeps_no_other_waiting(stack: Stack, business:
     give_sender(connection, 1, shared, rate=2)
     for shop in shared:
         add_texts(connection, shop, 5)
-    ask = b"select id from claim_sms_texts(2, 'MGdefault0', 'ACdefault0')"
+    ask = b"select t ->> 'id' as id from claim_sms_texts(2, 'MGdefault0', 'ACdefault0') t"
     with stack.connect() as first, stack.connect() as second:
         connection.execute("insert into smsretry.sender_time select sent_by, smsretry.clock() from smsretry.senders")
         for one in (first, second):
@@ -284,7 +284,7 @@ def test_whatever_a_worker_calls_its_sender_the_texts_are_claimed(
     give_sender(connection, 1, [one])
     add_texts(connection, one, 1)
     add_texts(connection, other, 1)
-    ask = "select id from claim_sms_texts(50, %s, %s, %s, %s)"
+    ask = "select t ->> 'id' as id from claim_sms_texts(50, %s, %s, %s, %s) t"
     assert len(connection.execute(ask.encode(), [value, value, float("nan"), [value + "x", None]]).fetchall()) == 2
 
 

@@ -5,7 +5,6 @@ returns table (part text, name text, business_id uuid, texts bigint, oldest time
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    v_day constant record := smsretry.carriers_day(status_of_senders.at);
     -- Held, and not only by the pause of their sender: few, from an index.
     v_held constant uuid[] := array(
         select distinct q.business_id from public.sms_retry_queue q
@@ -16,7 +15,7 @@ begin
         select s.*, c.opened_at, c.why,
                case when s.paused_at is not null then 'paused' when c.opened_at is not null then 'stopped'
                     when s.segments_per_day is not null
-                        and smsretry.used_today(s.sent_by, v_day.begins) >= s.segments_per_day then 'spent'
+                        and (smsretry.day_used(s, status_of_senders.at)).segments >= s.segments_per_day then 'spent'
                     else 'sending' end as state
         from smsretry.senders s
         left join smsretry.circuit c on c.sender = s.sent_by
@@ -37,7 +36,7 @@ begin
      from states t group by t.state order by t.state)
     union all
     (select 'sender', smsretry.shown_sender(t.sent_by), case when cardinality(smsretry.users_of(t.id)) = 1 then (smsretry.users_of(t.id))[1] end,
-            coalesce(w.texts, 0), coalesce(t.paused_at, t.opened_at), case t.state when 'spent' then v_day.ends end,
+            coalesce(w.texts, 0), coalesce(t.paused_at, t.opened_at), case t.state when 'spent' then (smsretry.carriers_day(status_of_senders.at)).ends end,
             'account ' || t.account || ': ' || case t.state
                 when 'paused' then 'paused: ' || smsretry.numberless(t.paused_because)
                 when 'stopped' then 'stopped: ' || t.why

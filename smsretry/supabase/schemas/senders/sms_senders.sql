@@ -16,7 +16,6 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp a
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_day constant record := smsretry.carriers_day(v_now);
     v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(sms_senders.row_limit, smsretry.largest_claim())), 1);
 begin
     return query
@@ -47,7 +46,9 @@ begin
     )
     select l.id, l.account, smsretry.shown_sender(l.sent_by), case when sms_senders.with_numbers then l.sent_by end,
            l.segments_per_second, l.segments_per_day,
-           case when l.segments_per_day is not null then smsretry.used_today(l.sent_by, v_day.begins) end, v_day.ends,
+           case when l.segments_per_day is not null then (
+               select (smsretry.day_used(s, v_now)).segments from smsretry.senders s where s.id = l.id) end,
+           (smsretry.carriers_day(v_now)).ends,
            l.paused_at, smsretry.numberless(l.paused_because), c.opened_at, c.why, n.businesses, coalesce(n.used_by, '[]'),
            n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest,
            coalesce((select jsonb_agg(jsonb_build_object('taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because))

@@ -17,7 +17,8 @@ declare
     v_others_wait boolean;
 begin
     if begins then
-        return query select * from smsretry.claim_texts(limit_count, null, null, '{}', false);
+        return query select (jsonb_populate_record(null::smsretry.claimed_retry, t)).*
+        from smsretry.claim_texts(limit_count, null, null, '{}', false) t;
         return;
     end if;
     select * into v_turn

@@ -1,8 +1,9 @@
 -- The claims of due texts by workers, who begin each send: claim_sms_texts. own false: texts of the environment's sender alone.
+-- Rows of smsretry.claimed_retry, as JSON: an earlier migration that is applied again drops the view, and knows no such function.
 create or replace function smsretry.claim_texts(
     limit_count integer, sender text, per_second double precision, without text[], own boolean
 )
-returns setof smsretry.claimed_retry
+returns setof jsonb
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -43,7 +44,7 @@ begin
             end if;
             v_claim.sender_others_wait := (v_wait ->> v_owner)::boolean;
         end if;
-        return next v_claim;
+        return next to_jsonb(v_claim);
     end loop;
     if v_turn.last <> '{}' then
         perform smsretry.end_turns_of_senders(v_turn.last, sender);
