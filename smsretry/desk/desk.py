@@ -43,8 +43,8 @@ class Records(Protocol):
         """One batch."""
         ...
 
-    def senders(self) -> list[SenderRecord]:
-        """The environment's first, and each with its number."""
+    def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
+        """Those of a business, or all: the environment's first, and each with its number."""
         ...
 
     def order_sender(self, request: SenderOrder, *, dry_run: bool = False) -> SenderChanged:
@@ -75,9 +75,8 @@ class Desk:
         texts = self.records.explain(request, phone)
         live = [text.retry_id for text in texts if text.state in ("scheduled", "due", "waiting", "held")]
         waiting = {one.id: one for one in self.records.waiting(retry_ids=live)} if live else {}
-        senders = self._own_senders(waiting.values())
         open_now = any(isinstance(one, WaitingText) and one.circuit_open for one in waiting.values())
-        stops = self._stops(self.status(), senders) if open_now else NO_STOPS
+        stops = self._stops(self.status(), self._own_senders(waiting.values())) if open_now else NO_STOPS
 
         def explained(text: TextRecord) -> Explanation:
             prediction = None
@@ -121,12 +120,9 @@ class Desk:
 
     def senders(self, request: WhichSenders) -> list[CheckedSender]:
         """The senders, and if that is wanted, what the provider says of each."""
-        found = [
-            one
-            for one in self.records.senders()
-            if request.business_id in (None, *(user.business_id for user in one.used_by))
-        ]
-        checked = check_senders(found, self.check_sender if request.check else lambda _: [])
+        checked = check_senders(
+            self.records.senders(request.business_id), self.check_sender if request.check else lambda _: []
+        )
         return [one for one in checked if one.troubled or not request.troubled]
 
     def add_sender(self, request: AddSender) -> SenderChanged:

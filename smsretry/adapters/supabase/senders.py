@@ -1,6 +1,7 @@
 """What people do with senders, over HTTP."""
 
 from typing import Final
+from uuid import UUID
 
 from smsretry.adapters.supabase.advice import ORDER, QUESTION
 from smsretry.adapters.supabase.calls import SupabaseCalls
@@ -29,11 +30,12 @@ _ORDERS: Final[dict[type[SenderOrder], str]] = {
 class SupabaseSenders(SupabaseCalls):
     """The senders, for `desk.Records`."""
 
-    def senders(self) -> list[SenderRecord]:
-        """All of them, page by page."""
+    def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
+        """Those of a business, or all, page by page."""
         found = list[SenderRecord]()
         while True:
-            values = {"after_id": found[-1].sender_id if found else None, "row_limit": _PAGE, "with_numbers": True}
+            after = found[-1].sender_id if found else None
+            values = {"after_id": after, "row_limit": _PAGE, "with_numbers": True, "business_id": business_id}
             page = self.rows(SenderRecord, "sms_senders", values, QUESTION)
             found += page
             # Answers may be cut off, so a short page need not be the last one. The first has the environment's, too.

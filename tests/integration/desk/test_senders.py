@@ -344,3 +344,19 @@ def test_a_sender_without_credentials_is_told_with_its_texts(business: Business)
     assert line is not None
     assert (line["why_code"], line["told"]) == ("day_spent", f"account {ACCOUNT}: has used its day")
     assert line["next_at"].astimezone().astimezone(business.now().tzinfo).isoformat() == "2027-01-13T08:00:00+00:00"
+
+
+def test_of_a_business_only_its_own_senders_are_listed_however_many_share_them(business: Business) -> None:
+    """Twenty others have more texts waiting. The environment's is listed if it still sends some class of it."""
+    for number in range(21):
+        other = Business(business.connection, business.now).open()
+        add(other)
+        if number:
+            other.due_text()
+    add(business, message_class="marketing")
+    shown = listed(business, business_id=business.id)
+    assert [one["sender"] for one in shown] == [None, SENDER]
+    assert shown[1]["used_by"][0]["business_id"] == str(business.id)
+    assert (len(shown[1]["used_by"]), shown[1]["businesses"]) == (20, 22)
+    add(business, OTHER)
+    assert {one["sender"] for one in listed(business, business_id=business.id)} == {SENDER, OTHER}

@@ -1,10 +1,11 @@
 -- For a person: the senders, in pages (after the id of the last), and on the first page that of the runners' environment
--- (sender_id null), as far as a run has told it. sender: as people see it; sent_by: all of it, if with_numbers.
+-- (sender_id null), as far as a run has told it. business_id: only those that text for it. sender: as people see it; sent_by:
+-- all of it, if with_numbers.
 --   used_today: of segments_per_day, until day_ends_at · stopped_…: its circuit · businesses: how many use it; the
 --   environment's: how many have texts there · used_by: 20 of them, those with the most texts first · held: their texts that
 --   wait for a person · oldest: the due time of the oldest due text · steps: what people did to it, the last five
 create or replace function public.sms_senders(
-    after_id uuid default null, row_limit integer default null, with_numbers boolean default false
+    after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
 )
 returns table (
     sender_id uuid, account text, sender text, sent_by text, segments_per_second double precision, segments_per_day integer,
@@ -22,11 +23,15 @@ begin
     with listed as (
         (select s.id, s.account, s.sent_by, s.segments_per_second, s.segments_per_day, s.paused_at, s.paused_because
          from smsretry.senders s where s.id > coalesce(sms_senders.after_id, '00000000-0000-0000-0000-000000000000')
+           and (sms_senders.business_id is null or exists (
+               select from smsretry.business_senders b where b.sender_id = s.id and b.business_id = sms_senders.business_id))
          order by s.id limit v_limit)
         union all
         (select null, d.account, d.sent_by, d.segments_per_second, null, null, null
          from (select 1) one left join smsretry.default_senders d on true
-         where sms_senders.after_id is null order by d.seen_at desc nulls last limit 1)
+         where sms_senders.after_id is null and not exists (
+             select from smsretry.business_senders b where b.business_id = sms_senders.business_id and b.message_class = 'any')
+         order by d.seen_at desc nulls last limit 1)
     ),
     users as (
         select b.sender_id, b.business_id, b.message_class from smsretry.business_senders b where b.sender_id in (select l.id from listed l)
@@ -64,7 +69,7 @@ begin
                    'business_id', t.business_id, 'business', left(b.name, 200), 'message_class', t.message_class, 'due', t.due,
                    'waiting', t.waiting, 'held', t.held, 'why_code', t.why_code, 'why', t.why)
                    order by t.place) filter (where t.place <= 20) as used_by
-        from (select o.*, row_number() over (order by o.held desc, o.due desc, o.waiting desc, o.business_id, o.message_class) as place
+        from (select o.*, row_number() over (order by o.business_id = sms_senders.business_id desc, o.held desc, o.due desc, o.waiting desc, o.business_id, o.message_class) as place
               from told o where o.of_sender is not distinct from l.id) t
         left join public.businesses b on b.id = t.business_id
     ) n
