@@ -44,6 +44,9 @@ class AssignedSender(Value):
     segments_per_second: float | None = Field(None, description="None: as fast as the provider takes them.")
     segments_per_day: int | None = Field(None, description="None: not limited here.")
     paused_because: str | None = Field(None, description="Why its texts wait. None: it sends.")
+    spent_until: AwareDatetime | None = Field(
+        None, description="When the day turns over that it has used. None: it has some left."
+    )
 
 
 class Claim(Value):

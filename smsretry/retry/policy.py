@@ -49,6 +49,8 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
         return _wait(claim, check, at, profile, why, "quiet_hours")
     valid_until = min(check.closes_at - profile.closing_guard, expires_at)
     if at < valid_until - MIN_LIFE:
+        if claim.sender and claim.sender.spent_until and at < claim.sender.spent_until:
+            return after_day(claim, turns_at=claim.sender.spent_until, profile=profile)
         return Send(valid_until - MIN_LIFE, valid_until, check.rule, _cap(check, at), ends_at)
     # The last moments: the provider would have to let it go before the window closes.
     return _wait(claim, _check(claim, check.closes_at, profile), check.closes_at, profile, why, "quiet_hours")
@@ -101,7 +103,7 @@ def after_cap(claim: Claim, *, reached_at: datetime, profile: Profile = DEFAULT)
     return _wait(claim, check, free_at, profile, cap.cap_text if cap else "Daily cap", "daily_cap")
 
 
-def after_day(claim: Claim, *, turns_at: datetime, profile: Profile = DEFAULT) -> PutOff:
+def after_day(claim: Claim, *, turns_at: datetime, profile: Profile = DEFAULT) -> Defer | Hold | End:
     """How a text waits whose sender has sent all that a carrier takes of it in a day.
 
     Args:

@@ -84,7 +84,7 @@ def client(way: Way, barrier: Barrier, found: "multiprocessing.Queue[list[float]
         rows: list[Row] = []
         barrier.wait(120)
         moments.append(time.monotonic())
-        while claimed := ask("claim_due_sms_retries", {"limit_count": LARGEST_GROUP, "begins": True}):
+        while claimed := ask("claim_sms_texts", {"limit_count": LARGEST_GROUP}):
             rows += claimed
         moments.append(time.monotonic())
         for function, values in (("begin_sms_attempt", begin), ("finish_sms_attempt", finish)):

@@ -56,7 +56,7 @@ drop table row_to_be;
 """
 _LATER = "update sms_retry_queue set scheduled_for = scheduled_for + interval '1 hour' where status = 'pending'"
 CALLS = {
-    "claim of 50": "select count(*) from claim_due_sms_retries(50, true)",
+    "claim of 50": "select count(*) from claim_sms_texts(50)",
     "claim of 50 in doubt": "select count(*) from claim_doubtful_sms_retries(50)",
     "recover": "select count(*) from recover_stuck_sms_retries(10)",
     "next due": "select next_sms_due()",

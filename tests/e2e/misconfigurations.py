@@ -194,6 +194,21 @@ MISCONFIGURATIONS: Final = (
         {"TWILIO_AUTH_TOKEN": None},
     ),
     Misconfiguration(
+        "the list of accounts is not JSON",
+        'bad  TWILIO_ACCOUNTS: is not JSON like {"AC…": {"auth_token": "…"}}',
+        {"TWILIO_ACCOUNTS": "AC0:token"},
+    ),
+    Misconfiguration(
+        "an entry in the list of accounts has no token",
+        f"bad  TWILIO_ACCOUNTS: account AC{'1' * 32}: must have auth_token, or api_key_sid and ",
+        {"TWILIO_ACCOUNTS": f'{{"AC{"1" * 32}": {{"token": "secret"}}}}'},
+    ),
+    Misconfiguration(
+        "the file of accounts is not there",
+        "bad  TWILIO_ACCOUNTS_FILE: the file cannot be read (FileNotFoundError)",
+        {"TWILIO_ACCOUNTS_FILE": "/nowhere/accounts.json"},
+    ),
+    Misconfiguration(
         "Twilio's host does not answer",
         "bad  Twilio credentials: 127.0.0.1:9 does not answer (ConnectionError): check ",
         {"TWILIO_BASE_URL": NOWHERE},

@@ -42,14 +42,14 @@ insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_fo
 select business_id, id, customer_id, smsretry.clock() - interval '1 minute' from l
 """
 _HOLD_CLAIMS = """
-alter function public.claim_due_sms_retries set statement_timeout = '120s';
+alter function public.claim_sms_texts set statement_timeout = '120s';
 create or replace function smsretry.end_turn(
     kind text, place integer, businesses uuid[], passed uuid, served uuid, enough boolean
 ) returns void language plpgsql as 'begin perform pg_advisory_xact_lock_shared(4); end';
 select pg_advisory_lock(4)
 """
 """A claim has chosen its rows and waits before it takes them. A trigger's wait would set their business apart."""
-_LET_GO = "alter function public.claim_due_sms_retries set statement_timeout = '8s'"
+_LET_GO = "alter function public.claim_sms_texts set statement_timeout = '8s'"
 
 
 class HeldSender(TwilioSender):

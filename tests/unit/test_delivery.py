@@ -11,6 +11,7 @@ from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.retry.decision import GiveUp, LookAgain
 from smsretry.retry.delivery import (
     Close,
+    Denied,
     NotKept,
     OpenDelivery,
     SendAgain,
@@ -31,7 +32,7 @@ def message(**changes: Any) -> OpenDelivery:
         "customer_id": UUID(int=4), "send_log_id": UUID(int=5), "twilio_sid": SID,
         "accepted_at": NOON - timedelta(minutes=10), "delivery_status": None, "delivery_code": None, "failures": 1,
         "attempt_count": 1, "max_attempts": 3, "expires_at": NOON + timedelta(hours=47), "settled": False,
-        "may_have_arrived": False, "claimed_at": NOON,
+        "may_have_arrived": False, "claimed_at": NOON, "day_turns_at": NOON + timedelta(hours=15),
     }  # fmt: skip
     return OpenDelivery.model_validate(row | changes)
 
@@ -41,6 +42,26 @@ WATCHED = "It did not arrive; a late delivery would still count"
 UNASKED = "The provider could not be asked"
 NOT_KEPT = "The provider has no such message: it was deleted there, or it is another account's"
 RETRIED = "Not delivered: Twilio 30003: Unreachable destination handset"
+
+
+DENIED = "The provider lets nobody here ask about this account's messages: check its credentials and its state"
+UNREGISTERED = (
+    "Not delivered: Twilio 30034: US A2P 10DLC - Message from an Unregistered Number. "
+    "Register the number: add it to a messaging service that has a verified A2P campaign"
+)
+SPENT = (
+    "Not delivered: Twilio 30027: US A2P 10DLC - T-Mobile Daily Message Limit Reached. "
+    "Wait: the carrier's cap for the brand turns over at midnight Pacific time"
+)
+TOO_FAST = (
+    "Not delivered: Twilio 30022: US A2P 10DLC - Rate Limits Exceeded. "
+    "Set the sender's segments a second to what its A2P campaign may send"
+)
+
+
+def held(*, minutes: int) -> SendAgain:
+    """Until its sender's number is registered."""
+    return SendAgain(timedelta(minutes=minutes), UNREGISTERED, "account_refused", counted=False, held=True)
 
 
 def look_again(minutes: int, why: str, *, failed: bool = False) -> LookAgain:
@@ -79,6 +100,25 @@ TABLE: list[tuple[dict[str, Any], Word, object]] = [
     ({}, report("failed", 30006), GiveUp(
         "Not delivered: Twilio 30006: Landline or unreachable carrier", "undelivered", 30006,
         phone_status="not_mobile")),
+    ({"looks": 9}, Denied(), look_again(60, DENIED, failed=True)),
+    # What is its sender's costs nothing: neither an attempt nor one of the texts that may be sent again.
+    ({}, report("undelivered", 30034), held(minutes=30)),
+    ({"failures": 9, "attempt_count": 3}, report("failed", 30034), held(minutes=30)),
+    ({"excused": 1}, report("undelivered", 30034), held(minutes=120)),
+    ({"excused": 9}, report("undelivered", 30034), held(minutes=720)),
+    ({"excused": 9, "expires_at": NOON + timedelta(hours=2)}, report("undelivered", 30034), held(minutes=110)),
+    ({"expires_at": NOON + timedelta(minutes=9)}, report("undelivered", 30034), held(minutes=9)),
+    ({"expires_at": NOON - timedelta(hours=2)}, report("undelivered", 30034), held(minutes=0)),
+    ({}, report("undelivered", 30027), SendAgain(timedelta(hours=15), SPENT, "day_spent", counted=False)),
+    ({"failures": 9, "attempt_count": 3, "excused": 9}, report("undelivered", 30027), SendAgain(
+        timedelta(hours=15), SPENT, "day_spent", counted=False)),
+    ({"expires_at": NOON + timedelta(hours=2)}, report("undelivered", 30027), SendAgain(
+        timedelta(hours=2), SPENT, "day_spent", counted=False)),
+    ({"excused": 1}, report("undelivered", 30022), SendAgain(
+        timedelta(minutes=10), TOO_FAST, "rate_limited", counted=False, slows=timedelta(minutes=1))),
+    ({"settled": True}, report("undelivered", 30034), LookAgain(timedelta(minutes=5), False, WATCHED, "undelivered")),
+    ({"may_have_arrived": True}, report("undelivered", 30034), LookAgain(
+        timedelta(minutes=15), False, "Another message of this text may still arrive", "delivery_open")),
     ({}, NotKept(), LookAgain(timedelta(minutes=5), False, NOT_KEPT, "delivery_open")),
     ({"accepted_at": NOON - timedelta(days=3)}, NotKept(), Unknown()),
     ({}, report("canceled", None), GiveUp(

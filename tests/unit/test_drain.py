@@ -207,13 +207,13 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
     class Breaking(Timetable):
         def claim_due(self, limit: int, **_: Any) -> list[Claim]:
             if self.asked:
-                raise QueueUnreachable("Supabase did not answer claim_due_sms_retries")
+                raise QueueUnreachable("Supabase did not answer claim_sms_texts")
             return super().claim_due(limit, **_)
 
     run = run_over(Breaking(clock=clock, due_at=texts(*[0] * 130)), FakeSender())
     items, summary = run_once(run, limit=500, seconds=50)
     assert (len(items), summary.sent, summary.needs_somebody) == (50, 50, False)
-    assert summary.stopped_because == "Supabase did not answer claim_due_sms_retries"
+    assert summary.stopped_because == "Supabase did not answer claim_sms_texts"
 
 
 def test_what_is_in_hand_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from smsretry.adapters.telemetry.export import wanted
+from smsretry.desk.pages.answers import status_page
 from smsretry.desk.pages.gauges import exposition, gauges
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import StatusLine
@@ -93,3 +94,23 @@ def a_line(part: Any, name: str, texts: int | None = None, **more: Any) -> Statu
     """One of `sms_status`."""
     given = {"business_id": None, "oldest": NOON, "next_at": None, "told": None, **more}
     return StatusLine(part=part, name=name, texts=texts, **given)
+
+
+def test_a_sender_that_needs_somebody_is_on_the_standing_page_and_stops_nobody_else() -> None:
+    """It comes first, and the page's name counts it. Sending is not called stopped."""
+    now = QueueStatus.of(
+        [
+            a_line("clock", "", 20, next_at=NOON - timedelta(minutes=10)),
+            a_line("queue", "due", 5),
+            a_line("senders", "sending", 9),
+            a_line("senders", "stopped", 1),
+            a_line("sender", "MG1", 3, told="account AC1: stopped: Refused", why_code="sending_stopped"),
+            a_line("run", "an id", next_at=NOON, told="claimed 1"),
+        ]
+    )
+    page = status_page(now)
+    assert page.name == "due 5 · senders that need somebody 1, texts that wait for them 3"
+    assert page.lines[0] == "SENDER MG1 of account AC1: stopped: Refused; texts that wait 3 [sending_stopped] (0 s ago)"
+    assert "senders of the businesses: sending 9, stopped 1" in page.lines
+    assert now.needs_somebody == ("senders that need somebody 1, texts that wait for them 3",)
+    assert not now.sending_stopped

@@ -115,6 +115,13 @@ def test_a_malformed_variable_is_told_what_it_should_be(
     assert complaints(monkeypatch, COMPLETE | {variable: value})[0] == f"{variable}: {complaint}"
 
 
+def test_a_list_of_accounts_that_cannot_be_read_stops_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what needs it waits. It is never shown."""
+    settings = load(monkeypatch, COMPLETE | {"TWILIO_ACCOUNTS": "{hush"})
+    assert settings.twilio_accounts is not None
+    assert "hush" not in repr(settings)
+
+
 # changes to the complete environment, the variable left out, what is said
 TOGETHER = [
     pytest.param({}, "TWILIO_AUTH_TOKEN", NO_CREDENTIALS, id="no credentials"),
@@ -123,6 +130,12 @@ TOGETHER = [
     pytest.param({"TWILIO_API_KEY_SECRET": "secret"}, "TWILIO_AUTH_TOKEN", NO_CREDENTIALS, id="a secret, no key"),
     pytest.param({}, "TWILIO_FROM_NUMBER", ONE_SENDER, id="no sender"),
     pytest.param(WITH_SERVICE, "", ONE_SENDER, id="two senders"),
+    pytest.param(
+        {"TWILIO_ACCOUNTS": "{}", "TWILIO_ACCOUNTS_FILE": "/run/accounts.json"},
+        "",
+        "Set one of TWILIO_ACCOUNTS and TWILIO_ACCOUNTS_FILE",
+        id="two lists of accounts",
+    ),
 ]
 
 

@@ -1,10 +1,11 @@
 """Which of Twilio's errors pass, and which never will."""
 
+from datetime import timedelta
 from typing import get_args
 
 import pytest
 
-from smsretry.adapters.twilio.errors import is_retryable_error, refusals, twilio_refusal
+from smsretry.adapters.twilio.errors import code_meaning, is_retryable_error, refusals, twilio_refusal
 from smsretry.data import table
 from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import GiveUp, Retry
@@ -45,6 +46,7 @@ def test_every_row_of_the_table_is_complete_and_found_by_its_code(row: dict[str,
 KNOWN_CODES: list[tuple[int, RefusalKind]] = [
     (20003, "account"),  # wrong credentials
     (20005, "account"),  # account not active
+    (20006, "account"),  # access denied
     (20429, "rate_limit"),  # too many requests
     (20500, "transient"),  # internal server error
     (20503, "account"),  # service unavailable
@@ -52,8 +54,18 @@ KNOWN_CODES: list[tuple[int, RefusalKind]] = [
     (21610, "opted_out"),  # unsubscribed recipient
     (21611, "rate_limit"),  # sender's queue is full
     (21614, "permanent"),  # not a mobile number
+    (21703, "account"),  # no number of the service fits
+    (21704, "account"),  # a service without numbers
+    (21705, "account"),  # no service
     (30001, "rate_limit"),  # queue overflow
+    (30002, "account"),  # account suspended, after a text was accepted
     (30003, "transient"),  # handset unreachable
+    (30022, "rate_limit"),  # a campaign's rate
+    (30023, "day_spent"),  # a brand's day at a carrier
+    (30027, "day_spent"),  # likewise
+    (30032, "account"),  # toll-free number not verified
+    (30034, "account"),  # number not registered
+    (30035, "account"),  # number still being registered
     (30630, "opted_out"),  # unsubscribed recipient
 ]
 
@@ -104,6 +116,8 @@ MAY_GO_OUT_LATER = [
     pytest.param(20003, 401, True, id="wrong credentials: not the text's fault"),
     pytest.param(30002, None, True, id="account suspended: not the text's fault"),
     pytest.param(30003, None, True, id="handset switched off"),
+    pytest.param(30027, None, True, id="the day's cap at a carrier"),
+    pytest.param(21703, 400, True, id="a service without a number that fits: not the text's fault"),
     pytest.param(21211, 400, False, id="not a phone number"),
     pytest.param(21614, 400, False, id="a landline"),
     pytest.param(21610, 400, False, id="the recipient said STOP"),
@@ -127,6 +141,23 @@ def test_an_error_reads_as_its_code_and_its_name() -> None:
     assert str(twilio_refusal(20429)) == "Twilio 20429: Too Many Requests"
     assert str(twilio_refusal(99999, 418)) == "Twilio 99999: not in our table of errors (HTTP 418)"
     assert str(twilio_refusal(None)) == "not in our table of errors (HTTP status unknown)"
+
+
+def test_trouble_of_a_sender_costs_no_attempt_and_comes_seldom() -> None:
+    """As an answer to a send, too: every hour in the end."""
+    for code in (20003, 20005, 21703, 21704, 21705, 30023, 30032, 30034, 30035):
+        for count, minutes in ((0, 1), (1, 5), (2, 15), (3, 60), (9, 60)):
+            decision = after_send(claim_with(account_refusal_count=count), Rejected(twilio_refusal(code)))
+            assert isinstance(decision, Retry)
+            assert (decision.counted, decision.account_refused) == (False, True)
+            assert decision.delay == timedelta(minutes=minutes)
+
+
+def test_a_person_is_told_what_to_do_about_a_sender() -> None:
+    """In more than a word for the level."""
+    assert code_meaning(30034).to_do.startswith("Register the number")
+    assert code_meaning(21704).to_do == "Add a number to the messaging service"
+    assert code_meaning(30003).to_do == "Check the number with the customer, and correct it"
 
 
 # The table decides

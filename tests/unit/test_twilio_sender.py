@@ -13,7 +13,7 @@ import pytest
 from requests.exceptions import ConnectionError as NoConnection
 
 from smsretry.adapters.twilio.http import TwilioHttp
-from smsretry.adapters.twilio.lists import _sighting
+from smsretry.adapters.twilio.lists import _may_be_from, _sighting
 from smsretry.adapters.twilio.sender import TwilioSender, _validity_period, _with_attempt
 from smsretry.retry.evidence import Sent, find
 from smsretry.retry.models import Look, SenderId, Text
@@ -157,3 +157,10 @@ def test_an_sdk_that_cannot_be_loaded_says_nothing_of_messages(monkeypatch: pyte
     with TwilioSender(settings) as twilio:
         assert twilio.look_up("+12125550161", sender=SenderId(None, None), since=NOON, at=NOON) is None
         assert twilio.what_became_of(SID, account=None) is None
+
+
+def test_a_sender_that_is_written_in_capitals_is_the_same_sender() -> None:
+    """Twilio lists SIDs in lower case: its message would have been called another's, and the text sent twice."""
+    message = SimpleNamespace(direction="outbound-api", from_=None, messaging_service_sid="MG" + "ab" * 16)
+    assert _may_be_from(message, "MG" + "AB" * 16)
+    assert not _may_be_from(message, "MG" + "AC" * 16)

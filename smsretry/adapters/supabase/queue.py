@@ -61,8 +61,9 @@ class SupabaseQueue(SupabaseGroups):
     def claim_doubtful(self, limit: int) -> list[Claim]:
         return self.claims("claim_doubtful_sms_retries", {"limit_count": self.rows_of_an_answer(limit)})
 
-    def next_due(self) -> float | None:
-        answer = self.repeated("next_sms_due", {})
+    def next_due(self, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> float | None:
+        """The same. `default` and `without`: as for `claim_due`."""
+        answer = self.repeated("next_sms_due", {"sender": default.sent_by, "without": sorted(without)})
         return None if answer is None else self.number("next_sms_due", answer)
 
     def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:

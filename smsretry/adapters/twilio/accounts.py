@@ -70,10 +70,11 @@ class Accounts:
         if own := self.own(account):
             return own
         if account in self._listed.troubles:
-            raise NoCredentialsError(self._listed.troubles[account])
+            raise NoCredentialsError(f"{self._variable}: {self._listed.troubles[account]}")
         if (token := self._settings.twilio_auth_token) and ACCOUNT.fullmatch(account):
             return Login(self.main, token.get_secret_value())
-        raise NoCredentialsError(self._listed.trouble or _NONE.format(account))
+        trouble = self._listed.trouble
+        raise NoCredentialsError(f"{self._variable}: {trouble}" if trouble else _NONE.format(account))
 
     def own(self, account: str) -> Login | None:
         """The account's own credentials, which reach more than its messages."""
@@ -87,53 +88,49 @@ class Accounts:
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with the list."""
-        variable = _variable(self._settings)
         for advice in filter(None, (self._listed.trouble, *self._listed.troubles.values())):
-            yield Finding(subject=variable, ok=False, advice=advice)
+            yield Finding(subject=self._variable, ok=False, advice=advice)
         if self.main in self._listed.logins:
             advice = f"has an entry for {self.main}, which is not used: TWILIO_ACCOUNT_SID has variables of its own"
-            yield Finding(subject=variable, ok=True, advice=advice)
+            yield Finding(subject=self._variable, ok=True, advice=advice)
 
     @cached_property
     def _listed(self) -> _Listed:
         given, file = self._settings.twilio_accounts, self._settings.twilio_accounts_file
         if given:
-            return _read(given.get_secret_value(), "TWILIO_ACCOUNTS")
+            return _read(given.get_secret_value())
         if not file:
             return _Listed()
         try:
             text = Path(file).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            return _Listed(trouble=f"TWILIO_ACCOUNTS_FILE: the file cannot be read ({type(error).__name__})")
-        return _read(text, "TWILIO_ACCOUNTS_FILE")
+            return _Listed(trouble=f"the file cannot be read ({type(error).__name__})")
+        return _read(text)
+
+    @property
+    def _variable(self) -> str:
+        return "TWILIO_ACCOUNTS_FILE" if self._settings.twilio_accounts_file else "TWILIO_ACCOUNTS"
 
 
-def _variable(settings: Settings) -> str:
-    return "TWILIO_ACCOUNTS_FILE" if settings.twilio_accounts_file else "TWILIO_ACCOUNTS"
-
-
-def _read(text: str, variable: str) -> _Listed:
+def _read(text: str) -> _Listed:
     """Read the list. What it says of troubles quotes no value, and no name that is not an account's SID."""
     try:
         entries = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
-        return _Listed(trouble=f'{variable} is not JSON like {{"AC…": {{"auth_token": "…"}}}}')
+        return _Listed(trouble='is not JSON like {"AC…": {"auth_token": "…"}}')
     if not isinstance(entries, _Pairs):
-        return _Listed(trouble=f'{variable} must be an object like {{"AC…": {{"auth_token": "…"}}}}')
+        return _Listed(trouble='must be an object like {"AC…": {"auth_token": "…"}}')
     listed, trouble = _Listed(), None
     for number, (account, entry) in enumerate(entries.pairs, start=1):
         if not ACCOUNT.fullmatch(account):
-            trouble = (
-                trouble
-                or f"{variable}: entry {number} has a name that is no account's SID (AC and 32 digits from 0 to f)"
-            )
+            trouble = trouble or f"entry {number} has a name that is no account's SID (AC and 32 digits from 0 to f)"
         elif account in listed.logins or account in listed.troubles:
             listed.logins.pop(account, None)
-            listed.troubles[account] = f"{variable} has more than one entry for account {account}"
+            listed.troubles[account] = f"has more than one entry for account {account}"
         elif isinstance(login := _login(account, entry), Login):
             listed.logins[account] = login
         else:
-            listed.troubles[account] = f"{variable}, account {account}: {login}"
+            listed.troubles[account] = f"account {account}: {login}"
     return _Listed(listed.logins, listed.troubles, trouble)
 
 

@@ -28,10 +28,8 @@ _MEND_SUBACCOUNT: Final = (
     "TWILIO_AUTH_TOKEN reaches only subaccounts of TWILIO_ACCOUNT_SID: any other account needs an entry in "
     "TWILIO_ACCOUNTS"
 )
-_UNREAD: Final = (
-    "its numbers and its registration can be read only with the account's own credentials: give them in "
-    "TWILIO_ACCOUNTS to have them checked"
-)
+_UNREAD: Final = "its numbers and registration are shown only to the account's own credentials"
+"""Not an advice: it is so of each subaccount that its parent serves."""
 _NO_CAMPAIGN: Final = "no A2P campaign: right for toll-free numbers, short codes and outside the US, and only there"
 
 
@@ -87,7 +85,7 @@ class Checks:
         if not active.ok:
             return
         if sent_by.startswith("MG"):
-            yield Finding(subject=f"messaging service {sent_by}", ok=True, advice=_UNREAD)
+            yield Finding(subject=f"messaging service {sent_by} ({_UNREAD})", ok=True)
             return
         subject, owned = f"number {_masked(sent_by)}", client.incoming_phone_numbers
         none = f"account {account} does not own it: check the number, or give the account that owns it"

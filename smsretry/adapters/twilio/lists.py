@@ -77,8 +77,9 @@ def _entries_of_page(page: Any) -> Iterator[Any]:
 
 def _may_be_from(message: Any, sent_by: str | None) -> bool:
     """Whether it may be a text from that sender. A fresh one of a messaging service may not name the number yet."""
-    senders = {message.messaging_service_sid, message.from_} - {None}
-    return (message.direction or _OURS) == _OURS and (not sent_by or not senders or sent_by in senders)
+    senders = {str(one).casefold() for one in (message.messaging_service_sid, message.from_) if one is not None}
+    ours = not sent_by or not senders or sent_by.casefold() in senders  # a SID may be written in capitals
+    return (message.direction or _OURS) == _OURS and ours
 
 
 def _sighting(message: Any) -> Sighting:

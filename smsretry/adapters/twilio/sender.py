@@ -98,7 +98,7 @@ class TwilioSender:
                 found = self._clients.of(sid).api.v2010.accounts(sid).fetch()
             except Exception:  # noqa: BLE001 - whatever it was, it did not answer for this account
                 return False
-            if found.sid != sid:
+            if str(found.sid).casefold() != sid.casefold():
                 return False
             self._readable.add(sid)
         return True

@@ -12,6 +12,7 @@ EXPLAIN: Final = "explain-sms"
 REQUEUE: Final = "requeue-failed-sms"
 CANCEL: Final = "cancel-sms-retries"
 RESOLVE: Final = "resolve-sms-doubt"
+RESUME: Final = "resume-sms-sender"
 RUN: Final = "process-sms-retries"
 """The deployments that a page leads to."""
 
@@ -28,4 +29,7 @@ def action_links(explanation: Explanation, forms: FormAddress) -> dict[str, str]
         ask = {"retry_id": row} if call == "resolve_sms_doubt" else {"retry_ids": [row], "dry_run": False}
         if address := forms(call.replace("_", "-"), {"ask": ask}):
             links[ACTIONS[call]] = address
+    sender = explanation.text.sender_name
+    if sender and explanation.sender_lever and (address := forms(RESUME, {"ask": {"sender": sender}})):
+        links[explanation.sender_lever] = address
     return links

@@ -11,7 +11,7 @@ from smsretry.desk.questions.records import AttemptRecord, TextRecord
 from smsretry.instants import on_clock, span
 from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.models import Value
-from smsretry.vocabulary import TextState, WhyCode
+from smsretry.vocabulary import TextState
 
 STATES: Final[dict[TextState, str]] = {
     "scheduled": "Scheduled, it is queued shortly before its time",
@@ -74,6 +74,8 @@ class Explanation(Value):
     """What happens without a person."""
     can_do: tuple[str, ...]
     """What a person can do about it."""
+    sender_lever: str | None = None
+    """The one of them that is about the business's own sender."""
 
     def lines(self, *, history: bool = True) -> Iterator[str]:
         """All of it, or all but the history, a line each; the headline is the first."""
@@ -115,10 +117,9 @@ def explain(
     can_do = [ACTIONS[call] for call in text.can]
     if text.stop_sid:
         can_do.append(_READ_INBOUND.format(sid=text.stop_sid, business=text.business_id))
-    if prediction and prediction.result == "is stopped":
-        can_do += _about_sender(text, "sending_stopped")
-    elif text.why_code and text.state in ("due", "waiting", "held"):
-        can_do += _about_sender(text, text.why_code)
+    sender_lever = _about_sender(text, prediction)
+    if sender_lever:
+        can_do.append(sender_lever)
     if code:
         can_do.append(f"{code.to_do}. {code.meaning}: {code.link}")
     return Explanation(
@@ -127,12 +128,18 @@ def explain(
         happened=tuple(_history(text, zone)),
         next=_next(text, zone, prediction),
         can_do=tuple(can_do),
+        sender_lever=sender_lever,
     )
 
 
-def _about_sender(text: TextRecord, why_code: WhyCode) -> Iterator[str]:
-    if text.sender_name and (lever := _OF_SENDER.get(why_code)):
-        yield lever.format(name=text.sender_name, account=text.account)
+def _about_sender(text: TextRecord, prediction: Prediction | None) -> str | None:
+    """What a person can do about the business's own sender; None: it has none, or the text waits for something else."""
+    stopped = prediction is not None and prediction.result == "is stopped"
+    waits = text.state in ("due", "waiting", "held")
+    lever = (
+        _OF_SENDER.get("sending_stopped" if stopped else text.why_code or "") if waits and text.sender_name else None
+    )
+    return lever.format(name=text.sender_name, account=text.account) if lever else None
 
 
 def zone_of(*names: str | None) -> tzinfo:

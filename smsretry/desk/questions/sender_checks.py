@@ -60,4 +60,5 @@ def _waits(record: SenderRecord) -> str:
     )
     why = record.paused_because or record.stopped_because
     state = f"is {record.state}{f': {why}' if why else ''}"
-    return f"{state}. {'; '.join(waiting[:5]) or 'No text waits for it'}{more}. `smsretry senders list` says more"
+    lever = f"; `smsretry senders resume {record.name}` lets them go" if record.state in ("paused", "stopped") else ""
+    return f"{state}. {'; '.join(waiting[:5]) or 'No text waits for it'}{more}{lever}"

@@ -6,9 +6,15 @@ from datetime import timedelta
 import pytest
 from typer.testing import Result
 
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.desk import Desk
+from smsretry.desk.pages.answers import explanation_page
 from smsretry.local.stack import SENDER, Stack
+from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import ACCOUNT, AT_ONCE, fates_of, run_over
@@ -125,12 +131,11 @@ def test_the_doctor_has_a_line_for_each_sender_in_trouble_and_one_for_all_others
     business.connection.execute(
         "update sms_retry_queue set held_since = smsretry.clock(), why = 'Paused', why_code = 'sender_paused'"
     )
-    told = command("doctor").stdout
+    told = command("doctor", columns=500).stdout
     assert (
         f"warn sender …0006 of account {account}: is paused: It is suspended. business {business.id}, "
-        "Maple Street Dental: held 1: Paused [sender_paused]. `smsretry senders list` says more" in told
+        f"Maple Street Dental: held 1: Paused [sender_paused]; `smsretry senders resume {own}` lets them go\n" in told
     )
-    assert f"`smsretry senders resume {own}` lets its texts go" in told
     assert "in order)" not in told
 
 
@@ -253,3 +258,15 @@ def test_an_attempt_that_went_out_from_another_sender_says_so(
     told = command("explain", "--row", row).stdout
     assert f"sender {service}, account {account}\n" in told
     assert "; from …0006;" in told
+
+
+def test_the_page_of_a_text_leads_to_the_form_that_resumes_its_sender(
+    business: Business, operators: SupabaseOperators, settings: Settings, command: Command, own: str
+) -> None:
+    """A number is not in it: the form has the sender's id."""
+    row = business.due_text(due=HOUR)
+    business.connection.execute("update sms_retry_queue set why = 'Paused', why_code = 'sender_paused'")
+    [explained] = Desk(operators, profile=settings.profile, meaning=code_meaning).explain(WhichText(retry_id=row))
+    page = explanation_page([explained], lambda name, values: f"/form/{name}/{values['ask'].get('sender')}")
+    assert f"](/form/resume-sms-sender/{own})" in page.markdown
+    assert SENDER not in page.markdown

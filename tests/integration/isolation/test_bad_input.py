@@ -74,7 +74,7 @@ def test_supabase_is_not_there(settings: Settings) -> None:
     with SupabaseQueue(changed(settings, supabase_url=url)) as queue, pytest.raises(QueueUnreachable) as raised:
         queue.claim_due(1)
     assert str(raised.value) == (
-        f"Supabase did not answer claim_due_sms_retries (ConnectError). Check SUPABASE_URL ({url}) and that the "
+        f"Supabase did not answer claim_sms_texts (ConnectError). Check SUPABASE_URL ({url}) and that the "
         "project is up. The next run tries again."
     )
 
@@ -89,10 +89,10 @@ def test_supabase_answers_with_a_web_page(settings: Settings, status: int) -> No
     with answering(page, settings) as queue, pytest.raises((QueueMismatch, QueueUnreachable)) as raised:
         queue.claim_due(1)
     expected = {
-        200: "claim_due_sms_retries answered with something that is not its JSON. Check that SUPABASE_URL (…) is the "
+        200: "claim_sms_texts answered with something that is not its JSON. Check that SUPABASE_URL (…) is the "
         "project's URL, not a web page's or the database's.",
-        404: "There is no Supabase API at SUPABASE_URL (…): it answered 404 to claim_due_sms_retries.",
-        502: "Supabase could not answer claim_due_sms_retries now (502). The next run tries again.",
+        404: "There is no Supabase API at SUPABASE_URL (…): it answered 404 to claim_sms_texts.",
+        502: "Supabase could not answer claim_sms_texts now (502). The next run tries again.",
     }
     assert re.sub(r"http://127\.0\.0\.1:\d+", "…", str(raised.value)) == expected[status]
 
@@ -106,7 +106,7 @@ def test_the_database_was_never_migrated(settings: Settings) -> None:
     with answering(unknown, settings) as queue, pytest.raises(QueueMismatch) as raised:
         queue.claim_due(1)
     assert str(raised.value) == (
-        "The database has no function claim_due_sms_retries with these parameters: it is older or newer than this "
+        "The database has no function claim_sms_texts with these parameters: it is older or newer than this "
         "version, or somebody dropped it. Run `smsretry migrate` with this version (with --again if it says that there "
         "is nothing to do), or install the version it was migrated with."
     )
@@ -120,7 +120,7 @@ def test_the_database_is_of_another_version(settings: Settings) -> None:
 
     with answering(old, settings) as queue, pytest.raises(QueueMismatch) as raised:
         queue.claim_due(1)
-    said = "claim_due_sms_retries answered with unusable columns: account_refusal_count, attempt_begun_at, "
+    said = "claim_sms_texts answered with unusable columns: account_refusal_count, attempt_begun_at, "
     assert str(raised.value).startswith(said)
     assert str(raised.value).endswith("Run `smsretry migrate` with this version.")
     assert "555" not in str(raised.value)
@@ -170,7 +170,7 @@ def test_twilio_refuses_the_credentials(
         (
             400,
             "42703",
-            "A column that claim_due_sms_retries needs is gone from the database (42703). `smsretry doctor` ",
+            "A column that claim_sms_texts needs is gone from the database (42703). `smsretry doctor` ",
         ),
         (401, "42501", "service_role lacks a grant. Run `smsretry migrate --again`."),
     ],
@@ -202,11 +202,11 @@ def test_a_refused_key_is_still_a_refused_key(settings: Settings, status: int) -
 def revoked(stack: Stack) -> Iterator[None]:
     """Service_role may not claim, for a while."""
     with stack.connect() as connection:
-        connection.execute("revoke execute on function claim_due_sms_retries from service_role")
+        connection.execute("revoke execute on function claim_sms_texts from service_role")
         try:
             yield
         finally:
-            connection.execute("grant execute on function claim_due_sms_retries to service_role")
+            connection.execute("grant execute on function claim_sms_texts to service_role")
 
 
 @pytest.mark.usefixtures("revoked")
@@ -215,7 +215,7 @@ def test_a_revoked_grant_is_no_wrong_key(queue: SupabaseQueue, operators: Supaba
     with pytest.raises(QueueMismatch, match=r"service_role lacks a grant\. Run `smsretry migrate --again`"):
         queue.claim_due(1)
     found = {finding.subject: finding.advice for finding in operators.check() if not finding.ok}
-    assert found == {"function claim_due_sms_retries": "service_role may not call it: run `smsretry migrate --again`"}
+    assert found == {"function claim_sms_texts": "service_role may not call it: run `smsretry migrate --again`"}
 
 
 @pytest.mark.parametrize("path", ["/rest/v1", "/rest/v1/"])

@@ -150,19 +150,21 @@ def test_when_columns_are_missing_all_claims_are_given_back(
     rows = [business.due_text(phone=f"+1212555010{n}") for n in range(3)]
     before = [business.row(row_id) for row_id in rows]
     with stack.connect() as connection:
-        connection.execute("alter function claim_due_sms_retries rename to newer_claim")
+        connection.execute("alter function claim_sms_texts rename to newer_claim")
         connection.execute(
-            """create function claim_due_sms_retries(limit_count integer, begins boolean) returns setof jsonb
-               language sql as 'select to_jsonb(t) - ''decided_by'' from newer_claim(limit_count, begins) t'"""
+            """create function claim_sms_texts(
+                   limit_count integer, sender text, account text, segments_per_second float, without text[]
+               ) returns setof jsonb
+               language sql as 'select to_jsonb(t) - ''decided_by'' from newer_claim(limit_count) t'"""
         )
-        connection.execute("revoke all on function claim_due_sms_retries from public")
-        connection.execute("grant execute on function claim_due_sms_retries to service_role")
+        connection.execute("revoke all on function claim_sms_texts from public")
+        connection.execute("grant execute on function claim_sms_texts to service_role")
         try:
             with pytest.raises(QueueMismatch, match="unusable columns: decided_by"):
                 queue.claim_due(50)
         finally:
-            connection.execute("drop function claim_due_sms_retries")
-            connection.execute("alter function newer_claim rename to claim_due_sms_retries")
+            connection.execute("drop function claim_sms_texts")
+            connection.execute("alter function newer_claim rename to claim_sms_texts")
 
     after = [business.row(row_id) for row_id in rows]
     assert {row["status"] for row in after} == {"pending"}

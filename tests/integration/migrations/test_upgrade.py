@@ -136,7 +136,7 @@ def test_a_call_under_way_as_its_function_is_created_anew_may_fail_and_loses_not
     workers = work_while_migrating(own_stack, changed_files())
     for error in (error for worker in workers for error in worker.stopped):
         # 42804: the answer has other columns than at the call. XX000: the function was dropped between call and start.
-        assert re.search(r"refused (claim_due_sms_retries|begin_sms_attempt) with (42804|XX000)", error), error
+        assert re.search(r"refused (claim_sms_texts|begin_sms_attempt) with (42804|XX000)", error), error
     finish_after_a_while(own_stack)
     _each_text_went_out_once(own_stack)
 

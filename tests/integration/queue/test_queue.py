@@ -199,8 +199,8 @@ def test_a_claim_whose_answer_is_lost_is_harmless(
 ) -> None:
     """Its rows are taken back untouched by recovery."""
     row = business.due_text()
-    stack.rpc_faults.drop_after_commit("claim_due_sms_retries", times=1)
-    with pytest.raises(QueueUnreachable, match="did not answer claim_due_sms_retries"):
+    stack.rpc_faults.drop_after_commit("claim_sms_texts", times=1)
+    with pytest.raises(QueueUnreachable, match="did not answer claim_sms_texts"):
         queue.claim_due(10)
     assert business.row(row)["status"] == "processing"
     stack.move_clock(timedelta(minutes=11))

@@ -90,7 +90,7 @@ def test_an_account_without_credentials_holds_its_own_texts_and_says_what_to_do(
     results = {one.retry_id: one for one in results_of(run_over(queue, connect(twilio_accounts_file=str(file))))}
     assert sorted(one.fate for one in results.values()) == ["Held", "Sent"]
     assert results[row].why_code == "no_credentials"
-    assert results[row].detail.startswith(f"TWILIO_ACCOUNTS_FILE, account {stranger.sid}: must have auth_token")
+    assert results[row].detail.startswith(f"TWILIO_ACCOUNTS_FILE: account {stranger.sid}: must have auth_token")
     assert (business.row(row)["attempt_count"], len(stack.twilio.ledger.entries())) == (0, 1)
     file.write_text(listed(**{stranger.sid: {"api_key_sid": KEY, "api_key_secret": "key's"}}))
     stack.move_clock(timedelta(minutes=16))
@@ -174,7 +174,7 @@ def test_a_sender_is_checked_with_what_its_credentials_can_read(
     assert checked(parent, dentist, NUMBER) == [(True, f"account {dentist.sid}"), (True, "number …0101")]
     [active, service] = checked(parent, dentist, SERVICE)
     assert (active, service[0]) == ((True, f"account {dentist.sid}"), True)
-    assert "can be read only with the account's own credentials" in service[1]
+    assert "its numbers and registration are shown only to the account's own credentials" in service[1]
     assert "does not own it" in checked(parent, dentist, OTHER_NUMBER)[1][1]
     [(ok, advice)] = checked(parent, stranger, STRANGERS)
     assert (ok, "any other account needs an entry in TWILIO_ACCOUNTS" in advice) == (False, True)

@@ -75,8 +75,8 @@ def _claim_of(kind: str) -> str:
 
 
 CALLS: Final = {
-    "claim": "claim_due_sms_retries(50, true)",
-    "claim of one": "claim_due_sms_retries(1, true)",
+    "claim": "claim_sms_texts(50)",
+    "claim of one": "claim_sms_texts(1)",
     "claim in doubt": "claim_doubtful_sms_retries(50)",
     "claim of a suspect": "claim_suspect_sms_retry()",
     "claim by id": "claim_sms_retry(uuid_in(md5('due1')::cstring))",

@@ -83,7 +83,7 @@ class LostAnswers(Neighbor):
     def minute(self, street: Street, n: int) -> None:
         street.stack.rpc_faults.clear()
         if n <= street.busy and dice(street.seed, self.name, n) < self._share:
-            street.stack.rpc_faults.drop_after_commit("claim_due_sms_retries")
+            street.stack.rpc_faults.drop_after_commit("claim_sms_texts")
             street.counts["claims whose answer was lost"] += 1
 
     def move_out(self, street: Street) -> None:

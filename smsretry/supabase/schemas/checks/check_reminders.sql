@@ -27,13 +27,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
           where y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
             and (y.polroles @> array[0::oid] or g.oid = any(y.polroles)))
     union all
-    (select case when c.own then 'sender ' || smsretry.shown_sender(c.sender) else 'sending' end, true, 'had stopped: ' || c.why
-     from smsretry.circuits() c order by c.own, c.opened_at limit 20)
-    union all
-    (select 'sender ' || smsretry.shown_sender(s.sent_by) || ' of account ' || s.account, true,
-            'is paused since ' || to_char(s.paused_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC ('
-                || smsretry.numberless(s.paused_because) || '); `smsretry senders resume ' || smsretry.name_of_sender(s) || '` lets its texts go'
-     from smsretry.senders s where s.paused_at is not null order by s.paused_at limit 20)
+    select 'sending', true, 'had stopped: ' || c.why from smsretry.circuits() c where not c.own
     union all
     (select 'texts of business ' || s.business_id, true,
             'come last in each claim, one at a time, since ' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC. ' || s.why

@@ -57,7 +57,7 @@ begin
            (select count(*) from public.sms_send_attempts a
             where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
               and a.delivery_excused and a.id <> t.id),
-           (smsretry.carriers_day(v_now)).turns_at
+           (smsretry.carriers_day(v_now)).ends
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
     join public.sms_retry_queue q on q.id = t.retry_id

@@ -17,7 +17,7 @@ begin
     sender := jsonb_build_object(
         'id', v_sender.id, 'account', v_sender.account, 'sent_by', v_sender.sent_by,
         'segments_per_second', v_sender.segments_per_second, 'segments_per_day', v_sender.segments_per_day,
-        'paused_because', v_sender.paused_because);
+        'paused_because', v_sender.paused_because, 'spent_until', smsretry.spent_day(v_sender, smsretry.clock()));
     opened_at := (select c.opened_at from smsretry.circuit c where c.sender = v_sender.sent_by);
 end
 $$;

@@ -8,6 +8,10 @@ create table if not exists smsretry.senders (
     segments_per_day integer,
     paused_at timestamptz,
     paused_because text,
+    spent_until timestamptz,
+    spent_cap integer,
+    counted_to timestamptz,
+    counted_segments bigint not null default 0,
     created_at timestamptz not null default now(),
     constraint senders_one unique (account, sent_by),
     -- Ids of the provider's, or a number in E.164. smsretry.sender_problem has their exact shapes.
@@ -24,6 +28,8 @@ comment on column smsretry.senders.sent_by is 'A messaging service''s SID, or a 
 comment on column smsretry.senders.segments_per_second is 'What it sends. Null: as fast as the provider takes them.';
 comment on column smsretry.senders.segments_per_day is 'What a carrier takes of it in a day, which turns over at midnight Pacific time. Null: not limited here.';
 comment on column smsretry.senders.paused_because is 'Why its texts wait. Null: it sends.';
+comment on column smsretry.senders.spent_until is 'When the day turns over that it has used, as a send found: smsretry.spent_day. spent_cap: its segments_per_day then.';
+comment on column smsretry.senders.counted_to is 'How far into its day its sends were added up: counted_segments. smsretry.day_used adds what came later.';
 create index if not exists senders_sent_by on smsretry.senders (sent_by);
 
 -- Which sender a business's texts go out from.

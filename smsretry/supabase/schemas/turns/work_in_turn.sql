@@ -10,7 +10,7 @@ declare
 begin
     foreach v_each in array array[each, most] loop
         if v_ids is null or cardinality(v_ids) < most and v_each > each then
-            v_ids := coalesce(case kind when 'texts' then smsretry.texts_in_turn(businesses, v_each, at)
+            v_ids := coalesce(case kind when 'texts' then array(select t.id from smsretry.texts_in_turn(businesses, v_each, at) t order by t.turn, t.place)
                                         else smsretry.others_in_turn(kind, businesses, v_each, at, settled) end, '{}');
         end if;
     end loop;

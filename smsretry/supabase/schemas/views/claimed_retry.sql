@@ -41,9 +41,9 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            limit 20) end as other_bodies,
        v.opened_at as circuit_opened_at,
        (select min(o.opened_at) from smsretry.business_circuits o
-        where o.business_id = q.business_id and o.sender = coalesce(v.sent_by, o.sender)) as business_circuit_opened_at,
+        where o.business_id = q.business_id and smsretry.same_circuit(o.sender, coalesce(v.sent_by, '-'), v.sent_by is not null)) as business_circuit_opened_at,
        (select max(o.tried_at) from smsretry.business_circuits o
-        where o.business_id = q.business_id and o.sender = coalesce(v.sent_by, o.sender)) as business_circuit_tried_at,
+        where o.business_id = q.business_id and smsretry.same_circuit(o.sender, coalesce(v.sent_by, '-'), v.sent_by is not null)) as business_circuit_tried_at,
        exists (select 1 from public.sms_retry_queue o
                where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
        -- Only preview_sms_retries fills these in.

@@ -54,7 +54,7 @@ begin
     end if;
     v_sender := smsretry.sender_of(retry.business_id, retry.message_class);
     if v_sender.segments_per_day is not null then
-        v_spent_until := smsretry.spent_until(v_sender.sent_by, v_sender.segments_per_day, segments, decided_at);
+        v_spent_until := smsretry.spent_until(v_sender, segments, decided_at);
     end if;
     answer := case
         when why is not null then 'lost'

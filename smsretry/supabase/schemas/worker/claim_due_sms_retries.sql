@@ -1,8 +1,9 @@
--- Claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns (smsretry.in_turn). Within a
--- business, transactional texts come first, then those whose window closes within the hour. Neither doubtful nor suspect rows.
+-- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns
+-- (smsretry.in_turn). Within a business, transactional texts come first, then those whose window closes within the hour.
+-- Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been made.
 -- others_wait: a business has a text due and none in this claim.
--- begins: the caller begins each send with begin_sms_attempt. The application's own processor does not: if it dies, its
--- claim counts as a send that may have been made.
+-- begins: the caller is a worker of version 1.0, which begins each send with begin_sms_attempt, but knows one sender alone. It
+-- gets no text of a business that has a sender of its own.
 create or replace function public.claim_due_sms_retries(limit_count integer default null, begins boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -15,13 +16,18 @@ declare
     v_claim smsretry.claimed_retry;
     v_others_wait boolean;
 begin
+    if begins then
+        return query select * from smsretry.claim_texts(limit_count, null, null, '{}', false);
+        return;
+    end if;
     select * into v_turn
     from smsretry.claim_in_turn('texts', smsretry.rows_of_claim(limit_count), v_now);
-    v_claims := array(select t from smsretry.take(v_turn.ids, v_now, begins is not true) t);
+    v_claims := array(select t from smsretry.take(v_turn.ids, v_now, true) t);
     v_others_wait := not v_turn.complete or exists (
         select from unnest(v_turn.businesses) b where b not in (select c.business_id from unnest(v_claims) c));
     foreach v_claim in array v_claims loop
         v_claim.others_wait := v_others_wait;
+        v_claim.sender_others_wait := v_others_wait;
         return next v_claim;
     end loop;
 end

@@ -1,6 +1,10 @@
--- For a worker: claim up to limit_count due rows, as claim_due_sms_retries. sender, account, segments_per_second: of the
--- worker's environment, which sends for every business without a sender of its own.
+-- For a worker: claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns (smsretry.in_turn),
+-- and of each sender about what it sends in a second. A sender whose time is given away is passed over. Within a business,
+-- transactional texts come first, then those whose window closes within the hour. Neither doubtful nor suspect rows.
+-- sender, account, segments_per_second: of the worker's environment, which sends for every business without a sender of its
+-- own. Null: it is not known, or as fast as the provider takes them.
 --   without: senders whose texts are not to be claimed now
+--   others_wait: a business has a text due and none in this claim · sender_others_wait: one with the same sender has
 create or replace function public.claim_sms_texts(
     limit_count integer, sender text default null, account text default null,
     segments_per_second double precision default null, without text[] default '{}'
@@ -10,13 +14,8 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 #variable_conflict use_variable
 begin
-    if sender is not null and account is not null then
-        insert into smsretry.default_senders as d (sent_by, account, segments_per_second, seen_at)
-        values (sender, account, segments_per_second, smsretry.clock())
-        on conflict (sent_by) do update
-        set account = excluded.account, segments_per_second = excluded.segments_per_second, seen_at = excluded.seen_at
-        where (d.account, d.segments_per_second) is distinct from (excluded.account, excluded.segments_per_second);
-    end if;
-    return query select * from public.claim_due_sms_retries(limit_count, true);
+    perform smsretry.note_default_sender(sender, account, segments_per_second);
+    return query
+    select * from smsretry.claim_texts(limit_count, sender, segments_per_second, coalesce(without, '{}'), true);
 end
 $$;

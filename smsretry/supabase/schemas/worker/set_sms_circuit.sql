@@ -1,5 +1,7 @@
--- Open the circuit breaker, or close it (why null). why: what is wrong and what to do. sender: whose it is.
--- business_ids: of these businesses alone; null: everybody's, and closing that closes all. Returns whether it is open.
+-- Open the circuit breaker of a sender, or close it (why null). why: what is wrong and what to do. sender: whose it is; '': the
+-- provider's, which is everybody's. One that is not in smsretry.senders is an environment's, and replaces earlier ones of the
+-- environment; closing it closes the provider's, too, as workers of version 1.0 expect. business_ids: of these businesses alone;
+-- null: of all that the sender sends for, and closing that closes theirs. Returns whether it is open.
 create or replace function public.set_sms_circuit(why text, sender text default '', business_ids uuid[] default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -7,10 +9,12 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_sender constant text := coalesce(set_sms_circuit.sender, '');
     v_why constant text := left(smsretry.numberless(set_sms_circuit.why), smsretry.longest_reason());
+    v_own constant boolean := exists (select from smsretry.senders s where s.sent_by = v_sender);
 begin
     if set_sms_circuit.business_ids is not null then
         if v_why is null then
-            delete from smsretry.business_circuits b where b.business_id = any (set_sms_circuit.business_ids);
+            delete from smsretry.business_circuits b
+            where b.business_id = any (set_sms_circuit.business_ids) and smsretry.same_circuit(b.sender, v_sender, v_own);
             return false;
         end if;
         delete from smsretry.business_circuits b where b.tried_at < v_now - interval '1 day';
@@ -22,13 +26,14 @@ begin
         return true;
     end if;
     if v_why is null then
-        delete from smsretry.business_circuits b where b.business_id is not null; -- Supabase refuses a delete without a where clause
-        delete from smsretry.circuit c where c.sender is not null;
+        delete from smsretry.business_circuits b where smsretry.same_circuit(b.sender, v_sender, v_own);
+        delete from smsretry.circuit c where smsretry.same_circuit(c.sender, v_sender, v_own);
         return false;
     end if;
     insert into smsretry.circuit (sender, opened_at, why) values (v_sender, v_now, v_why)
     on conflict (sender) do update set why = excluded.why;
-    delete from smsretry.circuit c where c.sender <> v_sender;
+    delete from smsretry.circuit c
+    where v_sender <> '' and c.sender not in ('', v_sender) and smsretry.same_circuit(c.sender, v_sender, v_own);
     return true;
 end
 $$;

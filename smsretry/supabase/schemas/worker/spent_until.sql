@@ -1,17 +1,28 @@
--- When the day turns over at the carriers, if the sender has no room left in it for so many segments; null: it has. Counted
--- is what may have gone out since it began.
-create or replace function smsretry.spent_until(sent_by text, segments_per_day integer, segments integer, at timestamptz)
-returns timestamptz language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- When the day turns over at the carriers, if the sender has no room left in it for so many segments; null: it has. Notes on
+-- the sender how far it was counted, or each begin of a long day would count all of it; and that it is spent, so that the next
+-- claims know. Never waits: others in this transaction may hold what the holder of the sender's row wants.
+create or replace function smsretry.spent_until(sender smsretry.senders, segments integer, at timestamptz)
+returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
 declare
-    v_day constant record := smsretry.carriers_day(spent_until.at);
-    v_used bigint;
+    -- By then, the outcome is known of almost all; one that is in doubt counts.
+    v_settled constant timestamptz := at - interval '1 minute';
+    v_used record;
+    v_turns_at timestamptz;
 begin
-    select coalesce(sum(a.segments), 0) into v_used
-    from public.sms_send_attempts a
-    where a.segments is not null and a.sent_by = spent_until.sent_by and a.begun_at >= v_day.begins_at
-      and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt');
-    if v_used + coalesce(spent_until.segments, 1) > spent_until.segments_per_day then
-        return v_day.turns_at;
+    select * into v_used from smsretry.day_used(sender, at, v_settled);
+    if v_used.segments + coalesce(segments, 1) > sender.segments_per_day then
+        v_turns_at := (smsretry.carriers_day(at)).ends;
     end if;
+    if v_used.afresh > 200 or (v_turns_at, sender.segments_per_day) is distinct from (sender.spent_until, sender.spent_cap)
+            and v_turns_at is not null then
+        update smsretry.senders s
+        set counted_to = case when v_used.afresh > 200 then v_settled else s.counted_to end,
+            counted_segments = case when v_used.afresh > 200 then v_used.settled else s.counted_segments end,
+            spent_until = coalesce(v_turns_at, s.spent_until),
+            spent_cap = case when v_turns_at is not null then sender.segments_per_day else s.spent_cap end
+        where s.id = (select f.id from smsretry.senders f where f.id = sender.id for update skip locked);
+    end if;
+    return v_turns_at;
 end
 $$;

@@ -1,0 +1,68 @@
+"""Many senders are asked about at once, and the doctor has a line for each trouble."""
+
+from threading import Barrier
+from uuid import UUID
+
+from smsretry.desk.questions.sender_checks import check_senders, refusal, sender_findings
+from smsretry.desk.questions.senders import SenderRecord
+from smsretry.retry.models import Finding, SenderId
+from tests.support.builders import ACCOUNT, NOON
+
+
+def record(number: int, **values: object) -> SenderRecord:
+    """A sender that is in order."""
+    blank: dict[str, object] = dict.fromkeys(SenderRecord.model_fields)
+    known = {
+        "sender_id": UUID(int=number), "account": ACCOUNT, "sender": f"MG{number}", "sent_by": f"MG{number}",
+        "day_ends_at": NOON, "asked_at": NOON, "businesses": 1, "due": 0, "waiting": 0, "held": 0,
+        "used_by": (), "steps": (),
+    }  # fmt: skip
+    return SenderRecord.model_validate({**blank, **known, **values})
+
+
+def fine(_: SenderId) -> list[Finding]:
+    """Nothing is wrong."""
+    return [Finding(subject="account", ok=True)]
+
+
+def test_senders_are_asked_about_together_and_told_in_their_order() -> None:
+    """Ten questions are under way, or the barrier breaks."""
+    together = Barrier(10, timeout=60)
+
+    def check(sender: SenderId) -> list[Finding]:
+        together.wait()
+        return [Finding(subject=str(sender.sent_by), ok=True)]
+
+    checked = check_senders([record(number) for number in range(1, 31)], check)
+    assert [one.findings[0].subject for one in checked] == [f"MG{number}" for number in range(1, 31)]
+
+
+def test_a_question_that_breaks_is_a_finding_of_its_own_sender() -> None:
+    """The others are told all the same. No word of the error is, which may quote a number."""
+
+    def check(sender: SenderId) -> list[Finding]:
+        if sender.sent_by == "MG2":
+            raise ValueError("+12125550100")
+        return fine(sender)
+
+    findings = list(sender_findings(check_senders([record(number) for number in (1, 2, 3)], check)))
+    assert [(finding.subject, finding.ok) for finding in findings] == [
+        (f"sender MG2 of account {ACCOUNT}: check", False),
+        ("senders of the businesses (2 of 3 in order)", True),
+    ]
+    assert "5550100" not in str(findings)
+
+
+def test_what_the_environment_has_is_no_business_of_this_check() -> None:
+    """The doctor has asked about it before. One whose address is not known cannot be asked about."""
+    assert list(sender_findings(check_senders([record(1, sender_id=None)], fine))) == []
+    assert check_senders([record(1, sent_by=None)], fine)[0].findings == ()
+
+
+def test_a_refusal_names_all_that_is_wrong_and_the_way_round_it() -> None:
+    """A warning refuses nothing."""
+    assert refusal([Finding(subject="account", ok=True, advice="is a trial")]) is None
+    wrong = [Finding(subject="account", ok=False, advice="is suspended"), Finding(subject="number", ok=True)]
+    assert refusal(wrong) == (
+        "It was not added, because it cannot send. account: is suspended. Mend that, or add it unchecked"
+    )
