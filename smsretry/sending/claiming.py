@@ -131,7 +131,9 @@ class Claiming:
             if due_in == 0:
                 return True
             lingers = bool(self._seen) and now < idle_from + LINGER_SECONDS
-            if now >= ends or (not lingers and (due_in is None or now + due_in >= ends)):
+            # Its sender is busy for a moment: it is due, whether or not the run waits for what comes due.
+            soon = due_in is not None and due_in < POLL_SECONDS
+            if not soon and (now >= ends or (not lingers and (due_in is None or now + due_in >= ends))):
                 return False
             pause = POLL_SECONDS if due_in is None else min(POLL_SECONDS, due_in)
         return False
