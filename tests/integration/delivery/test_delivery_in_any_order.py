@@ -230,8 +230,8 @@ def world(stack: Stack, fates: list[Fate]) -> Iterator[World]:
 
 @pytest.mark.parametrize("orders", [6, pytest.param(60, marks=pytest.mark.long)])
 def test_callbacks_and_looks_in_any_order_end_alike(stack: Stack, orders: int) -> None:
-    """The final status is right; a text is sent again only after a failure that passes, once for each, for trouble of its
-    sender's, or when the application queues it anew; never after it had arrived by what was known, nor while it might.
+    """The final status is right; a text is sent again only after a failure that passes, once for each, after trouble
+    of its sender, or when the application queues it anew; never after it arrived by what was known, nor while it might.
     """
 
     @settings(max_examples=RUNS or orders, derandomize=not RUNS)
