@@ -72,7 +72,7 @@ class Claiming:
         if due:
             return any(claim.others_wait for claim in due)
         # An empty claim cannot say so. It matters only to what was claimed before it.
-        return bool(self._seen) and self._queue.next_due() == 0
+        return bool(self._seen) and self._next_due() == 0
 
     def drain(
         self, claim: Callable[[int], list[Claim]], first: Sequence[Claim], *, limit: int, size: int, seconds: float
@@ -125,7 +125,7 @@ class Claiming:
         until, pause = (self._until, 0.0) if at_once else (ends, POLL_SECONDS)
         while now < until:
             self._senders.run.wait(pause)
-            due_in, now = self._queue.next_due(), monotonic()
+            due_in, now = self._next_due(), monotonic()
             if self._senders.run.stopped_because or now >= until:
                 return False
             if due_in == 0:
@@ -137,6 +137,9 @@ class Claiming:
                 return False
             pause = POLL_SECONDS if due_in is None else min(POLL_SECONDS, due_in)
         return False
+
+    def _next_due(self) -> float | None:
+        return self._queue.next_due(default=self._senders.default, without=self._senders.without)
 
     def suspects(self) -> Iterator[Claim]:
         """Rows whose claims have died more than once, each claimed when the one before it is done.
