@@ -5,6 +5,7 @@ production adapters reach it through `environment()`, unchanged.
 """
 
 import secrets
+from collections.abc import Collection
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -35,9 +36,10 @@ class Stack:
 
     Args:
         data_dir: where the database lives; what is there already is kept.
+        messaging_services: those that the stand-in's account has.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, messaging_services: Collection[str] = ()) -> None:
         self.postgres = EmbeddedPostgres(data_dir / "postgres")
         self.jwt_secret = secrets.token_urlsafe(32)
         """Signs the keys and tokens, as a project's JWT secret does."""
@@ -50,7 +52,7 @@ class Stack:
             account_sid=self._account_sid,
             auth_token=self._auth_token,
             senders=frozenset({SENDER}),
-            messaging_services=frozenset(),
+            messaging_services=frozenset(messaging_services),
             clock=self.now,
         )
 

@@ -72,7 +72,7 @@ class Claiming:
         if due:
             return any(claim.others_wait for claim in due)
         # An empty claim cannot say so. It matters only to what was claimed before it.
-        return bool(self._seen) and self._queue.next_due() == 0
+        return bool(self._seen) and self._next_due() == 0
 
     def drain(
         self, claim: Callable[[int], list[Claim]], first: Sequence[Claim], *, limit: int, size: int, seconds: float
@@ -125,16 +125,21 @@ class Claiming:
         until, pause = (self._until, 0.0) if at_once else (ends, POLL_SECONDS)
         while now < until:
             self._senders.run.wait(pause)
-            due_in, now = self._queue.next_due(), monotonic()
+            due_in, now = self._next_due(), monotonic()
             if self._senders.run.stopped_because or now >= until:
                 return False
             if due_in == 0:
                 return True
             lingers = bool(self._seen) and now < idle_from + LINGER_SECONDS
-            if now >= ends or (not lingers and (due_in is None or now + due_in >= ends)):
+            # Its sender is busy for a moment: it is due, whether or not the run waits for what comes due.
+            soon = due_in is not None and due_in < POLL_SECONDS
+            if not soon and (now >= ends or (not lingers and (due_in is None or now + due_in >= ends))):
                 return False
             pause = POLL_SECONDS if due_in is None else min(POLL_SECONDS, due_in)
         return False
+
+    def _next_due(self) -> float | None:
+        return self._queue.next_due(default=self._senders.default, without=self._senders.without)
 
     def suspects(self) -> Iterator[Claim]:
         """Rows whose claims have died more than once, each claimed when the one before it is done.

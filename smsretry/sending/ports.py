@@ -41,7 +41,7 @@ class Claims(Protocol):
     def claim_suspect(self) -> list[Claim]:
         """Take charge of one row whose claims have died more than once. It is claimed alone."""
 
-    def next_due(self) -> float | None:
+    def next_due(self, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> float | None:
         """Seconds until a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""
 
 

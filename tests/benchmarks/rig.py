@@ -5,7 +5,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -102,9 +102,12 @@ def _children() -> float:
 
 
 @contextmanager
-def rig(*, prefect: bool) -> Iterator[Rig]:
+def rig(*, prefect: bool, messaging_services: Collection[str] = ()) -> Iterator[Rig]:
     """Start it, and stop it at the end."""
-    with TemporaryDirectory(prefix="smsretry-benchmark-") as directory, Stack(Path(directory)) as stack:
+    with (
+        TemporaryDirectory(prefix="smsretry-benchmark-") as directory,
+        Stack(Path(directory), messaging_services=messaging_services) as stack,
+    ):
         try:
             if prefect:
                 with PrefectServer(Path(directory) / "prefect", stack.postgres) as server:

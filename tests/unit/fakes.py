@@ -122,7 +122,7 @@ class FakeQueue:
         taken, self.scheduled = self.scheduled[:limit], self.scheduled[limit:]
         return taken
 
-    def next_due(self) -> float | None:
+    def next_due(self, **_: object) -> float | None:
         return 0 if self.claims or self.doubtful else None
 
     def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:

@@ -68,7 +68,7 @@ class Timetable(FakeQueue):
         self.claimed_at += [self.clock.now()] * len(due)
         return [claim for _, claim in due]
 
-    def next_due(self) -> float | None:
+    def next_due(self, **senders: object) -> float | None:
         return min((max(at - self.clock.now(), 0) for at, _ in self.due_at), default=None)
 
 
@@ -102,9 +102,9 @@ def test_in_a_drain_nothing_else_is_asked_than_claims(clock: Clock) -> None:
             self.looks += 1
             return super().claim_doubtful(limit)
 
-        def next_due(self) -> float | None:
+        def next_due(self, **senders: object) -> float | None:
             self.questions += 1
-            return super().next_due()
+            return super().next_due(**senders)
 
     queue = Counting(clock=clock, due_at=texts(*[0] * 1001))
     assert go(queue, seconds=0) == ["Sent"] * 1001
@@ -158,11 +158,11 @@ def test_a_run_that_had_something_to_do_waits_a_moment_for_more(clock: Clock) ->
     class Growing(Timetable):
         grown = False
 
-        def next_due(self) -> float | None:
+        def next_due(self, **senders: object) -> float | None:
             if clock.now() > 3 and not self.grown:
                 self.grown = True
                 self.due_at += [(clock.now(), claim_with(id=UUID(int=99)))]
-            return super().next_due()
+            return super().next_due(**senders)
 
     queue = Growing(clock=clock, due_at=texts(0))
     assert go(queue) == ["Sent", "Sent"]

@@ -53,7 +53,7 @@ def test_a_sender_whose_time_is_given_away_is_passed_over(
     sent_by = give_sender(connection, 1, [busy], rate=1)
     add_texts(connection, busy, 3 + others)
     add_texts(connection, free, 3)
-    queue.lease(sent_by, 2, 1, 0)
+    queue.lease(sent_by, 9, 1, 0)
     first = claim(queue)
     assert by_business(first) == {free: 3}
     assert all(one.others_wait for one in first)
@@ -91,6 +91,26 @@ def test_a_sender_that_was_asked_to_go_slower_is_passed_over_without_a_rate(
     later = queue.next_due(default=DEFAULT)
     assert later is not None
     assert due_in - 1 < later <= due_in
+
+
+def test_an_idle_run_wakes_up_shortly_before_a_sender_is_free_and_claims_for_several(
+    business: Business, queue: SupabaseQueue
+) -> None:
+    """So it neither spins nor oversleeps: who is free a little later is claimed from, too."""
+    connection = business.connection
+    one, two, later = shops(connection, 3)
+    for number, (shop, seconds) in enumerate(((one, 2.0), (two, 2.3), (later, 2.9)), start=1):
+        sent_by = give_sender(connection, number, [shop], rate=1)
+        add_texts(connection, shop, 5)
+        connection.execute(
+            "insert into smsretry.sender_time values (%s, smsretry.clock() + make_interval(secs => %s))",
+            [sent_by, seconds],
+        )
+    due_in = queue.next_due(default=DEFAULT)
+    assert due_in is not None
+    assert 0 < due_in < 2.0 - 0.5
+    connection.execute("update smsretry.sender_time set free_at = free_at - make_interval(secs => %s)", [2.0 - 0.5])
+    assert by_business(claim(queue)) == {one: 1, two: 1}
 
 
 def test_nobody_is_slowed_for_longer_than_a_quarter_of_an_hour(business: Business) -> None:

@@ -17,16 +17,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
             then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
-       -- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. A text
-       -- with one row and no error has none.
-       case when q.last_error is null
-                 and cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) < 2
-            then '{}' else array(
-           select m.twilio_sid from public.sms_send_attempts m
-           -- An array, so that an index finds them without statistics.
-           where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-             and smsretry.is_lost(m.delivery_status)
-           order by m.begun_at desc) end as lost_sids,
+       coalesce(u.sids, '{}') as lost_sids,
        -- Since when it might have gone out: not before it was queued, unless it was planned.
        case when q.scheduled_for < q.created_at
                  and not exists (select 1 from public.scheduled_sends s
@@ -55,13 +46,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        -- Null: the sender of the runner's environment.
        v.sender, a.sent_account,
        -- Where lost_sids are, in the same order.
-       case when q.last_error is null
-                 and cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) < 2
-            then '{}' else array(
-           select coalesce(m.sent_account, '') from public.sms_send_attempts m
-           where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-             and smsretry.is_lost(m.delivery_status)
-           order by m.begun_at desc) end as lost_accounts,
+       coalesce(u.accounts, '{}') as lost_accounts,
        (select o.opened_at from smsretry.circuit o where o.sender = '') as provider_circuit_opened_at,
        -- As others_wait, of those with the same sender.
        true as sender_others_wait
@@ -71,6 +56,17 @@ left join public.sms_send_attempts a on a.id = q.attempt_id
 left join public.send_logs l on l.id = q.send_log_id and l.business_id = q.business_id
 left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
 left join public.businesses b on b.id = q.business_id
-left join lateral smsretry.sender_now(q.business_id, q.message_class) v on true;
+left join lateral smsretry.sender_now(q.business_id, q.message_class) v on true
+-- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. A text with one
+-- row and no error has none.
+left join lateral (
+    select array_agg(m.twilio_sid order by m.begun_at desc) as sids,
+           array_agg(coalesce(m.sent_account, '') order by m.begun_at desc) as accounts
+    from public.sms_send_attempts m
+    where (q.last_error is not null
+           or cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) > 1)
+      -- An array, so that an index finds them without statistics.
+      and m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+      and smsretry.is_lost(m.delivery_status)) u on true;
 
 grant select on smsretry.claimed_retry to service_role;
