@@ -135,7 +135,7 @@ def test_the_demo_shows_every_outcome(demo: str) -> None:
 def test_a_demo_beside_it_has_a_directory_and_a_server_of_its_own(up: Up, demo: str) -> None:
     """It ends with what to try next, deletes what it made, and the other stack goes on."""
     assert "Try next:\n  smsretry up --open " in demo
-    assert not any("demo" in command for command in up.started.running())
+    assert not any(" demo" in command for command in up.started.running())
     assert up.started.left_behind() == []
     assert up.count("select count(*) from customers where name = 'Zane'") == 1
 
