@@ -107,9 +107,14 @@ def test_a_list_that_lags_less_than_the_quarantine_doubles_nothing(stack: Stack)
     assert report.clean, f"\n{report}"
 
 
-def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when() -> None:
+@pytest.mark.parametrize(
+    "senders", [False, pytest.param(True, marks=pytest.mark.long)], ids=["one sender", "twenty senders"]
+)
+def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when(senders: bool) -> None:
     """Callbacks are lost, late and out of order, and workers die or oversleep while they look after deliveries."""
-    report = everything(texts=47, seed="7", kills=4, crashes=0, stalls=1, scheduled=True, delivery=True)
+    report = everything(
+        texts=47, seed="7", kills=4, crashes=0, stalls=1, scheduled=True, delivery=True, senders=senders
+    )
     assert report.clean, f"\n{report}\n{report.bugs[:1]}{report.wrong[:3]}"
     assert report.numbers["  became texts"] == report.numbers["texts"]
     assert report.numbers["texts sent again"]
