@@ -96,6 +96,7 @@ class Scene:
             "next_sms_due": {"sender": SENDER, "without": []},
             "slow_sms_sender": {"sender": SENDER, "seconds": 5},
             "lease_sms_time": {"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1},
+            "lease_sms_times": {"leases": [{"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1}]},
             "lease_sms_sender": {"sender": SENDER, "segments": 5, "per_second": 10},
             "claim_sms_retry": {"retry_id": str(self.due)},
             "begin_sms_attempt": claim | {

@@ -67,8 +67,7 @@ class SupabaseQueue(SupabaseGroups):
         return None if answer is None else self.number("next_sms_due", answer)
 
     def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
-        values = {"sender": sender, "segments": segments, "per_second": per_second, "lead": lead}
-        return self.row(Lease, "lease_sms_time", values)
+        return self.leased(sender, segments, per_second, lead)
 
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
         claims, others = self._claims_and_others("claim_sms_retry", {"retry_id": retry_id})
