@@ -137,7 +137,7 @@ class Scene:
                 "opted_out": False, "phone_status": "not_mobile", "counted": True, "held": False,
             },
             "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
-            "set_sms_circuit": {"why": "Twilio is down"},
+            "set_sms_circuit": {"why": "Twilio is down", "own": False},
             "set_sms_state_stop": {"state": "LA", "why": "A hurricane"},
             "record_sms_consent": {
                 "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),

@@ -138,9 +138,11 @@ class SupabaseQueue(SupabaseGroups):
             raise self.not_ours("reconcile_sms_retry")
         return cast(Reconciled, answer)
 
-    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+    def set_circuit(
+        self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None, own: bool = False
+    ) -> None:
         ids = None if businesses is None else sorted(map(str, businesses))
-        self.truth("set_sms_circuit", {"why": why, "sender": sender, "business_ids": ids})
+        self.truth("set_sms_circuit", {"why": why, "sender": sender, "business_ids": ids, "own": own})
 
     def claims(self, function: str, values: Mapping[str, object]) -> list[Claim]:
         """Call a function that claims rows, and return those that can be read.
