@@ -127,6 +127,21 @@ def test_without_a_token_or_an_entry_nothing_is_asked_and_nothing_is_proved(
     assert isinstance(twilio.send(text(stack.twilio.accounts.main, SENDER)), Accepted)
 
 
+def test_an_api_key_that_may_not_read_its_account_is_as_good_as_a_token(
+    stack: Stack, connect: Callable[..., TwilioSender], stranger: Account
+) -> None:
+    """So it is with a standard key. A message that it does not find is not kept, and doctor has nothing to say."""
+    stack.twilio.accounts.main.api_keys[KEY] = "key's"
+    twilio = connect(twilio_auth_token=None, twilio_api_key_sid=KEY, twilio_api_key_secret=SecretStr("key's"))
+    assert twilio.what_became_of("SM" + "0" * 32, account=None) == NotKept()
+    assert [one.ok for one in twilio.check()] == [True, True]
+    del stack.twilio.accounts.main.api_keys[KEY]
+    entry = listed(**{stranger.sid: {"api_key_sid": KEY, "api_key_secret": "key's"}})
+    twilio = connect(twilio_accounts=SecretStr(entry))
+    assert twilio.what_became_of("SM" + "0" * 32, account=stranger.sid) == NotKept()
+    assert [ok for ok, _ in checked(twilio, stranger, STRANGERS)] == [True, True]
+
+
 def test_a_text_in_doubt_is_looked_for_in_the_account_that_sent_it(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, dentist: Account
 ) -> None:
