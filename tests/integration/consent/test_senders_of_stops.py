@@ -413,3 +413,34 @@ def opted_out(business: Business) -> bool:
         "select smsretry.suppressed_since(smsretry.number_key(%s, %s)) is not null as is_out", [business.id, PHONE]
     ).fetchone()
     return bool(found and found["is_out"])
+
+
+# A sender that is gone, and one that was the environment's
+
+
+@pytest.mark.parametrize("named", [{"service": "MG" + "7" * 32}, {"to": NOBODY}, {}])
+def test_a_stop_to_a_sender_that_was_removed_holds_where_its_texts_came_from(
+    shops: Shops, named: dict[str, str]
+) -> None:
+    """The account still has another sender. The person answers a text of the one that is gone."""
+    baker = shops["baker"]
+    text_from(baker, BARBER_ACCOUNT, "MG" + "7" * 32)
+    sends_from(baker, DENTIST_ACCOUNT, "MG" + "8" * 32)
+    hear(baker, "STOP", account=BARBER_ACCOUNT, **named)
+    assert out(shops) == ["barber", "baker"]
+
+
+def test_a_sender_that_was_the_environments_speaks_for_its_business_alone(stack: Stack, shops: Shops) -> None:
+    """The environment got another one, and the old one became a business's own."""
+    barber, baker = shops["barber"], shops["baker"]
+    stack.move_clock(timedelta(days=2))
+    environment_sends_from(barber, ACCOUNT, "MG" + "6" * 32)
+    sends_from(barber, ACCOUNT, SENDER)
+    hear(baker, "STOP", service="MG" + "6" * 32)
+    assert out(shops) == ["baker", "florist"]
+    stack.move_clock(MINUTE)
+    hear(baker, "STOP", service=SENDER)
+    assert out(shops) == ["barber", "baker", "florist"]
+    stack.move_clock(MINUTE)
+    hear(baker, "START", service=SENDER)
+    assert out(shops) == ["baker", "florist"]

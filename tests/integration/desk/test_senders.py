@@ -10,6 +10,7 @@ import pytest
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
+from smsretry.retry.models import SenderId
 from tests.conftest import Business
 from tests.support.builders import ACCOUNT, AT_ONCE, SENDER, fates_of, run_over
 
@@ -360,3 +361,34 @@ def test_of_a_business_only_its_own_senders_are_listed_however_many_share_them(b
     assert (len(shown[1]["used_by"]), shown[1]["businesses"]) == (20, 22)
     add(business, OTHER)
     assert {one["sender"] for one in listed(business, business_id=business.id)} == {SENDER, OTHER}
+
+
+def test_a_text_counts_once_if_a_class_and_all_texts_have_the_same_sender(business: Business) -> None:
+    """Somebody added it twice."""
+    add(business)
+    add(business, message_class="marketing")
+    business.due_text()
+    [_, one] = listed(business)
+    assert (one["due"], one["businesses"], sum(user["due"] for user in one["used_by"])) == (1, 1, 1)
+    assert [line["sender_id"] for line in listed(business, business_id=business.id)] == [one["sender_id"]]
+
+
+def test_the_environments_sender_is_not_listed_for_a_business_with_one_for_each_class(business: Business) -> None:
+    """It sends nothing of it."""
+    add(business, message_class="marketing")
+    add(business, message_class="transactional")
+    assert [one["sender"] for one in listed(business, business_id=business.id)] == [SENDER]
+
+
+def test_the_environments_circuit_stops_its_businesses_also_if_one_has_its_sender_as_its_own(
+    business: Business, neighbor: Business, queue: SupabaseQueue
+) -> None:
+    """A business may name the environment's sender, for one class or to give it back later."""
+    row = neighbor.due_text()
+    queue.claim_due(0, default=SenderId(ACCOUNT, SENDER))
+    add(business)
+    business.connection.execute("select set_sms_circuit('Refused', %s)", [SENDER])
+    shown = business.connection.execute(
+        "select circuit_open from smsretry.claimed_retry where id = %s", [row]
+    ).fetchone()
+    assert shown == {"circuit_open": True}

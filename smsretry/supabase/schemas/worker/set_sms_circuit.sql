@@ -1,6 +1,5 @@
 -- Open the circuit breaker of a sender, or close it (why null). why: what is wrong and what to do. sender: whose it is; '': the
--- provider's, which is everybody's. One that is not in smsretry.senders is an environment's, and replaces earlier ones of the
--- environment; closing it closes the provider's, too, as workers of version 1.0 expect. business_ids: of these businesses alone;
+-- provider's, which is everybody's. An environment's (smsretry.is_environments) replaces earlier ones of the environment; closing it closes the provider's, too, as workers of version 1.0 expect. business_ids: of these businesses alone;
 -- null: of all that the sender sends for, and closing that closes theirs. Returns whether it is open.
 create or replace function public.set_sms_circuit(why text, sender text default '', business_ids uuid[] default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -9,7 +8,7 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_sender constant text := coalesce(set_sms_circuit.sender, '');
     v_why constant text := left(smsretry.numberless(set_sms_circuit.why), smsretry.longest_reason());
-    v_own constant boolean := exists (select from smsretry.senders s where s.sent_by = v_sender);
+    v_own constant boolean := not smsretry.is_environments(v_sender);
 begin
     if set_sms_circuit.business_ids is not null then
         if v_why is null then
