@@ -392,3 +392,23 @@ def test_the_environments_circuit_stops_its_businesses_also_if_one_has_its_sende
         "select circuit_open from smsretry.claimed_retry where id = %s", [row]
     ).fetchone()
     assert shown == {"circuit_open": True}
+
+
+def test_an_order_is_carried_out_although_one_business_s_rules_refuse_it(
+    business: Business, neighbor: Business
+) -> None:
+    """A trigger of one that shares the sender. Its texts wait for their own time, and the others' are due."""
+    for one in (business, neighbor):
+        add(one)
+    rows = [one.due_text(due=HOUR) for one in (business, neighbor)]
+    business.connection.execute("update sms_retry_queue set why_code = 'sender_paused', why = 'It waits'")
+    business.connection.execute(
+        f"""create function public.refuse() returns trigger language plpgsql as
+                $$ begin if old.business_id = '{business.id}' then raise exception 'Not like that'; end if; return new; end $$;
+            create trigger refuse before update on sms_retry_queue for each row execute function public.refuse()""".encode()
+    )
+    try:
+        assert call(business, "resume_sms_sender", named=SENDER, **SIGNED)["released"] == 1
+    finally:
+        business.connection.execute("drop function public.refuse cascade")
+    assert [business.row(row)["scheduled_for"] <= business.now() for row in rows] == [False, True]
