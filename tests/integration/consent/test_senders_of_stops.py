@@ -430,6 +430,18 @@ def test_a_stop_to_a_sender_that_was_removed_holds_where_its_texts_came_from(
     assert out(shops) == ["barber", "baker"]
 
 
+def test_an_environment_that_has_its_ids_in_capitals_hears_what_comes_in(stack: Stack, shops: Shops) -> None:
+    """The provider takes them so, and names them in its own way."""
+    service, account = "MG" + "ab" * 16, "AC" + "cd" * 16
+    environment_sends_from(shops["baker"], account.upper(), service.upper())
+    hear(shops["baker"], "STOP", service=service, account=account)
+    assert out(shops) == ["baker", "florist"]
+    stack.move_clock(MINUTE)
+    assert hear(shops["baker"], "START", service=service, account=account) == ("opted_in", 2, 0)
+    hear(shops["baker"], "STOP", account=account)
+    assert out(shops) == ["baker", "florist"]
+
+
 def test_a_sender_that_was_the_environments_speaks_for_its_business_alone(stack: Stack, shops: Shops) -> None:
     """The environment got another one, and the old one became a business's own."""
     barber, baker = shops["barber"], shops["baker"]

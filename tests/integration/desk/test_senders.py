@@ -241,6 +241,15 @@ def test_a_rate_and_a_cap_are_changed_or_taken_away(business: Business) -> None:
         assert refused.value.sqlstate == "SR422"
 
 
+def test_another_rate_counts_at_once(business: Business) -> None:
+    """At a rate that was set wrong, a few texts took the sender's time for the next hour."""
+    add(business, segments_per_second=0.001)
+    call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=0.001)
+    call(business, "change_sms_sender", named=SENDER, segments_per_second=10, **SIGNED)
+    leased = call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=10)
+    assert leased["begins_at"] == leased["asked_at"]
+
+
 def test_no_number_is_listed_unless_it_is_asked_for(business: Business) -> None:
     """The doctor needs it, to ask the provider."""
     add(business, NUMBER)
@@ -403,9 +412,13 @@ def test_an_order_is_carried_out_although_one_business_s_rules_refuse_it(
     rows = [one.due_text(due=HOUR) for one in (business, neighbor)]
     business.connection.execute("update sms_retry_queue set why_code = 'sender_paused', why = 'It waits'")
     business.connection.execute(
-        f"""create function public.refuse() returns trigger language plpgsql as
-                $$ begin if old.business_id = '{business.id}' then raise exception 'Not like that'; end if; return new; end $$;
-            create trigger refuse before update on sms_retry_queue for each row execute function public.refuse()""".encode()
+        f"""create function public.refuse() returns trigger language plpgsql as $$
+                begin
+                    if old.business_id = '{business.id}' then raise exception 'Not like that'; end if;
+                    return new;
+                end $$;
+            create trigger refuse before update on sms_retry_queue for each row
+                execute function public.refuse()""".encode()
     )
     try:
         assert call(business, "resume_sms_sender", named=SENDER, **SIGNED)["released"] == 1

@@ -188,7 +188,7 @@ def test_applying_every_file_again_changes_nothing_on_an_old_installation(
 
 
 def test_who_may_call_a_function_of_1_0_0_still_may_after_the_upgrade_and_after_a_repair(empty: Database) -> None:
-    """A webhook or a monitor may have a role of its own. Functions that changed are dropped on the way, some of them twice."""
+    """A webhook or a monitor may have a role of its own. Functions that changed are dropped on the way, some twice."""
     migrate(empty.url, shipped=[one for one in migrations() if one.version <= VERSION_1_0_0])
     called = ("record_inbound_sms", "sms_status", "queue_scheduled_sms", "check_sms_retries")
     empty.run("create role webhook")
