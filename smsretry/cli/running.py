@@ -29,7 +29,7 @@ def demo(
     ] = None,
     every_row: Annotated[bool, typer.Option("--all", help="Show every text, not one of each kind.")] = False,
 ) -> None:
-    """Show the whole system at work: a business's texts through the real flow, every outcome, on real parts."""
+    """Show the whole system at work: three businesses' texts through the real flow, every outcome, on real parts."""
     from rich.console import Console
 
     from smsretry.local import commands
@@ -38,7 +38,6 @@ def demo(
     commands.demo(data_dir, every_row=every_row, console=console)
     console.print(f"\nDone in {monotonic() - started:.0f} s. Try next:")
     console.print("  smsretry up --open                   the same, live, in Prefect's UI")
-    console.print("  smsretry demo --all                  every text")
     console.print("  smsretry quiet-hours +12125550161    may a text go there now?")
 
 

@@ -19,6 +19,7 @@ from smsretry.local.demo.clock import is_open, move_to_morning, told
 from smsretry.local.demo.people import BUSINESS
 from smsretry.local.demo.run import ROOT, STARTING
 from smsretry.local.demo.seeding import seed
+from smsretry.local.demo.senders import HARBOR, PILATES, open_accounts
 from smsretry.local.demo.stream import Stream
 from smsretry.local.directory import StackDirectory
 from smsretry.local.prefect_server import PortTaken, PrefectServer, refuse_taken
@@ -54,6 +55,7 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
         with console.status(STARTING):
             stack = running.enter_context(Stack(directory))
             stack.twilio.journey = usual_journey
+            open_accounts(stack)
             server = _start_server(directory / "prefect", stack, port, running)
         if not empty:
             _enliven(stack, console)
@@ -120,6 +122,7 @@ def _tell(stack: Stack, server: PrefectServer, runner: GuardedProcess, environme
         f"Its API       export PREFECT_API_URL={server.url}/api",
         f"Clock         the stack's own: {told(stack)}, which Prefect shows",
         f"Customers     by name in the table customers, such as Zane of {BUSINESS}, whose first text fails",
+        f"Senders       `smsretry senders list`: {HARBOR.business} has its own, {PILATES.business} a suspended one",
         f"Runner's log  {runner.log}",
         f"Settings      . {shlex.quote(str(environment))}",
         '              in another terminal; then `smsretry doctor`, `prefect flow-run ls`, `psql "$DATABASE_URL"` …',

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from typing import Final
@@ -114,16 +115,17 @@ def file_names() -> frozenset[str]:
 
 
 def demo_rows(text: str) -> list[tuple[str, str, str]]:
-    """The demo's table as printed, at any width: each customer, the number of sends, and why."""
+    """The demo's tables as printed, at any width: each customer, the number of sends, and why."""
     lines = text.splitlines()
     top = next(number for number, line in enumerate(lines) if line.startswith("Customer "))
     run, sends, why = (lines[top].index(heading) for heading in (" Run", " Sends", " Why"))
     rows: list[tuple[str, str, str]] = []
-    for line in lines[top + 2 :]:
-        if not line.strip():
-            break
+    for before, line in pairwise(lines[top + 1 :]):
         cells = line[:run].strip(), line[sends:why].strip(), line[why:].strip()
-        if cells[0]:
+        if not line.strip() or not before.strip():  # the line after an empty one names a business, or ends the tables
+            if line.strip() and ", from " not in line:
+                break
+        elif cells[0]:
             rows.append(cells)
         else:
             rows[-1] = (*rows[-1][:2], f"{rows[-1][2]} {cells[2]}")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from smsretry.local.demo.run import ROOT
-from smsretry.local.stack import Stack
+from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
 from tests.conftest import Business
 from tests.e2e.browser import Browser
@@ -28,13 +28,18 @@ def _has(page: Browser, links: list[str]) -> bool:
 def runs(stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, ask: Ask) -> dict[str, Any]:
     """A run of each kind, by its name; and the row whose text is in doubt."""
     idle, _ = flow.run()
+    with stack.connect() as connection:
+        added = connection.execute(
+            "select sender_id from add_sms_sender(%s, %s, %s, who => 'a test', because => 'Its own')",
+            [business.id, stack.twilio.accounts.main.sid, SENDER],
+        ).fetchone()
     row = business.due_text(phone="+12125550162")
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
     busy, _ = flow.run()
     texts(prefect, busy["id"], 1)
     red, _ = flow.run(SUPABASE_URL="http://127.0.0.1:9")
     desk = ask("sms-status", {})
-    return {"idle": idle["id"], "busy": busy["id"], "red": red["id"], "desk": desk["id"], "row": row}
+    return {"idle": idle["id"], "busy": busy["id"], "red": red["id"], "desk": desk["id"], "row": row, "sender": added}
 
 
 @pytest.mark.long
@@ -43,7 +48,12 @@ def test_each_bookmark_shows_what_it_says(
 ) -> None:
     """Runs are known by their links; a story by its event."""
     row = business.row(runs["row"])
-    people = {"customer": row["customer_id"], "send-log": row["send_log_id"], "business": business.id}
+    people = {
+        "customer": row["customer_id"],
+        "send-log": row["send_log_id"],
+        "business": business.id,
+        "sender": runs["sender"]["sender_id"],
+    }
     shown: dict[str, tuple[str, ...]] = {
         "/runs?tag=texts": ("busy",),
         "/runs?state=Failed&state=Crashed": ("red",),

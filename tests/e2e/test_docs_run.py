@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from smsretry.cli.command import app
 from smsretry.cli.rules import CLOSED
 from smsretry.local.demo.run import ROOT
+from smsretry.local.demo.senders import HARBOR, open_accounts
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess
@@ -44,7 +45,9 @@ def environment(stack: Stack, business: Business, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.delenv("SMSRETRY_QUIET_HOURS_RULES", raising=False)
     business.customer(phone="+12125550100")
-    return {"<id>": str(business.id), DATABASE: stack.database_url}
+    open_accounts(stack)
+    senders = {"$BUSINESS": str(business.id), "$ACCOUNT": HARBOR.account, "$SERVICE": HARBOR.service}
+    return {"<id>": str(business.id), DATABASE: stack.database_url, **senders}
 
 
 @blocks("sh", containing="smsretry ")

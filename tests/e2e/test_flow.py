@@ -132,7 +132,7 @@ def test_each_text_has_one_event_that_its_customers_feed_tells(
     assert related_to(told[0], "send-log") == f"sms.send-log.{business.row(row)['send_log_id']}"
     assert told[0]["payload"] | {"next_at": None} == {
         "outcome": badge, "why": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
-        "code": 14107,        "next_at": None, "attempts_before": 0, "max_attempts": 3, "number": "…0161",
+        "code": 14107, "sender": None, "next_at": None, "attempts_before": 0, "max_attempts": 3, "number": "…0161",
     }  # fmt: skip
     of_business = wait_for_events(prefect, f"sms.business.{business.id}", 3)
     assert {event["resource"]["prefect.resource.id"] for event in of_business} == {

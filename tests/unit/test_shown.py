@@ -15,7 +15,7 @@ from smsretry.desk.questions.forecast import Forecast, HourAhead
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.instants import on_clock
 from smsretry.retry.answers import InterruptedRun, Recovered
-from smsretry.retry.models import ItemResult
+from smsretry.retry.models import AssignedSender, ItemResult
 from smsretry.sending.summary import RunSummary
 from smsretry.vocabulary import Fate, WhyCode
 from tests.support.builders import BODY, NOON, PHONE, claim_with
@@ -85,6 +85,17 @@ def test_an_event_tells_of_a_text_by_ids_and_four_digits() -> None:
     assert BODY not in str(event)
     bare = event_of(seen("Failed", customer_id=None, send_log_id=None))
     assert [one["prefect.resource.role"] for one in bare.related] == ["business", "tag"]
+
+
+@pytest.mark.parametrize(("sent_by", "told"), [("MG" + "3" * 32, "from MG" + "3" * 32), (PHONE, f"from …{PHONE[-4:]}")])
+def test_an_event_tells_of_a_businesss_own_sender(sent_by: str, told: str) -> None:
+    """It has a feed of its own. The number of one is not told."""
+    own = AssignedSender(id=UUID(int=5), account="AC" + "1" * 32, sent_by=sent_by)
+    event = event_of(seen("Sent", sender=own))
+    related = [(one["prefect.resource.role"], one["prefect.resource.id"]) for one in event.related]
+    assert ("sender", f"sms.sender.{UUID(int=5)}") in related
+    assert ("tag", f"prefect.tag.{told}") in related
+    assert PHONE not in str(event)
 
 
 def test_a_claim_of_a_database_that_does_not_tell_the_last_digits_shows_none() -> None:

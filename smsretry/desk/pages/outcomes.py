@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias, assert_never, get_args
 from uuid import UUID
 
 from smsretry.desk.questions.explanation import zone_of
+from smsretry.privacy import masked_sender
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.vocabulary import Fate, WhyCode
 
@@ -99,7 +100,7 @@ class TextEvent:
     """Such as `text.<id>`."""
     shown: str
     people: Mapping[str, UUID | None]
-    """The customer, business and send log in whose feeds it belongs."""
+    """The customer, business, its own sender and the send log in whose feeds it belongs."""
     payload: dict[str, str | int | None]
     tags: Iterable[str] = ()
 
@@ -120,12 +121,19 @@ def event_of(processed: ProcessedText) -> TextEvent:
     """The event of a text: ids and reasons, nothing personal. The feed shows tags, not the payload."""
     claim, result = processed.claim, processed.result
     words, _ = badge(processed)
+    own = claim.sender
+    sender = masked_sender(own.sent_by) if own else None
     return TextEvent(
         name=EVENTS[result.fate] if result else ERROR_EVENT,
         subject=f"text.{claim.id}",
         shown=f"{words} · {claim.masked}",
-        people={"customer": claim.customer_id, "business": claim.business_id, "send-log": claim.send_log_id},
-        tags=dict.fromkeys(filter(None, (words, processed.why[:_TAG_LENGTH]))),
+        people={
+            "customer": claim.customer_id,
+            "business": claim.business_id,
+            "sender": own.id if own else None,
+            "send-log": claim.send_log_id,
+        },
+        tags=dict.fromkeys(filter(None, (words, processed.why[:_TAG_LENGTH], f"from {sender}" if sender else ""))),
         payload={
             "outcome": words,
             "why": processed.why,
@@ -135,5 +143,6 @@ def event_of(processed: ProcessedText) -> TextEvent:
             "attempts_before": claim.attempt_count,
             "max_attempts": claim.max_attempts,
             "number": claim.masked,
+            "sender": sender,
         },
     )

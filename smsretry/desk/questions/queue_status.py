@@ -192,7 +192,8 @@ class QueueStatus(Value):
         for line in self.stopped:
             yield f"STOPPED {line.name}: {line.told}{self._since(line)}"
         for line in self.troubled_senders:
-            yield f"SENDER {line.name} of {line.told}; texts that wait {line.texts}{_code(line)}{self._since(line)}"
+            texts = f"{line.texts} of business {line.business_id}" if line.business_id else line.texts
+            yield f"SENDER {line.name} of {line.told}; texts that wait {texts}{_code(line)}{self._since(line)}"
         late = f"; the oldest has been due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
         yield f"queue: {self.numbers}{late}"
         if self.senders:

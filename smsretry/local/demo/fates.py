@@ -1,21 +1,32 @@
-"""What became of each of the demo's texts, in a word and in a table."""
+"""What became of each of the demo's texts, in a word and in tables."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
-from smsretry.local.stack import Stack
+from smsretry.adapters.twilio.errors import code_meaning
+from smsretry.local.stack import SENDER, Stack
+from smsretry.privacy import masked_sender
 
 _ROWS: Final = """
-    select q.id, q.status, q.reason, q.scheduled_for, q.in_doubt_since, q.attempt_count, q.why, q.last_error,
+    select b.name as business, smsretry.shown_sender(s.sent_by) as own_sender,
+           exists (select from smsretry.circuit c where c.sender = s.sent_by) as is_stopped,
+           q.id, q.status, q.reason, q.scheduled_for, q.in_doubt_since, q.attempt_count, q.why, q.last_error,
+           (select a.error_code from sms_send_attempts a
+            where a.retry_id = q.id order by a.begun_at desc limit 1) as code,
            exists (select 1 from sms_send_attempts a
                    where a.retry_id = q.id and a.outcome = 'accepted' and a.settled_by = 'reconcile') as found
-    from sms_retry_queue q left join customers c on c.id = q.customer_id
-    order by q.status = 'completed' desc, q.status, q.in_doubt_since is not null, q.reason, q.scheduled_for, q.id
+    from sms_retry_queue q join businesses b on b.id = q.business_id
+    cross join lateral smsretry.sender_of(b.id, 'any') s
+    order by own_sender nulls first, q.status = 'completed' desc, q.status, q.in_doubt_since is not null, q.reason,
+             q.scheduled_for, q.id
 """
 _ENDED: Final = {
     "completed": "[green]sent[/]",
@@ -36,7 +47,7 @@ def _fate(row: Mapping[str, Any], now: datetime) -> str:
         return _ENDED[row["status"]]
     if row["in_doubt_since"]:
         return "[yellow]in doubt[/]"
-    if row["scheduled_for"] <= now:
+    if row["is_stopped"] or row["scheduled_for"] <= now:
         return "waits"
     kind = "[cyan]deferred[/]" if row["reason"] == "quiet_hours" else "[magenta]retry[/]"
     day = "%a " if row["scheduled_for"].date() != now.date() else ""
@@ -46,34 +57,51 @@ def _fate(row: Mapping[str, Any], now: datetime) -> str:
 def _why(row: Mapping[str, Any]) -> str:
     if row["status"] == "completed":
         return "Was in doubt; found in Twilio's list" if row["found"] else "Accepted by Twilio"
-    return str(row["why"] or row["last_error"] or "")
+    what_to_do = f". {code_meaning(row['code']).to_do}" if row["is_stopped"] and row["code"] else ""
+    return f"{row['why'] or row['last_error'] or ''}{what_to_do}"
 
 
-def table(
+def tables(
     stack: Stack,
     names: Mapping[UUID, str],
-    moments: list[tuple[datetime, dict[UUID, str]]],
+    moments: Sequence[tuple[datetime, Mapping[UUID, str]]],
     *,
     only: Sequence[str] | None = None,
-) -> Table:
-    """A line for each text, or for those customers in that order. `moments`: when each run was, and the fates after it.
+) -> Group:
+    """A table for each business, with its sender; a line for each text, or for those customers in that order.
 
-    It fits 80 columns.
+    They fit 80 columns. `moments`: when each run was, and the fates after it.
     """
     with stack.connect() as connection:
         rows = connection.execute(_ROWS).fetchall()
+    shown = [row for row in rows if only is None or names[row["id"]] in only]
     if only is not None:
-        shown = [row for row in rows if names[row["id"]] in only]
         shown.sort(key=lambda row: only.index(names[row["id"]]))
-        title = f"What became of {len(shown)} of the {len(rows)} texts (times in UTC)"
-    else:
-        shown, title = rows, f"What became of the {len(rows)} texts (times in UTC)"
-    told = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("Customer", *(f"Run at {moment:%a %H:%M}" for moment, _ in moments)):
-        told.add_column(heading)
-    told.add_column("Sends", justify="right")
-    told.add_column("Why")
-    for row in shown:
-        after_runs = [after.get(row["id"], "") for _, after in moments]
-        told.add_row(names[row["id"]], *after_runs, str(row["attempt_count"]), _why(row))
-    return told
+    some, rest = (f"{len(shown)} of ", "; --all shows every text") if only else ("", "")
+    runs = [
+        (f"Run at {moment:%a %H:%M}", max(len(Text.from_markup(after[row["id"]]).plain) for row in shown))
+        for moment, after in moments
+    ]
+    told: list[RenderableType] = []
+    for (business, own), texts in groupby(shown, key=lambda row: (row["business"], row["own_sender"])):
+        table = _empty_table(runs, headed=not told)
+        for row in texts:
+            fates_then = [after[row["id"]] for _, after in moments]
+            table.add_row(names[row["id"]], *fates_then, str(row["attempt_count"]), _why(row))
+        told += ["", f"[bold]{business}[/], from {_sender(own)}", table]
+    return Group(f"What became of {some}the {len(rows)} texts (times in UTC{rest})", *told[1:])
+
+
+def _empty_table(runs: Sequence[tuple[str, int]], *, headed: bool) -> Table:
+    """Columns as wide as those of the others, so that the headings of the first stand above all."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), show_header=headed)
+    table.add_column("Customer", width=len("Customer"))
+    for run, widest in runs:
+        table.add_column(run, width=max(widest, len(run)))
+    table.add_column("Sends", justify="right", width=len("Sends"))
+    table.add_column("Why")
+    return table
+
+
+def _sender(own: str | None) -> str:
+    return f"its own sender {own}" if own else f"the environment's sender {masked_sender(SENDER)}"

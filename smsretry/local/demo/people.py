@@ -21,9 +21,9 @@ _PEOPLE: Final = [
     ("Max", "America/Chicago", "612"), ("Nia", "America/Chicago", "504"), ("Otis", "America/Chicago", "816"),
     ("Pia", "America/Chicago", "615"), ("Quin", "America/Menominee", "906"), ("Rae", "America/Puerto_Rico", "787"),
     ("Sol", "America/Halifax", "902"), ("Tess", "America/Toronto", "416"), ("Uma", "America/Winnipeg", "204"),
+    ("Zoe", "America/Denver", "303"), ("Abe", "America/Denver", "801"), ("Bea", "America/Boise", "208"),
     ("Vic", "Europe/London", "+447700900101"), ("Wim", "Europe/Paris", "+33639980001"),
     ("Xena", "Europe/London", "+447700900102"), ("Yara", "America/Sao_Paulo", "+5511955501234"),
-    ("Zoe", "America/Denver", "303"), ("Abe", "America/Denver", "801"), ("Bea", "America/Boise", "208"),
     ("Cal", "America/Phoenix", "602"), ("Dee", "America/Los_Angeles", "213"), ("Edie", "America/Los_Angeles", "415"),
     ("Finn", "America/Los_Angeles", "206"), ("Gia", "America/Los_Angeles", "503"), ("Hal", "America/Vancouver", "604"),
     ("Ivy", "America/Anchorage", "907"), ("Jed", "America/Adak", "907"), ("Kea", "Pacific/Honolulu", "808"),
@@ -76,6 +76,7 @@ DELETED: Final = Special("Jack", "+12125550175")
 
 SHOWN: Final = (
     "Ava", "Abe", "Liam", "Paul", "Rita", "Sven", "Ugo", "Hugo", "Iris", "Walt", "Zane", "Yuki", "Cyd", "Gwen",
+    "Nora", "Lena",
 )  # fmt: skip
 """One customer for each kind of story, in the order in which the demo tells them."""
 

@@ -1,4 +1,4 @@
-"""The demo: a business's texts through the real flow, twice, with the clock moved on in between."""
+"""The demo: the texts of three businesses through the real flow, twice, with the clock moved on in between."""
 
 import sys
 import tempfile
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from smsretry.errors import LocalStackError
 from smsretry.local.demo.clock import told
-from smsretry.local.demo.fates import fates, table
+from smsretry.local.demo.fates import fates, tables
 from smsretry.local.demo.people import SHOWN
 from smsretry.local.demo.seeding import seed
 from smsretry.local.directory import StackDirectory
@@ -66,9 +66,9 @@ def _show(stack: Stack, server: PrefectServer, console: Console, *, every_row: b
             _run_flow(stack, server)
         moments.append((moment, fates(stack)))
     console.print(f"Between the two runs it is moved on by {_BETWEEN.seconds // 3600} hours.\n")
-    console.print(table(stack, names, moments, only=None if every_row else SHOWN), "", sep="\n")
+    console.print(tables(stack, names, moments, only=None if every_row else SHOWN), "", sep="\n")
     for number, run in enumerate(_flow_runs(server), start=1):
-        console.print(f"Run {number}: {run['state']['message']}")
+        console.print(f"Run {number}: {run['name']}")
     accepted = stack.twilio.ledger.entries()
     console.print(f"Twilio's own ledger: {len(accepted)} texts to {len({text.to for text in accepted})} numbers")
 

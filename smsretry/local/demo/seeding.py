@@ -8,6 +8,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.demo.clock import move_to_morning
 from smsretry.local.demo.people import BUSINESS, DEAD_AFTER_BEGIN, DEAD_BEFORE_BEGIN, DELETED, SPECIAL, people
 from smsretry.local.demo.seeder import Seeder, name_customers
+from smsretry.local.demo.senders import OWN_SENDERS, give_sender, open_accounts
 from smsretry.local.stack import Stack
 from smsretry.retry.decision import Send
 from smsretry.retry.models import SenderId
@@ -20,6 +21,7 @@ _LEASE: Final = timedelta(minutes=11)
 def seed(stack: Stack) -> dict[UUID, str]:
     """Move the clock to 9:30 on a weekday morning in New York and queue everything; returns row → customer."""
     move_to_morning(stack, before=_LEASE)
+    open_accounts(stack)
     with stack.connect() as connection:
         name_customers(connection)
         seeder = Seeder(connection, BUSINESS)
@@ -42,6 +44,10 @@ def seed(stack: Stack) -> dict[UUID, str]:
             """update sms_retry_queue set expires_at = created_at + interval '48 hours'
                where created_at < smsretry.clock() - interval '48 hours'"""
         )
+        for own in OWN_SENDERS:
+            theirs = Seeder(connection, own.business)
+            give_sender(connection, theirs, own)
+            names |= {theirs.text(customer, now=stack.now()): customer.name for customer in own.customers}
     return names
 
 

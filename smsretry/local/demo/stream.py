@@ -13,15 +13,14 @@ import psycopg
 
 from smsretry.local.demo.people import Special, area_codes
 from smsretry.local.demo.seeder import Seeder, name_customers
+from smsretry.local.demo.senders import HARBOR
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError, SendFault
 
-BUSINESS: Final = "Harbor Cycle Works"
 _FIRST_LINE: Final = 50  # the numbers below are the other business's customers'
 _KEPT: Final = 500
 _WAITING: Final = 300
 _LAST_NAMES: Final = ("Adams", "Baker", "Clark", "Diaz", "Evans", "Flores", "Garcia", "Hill", "Ito", "Jones", "Kim")
-_BODY: Final = "Hi {name}, your bike is ready. Thanks for choosing Harbor Cycle Works!"
 # Each so-many-th text; the numbers share no divisor, so that no pattern shows.
 _TROUBLES: Final[tuple[tuple[int, SendFault], ...]] = (
     (11, JsonError(14107, http_status=400)),  # a rate limit: sent a minute later
@@ -64,7 +63,7 @@ class Stream:
     def __str__(self) -> str:
         if self._every is None:
             return "none"
-        return f"{60 / self._every:g} a minute, of {BUSINESS}; most are sent, some meet trouble"
+        return f"{60 / self._every:g} a minute, of {HARBOR.business}; most are sent, some meet trouble"
 
     def tick(self) -> UUID | None:
         """Queue a text if one is due; its row's id. A database that is away is asked again at the next tick."""
@@ -78,7 +77,7 @@ class Stream:
 
     def _queue(self) -> UUID | None:
         with self._stack.connect() as connection:
-            seeder = Seeder(connection, BUSINESS)
+            seeder = Seeder(connection, HARBOR.business)
             connection.execute(_FORGET, {"business": seeder.business, "kept": _KEPT})
             waiting = connection.execute(_COUNT_WAITING, [seeder.business]).fetchone()
             if waiting and waiting["count"] >= _WAITING:
@@ -99,7 +98,7 @@ def _customer(number: int) -> tuple[Special, str]:
         f"+1{code}55501{_FIRST_LINE + around % (100 - _FIRST_LINE)}",
         fault=next((fault for nth, fault in _TROUBLES if number % nth == 0), None),
         consent="unknown" if number % _NO_CONSENT == 0 else "opted_in",
-        body=_BODY,
+        body=HARBOR.body,
         queued_ago=timedelta(0),
     )
     return customer, zone

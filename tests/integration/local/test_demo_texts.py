@@ -1,24 +1,30 @@
 """The texts of `demo` and `up`: each customer's outcome is its own, and new ones leave no more than a few hundred."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import StringIO
+from uuid import UUID
 
 import pytest
 from psycopg.rows import tuple_row
 from rich.console import Console
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.demo import stream
 from smsretry.local.demo.clock import is_open, move_to_morning, told
-from smsretry.local.demo.fates import fates, table
+from smsretry.local.demo.fates import fates, tables
 from smsretry.local.demo.people import DEAD_AFTER_BEGIN, DEAD_BEFORE_BEGIN, DELETED, SHOWN, SPECIAL, people
 from smsretry.local.demo.seeding import seed
+from smsretry.local.demo.senders import HARBOR, OWN_SENDERS, PILATES
 from smsretry.local.demo.stream import Stream
 from smsretry.local.stack import Stack
 from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.run import run_once
+from tests.e2e.documents import demo_rows
+from tests.support.builders import run_over
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +38,7 @@ def _as_it_was(stack: Stack) -> Iterator[None]:
 def test_no_two_customers_of_the_demo_share_a_number_or_a_name() -> None:
     """What is planned for one number cannot meet another's text."""
     everybody = [customer for customer, _ in people()] + [*SPECIAL, DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN, DELETED]
+    everybody += [customer for own in OWN_SENDERS for customer in own.customers]
     for known in ([c.phone for c in everybody if c.phone], [c.name for c in everybody]):
         assert [value for value, times in Counter(known).items() if times > 1] == []
     assert set(SHOWN) <= {customer.name for customer in everybody}
@@ -47,14 +54,54 @@ def test_two_demos_take_the_same_fifty_texts_first(stack: Stack) -> None:
 
 
 def test_the_demo_shows_the_interesting_rows(stack: Stack) -> None:
-    """In the order of the list, and in 80 columns."""
+    """In the order of the list, under the sender of each, and in 80 columns. `demo_rows` reads it as it is printed."""
     names = seed(stack)
-    shown = Console(width=80, record=True, file=StringIO())
-    shown.print(table(stack, names, [(stack.now(), fates(stack))] * 2, only=SHOWN))
-    lines = shown.export_text().splitlines()
-    assert lines[0].strip() == f"What became of {len(SHOWN)} of the 64 texts (times in UTC)"
+    lines = _printed(stack, names)
+    assert lines[0].strip() == f"What became of {len(SHOWN)} of the 68 texts (times in UTC; --all shows every text)"
     assert max(map(len, lines)) <= 80
-    assert [line.split()[0] for line in lines if line.split()[:1] and line.split()[0] in SHOWN] == [*SHOWN]
+    assert [name for name, _, _ in demo_rows("\n".join(lines))] == [*SHOWN]
+    assert [line.strip() for line in lines if ", from " in line] == [
+        "Maple Street Dental, from the environment's sender …0006",
+        f"Harbor Cycle Works, from its own sender {HARBOR.service}",
+        f"Pine Street Pilates, from its own sender {PILATES.service}",
+    ]
+
+
+def test_texts_of_the_demos_suspended_account_wait_and_say_what_to_do(
+    stack: Stack, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Those of the other two go out, each from its own account."""
+    names = seed(stack)
+    with stack.connect() as connection:
+        connection.execute("delete from sms_retry_queue where id <> all (%s)", [_rows(names, "Ava", "Nora", "Lena")])
+    run_once(run_over(queue, sender))
+    shown = {name: why for name, _, why in demo_rows("\n".join(_printed(stack, names)))}
+    assert shown == {
+        "Ava": "Accepted by Twilio",
+        "Nora": "Accepted by Twilio",
+        "Lena": f"Twilio 20005: Account not active. {code_meaning(20005).to_do}",
+    }
+    with stack.connect() as connection:
+        [held_up] = connection.execute(
+            "select why from smsretry.texts_by_sender(null, smsretry.clock()) where why_code = 'account_refused'"
+        )
+    assert held_up["why"] == "Twilio 20005: Account not active"
+    word = fates(stack)
+    assert [word[row] for row in _rows(names, "Nora", "Lena")] == ["[green]sent[/]", "waits"]
+    assert {entry.account_sid for entry in stack.twilio.ledger.entries()} == {
+        stack.twilio.accounts.main.sid,
+        HARBOR.account,
+    }
+
+
+def _rows(names: Mapping[UUID, str], *wanted: str) -> list[UUID]:
+    return [row for name in wanted for row, called in names.items() if called == name]
+
+
+def _printed(stack: Stack, names: Mapping[UUID, str]) -> list[str]:
+    shown = Console(width=80, record=True, file=StringIO())
+    shown.print(tables(stack, names, [(stack.now(), fates(stack))] * 2, only=SHOWN))
+    return shown.export_text().splitlines()
 
 
 def test_zanes_text_fails_once_and_is_sent_when_it_is_queued_again(
@@ -94,7 +141,7 @@ def test_no_rate_brings_no_texts(stack: Stack) -> None:
 
 
 def test_new_texts_leave_only_the_last_finished_ones(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With their customers and send logs; and nothing of another business."""
+    """With their customers and send logs, the demo's two of that business first; and nothing of another business."""
     monkeypatch.setattr(stream, "_KEPT", 5)
     seed(stack)
     texts = Stream(stack, rate=60_000)
@@ -106,7 +153,7 @@ def test_new_texts_leave_only_the_last_finished_ones(stack: Stack, monkeypatch: 
             texts.tick()
             cursor.execute("update sms_retry_queue set status = 'failed' where status = 'pending' and claim_no = 0")
         after = cursor.execute(counts).fetchall()[0]
-    assert [now - then for then, now in zip(before, after, strict=True)] == [6, 6, 6]
+    assert [now - then for then, now in zip(before, after, strict=True)] == [4, 4, 4]
 
 
 def test_no_new_text_comes_while_many_wait(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ begin
                min(q.scheduled_for) filter (where q.held_since is null and q.scheduled_for <= texts_by_sender.at),
                mode() within group (order by q.why_code) filter (
                    where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')),
-               mode() within group (order by left(smsretry.numberless(q.why), 200)) filter (
+               mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (
                    where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped'))
         from public.sms_retry_queue q
         where q.status = 'pending' and q.in_doubt_since is null
