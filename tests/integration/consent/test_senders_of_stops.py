@@ -430,6 +430,19 @@ def test_a_stop_to_a_sender_that_was_removed_holds_where_its_texts_came_from(
     assert out(shops) == ["barber", "baker"]
 
 
+def test_a_stop_to_the_environments_sender_holds_although_no_run_has_told_which_it_is(
+    stack: Stack, shops: Shops
+) -> None:
+    """Right after an upgrade, or if the application sends by itself. A business's own sender is in the same account."""
+    barber = shops["barber"]
+    barber.connection.execute("delete from smsretry.default_senders")
+    sends_from(barber, ACCOUNT, "MG" + "7" * 32)
+    hear(barber, "STOP", service=SENDER, account=ACCOUNT)
+    assert out(shops) == ["barber", "dentist", "baker", "florist"]
+    stack.move_clock(MINUTE)
+    assert hear(barber, "START", account=ACCOUNT) == ("sender_unknown", 0, 0)
+
+
 def test_an_environment_that_has_its_ids_in_capitals_hears_what_comes_in(stack: Stack, shops: Shops) -> None:
     """The provider takes them so, and names them in its own way."""
     service, account = "MG" + "ab" * 16, "AC" + "cd" * 16

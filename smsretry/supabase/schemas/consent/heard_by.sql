@@ -27,8 +27,10 @@ begin
            count(distinct k.sent_by) filter (where lower(k.account) = v_account) as in_account,
            bool_or(k.named) as known
     into v_known from known k;
-    if v_known.known and v_known.named is null then
-        return; -- it names a sender of ours and another account: our table is out of date
+    -- It names a sender of ours and another account, so our table is out of date. Or it names none, and may mean the
+    -- environment's, which no run has told yet.
+    if v_known.named is null and (v_known.known or not exists (select from smsretry.default_senders)) then
+        return;
     end if;
     senders := coalesce(v_known.named, v_known.of_account);
     lifts := v_known.named is not null
