@@ -40,6 +40,14 @@ def test_the_setting_that_told_businesses_apart_harms_nobody_who_still_has_it(mo
     assert (finding.ok, finding.advice) == (True, "is no setting of smsretry, so nothing reads it")
 
 
+def test_two_senders_that_look_the_same_are_one_line() -> None:
+    """Numbers are shown by their last digits. A collector refuses all that it is told if one line comes twice."""
+    told = lines_of(*(a_line("sender", "…0199", texts, why_code="sender_paused") for texts in (3, 4)))
+    assert [line for line in told if "0199" in line] == [
+        'smsretry_sender_texts{smsretry_sender="…0199",smsretry_why="sender_paused"} 7'
+    ]
+
+
 def test_an_empty_queue_is_told_as_zeros() -> None:
     """A 0 is not the same as no answer. What was never measured is not told: 0 seconds would be a time."""
     told = lines_of()
