@@ -98,6 +98,20 @@ def lines_of(*lines: StatusLine) -> list[str]:
     return [line for line in exposition(gauges(now)) if not line.startswith("#")]
 
 
+def test_all_senders_that_need_somebody_are_counted_although_only_the_first_are_listed() -> None:
+    """When an account is suspended with three hundred of them."""
+    listed = [a_line("sender", f"MG{n}", 2, told="account AC1: stopped: Refused") for n in range(50)]
+    now = QueueStatus.of(
+        [
+            a_line("clock", "", 20, next_at=NOON),
+            a_line("senders", "stopped", 290),
+            a_line("senders", "paused", 10),
+            *listed,
+        ]
+    )
+    assert now.senders_need == "senders that need somebody 300, texts that wait for 50 of them 100"
+
+
 def a_line(part: Any, name: str, texts: int | None = None, **more: Any) -> StatusLine:
     """One of `sms_status`."""
     given = {"business_id": None, "oldest": NOON, "next_at": None, "told": None, **more}

@@ -356,6 +356,22 @@ def test_a_sender_without_credentials_is_told_with_its_texts(business: Business)
     assert line["next_at"].astimezone().astimezone(business.now().tzinfo).isoformat() == "2027-01-13T08:00:00+00:00"
 
 
+def test_what_one_that_shares_a_sender_waits_for_hides_no_trouble_of_another(
+    business: Business, neighbor: Business
+) -> None:
+    """One has waited for the day to turn since yesterday. The credentials are gone since."""
+    for one, code in ((business, "day_spent"), (neighbor, "no_credentials")):
+        add(one)
+        row = one.due_text(due=HOUR)
+        business.connection.execute(
+            "update sms_retry_queue set held_since = smsretry.clock(), why = %s, why_code = %s where id = %s",
+            [f"Because of {code}", code, row],
+        )
+    line = business.connection.execute("select * from sms_status(true, true) where part = 'sender'").fetchone()
+    assert line is not None
+    assert (line["why_code"], line["told"]) == ("no_credentials", f"account {ACCOUNT}: Because of no_credentials")
+
+
 def test_of_a_business_only_its_own_senders_are_listed_however_many_share_them(business: Business) -> None:
     """Twenty others have more texts waiting. The environment's is listed if it still sends some class of it."""
     for number in range(21):
