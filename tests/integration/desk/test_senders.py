@@ -405,6 +405,21 @@ def test_the_environments_sender_is_not_listed_for_a_business_with_one_for_each_
     assert [one["sender"] for one in listed(business, business_id=business.id)] == [SENDER]
 
 
+def test_the_environments_sender_is_the_one_that_a_run_has_told_last(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """Also if it had that one before. A claim notes it once an hour."""
+    for told, later in ((SENDER, timedelta(days=2)), (OTHER, 2 * HOUR), (SENDER, HOUR / 2)):
+        queue.claim_due(0, default=SenderId(ACCOUNT, told))
+        assert listed(business)[0]["sender"] == told
+        stack.move_clock(later)
+    queue.claim_due(0, default=SenderId(ACCOUNT, SENDER))
+    seen = business.connection.execute(
+        "select smsretry.clock() - seen_at as ago from smsretry.default_senders where sent_by = %s", [SENDER]
+    ).fetchone()
+    assert seen == {"ago": HOUR / 2}
+
+
 def test_the_environments_circuit_stops_its_businesses_also_if_one_has_its_sender_as_its_own(
     business: Business, neighbor: Business, queue: SupabaseQueue
 ) -> None:
