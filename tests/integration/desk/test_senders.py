@@ -417,7 +417,8 @@ def test_the_environments_sender_is_the_one_that_a_run_has_told_last(
     seen = business.connection.execute(
         "select smsretry.clock() - seen_at as ago from smsretry.default_senders where sent_by = %s", [SENDER]
     ).fetchone()
-    assert seen == {"ago": HOUR / 2}
+    assert seen is not None
+    assert HOUR / 2 <= seen["ago"] < HOUR
 
 
 def test_the_environments_circuit_stops_its_businesses_also_if_one_has_its_sender_as_its_own(
