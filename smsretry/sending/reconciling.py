@@ -6,7 +6,7 @@ from typing import Final, assert_never
 from smsretry.retry import doubt, result
 from smsretry.retry.decision import AfterLook
 from smsretry.retry.evidence import earliest_creation
-from smsretry.retry.models import Claim, ItemResult, SenderId
+from smsretry.retry.models import ENVIRONMENT, Claim, ItemResult, Look, SenderId
 from smsretry.retry.profile import Profile
 from smsretry.sending.ports import ClaimedTexts, Sender
 
@@ -37,9 +37,23 @@ def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[After
     if known:
         yield from known
         return
-    look = None
-    if claim.sent_to and claim.attempt_begun_at:
-        since = earliest_creation(claim.attempt_begun_at)
-        sent_from = SenderId(claim.sent_account, claim.sent_by)
-        look = sender.look_up(claim.sent_to, sender=sent_from, since=since, at=claim.claimed_at)
-    yield from doubt.after_look(claim, look, at=claim.claimed_at, profile=profile)
+    yield from doubt.after_look(claim, _look(claim, sender), at=claim.claimed_at, profile=profile)
+
+
+def _look(claim: Claim, sender: Sender) -> Look | None:
+    """Messages wherever the text may have gone out from. None: some list could not be had."""
+    if not (claim.sent_to and claim.attempt_begun_at):
+        return None
+    asked = [SenderId(claim.sent_account, claim.sent_by)]
+    if claim.sender and asked == [ENVIRONMENT]:
+        # Nobody knows who sent it: the application's own processor, or a run that a restored database has forgotten.
+        asked.append(SenderId(claim.sender.account))
+    since, looks = earliest_creation(claim.attempt_begun_at), list[Look]()
+    for one in asked:
+        look = sender.look_up(claim.sent_to, sender=one, since=since, at=claim.claimed_at)
+        if look is None:
+            return None
+        looks.append(look)
+    sightings = tuple(sighting for look in looks for sighting in look.sightings)
+    lacks = next((look.lacks for look in looks if look.lacks), None)
+    return looks[0].model_copy(update={"sightings": sightings, "lacks": lacks})

@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--blind-minutes", type=int, metavar="N", help="instead: Twilio's list lags so long")
     parser.add_argument("--scheduled", action="store_true", help="each text is a scheduled send at first")
     parser.add_argument("--delivery", action="store_true", help="Twilio reports what becomes of each message")
+    parser.add_argument("--one-sender", action="store_true", help="everybody texts from the environment's sender")
     parser.add_argument("--unwatched", action="store_true", help="instead: only deliveries, and nobody looks in time")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as after Ctrl-C
@@ -53,6 +54,7 @@ def _run(options: argparse.Namespace) -> Report:
         without=options.without,
         scheduled=options.scheduled,
         delivery=options.delivery or options.without in OF_DELIVERIES,
+        senders=not options.one_sender,
     )
 
 

@@ -6,7 +6,7 @@ The application is played as its documents show it: it checks the signature, and
 import heapq
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class _Call:
 class Carrier:
     """Reports of one run's messages. A context manager, for its connection to the application."""
 
-    def __init__(self, stack: Stack, seed: str) -> None:
+    def __init__(self, stack: Stack, seed: str, tokens: Mapping[str, str] | None = None) -> None:
         self.told: defaultdict[str, list[Told]] = defaultdict(list)
         """By SID: what Twilio knows, in the order in which it learned it."""
         self.counts: Counter[str] = Counter()
@@ -67,7 +67,7 @@ class Carrier:
         """By SID: a message, what Twilio will still learn of it, and its name for the dice."""
         self._calls: list[_Call] = []
         environment = stack.environment()
-        self._token = environment["TWILIO_AUTH_TOKEN"]
+        self._tokens = tokens or {environment["TWILIO_ACCOUNT_SID"]: environment["TWILIO_AUTH_TOKEN"]}
         self._http = httpx.Client(
             base_url=environment["SUPABASE_URL"],
             headers={
@@ -161,7 +161,8 @@ class Carrier:
     def _make(self, call: _Call) -> _Call | None:
         """Make one call; if no answer came, perhaps the same one later."""
         callback = self._stack.twilio.callback(call.sid, call.status, call.code)
-        if not RequestValidator(self._token).validate(callback.url, callback.form, callback.signature):
+        token = self._tokens[callback.form["AccountSid"]]
+        if not RequestValidator(token).validate(callback.url, callback.form, callback.signature):
             raise AssertionError("Twilio's own signature was refused")
         lot = dice(self._seed, "call", call.lot, call.nth)
         [attempt] = parse_qs(urlsplit(callback.url).query)["attempt"]

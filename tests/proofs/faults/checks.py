@@ -13,10 +13,13 @@ from zoneinfo import ZoneInfo
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.ledger import Entry
+from tests.proofs.faults.accounts import judge_questions, judge_senders, read_begun
 from tests.proofs.faults.arrivals import Message, has_no_text, judge_ends, judge_marks, judge_messages
 from tests.proofs.faults.carrier import Carrier
 from tests.proofs.faults.journeys import FAILURES
+from tests.proofs.faults.moves import Movers
 from tests.proofs.faults.texts import PlannedText
+from tests.proofs.faults.wire import Asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,10 @@ class Verdict:
     """Texts of which Twilio has another last word than the database, or whose delivery is still open."""
     wrongly_marked: int | None = None
     """Numbers that a failure should have marked and did not, or that none did and are marked."""
+    wrong_sender: int | None = None
+    """Sends from another sender than the business's when they began. Asked if businesses have senders of their own."""
+    wrong_account: int | None = None
+    """Looks for a text, and questions about a message, in another account than the one that it went out from."""
 
     @property
     def clean(self) -> bool:
@@ -67,13 +74,21 @@ class Verdict:
 
 
 def compare(
-    stack: Stack, texts: Sequence[PlannedText], *, carrier: Carrier | None = None, scheduled: bool = False
+    stack: Stack,
+    texts: Sequence[PlannedText],
+    *,
+    carrier: Carrier | None = None,
+    scheduled: bool = False,
+    movers: Movers | None = None,
+    asked: Sequence[Asked] = (),
 ) -> tuple[Verdict, list[str]]:
     """Judge a run that has ended. Of texts that ended wrongly, also how.
 
     Args:
         carrier: what it reported of the messages. None: nothing was, and each text has one at most.
         scheduled: each text was a scheduled send at first.
+        movers: who sent for whom. None: one sender did for everybody.
+        asked: what Twilio was asked.
     """
     book = _Book.read(stack)
     states, wrong = Counter[str](), list[str]()
@@ -94,11 +109,20 @@ def compare(
         states["over_cap"] += any(row["attempt_count"] > row["max_attempts"] for row in own)
         states["extra_rows"] += max(len(own) - 1, 0)
         states["unsettled"] += sum(_is_unsettled(stack, attempt, text) for attempt in book.attempts[text.send_log_id])
-        del book.entries[text.body]
+    if movers:
+        found, told = judge_senders(book.entries, book.attempts, texts, movers, read_begun(stack))
+        states += found
+        found, more = judge_questions(asked, book.entries, book.attempts, texts)
+        states += found
+        wrong += [*told, *more]
+    for text in texts:
+        book.entries.pop(text.body, None)
     assert not book.entries, "Twilio accepted a text that nobody planned"
     assert book.attempts.keys() <= {text.send_log_id for text in texts}, "A text was begun that nobody planned"
-    of_deliveries = {field.name for field in fields(Verdict) if field.default is None} - {"without_text"}
+    of_senders = {"wrong_sender", "wrong_account"}
+    of_deliveries = {field.name for field in fields(Verdict) if field.default is None} - {"without_text"} - of_senders
     not_asked = (set() if carrier else of_deliveries) | (set() if scheduled else {"without_text"})
+    not_asked |= set() if movers else of_senders
     counts = {field.name: states[field.name] for field in fields(Verdict) if field.name not in not_asked}
     return Verdict(**counts), wrong
 

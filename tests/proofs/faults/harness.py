@@ -20,10 +20,12 @@ from smsretry.local.twilio.faults import AcceptThenDrop, ListLag
 from smsretry.sending.entry import queue_sms_retry, schedule_sms
 from tests.proofs.faults.carrier import CALLBACK_URL, Carrier
 from tests.proofs.faults.crew import Crew
+from tests.proofs.faults.moves import Movers, moving
 from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, Order, StallPoint, Switch, dice, pick
-from tests.proofs.faults.switches import remove_asking, remove_fence, remove_ranks
+from tests.proofs.faults.switches import remove_asking, remove_fence, remove_ranks, remove_sender
 from tests.proofs.faults.texts import PlannedText, insert, insert_scheduled
 from tests.proofs.faults.troubles import LASTING, READ_SECONDS, calls, passing
+from tests.proofs.faults.wire import Asked, listening
 from tests.support.builders import NOON
 from tests.support.stacks import running_stack
 
@@ -56,6 +58,10 @@ class Harness:
     """Each text is a scheduled send at first."""
     carrier: Carrier | None = None
     """Reports what becomes of the messages. None: nobody does."""
+    movers: Movers | None = None
+    """Businesses with senders of their own. None: one sender sends for everybody."""
+    asked: list[Asked] = field(default_factory=list)
+    """What Twilio was asked, and in which account."""
     texts: list[PlannedText] = field(default_factory=list)
     rounds: int = 0
     crashes: int = 0
@@ -69,6 +75,8 @@ class Harness:
     """Whether nobody looks after deliveries while texts wait, at the end."""
     poll_stalls: int = 0
     """Workers stopped past their lease while they looked after deliveries."""
+    move_stalls: int = 0
+    """Workers stopped while the business of the text in their hands moved to another sender."""
     refused: bool = False
     """Whether Twilio's port is closed to the workers."""
     live: int = 0
@@ -103,13 +111,17 @@ class Harness:
         environment |= {"twilio_read_timeout_seconds": READ_SECONDS, "supabase_timeout_seconds": 5}
         if self.carrier:
             environment["twilio_status_callback_url"] = CALLBACK_URL
+        if self.movers:
+            environment["twilio_accounts"] = self.movers.platform.credentials()
         if self.refused:
             environment["twilio_base_url"] = _CLOSED_PORT
         order.setdefault("queueing", self.scheduled and not order.get("stall_at") and not order.get("polling"))
         self.crew.start(Order(worker=self._worker, settings=environment, seed=self.seed, without=self.without, **order))
         return self._worker
 
-    def round(self, *, crash: bool = False, stall: bool = False, stall_poll: bool = False) -> None:
+    def round(
+        self, *, crash: bool = False, stall: bool = False, stall_poll: bool = False, stall_move: bool = False
+    ) -> None:
         """One round in which everything may go wrong."""
         self.rounds += 1
         if self.rounds % 50 == 0:
@@ -121,8 +133,10 @@ class Harness:
             self.stall()
         elif stall_poll:
             self.stall_poll()
+        elif stall_move:
+            self.stall_move()
         else:
-            late = threading.Thread(target=self._opt_out_some, args=(IN_FLIGHT,))
+            late = threading.Thread(target=self._change_beside_workers)
             late.start()
             count = pick((1, 2, 4, 4), self.seed, "workers", self.rounds)
             with self._carrier_at_work():
@@ -134,6 +148,9 @@ class Harness:
         if self.rounds >= self._lasting_until:
             self.stack.twilio.heal()
         self._opt_out_some(timedelta(0))
+        if self.movers:
+            self.movers.settle()
+            self.movers.move_some("between rounds", self.rounds)
         self.stack.move_clock(timedelta(minutes=pick((0.5, 0.5, 0.5, 1, 1, 2, 11), self.seed, "move", self.rounds)))
         if NIGHT_BEGINS <= self.stack.now().time() < NIGHT_ENDS:
             self.stack.set_clock(datetime.combine(self.stack.now(), NIGHT_ENDS, UTC))
@@ -178,6 +195,24 @@ class Harness:
         """What it knows by now, it knows before a worker asks it."""
         if self.carrier:
             self.carrier.work()
+
+    @property
+    def slept(self) -> int:
+        """Workers that were stopped past their lease with texts in their hands."""
+        return self.crew.stalls - self.poll_stalls - self.move_stalls
+
+    def stall_move(self) -> None:
+        """Stop a worker before or after begin; the text's business moves to another sender; then wake it in time."""
+        assert self.movers
+        sleeper = self.start(limit=5, one_by_one=True, stall_at=pick(("claimed", "begun"), self.seed, self.rounds))
+        held = self.crew.wait_stopped(sleeper)
+        if held is None:
+            return
+        self.move_stalls += 1
+        [text] = [text for text in self.texts if text.body == held[0]]
+        self.movers.move(text.business_id, "under its hands", self.rounds)
+        self.crew.resume(sleeper)
+        self.crew.wait([sleeper])
 
     def stall_poll(self) -> None:
         """Stop a worker between Twilio's word and what follows, past its lease; another one looks; then wake it."""
@@ -246,6 +281,11 @@ class Harness:
             self.restarts += 1
             self.stack.postgres.restart()
 
+    def _change_beside_workers(self) -> None:
+        self._opt_out_some(IN_FLIGHT)
+        if self.movers:
+            self.movers.move_some("beside workers", self.rounds)
+
     def _opt_out_some(self, grace: timedelta) -> None:
         share = 0.01 / max(40, len(self.texts) / 25)  # of the texts a round, so about two in a hundred in the end
         chosen = [
@@ -275,7 +315,12 @@ class Harness:
             self.carrier.expect(texts)
         if self.scheduled:
             self._schedule(texts)
-            return
+        else:
+            self._queue(texts)
+        if self.movers:
+            self.movers.move_in(sorted({text.business_id for text in texts}))
+
+    def _queue(self, texts: Sequence[PlannedText]) -> None:
         insert(self.stack, texts)
         with SupabaseQueue(self.stack.settings()) as queue, self.stack.connect() as connection:
             for text in texts[:: max(1, len(texts) // 20)]:
@@ -384,6 +429,7 @@ def harness(
     kills: int = 0,
     scheduled: bool = False,
     delivery: bool = False,
+    senders: bool = False,
 ) -> Iterator[Harness]:
     """A running harness whose clock is at `start`; it leaves nothing behind.
 
@@ -396,9 +442,14 @@ def harness(
         stack.set_clock(start)
         if without == "fence":
             remove_fence(stack)
+        if without == "sender":
+            remove_sender(stack)
         if without == "ranks":
             remove_ranks(stack)
         if without in ("asking", "patience"):  # whoever asks also notices what may still arrive
             remove_asking(stack)
-        carrier = opened.enter_context(Carrier(stack, seed)) if delivery else None
-        yield Harness(stack, crew, seed, without, kills, scheduled, carrier)
+        asked = opened.enter_context(listening(stack))
+        movers = opened.enter_context(moving(stack, seed)) if senders else None
+        tokens = movers.platform.tokens if movers else None
+        carrier = opened.enter_context(Carrier(stack, seed, tokens)) if delivery else None
+        yield Harness(stack, crew, seed, without, kills, scheduled, carrier, movers, asked)

@@ -12,10 +12,13 @@ PollPoint: TypeAlias = Literal["taken", "asked", "followed"]
 """Of a look after a message. taken: before Twilio is asked. asked: it has answered, nothing is written. followed: what
 follows is written."""
 StallPoint: TypeAlias = Literal["claimed", "begun", "asked"]
-Switch: TypeAlias = Literal["fence", "reconcile", "quarantine", "ranks", "patience", "codes", "asking"]
+Switch: TypeAlias = Literal[
+    "fence", "reconcile", "quarantine", "ranks", "patience", "codes", "asking", "account", "sender"
+]
 """What can be taken away, to see that the harness notices. ranks: of two reports of a message the later one counts, and
 not the last to come. patience: a message without a final status may still arrive. codes: not every failure passes.
-asking: a message that was lost is asked about before the next one leaves."""
+asking: a message that was lost is asked about before the next one leaves. account: a message is looked for in the
+account that it went out from. sender: a send begins from the sender that is the business's at that moment."""
 
 KILL_POINTS: Final[tuple[KillPoint, ...]] = get_args(KillPoint)
 POLL_POINTS: Final[tuple[PollPoint, ...]] = get_args(PollPoint)

@@ -50,7 +50,7 @@ class MortalReports(TwilioSender):
     def what_became_of(self, sid: str, *, account: str | None) -> Word:
         message = self._records.claimed[sid]
         self._fate.at_delivery("taken", message)
-        word = super().what_became_of(sid, account=account)
+        word = super().what_became_of(sid, account=None if self._without == "account" else account)
         self._fate.at_delivery("asked", message)
         if self._without == "patience" and isinstance(word, Report) and word.status not in FINAL | FAILURES:
             return twilio_report("undelivered", 30008)

@@ -1,16 +1,18 @@
 """Whole runs: the long one with every fault, an outage of two hours, and a list that lags beyond the quarantine."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, HtmlError, ListError, ListLag
+from tests.proofs.faults.accounts import address_of
 from tests.proofs.faults.arrivals import Message, came_twice
 from tests.proofs.faults.carrier import Carrier
 from tests.proofs.faults.checks import Verdict, compare
 from tests.proofs.faults.harness import Harness, harness
+from tests.proofs.faults.moves import Movers
 from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, StallPoint, Switch
 from tests.proofs.faults.texts import plan
 
@@ -53,6 +55,7 @@ def everything(
     without: Switch | None = None,
     scheduled: bool = False,
     delivery: bool = False,
+    senders: bool = True,
 ) -> Report:
     """Every fault there is, until the texts are done and so many workers were killed; then peace, then the checks.
 
@@ -60,9 +63,12 @@ def everything(
         on: an empty stack, instead of one of its own; the other scenarios take it, too.
         scheduled: each text is a scheduled send at first, and workers also die while they queue it.
         delivery: Twilio reports what becomes of each message, and workers also die while they look after deliveries.
+        senders: businesses text from 20 senders in 12 accounts, and move between them.
     """
     started = time.monotonic()
-    with harness(seed=seed, on=on, without=without, kills=kills, scheduled=scheduled, delivery=delivery) as run:
+    with harness(
+        seed=seed, on=on, without=without, kills=kills, scheduled=scheduled, delivery=delivery, senders=senders
+    ) as run:
         run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(minutes=texts / 40)))
         expected = max(texts // 25, 8)
         every_crash, every_stall = max(2, expected // (crashes + 1)), max(3, expected // (stalls + 1))
@@ -74,9 +80,10 @@ def everything(
                 run.stack.move_clock(due_in)
             n = run.rounds + 1
             crash = n % every_crash == 0 and run.crashes + run.restarts < crashes
-            stall = not crash and n % every_stall == 1 and run.crew.stalls - run.poll_stalls < stalls
+            stall = not crash and n % every_stall == 1 and run.slept < stalls
             stall_poll = not crash and not stall and delivery and n % every_stall == 2 and run.poll_stalls < stalls
-            run.round(crash=crash, stall=stall, stall_poll=stall_poll)
+            stall_move = not crash and bool(run.movers) and n % every_stall == 0 and run.move_stalls < stalls
+            run.round(crash=crash, stall=stall, stall_poll=stall_poll, stall_move=stall_move)
         run.drain()
         return _report(run, started)
 
@@ -178,7 +185,7 @@ def _report(run: Harness, started: float, more: dict[str, object] | None = None)
         "workers killed": run.killed,
         **{f"  {point}": crew.kills[point] for point in KILL_POINTS if crew.kills},
         **({"  queueing scheduled sends": crew.kills["queueing"]} if run.scheduled else {}),
-        "workers stalled past their lease": crew.stalls - run.poll_stalls,
+        "workers stalled past their lease": run.slept,
         "Postgres killed": run.crashes,
         "Postgres restarted": run.restarts,
         "Postgres answers dropped": run.answers_dropped,
@@ -187,13 +194,16 @@ def _report(run: Harness, started: float, more: dict[str, object] | None = None)
         "found in Twilio's list": most["found"],
         "most attempts of a sent text": most["n"],
         "Twilio messages": len(run.stack.twilio.ledger.entries()),
+        **(_senders(run, run.movers) if run.movers else {}),
         **{row["status"]: row["n"] for row in states},
         **{f"  {row['why']}": row["n"] for row in why[:8]},
         **(more or {}),
         **deliveries,
         "seconds": round(time.monotonic() - started, 1),
     }
-    verdict, wrong = compare(run.stack, run.texts, carrier=run.carrier, scheduled=run.scheduled)
+    verdict, wrong = compare(
+        run.stack, run.texts, carrier=run.carrier, scheduled=run.scheduled, movers=run.movers, asked=run.asked
+    )
     bugs = (*crew.bugs, *(run.carrier.refused if run.carrier else ()))
     return Report(numbers, verdict, run.woke_and_wrote, bugs, run.killed, most["n"], tuple(wrong))
 
@@ -206,6 +216,22 @@ def _planned(run: Harness) -> dict[str, object]:
         ).fetchone()
     assert row is not None
     return {"scheduled sends": row["planned"], "  became texts": row["became"]}
+
+
+def _senders(run: Harness, movers: Movers) -> dict[str, object]:
+    """From how many senders in how many accounts texts went out, and what happened to those."""
+    addresses = {address_of(entry) for entry in run.stack.twilio.ledger.entries()}
+    asked = Counter(asked.what for asked in run.asked)
+    return {
+        "  senders": len(addresses),
+        "  accounts": len({account for account, _ in addresses}),
+        "looks in Twilio's list": asked["list"],
+        "questions about a message": asked["fetch"] + asked["change"],
+        "businesses moved": movers.counts["own"] + movers.counts["environment's"],
+        "  to the environment's sender": movers.counts["environment's"],
+        "  under a worker's hands": run.move_stalls,
+        "senders removed": movers.counts["removed"],
+    }
 
 
 def _deliveries(run: Harness, carrier: Carrier) -> dict[str, object]:

@@ -10,11 +10,15 @@ from typing import Final
 import pytest
 
 from smsretry.local.stack import Stack
+from smsretry.local.twilio.ledger import Entry
 from tests.conftest import Sweeper
+from tests.proofs.faults.accounts import judge_questions
 from tests.proofs.faults.arrivals import Message, judge_messages
 from tests.proofs.faults.carrier import Told
 from tests.proofs.faults.orders import KILL_POINTS, StallPoint, Switch
 from tests.proofs.faults.scenarios import blind, everything, outage, oversleep, reported
+from tests.proofs.faults.texts import plan
+from tests.proofs.faults.wire import Asked, What
 from tests.support.builders import NOON
 from tests.support.stacks import running_stack
 
@@ -41,6 +45,8 @@ def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(st
         assert report.numbers[f"  {point}"], f"no worker died at {point}\n{report}"
     assert report.numbers["Postgres killed"] == 1
     assert report.numbers["workers stalled past their lease"]
+    assert report.numbers["  accounts"] != 1
+    assert report.numbers["  under a worker's hands"]
 
 
 @pytest.mark.long
@@ -101,9 +107,14 @@ def test_a_list_that_lags_less_than_the_quarantine_doubles_nothing(stack: Stack)
     assert report.clean, f"\n{report}"
 
 
-def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when() -> None:
+@pytest.mark.parametrize(
+    "senders", [False, pytest.param(True, marks=pytest.mark.long)], ids=["one sender", "twenty senders"]
+)
+def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when(senders: bool) -> None:
     """Callbacks are lost, late and out of order, and workers die or oversleep while they look after deliveries."""
-    report = everything(texts=47, seed="7", kills=4, crashes=0, stalls=1, scheduled=True, delivery=True)
+    report = everything(
+        texts=47, seed="7", kills=4, crashes=0, stalls=1, scheduled=True, delivery=True, senders=senders
+    )
     assert report.clean, f"\n{report}\n{report.bugs[:1]}{report.wrong[:3]}"
     assert report.numbers["  became texts"] == report.numbers["texts"]
     assert report.numbers["texts sent again"]
@@ -118,6 +129,14 @@ def test_without_order_patience_or_a_question_the_harness_sees_it(switch: Switch
     """The report that comes last counts; what is not known to be lost is taken for that; nobody asks once more."""
     report = reported(texts=47, seed="1", unwatched=switch == "asking", without=switch)
     assert getattr(report.verdict, count) > 0, f"\n{report}"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("switch", ["account", "sender"])
+def test_in_another_account_or_from_another_sender_the_harness_sees_it(switch: Switch) -> None:
+    """Looks go to the environment's account; a send begins from the sender that its claim had."""
+    report = everything(texts=60, seed="1", kills=2, crashes=0, stalls=6, delivery=True, without=switch)
+    assert getattr(report.verdict, f"wrong_{switch}"), f"\n{report}"
 
 
 _LOST: Final = Told(NOON + timedelta(minutes=1), "undelivered", 30008)
@@ -145,3 +164,35 @@ def test_the_judge_tells_a_message_that_may_follow_from_one_that_may_not(
     """By what Twilio had said of the first, and the minutes of the others."""
     others = [Message(f"SM{n}", NOON + timedelta(minutes=minutes)) for n, minutes in enumerate(more)]
     assert +judge_messages([Message("SM", NOON, first), *others]) == Counter(wrong)
+
+
+_OURS, _OTHER = "AC" + "1" * 32, "AC" + "2" * 32
+
+
+@pytest.mark.parametrize(
+    ("what", "account", "minutes", "wrong"),
+    [
+        ("list", _OURS, 5, 0),
+        ("list", _OTHER, 5, 1),  # nothing had been sent from there
+        ("list", _OTHER, 25, 0),  # the second attempt
+        ("fetch", _OURS, 5, 0),
+        ("fetch", _OTHER, 25, 1),  # the message is the first attempt's
+        ("change", _OTHER, 25, 1),
+    ],
+)
+def test_the_judge_knows_in_which_account_to_ask_for_a_text(
+    what: What, account: str, minutes: float, wrong: int
+) -> None:
+    """Of two attempts, the first from our account and the second, twenty minutes later, from another one."""
+    [text] = plan(1, seed="1", start=NOON, spread=timedelta(0), only_zone="America/New_York")
+    attempts = [
+        {"begun_at": NOON + timedelta(minutes=n * 20), "finished_at": NOON, "sent_account": sent, "sent_by": "MG"}
+        for n, sent in enumerate((_OURS, _OTHER))
+    ]
+    entry = Entry(
+        sid="SM1", account_sid=_OURS, accepted_at=NOON, to=text.phone or "", sender=None, messaging_service_sid="MG",
+        body=text.body, status_callback=None, validity_period=None,
+    )  # fmt: skip
+    asked = Asked(what, account, NOON + timedelta(minutes=minutes), "SM1" if what != "list" else None, text.phone)
+    found, told = judge_questions([asked], {text.body: [entry]}, {text.send_log_id: attempts}, [text])
+    assert (found["wrong_account"], len(told)) == (wrong, wrong)

@@ -117,6 +117,8 @@ class MortalSender(TwilioSender):
         return outcome
 
     def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
+        if self._order.without == "account":
+            sender = SenderId(self.default.account, sender.sent_by)
         found = super().look_up(phone, sender=sender, since=since, at=at)
         self._fate.at("looking", phone)
         return Look(sightings=()) if self._order.without == "reconcile" else found

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from tests.proofs.neighbors.evidence import evidence
+from tests.proofs.neighbors.platform import slow_platform
 from tests.proofs.neighbors.poor import poor
 from tests.proofs.neighbors.report import Report, everybody, run
 from tests.proofs.neighbors.switches import SWITCHES
@@ -53,7 +54,7 @@ def _run(options: argparse.Namespace) -> Report:
                 return evidence(stack, texts=options.texts, seed=options.seed, clock_ahead=ahead)
         if options.without:
             return SWITCHES[options.without].run(stack, seed=options.seed)
-        neighbors = poor(options.texts) if options.poor else everybody(options.texts)
+        neighbors = poor(options.texts) if options.poor else [*everybody(options.texts), *slow_platform()]
         return run(stack, neighbors, minutes=options.minutes, seed=options.seed, stale=options.stale_minutes)
 
 

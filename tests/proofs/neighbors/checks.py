@@ -11,10 +11,13 @@ from smsretry.local.twilio.ledger import Entry
 from tests.proofs.neighbors.street import MINUTE, Street
 from tests.proofs.neighbors.texts import Text
 
-KINDS: Final = ("lost", "doubled", "failed", "late", "untrue end", "unwanted", "astray", "unanswered", "bugs")
+KINDS: Final = (
+    "lost", "doubled", "failed", "late", "untrue end", "unwanted", "astray", "wrong sender", "unanswered", "bugs",
+)  # fmt: skip
 """Lost: ended or still waiting without having been accepted, or completed and unknown to Twilio. Late: by more than one
 run. Untrue end: of a neighbor's text, one that its owner would not believe. Unwanted: to somebody who opted out.
-Astray: to a number that was no longer the customer's when the send began."""
+Astray: to a number that was no longer the customer's when the send began. Wrong sender: likewise from a sender that was
+not the business's."""
 A_RUN: Final = MINUTE
 
 
@@ -44,8 +47,8 @@ class End:
 
     @property
     def ours(self) -> int:
-        """Messages that are this text, and none that the application sent as another text of the same words."""
-        return len(self.entries) - self.text.from_application
+        """Messages that are this text: none that carriers refused, nor an application's own text of the same words."""
+        return len(self.entries) - self.text.from_application - self.text.refused_by_carriers
 
 
 def judge(street: Street) -> tuple[Verdict, list[End]]:
@@ -56,6 +59,8 @@ def judge(street: Street) -> tuple[Verdict, list[End]]:
     for end in ends:
         if any(entry.to != end.text.phone for entry in end.entries):
             verdict.found["astray"].append(end.text.name)
+        if end.text.sent_from and any((e.account_sid, e.sent_by) != end.text.sent_from for e in end.entries):
+            verdict.found["wrong sender"].append(end.text.name)
         for kind in _of_good(end, street) if end.text.good else _of_other(end):
             ready = street.excused.get(end.text.retry_id, end.text.due_at)
             when = [f"{entry.accepted_at:%H:%M:%S}" for entry in end.entries]

@@ -1,15 +1,19 @@
 """What the package did before a mending, or would do without it."""
 
+from datetime import datetime
+
 import httpx
 from postgrest.exceptions import APIError
 
 from smsretry.adapters.supabase.advice import explain
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.decision import Defer, End, GiveBack, Hold, PutOff
-from smsretry.retry.models import Claim
+from smsretry.retry.models import Claim, Look, SenderId
 from smsretry.sending.breaker import Breaker
+from smsretry.sending.senders import Senders
 from smsretry.sending.tally import IN_A_ROW
 
 
@@ -75,3 +79,16 @@ def always(*_: object) -> bool:
 def all_of_them(_self: SupabaseCalls, wanted: int) -> int:
     """An answer was taken to hold whatever was claimed."""
     return wanted
+
+
+_look_up = TwilioSender.look_up
+
+
+def in_the_environments_account(self: TwilioSender, phone: str, *, sender: SenderId, **when: datetime) -> Look | None:
+    """There was one account."""
+    return _look_up(self, phone, sender=SenderId(self.default.account, sender.sent_by), **when)
+
+
+def one_for_all(self: Senders, claim: Claim) -> str:
+    """There was one sender."""
+    return self.default.sent_by or ""

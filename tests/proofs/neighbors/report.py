@@ -9,6 +9,7 @@ from tests.proofs.neighbors.checks import KINDS, End, Verdict, judge
 from tests.proofs.neighbors.deaths import Killer, Poison, PoisonInDoubt
 from tests.proofs.neighbors.midflight import Changer, Editor, Twin
 from tests.proofs.neighbors.odd import Odd
+from tests.proofs.neighbors.platform import platform
 from tests.proofs.neighbors.slow import slow
 from tests.proofs.neighbors.stoppers import OwnWords, Tomorrow
 from tests.proofs.neighbors.street import TIMEOUT_SECONDS, Neighbor, Street, live
@@ -47,7 +48,7 @@ def everybody(texts: int) -> list[Neighbor]:
     return [
         WellBehaved(texts), Odd(), Flood(texts // 2), Refused(), Changer(), Settings(), TwoRows(), Twin(), Editor(),
         Locker(minutes=2), Grants(minutes=4), LostAnswers(), Killer(), Poison(), PoisonInDoubt(), Unreadable(),
-        OldProcessor(), OwnWords(), Tomorrow(), *slow(), Backlog(4), ScheduledFlood(250),
+        OldProcessor(), OwnWords(), Tomorrow(), *slow(), Backlog(4), ScheduledFlood(250), *platform(),
     ]  # fmt: skip
 
 

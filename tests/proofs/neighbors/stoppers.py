@@ -5,9 +5,11 @@ from itertools import count
 from typing import Final
 
 from tests.proofs.faults.orders import dice
+from tests.proofs.neighbors.senders import open_sender
 from tests.proofs.neighbors.street import MINUTE, Neighbor, Street
 from tests.proofs.neighbors.texts import Text, enqueue, open_business, write_people
 from tests.proofs.oracles.stopping import ORDINARY, STOPS
+from tests.support.platform import OwnSender
 
 _HEAR: Final = "select record_inbound_sms(%s, %s, null, %s)"
 _ENDS: Final = ("cancelled: Customer opted out",)
@@ -82,3 +84,41 @@ class Tomorrow(Neighbor):
                    where id = %s""",
                 [street.start + timedelta(minutes=7 + 60 * (n % 2)), text.customer_id],
             )
+
+
+class StopAtOne(Neighbor):
+    """The same people are customers of three businesses. They say STOP to the sender that two of these share."""
+
+    name = "stop at one of two senders"
+    _people: Final = 4
+
+    def __init__(self) -> None:
+        self._says: list[tuple[Text, OwnSender]] = []
+
+    def move_in(self, street: Street) -> None:
+        stopped, other = (open_sender(street, f"{self.name}, {which}") for which in ("that one", "the other"))
+        for owner, sender, more in (
+            (self.name, stopped, {"unwanted": True, "may_end": _ENDS}),
+            (f"{self.name}, shared", stopped, {"unwanted": True, "may_end": _ENDS}),
+            (f"{self.name}, other's", other, {}),
+        ):
+            texts = [
+                street.text(
+                    owner, n, 3 + n * street.busy / 8, phone=f"+1212557{n:04}", sent_from=sender.address, **more
+                )
+                for n in range(self._people)
+            ]
+            street.move_in(owner, texts)
+            sender.assign(street.connection, texts[0].business_id)
+            if owner == self.name:
+                self._says = [(text, stopped) for text in texts]
+
+    def minute(self, street: Street, n: int) -> None:
+        for person, (text, sender) in enumerate(self._says):
+            if street.now <= text.due_at - MINUTE < street.now + MINUTE:
+                street.connection.execute(
+                    """select record_inbound_sms(
+                        %s, %s, null, 'STOP', messaging_service_sid => %s, account_sid => %s)""",
+                    [text.phone, f"SM{'f' * 28}{person:04x}", sender.sent_by, sender.account],
+                )
+                street.counts["said stop to one of two senders"] += 1

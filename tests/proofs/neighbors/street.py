@@ -1,5 +1,6 @@
 """One queue, everybody who uses it, and a worker that comes by every simulated minute."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
+
+from pydantic import SecretStr
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -27,6 +30,9 @@ MINUTE: Final = timedelta(minutes=1)
 LIMIT: Final = 100
 TIMEOUT_SECONDS: Final = 15.0
 """How long the worker waits for an answer of the database. The database gives up much earlier, and says so."""
+
+TWILIO_SECONDS: Final = 3.0
+"""Likewise for one of Twilio's."""
 
 
 class Neighbor:
@@ -80,6 +86,8 @@ class Street:
     unanswered: list[str] = field(default_factory=list)
     """Calls on which the worker gave up."""
     seconds: float = 0.0
+    credentials: dict[str, str] = field(default_factory=dict)
+    """The runner's, for accounts that are no subaccounts."""
 
     @property
     def busy(self) -> int:
@@ -118,9 +126,7 @@ class Street:
         """Let the time go by."""
         started = time.monotonic()
         with ExitStack() as stack:
-            settings = self.stack.settings().model_copy(update={"supabase_timeout_seconds": self.timeout_seconds})
-            queue = stack.enter_context(_Queue(settings, self))
-            sender = stack.enter_context(TwilioSender(settings))
+            queue = stack.enter_context(_Queue(self.settings, self))
             for neighbor in self.neighbors:
                 stack.callback(neighbor.move_out, self)
                 neighbor.move_in(self)
@@ -129,8 +135,17 @@ class Street:
                 self.stack.set_clock(self.now)
                 for neighbor in self.neighbors:
                     neighbor.minute(self, minute)
-                self.work(Services(queue, sender, DEFAULT))
+                with TwilioSender(self.settings) as sender:
+                    self.work(Services(queue, sender, DEFAULT))
         self.seconds = time.monotonic() - started
+
+    @property
+    def settings(self) -> Settings:
+        """As each run reads them."""
+        listed = {account: {"auth_token": token} for account, token in self.credentials.items()}
+        more = {"twilio_accounts": SecretStr(json.dumps(listed)), "supabase_timeout_seconds": self.timeout_seconds}
+        more["twilio_read_timeout_seconds"] = TWILIO_SECONDS
+        return self.stack.settings().model_copy(update=more)
 
     def work(self, services: Services) -> None:
         """One run of the worker, from claim to report."""

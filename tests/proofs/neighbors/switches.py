@@ -10,20 +10,24 @@ from uuid import UUID
 
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError
 from smsretry.sending import claiming
 from smsretry.sending.breaker import Breaker
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.probes import Probes
+from smsretry.sending.senders import Senders
 from tests.proofs.neighbors import earlier
 from tests.proofs.neighbors.deaths import Killer, Poison, PoisonInDoubt
 from tests.proofs.neighbors.midflight import Changer, Editor, Twin
+from tests.proofs.neighbors.moved import MovesInDoubt, MovesInFlight
 from tests.proofs.neighbors.odd import Odd
+from tests.proofs.neighbors.platform import DayIsUsed, Suspended
 from tests.proofs.neighbors.poor import Chain, Firewalled
 from tests.proofs.neighbors.report import Report, run
 from tests.proofs.neighbors.slow import Refuser, ShortAnswers
-from tests.proofs.neighbors.stoppers import OwnWords, Tomorrow
+from tests.proofs.neighbors.stoppers import OwnWords, StopAtOne, Tomorrow
 from tests.proofs.neighbors.street import TIMEOUT_SECONDS, Neighbor
 from tests.proofs.neighbors.tenants import Refused, Settings, TwoRows, WellBehaved
 from tests.proofs.neighbors.troubles import Grants, Locker, Unreadable
@@ -241,6 +245,38 @@ SWITCHES: Final = {
         edits=((r"t\.kind = end_turn\.kind", "false"),),
         replaces="smsretry.end_turn",
         minutes=10,
+    ),
+    "the business's sender": Switch(
+        sees="wrong sender",
+        neighbors=lambda: [WellBehaved(4), MovesInFlight()],
+        edits=((r"v_sender\.id is distinct from sender_id", "false"),),
+        replaces=_ADMIT,
+    ),
+    "the sender's account": Switch(
+        sees="doubled",
+        neighbors=lambda: [WellBehaved(4), MovesInDoubt()],
+        patches=((TwilioSender, "look_up", earlier.in_the_environments_account),),
+        minutes=40,
+    ),
+    "a circuit each": Switch(
+        sees="late",
+        neighbors=lambda: [WellBehaved(12), Suspended()],
+        patches=((Senders, "_key", earlier.one_for_all),),
+    ),
+    "who heard the stop": Switch(
+        sees="untrue end",
+        neighbors=lambda: [WellBehaved(4), StopAtOne()],
+        sql="""create or replace function smsretry.heard_by(
+                   number text, service text, account text, out senders text[], out lifts boolean)
+               language sql stable as 'select null::text[], false'""",
+        replaces="smsretry.heard_by",
+    ),
+    "a day's cap": Switch(
+        sees="bugs",
+        neighbors=lambda: [WellBehaved(4), DayIsUsed()],
+        edits=((r"when v_spent_until is not null then 'spent'", ""),),
+        replaces=_ADMIT,
+        minutes=16,
     ),
     "turns of all": Switch(
         sees="late",

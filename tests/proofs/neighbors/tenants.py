@@ -5,12 +5,13 @@ from typing import Final
 
 from smsretry.local.twilio.faults import JsonError
 from tests.proofs.faults.orders import dice
+from tests.proofs.neighbors.senders import environment, open_sender
 from tests.proofs.neighbors.street import Neighbor, Street
 from tests.proofs.neighbors.texts import WELL_BEHAVED, Text, new_id, open_business, write
 
 
 class WellBehaved(Neighbor):
-    """Five ordinary businesses with ordinary texts. Nothing of all this is their business."""
+    """Five ordinary businesses with ordinary texts. Nothing of all this is their business. Two have own senders."""
 
     name = WELL_BEHAVED
 
@@ -21,8 +22,17 @@ class WellBehaved(Neighbor):
         shops = [new_id(street.seed, "shop", n) for n in range(5)]
         for shop in shops:
             open_business(street.connection, shop)
+        own = {1: open_sender(street, "well-behaved, a service"), 3: open_sender(street, "a number", foreign=True)}
+        for n, sender in own.items():
+            sender.assign(street.connection, shops[n])
         texts = [
-            street.text(self.name, n, dice(street.seed, "due", n) * street.busy, business_id=shops[n % 5])
+            street.text(
+                self.name,
+                n,
+                dice(street.seed, "due", n) * street.busy,
+                business_id=shops[n % 5],
+                sent_from=own[n % 5].address if n % 5 in own else environment(street),
+            )
             for n in range(self._texts)
         ]
         street.move_in(self.name, texts)

@@ -3,6 +3,7 @@
 import pytest
 
 from smsretry.local.stack import Stack
+from tests.proofs.neighbors.platform import slow_platform
 from tests.proofs.neighbors.poor import poor
 from tests.proofs.neighbors.report import everybody, run
 from tests.proofs.neighbors.slow import ShortAnswers, slow
@@ -14,7 +15,10 @@ def test_well_behaved_businesses_notice_nothing_of_their_neighbors(stack: Stack)
     """Odd values, floods, refusals, changes, locks, grants, lost answers, deaths, and applications that send."""
     report = run(stack, everybody(60), minutes=60, seed="1", stale=2)
     assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
-    for what in ("changes in mid-flight", "workers killed by a row", "held before the mending", "edited in doubt"):
+    for what in (
+        *("changes in mid-flight", "workers killed by a row", "held before the mending", "edited in doubt"),
+        *("moved in mid-flight", "moved in doubt", "messages from an unregistered number"),
+    ):
         assert report.numbers[what], f"nothing of it happened: {what}\n{report}"
 
 
@@ -25,6 +29,13 @@ def test_well_behaved_businesses_notice_nothing_of_what_takes_the_database_long_
     """Triggers that sleep or refuse, thirty locked rows, megabytes, and ten rows of an answer at most."""
     with impatient(stack, seconds=2.0):
         report = run(stack, [WellBehaved(40), Flood(20), *slow(), ShortAnswers()], minutes=12, seed="1")
+    assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
+
+
+@pytest.mark.long
+def test_well_behaved_businesses_notice_nothing_of_slow_silent_and_senseless_senders(stack: Stack) -> None:
+    """A flood at one segment a second, an account that answers nothing, rows at their bounds and thousands more."""
+    report = run(stack, [WellBehaved(40), Flood(20), *slow_platform()], minutes=24, seed="1")
     assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
 
 

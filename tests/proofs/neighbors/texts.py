@@ -8,6 +8,8 @@ from uuid import UUID, uuid5
 
 import psycopg
 
+from tests.support.platform import Address
+
 _NAMESPACE: Final = UUID("3c0f7f0a-6d0b-4c55-8a53-5d1f6c0e9b27")
 WELL_BEHAVED: Final = "well-behaved"
 NEW_YORK: Final = "America/New_York"
@@ -35,6 +37,10 @@ class Text:
     """Messages of the same words that the application sent by itself, as texts of its own."""
     other_words: str | None = None
     """What its body was changed to before its send: it may go out with either."""
+    sent_from: Address | None = None
+    """What it must go out from, if its business says so: an account, and a sender of it."""
+    refused_by_carriers: int = 0
+    """Messages that Twilio took and no carrier did, as it then said: each may be followed by another."""
     unwanted: bool = False
     """It must never go out."""
     queued: dict[str, Any] = field(default_factory=dict)
