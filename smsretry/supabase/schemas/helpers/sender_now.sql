@@ -10,7 +10,9 @@ begin
     if v_sender.id is null then
         opened_at := (
             select min(c.opened_at) from smsretry.circuit c
-            where c.sender <> '' and smsretry.is_environments(c.sender));
+            where c.sender <> '' and ( -- as smsretry.is_environments, which is dear for hundreds of open ones
+                not exists (select from smsretry.senders s where s.sent_by = c.sender)
+                or exists (select from smsretry.default_senders d where d.sent_by = c.sender) and smsretry.is_environments(c.sender)));
         return;
     end if;
     sent_by := v_sender.sent_by;
