@@ -60,9 +60,7 @@ def check(
     request = fill_form(WhichSenders, {"business": business}, check=True)
     with desk() as connected:
         name = _name(connected, sender) if sender else None
-        senders = [
-            one for one in connected.senders(request) if name in (None, one.record.name, str(one.record.sender_id))
-        ]
+        senders = connected.senders(request, named=name)
     if name and not senders:
         raise typer.BadParameter("there is no such sender: `smsretry senders list` lists them")
     _tell(senders, as_json=as_json)

@@ -118,11 +118,11 @@ class Desk:
     def _stops(self, status: QueueStatus, senders: list[SenderRecord]) -> Stops:
         return Stops.of(status.stopped_because, status.environment_stopped_because, senders)
 
-    def senders(self, request: WhichSenders) -> list[CheckedSender]:
-        """The senders, and if that is wanted, what the provider says of each."""
-        checked = check_senders(
-            self.records.senders(request.business_id), self.check_sender if request.check else lambda _: []
-        )
+    def senders(self, request: WhichSenders, *, named: str | None = None) -> list[CheckedSender]:
+        """The senders, or the one that an id names; if that is wanted, what the provider says of each."""
+        found = self.records.senders(request.business_id)
+        wanted = [one for one in found if named in (None, one.name, str(one.sender_id))]
+        checked = check_senders(wanted, self.check_sender if request.check else lambda _: [])
         return [one for one in checked if one.troubled or not request.troubled]
 
     def add_sender(self, request: AddSender) -> SenderChanged:

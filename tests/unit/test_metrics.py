@@ -40,6 +40,14 @@ def test_the_setting_that_told_businesses_apart_harms_nobody_who_still_has_it(mo
     assert (finding.ok, finding.advice) == (True, "is no setting of smsretry, so nothing reads it")
 
 
+def test_two_senders_that_look_the_same_are_one_line() -> None:
+    """Numbers are shown by their last digits. A collector refuses all that it is told if one line comes twice."""
+    told = lines_of(*(a_line("sender", "…0199", texts, why_code="sender_paused") for texts in (3, 4)))
+    assert [line for line in told if "0199" in line] == [
+        'smsretry_sender_texts{smsretry_sender="…0199",smsretry_why="sender_paused"} 7'
+    ]
+
+
 def test_an_empty_queue_is_told_as_zeros() -> None:
     """A 0 is not the same as no answer. What was never measured is not told: 0 seconds would be a time."""
     told = lines_of()
@@ -88,6 +96,20 @@ def lines_of(*lines: StatusLine) -> list[str]:
     """What Prometheus reads of these, without comments."""
     now = QueueStatus.of([a_line("clock", "", 20, next_at=NOON - timedelta(minutes=10)), *lines])
     return [line for line in exposition(gauges(now)) if not line.startswith("#")]
+
+
+def test_all_senders_that_need_somebody_are_counted_although_only_the_first_are_listed() -> None:
+    """When an account is suspended with three hundred of them."""
+    listed = [a_line("sender", f"MG{n}", 2, told="account AC1: stopped: Refused") for n in range(50)]
+    now = QueueStatus.of(
+        [
+            a_line("clock", "", 20, next_at=NOON),
+            a_line("senders", "stopped", 290),
+            a_line("senders", "paused", 10),
+            *listed,
+        ]
+    )
+    assert now.senders_need == "senders that need somebody 300, texts that wait for 50 of them 100"
 
 
 def a_line(part: Any, name: str, texts: int | None = None, **more: Any) -> StatusLine:

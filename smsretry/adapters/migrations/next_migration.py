@@ -37,6 +37,7 @@ _KEEP_GRANTS: Final = """\
         perform set_config('smsretry.granted_{name}', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
 """
 BY_HAND: Final = "-- BY HAND:"

@@ -36,9 +36,11 @@ def gauges(now: QueueStatus) -> tuple[Gauge, ...]:
     scopes = Counter(line.name if line.name in ("sending", "environment") else "state" for line in now.stopped)
     stopped = _each("smsretry.scope", ("sending", "environment", "state"), scopes)
     senders = _each(state, get_args(SenderState), now.senders)
+    waiting = Counter[tuple[str, str]]()  # numbers with the same last digits are one case
+    for line in now.troubled_senders:
+        waiting[line.name, line.why_code or "unforeseen"] += line.texts or 0
     of_senders = tuple(
-        ({"smsretry.sender": line.name, "smsretry.why": line.why_code or "unforeseen"}, line.texts or 0)
-        for line in now.troubled_senders
+        ({"smsretry.sender": name, "smsretry.why": why}, texts) for (name, why), texts in waiting.items()
     )
     silent: tuple[_Point, ...] = () if now.silent_seconds is None else (({}, now.silent_seconds),)
     sends = _each("smsretry.outcome", (*get_args(OutcomeName), "under_way"), now.sent)

@@ -165,10 +165,13 @@ class QueueStatus(Value):
     @property
     def senders_need(self) -> str | None:
         """How many of the businesses' senders need somebody, and how many texts wait for them."""
-        texts = sum(line.texts or 0 for line in self.troubled_senders)
-        if not self.troubled_senders:
+        listed = len(self.troubled_senders)
+        if not listed:
             return None
-        return f"senders that need somebody {len(self.troubled_senders)}, texts that wait for them {texts}"
+        many = max(listed, self.senders.get("paused", 0) + self.senders.get("stopped", 0))
+        texts = sum(line.texts or 0 for line in self.troubled_senders)
+        them = "them" if many == listed else f"{listed} of them"
+        return f"senders that need somebody {many}, texts that wait for {them} {texts}"
 
     @property
     def delivery_dropped(self) -> str | None:

@@ -413,3 +413,59 @@ def opted_out(business: Business) -> bool:
         "select smsretry.suppressed_since(smsretry.number_key(%s, %s)) is not null as is_out", [business.id, PHONE]
     ).fetchone()
     return bool(found and found["is_out"])
+
+
+# A sender that is gone, and one that was the environment's
+
+
+@pytest.mark.parametrize("named", [{"service": "MG" + "7" * 32}, {"to": NOBODY}, {}])
+def test_a_stop_to_a_sender_that_was_removed_holds_where_its_texts_came_from(
+    shops: Shops, named: dict[str, str]
+) -> None:
+    """The account still has another sender. The person answers a text of the one that is gone."""
+    baker = shops["baker"]
+    text_from(baker, BARBER_ACCOUNT, "MG" + "7" * 32)
+    sends_from(baker, DENTIST_ACCOUNT, "MG" + "8" * 32)
+    hear(baker, "STOP", account=BARBER_ACCOUNT, **named)
+    assert out(shops) == ["barber", "baker"]
+
+
+def test_a_stop_to_the_environments_sender_holds_although_no_run_has_told_which_it_is(
+    stack: Stack, shops: Shops
+) -> None:
+    """Right after an upgrade, or if the application sends by itself. A business's own sender is in the same account."""
+    barber = shops["barber"]
+    barber.connection.execute("delete from smsretry.default_senders")
+    sends_from(barber, ACCOUNT, "MG" + "7" * 32)
+    hear(barber, "STOP", service=SENDER, account=ACCOUNT)
+    assert out(shops) == ["barber", "dentist", "baker", "florist"]
+    stack.move_clock(MINUTE)
+    assert hear(barber, "START", account=ACCOUNT) == ("sender_unknown", 0, 0)
+
+
+def test_an_environment_that_has_its_ids_in_capitals_hears_what_comes_in(stack: Stack, shops: Shops) -> None:
+    """The provider takes them so, and names them in its own way."""
+    service, account = "MG" + "ab" * 16, "AC" + "cd" * 16
+    environment_sends_from(shops["baker"], account.upper(), service.upper())
+    hear(shops["baker"], "STOP", service=service, account=account)
+    assert out(shops) == ["baker", "florist"]
+    stack.move_clock(MINUTE)
+    assert hear(shops["baker"], "START", service=service, account=account) == ("opted_in", 2, 0)
+    hear(shops["baker"], "STOP", account=account)
+    assert out(shops) == ["baker", "florist"]
+
+
+def test_a_sender_that_was_the_environments_speaks_for_its_business_alone(stack: Stack, shops: Shops) -> None:
+    """The environment got another one, and the old one became a business's own."""
+    barber, baker = shops["barber"], shops["baker"]
+    stack.move_clock(timedelta(days=2))
+    environment_sends_from(barber, ACCOUNT, "MG" + "6" * 32)
+    sends_from(barber, ACCOUNT, SENDER)
+    hear(baker, "STOP", service="MG" + "6" * 32)
+    assert out(shops) == ["baker", "florist"]
+    stack.move_clock(MINUTE)
+    hear(baker, "STOP", service=SENDER)
+    assert out(shops) == ["barber", "baker", "florist"]
+    stack.move_clock(MINUTE)
+    hear(baker, "START", service=SENDER)
+    assert out(shops) == ["baker", "florist"]

@@ -11,9 +11,11 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.actions.senders import WhichSenders
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.answers import explanation_page
 from smsretry.local.stack import SENDER, Stack
+from smsretry.retry.models import Finding, SenderId
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.integration.conftest import Command
@@ -114,9 +116,9 @@ def test_a_sender_that_the_provider_does_not_know_is_added_only_unchecked(
     assert command(*words, "--unchecked").exit_code == 0
     checked = command("senders", "check")
     assert checked.exit_code == 1
-    assert "bad: number: " in checked.stdout
+    assert "bad: number …0111: " in checked.stdout
     told = command("doctor")
-    assert f"bad  sender …0111 of account {account}: number: " in told.stdout
+    assert f"bad  sender …0111 of account {account}: number …0111: " in told.stdout
     assert "12125550111" not in checked.output + told.output
 
 
@@ -268,3 +270,22 @@ def test_the_page_of_a_text_leads_to_the_form_that_resumes_its_sender(
     page = explanation_page([explained], lambda name, values: f"/form/{name}/{values['ask'].get('sender')}")
     assert f"](/form/resume-sms-sender/{own})" in page.markdown
     assert SENDER not in page.markdown
+
+
+def test_the_provider_is_asked_about_the_one_sender_that_is_named(
+    business: Business, account: str, operators: SupabaseOperators, settings: Settings, command: Command, own: str
+) -> None:
+    """A platform may have hundreds, and each answer takes a while."""
+    service = "MG" + "7" * 32
+    command("senders", "add", business.id, account, service, "--class", "marketing", "--unchecked", *BECAUSE)
+    asked = list[str | None]()
+
+    def check(sender: SenderId) -> list[Finding]:
+        asked.append(sender.sent_by)
+        return [Finding(subject="sender", ok=True)]
+
+    desk = Desk(operators, profile=settings.profile, meaning=code_meaning, check_sender=check)
+    for named in (service, own):
+        [one] = desk.senders(WhichSenders(check=True), named=named)
+        assert named in (one.record.name, str(one.record.sender_id))
+    assert asked == [service, SENDER]

@@ -10,6 +10,7 @@ import pytest
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
+from smsretry.retry.models import SenderId
 from tests.conftest import Business
 from tests.support.builders import ACCOUNT, AT_ONCE, SENDER, fates_of, run_over
 
@@ -240,6 +241,15 @@ def test_a_rate_and_a_cap_are_changed_or_taken_away(business: Business) -> None:
         assert refused.value.sqlstate == "SR422"
 
 
+def test_another_rate_counts_at_once(business: Business) -> None:
+    """At a rate that was set wrong, a few texts took the sender's time for the next hour."""
+    add(business, segments_per_second=0.001)
+    call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=0.001)
+    call(business, "change_sms_sender", named=SENDER, segments_per_second=10, **SIGNED)
+    leased = call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=10)
+    assert leased["begins_at"] == leased["asked_at"]
+
+
 def test_no_number_is_listed_unless_it_is_asked_for(business: Business) -> None:
     """The doctor needs it, to ask the provider."""
     add(business, NUMBER)
@@ -346,6 +356,22 @@ def test_a_sender_without_credentials_is_told_with_its_texts(business: Business)
     assert line["next_at"].astimezone().astimezone(business.now().tzinfo).isoformat() == "2027-01-13T08:00:00+00:00"
 
 
+def test_what_one_that_shares_a_sender_waits_for_hides_no_trouble_of_another(
+    business: Business, neighbor: Business
+) -> None:
+    """One has waited for the day to turn since yesterday. The credentials are gone since."""
+    for one, code in ((business, "day_spent"), (neighbor, "no_credentials")):
+        add(one)
+        row = one.due_text(due=HOUR)
+        business.connection.execute(
+            "update sms_retry_queue set held_since = smsretry.clock(), why = %s, why_code = %s where id = %s",
+            [f"Because of {code}", code, row],
+        )
+    line = business.connection.execute("select * from sms_status(true, true) where part = 'sender'").fetchone()
+    assert line is not None
+    assert (line["why_code"], line["told"]) == ("no_credentials", f"account {ACCOUNT}: Because of no_credentials")
+
+
 def test_of_a_business_only_its_own_senders_are_listed_however_many_share_them(business: Business) -> None:
     """Twenty others have more texts waiting. The environment's is listed if it still sends some class of it."""
     for number in range(21):
@@ -360,3 +386,74 @@ def test_of_a_business_only_its_own_senders_are_listed_however_many_share_them(b
     assert (len(shown[1]["used_by"]), shown[1]["businesses"]) == (20, 22)
     add(business, OTHER)
     assert {one["sender"] for one in listed(business, business_id=business.id)} == {SENDER, OTHER}
+
+
+def test_a_text_counts_once_if_a_class_and_all_texts_have_the_same_sender(business: Business) -> None:
+    """Somebody added it twice."""
+    add(business)
+    add(business, message_class="marketing")
+    business.due_text()
+    [_, one] = listed(business)
+    assert (one["due"], one["businesses"], sum(user["due"] for user in one["used_by"])) == (1, 1, 1)
+    assert [line["sender_id"] for line in listed(business, business_id=business.id)] == [one["sender_id"]]
+
+
+def test_the_environments_sender_is_not_listed_for_a_business_with_one_for_each_class(business: Business) -> None:
+    """It sends nothing of it."""
+    add(business, message_class="marketing")
+    add(business, message_class="transactional")
+    assert [one["sender"] for one in listed(business, business_id=business.id)] == [SENDER]
+
+
+def test_the_environments_sender_is_the_one_that_a_run_has_told_last(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """Also if it had that one before. A claim notes it once an hour."""
+    for told, later in ((SENDER, timedelta(days=2)), (OTHER, 2 * HOUR), (SENDER, HOUR / 2)):
+        queue.claim_due(0, default=SenderId(ACCOUNT, told))
+        assert listed(business)[0]["sender"] == told
+        stack.move_clock(later)
+    queue.claim_due(0, default=SenderId(ACCOUNT, SENDER))
+    seen = business.connection.execute(
+        "select smsretry.clock() - seen_at as ago from smsretry.default_senders where sent_by = %s", [SENDER]
+    ).fetchone()
+    assert seen is not None
+    assert HOUR / 2 <= seen["ago"] < HOUR
+
+
+def test_the_environments_circuit_stops_its_businesses_also_if_one_has_its_sender_as_its_own(
+    business: Business, neighbor: Business, queue: SupabaseQueue
+) -> None:
+    """A business may name the environment's sender, for one class or to give it back later."""
+    row = neighbor.due_text()
+    queue.claim_due(0, default=SenderId(ACCOUNT, SENDER))
+    add(business)
+    business.connection.execute("select set_sms_circuit('Refused', %s)", [SENDER])
+    shown = business.connection.execute(
+        "select circuit_open from smsretry.claimed_retry where id = %s", [row]
+    ).fetchone()
+    assert shown == {"circuit_open": True}
+
+
+def test_an_order_is_carried_out_although_one_business_s_rules_refuse_it(
+    business: Business, neighbor: Business
+) -> None:
+    """A trigger of one that shares the sender. Its texts wait for their own time, and the others' are due."""
+    for one in (business, neighbor):
+        add(one)
+    rows = [one.due_text(due=HOUR) for one in (business, neighbor)]
+    business.connection.execute("update sms_retry_queue set why_code = 'sender_paused', why = 'It waits'")
+    business.connection.execute(
+        f"""create function public.refuse() returns trigger language plpgsql as $$
+                begin
+                    if old.business_id = '{business.id}' then raise exception 'Not like that'; end if;
+                    return new;
+                end $$;
+            create trigger refuse before update on sms_retry_queue for each row
+                execute function public.refuse()""".encode()
+    )
+    try:
+        assert call(business, "resume_sms_sender", named=SENDER, **SIGNED)["released"] == 1
+    finally:
+        business.connection.execute("drop function public.refuse cascade")
+    assert [business.row(row)["scheduled_for"] <= business.now() for row in rows] == [False, True]

@@ -187,6 +187,25 @@ def test_applying_every_file_again_changes_nothing_on_an_old_installation(
     assert original.rows("select * from sms_send_attempts order by id") == attempts
 
 
+def test_who_may_call_a_function_of_1_0_0_still_may_after_the_upgrade_and_after_a_repair(empty: Database) -> None:
+    """A webhook or a monitor may have a role of its own. Functions that changed are dropped on the way, some twice."""
+    migrate(empty.url, shipped=[one for one in migrations() if one.version <= VERSION_1_0_0])
+    called = ("record_inbound_sms", "sms_status", "queue_scheduled_sms", "check_sms_retries")
+    empty.run("create role webhook")
+    empty.run("; ".join(f"grant execute on function {name} to webhook" for name in called))
+    try:
+        for again in (False, True):
+            migrate(empty.url, again=again)
+            may = empty.rows(
+                """select proname from pg_proc p where pronamespace = 'public'::regnamespace
+                   and has_function_privilege('webhook', p.oid, 'execute') and proname = any (%s)""",
+                list(called),
+            )
+            assert sorted(row["proname"] for row in may) == sorted(called)
+    finally:
+        empty.run("drop owned by webhook; drop role webhook")
+
+
 def test_migrating_again_brings_back_a_trigger_s_function_that_a_later_migration_made(
     empty: Database, fresh_schema: Snapshot
 ) -> None:

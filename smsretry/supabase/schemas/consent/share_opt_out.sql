@@ -10,9 +10,8 @@ begin
     if not exists (select 1 from smsretry.senders) then
         return;
     end if;
-    v_senders := array_remove(array[share_opt_out.sent_by, case
-        when not exists (select 1 from smsretry.senders s where s.sent_by = share_opt_out.sent_by)
-            or exists (select 1 from smsretry.default_senders d where d.sent_by = share_opt_out.sent_by) then '' end], null);
+    v_senders := array_remove(
+        array[share_opt_out.sent_by, case when smsretry.is_environments(share_opt_out.sent_by) then '' end], null);
     for v_shares in
         select b.id, smsretry.number_key(b.id, share_opt_out.phone) as number_key
         from smsretry.businesses_of(share_opt_out.phone, false, v_senders) b (id) cross join smsretry.secret

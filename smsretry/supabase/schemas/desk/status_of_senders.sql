@@ -26,7 +26,9 @@ begin
         select b.sender_id from smsretry.business_senders b where b.business_id = any (v_held)
     ),
     waiting as materialized (
-        select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts, min(w.why_code) as why_code, min(w.why) as why
+        select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts,
+               min(w.why_code) filter (where w.why_code in ('no_credentials', 'account_refused')) as why_code,
+               min(w.why) filter (where w.why_code in ('no_credentials', 'account_refused')) as why
         from smsretry.texts_by_sender(array(
             select b.business_id from smsretry.business_senders b where b.sender_id in (select u.id from suspected u)), status_of_senders.at) w
         where w.sender_id is not null

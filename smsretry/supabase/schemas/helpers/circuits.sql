@@ -4,7 +4,7 @@ returns table (sender text, own boolean, opened_at timestamptz, why text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return query
-    select c.sender, exists (select from smsretry.senders s where s.sent_by = c.sender), c.opened_at, c.why
+    select c.sender, not smsretry.is_environments(c.sender), c.opened_at, c.why
     from smsretry.circuit c order by c.sender;
 end
 $$;

@@ -10,11 +10,11 @@ declare
     v_sender constant text := case when sender_problem.sent_by ~ k_sid then left(sender_problem.sent_by, 2) end;
 begin
     if v_account is distinct from 'AC' then
-        return 'account must be an account''s SID: AC and 32 hexadecimal digits'
+        return 'account must be an account''s SID: AC and 32 hexadecimal digits, in lower case'
             || coalesce('. This is the SID of ' || (k_kinds ->> v_account), '');
     end if;
     if v_sender is distinct from 'MG' and (sender_problem.sent_by ~ '^[+][1-9][0-9]{6,14}$') is not true then
-        return 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits) or a number in E.164 (+12125550100)'
+        return 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits, in lower case) or a number in E.164 (+12125550100)'
             || coalesce('. This is the SID of ' || (k_kinds ->> v_sender), '');
     end if;
     return null;

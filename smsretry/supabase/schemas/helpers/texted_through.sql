@@ -9,7 +9,7 @@ begin
         select 1 from public.sms_send_attempts a
         where a.number_key = v_key
           and (a.sent_by is null or a.sent_by = any (texted_through.senders)
-               or '' = any (texted_through.senders)
-                  and not exists (select 1 from smsretry.senders s where s.sent_by = a.sent_by)));
+               or a.sent_account = any (texted_through.senders)
+               or '' = any (texted_through.senders) and smsretry.is_environments(a.sent_by)));
 end
 $$;

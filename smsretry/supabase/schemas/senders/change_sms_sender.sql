@@ -26,6 +26,9 @@ begin
         segments_per_day = case when 'segments_per_day' = any (unlimited) then null
                                 else coalesce(segments_per_day, s.segments_per_day) end
     where s.id = v_sender.id;
+    if segments_per_second is not null or 'segments_per_second' = any (unlimited) then -- what was given away at the old rate
+        update smsretry.sender_time t set free_at = least(t.free_at, smsretry.clock()) where t.sender = v_sender.sent_by;
+    end if;
     perform smsretry.note_sender_step(v_sender, 'changed', who, because);
     sender_id := v_sender.id;
     sender := smsretry.shown_sender(v_sender.sent_by);

@@ -29,12 +29,14 @@ begin
         union all
         (select null, d.account, d.sent_by, d.segments_per_second, null, null, null
          from (select 1) one left join smsretry.default_senders d on true
-         where sms_senders.after_id is null and not exists (
-             select from smsretry.business_senders b where b.business_id = sms_senders.business_id and b.message_class = 'any')
+         where sms_senders.after_id is null and (sms_senders.business_id is null or (
+             select o.marketing is null or o.transactional is null from smsretry.senders_of(sms_senders.business_id) o))
          order by d.seen_at desc nulls last limit 1)
     ),
     users as (
-        select b.sender_id, b.business_id, b.message_class from smsretry.business_senders b where b.sender_id in (select l.id from listed l)
+        select b.sender_id, b.business_id, b.message_class from smsretry.business_senders b
+        where b.sender_id in (select l.id from listed l) and (b.message_class = 'any' or not exists ( -- the same for all its texts
+              select from smsretry.business_senders o where (o.business_id, o.sender_id, o.message_class) = (b.business_id, b.sender_id, 'any')))
     ),
     texts as materialized (
         select t.* from smsretry.texts_by_sender(

@@ -16,8 +16,6 @@ declare
     v_others_wait boolean;
     v_wait jsonb := '{}';
     v_owner text;
-    -- The environment's sender may be a business's own as well, and then its circuit is that one's.
-    v_opened_at timestamptz := (select c.opened_at from smsretry.circuit c where c.sender = claim_texts.sender);
 begin
     if exists (select from smsretry.business_senders) then
         select * into v_turn from smsretry.claim_by_sender(v_limit, v_now, sender, per_second, without, own);
@@ -31,10 +29,6 @@ begin
     foreach v_claim in array v_claims loop
         v_claim.others_wait := v_others_wait;
         v_claim.sender_others_wait := v_others_wait;
-        if v_claim.sender is null and v_opened_at is not null then
-            v_claim.circuit_opened_at := v_opened_at;
-            v_claim.circuit_open := true;
-        end if;
         if v_turn.last is not null and v_others_wait then
             v_owner := coalesce(v_claim.sender ->> 'id', '');
             if not v_wait ? v_owner then
