@@ -243,8 +243,8 @@ def test_a_rate_and_a_cap_are_changed_or_taken_away(business: Business) -> None:
 
 def test_another_rate_counts_at_once(business: Business) -> None:
     """At a rate that was set wrong, a few texts took the sender's time for the next hour."""
-    add(business, segments_per_second=0.001)
-    call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=0.001)
+    add(business, segments_per_second=0.01)
+    call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=0.01)
     call(business, "change_sms_sender", named=SENDER, segments_per_second=10, **SIGNED)
     leased = call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=10)
     assert leased["begins_at"] == leased["asked_at"]
