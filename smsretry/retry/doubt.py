@@ -57,7 +57,7 @@ def after_look(
     """
     if denied:
         why = f"In doubt, and it cannot be looked for. {denied}. Or look in the provider's log, then `smsretry resolve`"
-        yield Hold(why, "no_credentials", LOOK_DELAYS[-1])
+        yield Hold(why, "list_unavailable", LOOK_DELAYS[-1])
         return
     if look is None:
         yield _without_list(claim, at)

@@ -10,7 +10,7 @@ begin
     for v_row in
         select q.* from public.sms_retry_queue q
         where q.business_id = any (hurry_texts.business_ids) and q.status = 'pending' and q.in_doubt_since is null
-          and q.scheduled_for > v_now and q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused')
+          and q.scheduled_for > v_now and q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')
         order by q.id for update skip locked
     loop
         perform smsretry.put_back(v_row, v_now, v_now);
