@@ -6,7 +6,7 @@ from typing import Final, assert_never
 from smsretry.retry import doubt, result
 from smsretry.retry.decision import AfterLook
 from smsretry.retry.evidence import all_in_one, earliest_creation
-from smsretry.retry.models import Claim, ItemResult, Look, SenderId
+from smsretry.retry.models import Claim, ItemResult, SenderId
 from smsretry.retry.profile import Profile
 from smsretry.sending.ports import ClaimedTexts, Sender
 
@@ -37,18 +37,14 @@ def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[After
     if known:
         yield from known
         return
-    yield from doubt.after_look(claim, _look(claim, sender), at=claim.claimed_at, profile=profile)
-
-
-def _look(claim: Claim, sender: Sender) -> Look | None:
-    if not (claim.sent_to and claim.attempt_begun_at):
-        return None
-    since = earliest_creation(claim.attempt_begun_at)
-    looks = [
-        sender.look_up(claim.sent_to, sender=sent_from, since=since, at=claim.claimed_at)
-        for sent_from in _may_have_left_from(claim, sender.default)
-    ]
-    return all_in_one(looks)
+    look = denied = None
+    if claim.sent_to and claim.attempt_begun_at:
+        since, left_from = earliest_creation(claim.attempt_begun_at), _may_have_left_from(claim, sender.default)
+        denied = next(filter(None, (sender.cannot_send_for(each.account or "") for each in left_from)), None)
+        if not denied:
+            looks = (sender.look_up(claim.sent_to, sender=each, since=since, at=claim.claimed_at) for each in left_from)
+            look = all_in_one([*looks])
+    yield from doubt.after_look(claim, look, at=claim.claimed_at, profile=profile, denied=denied)
 
 
 def _may_have_left_from(claim: Claim, default: SenderId) -> list[SenderId]:

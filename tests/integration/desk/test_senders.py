@@ -160,7 +160,9 @@ def test_what_waited_for_a_sender_is_due_when_it_is_resumed(
     assert (attempt["sent_by"], attempt["sent_account"]) == (own.twilio_sender, own.twilio_account_sid)
 
 
-@pytest.mark.parametrize("code", ["sender_paused", "no_credentials", "day_spent", "account_refused", "quiet_hours"])
+@pytest.mark.parametrize(
+    "code", ["sender_paused", "no_credentials", "day_spent", "account_refused", "sending_stopped", "quiet_hours"]
+)
 @pytest.mark.parametrize("order", ["add", "replace", "change", "resume", "remove"])
 def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(
     business: Business, neighbor: Business, code: str, order: str
