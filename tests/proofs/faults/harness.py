@@ -11,6 +11,7 @@ from datetime import time as time_of_day
 from http.client import HTTPConnection
 from typing import Any, Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import psycopg
 
@@ -216,17 +217,31 @@ class Harness:
 
     def stall_poll(self) -> None:
         """Stop a worker between Twilio's word and what follows, past its lease; another one looks; then wake it."""
+        looks = self._looks()
         sleeper = self.start(polling=True, limit=5, one_by_one=True, stall_at="asked")
         if self.crew.wait_stopped(sleeper) is None:
             return
+        held = self._looks().items() - looks.items()
         self.poll_stalls += 1
         self.stack.move_clock(timedelta(minutes=11))
         self._let_twilio_learn()
-        self.run_workers([{"polling": True, "limit": 5000}])
+        for _ in range(5):  # one that Twilio does not answer leaves the rest to the next
+            self.run_workers([{"polling": True, "limit": 5000}])
+            if not held & self._looks().items():
+                break
         before = self._state_at_rest()
+        taken_over = not held & self._looks().items()
         self.crew.resume(sleeper)
         self.crew.wait([sleeper])
-        self.woke_and_wrote += before != self._state()
+        self.woke_and_wrote += taken_over and before != self._state()
+
+    def _looks(self) -> dict[UUID, int]:
+        """How often each message was looked at."""
+        with self.stack.connect() as connection:
+            return {
+                row["id"]: row["n"]
+                for row in connection.execute("select id, delivery_looks as n from sms_send_attempts")
+            }
 
     def stall(self, where: StallPoint | None = None) -> None:
         """Stop a worker past its lease, let another one have its texts, wake it: it may neither send nor write."""
