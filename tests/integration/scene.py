@@ -131,7 +131,9 @@ class Scene:
                 "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
                 "delivery_status": "undelivered", "error_code": 30003,
             },
-            "claim_sms_deliveries": {"limit_count": 10, "first_look": "1 second", "lease": "10 minutes", "without": []},
+            "claim_sms_deliveries": {
+                "limit_count": 10, "first_look": "1 second", "lease": "10 minutes", "without": [], "every_account": True,
+            },
             "finish_sms_delivery": {
                 "attempt_id": str(self.accepted), "looks": 0, "decision": "give_up", "delivery_status": "undelivered",
                 "error_code": 30006, "look_in": None, "retry_in": None, "error": "Not delivered: a landline",

@@ -24,8 +24,12 @@ class SupabaseDeliveries(SupabaseCalls):
     """`ports.DeliveryRecords` over HTTP."""
 
     def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
-        values = {"limit_count": self.rows_of_an_answer(limit), "first_look": interval(FIRST_LOOK)}
-        values |= {"without": sorted(without)} if without else {}
+        values = {
+            "limit_count": self.rows_of_an_answer(limit),
+            "first_look": interval(FIRST_LOOK),
+            "without": sorted(without),
+            "every_account": True,
+        }
         function = "claim_sms_deliveries"
         return self.readable(OpenDelivery, function, self.once(function, values))
 
