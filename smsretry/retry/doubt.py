@@ -43,7 +43,9 @@ def known_evidence(claim: Claim) -> list[AfterLook]:
     return [Settle(None, "callback")] if claim.log_says_sent else []
 
 
-def after_look(claim: Claim, look: Look | None, *, at: datetime, profile: Profile = DEFAULT) -> Iterator[AfterLook]:
+def after_look(
+    claim: Claim, look: Look | None, *, at: datetime, profile: Profile = DEFAULT, denied: str | None = None
+) -> Iterator[AfterLook]:
     """What the provider's list says of a text in doubt: each message that may be its own, and what to do if none is.
 
     A message belongs to one attempt, and only the queue knows which. The first decision that the queue accepts counts,
@@ -51,7 +53,12 @@ def after_look(claim: Claim, look: Look | None, *, at: datetime, profile: Profil
 
     Args:
         look: the recent messages to the number it was sent to; None when the list could not be had.
+        denied: why it cannot be asked for here, and what to do; None: it was asked for.
     """
+    if denied:
+        why = f"In doubt, and it cannot be looked for. {denied}. Or look in the provider's log, then `smsretry resolve`"
+        yield Hold(why, "list_unavailable", LOOK_DELAYS[-1])
+        return
     if look is None:
         yield _without_list(claim, at)
         return

@@ -9,7 +9,7 @@ is ambiguous, and a person decides. Two things prove that a message is another t
 record, and the exact words of another open text. Its age proves nothing, because the clock may have stepped.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -64,6 +64,18 @@ def next_look_delay(looks: int) -> timedelta:
 def earliest_creation(begun_at: datetime) -> datetime:
     """No message of an attempt begun at `begun_at` was created before this moment, on any clock that is covered."""
     return begun_at.replace(microsecond=0) - CLOCK_ERROR
+
+
+def all_in_one(looks: Sequence[Look | None]) -> Look | None:
+    """Looks into several lists of one provider. None: one of them could not be had, so absence is not proved."""
+    had = [look for look in looks if look is not None]
+    if not had or len(had) < len(looks):
+        return None
+    return Look(
+        sightings=tuple(sighting for look in had for sighting in look.sightings),
+        clock_ahead=had[0].clock_ahead,
+        lacks=next((look.lacks for look in had if look.lacks), None),
+    )
 
 
 def find(look: Look, sent: Sent) -> Found:

@@ -83,7 +83,9 @@ class _Item:
         if not isinstance(decision, Send):
             return self._put_off(decision)
         if why := self.sender.cannot_send_for(self.sent_from.account or ""):
-            return self._put_off(Hold(why, "no_credentials", policy.HELD_LOOK))
+            # The application may have none, and leave them to the workers.
+            hold = Hold(why, "no_credentials", policy.HELD_LOOK)
+            return self._put_off(GiveBack(why, "no_credentials") if self.first_send else hold)
         try:
             put_off = self.flow_control.admit(self.claim)
         except QueueError as error:

@@ -91,12 +91,15 @@ class ScheduledSends(Protocol):
 class Circuits(Protocol):
     """For a run that remembers what works."""
 
-    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+    def set_circuit(
+        self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None, own: bool = False
+    ) -> None:
         """Remember for the next run that sending does not work, or with None that it works again.
 
         Args:
             sender: the sender (`SenderId.sent_by`) that the circuit belongs to. Empty: the provider's, for everybody.
             businesses: those whose texts alone fail; None: everybody's do.
+            own: whether it is a business's own sender. If it was removed meanwhile, there is nothing to remember.
         """
 
 

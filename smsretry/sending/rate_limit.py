@@ -28,18 +28,23 @@ _TRIES: Final = 3
 """Leases, or looks at the database's clock, before what there is must do."""
 
 
-class _Clock:
-    """How far the database's clock is ahead of this process's: between two bounds, as close as one answer was fast."""
+class Clock:
+    """How far the database's clock is ahead of this process's: between two bounds, as close as one answer was fast.
+
+    Shared by the senders of a run, from any thread.
+    """
 
     def __init__(self) -> None:
         self._least, self._most = -float("inf"), float("inf")
+        self._lock = Lock()
 
     def learn(self, said: float, *, asked: float, answered: float) -> None:
         """The database said this time between two moments of this process."""
         least, most = said - answered, said - asked
-        if least > self._most or most < self._least:  # one of the two clocks was set, or they drifted apart
-            self._least, self._most = least, most
-        self._least, self._most = max(least, self._least), min(most, self._most)
+        with self._lock:
+            if least > self._most or most < self._least:  # one of the two clocks was set, or they drifted apart
+                self._least, self._most = least, most
+            self._least, self._most = max(least, self._least), min(most, self._most)
 
     @property
     def is_known(self) -> bool:
@@ -53,19 +58,22 @@ class _Clock:
 class RateLimit:
     """One per run and sender; shared by the run's threads."""
 
-    def __init__(self, lease: Callable[[int, float, float], Lease], per_second: float | None) -> None:
+    def __init__(
+        self, lease: Callable[[int, float, float], Lease], per_second: float | None, clock: Clock | None = None
+    ) -> None:
         """Prepare.
 
         Args:
             lease: takes segments of the sender's time, at a rate per second, some seconds ahead at the soonest.
             per_second: segments the sender makes a second; None: nobody has to wait.
+            clock: what is known of the database's clock.
         """
         self._ask_for = lease
         self._per_second = per_second
         self._lock = Lock()
         self._leasing = Lock()
         """Held while the database is asked: one thread does, and those that have a turn go on."""
-        self._clock = _Clock()
+        self._clock = clock or Clock()
         self._coming = dict[UUID, int]()
         """Texts in flight that have no turn yet, and their segments."""
         self._turns = dict[int, deque[float]]()

@@ -5,8 +5,8 @@ from typing import Final, assert_never
 
 from smsretry.retry import doubt, result
 from smsretry.retry.decision import AfterLook
-from smsretry.retry.evidence import earliest_creation
-from smsretry.retry.models import ENVIRONMENT, Claim, ItemResult, Look, SenderId
+from smsretry.retry.evidence import all_in_one, earliest_creation
+from smsretry.retry.models import Claim, ItemResult, SenderId
 from smsretry.retry.profile import Profile
 from smsretry.sending.ports import ClaimedTexts, Sender
 
@@ -37,23 +37,23 @@ def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[After
     if known:
         yield from known
         return
-    yield from doubt.after_look(claim, _look(claim, sender), at=claim.claimed_at, profile=profile)
+    look = denied = None
+    if claim.sent_to and claim.attempt_begun_at:
+        since, left_from = earliest_creation(claim.attempt_begun_at), _may_have_left_from(claim, sender.default)
+        denied = next(filter(None, (sender.cannot_send_for(each.account or "") for each in left_from)), None)
+        if not denied:
+            looks = (sender.look_up(claim.sent_to, sender=each, since=since, at=claim.claimed_at) for each in left_from)
+            look = all_in_one([*looks])
+    yield from doubt.after_look(claim, look, at=claim.claimed_at, profile=profile, denied=denied)
 
 
-def _look(claim: Claim, sender: Sender) -> Look | None:
-    """Messages wherever the text may have gone out from. None: some list could not be had."""
-    if not (claim.sent_to and claim.attempt_begun_at):
-        return None
-    asked = [SenderId(claim.sent_account, claim.sent_by)]
-    if claim.sender and asked == [ENVIRONMENT]:
-        # Nobody knows who sent it: the application's own processor, or a run that a restored database has forgotten.
-        asked.append(SenderId(claim.sender.account))
-    since, looks = earliest_creation(claim.attempt_begun_at), list[Look]()
-    for one in asked:
-        look = sender.look_up(claim.sent_to, sender=one, since=since, at=claim.claimed_at)
-        if look is None:
-            return None
-        looks.append(look)
-    sightings = tuple(sighting for look in looks for sighting in look.sightings)
-    lacks = next((look.lacks for look in looks if look.lacks), None)
-    return looks[0].model_copy(update={"sightings": sightings, "lacks": lacks})
+def _may_have_left_from(claim: Claim, default: SenderId) -> list[SenderId]:
+    """Where it may be listed: where its attempt left.
+
+    A send that nobody wrote down, by the application or before a restore, names neither sender nor account. It may have
+    left from the business's own sender, or from that of the environment.
+    """
+    unwritten = claim.sent_account is None and claim.sent_by is None
+    own = claim.sender.account if unwritten and claim.sender else None
+    others = [SenderId(own)] if own and own != default.account else []
+    return [SenderId(claim.sent_account, claim.sent_by), *others]

@@ -11,28 +11,28 @@ EVERYBODY = ""
 
 
 def remember(senders: Senders, circuits: Circuits) -> None:
-    """Store whether sending works: of everybody, and of each sender by itself."""
-    outage = senders.run.outage
+    """Store whether sending works: of each sender by itself, and of everybody."""
+    for key, control in senders.each.items():
+        _remember(key, control, circuits, own=control is not senders.environment)
+    outage = senders.run.outage  # at last: the environment's circuit, as it closes, closes everybody's
     if outage.open_because:
         circuits.set_circuit(outage.open_because, sender=EVERYBODY)
     elif outage.probes.was_open and outage.sends.successful:
         circuits.set_circuit(None, sender=EVERYBODY)
-    for key, control in senders.each.items():
-        _remember(key, control, circuits)
 
 
-def _remember(key: str, control: FlowControl, circuits: Circuits) -> None:
+def _remember(key: str, control: FlowControl, circuits: Circuits, *, own: bool) -> None:
     breaker, outage = control.breaker, control.run.outage
     if breaker.open_because:
-        circuits.set_circuit(breaker.open_because, sender=key)
+        circuits.set_circuit(breaker.open_because, sender=key, own=own)
     elif breaker.probes.was_open and control.sending_works:
-        circuits.set_circuit(None, sender=key)
+        circuits.set_circuit(None, sender=key, own=own)
     # In an outage it is nobody's own trouble; the next run tries others first.
     failing = breaker.to_remember | (breaker.sends.failing if outage.open_because else set())
     if failing:
-        circuits.set_circuit(breaker.last_failure, sender=key, businesses=failing)
+        circuits.set_circuit(breaker.last_failure, sender=key, businesses=failing, own=own)
     if works := breaker.to_forget - failing:
-        circuits.set_circuit(None, sender=key, businesses=works)
+        circuits.set_circuit(None, sender=key, businesses=works, own=own)
 
 
 def stopped_senders(senders: Senders) -> list[StoppedSender]:

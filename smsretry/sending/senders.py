@@ -7,7 +7,7 @@ from typing import Final
 from smsretry.retry.answers import Lease
 from smsretry.retry.models import Claim, SenderId
 from smsretry.sending.flow_control import FlowControl
-from smsretry.sending.rate_limit import RateLimit
+from smsretry.sending.rate_limit import Clock, RateLimit
 from smsretry.sending.run_control import RunControl
 
 
@@ -36,6 +36,7 @@ class Senders:
         self._threads = threads
         self.run: Final = RunControl(self._key, self._account, threads=threads)
         """What they share."""
+        self._clock = Clock()
         self._controls = dict[str, FlowControl]()
         self.environment: Final = self._control(default.sent_by or "", per_second)
         """That of the environment's."""
@@ -50,7 +51,7 @@ class Senders:
     def _control(self, key: str, per_second: float | None) -> FlowControl:
         with self.run.lock:
             if key not in self._controls:
-                rate_limit = RateLimit(partial(self._lease, key), per_second)
+                rate_limit = RateLimit(partial(self._lease, key), per_second, self._clock)
                 self._controls[key] = FlowControl(rate_limit, self.run)
             return self._controls[key]
 

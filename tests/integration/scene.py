@@ -92,10 +92,11 @@ class Scene:
             "claim_sms_texts": {
                 "limit_count": 10, "sender": SENDER, "account": ACCOUNT, "segments_per_second": 10, "without": [],
             },
-            "claim_suspect_sms_retry": {},
+            "claim_suspect_sms_retry": {"every_account": True},
             "next_sms_due": {"sender": SENDER, "without": []},
             "slow_sms_sender": {"sender": SENDER, "seconds": 5},
             "lease_sms_time": {"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1},
+            "lease_sms_times": {"leases": [{"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1}]},
             "lease_sms_sender": {"sender": SENDER, "segments": 5, "per_second": 10},
             "claim_sms_retry": {"retry_id": str(self.due)},
             "begin_sms_attempt": claim | {
@@ -120,7 +121,7 @@ class Scene:
             }]},
             "end_sms_retry": claim | {"final_status": "failed", "error": "No phone number", "error_code": None},
             "recover_stuck_sms_retries": {"stale_minutes": 10, "look_in": "1 minute", "life": "48 hours"},
-            "claim_doubtful_sms_retries": {"limit_count": 10},
+            "claim_doubtful_sms_retries": {"limit_count": 10, "every_account": True},
             "reconcile_sms_retry": {
                 "retry_id": str(self.looked), "claim_no": self.looked_no, "decision": "look_again",
                 "twilio_sid": None, "settled_by": "reconcile", "look_in": "5 minutes", "error": None,
@@ -137,7 +138,7 @@ class Scene:
                 "opted_out": False, "phone_status": "not_mobile", "counted": True, "held": False,
             },
             "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
-            "set_sms_circuit": {"why": "Twilio is down"},
+            "set_sms_circuit": {"why": "Twilio is down", "own": False},
             "set_sms_state_stop": {"state": "LA", "why": "A hurricane"},
             "record_sms_consent": {
                 "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),

@@ -178,7 +178,9 @@ class FakeQueue:
             return "sid_taken"
         return "wait" if sids & self.unanswered else "applied"
 
-    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+    def set_circuit(
+        self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None, own: bool = False
+    ) -> None:
         self.senders.append(sender)
         self._note("set_circuit" if businesses is None else "set_circuit of businesses", why)
         self.businesses.append((why, set(businesses or ())))

@@ -192,7 +192,7 @@ def test_the_provider_s_probe_comes_from_a_sender_that_had_no_trouble_of_its_own
     fates, _ = made(queue, sender)
     assert sender.texts[0].sender.sent_by == assigned(2).sent_by
     assert fates[2] == {"Sent": 5}
-    assert (queue.senders[0], queue.decisions[queue.calls.index("set_circuit")]) == ("", None)
+    assert (queue.senders[-1], queue.decisions[-1]) == ("", None)
 
 
 # The provider's own trouble
@@ -219,6 +219,26 @@ def test_an_outage_over_many_senders_of_one_account_costs_no_more_either() -> No
     _, summary = made(queue, sender)
     assert len(sender.texts) <= AT_FIRST + IN_A_ROW + PROBES
     assert summary.circuit_open
+
+
+def test_an_outage_after_the_environment_s_sender_worked_again_is_remembered() -> None:
+    """Closing that one's circuit closes everybody's, as workers of version 1.0 expect."""
+
+    class Once(FakeSender):
+        def send(self, text: Text) -> Outcome:
+            self.texts.append(text)
+            return Accepted(SID) if len(self.texts) == 1 else NO_ANSWER
+
+    known = {"circuit_open": True, "circuit_opened_at": NOON - timedelta(hours=1)}
+    first = texts_of(1, None, 1, **known)
+    queue = FakeQueue(claims=[*first, *in_turn(*(texts_of(n, assigned(n), 5) for n in range(2, 21)))])
+    made_of = run_over(queue, Once())
+    made_of.senders.claimed(first, nobody_else_is_due=False)
+    made_of.process(first[0])
+    queue.claims.remove(first[0])
+    run_once(made_of)
+    assert {SENDER, ""} <= set(queue.senders)
+    assert queue.senders[-1] == ""
 
 
 def control_of(made_of: Run, claim: Claim) -> flow_control.FlowControl:

@@ -17,6 +17,7 @@ from smsretry.adapters.supabase.advice import explain
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.groups import LARGEST_GROUP, Call, Groups, NotMade, RepeatAlone, Result
 from smsretry.errors import QueueBusy, QueueCancelled, QueueMismatch, QueueSlow, QueueUnreachable
+from smsretry.retry.answers import Lease
 from smsretry.retry.models import Claim
 from smsretry.settings import Settings
 
@@ -45,6 +46,12 @@ class _Answered(BaseModel):
         return self.code == _NOT_MADE and self.seconds is None
 
 
+class _Leased(Lease):
+    """One lease of several."""
+
+    place: int
+
+
 class Loners:
     """Businesses whose calls travel alone for a while, because one of them was slow."""
 
@@ -71,6 +78,7 @@ class SupabaseGroups(SupabaseCalls):
         super().__init__(settings)
         self._begins = Groups(self.together)
         self._others = Groups(self.together)
+        self._leases = Groups(self.lease_together)
         self._loners = Loners()
         self._most = LARGEST_GROUP
         """How many calls one answer covers."""
@@ -93,6 +101,27 @@ class SupabaseGroups(SupabaseCalls):
             except RepeatAlone:
                 pass
         return self.alone(call)
+
+    def leased(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
+        """Lease a sender's time, together with what other threads lease of other senders'."""
+        values = {"sender": sender, "segments": segments, "per_second": per_second, "lead": lead}
+        call = Call("lease_sms_time", values, sender)
+        try:
+            answer = self._leases.call(call)
+        except RepeatAlone:
+            answer = None
+        return answer if isinstance(answer, Lease) else self.row(Lease, call.function, values)
+
+    def lease_together(self, calls: Sequence[Call]) -> Sequence[Result]:
+        """Make several leases as one request. Raises what is wrong with one of them: then each is made alone."""
+        if len(calls) == 1:
+            return [self.row(Lease, calls[0].function, calls[0].values)]
+        try:
+            answer = self.repeated("lease_sms_times", {"leases": [dict(call.values) for call in calls]})
+        except QueueMismatch:  # an older database, or one of them is wrong
+            return [RepeatAlone() for _ in calls]
+        leases = {lease.place: lease for lease in self.many(_Leased, "lease_sms_times", answer)}
+        return [leases.get(place, RepeatAlone()) for place in range(1, len(calls) + 1)]
 
     def alone(self, call: Call) -> object:
         """Make a call by itself, and return its answer."""

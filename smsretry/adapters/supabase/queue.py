@@ -59,7 +59,8 @@ class SupabaseQueue(SupabaseGroups):
         return self.claims("claim_sms_texts", values)
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
-        return self.claims("claim_doubtful_sms_retries", {"limit_count": self.rows_of_an_answer(limit)})
+        values = {"limit_count": self.rows_of_an_answer(limit), "every_account": True}
+        return self.claims("claim_doubtful_sms_retries", values)
 
     def next_due(self, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> float | None:
         """The same. `default` and `without`: as for `claim_due`."""
@@ -67,8 +68,7 @@ class SupabaseQueue(SupabaseGroups):
         return None if answer is None else self.number("next_sms_due", answer)
 
     def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
-        values = {"sender": sender, "segments": segments, "per_second": per_second, "lead": lead}
-        return self.row(Lease, "lease_sms_time", values)
+        return self.leased(sender, segments, per_second, lead)
 
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
         claims, others = self._claims_and_others("claim_sms_retry", {"retry_id": retry_id})
@@ -90,7 +90,7 @@ class SupabaseQueue(SupabaseGroups):
         return self.readable(ScheduledSend, function, self.repeated(function, values))
 
     def claim_suspect(self) -> list[Claim]:
-        return self.claims("claim_suspect_sms_retry", {})
+        return self.claims("claim_suspect_sms_retry", {"every_account": True})
 
     def begin(self, request: Begin) -> Begun:
         claim, decision = request.claim, request.decision
@@ -137,9 +137,11 @@ class SupabaseQueue(SupabaseGroups):
             raise self.not_ours("reconcile_sms_retry")
         return cast(Reconciled, answer)
 
-    def set_circuit(self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None) -> None:
+    def set_circuit(
+        self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None, own: bool = False
+    ) -> None:
         ids = None if businesses is None else sorted(map(str, businesses))
-        self.truth("set_sms_circuit", {"why": why, "sender": sender, "business_ids": ids})
+        self.truth("set_sms_circuit", {"why": why, "sender": sender, "business_ids": ids, "own": own})
 
     def claims(self, function: str, values: Mapping[str, object]) -> list[Claim]:
         """Call a function that claims rows, and return those that can be read.

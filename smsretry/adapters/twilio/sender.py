@@ -91,14 +91,15 @@ class TwilioSender:
         return twilio_report(message.status, message.error_code)
 
     def _can_read(self, account: str | None) -> bool:
-        """Whether the account itself is found: with credentials of another one, each of its messages is not."""
+        """Whether its messages are listed: with credentials of another account, each of them is not found.
+
+        The account itself would not do: only a main key may read it, as API keys go.
+        """
         sid = account or self._accounts.main
         if sid not in self._readable:
             try:
-                found = self._clients.of(sid).api.v2010.accounts(sid).fetch()
+                self._clients.of(sid).messages.page(page_size=1)
             except Exception:  # noqa: BLE001 - whatever it was, it did not answer for this account
-                return False
-            if str(found.sid).casefold() != sid.casefold():
                 return False
             self._readable.add(sid)
         return True

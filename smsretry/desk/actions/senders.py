@@ -41,7 +41,11 @@ class AddSender(SenderOrder):
         None, title="Class", description="Only texts of this class. It outranks a sender for all texts."
     )
     segments_per_second: float | None = Field(
-        None, title="Segments a second", description="What it sends; empty: no limit, or as it has it.", gt=0, le=1000
+        None,
+        title="Segments a second",
+        description="What it sends; empty: no limit, or as it has it.",
+        ge=0.01,
+        le=1000,
     )
     segments_per_day: int | None = Field(
         None, title="Segments a day", description="What its carriers take; empty: likewise.", ge=1, le=2_147_483_647
@@ -60,7 +64,7 @@ class ChangeSender(SenderOrder):
     """Give a sender another rate or cap, for all who share it."""
 
     sender: SenderName
-    segments_per_second: float | None = Field(None, gt=0, le=1000)
+    segments_per_second: float | None = Field(None, ge=0.01, le=1000)
     segments_per_day: int | None = Field(None, ge=1, le=2_147_483_647)
     unlimited: list[Literal["segments_per_second", "segments_per_day"]] = Field(default=[])
 

@@ -1,8 +1,9 @@
 """The accounts of the Twilio stand-in: a parent, its subaccounts, and accounts of others.
 
 Sources: "Subaccounts" (the parent's auth token reaches its subaccounts' resources of 2010; a subaccount's reaches
-neither the parent nor a sister), "API keys" (a key reaches one account; a parent's is nowhere said to reach more),
-"Suspended accounts" and the error catalog (20003, 20005, 21606, 21660, 21701, 21704, 30022, 30023, 30034).
+neither the parent nor a sister), "API keys" (a key reaches one account, a parent's is nowhere said to reach more,
+and only a main key may read `/Accounts`), "Suspended accounts" and the error catalog (20003, 20005, 21606, 21660,
+21701, 21704, 30022, 30023, 30034).
 """
 
 import base64

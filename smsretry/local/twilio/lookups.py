@@ -20,7 +20,9 @@ class Lookups:
         self._since = since
 
     async def fetch_account(self, request: Request) -> Response:
-        """`GET Accounts/{sid}.json`. The parent may read an account that is suspended."""
+        """`GET Accounts/{sid}.json`. The parent may read one that is suspended; a standard API key may read none."""
+        if not request.state.login.is_token:
+            return answers.unauthorized()
         return JSONResponse(resources.account(request.state.account, trial=self._trial, since=self._since))
 
     async def list_numbers(self, request: Request) -> Response:

@@ -162,7 +162,7 @@ class TwilioStandin:
             account = self.accounts.find(sid)
             if account is None or not login.reaches(account):
                 return answers.not_found(request)
-            request.state.account = account
+            request.state.account, request.state.login = account, login
             response = await endpoint(request)
             response.headers["Date"] = format_datetime(self._clock() + self.clock_ahead, usegmt=True)
             return response

@@ -91,12 +91,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'record_inbound_sms'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_record_inbound_sms', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -111,12 +105,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_due_sms_retries'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_claim_due_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -131,12 +119,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_sms_retry'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_claim_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -151,12 +133,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_suspect_sms_retry'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_claim_suspect_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -171,12 +147,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'queue_scheduled_sms'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_queue_scheduled_sms', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -191,12 +161,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'begin_sms_attempt'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_begin_sms_attempt', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -211,12 +175,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'finish_sms_attempt'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_finish_sms_attempt', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -231,12 +189,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'defer_sms_retry'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_defer_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -251,12 +203,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'end_sms_retry'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_end_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -271,12 +217,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'hold_sms_retry'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_hold_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -291,12 +231,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'group_sms_calls'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_group_sms_calls', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -311,12 +245,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_doubtful_sms_retries'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_claim_doubtful_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -331,12 +259,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'reconcile_sms_retry'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_reconcile_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -351,12 +273,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'finish_sms_delivery'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_finish_sms_delivery', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -371,12 +287,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'set_sms_circuit'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_set_sms_circuit', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -433,12 +343,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'cancel_sms_retries'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_cancel_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -453,12 +357,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'requeue_failed_sms'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_requeue_failed_sms', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -473,12 +371,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'explain_sms'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_explain_sms', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -493,12 +385,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'preview_sms_retries'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_preview_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -513,12 +399,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'sms_status'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_sms_status', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -533,12 +413,6 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'count_sms_answer'
     loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_count_sms_answer', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end

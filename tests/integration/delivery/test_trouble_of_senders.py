@@ -225,3 +225,20 @@ def test_a_lost_message_is_asked_about_in_the_account_that_it_left(
     assert run(queue, sender) == ["Sent"]
     assert [one.account_sid for one in stack.twilio.ledger.entries()] == [old.sid, new.sid]
     assert (stack.twilio.fetches, len(business.attempts_of(row))) == (1, 2)
+
+
+def test_what_its_sender_kept_from_leaving_goes_out_from_another_though_the_first_account_is_gone(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Nobody can be asked about the lost message any more. No carrier took it, so nothing needs to be asked."""
+    old, new = open_account(stack, number=NUMBER), open_account(stack, number=OTHER_NUMBER)
+    old.refused_by_carriers[NUMBER] = 30002
+    texts_from(business.connection, business.id, old.sid, NUMBER)
+    row = business.due_text()
+    assert run(queue, sender) == ["Sent"]
+    assert looked_after(stack, services).came_to == "held"
+    old.owner = None
+    texts_from(business.connection, business.id, new.sid, OTHER_NUMBER)
+    stack.move_clock(timedelta(minutes=31))
+    assert run(queue, sender) == ["Sent"]
+    assert business.row(row)["attempt_count"] == 1

@@ -80,7 +80,7 @@ def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
         (("add", "{business}", "MG" + "1" * 32, SENDER), 1, "account must be an account's SID"),
         (("add", "{business}", "{account}", "5550006"), 1, "sent_by must be a messaging service's SID"),
         (("add", "{business}", "+15005550006", SENDER), 64, "ACCOUNT must be an id, as the provider shows it"),
-        (("add", "{business}", "{account}", SENDER, "--rate", "0"), 64, "--rate must be greater than 0"),
+        (("add", "{business}", "{account}", SENDER, "--rate", "0"), 64, "--rate must be greater than or equal to 0.01"),
         (("add", "{business}", "{account}", SENDER, "--cap", "0"), 64, "--cap must be greater than or equal to 1"),
         (("add", ACCOUNT, "{account}", SENDER), 64, "is no id"),
         (("change", "{account}"), 64, "say what changes"),

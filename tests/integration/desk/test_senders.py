@@ -97,9 +97,9 @@ def test_a_class_s_own_sender_outranks_the_one_for_any(business: Business) -> No
         ({"sent_by": "PN" + "1" * 32}, "This is the SID of a number's entry"),
         ({"sent_by": "12125550199"}, "sent_by must be"),
         ({"sent_by": f"{SENDER}\n"}, "sent_by must be"),
-        ({"segments_per_second": 0}, "segments_per_second must be above 0"),
-        ({"segments_per_second": float("nan")}, "segments_per_second must be above 0"),
-        ({"segments_per_second": float("inf")}, "segments_per_second must be above 0"),
+        ({"segments_per_second": 0}, "segments_per_second must be 0.01 to 1000"),
+        ({"segments_per_second": float("nan")}, "segments_per_second must be 0.01 to 1000"),
+        ({"segments_per_second": float("inf")}, "segments_per_second must be 0.01 to 1000"),
         ({"segments_per_day": 0}, "segments_per_day must be at least 1"),
         ({"segments_per_day": -1}, "segments_per_day must be at least 1"),
         ({"message_class": "promotional"}, "message_class must be marketing or transactional"),
@@ -160,7 +160,9 @@ def test_what_waited_for_a_sender_is_due_when_it_is_resumed(
     assert (attempt["sent_by"], attempt["sent_account"]) == (own.twilio_sender, own.twilio_account_sid)
 
 
-@pytest.mark.parametrize("code", ["sender_paused", "no_credentials", "day_spent", "account_refused", "quiet_hours"])
+@pytest.mark.parametrize(
+    "code", ["sender_paused", "no_credentials", "day_spent", "account_refused", "sending_stopped", "quiet_hours"]
+)
 @pytest.mark.parametrize("order", ["add", "replace", "change", "resume", "remove"])
 def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(
     business: Business, neighbor: Business, code: str, order: str
@@ -243,8 +245,8 @@ def test_a_rate_and_a_cap_are_changed_or_taken_away(business: Business) -> None:
 
 def test_another_rate_counts_at_once(business: Business) -> None:
     """At a rate that was set wrong, a few texts took the sender's time for the next hour."""
-    add(business, segments_per_second=0.001)
-    call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=0.001)
+    add(business, segments_per_second=0.01)
+    call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=0.01)
     call(business, "change_sms_sender", named=SENDER, segments_per_second=10, **SIGNED)
     leased = call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=10)
     assert leased["begins_at"] == leased["asked_at"]

@@ -20,6 +20,7 @@ from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.retry.delivery import Denied, NotKept
 from smsretry.retry.models import SenderId, Text
 from smsretry.retry.outcome import Accepted, NotSent, Rejected
+from smsretry.sending.entry import send_sms
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import PHONE, results_of, run, run_over
@@ -55,6 +56,10 @@ def text(account: Account, sent_by: str) -> Text:
     """A text from there."""
     sender = SenderId(account.sid, sent_by)
     return Text(attempt_id=uuid4(), sender=sender, to=PHONE, body="Hello", valid_for=timedelta(hours=1))
+
+
+BY_KEY = {"twilio_auth_token": None, "twilio_api_key_sid": KEY, "twilio_api_key_secret": SecretStr("key's")}
+"""Settings of an environment without a token: it is known at once which accounts they do not reach."""
 
 
 def listed(**accounts: dict[str, str]) -> str:
@@ -116,7 +121,7 @@ def test_without_a_token_or_an_entry_nothing_is_asked_and_nothing_is_proved(
 ) -> None:
     """An API key serves its own account alone."""
     stack.twilio.accounts.main.api_keys[KEY] = "key's"
-    twilio = connect(twilio_auth_token=None, twilio_api_key_sid=KEY, twilio_api_key_secret=SecretStr("key's"))
+    twilio = connect(**BY_KEY)
     why = twilio.cannot_send_for(dentist.sid)
     assert why is not None
     assert why.startswith(f"There are no credentials for account {dentist.sid}")
@@ -125,6 +130,21 @@ def test_without_a_token_or_an_entry_nothing_is_asked_and_nothing_is_proved(
     assert look is None
     assert twilio.what_became_of("SM" + "0" * 32, account=dentist.sid) == Denied()
     assert isinstance(twilio.send(text(stack.twilio.accounts.main, SENDER)), Accepted)
+
+
+def test_an_api_key_that_may_not_read_its_account_is_as_good_as_a_token(
+    stack: Stack, connect: Callable[..., TwilioSender], stranger: Account
+) -> None:
+    """So it is with a standard key. A message that it does not find is not kept, and doctor has nothing to say."""
+    stack.twilio.accounts.main.api_keys[KEY] = "key's"
+    twilio = connect(**BY_KEY)
+    assert twilio.what_became_of("SM" + "0" * 32, account=None) == NotKept()
+    assert [one.ok for one in twilio.check()] == [True, True]
+    del stack.twilio.accounts.main.api_keys[KEY]
+    entry = listed(**{stranger.sid: {"api_key_sid": KEY, "api_key_secret": "key's"}})
+    twilio = connect(twilio_accounts=SecretStr(entry))
+    assert twilio.what_became_of("SM" + "0" * 32, account=stranger.sid) == NotKept()
+    assert [ok for ok, _ in checked(twilio, stranger, STRANGERS)] == [True, True]
 
 
 def test_a_text_in_doubt_is_looked_for_in_the_account_that_sent_it(
@@ -159,6 +179,35 @@ def test_an_account_that_is_out_of_reach_is_no_evidence_that_a_text_is_absent(
     stack.move_clock(timedelta(hours=1))
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 1
+
+
+def test_a_text_in_doubt_that_cannot_be_looked_for_without_credentials_says_so(
+    business: Business, queue: SupabaseQueue, connect: Callable[..., TwilioSender], stack: Stack, stranger: Account
+) -> None:
+    """Who reads that the list could not be had would look for the trouble at the provider."""
+    texts_from(business.connection, business.id, stranger.sid, STRANGERS)
+    row = business.due_text()
+    entry = listed(**{stranger.sid: {"auth_token": stranger.auth_token}})
+    stack.twilio.fail(AcceptThenDrop())
+    assert run(queue, connect(twilio_accounts=SecretStr(entry))) == ["InDoubt"]
+    stack.move_clock(timedelta(minutes=61))
+    assert run(queue, connect(**BY_KEY)) == ["Held"]
+    assert f"There are no credentials for account {stranger.sid}" in business.row(row)["why"]
+    stack.move_clock(timedelta(minutes=61))
+    assert run(queue, connect(twilio_accounts=SecretStr(entry))) == ["Sent"]
+
+
+def test_an_application_without_credentials_leaves_the_first_send_to_the_workers(
+    business: Business, queue: SupabaseQueue, connect: Callable[..., TwilioSender], stack: Stack, stranger: Account
+) -> None:
+    """It may be that only they have them, and a hold would be a quarter of an hour."""
+    texts_from(business.connection, business.id, stranger.sid, STRANGERS)
+    log = business.send_log(business.customer())
+    result = send_sms(log, queue=queue, sender=connect(**BY_KEY))
+    assert (result.fate, result.why_code) == ("GivenBack", "no_credentials")
+    stack.move_clock(timedelta(minutes=1))
+    entry = listed(**{stranger.sid: {"auth_token": stranger.auth_token}})
+    assert run(queue, connect(twilio_accounts=SecretStr(entry))) == ["Sent"]
 
 
 def checked(twilio: TwilioSender, account: Account, sent_by: str) -> list[tuple[bool, str]]:

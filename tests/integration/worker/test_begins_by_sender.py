@@ -118,6 +118,28 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(business: Business, queue
     assert [_begin(queue, one).answer for one in claim(queue)] == ["go", "spent", "spent"]
 
 
+def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_ones(
+    business: Business, queue: SupabaseQueue
+) -> None:
+    """Nor is one that has more segments than a day takes kept for ever: it goes when the day is unused."""
+    connection = business.connection
+    (shop,) = shops(connection, 1)
+    give_sender(connection, 1, [shop], cap=3)
+    add_texts(connection, shop, 6)
+    connection.execute(
+        "update send_logs set subject = repeat('x', 700) where id in (select send_log_id from sms_retry_queue limit 1)"
+    )
+    long, *short = sorted(claim(queue), key=lambda one: -len(one.body or ""))
+    assert [_begin(queue, one).answer for one in (short[0], long)] == ["go", "spent"]
+    add_texts(connection, shop, 1)
+    [later] = claim(queue)
+    assert later.sender
+    assert later.sender.spent_until is None
+    assert [_begin(queue, one).answer for one in short[1:]] == ["go", "go", "spent", "spent"]
+    connection.execute("delete from sms_send_attempts")
+    assert _begin(queue, long).answer == "go"
+
+
 def test_a_long_day_is_added_up_once(business: Business, queue: SupabaseQueue) -> None:
     """And comes to the same: each begin adds what came since."""
     connection = business.connection

@@ -91,3 +91,19 @@ def test_a_business_s_trouble_with_one_sender_is_none_with_its_other(
     queue.set_circuit(None, sender=failing)  # it works for everybody again
     connection.execute("update sms_retry_queue set status = 'pending'")
     assert not any(each.business_circuit_opened_at for each in claim(queue))
+
+
+def test_what_a_run_learned_of_a_sender_that_was_removed_meanwhile_is_nobody_s(
+    business: Business, queue: SupabaseQueue
+) -> None:
+    """It is no environment's: that one's circuit would open, or close, for a business that has left."""
+    connection = business.connection
+    one, _, default = _three(connection)
+    connection.execute("select remove_sms_sender(%s, who => 'Ann', because => 'Moved')", [one])
+    queue.set_circuit("Refused", sender=service(1), own=True)
+    queue.set_circuit("Refused", sender=service(1), businesses=[default], own=True)
+    told = claim(queue)
+    assert not any(each.circuit_open or each.business_circuit_opened_at for each in told)
+    queue.set_circuit("Refused", sender=SENDER)
+    queue.set_circuit(None, sender=service(1), own=True)
+    assert _circuits(connection) == {SENDER}

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
+from smsretry.retry.models import SenderId
 from tests.conftest import Business
 from tests.integration.worker.senders import (
     DEFAULT,
@@ -319,3 +321,15 @@ def test_a_sender_of_the_environment_that_is_a_business_s_own_as_well_is_one(
     add_texts(connection, default, 1)
     queue.set_circuit("Refused", sender=SENDER)
     assert [one.circuit_opened_at is not None for one in claim(queue)] == [True, True]
+
+
+def test_the_environment_s_sender_that_is_named_is_the_one_of_the_last_claims(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """Also when a setting is taken back."""
+    other = SenderId(ACCOUNT, "MG" + "e" * 32)
+    for default in (DEFAULT, other, DEFAULT):
+        queue.claim_due(1, default=default)
+        stack.move_clock(timedelta(hours=2))
+    [told] = business.connection.execute("select sent_by from sms_senders(with_numbers => true)").fetchall()
+    assert told["sent_by"] == SENDER

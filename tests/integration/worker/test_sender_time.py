@@ -2,10 +2,13 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
+from typing import cast
 
 import pytest
 
+from smsretry.adapters.supabase.groups import Call
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
@@ -41,6 +44,24 @@ def test_the_clock_alone_may_be_asked_for(queue: SupabaseQueue) -> None:
     """Nothing is taken by it."""
     assert _ahead(queue.lease("+12125550100", 0, 1, 5)) == 0
     assert _ahead(queue.lease("+12125550100", 1, 1, 0)) == 0
+
+
+def test_leases_of_many_senders_travel_together(queue: SupabaseQueue) -> None:
+    """Each gets its own time, and one that is wrong has its own error."""
+    call = partial(Call, "lease_sms_time", lock_order="")
+    rates = {"+12125550100": 1, "+12125550101": 2, "+12125550102": 5}
+    leases = [{"sender": sender, "segments": 10, "per_second": rate, "lead": 0} for sender, rate in rates.items()]
+    again = [cast(Lease, one) for _ in range(2) for one in queue.lease_together([call(values=one) for one in leases])]
+    assert [_ahead(lease) for lease in again[3:]] == pytest.approx([10, 5, 2], abs=1)
+
+    wrong = {"sender": "+12125550103", "segments": 1, "per_second": 0, "lead": 0}
+    with pytest.raises(InputError):
+        queue.lease_together([call(values=one) for one in (leases[0], wrong)])
+    with ThreadPoolExecutor(2) as pool:
+        good = pool.submit(queue.lease, "+12125550100", 1, 1, 0)
+        with pytest.raises(InputError, match="per_second must be above 0"):
+            pool.submit(queue.lease, "+12125550103", 1, 0, 0).result()
+    assert _ahead(good.result()) == pytest.approx(20, abs=1)
 
 
 def test_a_worker_of_the_last_version_shares_the_sender_s_time(queue: SupabaseQueue, business: Business) -> None:

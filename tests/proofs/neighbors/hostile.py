@@ -7,9 +7,8 @@ from tests.proofs.neighbors.street import Neighbor, Street
 from tests.proofs.neighbors.texts import new_id, open_business, write
 
 _ODD: Final[tuple[dict[str, Any], ...]] = (
-    {"segments_per_second": 5e-324},
-    {"segments_per_second": 1e-300, "segments_per_day": 2_147_483_647},
-    {"segments_per_second": 1e-4},
+    {"segments_per_second": 0.01},
+    {"segments_per_second": 0.01, "segments_per_day": 2_147_483_647},
     {"segments_per_second": 1000.0},
     {"segments_per_day": 1},
     {"account": "A" * 64},

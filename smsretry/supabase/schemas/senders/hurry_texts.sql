@@ -17,7 +17,8 @@ begin
             for v_row in
                 select q.* from public.sms_retry_queue q
                 where q.business_id = v_business and q.status = 'pending' and q.in_doubt_since is null
-                  and q.scheduled_for > v_now and q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused')
+                  and q.scheduled_for > v_now
+                  and q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')
                 order by q.id for update skip locked
             loop
                 exit when clock_timestamp() > v_until;

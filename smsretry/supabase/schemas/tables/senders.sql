@@ -17,8 +17,8 @@ create table if not exists smsretry.senders (
     -- Ids of the provider's, or a number in E.164. smsretry.sender_problem has their exact shapes.
     constraint senders_ids check (
         account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by),
-    -- Above 1,000 a second it is no rate, and 0 would never send.
-    constraint senders_rate check (segments_per_second > 0 and segments_per_second <= 1000),
+    -- Above 1,000 a second it is no rate, and below one in 100 seconds it would hardly send.
+    constraint senders_rate check (segments_per_second between 0.01 and 1000),
     constraint senders_cap check (segments_per_day > 0),
     constraint senders_paused check ((paused_at is null) = (paused_because is null) and length(paused_because) between 1 and 500)
 );

@@ -57,8 +57,9 @@ left join public.send_logs l on l.id = q.send_log_id and l.business_id = q.busin
 left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
 left join public.businesses b on b.id = q.business_id
 left join lateral smsretry.sender_now(q.business_id, q.message_class) v on true
--- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. A text with one
--- row and no error has none.
+-- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
+-- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
+-- and no error has none.
 left join lateral (
     select array_agg(m.twilio_sid order by m.begun_at desc) as sids,
            array_agg(coalesce(m.sent_account, '') order by m.begun_at desc) as accounts
@@ -67,6 +68,6 @@ left join lateral (
            or cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) > 1)
       -- An array, so that an index finds them without statistics.
       and m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-      and smsretry.is_lost(m.delivery_status)) u on true;
+      and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
 
 grant select on smsretry.claimed_retry to service_role;

@@ -1,7 +1,11 @@
 -- Open the circuit breaker of a sender, or close it (why null). why: what is wrong and what to do. sender: whose it is; '': the
--- provider's, which is everybody's. An environment's (smsretry.is_environments) replaces earlier ones of the environment; closing it closes the provider's, too, as workers of version 1.0 expect. business_ids: of these businesses alone;
--- null: of all that the sender sends for, and closing that closes theirs. Returns whether it is open.
-create or replace function public.set_sms_circuit(why text, sender text default '', business_ids uuid[] default null)
+-- provider's, which is everybody's. An environment's (smsretry.is_environments) replaces earlier ones of the environment;
+-- closing it closes the provider's, too, as workers of version 1.0 expect. business_ids: of these businesses alone; null: of all
+-- that the sender sends for, and closing that closes theirs. own: the caller knows it as a sender of the businesses'; if nobody
+-- has it any more, nothing is done. Returns whether it is open.
+create or replace function public.set_sms_circuit(
+    why text, sender text default '', business_ids uuid[] default null, own boolean default false
+)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -10,6 +14,9 @@ declare
     v_why constant text := left(smsretry.numberless(set_sms_circuit.why), smsretry.longest_reason());
     v_own constant boolean := not smsretry.is_environments(v_sender);
 begin
+    if set_sms_circuit.own and not v_own then -- it was removed meanwhile, and would count as the environment's
+        return false;
+    end if;
     if set_sms_circuit.business_ids is not null then
         if v_why is null then
             delete from smsretry.business_circuits b

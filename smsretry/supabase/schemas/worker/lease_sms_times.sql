@@ -1,0 +1,25 @@
+-- Make several calls of lease_sms_time as one transaction, for workers with many senders. leases: [{"sender", "segments",
+-- "per_second", "lead"}]. Sorted by sender, so that two calls do not deadlock. One that is wrong undoes all.
+--   place: in the array, from 1
+create or replace function public.lease_sms_times(leases jsonb)
+returns table (place integer, begins_at timestamptz, asked_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_lease record;
+begin
+    if (jsonb_typeof(lease_sms_times.leases) = 'array' and jsonb_array_length(lease_sms_times.leases) between 1 and 100) is not true then
+        raise exception 'leases must be an array of 1 to 100 leases' using errcode = 'SR422';
+    end if;
+    for v_lease in
+        select e.value, e.ordinality::integer as place from jsonb_array_elements(lease_sms_times.leases) with ordinality e
+        order by e.value ->> 'sender' collate "C", e.ordinality
+    loop
+        return query
+        select v_lease.place, l.begins_at, l.asked_at
+        from public.lease_sms_time(
+            v_lease.value ->> 'sender', (v_lease.value ->> 'segments')::integer,
+            (v_lease.value ->> 'per_second')::double precision, (v_lease.value ->> 'lead')::double precision) l;
+    end loop;
+end
+$$;
