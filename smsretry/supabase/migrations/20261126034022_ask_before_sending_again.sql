@@ -21,6 +21,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'record_inbound_sms'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_record_inbound_sms', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -35,6 +41,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'record_sms_consent'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_record_sms_consent', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -49,6 +61,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_due_sms_retries'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_claim_due_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -63,6 +81,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_sms_retry'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_claim_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -77,6 +101,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_suspect_sms_retry'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_claim_suspect_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -91,6 +121,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'recover_stuck_sms_retries'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_recover_stuck_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -105,6 +141,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_doubtful_sms_retries'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_claim_doubtful_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -119,6 +161,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'reconcile_sms_retry'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_reconcile_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -147,6 +195,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'doubt_sms_retries'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_doubt_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -161,6 +215,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'explain_sms'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_explain_sms', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -175,6 +235,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'preview_sms_retries'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_preview_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end

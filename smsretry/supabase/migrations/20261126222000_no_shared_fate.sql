@@ -91,6 +91,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'record_inbound_sms'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_record_inbound_sms', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -105,6 +111,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_due_sms_retries'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_claim_due_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -119,6 +131,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_sms_retry'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_claim_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -133,6 +151,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_suspect_sms_retry'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_claim_suspect_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -147,6 +171,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'queue_scheduled_sms'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_queue_scheduled_sms', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -161,6 +191,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'begin_sms_attempt'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_begin_sms_attempt', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -175,6 +211,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'finish_sms_attempt'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_finish_sms_attempt', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -189,6 +231,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'defer_sms_retry'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_defer_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -203,6 +251,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'end_sms_retry'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_end_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -217,6 +271,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'hold_sms_retry'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_hold_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -231,6 +291,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'group_sms_calls'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_group_sms_calls', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -245,6 +311,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_doubtful_sms_retries'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_claim_doubtful_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -259,6 +331,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'reconcile_sms_retry'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_reconcile_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -273,6 +351,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'finish_sms_delivery'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_finish_sms_delivery', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -287,6 +371,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'set_sms_circuit'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_set_sms_circuit', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -343,6 +433,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'cancel_sms_retries'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_cancel_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -357,6 +453,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'requeue_failed_sms'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_requeue_failed_sms', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -371,6 +473,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'explain_sms'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_explain_sms', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -385,6 +493,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'preview_sms_retries'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_preview_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -399,6 +513,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'sms_status'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_sms_status', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
@@ -413,6 +533,12 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proname = 'count_sms_answer'
     loop
+        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_count_sms_answer', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
 end
