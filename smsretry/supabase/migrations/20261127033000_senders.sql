@@ -53,6 +53,7 @@ begin
         perform set_config('smsretry.granted_record_inbound_sms', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -72,6 +73,7 @@ begin
         perform set_config('smsretry.granted_claim_due_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -91,6 +93,7 @@ begin
         perform set_config('smsretry.granted_claim_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -110,6 +113,7 @@ begin
         perform set_config('smsretry.granted_claim_suspect_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -129,6 +133,7 @@ begin
         perform set_config('smsretry.granted_next_sms_due', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -148,6 +153,7 @@ begin
         perform set_config('smsretry.granted_begin_sms_attempt', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -167,6 +173,7 @@ begin
         perform set_config('smsretry.granted_claim_doubtful_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -186,6 +193,7 @@ begin
         perform set_config('smsretry.granted_claim_sms_deliveries', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -205,6 +213,27 @@ begin
         perform set_config('smsretry.granted_finish_sms_delivery', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.set_sms_circuit ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'set_sms_circuit'
+    loop
+        -- Whom an owner lets call it: schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_set_sms_circuit', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -224,6 +253,7 @@ begin
         perform set_config('smsretry.granted_explain_sms', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -243,6 +273,7 @@ begin
         perform set_config('smsretry.granted_preview_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -262,6 +293,7 @@ begin
         perform set_config('smsretry.granted_sms_status', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
         execute format('drop function %s', version);
     end loop;
@@ -627,8 +659,8 @@ create table if not exists smsretry.senders (
     -- Ids of the provider's, or a number in E.164. smsretry.sender_problem has their exact shapes.
     constraint senders_ids check (
         account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by),
-    -- Above 1,000 a second it is no rate, and 0 would never send.
-    constraint senders_rate check (segments_per_second > 0 and segments_per_second <= 1000),
+    -- Above 1,000 a second it is no rate, and below one in 100 seconds it would hardly send.
+    constraint senders_rate check (segments_per_second between 0.01 and 1000),
     constraint senders_cap check (segments_per_day > 0),
     constraint senders_paused check ((paused_at is null) = (paused_because is null) and length(paused_because) between 1 and 500)
 );
@@ -952,7 +984,7 @@ returns table (sender text, own boolean, opened_at timestamptz, why text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return query
-    select c.sender, exists (select from smsretry.senders s where s.sent_by = c.sender), c.opened_at, c.why
+    select c.sender, not smsretry.is_environments(c.sender), c.opened_at, c.why
     from smsretry.circuit c order by c.sender;
 end
 $$;
@@ -983,14 +1015,27 @@ begin
 end
 $$;
 
+-- ======== schemas/helpers/is_environments.sql ========
+-- Whether a sender is the runners' environments': no business has it as its own, or a runner has told it lately, compared with
+-- the others'. One that the environment had before may be a business's own by now, and speaks for that one alone.
+create or replace function smsretry.is_environments(sent_by text)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return not exists (select from smsretry.senders s where s.sent_by = is_environments.sent_by)
+        or exists (select from smsretry.default_senders d
+                   where d.sent_by = is_environments.sent_by
+                     and d.seen_at > (select max(o.seen_at) from smsretry.default_senders o) - interval '1 day');
+end
+$$;
+
 -- ======== schemas/helpers/limits_problem.sql ========
 -- What is wrong with a sender's rate and cap; null: nothing.
 create or replace function smsretry.limits_problem(segments_per_second double precision, segments_per_day integer)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return case
-        when not (limits_problem.segments_per_second > 0 and limits_problem.segments_per_second <= 1000)
-            then 'segments_per_second must be above 0 and at most 1000: to stop a sender, pause it'
+        when not (limits_problem.segments_per_second >= 0.01 and limits_problem.segments_per_second <= 1000)
+            then 'segments_per_second must be 0.01 to 1000: to stop a sender, pause it'
         when limits_problem.segments_per_day < 1 then 'segments_per_day must be at least 1: to stop a sender, pause it'
     end;
 end
@@ -1014,17 +1059,17 @@ returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/same_circuit.sql ========
--- Whether a circuit kept under `kept_as` is the one of `sender`. own: it is in smsretry.senders, and has one for itself. All
--- that are not, by whatever sender, are the environment's.
+-- Whether a circuit kept under `kept_as` is the one of `sender`. own: it has one for itself. All others, by
+-- whatever sender, are the environment's: smsretry.is_environments.
 create or replace function smsretry.same_circuit(kept_as text, sender text, own boolean)
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select case when own or sender = '' then kept_as = sender
-                else not exists (select from smsretry.senders s where s.sent_by = kept_as) end
+                else smsretry.is_environments(kept_as) end
 $$;
 
 -- ======== schemas/helpers/sender_now.sql ========
 -- The sender of a business's texts of this class, as a claim tells it, and its circuit. Null: smsretry.sender_of. The
--- circuit of a sender that is not in smsretry.senders is that of the environment's.
+-- environment's circuit is that of any sender which smsretry.is_environments.
 create or replace function smsretry.sender_now(
     business_id uuid, message_class text, out sent_by text, out sender jsonb, out opened_at timestamptz
 )
@@ -1035,7 +1080,9 @@ begin
     if v_sender.id is null then
         opened_at := (
             select min(c.opened_at) from smsretry.circuit c
-            where c.sender <> '' and not exists (select from smsretry.senders s where s.sent_by = c.sender));
+            where c.sender <> '' and ( -- as smsretry.is_environments, which is dear for hundreds of open ones
+                not exists (select from smsretry.senders s where s.sent_by = c.sender)
+                or exists (select from smsretry.default_senders d where d.sent_by = c.sender) and smsretry.is_environments(c.sender)));
         return;
     end if;
     sent_by := v_sender.sent_by;
@@ -1076,11 +1123,11 @@ declare
     v_sender constant text := case when sender_problem.sent_by ~ k_sid then left(sender_problem.sent_by, 2) end;
 begin
     if v_account is distinct from 'AC' then
-        return 'account must be an account''s SID: AC and 32 hexadecimal digits'
+        return 'account must be an account''s SID: AC and 32 hexadecimal digits, in lower case'
             || coalesce('. This is the SID of ' || (k_kinds ->> v_account), '');
     end if;
     if v_sender is distinct from 'MG' and (sender_problem.sent_by ~ '^[+][1-9][0-9]{6,14}$') is not true then
-        return 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits) or a number in E.164 (+12125550100)'
+        return 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits, in lower case) or a number in E.164 (+12125550100)'
             || coalesce('. This is the SID of ' || (k_kinds ->> v_sender), '');
     end if;
     return null;
@@ -1148,8 +1195,8 @@ begin
         select 1 from public.sms_send_attempts a
         where a.number_key = v_key
           and (a.sent_by is null or a.sent_by = any (texted_through.senders)
-               or '' = any (texted_through.senders)
-                  and not exists (select 1 from smsretry.senders s where s.sent_by = a.sent_by)));
+               or a.sent_account = any (texted_through.senders)
+               or '' = any (texted_through.senders) and smsretry.is_environments(a.sent_by)));
 end
 $$;
 
@@ -1216,8 +1263,9 @@ left join public.send_logs l on l.id = q.send_log_id and l.business_id = q.busin
 left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
 left join public.businesses b on b.id = q.business_id
 left join lateral smsretry.sender_now(q.business_id, q.message_class) v on true
--- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. A text with one
--- row and no error has none.
+-- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
+-- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
+-- and no error has none.
 left join lateral (
     select array_agg(m.twilio_sid order by m.begun_at desc) as sids,
            array_agg(coalesce(m.sent_account, '') order by m.begun_at desc) as accounts
@@ -1226,7 +1274,7 @@ left join lateral (
            or cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) > 1)
       -- An array, so that an index finds them without statistics.
       and m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-      and smsretry.is_lost(m.delivery_status)) u on true;
+      and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
 
 grant select on smsretry.claimed_retry to service_role;
 
@@ -1998,8 +2046,8 @@ $$;
 
 -- ======== schemas/worker/claim_suspect_sms_retry.sql ========
 -- Claim one due suspect row alone, because it may kill its worker, or none. The one whose claims died least often goes
--- first; one that cannot be claimed is passed over.
-create or replace function public.claim_suspect_sms_retry()
+-- first; one that cannot be claimed is passed over. every_account: claim_doubtful_sms_retries.
+create or replace function public.claim_suspect_sms_retry(every_account boolean default false)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
@@ -2015,6 +2063,7 @@ begin
         limit 50
         for update skip locked
     loop
+        continue when every_account is not true and smsretry.left_elsewhere(v_id);
         return query select * from smsretry.take(array[v_id], v_now);
         exit when found or clock_timestamp() > v_until;
     end loop;
@@ -2040,8 +2089,6 @@ declare
     v_others_wait boolean;
     v_wait jsonb := '{}';
     v_owner text;
-    -- The environment's sender may be a business's own as well, and then its circuit is that one's.
-    v_opened_at timestamptz := (select c.opened_at from smsretry.circuit c where c.sender = claim_texts.sender);
 begin
     if exists (select from smsretry.business_senders) then
         select * into v_turn from smsretry.claim_by_sender(v_limit, v_now, sender, per_second, without, own);
@@ -2055,10 +2102,6 @@ begin
     foreach v_claim in array v_claims loop
         v_claim.others_wait := v_others_wait;
         v_claim.sender_others_wait := v_others_wait;
-        if v_claim.sender is null and v_opened_at is not null then
-            v_claim.circuit_opened_at := v_opened_at;
-            v_claim.circuit_open := true;
-        end if;
         if v_turn.last is not null and v_others_wait then
             v_owner := coalesce(v_claim.sender ->> 'id', '');
             if not v_wait ? v_owner then
@@ -2151,6 +2194,33 @@ begin
 end
 $$;
 
+-- ======== schemas/worker/lease_sms_times.sql ========
+-- Make several calls of lease_sms_time as one transaction, for workers with many senders. leases: [{"sender", "segments",
+-- "per_second", "lead"}]. Sorted by sender, so that two calls do not deadlock. One that is wrong undoes all.
+--   place: in the array, from 1
+create or replace function public.lease_sms_times(leases jsonb)
+returns table (place integer, begins_at timestamptz, asked_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_lease record;
+begin
+    if (jsonb_typeof(lease_sms_times.leases) = 'array' and jsonb_array_length(lease_sms_times.leases) between 1 and 100) is not true then
+        raise exception 'leases must be an array of 1 to 100 leases' using errcode = 'SR422';
+    end if;
+    for v_lease in
+        select e.value, e.ordinality::integer as place from jsonb_array_elements(lease_sms_times.leases) with ordinality e
+        order by e.value ->> 'sender' collate "C", e.ordinality
+    loop
+        return query
+        select v_lease.place, l.begins_at, l.asked_at
+        from public.lease_sms_time(
+            v_lease.value ->> 'sender', (v_lease.value ->> 'segments')::integer,
+            (v_lease.value ->> 'per_second')::double precision, (v_lease.value ->> 'lead')::double precision) l;
+    end loop;
+end
+$$;
+
 -- ======== schemas/worker/next_sms_due.sql ========
 -- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Suspect rows do not count. A text
 -- whose sender is busy is due shortly before that one is free. sender: of the worker's environment; null: the one that was
@@ -2193,7 +2263,8 @@ end
 $$;
 
 -- ======== schemas/worker/note_default_sender.sql ========
--- Keep what the sender of a runner's environment is. Locks no row that is as it was, or all claims would wait for each other.
+-- Keep what the sender of a runner's environment is. Notes once an hour that it still is (smsretry.is_environments), or once a
+-- minute if another was seen since. Locks no row that is as it was, or all claims would wait for each other.
 create or replace function smsretry.note_default_sender(sender text, account text, per_second double precision)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -2207,7 +2278,11 @@ begin
     if v_known.sent_by is null then
         insert into smsretry.default_senders (sent_by, account, segments_per_second, seen_at)
         values (sender, account, per_second, smsretry.clock()) on conflict do nothing;
-    elsif (v_known.account, v_known.segments_per_second) is distinct from (account, per_second) then
+    elsif (v_known.account, v_known.segments_per_second) is distinct from (account, per_second)
+        or v_known.seen_at < smsretry.clock() - interval '1 hour'
+        or v_known.seen_at < smsretry.clock() - interval '1 minute'
+            and exists (select from smsretry.default_senders d where d.seen_at > v_known.seen_at)
+    then
         update smsretry.default_senders d
         set account = note_default_sender.account, segments_per_second = per_second, seen_at = smsretry.clock()
         where d.sent_by = (select f.sent_by from smsretry.default_senders f where f.sent_by = sender for update skip locked);
@@ -2217,18 +2292,24 @@ $$;
 
 -- ======== schemas/worker/set_sms_circuit.sql ========
 -- Open the circuit breaker of a sender, or close it (why null). why: what is wrong and what to do. sender: whose it is; '': the
--- provider's, which is everybody's. One that is not in smsretry.senders is an environment's, and replaces earlier ones of the
--- environment; closing it closes the provider's, too, as workers of version 1.0 expect. business_ids: of these businesses alone;
--- null: of all that the sender sends for, and closing that closes theirs. Returns whether it is open.
-create or replace function public.set_sms_circuit(why text, sender text default '', business_ids uuid[] default null)
+-- provider's, which is everybody's. An environment's (smsretry.is_environments) replaces earlier ones of the environment;
+-- closing it closes the provider's, too, as workers of version 1.0 expect. business_ids: of these businesses alone; null: of all
+-- that the sender sends for, and closing that closes theirs. own: the caller knows it as a sender of the businesses'; if nobody
+-- has it any more, nothing is done. Returns whether it is open.
+create or replace function public.set_sms_circuit(
+    why text, sender text default '', business_ids uuid[] default null, own boolean default false
+)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_sender constant text := coalesce(set_sms_circuit.sender, '');
     v_why constant text := left(smsretry.numberless(set_sms_circuit.why), smsretry.longest_reason());
-    v_own constant boolean := exists (select from smsretry.senders s where s.sent_by = v_sender);
+    v_own constant boolean := not smsretry.is_environments(v_sender);
 begin
+    if set_sms_circuit.own and not v_own then -- it was removed meanwhile, and would count as the environment's
+        return false;
+    end if;
     if set_sms_circuit.business_ids is not null then
         if v_why is null then
             delete from smsretry.business_circuits b
@@ -2281,9 +2362,10 @@ end
 $$;
 
 -- ======== schemas/worker/spent_until.sql ========
--- When the day turns over at the carriers, if the sender has no room left in it for so many segments; null: it has. Notes on
--- the sender how far it was counted, or each begin of a long day would count all of it; and that it is spent, so that the next
--- claims know. Never waits: others in this transaction may hold what the holder of the sender's row wants.
+-- When the day turns over at the carriers, if the sender has no room left in it for so many segments; null: it has. A text with
+-- more segments than a whole day has goes out when nothing else did. Notes on the sender how far it was counted, or each begin
+-- of a long day would count all of it; and that it is spent, so that the next claims know, once there is no room for a single
+-- segment. Never waits: others in this transaction may hold what the holder of the sender's row wants.
 create or replace function smsretry.spent_until(sender smsretry.senders, segments integer, at timestamptz)
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -2292,18 +2374,20 @@ declare
     v_settled constant timestamptz := at - interval '1 minute';
     v_used record;
     v_turns_at timestamptz;
+    v_spent_until timestamptz;
 begin
     select * into v_used from smsretry.day_used(sender, at, v_settled);
-    if v_used.segments + coalesce(segments, 1) > sender.segments_per_day then
+    if v_used.segments + least(coalesce(segments, 1), sender.segments_per_day) > sender.segments_per_day then
         v_turns_at := (smsretry.carriers_day(at)).ends;
     end if;
-    if v_used.afresh > 200 or (v_turns_at, sender.segments_per_day) is distinct from (sender.spent_until, sender.spent_cap)
-            and v_turns_at is not null then
+    v_spent_until := case when v_used.segments >= sender.segments_per_day then v_turns_at end;
+    if v_used.afresh > 200 or (v_spent_until, sender.segments_per_day) is distinct from (sender.spent_until, sender.spent_cap)
+            and v_spent_until is not null then
         update smsretry.senders s
         set counted_to = case when v_used.afresh > 200 then v_settled else s.counted_to end,
             counted_segments = case when v_used.afresh > 200 then v_used.settled else s.counted_segments end,
-            spent_until = coalesce(v_turns_at, s.spent_until),
-            spent_cap = case when v_turns_at is not null then sender.segments_per_day else s.spent_cap end
+            spent_until = coalesce(v_spent_until, s.spent_until),
+            spent_cap = case when v_spent_until is not null then sender.segments_per_day else s.spent_cap end
         where s.id = (select f.id from smsretry.senders f where f.id = sender.id for update skip locked);
     end if;
     return v_turns_at;
@@ -2384,15 +2468,39 @@ $$;
 -- ======== schemas/doubt/claim_doubtful_sms_retries.sql ========
 -- Claim up to limit_count rows in doubt (smsretry.rows_of_claim) whose next look for evidence is due. Businesses take turns,
 -- the longest waiting row of each first. Suspect rows are left to claim_suspect_sms_retry.
-create or replace function public.claim_doubtful_sms_retries(limit_count integer default null)
+-- every_account: the caller looks in the account that an attempt names. Workers of version 1.0 do not say so, and get no row
+-- whose message may have left from another than theirs.
+create or replace function public.claim_doubtful_sms_retries(
+    limit_count integer default null, every_account boolean default false
+)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_ids constant uuid[] := (smsretry.claim_in_turn('doubtful', smsretry.rows_of_claim(limit_count), v_now)).ids;
+    v_ids uuid[] := (smsretry.claim_in_turn('doubtful', smsretry.rows_of_claim(limit_count), v_now)).ids;
 begin
+    if every_account is not true then
+        v_ids := array(select i.id from unnest(v_ids) i (id) where not smsretry.left_elsewhere(i.id));
+    end if;
     return query select * from smsretry.take(v_ids, v_now);
+end
+$$;
+
+-- ======== schemas/doubt/left_elsewhere.sql ========
+-- Whether a row is in doubt about a message that may have left from another account than the environments': workers of version
+-- 1.0 look in theirs alone, and would find nothing.
+create or replace function smsretry.left_elsewhere(retry_id uuid)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (
+        select from public.sms_retry_queue q
+        join public.sms_send_attempts a on a.id = q.attempt_id
+        where q.id = left_elsewhere.retry_id and q.in_doubt_since is not null
+          and case when a.sent_account is not null
+                   then not exists (select from smsretry.default_senders d where d.account = a.sent_account)
+                   -- It was not written down from where it left.
+                   else a.sent_by is null and (smsretry.sender_of(q.business_id, q.message_class)).id is not null end);
 end
 $$;
 
@@ -2466,15 +2574,16 @@ $$;
 
 -- ======== schemas/consent/heard_by.sql ========
 -- Which senders heard a text that came in, by what the provider's webhook says of it: the service, or the number, in the
--- account. A number may belong to a service, and the provider stops or starts both. '' stands for the environment's sender.
+-- account. A number may belong to a service, and the provider stops or starts both. '' stands for the environment's sender, and
+-- an account for all of its senders, those included that are gone. An environment may have a SID in capitals.
 --   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown, or is one of several of the account
 create or replace function smsretry.heard_by(number text, service text, account text, out senders text[], out lifts boolean)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_number constant text := nullif(btrim(smsretry.phone_of(heard_by.number)), '');
-    v_service constant text := nullif(btrim(heard_by.service), '');
-    v_account constant text := nullif(btrim(heard_by.account), '');
+    v_service constant text := nullif(lower(btrim(heard_by.service)), '');
+    v_account constant text := nullif(lower(btrim(heard_by.account)), '');
     v_known record;
 begin
     lifts := not exists (select 1 from smsretry.senders);
@@ -2482,17 +2591,21 @@ begin
         return;
     end if;
     with known as (
-        select s.sent_by, s.account, s.sent_by as sender, s.sent_by in (v_service, v_number) as named from smsretry.senders s
+        select s.sent_by, s.account, s.sent_by as sender, lower(s.sent_by) in (v_service, v_number) as named from smsretry.senders s
         union all
-        select d.sent_by, d.account, x.sender, d.sent_by in (v_service, v_number)
-        from smsretry.default_senders d cross join lateral (values (d.sent_by), ('')) x (sender))
-    select array_agg(distinct k.sender) filter (where k.named and coalesce(k.account = v_account, true)) as named,
-           array_agg(distinct k.sender) filter (where k.account = v_account) as of_account,
-           count(distinct k.sent_by) filter (where k.account = v_account) as in_account,
+        select d.sent_by, d.account, x.sender, lower(d.sent_by) in (v_service, v_number)
+        from smsretry.default_senders d cross join lateral (values (d.sent_by), ('')) x (sender)
+        where x.sender <> '' or smsretry.is_environments(d.sent_by))
+    select array_agg(distinct k.sender) filter (where k.named and coalesce(lower(k.account) = v_account, true)) as named,
+           array_agg(distinct k.sender) filter (where lower(k.account) = v_account)
+               || array_agg(distinct k.account) filter (where lower(k.account) = v_account) as of_account,
+           count(distinct k.sent_by) filter (where lower(k.account) = v_account) as in_account,
            bool_or(k.named) as known
     into v_known from known k;
-    if v_known.known and v_known.named is null then
-        return; -- it names a sender of ours and another account: our table is out of date
+    -- It names a sender of ours and another account, so our table is out of date. Or it names none, and may mean the
+    -- environment's, which no run has told yet.
+    if v_known.named is null and (v_known.known or not exists (select from smsretry.default_senders)) then
+        return;
     end if;
     senders := coalesce(v_known.named, v_known.of_account);
     lifts := v_known.named is not null
@@ -2721,9 +2834,8 @@ begin
     if not exists (select 1 from smsretry.senders) then
         return;
     end if;
-    v_senders := array_remove(array[share_opt_out.sent_by, case
-        when not exists (select 1 from smsretry.senders s where s.sent_by = share_opt_out.sent_by)
-            or exists (select 1 from smsretry.default_senders d where d.sent_by = share_opt_out.sent_by) then '' end], null);
+    v_senders := array_remove(
+        array[share_opt_out.sent_by, case when smsretry.is_environments(share_opt_out.sent_by) then '' end], null);
     for v_shares in
         select b.id, smsretry.number_key(b.id, share_opt_out.phone) as number_key
         from smsretry.businesses_of(share_opt_out.phone, false, v_senders) b (id) cross join smsretry.secret
@@ -2804,13 +2916,14 @@ $$;
 -- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision. Businesses
 -- take turns, the longest waiting message of each first; none younger than first_look, so that the provider's callback may
 -- come first. A failure is due at once. The claim lasts for `lease`.
---   without: accounts whose messages stay as they are; '' stands for messages that name none
+--   without: accounts whose messages stay as they are; '' stands for messages that name none · every_account: as for
+--   claim_doubtful_sms_retries
 --   failures: undelivered messages of this text, this one included, apart from excused ones · excused: others that were
 --   undelivered for what was their sender's · day_turns_at: when the carriers' day turns over · settled: no decision is needed, because the row has not
 --   ended with this message, or another row of the text waits · may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes',
-    without text[] default '{}'
+    without text[] default '{}', every_account boolean default false
 )
 returns table (
     attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
@@ -2838,6 +2951,13 @@ begin
             where not exists (select 1 from public.sms_send_attempts a
                               where a.id = u.id and coalesce(a.sent_account, '') = any (claim_sms_deliveries.without))
             order by u.turn limit claim_sms_deliveries.limit_count);
+    end if;
+    if every_account is not true then
+        v_ids := array(
+            select u.id from unnest(v_ids) with ordinality as u (id, turn)
+            join public.sms_send_attempts a on a.id = u.id
+            where a.sent_account is null or a.sent_account in (select d.account from smsretry.default_senders d)
+            order by u.turn);
     end if;
     return query
     with taken as (
@@ -3064,6 +3184,9 @@ begin
         segments_per_day = case when 'segments_per_day' = any (unlimited) then null
                                 else coalesce(segments_per_day, s.segments_per_day) end
     where s.id = v_sender.id;
+    if segments_per_second is not null or 'segments_per_second' = any (unlimited) then -- what was given away at the old rate
+        update smsretry.sender_time t set free_at = least(t.free_at, smsretry.clock()) where t.sender = v_sender.sent_by;
+    end if;
     perform smsretry.note_sender_step(v_sender, 'changed', who, because);
     sender_id := v_sender.id;
     sender := smsretry.shown_sender(v_sender.sent_by);
@@ -3110,24 +3233,38 @@ $$;
 
 -- ======== schemas/senders/hurry_texts.sql ========
 -- Texts that wait because of their sender are due at once, of these businesses; returns how many. Whether they may go is
--- decided when they are claimed. One that somebody has locked waits for its own time.
+-- decided when they are claimed. The order that calls this must not fail or last for their sake: one that somebody has locked,
+-- those of a business whose rules refuse it, and what does not fit into three seconds wait for their own time.
 create or replace function smsretry.hurry_texts(business_ids uuid[])
 returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_business uuid;
     v_row public.sms_retry_queue;
-    v_texts integer := 0;
+    v_texts integer;
+    v_all integer := 0;
 begin
-    for v_row in
-        select q.* from public.sms_retry_queue q
-        where q.business_id = any (hurry_texts.business_ids) and q.status = 'pending' and q.in_doubt_since is null
-          and q.scheduled_for > v_now and q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused')
-        order by q.id for update skip locked
-    loop
-        perform smsretry.put_back(v_row, v_now, v_now);
-        v_texts := v_texts + 1;
+    foreach v_business in array hurry_texts.business_ids loop
+        v_texts := 0;
+        begin
+            for v_row in
+                select q.* from public.sms_retry_queue q
+                where q.business_id = v_business and q.status = 'pending' and q.in_doubt_since is null
+                  and q.scheduled_for > v_now
+                  and q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')
+                order by q.id for update skip locked
+            loop
+                exit when clock_timestamp() > v_until;
+                perform smsretry.put_back(v_row, v_now, v_now);
+                v_texts := v_texts + 1;
+            end loop;
+            v_all := v_all + v_texts;
+        exception when others then
+            raise warning 'The texts of business % wait for their own time: %', v_business, sqlstate;
+        end;
     end loop;
-    return v_texts;
+    return v_all;
 end
 $$;
 
@@ -3306,12 +3443,14 @@ begin
         union all
         (select null, d.account, d.sent_by, d.segments_per_second, null, null, null
          from (select 1) one left join smsretry.default_senders d on true
-         where sms_senders.after_id is null and not exists (
-             select from smsretry.business_senders b where b.business_id = sms_senders.business_id and b.message_class = 'any')
+         where sms_senders.after_id is null and (sms_senders.business_id is null or (
+             select o.marketing is null or o.transactional is null from smsretry.senders_of(sms_senders.business_id) o))
          order by d.seen_at desc nulls last limit 1)
     ),
     users as (
-        select b.sender_id, b.business_id, b.message_class from smsretry.business_senders b where b.sender_id in (select l.id from listed l)
+        select b.sender_id, b.business_id, b.message_class from smsretry.business_senders b
+        where b.sender_id in (select l.id from listed l) and (b.message_class = 'any' or not exists ( -- the same for all its texts
+              select from smsretry.business_senders o where (o.business_id, o.sender_id, o.message_class) = (b.business_id, b.sender_id, 'any')))
     ),
     texts as materialized (
         select t.* from smsretry.texts_by_sender(
@@ -3749,7 +3888,9 @@ begin
         select b.sender_id from smsretry.business_senders b where b.business_id = any (v_held)
     ),
     waiting as materialized (
-        select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts, min(w.why_code) as why_code, min(w.why) as why
+        select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts,
+               min(w.why_code) filter (where w.why_code in ('no_credentials', 'account_refused')) as why_code,
+               min(w.why) filter (where w.why_code in ('no_credentials', 'account_refused')) as why
         from smsretry.texts_by_sender(array(
             select b.business_id from smsretry.business_senders b where b.sender_id in (select u.id from suspected u)), status_of_senders.at) w
         where w.sender_id is not null
@@ -4003,7 +4144,7 @@ begin
     for version, granted in
         select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true) from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
-        'add_sms_sender', 'begin_sms_attempt', 'cancel_sms_retries', 'change_sms_sender', 'check_sms_retries', 'check_sms_retry_setup', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'describe_sms_tables', 'doubt_sms_retries', 'end_sms_retry', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'lease_sms_sender', 'lease_sms_time', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'requeue_failed_sms', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
+        'add_sms_sender', 'begin_sms_attempt', 'cancel_sms_retries', 'change_sms_sender', 'check_sms_retries', 'check_sms_retry_setup', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'describe_sms_tables', 'doubt_sms_retries', 'end_sms_retry', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'lease_sms_sender', 'lease_sms_time', 'lease_sms_times', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'requeue_failed_sms', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
         )
     loop
         execute format('revoke all on function %s from public, anon, authenticated', version);
