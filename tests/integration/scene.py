@@ -132,7 +132,8 @@ class Scene:
                 "delivery_status": "undelivered", "error_code": 30003,
             },
             "claim_sms_deliveries": {
-                "limit_count": 10, "first_look": "1 second", "lease": "10 minutes", "without": [], "every_account": True,
+                "limit_count": 10, "first_look": "1 second", "lease": "10 minutes", "without": [],
+                "every_account": True,
             },
             "finish_sms_delivery": {
                 "attempt_id": str(self.accepted), "looks": 0, "decision": "give_up", "delivery_status": "undelivered",

@@ -247,7 +247,7 @@ def test_what_its_sender_kept_from_leaving_goes_out_from_another_though_the_firs
 def test_an_older_worker_is_asked_about_no_message_of_an_account_that_it_does_not_know(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
 ) -> None:
-    """Its own account has no such message, so it would take a report of failure for the last word, and fail the text."""
+    """Its own account has no such message, so it would take a report of failure for the last word and fail the text."""
     account = open_account(stack, number=NUMBER)
     other = Business(business.connection, stack.now, id=uuid4()).open()
     texts_from(business.connection, business.id, account.sid, NUMBER)
