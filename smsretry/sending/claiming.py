@@ -16,6 +16,8 @@ FEWEST_SUSPECTS: Final = 50
 """Rows under suspicion that a run takes, one after the other, even when its time is over by then."""
 POLL_SECONDS: Final = 1.0
 """How often a run that waits for what comes due looks for what has come meanwhile."""
+BUSY_SECONDS: Final = 5.0
+"""How long a run waits at most for a sender that is busy, as long as it has texts of one in flight."""
 LONGEST_SECONDS: Final = 600.0
 """How long a run that waits for nothing goes on claiming while it finds something due."""
 LINGER_SECONDS: Final = 5.0
@@ -71,8 +73,9 @@ class Claiming:
         """Whether the claim was cut short, so that a business has a text due and none in it."""
         if due:
             return any(claim.others_wait for claim in due)
-        # An empty claim cannot say so. It matters only to what was claimed before it.
-        return bool(self._seen) and self._next_due() == 0
+        # An empty claim cannot say so. It matters only to what was claimed before it. Also of senders that it left out:
+        # a text of theirs that is due is still somebody's who was not tried.
+        return bool(self._seen) and self._queue.next_due(default=self._senders.default) == 0
 
     def drain(
         self, claim: Callable[[int], list[Claim]], first: Sequence[Claim], *, limit: int, size: int, seconds: float
@@ -93,7 +96,10 @@ class Claiming:
                 yield claims
             left -= sum(each.in_doubt_since is None for each in claims)
             at_once = at_once or bool(new) or self._senders.are_unsettled
-            if not (left and self._has_room(idle=not new) and self._comes_due(ends, at_once=at_once)):
+            # An empty claim may have met senders that are busy with what is in flight.
+            pause = 0.0 if at_once else POLL_SECONDS
+            at_once = at_once or (not claims and self._senders.keep_to_a_rate)
+            if not (left and self._has_room(idle=not new) and self._comes_due(ends, at_once=at_once, pause=pause)):
                 return
             claims, at_once = claim(min(size, left)), False
 
@@ -113,33 +119,32 @@ class Claiming:
                 return not (hopeless or over)
         return False
 
-    def _comes_due(self, ends: float, *, at_once: bool) -> bool:
+    def _comes_due(self, ends: float, *, at_once: bool, pause: float) -> bool:
         """Wait until something is due; false when nothing will be before `ends`, or nothing may be claimed any more.
 
         Args:
-            at_once: whether it may be claimed at once: the last claim brought new rows, and not given-back ones.
+            at_once: whether what is due may be claimed: the last claim brought new rows, and not given-back ones.
+            pause: seconds before the database is asked.
         """
         idle_from = now = monotonic()
         if at_once and self._more_is_due:
             return True
-        until, pause = (self._until, 0.0) if at_once else (ends, POLL_SECONDS)
+        until = self._until if at_once else ends
         while now < until:
             self._senders.run.wait(pause)
-            due_in, now = self._next_due(), monotonic()
+            due_in = self._queue.next_due(default=self._senders.default, without=self._senders.without)
+            now = monotonic()
             if self._senders.run.stopped_because or now >= until:
                 return False
             if due_in == 0:
                 return True
             lingers = bool(self._seen) and now < idle_from + LINGER_SECONDS
-            # Its sender is busy for a moment: it is due, whether or not the run waits for what comes due.
-            soon = due_in is not None and due_in < POLL_SECONDS
+            # Its sender is busy for a moment, perhaps with texts of this run: it is due, whether or not the run waits.
+            soon = due_in is not None and due_in < (BUSY_SECONDS if self._senders.keep_to_a_rate else POLL_SECONDS)
             if not soon and (now >= ends or (not lingers and (due_in is None or now + due_in >= ends))):
                 return False
             pause = POLL_SECONDS if due_in is None else min(POLL_SECONDS, due_in)
         return False
-
-    def _next_due(self) -> float | None:
-        return self._queue.next_due(default=self._senders.default, without=self._senders.without)
 
     def suspects(self) -> Iterator[Claim]:
         """Rows whose claims have died more than once, each claimed when the one before it is done.

@@ -85,6 +85,11 @@ class RateLimit:
         self._last = 0.0
         """The same of the last one."""
 
+    @property
+    def is_set(self) -> bool:
+        """Whether anybody has to wait."""
+        return self._per_second is not None
+
     def max_in_flight(self, at_most: int) -> int:
         """How many texts a run takes in flight, of at most so many."""
         if self._per_second is None:

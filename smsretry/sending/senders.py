@@ -138,6 +138,11 @@ class Senders:
         """Whether the rows of some sender in flight must show first whose trouble it is."""
         return any(control.is_unsettled for control in self.each.values())
 
+    @property
+    def keep_to_a_rate(self) -> bool:
+        """Whether texts are in flight that go out at their sender's rate, which may be what keeps the others."""
+        return any(len(each.in_flight) and each.rate_limit and each.rate_limit.is_set for each in self.each.values())
+
     # The run
 
     @property
