@@ -17,6 +17,8 @@ class InFlight:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._rows = dict[UUID, Claim]()
+        self._left = 0
+        """How many rows have left."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -31,12 +33,20 @@ class InFlight:
         with self._changed:
             if self._rows.get(claim.id) is claim:  # else it was given back, and has been claimed again
                 del self._rows[claim.id]
+            self._left += 1
             self._changed.notify_all()
 
     def wait_until(self, holds: Callable[[], bool]) -> bool:
-        """Wait a moment until this holds, checking whenever a row leaves, and return whether it does."""
+        """Wait a moment until this holds or a row leaves, and return whether it holds.
+
+        It is checked outside the lock, because it may take locks whose holders ask what is in flight.
+        """
+        left = self._left
+        if holds():
+            return True
         with self._changed:
-            return self._changed.wait_for(holds, _LOOK_UP_SECONDS)
+            self._changed.wait_for(lambda: self._left != left, _LOOK_UP_SECONDS)
+        return holds()
 
     @property
     def to_send(self) -> list[Claim]:
