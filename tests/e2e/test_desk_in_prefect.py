@@ -75,7 +75,7 @@ def test_a_business_gets_a_sender_that_is_paused_resumed_and_removed(
     signed = {"who": "Ann", "because": "It is registered"}
     service = {"business_id": str(business.id), "account": settings.twilio_account_sid, "sent_by": "MG" + "7" * 32}
     refused = ask("add-sms-sender", {"ask": {**service, **signed}})
-    assert refused["state"]["message"].startswith("It was not added, because it cannot send. messaging service: ")
+    assert refused["state"]["message"].startswith("It was not added, because it cannot send. messaging service MG777")
     assert ask("add-sms-sender", {"ask": {**service, **signed, "unchecked": True}})["name"] == (
         f"added sender {service['sent_by']}"
     )

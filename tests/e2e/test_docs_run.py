@@ -88,6 +88,7 @@ def test_every_python_block_runs_and_prints_what_is_shown(
     assert printed.getvalue() == block.output or not block.output
 
 
+@pytest.mark.long
 def test_the_flow_that_contributing_adds_is_deployed_and_passes_its_test(
     flow: FlowProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

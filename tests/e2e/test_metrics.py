@@ -32,6 +32,7 @@ def collector() -> Iterator[Collector]:
         yield collector
 
 
+@pytest.mark.long
 def test_each_run_of_the_flow_pushes_once_what_the_database_knows_and_nothing_personal(
     stack: Stack, flow: FlowProcess, prefect: Prefect, collector: Collector
 ) -> None:

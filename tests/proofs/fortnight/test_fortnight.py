@@ -11,6 +11,7 @@ from tests.proofs.fortnight.spoils import SPOILS, spoilt
 from tests.proofs.fortnight.town import invent
 
 
+@pytest.mark.long
 def test_in_a_fortnight_every_text_goes_out_when_it_may_and_only_then(stack: Stack) -> None:
     """Over a change of clocks and holidays; opt-outs, failures of Twilio and eager senders among it."""
     report = run(stack, invent(120, days=14, start=AUTUMN, seed="1"))
