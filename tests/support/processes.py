@@ -47,8 +47,8 @@ class Descendants:
         """What they left in the system's temporary directory, which they were told is another one."""
         return [path.name for path in self._temporary.iterdir()]
 
-    def all_end(self, seconds: float = 15) -> bool:
-        """Whether they end by themselves."""
+    def all_end(self, seconds: float = 60) -> bool:
+        """Whether they end by themselves: a runner is given half a minute."""
         deadline = time.monotonic() + seconds
         while self.running():
             if time.monotonic() > deadline:
