@@ -11,6 +11,7 @@ from tests.proofs.neighbors.tenants import Flood, WellBehaved
 from tests.support.impatience import impatient
 
 
+@pytest.mark.long
 def test_well_behaved_businesses_notice_nothing_of_their_neighbors(stack: Stack) -> None:
     """Odd values, floods, refusals, changes, locks, grants, lost answers, deaths, and applications that send."""
     report = run(stack, everybody(60), minutes=60, seed="1", stale=2)
