@@ -172,7 +172,7 @@ def test_an_answer_that_is_cut_off_is_asked_for_again(
 
 
 @pytest.mark.parametrize("table", ["sms_retry_queue", "send_logs"])
-@pytest.mark.parametrize("seconds", [0.3, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [0.3, pytest.param(30, marks=pytest.mark.by_hand)])
 def test_a_business_whose_trigger_sleeps_costs_the_others_nothing(
     queue: SupabaseQueue, sender: TwilioSender, stack: Stack, business: Business, slow: Business, table: str,
     seconds: float,
@@ -225,7 +225,7 @@ def test_a_suspect_that_cannot_be_claimed_is_passed_over(
         assert [claim.id for claim in queue.claim_suspect()] == [good]
 
 
-@pytest.mark.parametrize("seconds", [0.3, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [0.3, pytest.param(30, marks=pytest.mark.by_hand)])
 def test_a_trigger_that_sleeps_keeps_nobody_else_s_rows_stuck(
     queue: SupabaseQueue, stack: Stack, business: Business, slow: Business, seconds: float
 ) -> None:
@@ -240,7 +240,7 @@ def test_a_trigger_that_sleeps_keeps_nobody_else_s_rows_stuck(
     assert [business.row(row)["status"] for row in rows] == ["pending"] * 5
 
 
-@pytest.mark.parametrize("seconds", [0.3, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [0.3, pytest.param(30, marks=pytest.mark.by_hand)])
 def test_a_trigger_that_sleeps_keeps_nobody_else_s_scheduled_sends(
     queue: SupabaseQueue, stack: Stack, business: Business, slow: Business, seconds: float
 ) -> None:

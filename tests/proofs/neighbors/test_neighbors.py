@@ -23,7 +23,7 @@ def test_well_behaved_businesses_notice_nothing_of_their_neighbors(stack: Stack)
         assert report.numbers[what], f"nothing of it happened: {what}\n{report}"
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_well_behaved_businesses_notice_nothing_of_what_takes_the_database_long_nor_of_short_answers(
     stack: Stack,
 ) -> None:
@@ -33,7 +33,7 @@ def test_well_behaved_businesses_notice_nothing_of_what_takes_the_database_long_
     assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_well_behaved_businesses_notice_nothing_of_slow_silent_and_senseless_senders(stack: Stack) -> None:
     """A flood at one segment a second, an account that answers nothing, rows at their bounds and thousands more."""
     report = run(stack, [WellBehaved(40), Flood(20), *slow_platform()], minutes=24, seed="1")
