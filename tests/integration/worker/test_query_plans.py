@@ -71,13 +71,13 @@ select business_id, case when n <= 200400 then id end, repeat('Hello ', 30),
 from row_to_be where n between 100001 and 200400;
 """
 
-# A call, the rows it takes, the index it lives by, and the most pages it may touch. Measured: 2,700 to 3,100, 20 to
-# 220, 4,500 to 4,700, 4,900 to 5,800, 700 to 900 and 1,300 to 1,500; without its index 380,000, 6,200, 43,000, 11,000,
-# 47,000 and 167,000.
+# A call, the rows it takes, the index it lives by, and the most pages it may touch. Measured: 3,200 to 5,300, 10, 3,000
+# to 4,300, 5,200 to 5,800, 900 and 1,300 to 1,500; without its index 380,000, 6,200, 43,000, 11,000, 47,000 and
+# 167,000.
 CALLS: Final = [
     ("claim_due_sms_retries(50)", 50, "sms_retry_queue_turns", 6_600),
     ("next_sms_due()", 1, "sms_retry_queue_next", 400),
-    ("claim_doubtful_sms_retries(50, true)", 50, "sms_retry_queue_turns_in_doubt", 6_000),
+    ("claim_doubtful_sms_retries(50, true)", 50, "sms_retry_queue_turns_in_doubt", 4_500),
     ("recover_stuck_sms_retries(10)", 100, "sms_retry_queue_claimed", 8_000),
     ("claim_sms_deliveries(10)", 10, "sms_send_attempts_turns", 1_400),
     ("queue_scheduled_sms(10)", 10, "scheduled_sends_turns", 2_500),
@@ -108,21 +108,24 @@ def connection(running_stack: Stack) -> Iterator[Connection]:
             off = sql.SQL("alter table {} set (autovacuum_enabled = false)")
             connection.execute(off.format(sql.Identifier(table)))
         connection.execute(FILL.encode())
-        with connection.transaction(force_rollback=True):  # what is read once of the catalog is not counted
-            for call, *_ in CALLS:
-                connection.execute(f"select * from {call}".encode())
         yield connection
 
 
 def pages(connection: Connection, call: str) -> tuple[int, int]:
-    """The rows that a call returned and the pages it touched."""
+    """The rows that a call returned and the pages it touched.
+
+    The fewer of two: a call whose plans are new also reads the catalog.
+    """
     connection.execute("set local role service_role")
     explain = f"explain (analyze, buffers, format json) select * from {call}"
-    answer = connection.execute(explain.encode()).fetchone()
-    assert answer is not None
-    plan = answer["QUERY PLAN"][0]["Plan"]
-    touched = sum(plan[f"Shared {kind} Blocks"] for kind in ("Hit", "Read"))
-    return round(plan["Actual Rows"]), touched
+    counted = []
+    for _ in range(2):
+        with connection.transaction(force_rollback=True):
+            answer = connection.execute(explain.encode()).fetchone()
+        assert answer is not None
+        plan = answer["QUERY PLAN"][0]["Plan"]
+        counted.append((round(plan["Actual Rows"]), sum(plan[f"Shared {kind} Blocks"] for kind in ("Hit", "Read"))))
+    return min(counted, key=lambda one: one[1])
 
 
 @pytest.mark.parametrize(("call", "rows", "index", "bound", "plan", "analyzed"), CASES)

@@ -31,10 +31,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
            limit 20) end as other_bodies,
        v.opened_at as circuit_opened_at,
-       (select min(o.opened_at) from smsretry.business_circuits o
-        where o.business_id = q.business_id and smsretry.same_circuit(o.sender, coalesce(v.sent_by, '-'), v.sent_by is not null)) as business_circuit_opened_at,
-       (select max(o.tried_at) from smsretry.business_circuits o
-        where o.business_id = q.business_id and smsretry.same_circuit(o.sender, coalesce(v.sent_by, '-'), v.sent_by is not null)) as business_circuit_tried_at,
+       t.opened_at as business_circuit_opened_at, t.tried_at as business_circuit_tried_at,
        exists (select 1 from public.sms_retry_queue o
                where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
        -- Only preview_sms_retries fills these in.
@@ -52,11 +49,14 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        true as sender_others_wait
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
--- Consent is given to one business.
-left join public.send_logs l on l.id = q.send_log_id and l.business_id = q.business_id
-left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
+-- Consent is given to one business. No equality: without statistics its index might be walked, which has all of its history.
+left join public.send_logs l on l.id = q.send_log_id and l.business_id is not distinct from q.business_id
+left join public.customers c on c.id = q.customer_id and c.business_id is not distinct from q.business_id
 left join public.businesses b on b.id = q.business_id
 left join lateral smsretry.sender_now(q.business_id, q.message_class) v on true
+left join lateral (
+    select min(o.opened_at) as opened_at, max(o.tried_at) as tried_at from smsretry.business_circuits o
+    where o.business_id = q.business_id and smsretry.same_circuit(o.sender, coalesce(v.sent_by, '-'), v.sent_by is not null)) t on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
 -- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
 -- and no error has none.
