@@ -25,7 +25,7 @@ _Class = Annotated[
     MessageClass | None,
     typer.Option("--class", metavar="CLASS", help="marketing or transactional; without it, both."),
 ]
-_Rate = Annotated[float | None, typer.Option(metavar="N", help="Segments a second, above 0 and up to 1000.")]
+_Rate = Annotated[float | None, typer.Option(metavar="N", help="Segments a second, 0.01 to 1000.")]
 _Cap = Annotated[int | None, typer.Option(metavar="N", help="Segments a day, from midnight Pacific time on.")]
 _Because = Annotated[str, typer.Option(metavar="WORDS", help="Why. It is kept.")]
 _Who = Annotated[str | None, typer.Option(metavar="NAME", help="Who does it; your login name by default. It is kept.")]

@@ -113,12 +113,12 @@ class SupabaseGroups(SupabaseCalls):
         return answer if isinstance(answer, Lease) else self.row(Lease, call.function, values)
 
     def lease_together(self, calls: Sequence[Call]) -> Sequence[Result]:
-        """Make several leases as one request. Raises what is wrong with one of them: then each is made alone."""
+        """Make several leases as one request. One that is locked or wrong is made alone."""
         if len(calls) == 1:
             return [self.row(Lease, calls[0].function, calls[0].values)]
         try:
             answer = self.repeated("lease_sms_times", {"leases": [dict(call.values) for call in calls]})
-        except QueueMismatch:  # an older database, or one of them is wrong
+        except QueueMismatch:  # an older database
             return [RepeatAlone() for _ in calls]
         leases = {lease.place: lease for lease in self.many(_Leased, "lease_sms_times", answer)}
         return [leases.get(place, RepeatAlone()) for place in range(1, len(calls) + 1)]

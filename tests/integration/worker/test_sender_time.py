@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from smsretry.adapters.supabase.groups import Call
+from smsretry.adapters.supabase.groups import Call, RepeatAlone
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
@@ -55,13 +55,30 @@ def test_leases_of_many_senders_travel_together(queue: SupabaseQueue) -> None:
     assert [_ahead(lease) for lease in again[3:]] == pytest.approx([10, 5, 2], abs=1)
 
     wrong = {"sender": "+12125550103", "segments": 1, "per_second": 0, "lead": 0}
-    with pytest.raises(InputError):
-        queue.lease_together([call(values=one) for one in (leases[0], wrong)])
+    good_one, alone = queue.lease_together([call(values=one) for one in (leases[1], wrong)])
+    assert isinstance(good_one, Lease)
+    assert isinstance(alone, RepeatAlone)
     with ThreadPoolExecutor(2) as pool:
         good = pool.submit(queue.lease, "+12125550100", 1, 1, 0)
         with pytest.raises(InputError, match="per_second must be above 0"):
             pool.submit(queue.lease, "+12125550103", 1, 0, 0).result()
     assert _ahead(good.result()) == pytest.approx(20, abs=1)
+
+
+def test_a_sender_that_somebody_has_locked_keeps_no_other_s_lease(queue: SupabaseQueue, stack: Stack) -> None:
+    """Its own is asked for alone."""
+    senders = [f"+1212555010{n}" for n in range(4)]
+    for sender in senders:
+        queue.lease(sender, 1, 10, 0)
+    calls = [
+        Call("lease_sms_time", {"sender": sender, "segments": 1, "per_second": 10, "lead": 0}, sender)
+        for sender in senders
+    ]
+    with stack.connect() as somebody:
+        somebody.autocommit = False
+        somebody.execute("select from smsretry.sender_time where sender = any(%s) for update", [senders[:2]])
+        found = queue.lease_together(calls)
+    assert [type(one).__name__ for one in found] == ["RepeatAlone", "RepeatAlone", "_Leased", "_Leased"]
 
 
 def test_a_worker_of_the_last_version_shares_the_sender_s_time(queue: SupabaseQueue, business: Business) -> None:
