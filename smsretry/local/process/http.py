@@ -51,7 +51,8 @@ class DropConnection(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport: asyncio.Transport = scope["state"][_TRANSPORT]
         if self._head is None:
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            with contextlib.suppress(OSError):  # the client was quicker, and the socket is closed
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             transport.abort()
         else:
             self.headers["content-length"] = str(len(self._head) + 1)

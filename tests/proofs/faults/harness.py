@@ -173,6 +173,16 @@ class Harness:
         """Workers that died with texts in hand. Those that died looking after deliveries come on top."""
         return self.crew.kills.total() - sum(self.crew.kills[point] for point in POLL_POINTS)
 
+    @property
+    def has_kills_to_come(self) -> bool:
+        """Whether fewer workers have died than were asked for, or nobody yet at one of the points."""
+        points: list[str] = [*KILL_POINTS]
+        if self.scheduled:
+            points.append("queueing")
+        if self.carrier:
+            points += POLL_POINTS
+        return self.killed < self.kills_wanted or not all(self.crew.kills[point] for point in points)
+
     def _pollers(self) -> list[dict[str, Any]]:
         """One or two that look after deliveries; some die of it. Now and then there is none for a while."""
         if not self.carrier or self.rounds // _UNWATCHED % 2:

@@ -60,9 +60,10 @@ class Movers:
         self._moves: defaultdict[UUID, list[_Move]] = defaultdict(list)
 
     def move_in(self, businesses: Iterable[UUID]) -> None:
-        """Each has a sender of its own at first, or the environment's."""
-        self._businesses = list(businesses)
-        for n, business_id in enumerate(self._businesses):
+        """Each that is new has a sender of its own at first, or the environment's."""
+        new = [business_id for business_id in businesses if business_id not in self._businesses]
+        self._businesses += new
+        for n, business_id in enumerate(new):
             own = n % _ON_THE_ENVIRONMENTS and self.platform.senders[n % len(self.platform.senders)]
             self._move(business_id, own or None)
 

@@ -59,6 +59,8 @@ def everything(
 ) -> Report:
     """Every fault there is, until the texts are done and so many workers were killed; then peace, then the checks.
 
+    Who dies is chance: if the texts end too early, there are some more, up to as many again.
+
     Args:
         on: an empty stack, instead of one of its own; the other scenarios take it, too.
         scheduled: each text is a scheduled send at first, and workers also die while they queue it.
@@ -74,8 +76,14 @@ def everything(
         every_crash, every_stall = max(2, expected // (crashes + 1)), max(3, expected // (stalls + 1))
         while True:
             due_in = run.outlook()
-            if run.live <= texts * 0.01 or run.rounds > 40 * expected:
+            if run.rounds > 40 * expected:
                 break
+            if run.live <= texts * 0.01:
+                if without or not run.has_kills_to_come or len(run.texts) >= 2 * texts:
+                    break
+                more = plan(10, seed=seed, start=run.stack.now(), spread=timedelta(0), after=len(run.texts))
+                run.queue(more)
+                due_in = run.outlook()
             if due_in > timedelta(0):
                 run.stack.move_clock(due_in)
             n = run.rounds + 1

@@ -55,14 +55,19 @@ class PlannedText:
 
 
 def plan(
-    count: int, *, seed: str, start: datetime, spread: timedelta, only_zone: str | None = None
+    count: int, *, seed: str, start: datetime, spread: timedelta, only_zone: str | None = None, after: int = 0
 ) -> list[PlannedText]:
-    """Texts due within `spread` from the start. `only_zone`: ordinary texts in this zone, and nothing else."""
+    """Texts due within `spread` from the start.
+
+    Args:
+        only_zone: ordinary texts in this zone, and nothing else.
+        after: how many were planned before.
+    """
     businesses: list[tuple[UUID, str | None]] = [
         (uuid5(_NAMESPACE, f"{seed}/business/{n}"), (*_US, None, "EST")[n % 10]) for n in range(20)
     ]
     texts = []
-    for n in range(count):
+    for n in range(after, after + count):
         business_id, business_zone = businesses[n % len(businesses)]
         kind: Kind = "ordinary" if only_zone else pick(_KINDS, seed, "kind", n)
         zone, clocks = (only_zone, (only_zone,)) if only_zone else pick(_ZONES, seed, "zone", n)
