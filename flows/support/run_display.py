@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterKey,
     DeploymentFilter,
-    DeploymentFilterName,
+    DeploymentFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import ArtifactSort
@@ -30,7 +30,7 @@ from flows.support.run_ended import QUEUE
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.answers import Page, status_page
-from smsretry.desk.pages.form_links import CANCEL, EXPLAIN, REQUEUE, RESOLVE, RESUME, RUN, FormAddress, no_forms
+from smsretry.desk.pages.form_links import FormAddress, no_forms
 from smsretry.desk.pages.outcomes import ProcessedText, TextEvent
 from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunEvent, RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
@@ -40,6 +40,8 @@ from smsretry.sending.summary import RunSummary
 
 RUN_KEY: Final = "sms-run"
 QUEUE_KEY: Final = "sms-queue-now"
+_OURS: Final = "sms"
+"""Tag of our deployments, in `prefect.yaml`."""
 _DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
 
@@ -92,7 +94,7 @@ def show_page(page: Page, *, key: str, idle: bool) -> None:
 
 def form_addresses() -> FormAddress:
     """Where Prefect's UI has the desk's forms. If the server does not answer, pages have no links to forms."""
-    wanted = DeploymentFilter(name=DeploymentFilterName(any_=[EXPLAIN, REQUEUE, CANCEL, RESOLVE, RESUME, RUN]))
+    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=[_OURS]))
     try:
         found = get_client(sync_client=True).read_deployments(deployment_filter=wanted)
     except Exception as error:  # noqa: BLE001 - whatever it is, the page is shown

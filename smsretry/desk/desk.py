@@ -9,8 +9,9 @@ from uuid import UUID
 
 from smsretry.desk.actions.requests import Order, Preview, Prune, Resolve, WhichText
 from smsretry.desk.actions.senders import AddSender, SenderOrder, WhichSenders
-from smsretry.desk.questions.explanation import CodeMeaning, Explanation, explain
+from smsretry.desk.questions.explanation import Explanation, explain
 from smsretry.desk.questions.forecast import Forecast, forecast
+from smsretry.desk.questions.levers import CodeMeaning
 from smsretry.desk.questions.prediction import predict
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText

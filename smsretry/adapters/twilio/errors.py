@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 from smsretry.data import table
-from smsretry.desk.questions.explanation import CodeMeaning
+from smsretry.desk.questions.levers import CodeMeaning
 from smsretry.retry.delivery import FAILURES, Report
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel
 from smsretry.vocabulary import DeliveryStatus

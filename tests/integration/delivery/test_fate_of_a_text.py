@@ -90,7 +90,7 @@ def test_a_text_that_was_cancelled_and_then_delivered_says_both(
     explanation = story_of(desk, row)
     why = "It was delivered after all. Before that it had been cancelled: Customer opted out"
     assert explanation.headline.startswith(f"Sent, accepted by the provider: {why}")
-    assert (explanation.next, explanation.can_do) == ("nothing more; it was delivered", ())
+    assert (explanation.next, explanation.levers) == ("nothing more; it was delivered", ())
 
 
 def test_a_text_that_was_cancelled_and_is_with_the_carrier_says_so(
