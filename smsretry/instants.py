@@ -1,6 +1,12 @@
 """Instants and lengths of time as people read them."""
 
 from datetime import UTC, datetime, tzinfo
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, AwareDatetime
+
+Instant: TypeAlias = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+"""An instant as a database or a provider answered it, on UTC's clock whatever the zone of their session is."""
 
 
 def on_clock(moment: datetime, zone: tzinfo = UTC) -> str:

@@ -26,7 +26,7 @@ _WRONG_KEY: Final = {
 }
 
 
-def api_key(role: Role, *, jwt_secret: str, sub: str | None = None) -> str:
+def api_key(role: Role | Literal["smsretry_reader"], *, jwt_secret: str, sub: str | None = None) -> str:
     """A key for this role, without expiry; with `sub` the token of that user. The secret: 32 characters or more."""
     claims = {"iss": "supabase", "role": role} | ({} if sub is None else {"sub": sub})
     return jwt.encode(claims, jwt_secret, algorithm="HS256")
