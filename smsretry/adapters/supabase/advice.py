@@ -179,8 +179,8 @@ class Key:
                 "them, or says who can."
             )
         return (
-            "SUPABASE_READER_KEY must be a token of the role smsretry_reader, signed with this project's JWT secret and "
-            "not expired."
+            "SUPABASE_READER_KEY must be a token of the role smsretry_reader, signed with this project's JWT secret "
+            "and not expired."
         )
 
 

@@ -1,4 +1,4 @@
-"""What is said where the queue has no text: the application sent it itself, the customer had none, nobody has the id."""
+"""What is said where the queue has no text: the application sent it itself, the customer had none, no such id."""
 
 import json
 from datetime import timedelta
