@@ -7,6 +7,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import Preview, WhichText
@@ -204,6 +205,26 @@ def test_without_the_role_a_reader_is_told_what_makes_it(stack: Stack, reader: D
                 reader.status()
         finally:
             connection.execute("grant smsretry_reader to authenticator")
+
+
+def test_an_owner_who_may_create_no_roles_is_warned_and_goes_on(stack: Stack) -> None:
+    """With the statements that somebody else has to run. All of it is undone at the end."""
+    [rights] = [file.text for file in schema_files() if file.name == "reader"]
+    told: list[str] = []
+    with stack.connect() as connection, connection.transaction(force_rollback=True):
+        connection.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        connection.execute("create role weak_owner nologin")
+        connection.execute("grant create, usage on schema public to weak_owner")
+        connection.execute("alter function ask_sms_desk owner to weak_owner")
+        connection.execute("revoke smsretry_reader from authenticator")
+        connection.execute("set local role weak_owner")
+        connection.execute(rights.encode())
+        connection.execute("reset role")
+        connection.execute("alter role smsretry_reader rename to somebody")
+        connection.execute("set local role weak_owner")
+        connection.execute(rights.encode())
+    assert "until a role that may runs: grant smsretry_reader to authenticator" in told[0]
+    assert "because weak_owner may create none: reading needs the service key" in told[-1]
 
 
 def test_an_order_with_the_reader_s_key_is_refused(reading: ReadingSettings, business: Business) -> None:

@@ -11,11 +11,14 @@ begin
                 return;
         end;
     end if;
-    begin
-        grant smsretry_reader to authenticator;
-    exception when insufficient_privilege or undefined_object then
-        raise warning 'A token of the role smsretry_reader is refused until a role that may runs: grant smsretry_reader to authenticator';
-    end;
+    if not exists (select from pg_catalog.pg_roles r
+                   where r.rolname = 'authenticator' and pg_has_role(r.oid, 'smsretry_reader', 'member')) then
+        begin
+            grant smsretry_reader to authenticator;
+        exception when insufficient_privilege or undefined_object then
+            raise warning 'A token of the role smsretry_reader is refused until a role that may runs: grant smsretry_reader to authenticator';
+        end;
+    end if;
     grant usage on schema public to smsretry_reader;
     grant execute on function public.ask_sms_desk to smsretry_reader;
 end
