@@ -12,8 +12,11 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.desk.desk import Desk
+from smsretry.doctor import reader_finding
 from smsretry.errors import InputError, QueueRefused
-from smsretry.local.stack import Stack
+from smsretry.local.postgrest.app import rpc_app
+from smsretry.local.process.http import LocalServer
+from smsretry.local.stack import DATABASE, Stack
 from smsretry.retry.segments import segments
 from smsretry.settings import ReadingSettings, load_reading_settings
 from tests.conftest import Business
@@ -194,6 +197,31 @@ def test_the_reading_commands_need_only_the_reader_s_key(stack: Stack, command: 
     )
     neither = command("status", **only | {"SUPABASE_READER_KEY": None})
     assert "Set SUPABASE_READER_KEY, or SUPABASE_SERVICE_ROLE_KEY" in neither.stderr
+
+
+def test_without_supabase_s_gateway_the_reader_s_key_is_all_that_is_needed(
+    stack: Stack, command: Command, business: Business
+) -> None:
+    """PostgREST itself looks at the token alone."""
+    row = business.due_text()
+    url = stack.postgres.url(DATABASE, user="authenticator")
+    with LocalServer(rpc_app(url, jwt_secret=stack.jwt_secret, gateway=False)) as server:
+        only = {"SUPABASE_URL": server.url, "SUPABASE_READER_KEY": stack.key("smsretry_reader")}
+        told = command("explain", row, **dict.fromkeys(stack.environment()) | only)
+    assert (told.exit_code, told.stderr) == (0, "")
+
+
+def test_the_doctor_says_whether_the_reader_s_key_reads(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, reading: ReadingSettings
+) -> None:
+    """Whatever else is missing."""
+    assert [str(one) for one in reader_finding({})] == []
+    [good] = reader_finding(stack.reading_environment())
+    assert (good.ok, good.subject) == (True, "reader's key")
+    monkeypatch.setenv("SUPABASE_READER_KEY", stack.key("authenticated"))
+    [bad] = reader_finding(stack.reading_environment())
+    assert not bad.ok
+    assert "must be a token of the role smsretry_reader" in str(bad.advice)
 
 
 def test_without_the_role_a_reader_is_told_what_makes_it(stack: Stack, reader: Desk) -> None:
