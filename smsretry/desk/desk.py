@@ -98,10 +98,13 @@ class Desk:
         if (request is None or request.id is None) and (texts := self.explain(request, phone=phone)):
             return Found(tuple(texts))
         known = self.records.look_up(request, phone)
-        limit = request.limit if request else WhichText.model_fields["limit"].default
-        leads = [one.which.model_copy(update={"limit": limit}) for one in known if one.which] if request else []
-        texts = [text for lead in leads if lead != request for text in self.explain(lead)]
-        return Found(tuple(texts), () if texts else tuple(known))
+        if request is None:
+            return Found((), tuple(known))
+        asked = {"limit": request.limit, "business_id": request.business_id}
+        leads = [one.which.model_copy(update=asked) for one in known if one.which]
+        if texts := [text for lead in leads if lead != request for text in self.explain(lead)]:
+            return Found(tuple(texts))
+        return Found((), tuple(one.within(request.business_id) for one in known))
 
     def status(self) -> QueueStatus:
         """The state of the queue."""

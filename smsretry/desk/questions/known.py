@@ -36,6 +36,8 @@ class Known(Value):
     older_texts: int | None
     records_since: Instant | None
     """Since when smsretry's records are complete. None: there are none."""
+    elsewhere: bool = False
+    """Whether it is of another business than the one that was asked for."""
 
     @property
     def which(self) -> WhichText | None:
@@ -50,14 +52,22 @@ class Known(Value):
             case _:
                 return None
 
+    def within(self, business_id: UUID | None) -> "Known":
+        """The same, for who asked about one business."""
+        return self.model_copy(
+            update={"elsewhere": business_id is not None and self.business not in (None, business_id)}
+        )
+
     @property
     def is_an_answer(self) -> bool:
         """Whether it says what became of a text or a customer's texts. Otherwise it is the id of something else."""
-        return self.kind in ("send_log", "customer", "scheduled_send")
+        return self.kind in ("send_log", "customer", "scheduled_send") and not self.elsewhere
 
     @property
     def headline(self) -> str:
         """What it is, in a line."""
+        if self.elsewhere:
+            return f"It is of another business than was asked for: leave the business out, or give {self.business}"
         match self.kind:
             case "send_log":
                 return self._send_log()

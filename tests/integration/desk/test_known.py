@@ -138,6 +138,17 @@ def test_an_id_is_found_whichever_kind_it_is_of(
     assert [one.text.state for one in desk.find(WhichText(send_log_id=planned)).texts] == ["scheduled"]
 
 
+def test_a_business_narrows_whichever_id_is_given(
+    stack: Stack, business: Business, desk: Desk, command: Command
+) -> None:
+    """What is another's is not shown, and not called unknown."""
+    row, other = business.due_text(), Business(business.connection, stack.now).open()
+    [known] = desk.find(WhichText(retry_id=row, business_id=other.id)).known
+    assert known.headline.startswith("It is of another business than was asked for: leave the business out")
+    assert command("explain", "--customer", business.customer(), "--business", other.id).exit_code == 1
+    assert desk.find(WhichText(customer_id=row, business_id=business.id)).texts
+
+
 def test_an_id_of_something_else_says_of_what(business: Business, desk: Desk, command: Command) -> None:
     """And how to ask. Exit code 1: it is no answer."""
     told = command("explain", business.id)

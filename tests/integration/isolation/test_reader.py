@@ -17,6 +17,7 @@ from smsretry.errors import InputError, QueueRefused
 from smsretry.local.postgrest.app import rpc_app
 from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import DATABASE, Stack
+from smsretry.retry import segments as segments_module
 from smsretry.retry.segments import segments
 from smsretry.settings import ReadingSettings, load_reading_settings
 from tests.conftest import Business
@@ -167,15 +168,20 @@ def _plain(forecast: object) -> object:
     return json.loads(forecast.model_dump_json(exclude={"made_at", "hours"})), [h.texts for h in forecast.hours]  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    "body", ["a" * 160, "a" * 161, "€" * 81, "é" * 160, "ê" * 71, "😀" * 36, "`", "x^{}[]~|\\€\n", "ß" * 307, "  "]
-)
-def test_another_body_has_as_many_segments(stack: Stack, body: str) -> None:
-    """And as many characters, so that what is too long stays so."""
+def test_another_body_has_as_many_segments_and_characters(stack: Stack) -> None:
+    """With each character of both alphabets, and with others."""
+    bodies = ["a" * 160, "€" * 81, "ê" * 71, "😀" * 36, "x^{}[]~|\\€\n", "ß" * 307, "  ", "", "`", "ы€" * 40]
+    bodies += [f"a{one * 160}" for one in "ç`ê\t–" + "".join(segments_module._BASIC | segments_module._EXTENSION)]
     with stack.connect() as connection:
-        row = connection.execute("select smsretry.like_body(%s) as body", [body]).fetchone()
-    assert row is not None
-    assert (segments(row["body"]), len(row["body"])) == (segments(body), len(body))
+        rows = connection.execute(
+            "select b, smsretry.like_body(b) as other from unnest(%s::text[]) b", [bodies]
+        ).fetchall()
+    wrong = [row["b"] for row in rows if _size(row["other"]) != _size(row["b"])]
+    assert (len(rows), wrong) == (len(bodies), [])
+
+
+def _size(body: str) -> tuple[int, int, bool]:
+    return segments(body), len(body), bool(body.strip())
 
 
 def test_the_reading_commands_need_only_the_reader_s_key(stack: Stack, command: Command, business: Business) -> None:

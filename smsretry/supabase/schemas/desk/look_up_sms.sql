@@ -29,7 +29,7 @@ begin
     with found as (
         select 'text' as kind, q.id as row_id, q.business_id, q.customer_id from public.sms_retry_queue q where q.id = v_id
         union all
-        select 'attempt', a.retry_id, null, null from public.sms_send_attempts a where a.id = v_id
+        select 'attempt', a.retry_id, a.business_id, null from public.sms_send_attempts a where a.id = v_id
         union all
         select 'scheduled_send', s.id, s.business_id, s.customer_id from public.scheduled_sends s where s.id = v_id
         union all
