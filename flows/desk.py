@@ -28,7 +28,7 @@ from smsretry.desk.pages.answers import (
     status_page,
 )
 from smsretry.instants import on_clock
-from smsretry.wiring import desk
+from smsretry.wiring import desk, reading_desk
 
 _DAY_AHEAD: Final = Preview()
 _KEEP: Final = Prune()
@@ -41,22 +41,28 @@ def _answer(key: str, page: Callable[[Desk], Page]) -> State[None]:
         return show_answer(page(connected), key=key)
 
 
+def _tell(key: str, page: Callable[[Desk], Page]) -> State[None]:
+    """The answer to a question. It needs neither Twilio's settings nor a key that can write."""
+    with reading_desk() as connected:
+        return show_answer(page(connected), key=key)
+
+
 @flow(name="explain-sms", **_DESK_FLOW)
 @form
 def explain_sms(ask: WhichText) -> State[None]:
     """What happened to a text, why, what comes next, and what you can do.
 
     Args:
-        ask: Which text: by customer, send log or row, or by its last digits within a business.
+        ask: Which text: by any id, or by its last digits within a business.
     """
-    return _answer("explain-sms", lambda desk: explanation_page(desk.explain(ask), form_addresses()))
+    return _tell("explain-sms", lambda desk: explanation_page(desk.find(ask), form_addresses()))
 
 
 @flow(name="sms-status", **_DESK_FLOW)
 @form
 def sms_status() -> State[None]:
     """What waits and until when, what is held, failed or stopped, and the last runs."""
-    return _answer("sms-status", lambda desk: status_page(desk.status()))
+    return _tell("sms-status", lambda desk: status_page(desk.status()))
 
 
 @flow(name="preview-sms-retries", **_DESK_FLOW)
@@ -67,7 +73,7 @@ def preview_sms_retries(ask: Preview = _DAY_AHEAD) -> State[None]:
     Args:
         ask: How far ahead, and whose texts.
     """
-    return _answer("preview-sms-retries", lambda desk: preview_page(desk.preview(ask)))
+    return _tell("preview-sms-retries", lambda desk: preview_page(desk.preview(ask)))
 
 
 @flow(name="requeue-failed-sms", **_DESK_FLOW)
@@ -111,7 +117,8 @@ def sms_senders(ask: WhichSenders = _ALL) -> State[None]:
     Args:
         ask: Whose senders, and whether the provider is asked about them.
     """
-    return _answer("sms-senders", lambda desk: senders_page(desk.senders(ask)))
+    answer = _answer if ask.check else _tell
+    return answer("sms-senders", lambda desk: senders_page(desk.senders(ask)))
 
 
 @flow(name="add-sms-sender", **_DESK_FLOW)

@@ -1,6 +1,17 @@
 """Instants and lengths of time as people read them."""
 
 from datetime import UTC, datetime, tzinfo
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, AwareDatetime
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+Instant: TypeAlias = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""An instant as a database or a provider answered it, on UTC's clock whatever the zone of their session is."""
 
 
 def on_clock(moment: datetime, zone: tzinfo = UTC) -> str:

@@ -1,7 +1,7 @@
 """Settings, from the environment. `.env` files are the runner's business; secrets never show in a repr."""
 
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -15,6 +15,7 @@ from smsretry.vocabulary import InDoubtPolicy, RuleSet
 _CHOICE: Final = "choice"
 _SET: Final = "Set "
 _MISSING: Final = "is not set"
+_SERVICE_KEY: Final = "SUPABASE_SERVICE_ROLE_KEY"
 _SIDS: Final = {
     variable: f"{prefix} and 32 digits from 0 to f, as the Twilio console shows it"
     for variable, prefix in {
@@ -52,8 +53,8 @@ def _project_url(value: HttpUrl) -> HttpUrl:
     return value
 
 
-class Settings(BaseSettings):
-    """Every setting of a running smsretry. The environment variable has the field's name in capitals."""
+class ReadingSettings(BaseSettings):
+    """What asking the desk needs. The environment variable has the field's name in capitals."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
@@ -61,26 +62,15 @@ class Settings(BaseSettings):
 
     supabase_url: Annotated[HttpUrl, AfterValidator(_project_url)]
     """Project URL, `https://<project>.supabase.co`."""
-    supabase_service_role_key: _Secret
+    supabase_reader_key: _Secret | None = None
+    """A token of the role smsretry_reader, which may ask the desk and nothing else. Only questions use it."""
+    supabase_anon_key: _Secret | None = None
+    """The project's anon (or publishable) key, without which Supabase's gateway lets no reader through."""
+    supabase_service_role_key: _Secret | None = Field(None, validate_default=True)
     """The service_role (or secret) key. No other key may call the functions."""
     supabase_timeout_seconds: float = Field(15, gt=0, le=120)
     """Seconds for a whole exchange, to the answer's end. Three tries of a call are far below a claim's ten minutes."""
 
-    twilio_account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
-    twilio_api_key_sid: str | None = Field(None, pattern=r"^SK[0-9a-fA-F]{32}$")
-    twilio_api_key_secret: _Secret | None = None
-    twilio_auth_token: _Secret | None = Field(None, validate_default=True)
-    twilio_accounts: SecretStr | None = None
-    """Credentials of other accounts, as JSON: `adapters.twilio.accounts` says how. A wrong entry holds the texts of its
-    account, and stops no run."""
-    twilio_accounts_file: str | None = Field(None, validate_default=True)
-    """A file with the same, read by each run."""
-    twilio_messaging_service_sid: str | None = Field(None, pattern=r"^MG[0-9a-fA-F]{32}$")
-    twilio_from_number: Annotated[str, AfterValidator(_e164)] | None = Field(None, validate_default=True)
-    twilio_status_callback_url: HttpUrl | None = None
-    """Where Twilio reports a message's progress; the attempt's id is added as `attempt`."""
-    twilio_base_url: HttpUrl | None = None
-    """Another host instead of api.twilio.com: the stand-in of the embedded stack."""
     twilio_connect_timeout_seconds: float = Field(5, gt=0, le=60)
     twilio_read_timeout_seconds: float = Field(35, gt=0, le=120)
     """Seconds for the whole answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives before our
@@ -107,13 +97,16 @@ class Settings(BaseSettings):
     """What the sender sends, all workers together. Not set: as fast as Twilio takes them; it queues the rest."""
     concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
     """Texts of one run that are sent at once."""
-    task_runs: int = Field(200, ge=0, le=2000, validation_alias="SMSRETRY_TASK_RUNS")
-    """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
 
     @property
-    def twilio_sender(self) -> str:
-        """The messaging service's SID, or the number that texts go out from."""
-        return self.twilio_messaging_service_sid or self.twilio_from_number or ""
+    def key(self) -> SecretStr:
+        """The key that calls the functions: the reader's, or else the service key."""
+        return self.supabase_reader_key or self.supabase_service_role_key or SecretStr("")
+
+    @property
+    def as_reader(self) -> bool:
+        """Whether that is the reader's."""
+        return self.supabase_reader_key is not None
 
     @property
     def profile(self) -> Profile:
@@ -130,6 +123,56 @@ class Settings(BaseSettings):
             segments_per_second=self.segments_per_second,
             delivery_retries=self.delivery_retries,
         )
+
+    @field_validator("supabase_service_role_key")
+    @classmethod
+    def _some_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if key or _given("supabase_reader_key", info):
+            return key
+        raise PydanticCustomError(_CHOICE, "Set SUPABASE_READER_KEY, or SUPABASE_SERVICE_ROLE_KEY")
+
+
+class Settings(ReadingSettings):
+    """Every setting of a running smsretry. It writes, so the reader's key is of no use to it."""
+
+    supabase_service_role_key: _Secret
+    """The service_role (or secret) key. No other key may give orders."""
+    supabase_reader_key: SecretStr | None = None
+    supabase_anon_key: SecretStr | None = None
+    """For questions alone, so a malformed one stops no run."""
+
+    twilio_account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
+    twilio_api_key_sid: str | None = Field(None, pattern=r"^SK[0-9a-fA-F]{32}$")
+    twilio_api_key_secret: _Secret | None = None
+    twilio_auth_token: _Secret | None = Field(None, validate_default=True)
+    twilio_accounts: SecretStr | None = None
+    """Credentials of other accounts, as JSON: `adapters.twilio.accounts` says how. A wrong entry holds the texts of its
+    account, and stops no run."""
+    twilio_accounts_file: str | None = Field(None, validate_default=True)
+    """A file with the same, read by each run."""
+    twilio_messaging_service_sid: str | None = Field(None, pattern=r"^MG[0-9a-fA-F]{32}$")
+    twilio_from_number: Annotated[str, AfterValidator(_e164)] | None = Field(None, validate_default=True)
+    twilio_status_callback_url: HttpUrl | None = None
+    """Where Twilio reports a message's progress; the attempt's id is added as `attempt`."""
+    twilio_base_url: HttpUrl | None = None
+    """Another host instead of api.twilio.com: the stand-in of the embedded stack."""
+    task_runs: int = Field(200, ge=0, le=2000, validation_alias="SMSRETRY_TASK_RUNS")
+    """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
+
+    @property
+    def key(self) -> SecretStr:
+        """The service key."""
+        return self.supabase_service_role_key
+
+    @property
+    def as_reader(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def twilio_sender(self) -> str:
+        """The messaging service's SID, or the number that texts go out from."""
+        return self.twilio_messaging_service_sid or self.twilio_from_number or ""
 
     @field_validator("twilio_auth_token")
     @classmethod
@@ -151,6 +194,9 @@ class Settings(BaseSettings):
         if bool(number) is not _given("twilio_messaging_service_sid", info):
             return number
         raise PydanticCustomError(_CHOICE, "Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER")
+
+
+_Kind = TypeVar("_Kind", bound=ReadingSettings)
 
 
 class PrefectSettings(BaseSettings):
@@ -177,10 +223,21 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: names every variable that is missing or malformed; quotes no value.
     """
-    if problems := setting_problems():
+    return _load(Settings)
+
+
+def load_reading_settings() -> ReadingSettings:
+    """Read as much of the environment as questions need. Raises SettingsError, as `load_settings`."""
+    return _load(ReadingSettings)
+
+
+def _load(kind: type[_Kind]) -> _Kind:
+    if problems := setting_problems(kind):
         lines = [f"  {_line(variable, advice)}" for variable, advice in problems.items()]
+        if problems.get(_SERVICE_KEY) == _MISSING and not setting_problems(ReadingSettings):
+            lines.append("  SUPABASE_READER_KEY is set, but it only answers questions: this needs the service key")
         raise SettingsError("\n".join(["Settings are not complete:", *lines]))
-    return Settings()
+    return kind()
 
 
 def sends_at_once() -> int:
@@ -188,10 +245,10 @@ def sends_at_once() -> int:
     return int(Settings.model_fields["concurrency"].default) if setting_problems() else Settings().concurrency
 
 
-def setting_problems() -> dict[str, str]:
+def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
     """What is wrong with the environment, by variable; empty if nothing is. Quotes no value."""
     try:
-        Settings()
+        kind()
     except ValidationError as error:
         found = {str(one["loc"][0]).upper(): one for one in error.errors(include_input=False, include_url=False)}
         return {variable: _advice(variable, one) for variable, one in found.items()}

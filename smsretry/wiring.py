@@ -18,7 +18,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.ports import DeliveryServices, Provider, Services
-from smsretry.settings import Settings, load_settings
+from smsretry.settings import Settings, load_reading_settings, load_settings
 
 
 def provider(settings: Settings) -> AbstractContextManager[Provider]:
@@ -47,6 +47,14 @@ def operators(settings: Settings | None = None) -> Iterator[SupabaseOperators]:
     """Connect the functions that carry out a person's orders."""
     with SupabaseOperators(settings or load_settings()) as connected:
         yield connected
+
+
+@contextmanager
+def reading_desk() -> Iterator[Desk]:
+    """Connect the desk for questions. It needs neither the provider nor a key that can write, and refuses orders."""
+    settings = load_reading_settings()
+    with SupabaseOperators(settings) as connected:
+        yield Desk(connected, profile=settings.profile, meaning=code_meaning)
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def _options(
 
 _ALWAYS: Final = "64 the command line makes no sense; 130 Ctrl-C."
 _CODE_1: Final = {
-    desk.explain: "no text was found",
+    desk.explain: "nothing is known by that",
     desk.status: "something needs a person",
     orders.requeue: "no text matches",
     orders.cancel: "no text matches",
@@ -142,7 +142,7 @@ def _add(
 
 
 _DESK: Final = "The desk: ask and act"
-_add(_DESK, desk.explain, f"explain --customer {_UUID}", "explain - < number.txt")
+_add(_DESK, desk.explain, f"explain {_UUID}", f"explain --customer {_UUID}", "explain - < number.txt")
 _add(_DESK, desk.status, "status", "status --json | jq .queue", "status --prometheus > smsretry.prom")
 _add(_DESK, desk.preview, "preview --hours 12")
 _add(_DESK, orders.requeue, "requeue --code 30003 --since 2026-11-24", "requeue --code 30003 --yes --because 'Mended'")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, and nothing else.")]
 
 _OPTIONS: Final = {
+    "id": "ID",
     "customer_id": "--customer",
     "send_log_id": "--send-log",
     "retry_id": "--row",

@@ -38,10 +38,10 @@ def list_(
 ) -> None:
     """List the senders: whose they are, what they send, and what waits for them."""
     from smsretry.desk.actions.senders import WhichSenders
-    from smsretry.wiring import desk
+    from smsretry.wiring import reading_desk
 
     request = fill_form(WhichSenders, {"business": business, "troubled": troubled})
-    with desk() as connected:
+    with reading_desk() as connected:
         senders = connected.senders(request)
     _tell(senders, as_json=as_json)
 

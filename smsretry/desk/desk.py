@@ -11,6 +11,7 @@ from smsretry.desk.actions.requests import Order, Preview, Prune, Resolve, Which
 from smsretry.desk.actions.senders import AddSender, SenderOrder, WhichSenders
 from smsretry.desk.questions.explanation import Explanation, explain
 from smsretry.desk.questions.forecast import Forecast, forecast
+from smsretry.desk.questions.known import Found, Known
 from smsretry.desk.questions.levers import CodeMeaning
 from smsretry.desk.questions.prediction import predict
 from smsretry.desk.questions.queue_status import QueueStatus
@@ -29,6 +30,8 @@ class Records(Protocol):
     """What the desk needs from the database."""
 
     def explain(self, request: WhichText | None, phone: str | None) -> list[TextRecord]: ...
+
+    def look_up(self, request: WhichText | None, phone: str | None) -> list[Known]: ...
 
     def waiting(
         self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
@@ -89,6 +92,19 @@ class Desk:
             return explain(text, now=text.asked_at, prediction=prediction, meaning=self.meaning)
 
         return [explained(text) for text in texts]
+
+    def find(self, request: WhichText | None, *, phone: str | None = None) -> Found:
+        """Explain, whatever the id is of; where there is no text, say what is known. Arguments as for `explain`."""
+        if (request is None or request.id is None) and (texts := self.explain(request, phone=phone)):
+            return Found(tuple(texts))
+        known = self.records.look_up(request, phone)
+        if request is None:
+            return Found((), tuple(known))
+        asked = {"limit": request.limit, "business_id": request.business_id}
+        leads = [one.which.model_copy(update=asked) for one in known if one.which]
+        if texts := [text for lead in leads if lead != request for text in self.explain(lead)]:
+            return Found(tuple(texts))
+        return Found((), tuple(one.within(request.business_id) for one in known))
 
     def status(self) -> QueueStatus:
         """The state of the queue."""

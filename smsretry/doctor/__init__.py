@@ -15,10 +15,10 @@ from smsretry.desk.questions.sender_checks import check_senders, sender_findings
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
 from smsretry.doctor.queue import queue_findings
 from smsretry.doctor.variables import each_variable, misspelled, reachability_findings
-from smsretry.errors import QueueError
+from smsretry.errors import QueueError, SettingsError
 from smsretry.retry.models import Finding
 from smsretry.sending.ports import Provider
-from smsretry.settings import PrefectSettings, load_settings, setting_problems
+from smsretry.settings import PrefectSettings, load_reading_settings, load_settings, setting_problems
 from smsretry.wiring import provider
 
 
@@ -43,6 +43,7 @@ def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]
             with provider(settings) as connected:
                 yield from connected.check()
                 yield from _senders(operators, connected)
+    yield from reader_finding(environment)
     yield from _prefect()
 
 
@@ -90,6 +91,19 @@ def _senders(operators: SupabaseOperators, connected: Provider) -> Iterator[Find
     except QueueError:
         return
     yield from sender_findings(check_senders(senders, connected.check_sender))
+
+
+def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the key for questions reads, if there is one."""
+    if not environment.get("SUPABASE_READER_KEY"):
+        return
+    advice = None
+    try:
+        with SupabaseOperators(load_reading_settings()) as reader:
+            reader.status()
+    except (QueueError, SettingsError) as error:
+        advice = str(error)
+    yield Finding(subject="reader's key", ok=advice is None, advice=advice)
 
 
 def _prefect() -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import psycopg
 from psycopg.rows import dict_row
@@ -83,8 +83,8 @@ class Stack:
         """A connection as the database's owner, in autocommit, with rows as dicts."""
         return psycopg.connect(self.database_url, autocommit=True, row_factory=dict_row)
 
-    def key(self, role: Role, *, sub: str | None = None) -> str:
-        """An API key for `anon`, `authenticated` or `service_role`, as Supabase issues them."""
+    def key(self, role: Role | Literal["smsretry_reader"], *, sub: str | None = None) -> str:
+        """An API key for `anon`, `authenticated` or `service_role`, as Supabase issues them, or the reader's token."""
         return api_key(role, jwt_secret=self.jwt_secret, sub=sub)
 
     def environment(self) -> dict[str, str]:
@@ -96,6 +96,14 @@ class Stack:
             "TWILIO_AUTH_TOKEN": self._auth_token,
             "TWILIO_FROM_NUMBER": SENDER,
             "TWILIO_BASE_URL": self._twilio.url,
+        }
+
+    def reading_environment(self) -> dict[str, str]:
+        """The settings of somebody who only asks."""
+        return {
+            "SUPABASE_URL": self._supabase.url,
+            "SUPABASE_ANON_KEY": self.key("anon"),
+            "SUPABASE_READER_KEY": self.key("smsretry_reader"),
         }
 
     def now(self) -> datetime:

@@ -3,9 +3,9 @@
 from typing import Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from smsretry.instants import on_clock
+from smsretry.instants import Instant, on_clock
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import ScheduledResult
 
@@ -13,8 +13,8 @@ from smsretry.vocabulary import ScheduledResult
 class Lease(Value):
     """Answer of `lease_sms_time`: a share of a sender's time."""
 
-    begins_at: AwareDatetime
-    asked_at: AwareDatetime
+    begins_at: Instant
+    asked_at: Instant
     """The database's clock when it was taken."""
 
 
@@ -22,7 +22,7 @@ class InterruptedRun(Value):
     """An earlier run that never finished, and what its sends came to. It is reported once."""
 
     id: UUID
-    started_at: AwareDatetime
+    started_at: Instant
     accepted: int
     in_doubt: int
     refused: int
@@ -37,7 +37,7 @@ class Recovered(Value):
 
     id: UUID
     status: str
-    in_doubt_since: AwareDatetime | None
+    in_doubt_since: Instant | None
     business_id: UUID | None = None
     customer_id: UUID | None = None
     send_log_id: UUID | None = None
@@ -48,7 +48,7 @@ class Queued(Value):
 
     retry_id: UUID | None
     result: Literal["queued", "already_queued", "already_sent", "attempts_exhausted"]
-    due_at: AwareDatetime | None
+    due_at: Instant | None
 
 
 class Scheduled(Value):
@@ -56,7 +56,7 @@ class Scheduled(Value):
 
     scheduled_id: UUID
     result: Literal["scheduled", "already_scheduled"]
-    due_at: AwareDatetime
+    due_at: Instant
 
 
 class ScheduledSend(Value):
@@ -82,8 +82,8 @@ class Begun(Value):
 
     answer: Literal["go", "lost", "changed", "closed", "capped", "spent", "ended"]
     why: str | None
-    decided_at: AwareDatetime = Field(description="The database's clock when it answered.")
-    reached_at: AwareDatetime | None = Field(
+    decided_at: Instant = Field(description="The database's clock when it answered.")
+    reached_at: Instant | None = Field(
         None,
         description="If capped: when the text was sent that must leave the cap's window first. If spent: when the day "
         "turns over.",
@@ -96,4 +96,4 @@ class Finished(Value):
 
     applied: bool
     status: str | None
-    scheduled_for: AwareDatetime | None
+    scheduled_for: Instant | None

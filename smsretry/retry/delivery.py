@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
+from smsretry.instants import Instant
 from smsretry.retry.backoff import nth
 from smsretry.retry.decision import Arrived, Defer, GiveUp, LookAgain
 from smsretry.retry.models import Value
@@ -72,18 +73,18 @@ class OpenDelivery(Value):
         None, validation_alias="sent_account", description="That it went out from. None: the environment's."
     )
     sent_by: str | None = Field(None, repr=False, description="The messaging service or number that it went out from.")
-    accepted_at: AwareDatetime
+    accepted_at: Instant
     delivery_status: DeliveryStatus | None = Field(description="What was reported last.")
     delivery_code: int | None
     failures: int = Field(description="Messages of the text that did not arrive, including this one.")
     excused: int = Field(0, description="Others that did not arrive, for trouble of their sender's: not in `failures`.")
     attempt_count: int
     max_attempts: int
-    expires_at: AwareDatetime | None
+    expires_at: Instant | None
     settled: bool = Field(description="Its row did not end with this message, so nothing follows from a failure.")
     may_have_arrived: bool = Field(description="Another message of the text has arrived, or may still arrive.")
-    claimed_at: AwareDatetime
-    day_turns_at: AwareDatetime | None = Field(None, description="When the carriers' day turns over.")
+    claimed_at: Instant
+    day_turns_at: Instant | None = Field(None, description="When the carriers' day turns over.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Annotated, Final, TypeAlias, get_args
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from smsretry.instants import on_clock
+from smsretry.instants import Instant, on_clock
 from smsretry.vocabulary import Fate, MessageClass, WhyCode
 
 KnownCode: TypeAlias = Annotated[
@@ -44,7 +44,7 @@ class AssignedSender(Value):
     segments_per_second: float | None = Field(None, description="None: as fast as the provider takes them.")
     segments_per_day: int | None = Field(None, description="None: not limited here.")
     paused_because: str | None = Field(None, description="Why its texts wait. None: it sends.")
-    spent_until: AwareDatetime | None = Field(
+    spent_until: Instant | None = Field(
         None, description="When the day turns over that it has used. None: it has some left."
     )
 
@@ -57,19 +57,19 @@ class Claim(Value):
     send_log_id: UUID | None
     customer_id: UUID | None
     claim_no: int
-    claimed_at: AwareDatetime = Field(description="The database's clock when the row was claimed.")
-    scheduled_for: AwareDatetime
+    claimed_at: Instant = Field(description="The database's clock when the row was claimed.")
+    scheduled_for: Instant
     attempt_count: int
     max_attempts: int
     rate_limit_count: int
     account_refusal_count: int = Field(description="How often the provider refused the account when it was sent.")
     circuit_open: bool = Field(description="Sending had stopped: of the claimed rows one goes first, the probe.")
-    circuit_opened_at: AwareDatetime | None = Field(None, description="Since when. An older database does not say.")
-    business_circuit_opened_at: AwareDatetime | None = Field(
+    circuit_opened_at: Instant | None = Field(None, description="Since when. An older database does not say.")
+    business_circuit_opened_at: Instant | None = Field(
         None, description="Since when this business's texts have failed while others' went out: one of them is tried."
     )
-    business_circuit_tried_at: AwareDatetime | None = Field(None, description="When the last of them was tried.")
-    provider_circuit_opened_at: AwareDatetime | None = Field(
+    business_circuit_tried_at: Instant | None = Field(None, description="When the last of them was tried.")
+    provider_circuit_opened_at: Instant | None = Field(
         None, description="Since when nobody's texts go out, whatever the sender."
     )
     sender: AssignedSender | None = Field(None, description="None: the sender of the environment.")
@@ -80,8 +80,8 @@ class Claim(Value):
     sender_others_wait: bool = Field(True, description="Likewise some business that texts through the same sender.")
     stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
     attempt_id: UUID | None = Field(description="For a row in doubt: the attempt that may have gone out.")
-    attempt_begun_at: AwareDatetime | None
-    in_doubt_since: AwareDatetime | None
+    attempt_begun_at: Instant | None
+    in_doubt_since: Instant | None
     reconcile_count: int
     sent_to: str | None = Field(repr=False, description="For a row in doubt: the number that the attempt was sent to.")
     sent_body: str | None = Field(repr=False, description="Likewise the body.")
@@ -99,7 +99,7 @@ class Claim(Value):
     log_says_sent: bool = Field(description="Whether its send log says that it was sent.")
     held: bool = Field(description="It waits for something that a person can mend.")
     why: str | None = Field(description="What it waits for.")
-    expires_at: AwareDatetime | None = Field(description="None until the first moment it might have gone out.")
+    expires_at: Instant | None = Field(description="None until the first moment it might have gone out.")
     send_log_found: bool
     customer_found: bool
     body: str | None = Field(repr=False)
@@ -124,7 +124,7 @@ class Claim(Value):
     lost_accounts: tuple[str, ...] = Field(
         (), description="Their accounts, in the same order. Empty: the environment's."
     )
-    due_since: AwareDatetime | None = Field(
+    due_since: Instant | None = Field(
         None,
         description="Since when it might have gone out, apart from quiet hours: its due time, or when its row was "
         "made if that is later and it was not planned. An older database does not say.",
@@ -145,7 +145,7 @@ class ItemResult(Value):
     """Why, in words without phone number or body."""
     code: int | None = None
     """The provider's error code."""
-    next_at: AwareDatetime | None = None
+    next_at: Instant | None = None
     """When the row is due again."""
     why_code: KnownCode = None
     """Why, for programs. None: it was sent, or an older version says nothing."""
@@ -183,7 +183,7 @@ class Sighting(Value):
         repr=False,
         description="Other bodies that may have been sent: this one without words that services are known to add.",
     )
-    created_at: AwareDatetime | None = Field(description="To the second. None: the list does not tell it.")
+    created_at: Instant | None = Field(description="To the second. None: the list does not tell it.")
     certain: bool = Field(True, description="Whether the list says that it is a text, and from whom.")
 
 

@@ -16,7 +16,7 @@ from tests.conftest import Business
 from tests.integration.catalog import api_functions
 from tests.support.builders import ACCOUNT, BODY, PHONE, SENDER
 
-Role = Literal["anon", "authenticated", "service_role"]
+Role = Literal["anon", "authenticated", "service_role", "smsretry_reader"]
 Arguments = dict[str, Any]
 
 FUNCTIONS = api_functions()
@@ -29,6 +29,8 @@ CHECKS = {
     "preview_sms_retries",
     "sms_status",
     "sms_senders",
+    "look_up_sms",
+    "ask_sms_desk",
     "check_sms_retries",
     "next_sms_due",
 }
@@ -153,6 +155,8 @@ class Scene:
             "start_sms_run": {"run_id": str(UUID(int=7)), "stale_minutes": 10},
             "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},
             "explain_sms": {"retry_id": str(self.due), "row_limit": 5},
+            "look_up_sms": {"id": str(self.sent)},
+            "ask_sms_desk": {"question": "explain_sms", "asked": {"retry_id": str(self.due)}},
             "preview_sms_retries": {"until": self.at(hours=24), "row_limit": 10},
             "sms_status": {},
             "check_sms_retries": {"max_minutes": 60},
@@ -197,8 +201,9 @@ class Scene:
     ) -> httpx.Response:
         """The function over HTTP with the role's key."""
         key = self.stack.key(role, sub=sub)
+        passes = self.stack.key("anon") if role == "smsretry_reader" else key
         url = f"{self.stack.environment()['SUPABASE_URL']}/rest/v1/rpc/{function}"
-        return httpx.post(url, json=arguments, headers={"apikey": key, "Authorization": f"Bearer {key}"})
+        return httpx.post(url, json=arguments, headers={"apikey": passes, "Authorization": f"Bearer {key}"})
 
     def everything(self) -> str:
         """Every row of every table."""

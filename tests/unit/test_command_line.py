@@ -82,7 +82,7 @@ def test_asking_for_help_loads_nothing_that_acts() -> None:
     ("arguments", "words"),
     [
         (["explian"], "No such command 'explian'. Did you mean 'explain'?"),
-        (["explain"], "say which text in one way: --customer, --send-log, --row, or --last-digits"),
+        (["explain"], "say which text in one way: ID, --customer, --send-log, --row, or --last-digits"),
         (["explain", "--customer", "Zane"], "Invalid value for '--customer': 'Zane' is no id: ids have 36"),
         (["explain", "+12125550123"], "stays in the shell's history: give - and the number on standard input"),
         (["explain", "--last-digits", "0123"], "--last-digits need --business: digits alone find"),

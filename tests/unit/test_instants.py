@@ -1,12 +1,16 @@
 """Instants as a person reads them."""
 
+import importlib
+import pkgutil
+from datetime import UTC
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import smsretry
 from smsretry.desk.questions.forecast import Forecast, HourAhead
 from smsretry.instants import on_clock, span
-from smsretry.retry.answers import InterruptedRun
-from smsretry.retry.models import ItemResult
+from smsretry.retry.answers import InterruptedRun, Lease
+from smsretry.retry.models import ItemResult, Value
 from tests.support.builders import NOON
 
 TOKYO = NOON.astimezone(ZoneInfo("Asia/Tokyo"))
@@ -18,6 +22,26 @@ def test_an_instant_is_shown_on_utcs_clock_unless_a_zone_is_named() -> None:
     """Whatever zone it came in. The zone is always beside it."""
     assert on_clock(TOKYO) == SHOWN
     assert on_clock(TOKYO, ZoneInfo("America/New_York")) == "Tue 12 Jan 12:00 EST"
+
+
+def test_every_instant_that_is_read_from_outside_is_on_utcs_clock_at_once() -> None:
+    """In each value that an adapter reads, and in those that somebody adds: `Instant` is the type for them."""
+    for module in pkgutil.walk_packages(smsretry.__path__, "smsretry."):
+        if module.name.startswith(("smsretry.retry", "smsretry.desk.questions")):
+            importlib.import_module(module.name)
+    kinds: list[type[Value]] = [Value]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    read = {
+        f"{kind.__name__}.{name}": f"{field.annotation} {field.metadata}"
+        for kind in kinds
+        for name, field in kind.model_fields.items()
+    }
+    aware = {name: said for name, said in read.items() if "AwareDatetime" in said}
+    assert len(aware) > 50
+    assert [name for name, said in aware.items() if said.count("AwareDatetime") != said.count("_in_utc")] == []
+    lease = Lease(begins_at=TOKYO, asked_at=TOKYO)
+    assert (lease.begins_at, lease.begins_at.tzinfo) == (TOKYO, UTC)
 
 
 def test_results_runs_and_hours_name_the_zone_of_the_clock_that_they_show() -> None:

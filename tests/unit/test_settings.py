@@ -6,7 +6,7 @@ import pytest
 
 from smsretry.errors import SettingsError
 from smsretry.retry.profile import SEND_WITHIN_SECONDS, Profile
-from smsretry.settings import Settings, load_settings
+from smsretry.settings import ReadingSettings, Settings, load_reading_settings, load_settings
 from tests.support.builders import forget_settings
 
 COMPLETE = {
@@ -28,11 +28,20 @@ NO_URL = "SUPABASE_URL: must be a web address that begins with https://"
 
 def load(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], without: str = "") -> Settings:
     """Read the settings from this environment, less one variable, and nothing else."""
+    _only(monkeypatch, {name: value for name, value in environment.items() if name != without})
+    return load_settings()
+
+
+def load_reading(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> ReadingSettings:
+    """Read what questions need."""
+    _only(monkeypatch, environment)
+    return load_reading_settings()
+
+
+def _only(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
     forget_settings(monkeypatch)
     for name, value in environment.items():
-        if name != without:
-            monkeypatch.setenv(name, value)
-    return load_settings()
+        monkeypatch.setenv(name, value)
 
 
 def complaints(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], without: str = "") -> list[str]:
@@ -71,6 +80,25 @@ def test_an_empty_environment_is_told_every_variable_it_needs(monkeypatch: pytes
         NO_CREDENTIALS,
         ONE_SENDER,
     ]
+
+
+@pytest.mark.parametrize("key", ["SUPABASE_READER_KEY", "SUPABASE_SERVICE_ROLE_KEY"])
+def test_questions_need_an_address_and_one_of_two_keys(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """The reader's key is used if there are both, and by questions alone."""
+    reading = load_reading(monkeypatch, {"SUPABASE_URL": COMPLETE["SUPABASE_URL"], key: "one"})
+    assert (reading.key.get_secret_value(), reading.as_reader) == ("one", key == "SUPABASE_READER_KEY")
+    assert reading.profile == Settings.model_validate({name.lower(): value for name, value in COMPLETE.items()}).profile
+    both = COMPLETE | {"SUPABASE_READER_KEY": "reader"}
+    assert load_reading(monkeypatch, both).key.get_secret_value() == "reader"
+    assert (load(monkeypatch, both).key.get_secret_value(), load(monkeypatch, both).as_reader) == ("key", False)
+
+
+def test_a_reader_s_key_that_will_not_do_stops_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stops questions, and is named there."""
+    broken = COMPLETE | {"SUPABASE_READER_KEY": "a\nb"}
+    assert load(monkeypatch, broken).key.get_secret_value() == "key"
+    with pytest.raises(SettingsError, match="SUPABASE_READER_KEY: has a line break"):
+        load_reading(monkeypatch, broken)
 
 
 @pytest.mark.parametrize("variable", ["SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "TWILIO_ACCOUNT_SID"])

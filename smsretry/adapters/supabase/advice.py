@@ -7,7 +7,7 @@ an order of a person or the application.
 import base64
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
@@ -57,6 +57,8 @@ _UNDONE: Final = re.compile(r"(40(?!003)|53|55|57)...|PGRST00[023]|429")
 connection (08, PGRST001) or a gateway's answer (5xx) that is not certain."""
 MIGRATE: Final = "Run `smsretry migrate` with this version."
 _NO_GRANT: Final = "42501"
+_NO_ROLE: Final = "22023"
+"""invalid_parameter_value: a token's role that the database does not have."""
 _OTHER_VERSION: Final = (
     "The database has no function {function} with these parameters: it is older or newer than this version, or "
     "somebody dropped it. Run `smsretry migrate` with this version (with --again if it says that there is nothing to "
@@ -141,8 +143,49 @@ def ended(trouble: QueueUnreachable, ending: Ending, *, undone: bool) -> QueueUn
     return type(trouble)(f"{said} {ending.undone if undone else ending.unknown}", undone=undone)
 
 
-def refuse(response: httpx.Response, *, others: bool) -> None:
-    """Raise for an answer that refuses the key. `others`: by its own payload the key is another role's."""
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The key of a connection, for what is said when it is refused."""
+
+    key: str = field(repr=False)
+    as_reader: bool = False
+    passes: bool = False
+    """Whether another key takes it through Supabase's gateway."""
+
+    @property
+    def is_of_another_role(self) -> bool:
+        """Whether its own payload says that it is not of the role that it must be of. A secret key says nothing."""
+        if self.key.startswith("sb_publishable_"):
+            return True
+        try:
+            payload = self.key.split(".")[1]
+            role = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["role"]
+        except (ValueError, IndexError, KeyError, TypeError):
+            return False
+        return bool(role != ("smsretry_reader" if self.as_reader else "service_role"))
+
+    def advice(self, code: str | None) -> str:
+        """What to do when it was refused with this code of PostgREST's or the database's; None: the gateway did."""
+        if not self.as_reader:
+            return (
+                "SUPABASE_SERVICE_ROLE_KEY must be the service_role (or secret) key of this project, not the anon key."
+            )
+        if code is None:
+            what = "SUPABASE_ANON_KEY must be" if self.passes else "Set SUPABASE_ANON_KEY beside SUPABASE_READER_KEY:"
+            return f"{what} the project's anon (or publishable) key, because Supabase's gateway knows no other."
+        if code in (_NO_GRANT, _NO_ROLE) and not self.is_of_another_role:
+            return (
+                "The database lacks the role smsretry_reader, or its grants. Run `smsretry migrate --again`: it makes "
+                "them, or says who can."
+            )
+        return (
+            "SUPABASE_READER_KEY must be a token of the role smsretry_reader, signed with this project's JWT secret "
+            "and not expired."
+        )
+
+
+def refuse(response: httpx.Response, *, key: Key) -> None:
+    """Raise for an answer that refuses the key."""
     if response.status_code not in (401, 403):
         return
     response.read()
@@ -150,20 +193,6 @@ def refuse(response: httpx.Response, *, others: bool) -> None:
         code = response.json().get("code")
     except (ValueError, AttributeError):
         code = None
-    if code != _NO_GRANT or others:  # with the right key, 401 or 403 with this code is a missing grant
-        raise QueueRefused(
-            f"Supabase refused the key (HTTP {response.status_code}). SUPABASE_SERVICE_ROLE_KEY must be the "
-            "service_role (or secret) key of this project, not the anon key."
-        )
-
-
-def is_of_another_role(key: str) -> bool:
-    """Whether a key's own payload says that it is not service_role's. A secret key says nothing."""
-    if key.startswith("sb_publishable_"):
-        return True
-    try:
-        payload = key.split(".")[1]
-        role = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["role"]
-    except (ValueError, IndexError, KeyError, TypeError):
-        return False
-    return bool(role != "service_role")
+    # With the right key, 401 or 403 with this code is a missing grant.
+    if code != _NO_GRANT or key.as_reader or key.is_of_another_role:
+        raise QueueRefused(f"Supabase refused the key (HTTP {response.status_code}). {key.advice(code)}")

@@ -14,6 +14,7 @@ from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.senders import SupabaseSenders
 from smsretry.desk.actions.form import Request
 from smsretry.desk.actions.requests import AfterRestore, Cancel, Order, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.questions.known import Known
 from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
 from smsretry.retry.models import Finding
 from smsretry.retry.policy import CAP_WINDOW, LIFE
@@ -48,6 +49,15 @@ class SupabaseOperators(SupabaseSenders):
         limit = values.pop("limit", 10)
         blank: dict[str, object] = {"history": [], "steps": [], "can": []}
         return self.told(TextRecord, "explain_sms", values | {"phone": phone, "row_limit": limit}, blank)
+
+    def look_up(self, request: WhichText | None, phone: str | None) -> list[Known]:
+        """What is known where `explain` finds no text."""
+        given = [request.id, request.retry_id, request.send_log_id, request.customer_id] if request else []
+        found = next((one for one in given if one), None)
+        values: dict[str, object] = {"id": found and str(found), "phone": phone}
+        if request and request.last_digits:
+            values |= {"business_id": str(request.business_id), "last_digits": request.last_digits}
+        return self.rows(Known, "look_up_sms", values, QUESTION)
 
     def waiting(
         self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None

@@ -11,6 +11,9 @@ from smsretry.vocabulary import EndedState, LiveState, Reason, WhyCode
 class WhichText(Request):
     """Which text, in exactly one way."""
 
+    id: Id | None = Field(
+        None, title="Id", description="Any id: of a text's row, a scheduled send, a send log, a customer or an attempt."
+    )
     customer_id: Id | None = Field(None, title="Customer", description="Id of the customer: all its texts.")
     send_log_id: Id | None = Field(None, title="Send log", description="Id of the application's send log.")
     retry_id: Id | None = Field(None, title="Row", description="Id of the row in sms_retry_queue.")
@@ -25,9 +28,9 @@ class WhichText(Request):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        given = [self.customer_id, self.send_log_id, self.retry_id, self.last_digits]
+        given = [self.id, self.customer_id, self.send_log_id, self.retry_id, self.last_digits]
         if sum(value is not None for value in given) != 1:
-            raise ValueError("say which text in one way: customer_id, send_log_id, retry_id, or last_digits")
+            raise ValueError("say which text in one way: id, customer_id, send_log_id, retry_id, or last_digits")
         if self.last_digits and not self.business_id:
             raise ValueError("last_digits need business_id: digits alone find other businesses' customers, too")
         return self

@@ -13,6 +13,7 @@ from smsretry.desk.pages.form_links import CANCEL, EXPLAIN, REQUEUE, RUN, FormAd
 from smsretry.desk.pages.markdown import link, outline, page, plain
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.forecast import Forecast
+from smsretry.desk.questions.known import NOTHING, Found, Known
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import Change, Pruned
 from smsretry.desk.questions.senders import CheckedSender, SenderChanged
@@ -33,11 +34,11 @@ class Page:
     """All of it as lines for the log, if the message is not all of it."""
 
 
-def explanation_page(explanations: Sequence[Explanation], forms: FormAddress) -> Page:
-    """What became of a text, or of a customer's texts."""
+def explanation_page(found: Found, forms: FormAddress) -> Page:
+    """What became of a text, or of a customer's texts; or what is known where there is none."""
+    explanations = found.texts
     if not explanations:
-        nothing = "No text is known under that. Check the id; texts that ended long ago are pruned"
-        return Page("no text found", nothing, nothing)
+        return _known_page(found.known)
     first = explanations[0]
     states = Counter(one.text.state.replace("_", " ") for one in explanations)
     counts = " · ".join(f"{state} {count}" for state, count in states.items())
@@ -47,6 +48,15 @@ def explanation_page(explanations: Sequence[Explanation], forms: FormAddress) ->
         page(*(_explained(one, forms) for one in explanations)),
         tuple(line for one in explanations for line in one.lines()),
     )
+
+
+def _known_page(known: Sequence[Known]) -> Page:
+    if not known:
+        return Page("nothing found", NOTHING, NOTHING)
+    told = [list(one.lines()) for one in known]
+    name = f"no text: a {known[0].kind.replace('_', ' ')}"
+    markdown = page(*(page(f"## {plain(headline)}", outline(lines)) for headline, *lines in told))
+    return Page(name, told[0][0], markdown, tuple(line for lines in told for line in lines))
 
 
 def _explained(explanation: Explanation, forms: FormAddress) -> str:

@@ -5,10 +5,8 @@ from datetime import UTC
 from typing import ClassVar, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime
-
 from smsretry.desk.questions.records import StatusLine
-from smsretry.instants import span
+from smsretry.instants import Instant, span
 from smsretry.retry.models import Value
 
 
@@ -24,7 +22,7 @@ class HourOfDelivery(Value):
 
     FATES: ClassVar = ("delivered", "undelivered", "unknown", "open")
 
-    starts_at: AwareDatetime
+    starts_at: Instant
     delivered: int = 0
     undelivered: int = 0
     unknown: int = 0
@@ -35,7 +33,7 @@ class HourOfDelivery(Value):
     @classmethod
     def sorted_from(cls, lines: Iterable[StatusLine]) -> tuple[Self, ...]:
         """From the lines of `sms_status`, oldest first."""
-        hours: dict[AwareDatetime, dict[str, int]] = {}
+        hours: dict[Instant, dict[str, int]] = {}
         for line in lines:
             if line.oldest:
                 hours.setdefault(line.oldest, {})[line.name] = line.texts or 0

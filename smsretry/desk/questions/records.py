@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, field_validator
+from pydantic import Field, field_validator
 
+from smsretry.instants import Instant
 from smsretry.retry.models import Claim, KnownCode, Value
 from smsretry.vocabulary import MessageClass, TextState
 
@@ -13,8 +14,8 @@ from smsretry.vocabulary import MessageClass, TextState
 class AttemptRecord(Value):
     """One send that was begun."""
 
-    begun_at: AwareDatetime
-    finished_at: AwareDatetime | None
+    begun_at: Instant
+    finished_at: Instant | None
     number: int
     outcome: str
     settled_by: str | None
@@ -22,13 +23,13 @@ class AttemptRecord(Value):
     sid: str | None
     rule: str | None
     consent: str | None
-    consent_at: AwareDatetime | None
+    consent_at: Instant | None
     consent_source: str | None
     worker_died: bool
     run_id: UUID | None
     delivery: str | None
     delivery_code: int | None
-    delivery_at: AwareDatetime | None
+    delivery_at: Instant | None
     sender: str | None = Field(None, description="What it went out from, as people see it.")
     account: str | None = None
 
@@ -36,7 +37,7 @@ class AttemptRecord(Value):
 class StepRecord(Value):
     """What a person did to a text."""
 
-    taken_at: AwareDatetime
+    taken_at: Instant
     step: str
     who: str
     because: str
@@ -55,25 +56,25 @@ class TextRecord(Value):
     business_timezone: str | None
     message_class: MessageClass
     state: TextState
-    since: AwareDatetime
+    since: Instant
     why: str | None
     code: int | None
-    next_at: AwareDatetime | None
-    expires_at: AwareDatetime | None
+    next_at: Instant | None
+    expires_at: Instant | None
     attempts: int
     max_attempts: int
-    queued_at: AwareDatetime
+    queued_at: Instant
     consent: str | None
-    consent_at: AwareDatetime | None
+    consent_at: Instant | None
     consent_source: str | None
-    suppressed_since: AwareDatetime | None
+    suppressed_since: Instant | None
     phone_status: str | None
     send_log_status: str | None
     sid: str | None
     history: tuple[AttemptRecord, ...]
     steps: tuple[StepRecord, ...]
     can: tuple[str, ...]
-    asked_at: AwareDatetime
+    asked_at: Instant
     stop_sid: str | None = None
     """SID of a message from the number that may mean stop and that nobody has read."""
     why_code: KnownCode = Field(None, description="`why`, for programs. An older database leaves it out.")
@@ -97,7 +98,7 @@ class WaitingText(Claim):
     refused: str | None = Field(None, description="Why its customer may not be texted.")
     refused_code: KnownCode = None
     doubted: str | None = Field(None, description="Why an earlier message would be looked for first.")
-    texts_at: tuple[AwareDatetime, ...] = Field(
+    texts_at: tuple[Instant, ...] = Field(
         (), description="When the texts that count against a cap reached its number, the newest first."
     )
 
@@ -187,8 +188,8 @@ class StatusLine(Value):
     name: str
     business_id: UUID | None
     texts: int | None
-    oldest: AwareDatetime | None
-    next_at: AwareDatetime | None
+    oldest: Instant | None
+    next_at: Instant | None
     told: str | None
     why_code: KnownCode = Field(None, description="Why texts are held or ended, for programs.")
     unreadable: tuple[str, ...] = Field((), description="The parts that cannot be read.")

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from smsretry.desk.questions.records import StepRecord, WaitingText
-from smsretry.instants import on_clock, span
+from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import Finding, KnownCode, Value
 from smsretry.vocabulary import MessageClass, SenderState
 
@@ -44,19 +44,19 @@ class SenderRecord(Value):
     segments_per_second: float | None
     segments_per_day: int | None
     used_today: int | None
-    day_ends_at: AwareDatetime
-    paused_at: AwareDatetime | None
+    day_ends_at: Instant
+    paused_at: Instant | None
     paused_because: str | None
-    stopped_at: AwareDatetime | None
+    stopped_at: Instant | None
     stopped_because: str | None
     businesses: int
     used_by: tuple[SenderUser, ...]
     due: int
     waiting: int
     held: int
-    oldest: AwareDatetime | None = Field(description="When the oldest due text was due.")
+    oldest: Instant | None = Field(description="When the oldest due text was due.")
     steps: tuple[StepRecord, ...]
-    asked_at: AwareDatetime
+    asked_at: Instant
 
     @property
     def state(self) -> SenderState:

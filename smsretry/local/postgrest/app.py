@@ -38,10 +38,11 @@ select set_config('search_path', '"public", "extensions"', true), set_config('ro
 """
 
 
-def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000) -> Starlette:
+def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = True) -> Starlette:
     """The endpoint over the database at `dsn`, whose user may become anon, authenticated and service_role.
 
     `jwt_secret` signs the keys (`keys.api_key`). A result is cut off after `max_rows` rows, by default as on Supabase.
+    `gateway`: whether Supabase's stands in front, which asks for a key of the project's.
     Faults for tests: `app.state.faults`, an RpcFaults.
     """
 
@@ -59,7 +60,7 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000) -> Starlette:
         if instead := instead_of_answer(fault):
             return instead
         try:
-            claims = claims_of(request, jwt_secret=jwt_secret)
+            claims = claims_of(request, jwt_secret=jwt_secret, gateway=gateway)
             body, given = arguments_of(request, sent)
             call = _Call(function, request.method, request.url.path, claims, body, given, faults.max_rows or max_rows)
             response = await run_in_threadpool(call.answer, request.app.state.database)

@@ -26,14 +26,22 @@ _WRONG_KEY: Final = {
 }
 
 
-def api_key(role: Role, *, jwt_secret: str, sub: str | None = None) -> str:
+def api_key(role: Role | Literal["smsretry_reader"], *, jwt_secret: str, sub: str | None = None) -> str:
     """A key for this role, without expiry; with `sub` the token of that user. The secret: 32 characters or more."""
     claims = {"iss": "supabase", "role": role} | ({} if sub is None else {"sub": sub})
     return jwt.encode(claims, jwt_secret, algorithm="HS256")
 
 
-def claims_of(request: Request, *, jwt_secret: str) -> Mapping[str, Any]:
+def claims_of(request: Request, *, jwt_secret: str, gateway: bool = True) -> Mapping[str, Any]:
     """The claims of a request, `role` always among them. The database knows which roles there are. Raises Refusal."""
+    key = _let_in(request, jwt_secret) if gateway else ""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    claims = _verified(token.strip() if scheme.lower() == "bearer" and token.strip() else key, jwt_secret)
+    return {**claims, "role": claims.get("role", "anon")}
+
+
+def _let_in(request: Request, jwt_secret: str) -> str:
+    """The key that the gateway lets in. Raises Refusal."""
     key = request.headers.get("apikey") or request.query_params.get("apikey")
     if not key:
         raise Refusal(401, _NO_KEY)
@@ -46,9 +54,7 @@ def claims_of(request: Request, *, jwt_secret: str) -> Mapping[str, Any]:
         raise Refusal(401, _WRONG_KEY) from error
     if at_gateway.get("role") not in _ROLES:
         raise Refusal(401, _WRONG_KEY)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    claims = _verified(token.strip() if scheme.lower() == "bearer" and token.strip() else key, jwt_secret)
-    return {**claims, "role": claims.get("role", "anon")}
+    return key
 
 
 def no_role(message: str) -> Refusal:

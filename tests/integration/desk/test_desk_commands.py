@@ -14,7 +14,6 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.cli.printing import NOT_FOUND
 from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.local.stack import SENDER, Stack
@@ -79,12 +78,6 @@ def _minutes_apart(told: str, wanted: str) -> bool:
     """Whether they are the same but for how long ago it was."""
     ago = re.compile(r"\d+ (s|min) ago")
     return ago.sub("ago", told) == ago.sub("ago", wanted)
-
-
-def test_who_finds_no_text_is_told_so(command: Command) -> None:
-    """On standard error and by the exit code. A program still gets a list."""
-    found = command("explain", "--row", uuid4(), "--json")
-    assert (found.exit_code, json.loads(found.stdout), found.stderr) == (1, [], f"{NOT_FOUND}\n")
 
 
 def test_a_number_that_cannot_be_is_refused_in_one_line_and_not_repeated(command: Command) -> None:

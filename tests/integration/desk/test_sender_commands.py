@@ -266,8 +266,8 @@ def test_the_page_of_a_text_leads_to_the_form_that_resumes_its_sender(
     """A number is not in it: the form has the sender's id."""
     row = business.due_text(due=HOUR)
     business.connection.execute("update sms_retry_queue set why = 'Paused', why_code = 'sender_paused'")
-    [explained] = Desk(operators, profile=settings.profile, meaning=code_meaning).explain(WhichText(retry_id=row))
-    page = explanation_page([explained], lambda name, values: f"/form/{name}/{values['ask'].get('sender')}")
+    found = Desk(operators, profile=settings.profile, meaning=code_meaning).find(WhichText(retry_id=row))
+    page = explanation_page(found, lambda name, values: f"/form/{name}/{values['ask'].get('sender')}")
     assert f"](/form/resume-sms-sender/{own})" in page.markdown
     assert SENDER not in page.markdown
 

@@ -1,0 +1,267 @@
+"""Who only reads: one function of all that there are, no table, no whole number and no body."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from smsretry.adapters.migrations.schemas import schema_files
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.twilio.errors import code_meaning
+from smsretry.desk.actions.requests import Preview, WhichText
+from smsretry.desk.desk import Desk
+from smsretry.doctor import reader_finding
+from smsretry.errors import InputError, QueueRefused
+from smsretry.local.postgrest.app import rpc_app
+from smsretry.local.process.http import LocalServer
+from smsretry.local.stack import DATABASE, Stack
+from smsretry.retry import segments as segments_module
+from smsretry.retry.segments import segments
+from smsretry.settings import ReadingSettings, load_reading_settings
+from tests.conftest import Business
+from tests.integration.conftest import Command
+from tests.integration.scene import FUNCTIONS, TABLES, Scene
+from tests.support.builders import BODY, PHONE, forget_settings
+
+
+@pytest.fixture
+def reading(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> ReadingSettings:
+    """The settings of somebody who has the reader's key, and no other."""
+    forget_settings(monkeypatch)
+    for name, value in stack.reading_environment().items():
+        monkeypatch.setenv(name, value)
+    return load_reading_settings()
+
+
+@pytest.fixture
+def reader(reading: ReadingSettings) -> Iterator[Desk]:
+    """The desk with the reader's key."""
+    with SupabaseOperators(reading) as connected:
+        yield Desk(connected, profile=reading.profile, meaning=code_meaning)
+
+
+def test_a_reader_may_call_no_function_but_the_desk_s(scene: Scene) -> None:
+    """Over HTTP, each with arguments that do something for the backend: 403, and not a byte changed."""
+    before = scene.everything()
+    answers = {one: scene.call("smsretry_reader", one, scene.arguments(one)) for one in FUNCTIONS}
+    assert answers.pop("ask_sms_desk").status_code == 200
+    assert {(one.status_code, one.json()["code"]) for one in answers.values()} == {(403, "42501")}
+    assert scene.everything() == before
+
+
+def test_a_reader_has_no_right_to_anything_else(stack: Stack) -> None:
+    """Every function of ours, every table, column and sequence, and the schema of the internals."""
+    with stack.connect() as connection:
+        found = connection.execute(
+            """select p.proname::text as name from pg_proc p
+               where p.pronamespace in ('public'::regnamespace, 'smsretry'::regnamespace)
+                 and has_function_privilege('smsretry_reader', p.oid, 'execute')
+               union all
+               select c.relname from pg_class c
+               where c.relnamespace in ('public'::regnamespace, 'smsretry'::regnamespace)
+                 and c.relkind in ('r', 'v', 'p')
+                 and (has_table_privilege('smsretry_reader', c.oid, 'select, insert, update, delete, truncate')
+                      or has_any_column_privilege('smsretry_reader', c.oid, 'select, insert, update, references'))
+               union all
+               select n.nspname from pg_namespace n
+               where has_schema_privilege('smsretry_reader', n.oid, 'create')
+                  or n.nspname in ('smsretry', 'auth') and has_schema_privilege('smsretry_reader', n.oid, 'usage')
+               union all
+               select r.rolname from pg_roles r
+               where r.rolname <> 'smsretry_reader' and pg_has_role('smsretry_reader', r.oid, 'member')"""
+        ).fetchall()
+    assert [row["name"] for row in found] == ["ask_sms_desk"]
+
+
+def test_a_reader_is_refused_every_table(scene: Scene) -> None:
+    """In SQL, as the role: to read, to write and to delete."""
+    connection = scene.business.connection
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local role smsretry_reader")
+        for table in TABLES:
+            for statement in (
+                "select 1 from {}",
+                "insert into {} default values",
+                "update {} set id = id",
+                "delete from {}",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                    connection.execute(statement.format(table).encode())
+
+
+@pytest.mark.parametrize("question", ["cancel_sms_retries", "prune_sms_history", "pg_sleep", "check_sms_retries", None])
+def test_the_desk_of_a_reader_takes_no_order(scene: Scene, question: str | None) -> None:
+    """Only the questions that it names, whatever else the owner may call."""
+    response = scene.call("smsretry_reader", "ask_sms_desk", {"question": question, "asked": {}})
+    assert (response.status_code, response.json()["code"]) == (400, "SR422")
+
+
+def test_a_function_that_somebody_put_beside_ours_is_not_called(scene: Scene) -> None:
+    """It would run with the owner's rights."""
+    connection = scene.business.connection
+    with connection.transaction(force_rollback=True):
+        connection.execute("create function public.sms_status(a text) returns int language sql as 'select 1'")
+        with pytest.raises(psycopg.Error, match="not the only function of that name"):
+            connection.execute("select ask_sms_desk('sms_status')")
+
+
+def test_an_unknown_parameter_is_named(scene: Scene) -> None:
+    """As PostgREST would for the function itself."""
+    response = scene.call("smsretry_reader", "ask_sms_desk", {"question": "sms_status", "asked": {"x); drop": 1}})
+    assert response.json()["message"] == "sms_status has no parameter x); drop"
+
+
+def test_no_answer_to_a_reader_has_a_number_or_a_body(scene: Scene, stack: Stack) -> None:
+    """Wherever the tables hold one: in customers, send logs, attempts, errors and senders."""
+    connection = scene.business.connection
+    connection.execute("update sms_retry_queue set last_error = %s where status = 'pending'", [f"Call {PHONE}"])
+    connection.execute("update send_logs set error_message = %s", [f"Call {PHONE}"])
+    customer = scene.business.row(scene.due)["customer_id"]
+    asked = [
+        ("explain_sms", {"customer_id": str(customer)}),
+        ("explain_sms", {"phone": PHONE, "row_limit": 50}),
+        ("look_up_sms", {"phone": PHONE}),
+        ("look_up_sms", {"id": str(scene.business.row(scene.due)["send_log_id"])}),
+        ("preview_sms_retries", {"until": scene.at(hours=24)}),
+        ("sms_senders", {"with_numbers": True}),
+        ("sms_status", {"with_words": True, "with_senders": True}),
+    ]
+    for question, given in asked:
+        answer = scene.call("smsretry_reader", "ask_sms_desk", {"question": question, "asked": given})
+        assert answer.json(), question
+        for private in (PHONE[-7:], BODY[:12], *([] if question != "sms_senders" else ["+1"])):
+            assert private not in answer.text, question
+
+
+def test_a_reader_is_told_the_same_story_status_and_preview(
+    stack: Stack, reader: Desk, operators: SupabaseOperators, business: Business
+) -> None:
+    """Predictions included, though they are made from other numbers and bodies."""
+    whole = Desk(operators, profile=reader.profile, meaning=code_meaning)
+    stack.set_clock(stack.now() + timedelta(hours=10))
+    for phone in (
+        PHONE,
+        "+12125550123x",
+        "+13055550123",
+        "+13055550123",
+        "+442079460958",
+        "+18005550123",
+        "+12121550123",
+        None,
+        "",
+    ):
+        business.due_text(phone=phone, timezone=None)
+    business.due_text(body="")
+    business.due_text(body="€" * 100 + "é" * 60)
+    business.due_text(body="😀" * 80)
+    row = business.due_text()
+    assert _plain(reader.preview(Preview())) == _plain(whole.preview(Preview()))
+    assert reader.status().queue == whole.status().queue
+    [told], [wanted] = reader.explain(WhichText(retry_id=row)), whole.explain(WhichText(retry_id=row))
+    assert (told.headline.split(" (since")[0], told.next) == (wanted.headline.split(" (since")[0], wanted.next)
+    assert [one.name for one in reader.records.senders()] == [one.name for one in whole.records.senders()]
+
+
+def _plain(forecast: object) -> object:
+    return json.loads(forecast.model_dump_json(exclude={"made_at", "hours"})), [h.texts for h in forecast.hours]  # type: ignore[attr-defined]
+
+
+def test_another_body_has_as_many_segments_and_characters(stack: Stack) -> None:
+    """With each character of both alphabets, and with others."""
+    bodies = ["a" * 160, "€" * 81, "ê" * 71, "😀" * 36, "x^{}[]~|\\€\n", "ß" * 307, "  ", "", "`", "ы€" * 40]
+    bodies += [f"a{one * 160}" for one in "ç`ê\t–" + "".join(segments_module._BASIC | segments_module._EXTENSION)]
+    with stack.connect() as connection:
+        rows = connection.execute(
+            "select b, smsretry.like_body(b) as other from unnest(%s::text[]) b", [bodies]
+        ).fetchall()
+    wrong = [row["b"] for row in rows if _size(row["other"]) != _size(row["b"])]
+    assert (len(rows), wrong) == (len(bodies), [])
+
+
+def _size(body: str) -> tuple[int, int, bool]:
+    return segments(body), len(body), bool(body.strip())
+
+
+def test_the_reading_commands_need_only_the_reader_s_key(stack: Stack, command: Command, business: Business) -> None:
+    """And no Twilio. An order says what it needs."""
+    row = business.due_text()
+    only = dict.fromkeys(stack.environment()) | stack.reading_environment()
+    for words in (("explain", "--row", row), ("explain", row), ("status", "--json"), ("preview",), ("senders", "list")):
+        told = command(*words, **only)
+        assert (told.exit_code, told.stderr) == (1 if words[0] == "status" else 0, ""), words
+    refused = command("requeue", "--row", row, **only)
+    assert refused.exit_code == 1
+    assert "SUPABASE_SERVICE_ROLE_KEY is not set" in refused.stderr
+    assert "SUPABASE_READER_KEY is set, but it only answers questions: this needs the service key" in refused.stderr
+    assert command("explain", "--row", row, **only | {"SUPABASE_ANON_KEY": None}).stderr.startswith(
+        "Error: Supabase refused the key (HTTP 401). Set SUPABASE_ANON_KEY beside SUPABASE_READER_KEY: the"
+    )
+    assert "SUPABASE_READER_KEY must be a token of the role smsretry_reader" in (
+        command("status", **only | {"SUPABASE_READER_KEY": stack.key("anon")}).stderr
+    )
+    neither = command("status", **only | {"SUPABASE_READER_KEY": None})
+    assert "Set SUPABASE_READER_KEY, or SUPABASE_SERVICE_ROLE_KEY" in neither.stderr
+
+
+def test_without_supabase_s_gateway_the_reader_s_key_is_all_that_is_needed(
+    stack: Stack, command: Command, business: Business
+) -> None:
+    """PostgREST itself looks at the token alone."""
+    row = business.due_text()
+    url = stack.postgres.url(DATABASE, user="authenticator")
+    with LocalServer(rpc_app(url, jwt_secret=stack.jwt_secret, gateway=False)) as server:
+        only = {"SUPABASE_URL": server.url, "SUPABASE_READER_KEY": stack.key("smsretry_reader")}
+        told = command("explain", row, **dict.fromkeys(stack.environment()) | only)
+    assert (told.exit_code, told.stderr) == (0, "")
+
+
+def test_the_doctor_says_whether_the_reader_s_key_reads(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, reading: ReadingSettings
+) -> None:
+    """Whatever else is missing."""
+    assert [str(one) for one in reader_finding({})] == []
+    [good] = reader_finding(stack.reading_environment())
+    assert (good.ok, good.subject) == (True, "reader's key")
+    monkeypatch.setenv("SUPABASE_READER_KEY", stack.key("authenticated"))
+    [bad] = reader_finding(stack.reading_environment())
+    assert not bad.ok
+    assert "must be a token of the role smsretry_reader" in str(bad.advice)
+
+
+def test_without_the_role_a_reader_is_told_what_makes_it(stack: Stack, reader: Desk) -> None:
+    """The grant to the endpoint's login is gone."""
+    with stack.connect() as connection:
+        connection.execute("revoke smsretry_reader from authenticator")
+        try:
+            with pytest.raises(QueueRefused, match="smsretry migrate --again"):
+                reader.status()
+        finally:
+            connection.execute("grant smsretry_reader to authenticator")
+
+
+def test_an_owner_who_may_create_no_roles_is_warned_and_goes_on(stack: Stack) -> None:
+    """With the statements that somebody else has to run. All of it is undone at the end."""
+    [rights] = [file.text for file in schema_files() if file.name == "reader"]
+    told: list[str] = []
+    with stack.connect() as connection, connection.transaction(force_rollback=True):
+        connection.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        connection.execute("create role weak_owner nologin")
+        connection.execute("grant create, usage on schema public to weak_owner")
+        connection.execute("alter function ask_sms_desk owner to weak_owner")
+        connection.execute("revoke smsretry_reader from authenticator")
+        connection.execute("set local role weak_owner")
+        connection.execute(rights.encode())
+        connection.execute("reset role")
+        connection.execute("alter role smsretry_reader rename to somebody")
+        connection.execute("set local role weak_owner")
+        connection.execute(rights.encode())
+    assert "until a role that may runs: grant smsretry_reader to authenticator" in told[0]
+    assert "because weak_owner may create none: reading needs the service key" in told[-1]
+
+
+def test_an_order_with_the_reader_s_key_is_refused(reading: ReadingSettings, business: Business) -> None:
+    """By the database, if a program tries."""
+    with SupabaseOperators(reading) as connected, pytest.raises(InputError, match="Orders need the service key"):
+        connected.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
