@@ -8,7 +8,6 @@ from typing import Final
 
 from smsretry.desk.questions.records import AttemptRecord, CustomerChange, StepRecord, TextRecord
 from smsretry.instants import on_clock
-from smsretry.vocabulary import WhyCode
 
 _ONE_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
 _STEPS: Final = {
@@ -29,7 +28,7 @@ _STEPS: Final = {
 }
 """What each step of `smsretry.step_of` means, for people."""
 _NOT_LOOKED: Final = "could not be looked for"
-_CODES: Final[dict[WhyCode, str]] = {
+_CODES: Final[dict[str, str]] = {
     "sending_stopped": "sending was stopped",
     "business_trouble": "its business's texts came to nothing, and each run tries one",
     "sender_rate": "its sender had no time left",
@@ -38,7 +37,7 @@ _CODES: Final[dict[WhyCode, str]] = {
     "customer_locked": "its customer was locked",
     "daily_cap": "the daily cap",
 }
-"""Reasons that come without a sentence."""
+"""The few codes that may come without a sentence."""
 
 
 def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
