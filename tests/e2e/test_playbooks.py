@@ -67,6 +67,35 @@ def a_customer_says_it_never_came(scene: Scene) -> Story:
     assert scene.sent() == [PHONE]
 
 
+def it_came_late(scene: Scene) -> Story:
+    """Nobody knew the zone of its customer for 45 minutes."""
+    row = scene.business.due_text(phone="+881612345678", timezone=None)
+    scene.live(minutes=40)
+    scene.business.connection.execute(
+        "update customers set phone = %s, timezone = 'America/New_York' where business_id = %s",
+        [PHONE, scene.business.id],
+    )
+    scene.live(minutes=10)
+    assert scene.status(row) == "completed"
+    yield {"$CUSTOMER": str(scene.business.row(row)["customer_id"])}
+
+
+def it_came_twice(scene: Scene) -> Story:
+    """The carrier reported the first message as lost, and it was sent again."""
+    row = scene.business.due_text(phone=PHONE)
+    scene.live()
+    [first] = scene.business.attempts_of(row)
+    scene.business.connection.execute(
+        "select settle_sms_attempt(%s, %s, delivery_status => 'undelivered', error_code => 30008)",
+        [first["id"], first["twilio_sid"]],
+    )
+    follow(scene)
+    here = {"$CUSTOMER": str(scene.business.row(row)["customer_id"]), "$ROW": str(row)}
+    yield here
+    assert scene.sent() == [PHONE, PHONE]
+    yield here
+
+
 def twilio_was_down(scene: Scene) -> Story:
     """For three days: a text of the first day expires, one of the third is sent."""
     first = scene.business.due_text(phone="+12125550161")
@@ -187,6 +216,8 @@ STORIES: dict[str, Callable[[Scene], Story]] = {
     story.__name__.replace("_", " ").capitalize(): story
     for story in (
         a_customer_says_it_never_came,
+        it_came_late,
+        it_came_twice,
         twilio_was_down,
         we_must_stop_texting_a_state,
         somebody_opted_out_by_phone,

@@ -50,8 +50,9 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        q.first_due_at, q.held_since, q.reconcile_count as looks,
        coalesce((select jsonb_agg(jsonb_build_object('at', x.at, 'what', x.what, 'was', x.was, 'became', x.became,
                                                      'source', x.source) order by x.at)
-                 from smsretry.customer_changes x
-                 where x.customer_id = q.customer_id and x.at >= coalesce(
+                 from (select n.* from smsretry.customer_changes n
+                       where n.customer_id = q.customer_id order by n.at desc limit 100) x
+                 where x.at >= coalesce(
                      (select max(y.at) from smsretry.customer_changes y
                       where y.customer_id = q.customer_id and y.what = x.what and y.at < q.created_at), q.created_at)), '[]') as changes
 from public.sms_retry_queue q

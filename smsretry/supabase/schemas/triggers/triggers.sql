@@ -28,5 +28,6 @@ create trigger smsretry_keep_step
 
 drop trigger if exists smsretry_keep_customer_changes on public.customers;
 create trigger smsretry_keep_customer_changes
-    after update on public.customers referencing old table as old_customers new table as new_customers
-    for each statement execute function smsretry.keep_customer_changes();
+    after update of phone, sms_consent_status on public.customers for each row
+    when ((old.phone, old.sms_consent_status) is distinct from (new.phone, new.sms_consent_status))
+    execute function smsretry.keep_customer_changes();
