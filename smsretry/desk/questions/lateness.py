@@ -40,7 +40,7 @@ _BECAUSE: Final = {
 """Likewise, where the step's reason is said beside it."""
 _ENDS_ITSELF: Final = frozenset({"deferred", "given back", "held", "to be tried again", "put off"})
 """After these a text is due again at its time. The others last until something happens."""
-_LONGEST: Final = 80
+_LONGEST: Final = 100
 """Characters of a reason. The story has all of it."""
 
 

@@ -376,7 +376,7 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
     stack: Stack, business: Business, operators: SupabaseOperators, told: Told
 ) -> None:
     """A story shows the hundred newest."""
-    with_text, without = business.customer(), business.customer()
+    with_text, _ = business.customer(), business.customer()
     row = business.queue_row(business.send_log(with_text), with_text)
     business.connection.execute(
         """do $$
