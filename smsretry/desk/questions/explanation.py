@@ -20,7 +20,7 @@ STATES: Final[dict[TextState, str]] = {
     "scheduled": "Scheduled, it is queued shortly before its time",
     "due": "Due, the next run takes it",
     "waiting": "Waiting",
-    "held": "Held until somebody mends it",
+    "held": "Held until somebody fixes it",
     "under_way": "Under way, a worker has it at this moment",
     "in_doubt": "In doubt, it may or may not have gone out",
     "sent": "Sent, accepted by the provider",

@@ -18,7 +18,6 @@ _STEPS: Final = {
     "taken back": "taken back from a worker that fell silent, which had it since {since}",
     "in doubt": "in doubt, to be looked for at {until}",
     "looked for": "looked for, and no evidence was found",
-    "not found": "counted as not sent, because nothing was found",
     "failed": "failed",
     "cancelled": "cancelled",
     "completed": "marked as sent",
@@ -27,6 +26,7 @@ _STEPS: Final = {
     "more": "more changes, which were not kept one by one",
 }
 """What each step of `smsretry.step_of` means, for people."""
+_SAID_BY_THE_SEND: Final = "not found"
 _NOT_LOOKED: Final = "could not be looked for"
 _CODES: Final[dict[str, str]] = {
     "sending_stopped": "sending was stopped",
@@ -44,7 +44,7 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}")]
     for place, attempt in enumerate(text.history, 1):
         moments += _attempt(place, attempt, text)
-    moments += ((step.taken_at, _step(step, zone)) for step in text.steps)
+    moments += ((step.taken_at, _step(step, zone)) for step in text.steps if step.step != _SAID_BY_THE_SEND)
     moments += ((change.at, _change(change)) for change in text.changes)
     yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments, key=itemgetter(0)))
     if text.is_text:
@@ -71,10 +71,17 @@ def _attempt(place: int, attempt: AttemptRecord, text: TextRecord) -> Iterator[t
     ]
     yield attempt.begun_at, "; ".join(part for part in parts if part)
     if attempt.finished_at and attempt.settled_by not in (None, "response"):
-        yield attempt.finished_at, f"send {place}: settled by {attempt.settled_by}: {outcome}"
+        yield attempt.finished_at, f"send {place}: {_settled(attempt)}"
     if attempt.delivery and attempt.delivery_at:
         code = f", code {attempt.delivery_code}" if attempt.delivery_code else ""
         yield attempt.delivery_at, f"send {place}: {attempt.delivery}{code}, as reported"
+
+
+def _settled(attempt: AttemptRecord) -> str:
+    by = {"callback": "the provider's report", "reconcile": "a look for it", "operator": "a person"}
+    if attempt.outcome == "not_sent" and attempt.settled_by == "reconcile":
+        return "counted as not sent, because nothing was found"
+    return f"{attempt.outcome.replace('_', ' ')}, says {by.get(attempt.settled_by or '', attempt.settled_by)}"
 
 
 def _step(step: StepRecord, zone: tzinfo) -> str:

@@ -40,6 +40,8 @@ _BECAUSE: Final = {
 """Likewise, where the step's reason is said beside it."""
 _ENDS_ITSELF: Final = frozenset({"deferred", "given back", "held", "to be tried again", "put off"})
 """After these a text is due again at its time. The others last until something happens."""
+_SHOWN: Final = 30
+"""Seconds that a part must have to be named to people."""
 _LONGEST: Final = 100
 """Characters of a reason. The story has all of it."""
 
@@ -64,7 +66,8 @@ class Lateness(Value):
         long = _rounded((self.until - self.first_due_at).total_seconds())
         due = on_clock(self.first_due_at, zone)
         late = f"went out {long} after it was first due" if self.went_out else f"was first due {long} ago"
-        return f"it {late} ({due}): " + "; ".join(f"{_rounded(part.seconds)} {part.on}" for part in self.spent)
+        parts = [f"{_rounded(part.seconds)} {part.on}" for part in self.spent if part.seconds >= _SHOWN]
+        return f"it {late} ({due}): {'; '.join(parts)}"
 
 
 def _rounded(seconds: float) -> str:
@@ -76,8 +79,10 @@ def lateness(text: TextRecord) -> Lateness | None:
     """How late it is, and why; None: it is not, it has ended unsent, or nobody knows."""
     went_out = _went_out(text)
     until = went_out or (text.asked_at if text.state in _WAITING else None)
-    due = text.first_due_at
-    if due is None or until is None or until - due <= LATE:
+    if text.first_due_at is None or until is None:
+        return None
+    due = max(text.first_due_at, text.queued_at)  # it cannot go out before it is there
+    if until - due <= LATE:
         return None
     spent: dict[str, float] = {}
     for begin, end, on in _parts(text, due, until):

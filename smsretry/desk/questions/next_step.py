@@ -27,7 +27,7 @@ def next_step(text: TextRecord, zone: tzinfo, prediction: Prediction | None, pro
         case "in_doubt":
             return f"evidence is looked for at {at or 'this moment'}{_looks(text, zone, profile)}"
         case "held" if prediction is None or prediction.result == "is held":
-            return f"it is looked at again at {at}, and goes on by itself once that is mended"
+            return f"it is looked at again at {at}, and goes on by itself once that is fixed"
         case "held":
             return f"it is looked at again at {at}{ahead}"
         case "due" | "waiting":
@@ -44,10 +44,9 @@ def _looks(text: TextRecord, zone: tzinfo, profile: Profile) -> str:
     follows = _NOT_FOUND[profile.in_doubt]
     if text.expires_at and text.expires_at <= at and profile.in_doubt == "resend":
         follows = "it is cancelled, because it expires before"
-    return (
-        f", for the {_NTH[min(text.looks, MIN_LOOKS - 1)]} of {MIN_LOOKS} times. If nothing is found until "
-        f"{on_clock(at, zone)}, {follows}. Nobody need do anything now"
-    )
+    by = "then" if text.next_at == at else f"by {on_clock(at, zone)}"
+    nth = _NTH[min(text.looks, MIN_LOOKS - 1)]
+    return f", for the {nth} of {MIN_LOOKS} times. If nothing is found {by}, {follows}. Nobody need do anything now"
 
 
 def _decided_at(text: TextRecord) -> datetime:
