@@ -97,7 +97,7 @@ def test_the_time_in_doubt_lasts_until_it_is_settled_and_a_dead_worker_s_until_i
 @pytest.mark.parametrize("step_name", ["failed", "cancelled"])
 def test_a_text_that_had_ended_waited_for_whoever_queued_it_again(step_name: str) -> None:
     """And not for a run."""
-    steps = [step(0, step_name), step(60, "requeued", who="Ann")]
+    steps = [step(0, step_name), step(30, "opted in", who="Ann"), step(60, "requeued", who="Ann")]
     found = lateness(text(steps=steps, history=[send(62, "accepted", until=62)]))
     assert found is not None
     assert found.spent[0] == Spent(seconds=3600, on={"failed": "given up", "cancelled": "cancelled"}[step_name])

@@ -143,6 +143,8 @@ def _events(text: TextRecord) -> Iterator[_Event]:
     for attempt in text.history:
         yield _Event(attempt.begun_at, _DIED if attempt.worker_died else "being sent", _left(attempt))
     for step in text.steps:
+        if step.by_person and step.step not in _SPENT:
+            continue  # such as a consent that was recorded: the text waits for the same as before
         if step.since:
             yield _Event(step.since, _DIED, last=step.last_at or step.taken_at)
         yield _Event(

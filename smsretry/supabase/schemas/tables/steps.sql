@@ -13,7 +13,7 @@ create table if not exists smsretry.steps (
     why_code text,
     -- The first row is people's. smsretry.step_of says what the others mean.
     constraint steps_step check (step in (
-        'requeued', 'cancelled', 'went out', 'did not go out', 'put in doubt', 'looked again',
+        'requeued', 'cancelled', 'went out', 'did not go out', 'put in doubt', 'looked again', 'opted in', 'opted out',
         'deferred', 'given back', 'held', 'to be tried again', 'taken back', 'in doubt', 'looked for', 'not found',
         'failed', 'completed', 'queued anew', 'put off', 'more')),
     constraint steps_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
