@@ -50,7 +50,7 @@ begin
         truncate businesses, customers, send_logs, scheduled_sends, sms_retry_queue, sms_send_attempts,
                  smsretry.suppressions, smsretry.stopped_consents, smsretry.unwritten_consents, smsretry.steps,
                  smsretry.held_sends, smsretry.restores, smsretry.stale_opt_ins, smsretry.set_apart,
-                 smsretry.business_senders;
+                 smsretry.business_senders, smsretry.customer_changes;
     else
         delete from sms_send_attempts;
         delete from sms_retry_queue;
@@ -73,6 +73,7 @@ begin
     delete from smsretry.unwritten_consents;
     delete from smsretry.runs;
     delete from smsretry.steps;
+    delete from smsretry.customer_changes;
     delete from smsretry.inbound_texts;
     delete from smsretry.heard_stops;
     delete from smsretry.held_sends;

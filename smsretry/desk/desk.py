@@ -89,7 +89,7 @@ class Desk:
                     prediction = predict(one, now=text.asked_at, profile=self.profile, stopped=stops.why(one))
                 case UnreadText(columns=columns):
                     text = text.model_copy(update={"unreadable": tuple(sorted({*text.unreadable, *columns}))})
-            return explain(text, now=text.asked_at, prediction=prediction, meaning=self.meaning)
+            return explain(text, now=text.asked_at, prediction=prediction, meaning=self.meaning, profile=self.profile)
 
         return [explained(text) for text in texts]
 

@@ -9,11 +9,14 @@ from uuid import UUID
 import pytest
 from typer.testing import CliRunner
 
+from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.cli.command import app
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.ports import DeliveryServices
 from tests.conftest import Business
 from tests.e2e.documents import PLAYBOOKS, Block
 from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
@@ -38,6 +41,12 @@ class Scene:
         for _ in range(minutes):
             fates_of(run_over(self.queue, self.sender, AT_ONCE), limit=200)
             self.stack.move_clock(timedelta(minutes=1))
+
+    def follow(self) -> None:
+        """A run of `sync-delivery-status`, some minutes later."""
+        self.stack.move_clock(timedelta(minutes=6))
+        with SupabaseDeliveries(self.stack.settings()) as records:
+            sync_deliveries(DeliveryServices(records, self.sender, AT_ONCE, 1), limit=100)
 
     def sent(self) -> list[str]:
         """The numbers that got a text, one entry a text."""
@@ -65,6 +74,35 @@ def a_customer_says_it_never_came(scene: Scene) -> Story:
     yield here
     assert scene.status(row) == "completed"
     assert scene.sent() == [PHONE]
+
+
+def it_came_late(scene: Scene) -> Story:
+    """Nobody knew the zone of its customer for 45 minutes."""
+    row = scene.business.due_text(phone="+881612345678", timezone=None)
+    scene.live(minutes=40)
+    scene.business.connection.execute(
+        "update customers set phone = %s, timezone = 'America/New_York' where business_id = %s",
+        [PHONE, scene.business.id],
+    )
+    scene.live(minutes=10)
+    assert scene.status(row) == "completed"
+    yield {"$CUSTOMER": str(scene.business.row(row)["customer_id"])}
+
+
+def it_came_twice(scene: Scene) -> Story:
+    """The carrier reported the first message as lost, and it was sent again."""
+    row = scene.business.due_text(phone=PHONE)
+    scene.live()
+    [first] = scene.business.attempts_of(row)
+    scene.stack.twilio.report(first["twilio_sid"], "undelivered", 30008)
+    scene.follow()
+    scene.live()
+    scene.stack.move_clock(timedelta(minutes=30))
+    scene.live()
+    here = {"$CUSTOMER": str(scene.business.row(row)["customer_id"]), "$ROW": str(row)}
+    yield here
+    assert scene.sent() == [PHONE, PHONE]
+    yield here
 
 
 def twilio_was_down(scene: Scene) -> Story:
@@ -187,6 +225,8 @@ STORIES: dict[str, Callable[[Scene], Story]] = {
     story.__name__.replace("_", " ").capitalize(): story
     for story in (
         a_customer_says_it_never_came,
+        it_came_late,
+        it_came_twice,
         twilio_was_down,
         we_must_stop_texting_a_state,
         somebody_opted_out_by_phone,
@@ -231,4 +271,4 @@ def _run(block: Block, here: dict[str, str], folder: Path) -> None:
         allowed = (0, 1) if command in _MAY_TELL_OF_TROUBLE else (0,)
         assert done.exit_code in allowed, f"{block.where}: {command} {words}: {done.output} {done.exception}"
         printed += done.output.splitlines()
-    assert not block.missing_in(printed), printed
+    assert not block.missing_in(printed), "\n".join(printed)

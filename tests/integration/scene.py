@@ -41,6 +41,7 @@ OURS = [
     "circuit", "sender_time", "stopped_states", "suppressions", "stopped_consents", "unwritten_consents",
     "runs", "steps", "inbound_texts", "held_sends", "restores", "stale_opt_ins", "set_apart", "turns",
     "business_circuits", "senders", "business_senders", "default_senders", "heard_stops", "sender_steps",
+    "customer_changes",
 ]  # fmt: skip
 """Of the schema smsretry."""
 

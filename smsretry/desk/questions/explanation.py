@@ -6,19 +6,21 @@ from typing import Final
 
 from smsretry.data import place, place_names
 from smsretry.desk.questions.history import history, one_word
+from smsretry.desk.questions.lateness import Lateness, late, lateness
 from smsretry.desk.questions.levers import CodeMeaning, Lever, levers
 from smsretry.desk.questions.next_step import next_step
 from smsretry.desk.questions.prediction import Prediction
 from smsretry.desk.questions.records import TextRecord
 from smsretry.instants import on_clock, span
 from smsretry.retry.models import Value
+from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import TextState
 
 STATES: Final[dict[TextState, str]] = {
     "scheduled": "Scheduled, it is queued shortly before its time",
     "due": "Due, the next run takes it",
     "waiting": "Waiting",
-    "held": "Held until somebody mends it",
+    "held": "Held until somebody fixes it",
     "under_way": "Under way, a worker has it at this moment",
     "in_doubt": "In doubt, it may or may not have gone out",
     "sent": "Sent, accepted by the provider",
@@ -40,6 +42,10 @@ class Explanation(Value):
     """What happens without a person."""
     levers: tuple[Lever, ...]
     """What a person can do about it, the best first."""
+    late: str | None = None
+    """How late it went out or is, and how that time was spent, in a sentence. None: it is not late."""
+    lateness: Lateness | None = None
+    """The same, for programs."""
 
     def lines(self, *, history: bool = True) -> Iterator[str]:
         """All of it, or all but the history, a line each; the headline is the first."""
@@ -58,6 +64,8 @@ class Explanation(Value):
             yield f"why: {text.why_code}"
         if text.unreadable:
             yield f"cannot be read: {', '.join(text.unreadable)}. Mend what is there; the rest is shown"
+        if self.late:
+            yield f"Late: {self.late}"
         if history:
             yield "History:"
             yield from (f"  {line}" for line in self.happened)
@@ -66,13 +74,19 @@ class Explanation(Value):
 
 
 def explain(
-    text: TextRecord, *, now: datetime, prediction: Prediction | None, meaning: Callable[[int], CodeMeaning]
+    text: TextRecord,
+    *,
+    now: datetime,
+    prediction: Prediction | None,
+    meaning: Callable[[int], CodeMeaning],
+    profile: Profile = DEFAULT,
 ) -> Explanation:
     """Explain a text.
 
     Args:
         prediction: what its next claim will come to, if it waits.
         meaning: what a provider's code means.
+        profile: says what becomes of a text of which no evidence is found.
     """
     zone = zone_of(text.timezone, text.business_timezone)
     why = f": {text.why}" if text.why else ""
@@ -82,8 +96,10 @@ def explain(
         text=text,
         headline=f"{STATES[text.state]}{why}{since}",
         happened=tuple(history(text, zone)),
-        next=next_step(text, zone, prediction),
+        next=next_step(text, zone, prediction, profile),
         levers=tuple(levers(text, prediction, code)),
+        late=late(text, zone),
+        lateness=lateness(text),
     )
 
 

@@ -2,27 +2,51 @@
 
 import re
 from collections.abc import Iterator
-from datetime import tzinfo
+from datetime import datetime, tzinfo
+from operator import itemgetter
 from typing import Final
 
-from smsretry.desk.questions.records import AttemptRecord, TextRecord
+from smsretry.desk.questions.records import AttemptRecord, CustomerChange, StepRecord, TextRecord
 from smsretry.instants import on_clock
 
 _ONE_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
+_STEPS: Final = {
+    "deferred": "deferred until {until}",
+    "given back": "given back untried",
+    "held": "held",
+    "to be tried again": "to be tried again at {until}",
+    "taken back": "taken back from a worker that fell silent, which had it since {since}",
+    "in doubt": "in doubt, to be looked for at {until}",
+    "looked for": "looked for, and no evidence was found",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "completed": "marked as sent",
+    "queued anew": "queued again for {until}",
+    "put off": "put off until {until}",
+    "more": "more changes, which were not kept one by one",
+}
+"""What each step of `smsretry.step_of` means, for people."""
+_SAID_BY_THE_SEND: Final = "not found"
+_NOT_LOOKED: Final = "could not be looked for"
+_CODES: Final[dict[str, str]] = {
+    "sending_stopped": "sending was stopped",
+    "business_trouble": "its business's texts came to nothing, and each run tries one",
+    "sender_rate": "its sender had no time left",
+    "no_credentials": "the run had no credentials for its account",
+    "data_changed": "its data changed while it was decided about",
+    "customer_locked": "its customer was locked",
+    "daily_cap": "the daily cap",
+}
+"""The few codes that may come without a sentence."""
 
 
 def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}")]
-    for attempt in text.history:
-        moments.append((attempt.begun_at, _attempt(attempt, text)))
-        if attempt.finished_at and attempt.settled_by not in (None, "response"):
-            moments.append((attempt.finished_at, f"settled by {attempt.settled_by}: {attempt.outcome}"))
-        if attempt.delivery and attempt.delivery_at:
-            code = f", code {attempt.delivery_code}" if attempt.delivery_code else ""
-            moments.append((attempt.delivery_at, f"attempt {attempt.number}: {attempt.delivery}{code}, as reported"))
-    for step in text.steps:
-        moments.append((step.taken_at, f"{step.step} by {step.who}: {step.because}"))
-    yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments))
+    for place, attempt in enumerate(text.history, 1):
+        moments += _attempt(place, attempt, text)
+    moments += ((step.taken_at, _step(step, zone)) for step in text.steps if step.step != _SAID_BY_THE_SEND)
+    moments += ((change.at, _change(change)) for change in text.changes)
+    yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments, key=itemgetter(0)))
     if text.is_text:
         yield f"{text.attempts} of {text.max_attempts} attempts were counted"
     yield _consent(text, zone)
@@ -30,10 +54,13 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
         yield f"the number is marked {one_word(text.phone_status)}"
 
 
-def _attempt(attempt: AttemptRecord, text: TextRecord) -> str:
+def _attempt(place: int, attempt: AttemptRecord, text: TextRecord) -> Iterator[tuple[datetime, str]]:
+    """Sends are numbered in order: two of them have one attempt number if the first did not count."""
     outcome = attempt.outcome.replace("_", " ")
+    number = "no attempt" if attempt.number == 0 else f"attempt {attempt.number}"
     parts = [
-        f"attempt {attempt.number}: {outcome}",
+        f"send {place}: {outcome}",
+        f"counted as {number}" if attempt.number != place else "",
         f"code {attempt.code}" if attempt.code else "",
         f"as {attempt.sid}" if attempt.sid else "",
         f"from {attempt.sender}" if attempt.sender and text.sender not in (None, attempt.sender) else "",
@@ -42,7 +69,49 @@ def _attempt(attempt: AttemptRecord, text: TextRecord) -> str:
         f"consent was {attempt.consent}" if attempt.consent else "",
         f"run {attempt.run_id}" if attempt.run_id else "",
     ]
-    return "; ".join(part for part in parts if part)
+    yield attempt.begun_at, "; ".join(part for part in parts if part)
+    if attempt.finished_at and attempt.settled_by not in (None, "response"):
+        yield attempt.finished_at, f"send {place}: {_settled(attempt)}"
+    if attempt.delivery and attempt.delivery_at:
+        code = f", code {attempt.delivery_code}" if attempt.delivery_code else ""
+        yield attempt.delivery_at, f"send {place}: {attempt.delivery}{code}, as reported"
+
+
+def _settled(attempt: AttemptRecord) -> str:
+    by = {"callback": "the provider's report", "reconcile": "a look for it", "operator": "a person"}
+    if attempt.outcome == "not_sent" and attempt.settled_by == "reconcile":
+        return "counted as not sent, because nothing was found"
+    return f"{attempt.outcome.replace('_', ' ')}, says {by.get(attempt.settled_by or '', attempt.settled_by)}"
+
+
+def _step(step: StepRecord, zone: tzinfo) -> str:
+    if step.by_person:
+        return f"{step.step} by {step.who}: {step.because}"
+    words = _STEPS.get(step.step, step.step)
+    if step.step == "looked for" and step.why_code != "no_evidence":
+        words = _NOT_LOOKED
+    until, since = (on_clock(at, zone) if at else "a time that is not known" for at in (step.until, step.since))
+    told = words.format(until=until, since=since)
+    if step.times > 1 and step.last_at:
+        told += f" ({step.times} times, the last at {on_clock(step.last_at, zone)})"
+    if step.who == "the application":
+        return f"{told} by the application"
+    reason = reason_of(step)
+    return f"{told}: {reason}" if reason else told
+
+
+def reason_of(step: StepRecord) -> str | None:
+    """Why smsretry took a step, in words; None: the step says it all."""
+    if step.reason or step.step not in ("given back", "deferred", "held"):
+        return step.reason
+    return _CODES.get(step.why_code, step.why_code.replace("_", " ")) if step.why_code else None
+
+
+def _change(change: CustomerChange) -> str:
+    if change.what == "number":
+        return f"the number changed from {change.was or 'none'} to {change.became or 'none'}"
+    source = f" ({one_word(change.source)})" if change.source else ""
+    return f"consent changed from {change.was or 'none'} to {change.became or 'none'}{source}"
 
 
 def _consent(text: TextRecord, zone: tzinfo) -> str:

@@ -1,15 +1,18 @@
 """What happens to a text without a person."""
 
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Final, assert_never
 
 from smsretry.desk.questions.prediction import PredictedResult, Prediction
 from smsretry.desk.questions.records import AttemptRecord, TextRecord
 from smsretry.instants import on_clock
 from smsretry.retry.delivery import FAILURES, FINAL
+from smsretry.retry.evidence import MIN_LOOKS, MIN_QUARANTINE, next_look_delay
+from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.vocabulary import InDoubtPolicy
 
 
-def next_step(text: TextRecord, zone: tzinfo, prediction: Prediction | None) -> str:
+def next_step(text: TextRecord, zone: tzinfo, prediction: Prediction | None, profile: Profile = DEFAULT) -> str:
     at = on_clock(text.next_at, zone) if text.next_at else ""
     ahead = _predicted(prediction, zone)
     match text.state:
@@ -22,15 +25,36 @@ def next_step(text: TextRecord, zone: tzinfo, prediction: Prediction | None) -> 
         case "under_way":
             return "its worker says what became of it, or it is taken back after 10 minutes of silence"
         case "in_doubt":
-            return f"evidence is looked for at {at}" if at else "evidence is looked for at this moment"
+            return f"evidence is looked for at {at or 'this moment'}{_looks(text, zone, profile)}"
         case "held" if prediction is None or prediction.result == "is held":
-            return f"it is looked at again at {at}, and goes on by itself once that is mended"
+            return f"it is looked at again at {at}, and goes on by itself once that is fixed"
         case "held":
             return f"it is looked at again at {at}{ahead}"
         case "due" | "waiting":
             return f"it is tried at {at}{ahead}"
         case _:
             assert_never(text.state)
+
+
+def _looks(text: TextRecord, zone: tzinfo, profile: Profile) -> str:
+    """Which look that is, what follows it, and whether a person need do anything."""
+    if text.held_since:
+        return ". It goes on by itself if it is found; otherwise it waits for a person to say what became of it"
+    at = _decided_at(text)
+    follows = _NOT_FOUND[profile.in_doubt]
+    if text.expires_at and text.expires_at <= at and profile.in_doubt == "resend":
+        follows = "it is cancelled, because it expires before"
+    by = "then" if text.next_at == at else f"by {on_clock(at, zone)}"
+    nth = _NTH[min(text.looks, MIN_LOOKS - 1)]
+    return f", for the {nth} of {MIN_LOOKS} times. If nothing is found {by}, {follows}. Nobody need do anything now"
+
+
+def _decided_at(text: TextRecord) -> datetime:
+    """When the last look is made, if none finds anything and none fails: as `smsretry.retry.doubt` decides."""
+    at, looks = text.next_at or text.asked_at, text.looks + 1
+    while looks < MIN_LOOKS or at - text.since < MIN_QUARANTINE:
+        at, looks = at + next_look_delay(looks), looks + 1
+    return at
 
 
 def _predicted(prediction: Prediction | None, zone: tzinfo) -> str:
@@ -75,3 +99,9 @@ _RESULTS: Final[dict[PredictedResult, str]] = {
     "fails": "will fail",
 }
 """What each result means, for people."""
+_NTH: Final = ("first", "second", "third")
+_NOT_FOUND: Final[dict[InDoubtPolicy, str]] = {
+    "resend": "it is sent again",
+    "hold": "it is held for a person to decide (SMSRETRY_IN_DOUBT is hold)",
+}
+"""What becomes of a text of which no evidence is found."""

@@ -35,12 +35,37 @@ class AttemptRecord(Value):
 
 
 class StepRecord(Value):
-    """What a person did to a text."""
+    """A line of a text's story: what it waited for, how it ended, or what a person did to it."""
 
     taken_at: Instant
     step: str
-    who: str
+    who: str = Field(description="smsretry, the application, or the name that a person gave.")
     because: str
+    until: AwareDatetime | None = Field(None, description="Until when the text then waited.")
+    times: int = Field(1, description="How often it happened in a row, for the same reason.")
+    last_at: AwareDatetime | None = Field(None, description="When it happened last. None: at `taken_at`.")
+    since: AwareDatetime | None = Field(None, description="Since when a worker had it that it was taken back from.")
+    why_code: KnownCode = None
+
+    @property
+    def by_person(self) -> bool:
+        """Whether a person did it."""
+        return self.who not in ("smsretry", "the application")
+
+    @property
+    def reason(self) -> str | None:
+        """Why, in words; None: nothing was said."""
+        return None if self.because == "not said" else self.because
+
+
+class CustomerChange(Value):
+    """A customer's consent or number changed. Of a number it has the last four digits."""
+
+    at: AwareDatetime
+    what: Literal["consent", "number"]
+    was: str | None
+    became: str | None
+    source: str | None = Field(None, description="Where the consent came from, as the application wrote it.")
 
 
 class TextRecord(Value):
@@ -82,6 +107,12 @@ class TextRecord(Value):
     sender: str | None = Field(None, description="What it goes out from, as people see it.")
     account: str | None = Field(None, description="Whose sender that is.")
     sender_name: str | None = Field(None, description="Names it in commands. None: the sender of the environment.")
+    first_due_at: AwareDatetime | None = Field(None, description="For when it was queued. None: by an older version.")
+    held_since: AwareDatetime | None = None
+    looks: int = Field(0, description="How many looks for evidence of it found nothing.")
+    changes: tuple[CustomerChange, ...] = Field(
+        (), description="Of its customer since it was queued, and the last ones before, oldest first."
+    )
 
     @property
     def is_text(self) -> bool:

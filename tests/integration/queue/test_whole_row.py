@@ -11,7 +11,15 @@ from psycopg.types.json import Jsonb
 
 from tests.conftest import Business
 
-WHAT_THE_TEXT_IS: Final = {"id", "business_id", "send_log_id", "customer_id", "message_class", "created_at"}
+WHAT_THE_TEXT_IS: Final = {
+    "id",
+    "business_id",
+    "send_log_id",
+    "customer_id",
+    "message_class",
+    "created_at",
+    "first_due_at",
+}
 """Never changes: by these the row is found, and everything that was decided was decided about them."""
 NOBODY_HAS_IT: Final = {"status", "updated_at", "claimed_at", "begun_at", "claimed_by_application"}
 """The way out says what these are: which state it is in, since when, and that no worker has it."""

@@ -239,6 +239,8 @@ def test_a_worker_of_version_1_0_0_writes_sentences_alone_and_they_are_told_as_b
 def test_rows_that_ended_before_get_their_word_by_the_migration(empty: Database) -> None:
     """Once, for what people choose texts by; a sentence that nobody foresaw has none, and nothing else changes."""
     migrate(empty.url)
+    # The migration leaves rows alone where an update runs a trigger, and ran before there was this one of ours.
+    empty.run("drop trigger smsretry_keep_step on sms_retry_queue")
     empty.run("insert into businesses (id, user_id, name) values (gen_random_uuid(), gen_random_uuid(), 'Maple')")
     sentences = {
         "Customer opted out (consent is unknown)": "opted_out",

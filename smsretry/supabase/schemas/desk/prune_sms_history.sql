@@ -35,6 +35,11 @@ begin
         select s.ctid from smsretry.stale_opt_ins s
         where s.at < v_before and coalesce(smsretry.suppressed_since(s.number_key), 'infinity') >= s.at
         limit 10 * prune_sms_history.batch));
+    delete from smsretry.customer_changes x where x.ctid = any (array(
+        select o.ctid from smsretry.customer_changes o
+        where o.at < v_before and not exists ( -- a text that it happened to
+            select 1 from public.sms_retry_queue q where q.customer_id = o.customer_id and q.created_at <= o.at)
+        limit 10 * prune_sms_history.batch));
     delete from smsretry.held_sends h -- of scheduled sends that somebody deleted, or ended past our trigger
     where not exists (select 1 from public.scheduled_sends s where s.id = h.scheduled_id and s.status = 'scheduled');
     return next;

@@ -1,5 +1,5 @@
 -- A row is inserted: the claim of the application's own processor ends, a doubt about an earlier send of the text is kept,
--- and its age counts from now by the one clock. security definer, because a tenant may not update rows. If row level
+-- and its age counts from now by the one clock. When it was first due is kept. security definer, because a tenant may not update rows. If row level
 -- security refuses the row, all of this is undone.
 create or replace function smsretry.before_insert()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -17,6 +17,7 @@ begin
             new.why_code := 'in_doubt';
         end if;
     end if;
+    new.first_due_at := new.scheduled_for;
     new.last_error := left(new.last_error, smsretry.longest_reason());
     return new;
 end

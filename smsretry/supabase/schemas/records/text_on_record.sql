@@ -1,7 +1,8 @@
 -- A text and all that is known of it, as explain_sms shows it. Holds only the last four digits of a number, also where the
 -- application wrote freely. security_invoker, so that row level security is the reader's.
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
---   the one it is in doubt about · steps: what people did · can: the calls that help · stop_sid: smsretry.unread_stop
+--   the one it is in doubt about · steps: smsretry.steps · can: the calls that help · stop_sid: smsretry.unread_stop
+--   looks: for evidence, that found nothing · changes: of its customer's consent and number, and the last before it
 --   sender, account: what it goes out from, as people see it · sender_name: smsretry.name_of_sender; null: the environment's
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
@@ -28,7 +29,8 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                      'sender', smsretry.shown_sender(a.sent_by), 'account', a.sent_account) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object(
-                     'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
+                     'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because, 'until', t.until,
+                     'times', t.times, 'last_at', t.last_at, 'since', t.since, 'why_code', t.why_code) order by t.taken_at)
                  from smsretry.steps t where t.retry_id = q.id), '[]') as steps,
        case
            when q.status = 'completed' or l.id is null or c.id is null then '{}'
@@ -44,7 +46,15 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid, q.why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
-       smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account
+       smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
+       q.first_due_at, q.held_since, q.reconcile_count as looks,
+       coalesce((select jsonb_agg(jsonb_build_object('at', x.at, 'what', x.what, 'was', x.was, 'became', x.became,
+                                                     'source', x.source) order by x.at)
+                 from (select n.* from smsretry.customer_changes n
+                       where n.customer_id = q.customer_id order by n.at desc limit 100) x
+                 where x.at >= coalesce(
+                     (select max(y.at) from smsretry.customer_changes y
+                      where y.customer_id = q.customer_id and y.what = x.what and y.at < q.created_at), q.created_at)), '[]') as changes
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id

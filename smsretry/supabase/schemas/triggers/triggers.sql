@@ -17,3 +17,17 @@ drop trigger if exists smsretry_keep_suppression on public.customers;
 create trigger smsretry_keep_suppression
     after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
     for each row execute function smsretry.keep_suppression();
+
+-- Not for a claim, a begin and an acceptance, which the plain path is made of.
+drop trigger if exists smsretry_keep_step on public.sms_retry_queue;
+create trigger smsretry_keep_step
+    after update on public.sms_retry_queue for each row
+    when (new.status in ('pending', 'failed', 'cancelled') and (old.status <> new.status or new.scheduled_for > old.scheduled_for)
+          or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
+    execute function smsretry.keep_step();
+
+drop trigger if exists smsretry_keep_customer_changes on public.customers;
+create trigger smsretry_keep_customer_changes
+    after update of phone, sms_consent_status on public.customers for each row
+    when ((old.phone, old.sms_consent_status) is distinct from (new.phone, new.sms_consent_status))
+    execute function smsretry.keep_customer_changes();

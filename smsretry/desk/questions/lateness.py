@@ -1,0 +1,170 @@
+"""Why a text was late: how the time since it was first due was spent, by the lines of its story."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from typing import Final
+
+from pydantic import AwareDatetime, Field
+
+from smsretry.desk.questions.history import reason_of
+from smsretry.desk.questions.records import AttemptRecord, StepRecord, TextRecord
+from smsretry.instants import on_clock, span
+from smsretry.retry.models import Value
+
+LATE: Final = timedelta(minutes=5)
+"""A text is late if it went out this long after it was first due. A run comes every minute."""
+NOT_KNOWN: Final = "how its time was spent is not known: it was queued by an older version"
+_WAITING: Final = frozenset({"due", "waiting", "held", "under_way", "in_doubt"})
+_DUE: Final = "until a run took it"
+_DIED: Final = "with a worker that died"
+_SPENT: Final = {
+    "in doubt": "in doubt",
+    "looked for": "in doubt",
+    "put in doubt": "in doubt",
+    "failed": "given up",
+    "cancelled": "cancelled",
+    "put off": "put off by the application",
+    "more": "for reasons that were not kept one by one",
+    **dict.fromkeys(
+        ("not found", "queued anew", "taken back", "requeued", "looked again", "did not go out", "went out"), _DUE
+    ),
+}
+"""What a text does after each step that has one reason."""
+_BECAUSE: Final = {
+    "deferred": "waiting",
+    "given back": "given back",
+    "held": "held",
+    "to be tried again": "until the next try",
+}
+"""Likewise, where the step's reason is said beside it."""
+_ENDS_ITSELF: Final = frozenset({"deferred", "given back", "held", "to be tried again", "put off"})
+"""After these a text is due again at its time. The others last until something happens."""
+_SHOWN: Final = 30
+"""Seconds that a part must have to be named to people."""
+_LONGEST: Final = 100
+"""Characters of a reason. The story has all of it."""
+
+
+class Spent(Value):
+    """A part of the time."""
+
+    seconds: float
+    on: str = Field(description="What it was spent on, in words.")
+
+
+class Lateness(Value):
+    """How late a text went out, or is."""
+
+    first_due_at: AwareDatetime
+    until: AwareDatetime = Field(description="When it went out, or the time of asking.")
+    went_out: bool
+    spent: tuple[Spent, ...] = Field(description="The longest part first.")
+
+    def words(self, zone: tzinfo) -> str:
+        """In a sentence."""
+        long = _rounded((self.until - self.first_due_at).total_seconds())
+        due = on_clock(self.first_due_at, zone)
+        late = f"went out {long} after it was first due" if self.went_out else f"was first due {long} ago"
+        parts = [f"{_rounded(part.seconds)} {part.on}" for part in self.spent if part.seconds >= _SHOWN]
+        return f"it {late} ({due}): {'; '.join(parts)}"
+
+
+def _rounded(seconds: float) -> str:
+    """`span` cuts off: what lasted from 22:00 until 08:00 would take 9 h 59 min."""
+    return span(seconds if seconds < 60 else round(seconds / 60) * 60)
+
+
+def lateness(text: TextRecord) -> Lateness | None:
+    """How late it is, and why; None: it is not, it has ended unsent, or nobody knows."""
+    went_out = _went_out(text)
+    until = went_out or (text.asked_at if text.state in _WAITING else None)
+    if text.first_due_at is None or until is None:
+        return None
+    due = max(text.first_due_at, text.queued_at)  # it cannot go out before it is there
+    if until - due <= LATE:
+        return None
+    spent: dict[str, float] = {}
+    for begin, end, on in _parts(text, due, until):
+        seconds = (min(end, until) - max(begin, due)).total_seconds()
+        if seconds > 0:
+            spent[on] = spent.get(on, 0) + seconds
+    parts = [Spent(seconds=seconds, on=on) for on, seconds in spent.items() if seconds >= 1]
+    longest_first = tuple(sorted(parts, key=lambda part: -part.seconds))
+    return Lateness(first_due_at=due, until=until, went_out=went_out is not None, spent=longest_first)
+
+
+def late(text: TextRecord, zone: tzinfo) -> str | None:
+    """The same in a sentence, or that it is not known; None: it is not late."""
+    if found := lateness(text):
+        return found.words(zone)
+    went_out = _went_out(text)
+    old = text.first_due_at is None and went_out is not None and went_out - text.queued_at > LATE
+    return NOT_KNOWN if old else None
+
+
+def _went_out(text: TextRecord) -> datetime | None:
+    accepted = [attempt.begun_at for attempt in text.history if attempt.outcome == "accepted"]
+    marked = [step.taken_at for step in text.steps if step.step == "completed"]
+    return min(accepted or marked, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """From `begin` on the text's time is spent on something: until `end`, or until something else happens.
+
+    Until `last` nothing else counts: it is one reason that came again and again.
+    """
+
+    begin: datetime
+    on: str
+    end: datetime | None = None
+    last: datetime | None = None
+
+
+def _parts(text: TextRecord, due: datetime, until: datetime) -> Iterator[tuple[datetime, datetime, str]]:
+    """The time from due until then, piece by piece."""
+    now = _Event(due, _DUE)
+    for event in sorted(_events(text), key=lambda event: event.begin):
+        if now.last and event.begin < now.last:
+            continue
+        yield from _pieces(now, event.begin)
+        now = event
+    yield from _pieces(now, until)
+
+
+def _pieces(event: _Event, until: datetime) -> Iterator[tuple[datetime, datetime, str]]:
+    end = min(max(event.end or until, event.last or event.begin), until)
+    yield event.begin, end, event.on
+    yield end, until, _DUE
+
+
+def _events(text: TextRecord) -> Iterator[_Event]:
+    for attempt in text.history:
+        yield _Event(attempt.begun_at, _DIED if attempt.worker_died else "being sent", _left(attempt))
+    for step in text.steps:
+        if step.by_person and step.step not in _SPENT:
+            continue  # such as a consent that was recorded: the text waits for the same as before
+        if step.since:
+            yield _Event(step.since, _DIED, last=step.last_at or step.taken_at)
+        yield _Event(
+            step.taken_at if not step.since else step.last_at or step.taken_at,
+            _on(step),
+            step.until if step.step in _ENDS_ITSELF else None,
+            step.last_at,
+        )
+
+
+def _left(attempt: AttemptRecord) -> datetime | None:
+    """When its answer came. What settled it later says nothing of that."""
+    return attempt.finished_at if attempt.settled_by == "response" else None
+
+
+def _on(step: StepRecord) -> str:
+    if step.step in _SPENT:
+        return _SPENT[step.step]
+    if step.why_code == "quiet_hours":
+        return "in quiet hours"
+    what, reason = _BECAUSE.get(step.step, step.step), (reason_of(step) or "").partition(". ")[0]
+    short = reason if len(reason) <= _LONGEST else f"{reason[: _LONGEST - 1].rstrip()}…"
+    return f"{what}: {short}" if short else what

@@ -1,0 +1,394 @@
+"""A text's story, as the database keeps it: each line by driving the real queue, and why a text was late."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.errors import code_meaning
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.requests import Cancel, Prune, Requeue, WhichText
+from smsretry.desk.desk import Desk
+from smsretry.desk.questions.explanation import Explanation
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import DropUnaccepted, JsonError
+from smsretry.retry.profile import Profile
+from tests.conftest import Business
+from tests.integration.isolation.test_access import acting_as
+from tests.support.builders import AT_ONCE, BODY, CLOSING, OPENING, PHONE, run
+
+Told = Callable[[UUID], Explanation]
+Live = Callable[..., None]
+SIGNED = {"who": "Ann", "because": "It was mended", "dry_run": False}
+
+
+@pytest.fixture
+def desk(operators: SupabaseOperators) -> Desk:
+    """The desk as `wiring` makes it."""
+    return Desk(operators, profile=AT_ONCE, meaning=code_meaning)
+
+
+@pytest.fixture
+def told(desk: Desk) -> Told:
+    """What the desk says of a text, in which there is no number and no body."""
+
+    def ask(row: UUID) -> Explanation:
+        [explanation] = desk.explain(WhichText(retry_id=row))
+        words = explanation.model_dump_json() + "\n".join(explanation.lines())
+        assert PHONE[1:] not in words
+        assert PHONE[2:] not in words
+        assert BODY not in words
+        return explanation
+
+    return ask
+
+
+def lines(explanation: Explanation, *steps: str) -> list[str]:
+    """What happened, without the times; only the lines that begin with one of these, if any are given."""
+    happened = [line.partition("  ")[2] or line for line in explanation.happened]
+    return [line for line in happened if not steps or line.startswith(steps)]
+
+
+def steps(business: Business, row: UUID) -> list[dict[str, Any]]:
+    """The lines as they are kept."""
+    return business.connection.execute(
+        "select * from smsretry.steps where retry_id = %s order by taken_at", [row]
+    ).fetchall()
+
+
+@pytest.fixture
+def live(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender) -> Live:
+    """A run at each full minute at which something is due: the others would find nothing."""
+
+    def minutes(number: int, profile: Profile = AT_ONCE) -> None:
+        for _ in range(number):
+            stack.move_clock(timedelta(minutes=1))
+            due = "select from sms_retry_queue where status = 'pending' and scheduled_for <= smsretry.clock()"
+            if business.connection.execute(due).fetchone() is not None:
+                run(queue, sender, profile)
+
+    return minutes
+
+
+def test_a_text_that_goes_out_at_the_first_try_has_no_line_beyond_its_send(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
+) -> None:
+    """Nor was it late."""
+    row = business.due_text()
+    assert run(queue, sender) == ["Sent"]
+    assert steps(business, row) == []
+    assert told(row).late is None
+
+
+def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
+) -> None:
+    """The night is not counted as anybody's delay."""
+    stack.set_clock(CLOSING + timedelta(hours=1))
+    row = business.due_text(due=timedelta(0))
+    assert run(queue, sender, AT_ONCE) == ["Deferred"]
+    waiting = told(row)
+    assert waiting.late is None
+    stack.set_clock(OPENING)
+    assert run(queue, sender, AT_ONCE) == ["Sent"]
+    sent = told(row)
+    [deferred] = lines(sent, "deferred")
+    assert deferred.startswith("deferred until Wed 13 Jan 08:00 EST: Quiet hours")
+    assert sent.late == "it went out 10 h after it was first due (Tue 12 Jan 22:00 EST): 10 h in quiet hours"
+
+
+def test_a_held_text_is_one_line_however_often_it_is_looked_at(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
+) -> None:
+    """Its number is corrected meanwhile, which is told by the last digits."""
+    row = business.due_text(phone="+881612345678", timezone=None)
+    for _ in range(3):
+        assert run(queue, sender) == ["Held"]
+        stack.move_clock(timedelta(minutes=15, seconds=1))
+    business.connection.execute("update customers set phone = %s, timezone = 'America/New_York'", [PHONE])
+    assert run(queue, sender) == ["Sent"]
+    sent = told(row)
+    [held] = lines(sent, "held")
+    assert "(3 times, the last at Tue 12 Jan 12:30 EST): No time zone is known" in held
+    assert lines(sent, "the number changed") == ["the number changed from …5678 to …0123"]
+    assert sent.late is not None
+    assert sent.late.startswith("it went out 45 min after it was first due")
+    assert ": 45 min held: No time zone is known for a +881 number" in sent.late
+    assert sent.lateness is not None
+    assert sum(part.seconds for part in sent.lateness.spent) == pytest.approx(
+        (sent.lateness.until - sent.lateness.first_due_at).total_seconds(), abs=2
+    )
+
+
+def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_order(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, desk: Desk, told: Told
+) -> None:
+    """A send that was not made does not count, and the next has the same attempt number."""
+    row = business.due_text()
+    stack.twilio.fail(JsonError(20429, http_status=429))
+    assert run(queue, sender) == ["RetryScheduled"]
+    stack.move_clock(timedelta(minutes=20))
+    stack.twilio.fail(JsonError(21612, http_status=400))
+    assert run(queue, sender) == ["Failed"]
+    stack.move_clock(timedelta(hours=3))
+    assert desk.order(Requeue.model_validate(SIGNED | {"retry_ids": [row]})).changed == 1
+    assert run(queue, sender) == ["Sent"]
+    sent = told(row)
+    [again] = lines(sent, "to be tried again")
+    assert "20429" in again
+    [failed] = lines(sent, "failed")
+    assert "21612" in failed
+    assert lines(sent, "requeued") == ["requeued by Ann: It was mended"]
+    assert [line.split(";")[0] for line in lines(sent, "send ")] == [
+        "send 1: rejected",
+        "send 2: rejected",
+        "send 3: accepted",
+    ]
+    assert "counted as attempt 1" in lines(sent, "send 2")[0]
+    assert sent.late is not None
+    assert "3 h given up" in sent.late
+
+
+def test_a_text_in_doubt_says_which_look_is_next_and_what_follows(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    operators: SupabaseOperators,
+    told: Told,
+    live: Live,
+) -> None:
+    """The time that it names is the time at which it goes out."""
+    row = business.due_text()
+    stack.twilio.fail(DropUnaccepted())
+    assert run(queue, sender, AT_ONCE) == ["InDoubt"]
+    first = told(row).next
+    assert first.startswith("evidence is looked for at Tue 12 Jan 12:01 EST, for the first of 3 times.")
+    assert "If nothing is found by Tue 12 Jan 12:21 EST, it is sent again. Nobody need do anything now" in first
+    live(10)
+    assert "for the third of 3 times. If nothing is found then, it is sent again." in told(row).next
+    asked = Desk(operators, profile=Profile(in_doubt="hold"), meaning=code_meaning)
+    [held] = asked.explain(WhichText(retry_id=row))
+    assert "it is held for a person to decide (SMSRETRY_IN_DOUBT is hold)" in held.next
+    live(15)
+    sent = told(row)
+    assert sent.text.state == "sent"
+    assert [line.split(",")[0].split(" (")[0] for line in lines(sent, "in doubt", "looked for", "send 1: c")] == [
+        "in doubt",
+        "looked for",
+        "send 1: counted as not sent",
+    ]
+    assert "(2 times, the last at" in lines(sent, "looked for")[0]
+    assert sent.late is not None
+    assert "min in doubt" in sent.late
+
+
+def test_a_doubt_that_waits_for_a_person_says_so(stack: Stack, business: Business, told: Told, live: Live) -> None:
+    """It is looked for again all the same."""
+    row = business.due_text()
+    stack.twilio.fail(DropUnaccepted())
+    live(25, Profile(in_doubt="hold"))
+    waits = told(row)
+    assert waits.text.state == "in_doubt"
+    assert waits.next.endswith("otherwise it waits for a person to say what became of it")
+    assert len(lines(waits, "held: In doubt: no evidence after 3 looks")) == 1
+
+
+def test_a_text_is_taken_back_from_a_worker_that_died(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
+) -> None:
+    """The time that it had the text was lost with it."""
+    row = business.due_text()
+    business.connection.execute("select * from claim_sms_retry(%s)", [row])
+    stack.move_clock(timedelta(minutes=11))
+    business.connection.execute("select * from recover_stuck_sms_retries()")
+    assert run(queue, sender) == ["Sent"]
+    sent = told(row)
+    assert lines(sent, "taken back") == [
+        "taken back from a worker that fell silent, which had it since Tue 12 Jan 12:00 EST"
+    ]
+    assert sent.late is not None
+    assert "11 min with a worker that died" in sent.late
+
+
+def test_what_the_application_does_past_the_functions_is_its_own_step(business: Business, told: Told) -> None:
+    """It ends, requeues, puts off and completes rows by updates of the original columns."""
+    row = business.due_text()
+    for change in (
+        "scheduled_for = scheduled_for + interval '1 hour'",
+        "status = 'cancelled', last_error = 'Not wanted'",
+        "status = 'pending'",
+        "status = 'completed'",
+    ):
+        business.connection.execute(f"update sms_retry_queue set {change} where id = %s".encode(), [row])
+    assert lines(told(row), "put off", "cancelled", "queued again", "marked") == [
+        "put off until Tue 12 Jan 12:59 EST by the application",
+        "cancelled by the application",
+        "queued again for Tue 12 Jan 12:59 EST by the application",
+        "marked as sent by the application",
+    ]
+
+
+def test_the_application_s_own_processor_is_told_apart_from_a_worker(business: Business, told: Told) -> None:
+    """It claims with the released function, and writes what it did itself."""
+    row = business.due_text()
+    business.connection.execute("select * from claim_due_sms_retries(10)")
+    business.connection.execute(
+        """update sms_retry_queue set status = 'pending', last_error = 'Twilio was down', attempt_count = 1,
+                                      scheduled_for = smsretry.clock() + interval '1 minute' where id = %s""",
+        [row],
+    )
+    assert lines(told(row), "to be tried again") == ["to be tried again at Tue 12 Jan 12:01 EST by the application"]
+
+
+def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
+) -> None:
+    """Older changes are not this text's."""
+    customer = business.customer(consent="unknown")
+    for consent, source in (("opted_out", "letter"), ("opted_in", "web_form")):
+        business.connection.execute(
+            "update customers set sms_consent_status = %s, sms_consent_source = %s where id = %s",
+            [consent, source, customer],
+        )
+        stack.move_clock(timedelta(minutes=1))
+    row = business.queue_row(business.send_log(customer), customer)
+    business.connection.execute("update customers set timezone = 'America/Chicago' where id = %s", [customer])
+    business.connection.execute(
+        "update customers set sms_consent_status = 'opted_out', sms_consent_source = %s where id = %s",
+        ["She rang 212 555 0123", customer],
+    )
+    assert run(queue, sender) == ["Cancelled"]
+    ended = told(row)
+    assert lines(ended, "consent changed", "cancelled") == [
+        "consent changed from opted_out to opted_in (web_form)",
+        "consent changed from opted_in to opted_out (in words that are not shown here)",
+        "cancelled: Customer opted out",
+    ]
+    assert [change.source for change in ended.text.changes] == ["web_form", "She rang …"]
+
+
+def test_a_person_s_step_is_told_once(
+    stack: Stack, business: Business, desk: Desk, queue: SupabaseQueue, sender: TwilioSender, told: Told
+) -> None:
+    """In the person's words; the trigger says nothing of its own beside it."""
+    row = business.due_text()
+    for order in (Cancel, Requeue, Cancel):
+        request = {"states": ["cancelled"]} if order is Requeue else {}
+        assert desk.order(order.model_validate(SIGNED | {"retry_ids": [row]} | request)).changed == 1
+        stack.move_clock(timedelta(minutes=1))
+    assert [(step.step, step.who) for step in told(row).text.steps] == [
+        ("cancelled", "Ann"),
+        ("requeued", "Ann"),
+        ("cancelled", "Ann"),
+    ]
+
+
+def test_a_text_that_waits_for_two_reasons_in_turn_keeps_a_bounded_story(business: Business, told: Told) -> None:
+    """The rest is counted in one line, and its end is told."""
+    row = business.due_text()
+    business.connection.execute(
+        """do $$
+        begin
+            for n in 1 .. 130 loop
+                update sms_retry_queue set status = 'processing', claimed_at = smsretry.clock();
+                update sms_retry_queue
+                set status = 'pending', claimed_at = null, held_since = smsretry.clock(), why = 'Because of ' || n % 2,
+                    why_code = case n % 2 when 0 then 'state_stopped' else 'no_time_zone' end;
+            end loop;
+            update sms_retry_queue
+            set status = 'failed', last_error = 'It is over', why_code = 'refused', held_since = null;
+        end
+        $$"""
+    )
+    kept = steps(business, row)
+    assert len(kept) == 102
+    assert (kept[-2]["step"], kept[-2]["times"]) == ("more", 30)
+    assert lines(told(row), "failed") == ["failed: It is over"]
+
+
+def test_a_story_that_cannot_be_written_stops_no_text(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
+) -> None:
+    """Nor the application's customers."""
+    row = business.due_text(phone="+881612345678", timezone=None)
+    broken = "alter table smsretry.{0} {1}"
+    try:
+        for table in ("steps", "customer_changes"):
+            business.connection.execute(broken.format(table, "add constraint broken check (false) not valid").encode())
+        assert run(queue, sender) == ["Held"]
+        business.connection.execute("update customers set sms_consent_status = 'opted_out'")
+    finally:
+        for table in ("steps", "customer_changes"):
+            business.connection.execute(broken.format(table, "drop constraint broken").encode())
+    assert business.row(row)["held_since"] is not None
+    assert told(row).text.steps == ()
+    assert told(row).text.changes == ()
+
+
+def test_a_tenant_writes_customers_and_reads_no_story(business: Business) -> None:
+    """As far as the application lets it: its update is kept, and the lines are the backend's."""
+    business.due_text()
+    with business.connection.transaction(force_rollback=True):
+        business.connection.execute("grant update on customers, sms_retry_queue to authenticated")
+        for table in ("customers", "sms_retry_queue"):
+            business.connection.execute(
+                f"create policy own on {table} for update to authenticated using (true)".encode()
+            )
+        with acting_as(business.connection, "authenticated", business.user_id):
+            business.connection.execute("update customers set sms_consent_status = 'opted_out'")
+            business.connection.execute("update sms_retry_queue set status = 'cancelled'")
+            for table in ("steps", "customer_changes"):
+                with pytest.raises(Exception, match="permission denied"), business.connection.transaction():
+                    business.connection.execute(f"select * from smsretry.{table}".encode())
+            business.connection.execute("reset role")
+            for table in ("steps", "customer_changes"):
+                assert len(business.connection.execute(f"select * from smsretry.{table}".encode()).fetchall()) == 1
+
+
+def test_nothing_is_said_of_how_an_old_row_s_time_was_spent(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
+) -> None:
+    """It was queued before its story was kept."""
+    row = business.due_text()
+    business.connection.execute("update sms_retry_queue set first_due_at = null")
+    stack.move_clock(timedelta(hours=1))
+    assert run(queue, sender) == ["Sent"]
+    assert told(row).late == "how its time was spent is not known: it was queued by an older version"
+
+
+def test_a_text_that_no_run_took_says_so(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
+) -> None:
+    """While it waits, and afterwards."""
+    row = business.due_text(due=timedelta(0))
+    stack.move_clock(timedelta(minutes=30))
+    assert told(row).late == "it was first due 30 min ago (Tue 12 Jan 12:00 EST): 30 min until a run took it"
+    assert run(queue, sender) == ["Sent"]
+    assert "30 min until a run took it" in (told(row).late or "")
+
+
+def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
+    stack: Stack, business: Business, operators: SupabaseOperators, told: Told
+) -> None:
+    """A story shows the hundred newest."""
+    with_text, _ = business.customer(), business.customer()
+    row = business.queue_row(business.send_log(with_text), with_text)
+    business.connection.execute(
+        """do $$
+        begin
+            for n in 1 .. 120 loop
+                update customers set phone = '+1212555' || lpad(n::text, 4, '0');
+            end loop;
+        end
+        $$"""
+    )
+    assert [change.became for change in told(row).text.changes] == [f"…{n:04}" for n in range(21, 121)]
+    stack.move_clock(timedelta(days=100))
+    operators.prune(Prune(keep_days=90))
+    left = business.connection.execute("select customer_id, count(*) from smsretry.customer_changes group by 1")
+    assert left.fetchall() == [{"customer_id": with_text, "count": 120}]
