@@ -146,19 +146,48 @@ class Change(Value):
     warned: dict[str, int] = Field(description="How many were changed with a warning, by warning.")
     sample: tuple[ChangedRow, ...]
 
+    def headline(self, done: str) -> str:
+        """What it did in a line; if it was nothing, why."""
+        if self.changed or not self.skipped:
+            return f"{done.capitalize()} {self.changed} of {self.matched} that match."
+        asked = max(self.matched, sum(self.skipped.values()))
+        return f"{done.capitalize()} 0 of {asked}: {'; '.join(self.skipped)}"
+
     def lines(self, done: str) -> Iterator[str]:
         """What it did, a line each.
 
         Args:
             done: in words, such as `would requeue`.
         """
-        yield f"{done.capitalize()} {self.changed} of {self.matched} that match."
-        yield from (f"  left alone {texts}: {why}" for why, texts in self.skipped.items())
+        yield self.headline(done)
+        if self.changed or len(self.skipped) > 1:
+            yield from (f"  left alone {texts}: {why}" for why, texts in self.skipped.items())
         yield from (f"  beware of {texts}: {why}" for why, texts in self.warned.items())
         for row in self.sample:
             yield from row.lines()
         if len(self.sample) < self.matched:
             yield f"… and {self.matched - len(self.sample)} more"
+
+
+class ConsentRecorded(Value):
+    """Answer of `record_sms_consent`."""
+
+    customers: int = Field(description="How many customers it concerns.")
+    cancelled: int = Field(description="How many texts waited for them and no longer do.")
+    unmarked: int = Field(
+        0, description="Customers with locked rows. Nothing is sent to them, and the same order again marks them."
+    )
+
+    def lines(self, *, opted_in: bool) -> Iterator[str]:
+        """What was recorded, a line each."""
+        yield f"Customers with this number: {self.customers}; waiting texts cancelled: {self.cancelled}."
+        if self.unmarked:
+            yield (
+                f"Not marked yet, because somebody holds their rows locked: {self.unmarked}. No text goes out to them. "
+                "Give the same order again later."
+            )
+        if opted_in:
+            yield "If they had texted STOP, the provider still refuses: they must text START to your number."
 
 
 class StatusLine(Value):
