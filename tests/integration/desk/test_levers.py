@@ -295,7 +295,8 @@ def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(
 ) -> None:
     """After what it says is fixed, the form is submitted as it is filled in, and the next run sends the text."""
     row = case.make(business)
-    run(queue, sender, AT_ONCE)
+    if "due" in desk.status().queue:
+        run(queue, sender, AT_ONCE)
     story = story_of(desk, row)
     assert story.text.why_code == case.code
     told = " ".join([*map(str, story.levers[:1]), story.nothing_to_do or ""])
