@@ -1,6 +1,7 @@
 """The database's answers to a person, as values. They contain at most the last four digits of a phone number."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal
 from uuid import UUID
 
@@ -151,7 +152,8 @@ class Change(Value):
         if self.changed or not self.skipped:
             return f"{done.capitalize()} {self.changed} of {self.matched} that match."
         asked = max(self.matched, sum(self.skipped.values()))
-        return f"{done.capitalize()} 0 of {asked}: {'; '.join(self.skipped)}"
+        reasons = [*islice(self.skipped, 3), *(["and others"] if len(self.skipped) > 3 else [])]
+        return f"{done.capitalize()} 0 of {asked}: {'; '.join(reasons)}"
 
     def lines(self, done: str) -> Iterator[str]:
         """What it did, a line each.

@@ -21,8 +21,9 @@ begin
         if v_row.id is null then
             v_state := (select s.status from public.scheduled_sends s where s.id = v_id);
             -- A line without a row's id is counted as left alone, and not as a row.
-            v_lines := v_lines || jsonb_build_object('skipped', coalesce(
-                'Scheduled send ' || v_id || ' is ' || v_state || ', and has no text', 'There is no row ' || v_id));
+            v_lines := v_lines || jsonb_build_object('skipped', coalesce('Scheduled send ' || v_id || ' is ' || v_state || coalesce(
+                ': its text is row ' || (select q.id from public.sms_retry_queue q where q.send_log_id = v_id
+                                         order by q.created_at desc limit 1), ''), 'There is no row ' || v_id));
             continue;
         end if;
         v_state := smsretry.text_state(v_row, left_out.at);
