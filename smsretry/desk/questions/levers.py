@@ -77,7 +77,7 @@ def nothing_to_do(text: TextRecord) -> str | None:
         case "under_way":
             return "a worker has it at this moment. Ask again in a minute"
         case "in_doubt":
-            return "its evidence is looked for first. If that settles nothing, a person is asked"
+            return "evidence of it is looked for first, and nothing is needed before that"
         case "failed" | "cancelled" if not text.can:
             if not text.is_text:
                 return "it never became a text. Schedule it anew in the application"
@@ -132,7 +132,8 @@ def _consent(text: TextRecord) -> Iterator[Lever]:
             words="ask them to text START to the sender, because the provider itself blocks their number until then"
         )
     unheard = "they texted START, and it was not heard here" if blocked else "they did, by telephone for example"
-    yield _record(text, "opted_in", "telephone", f"record that they said yes to texts, if {unheard}")
+    source = "text" if blocked else "telephone"
+    yield _record(text, "opted_in", source, f"record that they said yes to texts, if {unheard}")
 
 
 def _read_words(text: TextRecord) -> Iterator[Lever]:
@@ -155,16 +156,17 @@ def _record(text: TextRecord, consent: str, source: str, words: str, first: str 
 
 def _resolve(text: TextRecord) -> Iterator[Lever]:
     row = {"retry_id": str(text.retry_id)}
-    look, command = "look in the provider's log for it", f"smsretry resolve {text.retry_id}"
+    command = f"smsretry resolve {text.retry_id}"
     yield Lever(
-        first=look,
-        words="if it is not there, have it sent again",
+        first="make sure that the provider's log does not have it",
+        words="have it sent again",
         command=f"{command} --send-again {_SIGNED}",
         form="resolve-sms-doubt",
         ask=row | {"send_again": True},
     )
     yield Lever(
-        words="if it is there, say which message it is",
+        first="find it in the provider's log",
+        words="say which message it is",
         command=f"{command} --went-out-as SID {_SIGNED}",
         form="resolve-sms-doubt",
         ask=row,

@@ -10,10 +10,10 @@ begin
         when retry.scheduled_for <= not_looked_at.at then 'It is due already: the next run takes it'
         when retry.held_since is not null then null
         when retry.in_doubt_since is not null then 'It is in doubt: evidence is looked for at its own times'
-        -- Where each look asks anew what somebody fixes. smsretry.hurry_texts has those of a sender.
+        -- Each look asks anew what somebody fixes. A sender's day ends by itself, and a higher cap lets its texts go at once.
         when retry.why_code in (
-            'sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped', 'business_trouble',
-            'unreachable', 'customer_locked', 'database_trouble', 'data_changed') then null
+            'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'business_trouble', 'unreachable',
+            'customer_locked', 'database_trouble', 'data_changed') then null
         else 'It waits for its time, and not for somebody: a look now would change nothing'
     end;
 end
