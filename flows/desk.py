@@ -13,12 +13,13 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.support.forms import form
 from flows.support.run_display import form_addresses, show_answer
-from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.actions.requests import Cancel, LookAgain, Preview, Prune, RecordConsent, Requeue, Resolve, WhichText
 from smsretry.desk.actions.senders import AddSender, PauseSender, RemoveSender, ResumeSender, WhichSenders
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.answers import (
     Page,
     change_page,
+    consent_page,
     explanation_page,
     preview_page,
     prune_page,
@@ -96,6 +97,28 @@ def cancel_sms_retries(ask: Cancel) -> State[None]:
         ask: Which texts, who orders it, and why.
     """
     return _answer("cancel-sms-retries", lambda desk: change_page(desk.order(ask), ask, form_addresses()))
+
+
+@flow(name="look-again-sms", **_DESK_FLOW)
+@form
+def look_again_sms(ask: LookAgain) -> State[None]:
+    """Have texts looked at now that wait for something which is fixed. By default only a trial.
+
+    Args:
+        ask: Which texts, who orders it, and why.
+    """
+    return _answer("look-again-sms", lambda desk: change_page(desk.order(ask), ask, form_addresses()))
+
+
+@flow(name="record-sms-consent", **_DESK_FLOW)
+@form
+def record_sms_consent(ask: RecordConsent) -> State[None]:
+    """Record that a customer said yes or stop, by telephone or letter. A stop ends the texts that wait for them.
+
+    Args:
+        ask: Which customer, what they said and how, who records it, and why.
+    """
+    return _answer("record-sms-consent", lambda desk: consent_page(desk.record_consent(ask), ask, form_addresses()))
 
 
 @flow(name="resolve-sms-doubt", **_DESK_FLOW)

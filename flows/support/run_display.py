@@ -82,6 +82,8 @@ def show_answer(page: Page, *, key: str) -> State[Any]:
     rename(page.name)
     get_run_logger().info("\n".join(page.lines or [page.message]))
     create_markdown_artifact(page.markdown, key=key, description=page.message)
+    if page.changed_nothing:  # red: who gave the order believes that it was carried out
+        return Failed(name="NothingChanged", message=page.message)
     return Completed(message=page.message)
 
 

@@ -111,8 +111,9 @@ _ALWAYS: Final = "64 the command line makes no sense; 130 Ctrl-C."
 _CODE_1: Final = {
     desk.explain: "nothing is known by that",
     desk.status: "something needs a person",
-    orders.requeue: "no text matches",
-    orders.cancel: "no text matches",
+    orders.requeue: "nothing is changed",
+    orders.cancel: "nothing is changed",
+    orders.look_again: "nothing is changed",
     orders.after_restore: "no text matches",
     orders.doubt: "no text matches",
     orders.resolve: "it is not in doubt, or a worker has it",
@@ -152,6 +153,12 @@ _add(
     "cancel --business $BUSINESS --state waiting",
     "cancel --row $ROW --yes --because 'Moved away'",
 )
+_add(
+    _DESK,
+    orders.look_again,
+    "look-again --row $ROW --yes --because 'The zone is there'",
+    "look-again --why no_time_zone",
+)
 _add(_DESK, orders.after_restore, "after-restore --backup-of 2026-11-24T03:00")
 _add(_DESK, orders.doubt, "doubt --since 2026-11-24T03:00", hidden=True)
 _add(_DESK, orders.resolve, f"resolve {_UUID}", "resolve $ROW --send-again --because 'Not in the log'")
@@ -187,7 +194,12 @@ _add(None, senders.check, "senders check", "senders check $SERVICE", group=_SEND
 _RULES: Final = "Rules and consent"
 _add(_RULES, rules.quiet_hours, "quiet-hours - < number.txt", "quiet-hours +13055550123 --at 2026-11-24T20:30-05:00")
 _add(_RULES, rules.stop, "stop LA --because 'A hurricane'", "stop LA --lift")
-_add(_RULES, rules.consent, "consent - --opt-out --source 'telephone, 24 November' < number.txt")
+_add(
+    _RULES,
+    rules.consent,
+    "consent - --opt-out --source 'telephone, 24 November' < number.txt",
+    "consent --customer $ID --opt-in --source form --because 'Signed'",
+)
 
 _RUNNING: Final = "Set up and run"
 _add(_RUNNING, running.demo, "demo", "demo --all --data-dir ./demo")

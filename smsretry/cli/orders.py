@@ -108,6 +108,31 @@ def cancel(
     _change(Cancel, locals())
 
 
+def look_again(
+    row: _Rows = None,
+    business: _Business = None,
+    customer: _Customer = None,
+    code: _Code = None,
+    reason: _Reason = None,
+    why: _Why = None,
+    containing: _Containing = None,
+    since: _Since = None,
+    until: _Until = None,
+    limit: _Limit = 1000,
+    yes: _Yes = False,
+    who: _Who = None,
+    because: _Because = None,
+    as_json: Json = False,
+) -> None:
+    """Have texts looked at now that wait for something which is fixed. What waits for its hour is left alone.
+
+    Which texts: those that match everything that is given.
+    """
+    from smsretry.desk.actions.requests import LookAgain
+
+    _change(LookAgain, locals())
+
+
 def after_restore(
     backup_of: Annotated[
         datetime,
@@ -206,7 +231,7 @@ def prune(
 
 
 def _change(form: "type[Order]", given: Mapping[str, object]) -> None:
-    """Give an order, and print what was changed. Exit code 1 if no text matches, unless a restore is on record now.
+    """Give an order, and print what was changed. Exit code 1 if it is nothing, unless a restore is on record now.
 
     Args:
         given: the command's options.
@@ -222,15 +247,16 @@ def _change(form: "type[Order]", given: Mapping[str, object]) -> None:
     if given["as_json"]:
         print_json({"dry_run": order.dry_run, **change.model_dump(mode="json")})
     else:
-        if change.matched:
+        if change.matched or change.skipped:
             _print_change(change, order)
         if on_record:
             kept = "The restore is on record: every text from before it is looked for before it goes out."
             print_text(kept, style="bold")
-    if not (change.matched or on_record):
+    if not (change.matched or change.skipped or on_record):
         print_note(
             "No text matches everything that was given. `smsretry explain` shows one text, `smsretry status` the queue."
         )
+    if not (change.changed or on_record):
         raise typer.Exit(1)
 
 
@@ -240,5 +266,5 @@ def _print_change(change: "Change", order: "Order") -> None:
     print_lines(lines)
     if change.matched == order.limit:
         print_text(f"These are the newest {order.limit}; there may be more: call again, or --limit.", style="bold")
-    if order.dry_run:
+    if order.dry_run and change.changed:
         print_text("Nothing was changed. To do it, add --yes --because '…'.", style="bold")

@@ -1,12 +1,12 @@
 """Commands about rules and consent: may a text go out, which states are stopped, who opted out."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from uuid import UUID
 
 import typer
 
-from smsretry.cli.parsing import Json, parse_id, parse_instant, read_number, read_valid_number
+from smsretry.cli.parsing import Json, fill_form, login_name, parse_id, parse_instant, read_number, read_valid_number
 from smsretry.cli.printing import print_json, print_lines, print_text
 from smsretry.cli.running import now
 from smsretry.vocabulary import RuleSet
@@ -107,32 +107,50 @@ def stop(
 
 
 def consent(
-    phone: Annotated[str, typer.Argument(metavar="NUMBER", help="The number, E.164; - reads it from standard input.")],
     opt_out: Annotated[bool, typer.Option("--opt-out/--opt-in", help="They said stop, or they said yes.")],
     source: Annotated[str, typer.Option(metavar="WORDS", help="How that is known, such as 'telephone 2026-11-24'.")],
+    phone: Annotated[
+        str | None, typer.Argument(metavar="NUMBER", help="The number, E.164; - reads it from standard input.")
+    ] = None,
+    customer: Annotated[
+        UUID | None,
+        typer.Option(metavar="ID", parser=parse_id, help="In place of the number: a customer, at their business."),
+    ] = None,
     business: Annotated[
         UUID | None, typer.Option(metavar="ID", parser=parse_id, help="Its id; without one, an opt-out is from all.")
     ] = None,
+    who: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --customer: who records it; your login name by default.")
+    ] = None,
+    because: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="With --customer: what they said. Kept with their texts.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Record that a person opted out, or in, by number; an opt-out cancels the texts that wait for them."""
+    """Record that a person opted out, or in, by number or customer; an opt-out cancels the texts that wait for them."""
+    from smsretry.desk.actions.requests import RecordConsent
     from smsretry.wiring import operators
 
-    number = read_valid_number(phone)
-    if not (opt_out or business):
+    if (phone is None) is (customer is None):
+        raise typer.BadParameter("say who in one way: a number (- reads it from standard input), or --customer")
+    if customer is None and (who or because):
+        raise typer.BadParameter("--who and --because go with --customer; with a number, --source says it all")
+    if customer and business:
+        raise typer.BadParameter("--customer has a business already: leave --business out")
+    if not (opt_out or business or customer):
         raise typer.BadParameter("--opt-in needs --business: consent is given to one business")
+    said: Literal["opted_in", "opted_out"] = "opted_out" if opt_out else "opted_in"
+    form = None
+    if customer:
+        given = {"customer": customer, "consent": said, "source": source, "because": because}
+        form = fill_form(RecordConsent, given, who=who or login_name())
+    number = read_valid_number(phone) if phone else ""
     with operators() as connected:
-        recorded = connected.record_consent(
-            number, consent="opted_out" if opt_out else "opted_in", source=source, business_id=business
-        )
+        if form:
+            recorded = connected.record_consent_of(form)
+        else:
+            recorded = connected.record_consent(number, consent=said, source=source, business_id=business)
     if as_json:
         print_json(recorded)
-        return
-    print_text(f"Customers with this number: {recorded.customers}; waiting texts cancelled: {recorded.cancelled}.")
-    if recorded.unmarked:
-        print_text(
-            f"Not marked yet, because somebody holds their rows locked: {recorded.unmarked}. No text goes out to them. "
-            "Give the same command again later."
-        )
-    if not opt_out:
-        print_text("If they had texted STOP, the provider still refuses: they must text START to your number.")
+    else:
+        print_lines(recorded.lines(opted_in=not opt_out))

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final, Protocol
 from uuid import UUID
 
-from smsretry.desk.actions.requests import Order, Preview, Prune, Resolve, WhichText
+from smsretry.desk.actions.requests import Order, Preview, Prune, RecordConsent, Resolve, WhichText
 from smsretry.desk.actions.senders import AddSender, SenderOrder, WhichSenders
 from smsretry.desk.questions.explanation import Explanation, explain
 from smsretry.desk.questions.forecast import Forecast, forecast
@@ -15,7 +15,15 @@ from smsretry.desk.questions.known import Found, Known
 from smsretry.desk.questions.levers import CodeMeaning
 from smsretry.desk.questions.prediction import predict
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
+from smsretry.desk.questions.records import (
+    Change,
+    ConsentRecorded,
+    Pruned,
+    StatusLine,
+    TextRecord,
+    UnreadText,
+    WaitingText,
+)
 from smsretry.desk.questions.sender_checks import SenderCheck, check_senders, refusal
 from smsretry.desk.questions.senders import NO_STOPS, CheckedSender, SenderChanged, SenderRecord, Stops
 from smsretry.errors import InputError
@@ -42,6 +50,8 @@ class Records(Protocol):
     def order(self, request: Order) -> Change: ...
 
     def resolve(self, request: Resolve) -> bool: ...
+
+    def record_consent_of(self, request: RecordConsent) -> ConsentRecorded: ...
 
     def prune(self, request: Prune) -> Pruned:
         """One batch."""
@@ -159,8 +169,16 @@ class Desk:
         return self.records.order_sender(request)
 
     def order(self, request: Order) -> Change:
-        """Requeue or cancel texts, or doubt them after a restore; or say what that would change."""
+        """Requeue or cancel texts, look at them again, or doubt them after a restore; or say what that would change."""
         return self.records.order(request)
+
+    def record_consent(self, request: RecordConsent) -> ConsentRecorded:
+        """Record what a customer said about texts.
+
+        Raises:
+            InputError: there is no such customer.
+        """
+        return self.records.record_consent_of(request)
 
     def resolve(self, request: Resolve) -> bool:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.

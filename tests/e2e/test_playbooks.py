@@ -133,7 +133,7 @@ def we_must_stop_texting_a_state(scene: Scene) -> Story:
     assert (scene.status(there), scene.status(elsewhere)) == ("pending", "completed")
     assert scene.business.row(there)["held_since"] is not None
     yield {}
-    scene.live(minutes=16)
+    scene.live()
     assert scene.status(there) == "completed"
 
 
@@ -146,6 +146,24 @@ def somebody_opted_out_by_phone(scene: Scene) -> Story:
     again = scene.business.due_text(phone=PHONE)
     scene.live()
     assert (scene.status(again), scene.sent()) == ("cancelled", [])
+
+
+def she_wants_texts_again(scene: Scene) -> Story:
+    """She had said stop by telephone, and a text was cancelled for it."""
+    row = scene.business.due_text(phone=PHONE)
+    scene.business.connection.execute(
+        "select record_sms_consent(%s, 'opted_out', 'telephone', %s)", [PHONE, scene.business.id]
+    )
+    here = {"$CUSTOMER": str(scene.business.row(row)["customer_id"]), "$ROW": str(row)}
+    yield here
+    yield here
+    scene.live()
+    assert (scene.status(row), scene.sent()) == ("cancelled", [])
+    yield here
+    assert scene.status(row) == "pending"
+    scene.live()
+    yield here
+    assert (scene.status(row), scene.sent()) == ("completed", [PHONE])
 
 
 def move_a_business_to_its_own_sender(scene: Scene) -> Story:
@@ -230,6 +248,7 @@ STORIES: dict[str, Callable[[Scene], Story]] = {
         twilio_was_down,
         we_must_stop_texting_a_state,
         somebody_opted_out_by_phone,
+        she_wants_texts_again,
         move_a_business_to_its_own_sender,
         the_account_of_a_business_was_suspended,
         upgrade_without_stopping,

@@ -49,8 +49,8 @@ OURS = [
 @dataclass(frozen=True)
 class Scene:
     """A due row; a claimed and a begun one, silent for a quarter of an hour; two in doubt; a suspect; one that failed,
-    one that failed long ago; one that Twilio accepted; a text; a scheduled send that is due; two runs, one finished;
-    another business with a sender of its own.
+    one that failed long ago; one that could not reach Twilio; one that Twilio accepted; a text; a scheduled send that
+    is due; two runs, one finished; another business with a sender of its own.
     """
 
     stack: Stack
@@ -67,6 +67,7 @@ class Scene:
     looked_no: int
     suspect: UUID
     failed: UUID
+    unreached: UUID
     old: UUID
     scheduled: UUID
     sent: UUID
@@ -168,6 +169,10 @@ class Scene:
             "cancel_sms_retries": {
                 "retry_ids": [str(self.due)], "states": ["due"], "dry_run": False, "who": "Ann",
                 "because": "No longer wanted", "row_limit": 10,
+            },
+            "look_again_sms": {
+                "retry_ids": [str(self.unreached)], "dry_run": False, "who": "Ann", "because": "The zone is there",
+                "row_limit": 10,
             },
             "doubt_sms_retries": {
                 "since": self.at(minutes=-1), "dry_run": False, "who": "Ann", "because": "Restored", "row_limit": 10,
@@ -274,6 +279,10 @@ def set_scene(stack: Stack, business: Business) -> Scene:
     connection.execute("select * from start_sms_run(%s)", [UUID(int=5)])
     stack.move_clock(timedelta(minutes=15))
     connection.execute("select finish_sms_run(%s, 'sent 1')", [UUID(int=5)])
+    unreached = business.due_text(due=timedelta(hours=1))
+    connection.execute(
+        "update sms_retry_queue set (why, why_code) = ('Not reached', 'unreachable') where id = %s", [unreached]
+    )
     scheduled = business.scheduled()
     found = connection.execute(
         """update sms_retry_queue set status = 'processing', claim_no = claim_no + 1, claimed_at = %s
@@ -300,6 +309,7 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         found["claim_no"],
         suspect,
         failed,
+        unreached,
         old,
         scheduled,
         sent,

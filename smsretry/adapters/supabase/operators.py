@@ -5,17 +5,33 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
-
 from smsretry.adapters.migrations.shapes import Part, misfits
 from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.adapters.supabase.advice import ORDER, QUESTION
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.senders import SupabaseSenders
 from smsretry.desk.actions.form import Request
-from smsretry.desk.actions.requests import AfterRestore, Cancel, Order, Prune, Requeue, Resolve, WhichText
+from smsretry.desk.actions.requests import (
+    AfterRestore,
+    Cancel,
+    LookAgain,
+    Order,
+    Prune,
+    RecordConsent,
+    Requeue,
+    Resolve,
+    WhichText,
+)
 from smsretry.desk.questions.known import Known
-from smsretry.desk.questions.records import Change, Pruned, StatusLine, TextRecord, UnreadText, WaitingText
+from smsretry.desk.questions.records import (
+    Change,
+    ConsentRecorded,
+    Pruned,
+    StatusLine,
+    TextRecord,
+    UnreadText,
+    WaitingText,
+)
 from smsretry.retry.models import Finding
 from smsretry.retry.policy import CAP_WINDOW, LIFE
 
@@ -24,21 +40,12 @@ _PAGE: Final = 500
 _ORDERS: Final[dict[type[Order], str]] = {
     Requeue: "requeue_failed_sms",
     Cancel: "cancel_sms_retries",
+    LookAgain: "look_again_sms",
     AfterRestore: "doubt_sms_retries",
 }
 _PARAMETERS: Final = {"limit": "row_limit", "backup_of": "since"}
 """Fields of a form that SQL names otherwise."""
 _MORE_ROWS: Final = "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000"
-
-
-class ConsentRecorded(BaseModel):
-    """Answer of `record_sms_consent`."""
-
-    customers: int = Field(description="How many customers it concerns.")
-    cancelled: int = Field(description="How many texts waited for them and no longer do.")
-    unmarked: int = Field(
-        0, description="Customers with locked rows. Nothing is sent to them, and the same order again marks them."
-    )
 
 
 class SupabaseOperators(SupabaseSenders):
@@ -105,6 +112,14 @@ class SupabaseOperators(SupabaseSenders):
         """
         values = {"phone": phone, "consent": consent, "source": source, "business_id": business_id}
         return self.row(ConsentRecorded, "record_sms_consent", values, ORDER)
+
+    def record_consent_of(self, request: RecordConsent) -> ConsentRecorded:
+        """The same by a customer's id, for their number at their business.
+
+        Raises:
+            InputError: there is no such customer.
+        """
+        return self.row(ConsentRecorded, "record_sms_consent", {"phone": None, **_given(request)}, ORDER)
 
     def set_state_stop(self, state: str, why: str | None) -> None:
         """Let no marketing text go to a US state. With None, let them go again."""

@@ -77,7 +77,7 @@ def is_retryable_error(code: int | None, http_status: int | None = None) -> bool
 _TO_DO: Final[dict[RefusalLevel, str]] = {
     "account": "Mend the account with the provider (`smsretry doctor`)",
     "carrier": "The carrier did not take it: ask the customer for another number if it goes on",
-    "content": "Change the words of the text, and send it as a new one",
+    "content": "Change the words of the text in the application (send_logs.subject)",
     "provider": "Wait: the provider mends it",
     "recipient": "Check the number with the customer, and correct it",
     "request": "Look at the provider's page of this code",
@@ -88,4 +88,10 @@ def code_meaning(code: int) -> CodeMeaning:
     """What a code means for a person, and what they can do about it. Twilio has a page for each of its codes."""
     refusal = twilio_refusal(code)
     link = f"https://www.twilio.com/docs/api/errors/{code}"
-    return CodeMeaning(meaning=refusal.text, to_do=refusal.to_do or _TO_DO[refusal.level], link=link)
+    return CodeMeaning(
+        meaning=refusal.text,
+        to_do=refusal.to_do or _TO_DO[refusal.level],
+        link=link,
+        passes=refusal.kind in ("transient", "rate_limit", "day_spent"),
+        opted_out=refusal.kind == "opted_out",
+    )

@@ -1,6 +1,6 @@
 """What a person may request from the desk, as forms: Prefect's UI draws them, the command line fills them in."""
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -115,6 +115,12 @@ class Cancel(WhichTexts):
     states: list[LiveState] | None = Field(None, title="States", description="Only those in these states.")
 
 
+class LookAgain(WhichTexts):
+    """Have texts looked at now whose trouble is fixed. Those that wait for their hour are left alone."""
+
+    VERB = ("look again now at", "will look again now at")
+
+
 class AfterRestore(Order):
     """Put in doubt what may have gone out since the backup that the database was restored from."""
 
@@ -140,6 +146,25 @@ class Resolve(Request):
         if self.send_again is (self.went_out_as is not None):
             raise ValueError("say went_out_as, or send_again")
         return self
+
+
+class RecordConsent(Request):
+    """What a customer said about texts, by telephone or letter. It is for their number at their business."""
+
+    customer_id: Id = Field(title="Customer", description="Id of the customer.")
+    consent: Literal["opted_in", "opted_out"] = Field(
+        title="They said", description="opted_in: yes to texts. opted_out: stop."
+    )
+    source: NumberlessText = Field(
+        title="How",
+        description="How they said it, in a word that the text's story shows: telephone, letter, form.",
+        min_length=1,
+        max_length=200,
+    )
+    who: NumberlessText = Field(title="Who", description="Your name. It is kept.", min_length=1, max_length=200)
+    because: NumberlessText = Field(
+        title="Because", description="What they said, and when. It is kept.", min_length=1, max_length=500
+    )
 
 
 class Preview(Request):

@@ -6,16 +6,17 @@ Each has the lines that the command line prints, with links.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from smsretry.desk.actions.requests import Cancel, Requeue, Resolve
+from smsretry.desk.actions.requests import Cancel, LookAgain, RecordConsent, Requeue, Resolve, WhichTexts
 from smsretry.desk.actions.senders import SenderOrder
-from smsretry.desk.pages.form_links import CANCEL, EXPLAIN, REQUEUE, RUN, FormAddress, action_links
+from smsretry.desk.pages.form_links import CANCEL, EXPLAIN, LOOK_AGAIN, REQUEUE, RUN, FormAddress, action_links
 from smsretry.desk.pages.markdown import link, outline, page, plain
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.forecast import Forecast
 from smsretry.desk.questions.known import NOTHING, Found, Known
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.desk.questions.records import Change, Pruned
+from smsretry.desk.questions.records import Change, ConsentRecorded, Pruned
 from smsretry.desk.questions.senders import CheckedSender, SenderChanged
 from smsretry.instants import on_clock, span
 
@@ -32,6 +33,11 @@ class Page:
     """All of it."""
     lines: tuple[str, ...] = ()
     """All of it as lines for the log, if the message is not all of it."""
+    changed_nothing: bool = False
+    """Whether it was an order, and nothing came of it."""
+
+
+_FORMS: Final[dict[type[WhichTexts], str]] = {Requeue: REQUEUE, Cancel: CANCEL, LookAgain: LOOK_AGAIN}
 
 
 def explanation_page(found: Found, forms: FormAddress) -> Page:
@@ -71,24 +77,25 @@ def preview_page(forecast: Forecast) -> Page:
     return Page(lines[0], lines[0], page(f"# {plain(lines[0])}", outline(lines[1:]), made), lines)
 
 
-def change_page(change: Change, request: Requeue | Cancel, forms: FormAddress) -> Page:
-    """What a requeue or a cancellation did, or would do; it leads to doing it, and to the next run."""
+def change_page(change: Change, request: WhichTexts, forms: FormAddress) -> Page:
+    """What an order about texts did, or would do; it leads to doing it, and to the next run."""
     headline, *lines = change.lines(request.done)
     signed = f"By {plain(request.who)}: {plain(request.because)}" if request.who and request.because else ""
     return Page(
-        f"{request.done} {change.changed}",
+        f"{request.done} {change.changed}" if change.changed else headline[:1].lower() + headline[1:],
         headline,
         page(f"# {plain(headline)}", _next_step(change, request, forms), outline(lines), signed),
         (headline, *lines),
+        changed_nothing=not (change.changed or request.dry_run),
     )
 
 
-def _next_step(change: Change, request: Requeue | Cancel, forms: FormAddress) -> str:
+def _next_step(change: Change, request: WhichTexts, forms: FormAddress) -> str:
     if request.dry_run:
         again = {"ask": request.model_dump(mode="json", exclude_unset=True) | {"dry_run": False}}
-        form = forms(REQUEUE if isinstance(request, Requeue) else CANCEL, again)
+        form = forms(_FORMS[type(request)], again)
         return f"**Nothing was changed: it was only tried.** {link('Do it', form)}: run it again with *Only try* off."
-    if not (isinstance(request, Requeue) and change.changed):
+    if isinstance(request, Cancel) or not change.changed:
         return ""
     run = link("Start one now", forms(RUN, {"drain_seconds": 0}))
     text = f"The next run takes what is due, within a minute. {run}."
@@ -96,6 +103,20 @@ def _next_step(change: Change, request: Requeue | Cancel, forms: FormAddress) ->
         return text
     afterwards = forms(EXPLAIN, {"ask": {"retry_id": str(change.sample[0].retry_id)}})
     return f"{text} {link('See what became of it', afterwards)}."
+
+
+def consent_page(recorded: ConsentRecorded, request: RecordConsent, forms: FormAddress) -> Page:
+    """What was recorded of a customer's consent; it leads to their texts."""
+    lines = tuple(recorded.lines(opted_in=request.consent == "opted_in"))
+    said = f"customer {request.customer_id}: {request.consent.replace('_', ' ')}, {request.source}"
+    signed = f"By {request.who}: {request.because}"
+    texts = link("Their texts", forms(EXPLAIN, {"ask": {"customer_id": str(request.customer_id)}}))
+    name = (
+        f"{request.consent.replace('_', ' ')} · customers {recorded.customers} · texts cancelled {recorded.cancelled}"
+    )
+    return Page(
+        name, lines[0], page(f"# {plain(name)}", outline([said, *lines, signed]), texts), (said, *lines, signed)
+    )
 
 
 def resolve_page(done: bool, request: Resolve) -> Page:

@@ -7,7 +7,7 @@ from typing import Final
 from smsretry.data import place, place_names
 from smsretry.desk.questions.history import history, one_word
 from smsretry.desk.questions.lateness import Lateness, late, lateness
-from smsretry.desk.questions.levers import CodeMeaning, Lever, levers
+from smsretry.desk.questions.levers import CodeMeaning, Lever, levers, nothing_to_do
 from smsretry.desk.questions.next_step import next_step
 from smsretry.desk.questions.prediction import Prediction
 from smsretry.desk.questions.records import TextRecord
@@ -46,6 +46,8 @@ class Explanation(Value):
     """How late it went out or is, and how that time was spent, in a sentence. None: it is not late."""
     lateness: Lateness | None = None
     """The same, for programs."""
+    nothing_to_do: str | None = None
+    """Why they can do nothing about its trouble."""
 
     def lines(self, *, history: bool = True) -> Iterator[str]:
         """All of it, or all but the history, a line each; the headline is the first."""
@@ -70,7 +72,9 @@ class Explanation(Value):
             yield "History:"
             yield from (f"  {line}" for line in self.happened)
         yield f"Next: {self.next}"
-        yield from (f"You can: {lever.words}" for lever in self.levers)
+        yield from (f"You can: {lever}" for lever in self.levers)
+        if not self.levers and self.nothing_to_do:
+            yield f"Nothing to do: {self.nothing_to_do}"
 
 
 def explain(
@@ -100,6 +104,7 @@ def explain(
         levers=tuple(levers(text, prediction, code)),
         late=late(text, zone),
         lateness=lateness(text),
+        nothing_to_do=nothing_to_do(text),
     )
 
 

@@ -1,6 +1,7 @@
 """The database's answers to a person, as values. They contain at most the last four digits of a phone number."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal
 from uuid import UUID
 
@@ -41,10 +42,10 @@ class StepRecord(Value):
     step: str
     who: str = Field(description="smsretry, the application, or the name that a person gave.")
     because: str
-    until: AwareDatetime | None = Field(None, description="Until when the text then waited.")
+    until: Instant | None = Field(None, description="Until when the text then waited.")
     times: int = Field(1, description="How often it happened in a row, for the same reason.")
-    last_at: AwareDatetime | None = Field(None, description="When it happened last. None: at `taken_at`.")
-    since: AwareDatetime | None = Field(None, description="Since when a worker had it that it was taken back from.")
+    last_at: Instant | None = Field(None, description="When it happened last. None: at `taken_at`.")
+    since: Instant | None = Field(None, description="Since when a worker had it that it was taken back from.")
     why_code: KnownCode = None
 
     @property
@@ -61,7 +62,7 @@ class StepRecord(Value):
 class CustomerChange(Value):
     """A customer's consent or number changed. Of a number it has the last four digits."""
 
-    at: AwareDatetime
+    at: Instant
     what: Literal["consent", "number"]
     was: str | None
     became: str | None
@@ -107,8 +108,8 @@ class TextRecord(Value):
     sender: str | None = Field(None, description="What it goes out from, as people see it.")
     account: str | None = Field(None, description="Whose sender that is.")
     sender_name: str | None = Field(None, description="Names it in commands. None: the sender of the environment.")
-    first_due_at: AwareDatetime | None = Field(None, description="For when it was queued. None: by an older version.")
-    held_since: AwareDatetime | None = None
+    first_due_at: Instant | None = Field(None, description="For when it was queued. None: by an older version.")
+    held_since: Instant | None = None
     looks: int = Field(0, description="How many looks for evidence of it found nothing.")
     changes: tuple[CustomerChange, ...] = Field(
         (), description="Of its customer since it was queued, and the last ones before, oldest first."
@@ -178,19 +179,49 @@ class Change(Value):
     warned: dict[str, int] = Field(description="How many were changed with a warning, by warning.")
     sample: tuple[ChangedRow, ...]
 
+    def headline(self, done: str) -> str:
+        """What it did in a line; if it was nothing, why."""
+        if self.changed or not self.skipped:
+            return f"{done.capitalize()} {self.changed} of {self.matched} that match."
+        asked = max(self.matched, sum(self.skipped.values()))
+        reasons = [*islice(self.skipped, 3), *(["and others"] if len(self.skipped) > 3 else [])]
+        return f"{done.capitalize()} 0 of {asked}: {'; '.join(reasons)}"
+
     def lines(self, done: str) -> Iterator[str]:
         """What it did, a line each.
 
         Args:
             done: in words, such as `would requeue`.
         """
-        yield f"{done.capitalize()} {self.changed} of {self.matched} that match."
-        yield from (f"  left alone {texts}: {why}" for why, texts in self.skipped.items())
+        yield self.headline(done)
+        if self.changed or len(self.skipped) > 1:
+            yield from (f"  left alone {texts}: {why}" for why, texts in self.skipped.items())
         yield from (f"  beware of {texts}: {why}" for why, texts in self.warned.items())
         for row in self.sample:
             yield from row.lines()
         if len(self.sample) < self.matched:
             yield f"… and {self.matched - len(self.sample)} more"
+
+
+class ConsentRecorded(Value):
+    """Answer of `record_sms_consent`."""
+
+    customers: int = Field(description="How many customers it concerns.")
+    cancelled: int = Field(description="How many texts waited for them and no longer do.")
+    unmarked: int = Field(
+        0, description="Customers with locked rows. Nothing is sent to them, and the same order again marks them."
+    )
+
+    def lines(self, *, opted_in: bool) -> Iterator[str]:
+        """What was recorded, a line each."""
+        yield f"Customers with this number: {self.customers}; waiting texts cancelled: {self.cancelled}."
+        if self.unmarked:
+            yield (
+                f"Not marked yet, because somebody holds their rows locked: {self.unmarked}. No text goes out to them. "
+                "Give the same order again later."
+            )
+        if opted_in:
+            yield "If they had texted STOP, the provider still refuses: they must text START to your number."
 
 
 class StatusLine(Value):

@@ -6,7 +6,7 @@ from tests.e2e.at_the_desk.diary import Diary
 from tests.e2e.at_the_desk.prefect_ui import PrefectUi
 from tests.e2e.browser import Browser
 
-ACTION = "send it again, with every check (requeue)"
+ACTION = "send it again, with every check"
 
 
 def by_browser(page: Browser, url: str, customer: UUID, code: int, diary: Diary) -> None:

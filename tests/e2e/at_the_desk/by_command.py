@@ -28,7 +28,7 @@ def by_command(environment: Mapping[str, str], customer: UUID, code: int, diary:
     which = ("--customer", str(customer))
     told = smsretry("explain", *which)
     assert f"code {code}" in told, told
-    assert "send it again, with every check (requeue)" in told, told
+    assert "send it again, with every check (smsretry requeue --row " in told, told
     diary.note("explain says why, and what can be done")
 
     told = smsretry("requeue", *which, "--code", "0", code=64)

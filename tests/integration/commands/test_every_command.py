@@ -38,6 +38,7 @@ _LEAST: Final[dict[str, list[str]]] = {
     "preview": [],
     "requeue": ["--row", _ID],
     "cancel": ["--row", _ID],
+    "look-again": ["--row", _ID],
     "after-restore": ["--backup-of", "2027-01-12T03:00"],
     "resolve": [_ID],
     "prune": [],
@@ -66,6 +67,7 @@ _NOTHING_THERE: Final = {
     "explain": 1,
     "requeue": 1,
     "cancel": 1,
+    "look-again": 1,
     "after-restore": 1,
     "resolve": 1,
     "consent": 1,
@@ -156,6 +158,10 @@ def busy(stack: Stack, business: Business, command: Command) -> dict[str, list[s
     stack.twilio.heal()
     business.due_text(phone="+19075550123", timezone="America/Anchorage")
     waiting = business.due_text(due=_HOUR)
+    unreached = business.due_text(due=_HOUR)
+    business.connection.execute(
+        "update sms_retry_queue set (why, why_code) = ('Not reached', 'unreachable') where id = %s", [unreached]
+    )
     business.due_text()
     customer = str(business.row(failed)["customer_id"])
     settings = stack.settings()
@@ -173,6 +179,7 @@ def busy(stack: Stack, business: Business, command: Command) -> dict[str, list[s
         "explain": ["--customer", customer],
         "requeue": ["--row", str(failed)],
         "cancel": ["--row", str(waiting)],
+        "look-again": ["--row", str(unreached)],
         "resolve": [str(failed)],
         "migrate": ["--db-url", stack.database_url],
         "senders add": [str(business.id), account, number, "--because", "Shared"],

@@ -57,7 +57,7 @@ def test_a_text_that_failed_is_explained_with_its_attempt_its_code_and_what_to_d
     assert "send 1: rejected; code 21612; under" in told
     assert "consent was opted_in" in told
     assert "https://www.twilio.com/docs/api/errors/21612" in told
-    assert "send it again, with every check (requeue)" in told
+    assert f"then send it again, with every check (smsretry requeue --row {failed} --yes --because '…')" in told
     assert "…0123" in told
     assert PHONE not in told
     assert PHONE.removeprefix("+1") not in told
@@ -265,7 +265,7 @@ def test_the_status_counts_each_text_in_the_state_that_its_story_tells(desk: Des
         """select smsretry.text_state(q, smsretry.clock()) as state, count(*)::integer as texts from sms_retry_queue q
            where status in ('pending', 'processing') group by 1"""
     ).fetchall()
-    assert {row["state"] for row in states} == {"due", "under_way", "in_doubt"}
+    assert {row["state"] for row in states} == {"due", "waiting", "under_way", "in_doubt"}
     assert desk.status().queue == {row["state"]: row["texts"] for row in states}
 
 

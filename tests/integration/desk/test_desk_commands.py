@@ -158,6 +158,8 @@ def test_requeueing_changes_nothing_until_somebody_says_yes_and_why(
     step = desk.explain(WhichText(retry_id=failed))[0].text.steps[-1]
     assert (step.who, step.because) == (getpass.getuser(), "The sender was mended")
     none = command("requeue", "--row", failed)
+    assert (none.exit_code, none.stdout.splitlines()[0]) == (1, "Would requeue 0 of 1: It has not ended, it is due")
+    none = command("requeue", "--code", "30003")
     assert (none.exit_code, none.stdout) == (1, "")
     assert none.stderr.startswith("No text matches everything that was given. ")
 

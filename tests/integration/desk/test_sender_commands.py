@@ -185,7 +185,8 @@ def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
     [
         (
             "no_credentials",
-            "give the runner credentials for account {account}; it is looked at again within 15 minutes",
+            "give the runner credentials for account {account}, then let its sender try again now "
+            "(smsretry senders resume {own} --because '…')",
         ),
         (
             "day_spent",
@@ -265,6 +266,7 @@ def test_the_page_of_a_text_leads_to_the_form_that_resumes_its_sender(
 ) -> None:
     """A number is not in it: the form has the sender's id."""
     row = business.due_text(due=HOUR)
+    command("senders", "pause", own, *BECAUSE)
     business.connection.execute("update sms_retry_queue set why = 'Paused', why_code = 'sender_paused'")
     found = Desk(operators, profile=settings.profile, meaning=code_meaning).find(WhichText(retry_id=row))
     page = explanation_page(found, lambda name, values: f"/form/{name}/{values['ask'].get('sender')}")

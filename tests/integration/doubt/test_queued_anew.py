@@ -234,7 +234,10 @@ def test_the_desk_tells_of_the_doubt_by_either_row_and_cancels_neither(
     assert (before.text.state, [attempt.outcome for attempt in before.text.history]) == ("failed", ["in_doubt"])
     assert told.text.can == before.text.can == ("resolve_sms_doubt",)
     cancel = Cancel(retry_ids=[row, new], dry_run=False, who="Ann", because="No longer wanted")
-    assert operators.order(cancel).skipped == {"It is unknown whether it went out: evidence is looked for": 1}
+    assert operators.order(cancel).skipped == {
+        "It is unknown whether it went out: evidence is looked for": 1,
+        "It has ended, it is failed: requeue it": 1,
+    }
 
 
 def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_doubt(

@@ -200,7 +200,7 @@ def test_a_tenant_reads_its_own_rows_and_no_other_s(scene: Scene, neighbor: Busi
     theirs, connection = neighbor.due_text(), scene.business.connection
     with acting_as(connection, "authenticated", scene.business.user_id):
         own = {scene.due, scene.claimed, scene.begun, scene.doubtful, scene.looked, scene.suspect}
-        own |= {scene.failed, scene.old, scene.sent}
+        own |= {scene.failed, scene.old, scene.unreached, scene.sent}
         assert _ids(connection, "select id from sms_retry_queue") == own
         attempts = _ids(connection, "select retry_id as id from sms_send_attempts")
         assert attempts == {scene.begun, scene.doubtful, scene.looked, scene.sent}

@@ -1,40 +1,67 @@
--- For people: a customer says stop or yes by telephone or letter. An opt-out without a business is from all of them; consent
--- is given to one. Either one also closes the number's texts that may mean stop and wait for a person.
+-- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out without a business is from all
+-- of them, and consent is given to one. Named by customer_id, it is for that customer's number at their business; who and
+-- because are then needed, and are kept with the customer's texts that wait or ended unsent. Either one also closes the
+-- number's texts that may mean stop and wait for a person.
 --   customers: concerned · cancelled: texts that waited
 --   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
 create or replace function public.record_sms_consent(
-    phone text, consent text, source text, business_id uuid default null
+    phone text, consent text, source text, business_id uuid default null, customer_id uuid default null,
+    who text default null, because text default null
 )
 returns table (customers integer, cancelled integer, unmarked integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
+    v_now constant timestamptz := smsretry.clock();
+    v_phone text := record_sms_consent.phone;
+    v_business uuid := record_sms_consent.business_id;
     v_seen integer;
 begin
     if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
-        or (record_sms_consent.phone ~ '^[+][1-9][0-9]{6,14}$') is not true
+        or num_nonnulls(record_sms_consent.phone, record_sms_consent.customer_id) <> 1
+        or coalesce(record_sms_consent.phone !~ '^[+][1-9][0-9]{6,14}$', false)
         or coalesce(btrim(record_sms_consent.source), '') = '' then
         raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say how it is known'
-            using errcode = 'SR422';
+            using errcode = 'SR422', hint = 'A customer_id may take the place of phone.';
     end if;
-    if record_sms_consent.consent = 'opted_in' and record_sms_consent.business_id is null then
+    if num_nonnulls(record_sms_consent.customer_id, record_sms_consent.who, record_sms_consent.because) > 0 then
+        perform smsretry.check_who_and_why(record_sms_consent.who, record_sms_consent.because);
+    end if;
+    if record_sms_consent.customer_id is not null then
+        select c.phone, c.business_id into v_phone, v_business
+        from public.customers c where c.id = record_sms_consent.customer_id;
+        if not found or v_business is distinct from coalesce(record_sms_consent.business_id, v_business) then
+            raise exception 'No customer has this id' using errcode = 'SR404',
+                hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
+        end if;
+    end if;
+    if record_sms_consent.consent = 'opted_in' and v_business is null then
         raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
     end if;
-    if record_sms_consent.consent = 'opted_out' then
+    if record_sms_consent.consent = 'opted_out' and v_phone is not null then
         select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
-        from smsretry.opt_out(
-            record_sms_consent.phone, record_sms_consent.source, smsretry.clock(), record_sms_consent.business_id) s;
-    else
+        from smsretry.opt_out(v_phone, record_sms_consent.source, v_now, v_business) s;
+    else -- a customer without a number has none that could be known at other customers
         select s.customers, s.cancelled, 0 into customers, cancelled, unmarked
         from smsretry.set_consent(
-            record_sms_consent.business_id, null, record_sms_consent.phone, 'opted_in', record_sms_consent.source,
-            smsretry.clock()) s;
+            v_business, record_sms_consent.customer_id, v_phone, record_sms_consent.consent, record_sms_consent.source,
+            v_now) s;
     end if;
     v_seen := smsretry.mark_words_read(
-        (select smsretry.number_key('00000000-0000-0000-0000-000000000000', record_sms_consent.phone) from smsretry.secret),
-        smsretry.clock());
+        (select smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone) from smsretry.secret), v_now);
     if customers + unmarked + v_seen = 0 then
         raise exception 'No customer has this number' using errcode = 'SR404',
             hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
+    end if;
+    if record_sms_consent.who is not null then
+        insert into smsretry.steps (retry_id, taken_at, step, who, because)
+        select q.id, v_now, replace(record_sms_consent.consent, '_', ' '), record_sms_consent.who, record_sms_consent.because
+        from public.sms_retry_queue q
+        where q.status <> 'completed'
+          and q.customer_id in (select c.id from public.customers c
+                                where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
+                                  and (v_business is null or c.business_id = v_business))
+        -- A worker's lock keeps nobody's word from being recorded.
+        order by q.updated_at desc limit 100 for key share skip locked;
     end if;
     return next;
 end

@@ -46,6 +46,9 @@ begin
             retry_ids, business_id, customer_id, nullif(btrim(containing), ''), since, until,
             row_limit - cardinality(v_rows), dry_run, why_code, v_why);
     end if;
+    if cardinality(v_rows) < row_limit then
+        v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, true, states, v_now);
+    end if;
     return query select * from smsretry.change_summary(v_rows);
 end
 $$;

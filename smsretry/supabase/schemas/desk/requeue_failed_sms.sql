@@ -1,7 +1,7 @@
 -- For a person: queue failed texts again, due at once, with every check made anew. Message class, attempts and errors are
 -- kept; each gets more_attempts further ones, and its life starts anew. Its send log says that it waits; if that is refused,
 -- the text is left alone. Nothing changes without dry_run => false. states: failed, cancelled. row_limit: the newest ones.
---   matched: rows that fit · changed: requeued, or would be · skipped: left alone, by reason · warned: requeued all the same
+--   matched: rows that fit, and those named by id · changed: requeued, or would be · skipped: left alone, by reason · warned: requeued all the same
 create or replace function public.requeue_failed_sms(
     retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
     reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
@@ -52,6 +52,9 @@ begin
         perform smsretry.put_back(v_row, v_now, v_now);
         insert into smsretry.steps (retry_id, taken_at, step, who, because) values (v_row.id, v_now, 'requeued', who, because);
     end loop;
+    if cardinality(v_rows) < row_limit then
+        v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, false, states, v_now);
+    end if;
     return query select * from smsretry.change_summary(v_rows);
 end
 $$;

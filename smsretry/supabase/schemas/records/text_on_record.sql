@@ -32,17 +32,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                      'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because, 'until', t.until,
                      'times', t.times, 'last_at', t.last_at, 'since', t.since, 'why_code', t.why_code) order by t.taken_at)
                  from smsretry.steps t where t.retry_id = q.id), '[]') as steps,
-       case
-           when q.status = 'completed' or l.id is null or c.id is null then '{}'
-           when q.status in ('failed', 'cancelled') then
-               case when smsretry.is_sent(l.provider_message_id, l.status::text)
-                         and not smsretry.is_undelivered(l.id, l.provider_message_id) then '{}'
-                    when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
-                    else array['requeue_failed_sms'] end
-           when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']
-           when q.status = 'pending' then array['cancel_sms_retries']
-           else '{}'
-       end::text[] as can,
+       smsretry.calls_that_help(q, l, c) as can,
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid, q.why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
