@@ -6,16 +6,14 @@ from uuid import UUID
 
 import typer
 
-from smsretry.cli.parsing import Json, fill_form, parse_id, read_valid_number
+from smsretry.cli.parsing import Json, fill_form, parse_id, read_number
 from smsretry.cli.printing import NOT_FOUND, print_json, print_lines, print_note, print_text
 
 _Id = UUID | None
 
 
 def explain(
-    number: Annotated[
-        str | None, typer.Argument(metavar="-", help="- reads the number, E.164, from standard input.")
-    ] = None,
+    number: Annotated[str | None, typer.Argument(metavar="-", help="- reads the number from standard input.")] = None,
     customer: Annotated[_Id, typer.Option(metavar="ID", parser=parse_id, help="Customer: all its texts.")] = None,
     send_log: Annotated[_Id, typer.Option(metavar="ID", parser=parse_id, help="Send log of the application.")] = None,
     row: Annotated[_Id, typer.Option(metavar="ID", parser=parse_id, help="Row in sms_retry_queue.")] = None,
@@ -44,7 +42,7 @@ def explain(
     if number and any(which.values()):
         raise typer.BadParameter("say which text in one way: - alone, or options")
     request = None if number else fill_form(WhichText, {**which, "limit": limit})
-    phone = read_valid_number(number) if number else None
+    phone = read_number(number) if number else None
     with desk() as connected:
         explanations = connected.explain(request, phone=phone)
     if as_json:

@@ -11,6 +11,7 @@ FormAddress: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
 EXPLAIN: Final = "explain-sms"
 REQUEUE: Final = "requeue-failed-sms"
 CANCEL: Final = "cancel-sms-retries"
+AFTER_RESTORE: Final = "sms-after-restore"
 RUN: Final = "process-sms-retries"
 """The deployments that a page leads to."""
 
