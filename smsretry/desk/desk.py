@@ -25,6 +25,8 @@ from smsretry.retry.profile import Profile
 
 PREVIEW_ROWS: Final = 20_000
 """How many waiting texts one preview looks at."""
+_LATEST: Final = timedelta(days=3650)
+"""No text is due later than this from now."""
 
 
 class Records(Protocol):
@@ -167,7 +169,7 @@ class Desk:
         status = self.status()
         was = status.state_stopped(request.state)
         told = told.model_copy(update={"changed": was is lift})
-        texts = list(islice(self.records.waiting(), PREVIEW_ROWS + 1))
+        texts = list(islice(self.records.waiting(until=status.at + _LATEST), PREVIEW_ROWS + 1))
         counted = texts[:PREVIEW_ROWS]
         number = concerned(counted, request.state, now=status.at, profile=self.profile)
         return told.model_copy(update={"stopped": was, "texts": number, "complete": len(texts) == len(counted)})
