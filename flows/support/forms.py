@@ -7,7 +7,7 @@ filled in stays with the run: a number that somebody typed is taken out of it he
 
 from collections.abc import Callable, Iterable
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, signature
 from typing import Any, Final, TypeVar
 
 from prefect import runtime
@@ -55,11 +55,23 @@ def form(fn: _Flow) -> _Flow:
         except SmsRetryError as error:
             return refused(str(error), word="failed")
 
-    # The engine crashes the run if a parameter's name is not in the signature. In a run's own process the signature
-    # has the names that this run was given; anywhere else, the form's alone.
-    unknown_names = [_AnyName(name) for name in runtime.flow_run.parameters or {} if name not in known]
-    checked.__signature__ = signature(fn).replace(parameters=[*known.values(), *unknown_names])  # type: ignore[attr-defined]
+    if runtime.flow_run.id is not None:
+        checked.__signature__ = _of_this_run(signature(fn))  # type: ignore[attr-defined]
     return checked  # type: ignore[return-value]
+
+
+def _of_this_run(form: Signature) -> Signature:
+    """The signature with the names that this run was given, and nothing that must be given.
+
+    Otherwise the engine would crash the run with a traceback that repeats the names. Anywhere but in a run's own
+    process, the form's own signature counts.
+    """
+    given = runtime.flow_run.parameters or {}
+    own = [
+        one.replace(default=None) if one.default is Parameter.empty and name not in given else one
+        for name, one in form.parameters.items()
+    ]
+    return form.replace(parameters=[*own, *(_AnyName(name) for name in given if name not in form.parameters)])
 
 
 class _AnyName(Parameter):
