@@ -29,7 +29,7 @@ _WORDS: Final = {
     "float": "must be a number",
     "bool": "must be true or false",
     "list": "must be a list",
-    "model": "must be a form: its fields, each with its value",
+    "model": "must be given as a form: its fields, each with its value",
 }
 """By the longest beginning of the library's name of the error."""
 
