@@ -69,7 +69,7 @@ _A_PROVIDER_ID: Final = "an id, as the provider shows it, and no number"
 _A_SENDER: Final = "the sender's id, or the provider's id of it; no number"
 _DIGITS: Final = "3 to 6 digits"
 
-Id = Annotated[UUID, _matching(_UUID, AN_ID, format="uuid")]
+Id = Annotated[UUID, _matching(_UUID, AN_ID)]
 """An id. Prefect refuses anything else before it is kept: a number pasted into the wrong field, say."""
 Moment = Annotated[AwareDatetime, _matching(_MOMENT, A_MOMENT, format="date-time")]
 """An instant, with its zone's offset."""
@@ -112,4 +112,6 @@ class Request(BaseModel):
                 field |= {**kind, **field}
             if field.get("default", ...) is None:
                 del field["default"]
+            if "if" in field:  # the UI hands on what is in allOf, and nothing else that it does not draw
+                field["allOf"] = [{name: field.pop(name) for name in ("if", "then")}]
         return reference
