@@ -3,7 +3,9 @@
 The command line and SQL give the same answers; their words are in `smsretry.desk`.
 """
 
+import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from prefect import flow
@@ -12,9 +14,21 @@ from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.support.forms import form
+from flows.support.patience import each_within
 from flows.support.run_display import form_addresses, show_answer
-from smsretry.desk.actions.requests import Cancel, LookAgain, Preview, Prune, RecordConsent, Requeue, Resolve, WhichText
+from smsretry.desk.actions.requests import (
+    AfterRestore,
+    Cancel,
+    LookAgain,
+    Preview,
+    Prune,
+    RecordConsent,
+    Requeue,
+    Resolve,
+    WhichText,
+)
 from smsretry.desk.actions.senders import AddSender, PauseSender, RemoveSender, ResumeSender, WhichSenders
+from smsretry.desk.actions.states import LiftState, StopState
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.answers import (
     Page,
@@ -26,14 +40,21 @@ from smsretry.desk.pages.answers import (
     resolve_page,
     sender_page,
     senders_page,
+    state_page,
     status_page,
 )
+from smsretry.desk.pages.doctor_page import doctor_page
+from smsretry.doctor import examine
 from smsretry.instants import on_clock
+from smsretry.retry.models import Finding
 from smsretry.wiring import desk, reading_desk
 
 _DAY_AHEAD: Final = Preview()
 _KEEP: Final = Prune()
 _ALL: Final = WhichSenders()
+_CHECK_SECONDS: Final = 60.0
+"""How long doctor waits for one check."""
+_LATE: Final = f"had no answer after {_CHECK_SECONDS:.0f} s: what it asks is slow or down. Those after it were not made"
 _DESK_FLOW: dict[str, Any] = {"persist_result": False, "validate_parameters": False}
 
 
@@ -132,6 +153,49 @@ def resolve_sms_doubt(ask: Resolve) -> State[None]:
     return _answer("resolve-sms-doubt", lambda desk: resolve_page(desk.resolve(ask), ask))
 
 
+@flow(name="sms-after-restore", **_DESK_FLOW)
+@form
+def sms_after_restore(ask: AfterRestore) -> State[None]:
+    """After a restore, before any run: put in doubt what may have gone out since the backup. By default only a trial.
+
+    Args:
+        ask: When the backup was taken, who orders it, and why.
+    """
+    return _answer("sms-after-restore", lambda desk: change_page(desk.order(ask), ask, form_addresses()))
+
+
+@flow(name="stop-sms-to-state", **_DESK_FLOW)
+@form
+def stop_sms_to_state(ask: StopState) -> State[None]:
+    """Let no marketing text go to a US state, from the next run on, until the stop is lifted.
+
+    Args:
+        ask: Which state, and the declared emergency.
+    """
+    return _answer("stop-sms-to-state", lambda desk: state_page(desk.order_state(ask)))
+
+
+@flow(name="lift-sms-stop", **_DESK_FLOW)
+@form
+def lift_sms_stop(ask: LiftState) -> State[None]:
+    """Let marketing texts go to a US state again. Those that waited go out within 15 minutes, at a permitted hour.
+
+    Args:
+        ask: Which state.
+    """
+    return _answer("lift-sms-stop", lambda desk: state_page(desk.order_state(ask)))
+
+
+@flow(name="sms-doctor", **_DESK_FLOW)
+@form
+def sms_doctor() -> State[None]:
+    """Is everything in place? Settings, database, queue, provider, Prefect. Changes and sends nothing."""
+    today = datetime.now(UTC).date()  # noqa: TID251 - for the age of the data; no text is due, stale or expired by it
+    findings = examine(today=today, environment=os.environ)
+    late = Finding(subject="the next check", ok=False, advice=_LATE)
+    return show_answer(doctor_page(list(each_within(_CHECK_SECONDS, findings, late))), key="sms-doctor")
+
+
 @flow(name="sms-senders", **_DESK_FLOW)
 @form
 def sms_senders(ask: WhichSenders = _ALL) -> State[None]:
@@ -196,10 +260,7 @@ def prune_sms_history(ask: Prune = _KEEP) -> State[None]:
     Args:
         ask: How many days to keep.
     """
-    return _answer(
-        "prune-sms-history",
-        lambda desk: prune_page(desk.prune(ask), keep_days=ask.keep_days, prefect=_kept_by_prefect()),
-    )
+    return _answer("prune-sms-history", lambda desk: prune_page(desk.prune(ask), ask, prefect=_kept_by_prefect()))
 
 
 def _kept_by_prefect() -> str:

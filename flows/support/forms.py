@@ -1,21 +1,25 @@
 """How a run begins: its parameters are checked, and what does not fit is refused in words, on a red run.
 
 Prefect checks parameters against the form's schema before it makes a run, but it accepts names that the form lacks and
-malformed times, and a caller may switch the check off. Then its engine crashes the run with a traceback.
+malformed times, and a caller may switch the check off. Then its engine crashes the run with a traceback, and what was
+filled in stays with the run: a number that somebody typed is taken out of it here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, signature
 from typing import Any, Final, TypeVar
 
 from prefect import runtime
 from prefect.client.schemas.objects import State
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from flows.support.hidden_numbers import hide_numbers
 from flows.support.log_lines import shorten_logs
 from flows.support.run_display import refused, this_run
+from smsretry.desk.actions.refusals import in_words
 from smsretry.errors import SmsRetryError
+from smsretry.written_numbers import holds_number
 
 _Flow = TypeVar("_Flow", bound=Callable[..., State[Any]])
 FORM: Final = "ask"
@@ -38,26 +42,36 @@ def form(fn: _Flow) -> _Flow:
     def checked(*args: Any, **given: Any) -> State[Any]:
         shorten_logs(this_run().id)
         given |= dict(zip(known, args, strict=False))
-        if unknown := sorted(given.keys() - known.keys()):
-            return refused(f"There is no parameter {', '.join(unknown)}. There are: {', '.join(known)}")
-        problems, values = list[str](), dict[str, Any]()
-        for name, value in given.items():
+        problems, values = _unknown(given.keys() - known.keys(), known), dict[str, Any]()
+        for name, value in given.items() if not problems else ():
             try:
                 values[name] = checks[name].validate_python(value)
             except ValidationError as error:
-                problems += _problems(name, error)
+                problems += _problems(name, known[name].annotation, error)
         if problems:
-            return refused(". ".join(problems))
+            return refused(". ".join([*problems, *hide_numbers()]))
         try:
             return fn(**values)
         except SmsRetryError as error:
             return refused(str(error), word="failed")
 
-    # The engine crashes the run if a parameter's name is not in the signature. In a run's own process the signature
-    # has the names that this run was given; anywhere else, the form's alone.
-    unknown_names = [_AnyName(name) for name in runtime.flow_run.parameters or {} if name not in known]
-    checked.__signature__ = signature(fn).replace(parameters=[*known.values(), *unknown_names])  # type: ignore[attr-defined]
+    if runtime.flow_run.id is not None:
+        checked.__signature__ = _of_this_run(signature(fn))  # type: ignore[attr-defined]
     return checked  # type: ignore[return-value]
+
+
+def _of_this_run(form: Signature) -> Signature:
+    """The signature with the names that this run was given, and nothing that must be given.
+
+    Otherwise the engine would crash the run with a traceback that repeats the names. Anywhere but in a run's own
+    process, the form's own signature counts.
+    """
+    given = runtime.flow_run.parameters or {}
+    own = [
+        one.replace(default=None) if one.default is Parameter.empty and name not in given else one
+        for name, one in form.parameters.items()
+    ]
+    return form.replace(parameters=[*own, *(_AnyName(name) for name in given if name not in form.parameters)])
 
 
 class _AnyName(Parameter):
@@ -72,13 +86,13 @@ class _AnyName(Parameter):
         return self._any_name
 
 
-def _problems(parameter: str, error: ValidationError) -> list[str]:
-    """What does not fit, place by place. No value is quoted: it may be a customer's number."""
-    errors = error.errors(include_input=False, include_url=False, include_context=False)
-    return [_place(parameter, problem["loc"]) + problem["msg"].removeprefix("Value error, ") for problem in errors]
+def _unknown(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    shown = sorted("…" if holds_number(name) else name for name in names)
+    return [f"There is no parameter {', '.join(shown)}. There are: {', '.join(known)}"] if shown else []
 
 
-def _place(parameter: str, place: tuple[int | str, ...]) -> str:
-    """Where in the form it is. The form as a whole needs no name."""
-    path = ".".join(map(str, place if parameter == FORM else (parameter, *place)))
-    return f"{path}: " if path else ""
+def _problems(parameter: str, form: Any, error: ValidationError) -> list[str]:
+    """What does not fit, by the words on the form."""
+    if parameter != FORM:
+        return [f"{parameter}: {words}" for words in in_words(error, {})]
+    return in_words(error, {name: field.title or name for name, field in form.model_fields.items()})

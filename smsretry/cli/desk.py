@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from smsretry.cli.parsing import Json, fill_form, parse_id, read_valid_number
+from smsretry.cli.parsing import Json, fill_form, parse_id, read_number
 from smsretry.cli.printing import print_json, print_lines, print_note, print_text
 
 _Id = UUID | None
@@ -45,7 +45,7 @@ def explain(
     from_input = number == "-"
     any_id = _any_id(number) if number and not from_input else None
     request = None if from_input else fill_form(WhichText, {**which, "id": any_id, "limit": limit})
-    phone = read_valid_number("-") if from_input else None
+    phone = read_number("-") if from_input else None
     with reading_desk() as connected:
         found = connected.find(request, phone=phone)
     told = [list(one.lines()) for one in found.texts] or [list(one.lines()) for one in found.known]

@@ -215,19 +215,21 @@ def resolve(
 
 def prune(
     keep_days: Annotated[int, typer.Option(metavar="N", help="Days of finished texts to keep, 7 to 3650.")] = 90,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing; say what would be deleted.")] = False,
     as_json: Json = False,
 ) -> None:
     """Delete finished texts, their attempts, and runs that are older than that. What opted out stays so."""
     from smsretry.desk.actions.requests import Prune
     from smsretry.wiring import desk
 
-    request = fill_form(Prune, {"keep_days": keep_days})
+    request = fill_form(Prune, {"keep_days": keep_days, "dry_run": dry_run})
     with desk() as connected:
         pruned = connected.prune(request)
     if as_json:
         print_json(pruned)
     else:
-        print_text(f"Deleted: texts {pruned.texts}, attempts {pruned.attempts}, runs {pruned.runs}.")
+        done = "Would delete" if dry_run else "Deleted"
+        print_text(f"{done}: texts {pruned.texts}, attempts {pruned.attempts}, runs {pruned.runs}.")
 
 
 def _change(form: "type[Order]", given: Mapping[str, object]) -> None:

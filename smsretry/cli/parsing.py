@@ -4,7 +4,6 @@ What does not fit raises `typer.BadParameter`, in words of the options.
 """
 
 import getpass
-import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,8 +13,6 @@ from uuid import UUID
 import typer
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
     from smsretry.desk.actions.form import Request
 
     Form = TypeVar("Form", bound=Request)
@@ -30,6 +27,7 @@ _OPTIONS: Final = {
     "retry_ids": "--row",
     "business_id": "--business",
     "states": "--state",
+    "state": "STATE",
     "why_code": "--why",
     "sent_by": "SENDER",
     "account": "ACCOUNT",
@@ -38,8 +36,6 @@ _OPTIONS: Final = {
     "segments_per_second": "--rate",
     "segments_per_day": "--cap",
 }
-_PATTERNS: Final = {"last_digits": "must be 3 to 6 digits"}
-"""What a field's pattern means."""
 
 
 def option_of(field: str) -> str:
@@ -68,27 +64,48 @@ def parse_instant(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def read_number(argument: str) -> str:
-    """A phone number that was given, or for `-` the first line of standard input, which no history keeps."""
+def read_line(argument: str) -> str:
+    """What was given, or for `-` the only line of standard input, which no history keeps."""
     if argument != "-":
         return argument
     if sys.stdin.isatty():
         sys.stderr.write("Number: ")
         sys.stderr.flush()
-    number = sys.stdin.readline().strip()
+        lines = [sys.stdin.readline()]
+    else:
+        lines = [line for line in sys.stdin if line.strip()]
+    if len(lines) > 1:
+        raise typer.BadParameter(f"standard input has {len(lines)} lines: give one number at a time. Nothing was done")
+    number = "".join(lines).strip()
     if not number:
         raise typer.BadParameter("no number came from standard input: it must have one line, such as +12125550100")
     return number
 
 
-def read_valid_number(argument: str) -> str:
-    """As `read_number`, and well-formed. The refusal does not quote it."""
-    from smsretry.phone import phone_problem
+def read_number(argument: str, *, zone: str | None = None) -> str:
+    """A phone number as people write it, or for `-` from standard input, in E.164. A refusal does not quote it.
 
-    number = read_number(argument)
-    if problem := phone_problem(number):
-        raise typer.BadParameter(problem)
-    return number
+    Args:
+        zone: a time zone, for the country of a number without a country code.
+    """
+    from smsretry.written_numbers import country_of, read_phone
+
+    written = read_line(argument)
+    try:
+        return read_phone(written, country=country_of(zone) if zone else None)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def read_sender(argument: str) -> str:
+    """A sender's id or SID as it is; its number, as people write it, in E.164."""
+    from smsretry.written_numbers import read_phone
+
+    written = read_line(argument)
+    try:
+        return read_phone(written)
+    except ValueError:
+        return written
 
 
 def fill_form(form: "type[Form]", given: Mapping[str, object], **more: object) -> "Form":
@@ -100,27 +117,15 @@ def fill_form(form: "type[Form]", given: Mapping[str, object], **more: object) -
     """
     from pydantic import ValidationError
 
+    from smsretry.desk.actions.refusals import in_words
+
     fields = {field: option_of(field).removeprefix("--").replace("-", "_") for field in form.model_fields}
     values = {field: given.get(field, given.get(option)) for field, option in fields.items()} | more
     try:
         return form.model_validate({name: value for name, value in values.items() if value not in (None, [])})
     except ValidationError as error:
-        problems = error.errors(include_input=False, include_url=False, include_context=False)
-    names = sorted(form.model_fields, key=len, reverse=True)
-    raise typer.BadParameter(". ".join(_describe(names, problem) for problem in problems))
-
-
-def _describe(names: list[str], problem: "ErrorDetails") -> str:
-    message = problem["msg"].removeprefix("Value error, ")
-    if not problem["loc"]:
-        fields = re.compile(rf"\b({'|'.join(names)})\b")
-        return fields.sub(lambda field: option_of(field[1]), message)
-    field = str(problem["loc"][0])
-    if problem["type"] == "missing":
-        return f"{option_of(field)} must be given"
-    if problem["type"] == "string_pattern_mismatch":
-        return f"{option_of(field)} {_PATTERNS[field]}"
-    return f"{option_of(field)} {re.sub(r'^(Input|String|List) should', 'must', message)}"
+        options = {field: option_of(field) for field in form.model_fields}
+        raise typer.BadParameter(". ".join(in_words(error, options, colon=" "))) from None
 
 
 def login_name() -> str:

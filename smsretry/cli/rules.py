@@ -1,13 +1,14 @@
 """Commands about rules and consent: may a text go out, which states are stopped, who opted out."""
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from uuid import UUID
 
 import typer
 
-from smsretry.cli.parsing import Json, fill_form, login_name, parse_id, parse_instant, read_number, read_valid_number
-from smsretry.cli.printing import print_json, print_lines, print_text
+from smsretry.cli.parsing import Json, fill_form, login_name, parse_id, parse_instant, read_line, read_number
+from smsretry.cli.printing import print_json, print_lines
 from smsretry.cli.running import now
 from smsretry.vocabulary import RuleSet
 
@@ -22,7 +23,7 @@ NEVER: Final = 3
 
 def quiet_hours(
     phone: Annotated[
-        str, typer.Argument(metavar="NUMBER", help="The recipient's number, E.164; - reads it from standard input.")
+        str, typer.Argument(metavar="NUMBER", help="The recipient's number; - reads it from standard input.")
     ],
     zone: Annotated[str | None, typer.Option(metavar="ZONE", help="The customer's time zone, as stored.")] = None,
     business_zone: Annotated[str | None, typer.Option(metavar="ZONE", help="The business's time zone.")] = None,
@@ -46,11 +47,11 @@ def quiet_hours(
         own = parse_week(business_hours) if business_hours else None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--business-hours") from error
-    moment = at or now()
+    moment, number = at or now(), read_line(phone)
     check = check_quiet_hours(
         zone,
         at=moment,
-        phone=read_number(phone),
+        phone=number if re.fullmatch(r"\+[0-9]+", number) else read_number(number, zone=business_zone or zone),
         fallback=business_zone,
         rules=rules,
         message_class="transactional" if transactional else "marketing",
@@ -87,23 +88,25 @@ def stop(
     state: Annotated[str, typer.Argument(metavar="STATE", help="Two letters, such as LA.")],
     because: Annotated[str | None, typer.Option(metavar="WORDS", help="The declared emergency.")] = None,
     lift: Annotated[bool, typer.Option("--lift", help="Let texts go there again.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say how many of the texts that wait it concerns.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Let no marketing text go to a US state, from the next run on, until the stop is lifted."""
-    from smsretry.quiet_hours.rules import US_STATES
-    from smsretry.wiring import operators
+    from smsretry.desk.actions.states import LiftState, StopState
+    from smsretry.wiring import desk
 
-    state = state.upper()
-    if state not in US_STATES:
-        raise typer.BadParameter(f"{state} is no US state; give two letters such as LA")
     if lift is (because is not None):
         raise typer.BadParameter("say --because '…' to stop, or --lift")
-    with operators() as connected:
-        connected.set_state_stop(state, because)
+    given = {"state": state, "because": because, "dry_run": dry_run}
+    order = fill_form(LiftState, given) if lift else fill_form(StopState, given)
+    with desk() as connected:
+        told = connected.order_state(order)
     if as_json:
-        print_json({"state": state, "stopped": not lift, "because": because})
+        print_json(told)
     else:
-        print_text(f"Marketing texts to {state} {'go again' if lift else 'wait until the stop is lifted'}.")
+        print_lines(told.lines())
 
 
 def consent(
@@ -144,7 +147,7 @@ def consent(
     if customer:
         given = {"customer": customer, "consent": said, "source": source, "because": because}
         form = fill_form(RecordConsent, given, who=who or login_name())
-    number = read_valid_number(phone) if phone else ""
+    number = read_number(phone) if phone else ""
     with operators() as connected:
         if form:
             recorded = connected.record_consent_of(form)

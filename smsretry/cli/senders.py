@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from smsretry.cli.parsing import Json, fill_form, login_name, parse_id, read_number
+from smsretry.cli.parsing import Json, fill_form, login_name, parse_id, read_sender
 from smsretry.cli.printing import print_json, print_lines, print_note, print_text
 from smsretry.vocabulary import MessageClass
 
@@ -93,7 +93,7 @@ def add(
     given = {
         "business": business,
         "account": account,
-        "sent_by": read_number(sender),
+        "sent_by": read_sender(sender),
         "message_class": message_class,
         "segments_per_second": rate,
         "segments_per_day": cap,
@@ -185,7 +185,7 @@ def _order(
 
 def _name(desk: "Desk", sender: str) -> str:
     """What names it in an order: a number is replaced by the sender's id."""
-    sender = read_number(sender)
+    sender = read_sender(sender)
     if not sender.startswith("+"):
         return sender
     ids = [str(one.sender_id) for one in desk.records.senders() if one.sent_by == sender and one.sender_id]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from smsretry.desk.actions.requests import Order, Preview, Prune, RecordConsent, Resolve, WhichText
 from smsretry.desk.actions.senders import AddSender, SenderOrder, WhichSenders
+from smsretry.desk.actions.states import StateOrder, StopState
 from smsretry.desk.questions.explanation import Explanation, explain
 from smsretry.desk.questions.forecast import Forecast, forecast
 from smsretry.desk.questions.known import Found, Known
@@ -26,12 +27,15 @@ from smsretry.desk.questions.records import (
 )
 from smsretry.desk.questions.sender_checks import SenderCheck, check_senders, refusal
 from smsretry.desk.questions.senders import NO_STOPS, CheckedSender, SenderChanged, SenderRecord, Stops
-from smsretry.errors import InputError
+from smsretry.desk.questions.state_stops import StateStop, concerned
+from smsretry.errors import InputError, QueueError
 from smsretry.retry.models import SenderId
 from smsretry.retry.profile import Profile
 
 PREVIEW_ROWS: Final = 20_000
 """How many waiting texts one preview looks at."""
+_LATEST: Final = timedelta(days=3650)
+"""No text is due later than this from now."""
 
 
 class Records(Protocol):
@@ -54,7 +58,11 @@ class Records(Protocol):
     def record_consent_of(self, request: RecordConsent) -> ConsentRecorded: ...
 
     def prune(self, request: Prune) -> Pruned:
-        """One batch."""
+        """One batch; with dry_run, all that would be deleted."""
+        ...
+
+    def set_state_stop(self, state: str, why: str | None) -> None:
+        """Let no marketing text go to a US state. With None, let them go again."""
         ...
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
@@ -180,6 +188,33 @@ class Desk:
         """
         return self.records.record_consent_of(request)
 
+    def order_state(self, request: StateOrder) -> StateStop:
+        """Stop marketing texts to a state or lift the stop; or say how many waiting texts that concerns."""
+        lift = not isinstance(request, StopState)
+        because = request.because if isinstance(request, StopState) else None
+        told = StateStop(state=request.state, stopped=not lift, dry_run=request.dry_run, changed=True, because=because)
+        if not (lift or request.dry_run):  # an emergency asks nothing first
+            self.records.set_state_stop(request.state, because)
+            return told
+        if not request.dry_run:
+            was = self._was_stopped(request.state)
+            self.records.set_state_stop(request.state, None)
+            return told.model_copy(update={"changed": was})
+        status = self.status()
+        was = status.state_stopped(request.state)
+        told = told.model_copy(update={"changed": was is lift})
+        texts = list(islice(self.records.waiting(until=status.at + _LATEST), PREVIEW_ROWS + 1))
+        counted = texts[:PREVIEW_ROWS]
+        number = concerned(counted, request.state, now=status.at, profile=self.profile)
+        return told.model_copy(update={"stopped": was, "texts": number, "complete": len(texts) == len(counted)})
+
+    def _was_stopped(self, state: str) -> bool:
+        """Only to say it: where this cannot be told, the order that follows says what is wrong."""
+        try:
+            return self.status().state_stopped(state)
+        except QueueError:
+            return True
+
     def resolve(self, request: Resolve) -> bool:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.
 
@@ -191,7 +226,9 @@ class Desk:
         return self.records.resolve(request)
 
     def prune(self, request: Prune) -> Pruned:
-        """Delete history that is old enough, batch by batch until there is none."""
+        """Delete history that is old enough, batch by batch until there is none; or say how much that would be."""
+        if request.dry_run:
+            return self.records.prune(request)
         texts = attempts = runs = 0
         while True:
             batch = self.records.prune(request)

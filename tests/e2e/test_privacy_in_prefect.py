@@ -38,13 +38,13 @@ def nowhere(stack: Stack, prefect: Prefect) -> Iterator[Callable[..., None]]:
             secrets = [stack.environment()[name] for name in ("SUPABASE_SERVICE_ROLE_KEY", "TWILIO_AUTH_TOKEN")]
             texts = "\n".join([*printed, prefect.server.log.read_text()])
             assert [private for private in (*PRIVATE, *secrets) if private in texts] == []
-            assert {text: tables for text in (*PRIVATE, *secrets) if (tables := _holding(connection, text))} == {}
-            assert {"artifact", "events", "log"} & {*_holding(connection, str(known))}
+            assert {text: tables for text in (*PRIVATE, *secrets) if (tables := holding(connection, text))} == {}
+            assert {"artifact", "events", "log"} & {*holding(connection, str(known))}
 
         yield search
 
 
-def _holding(connection: psycopg.Connection, text: str) -> list[str]:
+def holding(connection: psycopg.Connection, text: str) -> list[str]:
     """Tables of which some row holds the text, in any column."""
     tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
     return [
@@ -155,6 +155,9 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
         ("cancel-sms-retries", {"retry_ids": [waiting], **who, "dry_run": False}),
         ("requeue-failed-sms", {**of_business, **who, "dry_run": False}),
         ("prune-sms-history", {"keep_days": 90}),
+        ("stop-sms-to-state", {"state": "LA", "because": "A hurricane"}),
+        ("lift-sms-stop", {"state": "LA"}),
+        ("sms-doctor", None),
         ("process-sms-retries", None),
         ("explain-sms", {**of_business, "last_digits": "0188", "limit": 50}),
         ("sms-status", None),
@@ -174,5 +177,5 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     done = [message for _, message in ends]
     assert done[9:12] == ["It is recorded as sent", "It goes out again", "Cancelled 1 of 1 that match."]
     assert done[12].startswith("Requeued 3 of ")
-    assert " sent 3" in done[14]
+    assert " sent 3" in done[17]
     nowhere(told.stdout, told.stderr, known=one["id"])

@@ -88,7 +88,7 @@ def test_asking_for_help_loads_nothing_that_acts() -> None:
         (["explain", "--last-digits", "0123"], "--last-digits need --business: digits alone find"),
         (["explain", "--last-digits", "12a"], "--last-digits must be 3 to 6 digits"),
         (["explain", "-"], "no number came from standard input"),
-        (["preview", "--hours", "169"], "--hours must be less than or equal to 168"),
+        (["preview", "--hours", "169"], "--hours must be 168 or less"),
         (
             ["requeue"],
             "say which texts: by --business, --code, --containing, --customer, --reason, --row, --since, --until",
@@ -100,11 +100,12 @@ def test_asking_for_help_loads_nothing_that_acts() -> None:
         ),
         (["requeue", "--since", "Monday"], "Invalid value for '--since': 'Monday' is no instant: write 2026-11-24,"),
         (["requeue", "--containing", "call 212 555 0123"], "--containing must hold no phone number"),
+        (["requeue", "--containing", "she rang from 07700 900123"], "--containing must hold no phone number"),
         (["cancel", "--reason", "whim"], "'whim' is not one of 'quiet_hours', 'twilio_error', 'rate_limit'."),
-        (["cancel", "--code", "0"], "--code must be greater than or equal to 1"),
+        (["cancel", "--code", "0"], "--code must be 1 or more"),
         (["resolve", "12"], "Invalid value for 'ROW': '12' is no id"),
-        (["prune", "--keep-days", "1"], "--keep-days must be greater than or equal to 7"),
-        (["stop", "XX", "--lift"], "XX is no US state; give two letters such as LA"),
+        (["prune", "--keep-days", "1"], "--keep-days must be 7 or more"),
+        (["stop", "XX", "--lift"], "STATE must be two letters of a US state, such as LA"),
         (["quiet-hours", "+13055550123", "--business-hours", "9 to 5"], "Invalid value for --business-hours"),
     ],
 )
@@ -128,7 +129,9 @@ def test_a_doubt_is_resolved_in_one_way_and_with_a_reason(answer: list[str]) -> 
     assert refused.exit_code == 64
     assert "--because must be given" in refused.stderr
     both = ask("resolve", "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11", *answer, "--because", "x", columns=160)
-    assert re.search("say --went-out-as, or --send-again|--went-out-as must be the id of a message", both.stderr)
+    assert re.search(
+        "answer in one way: --went-out-as, or --send-again|--went-out-as must be the id of a message", both.stderr
+    )
 
 
 def test_bash_completes_commands_options_and_values() -> None:

@@ -100,7 +100,10 @@ class SupabaseOperators(SupabaseSenders):
         return changed[0]
 
     def prune(self, request: Prune) -> Pruned:
-        return self.row(Pruned, "prune_sms_history", {"keep_days": request.keep_days}, ORDER)
+        trial = {"dry_run": True} if request.dry_run else {}  # an older database deletes, and knows no trial
+        return self.row(
+            Pruned, "prune_sms_history", {"keep_days": request.keep_days, **trial}, QUESTION if trial else ORDER
+        )
 
     def record_consent(
         self, phone: str, *, consent: Literal["opted_in", "opted_out"], source: str, business_id: UUID | None

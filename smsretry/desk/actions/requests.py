@@ -1,10 +1,11 @@
 """What a person may request from the desk, as forms: Prefect's UI draws them, the command line fills them in."""
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
-from smsretry.desk.actions.form import Id, MessageId, Moment, NumberlessText, Request
+from smsretry.desk.actions.form import Id, LastDigits, MessageId, Moment, NumberlessText, Request
 from smsretry.vocabulary import EndedState, LiveState, Reason, WhyCode
 
 
@@ -18,11 +19,8 @@ class WhichText(Request):
     send_log_id: Id | None = Field(None, title="Send log", description="Id of the application's send log.")
     retry_id: Id | None = Field(None, title="Row", description="Id of the row in sms_retry_queue.")
     business_id: Id | None = Field(None, title="Business", description="Narrows the others; needed with last digits.")
-    last_digits: str | None = Field(
-        None,
-        title="Last digits",
-        description="The last 3 to 6 digits of the number, with its business.",
-        pattern=r"^[0-9]{3,6}$",
+    last_digits: LastDigits | None = Field(
+        None, title="Last digits", description="The last 3 to 6 digits of the number, with its business."
     )
     limit: int = Field(10, title="At most", description="How many texts to show, the newest first.", ge=1, le=50)
 
@@ -56,6 +54,18 @@ class Order(Request):
         description="Why; needed unless it is only tried. Kept with each text.",
         max_length=500,
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Lets the form ask for who and why as soon as it is not only tried."""
+        reference = super().__get_pydantic_json_schema__(core, handler)
+        handler.resolve_ref_schema(reference).update(
+            {
+                "if": {"properties": {"dry_run": {"const": False}}, "required": ["dry_run"]},
+                "then": {"required": ["who", "because"]},
+            }
+        )
+        return reference
 
     @model_validator(mode="after")
     def _signed(self) -> Self:
@@ -144,7 +154,7 @@ class Resolve(Request):
     @model_validator(mode="after")
     def _one_answer(self) -> Self:
         if self.send_again is (self.went_out_as is not None):
-            raise ValueError("say went_out_as, or send_again")
+            raise ValueError("answer in one way: went_out_as, or send_again")
         return self
 
 
@@ -178,3 +188,4 @@ class Prune(Request):
     """Delete history that is no longer of use."""
 
     keep_days: int = Field(90, title="Keep days", description="Days of finished texts to keep.", ge=7, le=3650)
+    dry_run: bool = Field(False, title="Only try", description="Delete nothing; say what would be deleted.")

@@ -8,9 +8,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from smsretry.desk.actions.requests import Cancel, LookAgain, RecordConsent, Requeue, Resolve, WhichTexts
+from smsretry.desk.actions.requests import (
+    AfterRestore,
+    Cancel,
+    LookAgain,
+    Order,
+    Prune,
+    RecordConsent,
+    Requeue,
+    Resolve,
+)
 from smsretry.desk.actions.senders import SenderOrder
-from smsretry.desk.pages.form_links import CANCEL, EXPLAIN, LOOK_AGAIN, REQUEUE, RUN, FormAddress, action_links
+from smsretry.desk.pages.form_links import (
+    AFTER_RESTORE,
+    CANCEL,
+    EXPLAIN,
+    LOOK_AGAIN,
+    REQUEUE,
+    RUN,
+    FormAddress,
+    action_links,
+)
 from smsretry.desk.pages.markdown import link, outline, page, plain
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.forecast import Forecast
@@ -18,6 +36,7 @@ from smsretry.desk.questions.known import NOTHING, Found, Known
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import Change, ConsentRecorded, Pruned
 from smsretry.desk.questions.senders import CheckedSender, SenderChanged
+from smsretry.desk.questions.state_stops import StateStop
 from smsretry.instants import on_clock, span
 
 
@@ -37,7 +56,12 @@ class Page:
     """Whether it was an order, and nothing came of it."""
 
 
-_FORMS: Final[dict[type[WhichTexts], str]] = {Requeue: REQUEUE, Cancel: CANCEL, LookAgain: LOOK_AGAIN}
+_FORMS: Final[dict[type[Order], str]] = {
+    Requeue: REQUEUE,
+    Cancel: CANCEL,
+    LookAgain: LOOK_AGAIN,
+    AfterRestore: AFTER_RESTORE,
+}
 
 
 def explanation_page(found: Found, forms: FormAddress) -> Page:
@@ -77,7 +101,7 @@ def preview_page(forecast: Forecast) -> Page:
     return Page(lines[0], lines[0], page(f"# {plain(lines[0])}", outline(lines[1:]), made), lines)
 
 
-def change_page(change: Change, request: WhichTexts, forms: FormAddress) -> Page:
+def change_page(change: Change, request: Order, forms: FormAddress) -> Page:
     """What an order about texts did, or would do; it leads to doing it, and to the next run."""
     headline, *lines = change.lines(request.done)
     signed = f"By {plain(request.who)}: {plain(request.because)}" if request.who and request.because else ""
@@ -90,11 +114,16 @@ def change_page(change: Change, request: WhichTexts, forms: FormAddress) -> Page
     )
 
 
-def _next_step(change: Change, request: WhichTexts, forms: FormAddress) -> str:
+def _next_step(change: Change, request: Order, forms: FormAddress) -> str:
     if request.dry_run:
         again = {"ask": request.model_dump(mode="json", exclude_unset=True) | {"dry_run": False}}
         form = forms(_FORMS[type(request)], again)
         return f"**Nothing was changed: it was only tried.** {link('Do it', form)}: run it again with *Only try* off."
+    if isinstance(request, AfterRestore):
+        return (
+            "The restore is on record: every text from before it is looked for before it goes out. "
+            "Run this again until it changes none."
+        )
     if isinstance(request, Cancel) or not change.changed:
         return ""
     run = link("Start one now", forms(RUN, {"drain_seconds": 0}))
@@ -129,11 +158,27 @@ def resolve_page(done: bool, request: Resolve) -> Page:
     return Page(text.lower(), text, page(f"# {text}", outline([f"row {request.retry_id}", signed])))
 
 
-def prune_page(pruned: Pruned, *, keep_days: int, prefect: str) -> Page:
-    """What was deleted, and what Prefect itself keeps."""
-    done = f"pruned {pruned.texts} texts, {pruned.attempts} attempts, {pruned.runs} runs"
-    text = f"{done}: what ended more than {keep_days} days ago"
+def prune_page(pruned: Pruned, request: Prune, *, prefect: str) -> Page:
+    """What was deleted, or would be, and what Prefect itself keeps."""
+    did = "would prune" if request.dry_run else "pruned"
+    done = f"{did} {pruned.texts} texts, {pruned.attempts} attempts, {pruned.runs} runs"
+    text = f"{done}: what ended more than {request.keep_days} days ago"
     return Page(done, text, page(f"# {text}", f"Prefect itself keeps {plain(prefect)}; its own settings delete those."))
+
+
+def state_page(told: StateStop) -> Page:
+    """What an order about a state did, or would do."""
+    headline, *lines = told.lines()
+    signed = [f"Because: {told.because}"] if told.because else []
+    word = "lift" if told.lifts else "stop"
+    did = f"would {word}" if told.dry_run else "lifted" if told.lifts else "stopped"
+    counted = "" if told.texts is None else f" · texts {'' if told.complete else 'at least '}{told.texts}"
+    name = (
+        f"{did} {told.state}{counted}"
+        if told.changed
+        else f"{told.state} was {'not' if told.lifts else 'already'} stopped"
+    )
+    return Page(name, headline, page(f"# {plain(headline)}", outline([*lines, *signed])), (headline, *lines, *signed))
 
 
 def senders_page(senders: Sequence[CheckedSender]) -> Page:

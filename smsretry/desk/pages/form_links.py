@@ -12,6 +12,7 @@ EXPLAIN: Final = "explain-sms"
 REQUEUE: Final = "requeue-failed-sms"
 CANCEL: Final = "cancel-sms-retries"
 LOOK_AGAIN: Final = "look-again-sms"
+AFTER_RESTORE: Final = "sms-after-restore"
 RUN: Final = "process-sms-retries"
 """The deployments that a page leads to."""
 

@@ -124,6 +124,10 @@ class QueueStatus(Value):
         """Why only the texts of businesses with a sender of their own go out; None if the others' do, too."""
         return self._stopped("environment")
 
+    def state_stopped(self, state: str) -> bool:
+        """Whether no marketing text goes to a US state."""
+        return self._stopped(state) is not None
+
     def _stopped(self, name: str) -> str | None:
         return next((line.told or "no reason was kept" for line in self.stopped if line.name == name), None)
 

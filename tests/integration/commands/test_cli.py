@@ -174,9 +174,12 @@ def test_an_opt_out_by_telephone_is_recorded_by_number_and_cancels_what_waits(
 ) -> None:
     """The number may come from standard input, which no shell history keeps; it is not said again."""
     row = business.due_text()
-    malformed = command("consent", "-", "--opt-out", "--source", "telephone", stdin="212 555 0123\n")
-    assert (malformed.exit_code, "Phone number is not E.164" in malformed.stderr) == (64, True)
-    result = command("consent", "-", "--opt-out", "--source", "telephone", stdin=f"{PHONE}\n")
+    malformed = command("consent", "-", "--opt-out", "--source", "telephone", stdin="020 7946 0123\n")
+    assert (malformed.exit_code, "The country or the area code of this number" in malformed.stderr) == (64, True)
+    two = command("consent", "-", "--opt-out", "--source", "telephone", stdin=f"{PHONE}\n+12125550199\n")
+    assert (two.exit_code, "standard input has 2 lines: give one number at a time" in two.stderr) == (64, True)
+    assert business.row(row)["status"] == "pending"
+    result = command("consent", "-", "--opt-out", "--source", "telephone", stdin="(212) 555-0123\n")
     assert result.exit_code == 0
     assert "Customers with this number: 1; waiting texts cancelled: 1." in result.output
     assert PHONE not in result.output
@@ -213,6 +216,9 @@ def test_a_state_is_stopped_and_its_texts_held_until_the_stop_is_lifted(
 ) -> None:
     """From the next run on; nobody else's texts are."""
     held, sent = business.due_text(phone="+12255550123"), business.due_text()
+    tried = command("stop", "LA", "--because", "A hurricane", "--dry-run").stdout
+    assert tried == "Marketing texts to LA would wait until the stop is lifted: 1 that wait now.\n"
+    assert command("stop", "LA", "--lift").stdout == "Marketing texts to LA were not stopped: nothing was changed.\n"
     assert command("stop", "LA", "--because", "A hurricane").exit_code == 0
     warned = command("doctor").output
     assert "warn texts to LA: are stopped since 2027-01-12 17:00 UTC (A hurricane); `smsretry stop LA --lift`" in warned
@@ -222,7 +228,9 @@ def test_a_state_is_stopped_and_its_texts_held_until_the_stop_is_lifted(
     assert waiting["held_since"] is not None
     assert waiting["why"] == "Texts to LA are stopped: lift the stop for that state, and they go on"
     assert business.row(sent)["status"] == "completed"
-    assert command("stop", "la", "--lift").exit_code == 0
+    tried = command("stop", "LA", "--lift", "--dry-run", "--json").stdout
+    assert json.loads(tried).items() >= {"stopped": True, "changed": True, "texts": 1, "dry_run": True}.items()
+    assert command("stop", "la", "--lift").stdout == "Marketing texts to LA go again.\n"
     again = business.due_text(phone="+12255550123")
     stack.move_clock(timedelta(minutes=15))
     command("process")
@@ -252,7 +260,8 @@ def test_quiet_hours_are_explained_without_any_setting(command: Command) -> None
         ("+13055550123", "2027-01-12T17:00", 0, "open"),
         ("+13055550123", "2027-01-12T03:00", 2, "closed"),
         ("+18005550123", "2027-01-12T17:00", 3, "refused"),
-        ("3055550123", "2027-01-12T17:00", 3, "refused"),
+        ("+1305555012", "2027-01-12T17:00", 3, "refused"),
+        ("(305) 555-0123", "2027-01-12T17:00", 0, "open"),
     ],
 )
 def test_quiet_hours_say_by_their_exit_code_whether_a_text_may_go_out(

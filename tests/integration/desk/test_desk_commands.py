@@ -67,6 +67,7 @@ def test_a_text_is_explained_in_the_desk_s_own_words_whichever_way_it_is_found(
         command("explain", "--send-log", row["send_log_id"]),
         command("explain", "--business", business.id, "--last-digits", "0123"),
         command("explain", "-", stdin=f"{PHONE}\n"),
+        command("explain", "-", stdin="212-555-0123\n"),
     ):
         assert (found.exit_code, found.stderr) == (0, "")
         assert _minutes_apart(_once(found.stdout), _once(" ".join(lines)))
@@ -82,10 +83,16 @@ def _minutes_apart(told: str, wanted: str) -> bool:
 
 def test_a_number_that_cannot_be_is_refused_in_one_line_and_not_repeated(command: Command) -> None:
     """Before the database is asked."""
-    refused = command("explain", "-", stdin="212-555-0123\n", SUPABASE_URL="http://127.0.0.1:9")
-    assert (refused.exit_code, refused.stdout) == (64, "")
-    assert refused.stderr.startswith("Error: Phone number is not E.164 (a plus sign,")
-    assert "0123" not in refused.output
+    for given, why in (
+        ("+1 212-555-012\n", "Phone number has the wrong length for its country: write it with its country code"),
+        ("020 7946 0123\n", "The country or the area code of this number is not known: write it with its country"),
+        ("(212) 555-0123\n(212) 555-0124\n", "standard input has 2 lines: give one number at a time."),
+    ):
+        refused = command("explain", "-", stdin=given, SUPABASE_URL="http://127.0.0.1:9")
+        assert (refused.exit_code, refused.stdout) == (64, "")
+        assert refused.stderr.startswith(f"Error: {why}")
+        assert "012\n" not in refused.output
+        assert "0123" not in refused.output
 
 
 def test_sql_the_command_and_the_desk_tell_the_same_story(
@@ -235,6 +242,7 @@ def test_old_history_is_pruned(stack: Stack, command: Command, failed: UUID) -> 
     """And not what is younger than that."""
     assert command("prune").stdout == "Deleted: texts 0, attempts 0, runs 0.\n"
     stack.move_clock(timedelta(days=91))
+    assert command("prune", "--dry-run").stdout == "Would delete: texts 1, attempts 1, runs 1.\n"
     assert json.loads(command("prune", "--json").stdout) == {"texts": 1, "attempts": 1, "runs": 1}
     assert command("explain", "--row", failed).exit_code == 1
 

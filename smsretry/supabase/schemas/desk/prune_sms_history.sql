@@ -1,8 +1,10 @@
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and runs. Call it until it
 -- deletes nothing. Suppressions, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
 -- at least and those of STARTs for good, because a repeated webhook is recognized by them. stale_opt_ins stay as needed.
--- security definer: nobody else may delete history.
-create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
+-- With dry_run it deletes nothing and counts all that would go. security definer: nobody else may delete history.
+create or replace function public.prune_sms_history(
+    keep_days integer default 90, batch integer default 1000, dry_run boolean default false
+)
 returns table (texts integer, attempts integer, runs integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -14,11 +16,18 @@ begin
             hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
     end if;
     v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
+    if prune_sms_history.dry_run then
+        select count(*) into texts from smsretry.prunable_texts t where t.updated_at < v_before;
+        select count(*) into attempts
+        from smsretry.prunable_texts t join public.sms_send_attempts a on a.retry_id = t.id where t.updated_at < v_before;
+        select count(*) into runs from smsretry.runs r where r.started_at < v_before;
+        return next;
+        return;
+    end if;
     v_ids := array(
-        select q.id from public.sms_retry_queue q
-        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at < v_before
-          and not smsretry.is_unsettled(q.id)
-        order by q.updated_at limit prune_sms_history.batch
+        select t.id from smsretry.prunable_texts t
+        where t.updated_at < v_before
+        order by t.updated_at limit prune_sms_history.batch
         for update skip locked);
     select count(*) into attempts from public.sms_send_attempts a where a.retry_id = any (v_ids);
     delete from public.sms_retry_queue q where q.id = any (v_ids);
