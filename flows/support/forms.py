@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from flows.support.log_lines import shorten_logs
-from flows.support.run_display import refused, this_run
+from flows.support.run_display import failed, refused, this_run
 from smsretry.errors import SmsRetryError
 
 _Flow = TypeVar("_Flow", bound=Callable[..., State[Any]])
@@ -51,7 +51,7 @@ def form(fn: _Flow) -> _Flow:
         try:
             return fn(**values)
         except SmsRetryError as error:
-            return refused(str(error), word="failed")
+            return failed(error)
 
     # The engine crashes the run if a parameter's name is not in the signature. In a run's own process the signature
     # has the names that this run was given; anywhere else, the form's alone.

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from smsretry.cli.parsing import Json, parse_id, parse_instant, read_number, read_valid_number
-from smsretry.cli.printing import print_json, print_lines, print_text
+from smsretry.cli.printing import patient, print_json, print_lines, print_text
 from smsretry.cli.running import now
 from smsretry.vocabulary import RuleSet
 
@@ -98,7 +98,7 @@ def stop(
         raise typer.BadParameter(f"{state} is no US state; give two letters such as LA")
     if lift is (because is not None):
         raise typer.BadParameter("say --because '…' to stop, or --lift")
-    with operators() as connected:
+    with operators(patience=patient()) as connected:
         connected.set_state_stop(state, because)
     if as_json:
         print_json({"state": state, "stopped": not lift, "because": because})
@@ -121,7 +121,7 @@ def consent(
     number = read_valid_number(phone)
     if not (opt_out or business):
         raise typer.BadParameter("--opt-in needs --business: consent is given to one business")
-    with operators() as connected:
+    with operators(patience=patient()) as connected:
         recorded = connected.record_consent(
             number, consent="opted_out" if opt_out else "opted_in", source=source, business_id=business
         )

@@ -140,7 +140,9 @@ def test_each_text_has_one_event_that_its_customers_feed_tells(
         f"sms.text.{other}",
     }
     queue = [event for event in prefect.events("sms.queue") if event["event"] == "sms.queue.dead-letters"]
-    assert [event["payload"] for event in queue if related_to(event, "flow-run") == runs[0]] == [{"texts": 1}]
+    assert [event["payload"] for event in queue if related_to(event, "flow-run") == runs[0]] == [
+        {"texts": 1, "codes": "21211", "customers": str(business.row(other)["customer_id"])}
+    ]
 
 
 def test_when_very_many_are_due_one_task_run_has_many_texts_and_each_text_still_its_event(

@@ -6,6 +6,7 @@ Each has the lines that the command line prints, with links.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from smsretry.desk.actions.requests import Cancel, Requeue, Resolve
 from smsretry.desk.actions.senders import SenderOrder
@@ -17,6 +18,9 @@ from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import Change, Pruned
 from smsretry.desk.questions.senders import CheckedSender, SenderChanged
 from smsretry.instants import on_clock, span
+
+IDLE: Final = "idle"
+"""The name of a scheduled run that found nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
