@@ -19,6 +19,10 @@ _SETTLED: Final = timedelta(minutes=10)
 """A run's last states reach the server some seconds after its end, and a minute after it under load."""
 _IDLE_KEPT: Final = timedelta(hours=1)
 """Long enough to see that the schedule is kept. The database's own list of runs has them all."""
+_DELETE: Any = "/flow_runs/bulk_delete"
+"""Prefect's own list of its server's calls lacks it."""
+_AT_ONCE: Final = 50
+"""As many as the server deletes in one call."""
 _UNKNOWN_CALL: Final = (404, 405)
 """An older server does not have it, and keeps them."""
 _PAGE: Final = 200
@@ -79,7 +83,7 @@ def delete_idle_runs() -> None:
     }
     with get_client(sync_client=True) as client:
         try:
-            client.request("POST", "/flow_runs/bulk_delete", json={"flow_runs": idle, "limit": _PAGE})
+            client.request("POST", _DELETE, json={"flow_runs": idle, "limit": _AT_ONCE})
         except HTTPStatusError as error:
             if error.response.status_code not in _UNKNOWN_CALL:
                 raise

@@ -111,7 +111,7 @@ def _show_notice(notice: Notice) -> None:
     get_run_logger().warning(notice.text)
     if notice.state:
         with display_only():
-            state = Running(name=notice.state, message=notice.text)
+            state: State[Any] = Running(name=notice.state, message=notice.text)
             get_client(sync_client=True).set_flow_run_state(this_run().id, state, force=True)
 
 

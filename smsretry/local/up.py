@@ -128,11 +128,11 @@ def _tell(
         f"Its API       export PREFECT_API_URL={server.url}/api",
         f"Clock         the stack's own: {told(stack)}, which Prefect shows",
         *(() if empty else seeded),
-        "Alerts        none yet: make a notification block in the UI (Blocks), then in another terminal",
-        "              `python -m flows.automations --notify <type>/<name>`",
         f"Runner's log  {runner.log}",
         f"Settings      . {shlex.quote(str(environment))}",
         '              in another terminal; then `smsretry doctor`, `prefect flow-run ls`, `psql "$DATABASE_URL"` …',
+        "Alerts        none yet: make a notification block in the UI (Blocks), then, likewise in another terminal,",
+        "              `python -m flows.automations --notify <type>/<name>`",
     ):
         console.print(line, soft_wrap=True)
 
