@@ -62,7 +62,7 @@ def test_a_run_shows_what_became_of_each_text_and_its_numbers(
     }
     names = {task["name"] for task in ended}
     assert names == {
-        f"sms {row} customer {business.row(row)['customer_id']} {digits_of(business, row)}"
+        f"sms {digits_of(business, row)} row {row} customer {business.row(row)['customer_id']}"
         for ids in rows.values()
         for row in ids
     }

@@ -55,7 +55,8 @@ def explanation_page(explanations: Sequence[Explanation], forms: FormAddress) ->
 
 def _explained(explanation: Explanation, forms: FormAddress) -> str:
     headline, *lines = explanation.lines()
-    return page(f"## {plain(headline)}", outline(lines, action_links(explanation, forms)))
+    heading = f"{explanation.text.number or 'No number'}: {headline}"
+    return page(f"## {plain(heading)}", outline(lines, action_links(explanation, forms)))
 
 
 def preview_page(forecast: Forecast) -> Page:

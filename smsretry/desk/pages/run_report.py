@@ -161,4 +161,5 @@ def _entry(processed: ProcessedText, explanation: Explanation | None, forms: For
     if explanation:
         _, *lines = explanation.lines(history=False)
     links = action_links(explanation, forms) if explanation else {}
-    return f"- **{badge(processed)[0]}**: {plain(processed.why)}\n{outline((f' {line}' for line in lines), links)}"
+    heading = f"- **{badge(processed)[0]}**, {plain(claim.masked)}: {plain(processed.why)}"
+    return f"{heading}\n{outline((f' {line}' for line in lines), links)}"
