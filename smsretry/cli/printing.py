@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
-    from smsretry.desk.actions.patience import Patience
+    from smsretry.desk.actions.patience import Notice, Patience
 
 NOT_FOUND: Final = "No text was found by that. Check the id or number; only texts that were queued are known here."
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -74,7 +74,13 @@ def patient() -> "Patience":
     """For an order: while the database is away it is given again, and standard error says so."""
     from smsretry.desk.actions.patience import at_a_terminal
 
-    return at_a_terminal(lambda notice: print_note(f"{notice.text} Ctrl-C gives up." if notice.state else notice.text))
+    def tell(notice: "Notice") -> None:
+        if notice.state:
+            print_note(f"{notice.text} Ctrl-C gives up.", word="Waiting:")
+        else:
+            print_note(notice.text, word="warning:")
+
+    return at_a_terminal(tell)
 
 
 def width(stream: TextIO | None = None) -> int | None:

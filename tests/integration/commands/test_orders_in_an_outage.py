@@ -165,7 +165,7 @@ def test_an_order_gets_through_once_the_database_is_back(
     assert business.row(row)["status"] == "cancelled"
     assert "Cancelled 1 of 1" in result.stdout
     assert result.stderr.splitlines() == [
-        "Supabase could not answer cancel_sms_retries now (PGRST000). Nothing is recorded so far. "
+        "Waiting: Supabase could not answer cancel_sms_retries now (PGRST000). Nothing is recorded so far. "
         f"Try {number} of 10 in 0 s. Ctrl-C gives up."
         for number in (2, 3, 4, 5)
     ]
