@@ -269,13 +269,16 @@ def test_a_row_whose_processing_goes_wrong_fails_the_run_and_stops_no_other(
     assert business.row(bad)["begun_at"] is not None
 
 
-def test_a_run_that_cannot_reach_the_queue_fails_and_says_what_to_do(stack: Stack, flow: FlowProcess) -> None:
-    """Nothing is claimed, nothing is sent."""
+def test_a_run_that_cannot_reach_the_queue_fails_and_says_what_to_do(
+    stack: Stack, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """Nothing is claimed, nothing is sent. Its name is a sentence, and its log has no traceback."""
     run, _ = flow.run(SUPABASE_URL="http://127.0.0.1:9")
     assert run["state"]["type"] == "FAILED"
     assert "Supabase did not answer start_sms_run (ConnectError)" in run["state"]["message"]
     assert "Check SUPABASE_URL (http://127.0.0.1:9)" in run["state"]["message"]
-    assert run["name"].startswith("failed: Supabase did not answer start_sms_run")
+    assert run["name"] == "failed: Supabase did not answer start_sms_run (ConnectError)"
+    assert "Traceback" not in str(prefect.logs(run["id"]))
 
 
 def test_a_run_without_settings_fails_and_names_them(stack: Stack, flow: FlowProcess) -> None:
