@@ -15,7 +15,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.support.forms import form
 from flows.support.patience import each_within
-from flows.support.run_display import form_addresses, show_answer
+from flows.support.run_display import form_addresses, show_answer, waiting
 from smsretry.desk.actions.requests import (
     AfterRestore,
     Cancel,
@@ -59,7 +59,7 @@ _DESK_FLOW: dict[str, Any] = {"persist_result": False, "validate_parameters": Fa
 
 
 def _answer(key: str, page: Callable[[Desk], Page]) -> State[None]:
-    with desk() as connected:
+    with desk(patience=waiting()) as connected:
         return show_answer(page(connected), key=key)
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from flows.support.ending import ends_soon
 from flows.support.forms import form
-from flows.support.leftovers import crash_orphaned_task_runs
+from flows.support.leftovers import crash_orphaned_task_runs, delete_idle_runs
 from flows.support.run_display import display_only, emit, refused, show_page
 from flows.support.run_ended import announce_failed, announce_scheduled
 from smsretry.desk.pages.scheduled_run import event_of, not_queued, numbers, scheduled_page
@@ -59,6 +59,7 @@ def process_scheduled_sends(
     with display_only():
         emit(map(event_of, not_queued(done.sends)))
         show_page(scheduled_page(done.sends), key=PAGE_KEY, idle=not done.sends)
+    delete_idle_runs()
     if done.stopped_because:
         return refused(done.stopped_because, word="failed")
     return Completed(message=numbers(done.sends))

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from flows.support.ending import end_soon, ends_soon
 from flows.support.forms import form
-from flows.support.leftovers import crash_orphaned_task_runs
+from flows.support.leftovers import crash_orphaned_task_runs, delete_idle_runs
 from flows.support.run_display import queue_status, show_run, this_run
 from flows.support.run_ended import announce_completed, announce_failed
 from flows.support.task_runs import TaskRuns
@@ -94,6 +94,7 @@ def process_sms_retries(
         if after:
             push_metrics(after)
         show_run(run, summary, processed, before=before, after=after, desk=at_desk)
+    delete_idle_runs()
     if summary.needs_somebody:
         return Failed(message=str(summary))
     return Completed(message=str(summary), data=summary)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from flows.support.ending import ends_soon
 from flows.support.forms import form
+from flows.support.leftovers import delete_idle_runs
 from flows.support.run_display import display_only, emit, queue_status, refused, show_page
 from flows.support.run_ended import announce_failed
 from smsretry.desk.pages.delivery_run import delivery_page, events_of, text_events
@@ -43,6 +44,7 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
     with display_only():
         emit([*events_of(summary, status), *text_events(summary)])
         show_page(delivery_page(summary), key=KEY, idle=summary.idle)
+    delete_idle_runs()
     if summary.stopped_because:
         return refused(summary.stopped_because, word="failed")
     if summary.needs_somebody:

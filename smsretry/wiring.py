@@ -15,6 +15,7 @@ from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.patience import Patience
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.ports import DeliveryServices, Provider, Services
@@ -43,9 +44,9 @@ def delivery_services() -> Iterator[DeliveryServices]:
 
 
 @contextmanager
-def operators(settings: Settings | None = None) -> Iterator[SupabaseOperators]:
-    """Connect the functions that carry out a person's orders."""
-    with SupabaseOperators(settings or load_settings()) as connected:
+def operators(settings: Settings | None = None, *, patience: Patience | None = None) -> Iterator[SupabaseOperators]:
+    """Connect the functions that carry out a person's orders. `patience`: for as long as the database is away."""
+    with SupabaseOperators(settings or load_settings(), patience=patience) as connected:
         yield connected
 
 
@@ -58,10 +59,10 @@ def reading_desk() -> Iterator[Desk]:
 
 
 @contextmanager
-def desk(settings: Settings | None = None) -> Iterator[Desk]:
-    """Connect the desk, where a person asks and acts."""
+def desk(settings: Settings | None = None, *, patience: Patience | None = None) -> Iterator[Desk]:
+    """Connect the desk, where a person asks and acts. `patience`: of who orders, while the database is away."""
     settings = settings or load_settings()
-    with operators(settings) as connected, provider(settings) as asked:
+    with operators(settings, patience=patience) as connected, provider(settings) as asked:
         yield Desk(
             connected,
             profile=settings.profile,

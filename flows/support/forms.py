@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from flows.support.hidden_numbers import hide_numbers
 from flows.support.log_lines import shorten_logs
-from flows.support.run_display import refused, this_run
+from flows.support.run_display import failed, refused, this_run
 from smsretry.desk.actions.refusals import in_words
 from smsretry.errors import SmsRetryError
 from smsretry.written_numbers import holds_number
@@ -53,7 +53,7 @@ def form(fn: _Flow) -> _Flow:
         try:
             return fn(**values)
         except SmsRetryError as error:
-            return refused(str(error), word="failed")
+            return failed(error)
 
     if runtime.flow_run.id is not None:
         checked.__signature__ = _of_this_run(signature(fn))  # type: ignore[attr-defined]

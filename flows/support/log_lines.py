@@ -10,6 +10,8 @@ from uuid import UUID
 
 from prefect.exceptions import FailedRun
 
+from smsretry.errors import SmsRetryError
+
 _runs: Final = set[str]()
 """Ids of our runs in this process."""
 
@@ -33,9 +35,10 @@ def _repeats_error(record: logging.LogRecord) -> bool:
     """Whether a state has said it already.
 
     Prefect logs every state of a task but a completed one as an error, and a failed one twice; a line costs half
-    of what a task run costs. Where a run returned a failed state, its process logs a traceback through Prefect, twice.
+    of what a task run costs. Where a run returned a failed state, its process logs a traceback through Prefect, twice;
+    where one of its tasks raised an error of ours, Prefect logs another, and the run says in words what it was.
     """
-    if record.exc_info and isinstance(record.exc_info[1], FailedRun):
+    if record.exc_info and isinstance(record.exc_info[1], FailedRun | SmsRetryError):
         return True
     if getattr(record, "task_name", None) not in ("process_retry", "process_slice"):
         return False

@@ -5,8 +5,10 @@ Showing never fails a run: what became of the texts is in the database already.
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from textwrap import shorten
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -24,9 +26,10 @@ from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Failed, Running
 
 from flows.support.run_ended import QUEUE
+from smsretry.desk.actions.patience import Notice, Patience, in_a_form
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.answers import Page, status_page
@@ -44,6 +47,8 @@ _OURS: Final = "sms"
 """Tag of our deployments, in `prefect.yaml`."""
 _DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
+_NAME_LENGTH: Final = 100
+_SENTENCES: Final = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 
 
 @contextmanager
@@ -70,11 +75,44 @@ def rename(name: str, *, idle: bool = True) -> None:
     get_client(sync_client=True).update_flow_run(run.id, name=name, tags=tags)
 
 
-def refused(why: str, *, word: str = "refused") -> State[Any]:
-    """A red run that says why on its first page, and by its name on the list."""
+def refused(why: str, *, word: str = "refused", headline: str | None = None) -> State[Any]:
+    """A red run that says why on its first page, and by its name on the list.
+
+    Args:
+        headline: what its name says first.
+    """
     get_run_logger().error(why)
-    rename(f"{word}: {' '.join(why.split())[:100]}")
+    rename(f"{word}: {f'{headline}: ' if headline else ''}{in_short(why)}")
     return Failed(name="Refused" if word == "refused" else "Failed", message=why)
+
+
+def failed(error: SmsRetryError) -> State[Any]:
+    """A red run of an order or a question that came to nothing."""
+    return refused(str(error), word="failed", headline=getattr(error, "headline", None))
+
+
+def in_short(why: str) -> str:
+    """The whole sentences that a list has room for; else the whole words of the first one."""
+    first, *others = _SENTENCES.split(" ".join(why.split()))
+    short = shorten(first, _NAME_LENGTH, placeholder=" …")
+    for sentence in others:
+        if len(short) + 1 + len(sentence) > _NAME_LENGTH:
+            break
+        short = f"{short} {sentence}"
+    return short.removesuffix(".")
+
+
+def waiting() -> Patience:
+    """For a form's order: while the database is away it is given again, and the run's state says so."""
+    return in_a_form(_show_notice)
+
+
+def _show_notice(notice: Notice) -> None:
+    get_run_logger().warning(notice.text)
+    if notice.state:
+        with display_only():
+            state: State[Any] = Running(name=notice.state, message=notice.text)
+            get_client(sync_client=True).set_flow_run_state(this_run().id, state, force=True)
 
 
 def show_answer(page: Page, *, key: str) -> State[Any]:

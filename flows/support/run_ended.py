@@ -35,4 +35,6 @@ def announce_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> No
     if state.is_crashed() and _ASKED_TO_END.search(state.message or ""):
         return
     payload = {"run": flow_run.name, "state": state.name or state.type.value, "message": state.message or ""}
-    emit_event("sms.queue.run-failed", resource=QUEUE, payload=payload)
+    # A runner that tells of a crash is in no run, so Prefect would not know which one it is about.
+    this_run = {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.role": "flow-run"}
+    emit_event("sms.queue.run-failed", resource=QUEUE, related=[this_run], payload=payload)

@@ -37,7 +37,7 @@ _TYPES: Final[dict[Color, StateType]] = {
 @task(
     cache_policy=NO_CACHE,
     persist_result=False,
-    task_run_name="sms {claim.id} customer {claim.customer_id} {claim.masked}",
+    task_run_name="sms {claim.masked} row {claim.id} customer {claim.customer_id}",
 )
 def process_retry(claim: Claim, run: Run) -> State[ProcessedText]:
     """See one row to its next state. The name of the task run's state says what became of the text, and why."""

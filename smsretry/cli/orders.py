@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from smsretry.cli.parsing import Json, fill_form, login_name, parse_id, parse_instant
-from smsretry.cli.printing import NOT_FOUND, print_json, print_lines, print_note, print_text
+from smsretry.cli.printing import NOT_FOUND, patient, print_json, print_lines, print_note, print_text
 from smsretry.vocabulary import Reason, WhyCode
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def resolve(
         return
     given = {"retry_id": retry_id, "went_out_as": went_out_as, "send_again": send_again, "because": because}
     request = fill_form(Resolve, given, who=who or login_name())
-    with desk() as connected:
+    with desk(patience=patient()) as connected:
         resolved = connected.resolve(request)
     if as_json:
         print_json({"retry_id": retry_id, "resolved": resolved})
@@ -223,7 +223,7 @@ def prune(
     from smsretry.wiring import desk
 
     request = fill_form(Prune, {"keep_days": keep_days, "dry_run": dry_run})
-    with desk() as connected:
+    with desk(patience=patient()) as connected:
         pruned = connected.prune(request)
     if as_json:
         print_json(pruned)
@@ -243,7 +243,7 @@ def _change(form: "type[Order]", given: Mapping[str, object]) -> None:
 
     who = given["who"] or (login_name() if given["yes"] else None)
     order = fill_form(form, given, who=who, dry_run=not given["yes"])
-    with desk() as connected:
+    with desk(patience=patient()) as connected:
         change = connected.order(order)
     on_record = isinstance(order, AfterRestore) and not order.dry_run
     if given["as_json"]:

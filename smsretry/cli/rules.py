@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from smsretry.cli.parsing import Json, fill_form, login_name, parse_id, parse_instant, read_line, read_number
-from smsretry.cli.printing import print_json, print_lines
+from smsretry.cli.printing import patient, print_json, print_lines
 from smsretry.cli.running import now
 from smsretry.vocabulary import RuleSet
 
@@ -101,7 +101,7 @@ def stop(
         raise typer.BadParameter("say --because '…' to stop, or --lift")
     given = {"state": state, "because": because, "dry_run": dry_run}
     order = fill_form(LiftState, given) if lift else fill_form(StopState, given)
-    with desk() as connected:
+    with desk(patience=patient()) as connected:
         told = connected.order_state(order)
     if as_json:
         print_json(told)
@@ -148,7 +148,7 @@ def consent(
         given = {"customer": customer, "consent": said, "source": source, "because": because}
         form = fill_form(RecordConsent, given, who=who or login_name())
     number = read_number(phone) if phone else ""
-    with operators() as connected:
+    with operators(patience=patient()) as connected:
         if form:
             recorded = connected.record_consent_of(form)
         else:

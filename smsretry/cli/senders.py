@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from smsretry.cli.parsing import Json, fill_form, login_name, parse_id, read_sender
-from smsretry.cli.printing import print_json, print_lines, print_note, print_text
+from smsretry.cli.printing import patient, print_json, print_lines, print_note, print_text
 from smsretry.vocabulary import MessageClass
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def add(
         "because": because,
     }
     request = fill_form(AddAnySender, given, who=who or login_name())
-    with desk() as connected:
+    with desk(patience=patient()) as connected:
         changed = connected.add_sender(request)
     if as_json:
         print_json(changed)
@@ -172,7 +172,7 @@ def _order(
 ) -> None:
     from smsretry.wiring import desk
 
-    with desk() as connected:
+    with desk(patience=patient()) as connected:
         named = {} if sender is None else {"sender": _name(connected, sender)}
         changed = connected.order_sender(
             fill_form(form, {**given, **named, "because": because}, who=who or login_name())

@@ -134,7 +134,7 @@ class Desk:
         now = status.at
         waiting = self.records.waiting(until=now + timedelta(hours=request.hours))
         looked_at = list(islice(waiting, PREVIEW_ROWS + 1))
-        senders = self._own_senders(looked_at)
+        senders = self.records.senders()
         return forecast(
             looked_at[:PREVIEW_ROWS],
             now=now,
@@ -144,6 +144,7 @@ class Desk:
             complete=len(looked_at) <= PREVIEW_ROWS,
             stops=self._stops(status, senders),
             senders={one.sender_id: one for one in senders if one.sender_id},
+            names={user.business_id: user.business for one in senders for user in one.used_by if user.business},
         )
 
     def _own_senders(self, texts: Iterable[WaitingText | UnreadText]) -> list[SenderRecord]:

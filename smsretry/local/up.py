@@ -73,7 +73,7 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
         running.callback(environment.unlink, missing_ok=True)
         _write(environment, {"PREFECT_API_URL": f"{server.url}/api", "DATABASE_URL": stack.database_url}, stack)
         stream = Stream(stack, rate=0 if empty else rate)
-        _tell(stack, server, runner, environment, console)
+        _tell(stack, server, runner, environment, console, empty=empty)
         console.print(f"New texts     {stream}\n\nCtrl-C stops everything.", soft_wrap=True)
         if browse and not webbrowser.open(server.url):
             console.print("No browser could be opened here.")
@@ -116,16 +116,23 @@ def _write(file: Path, addresses: Mapping[str, str], stack: Stack) -> None:
     file.write_text("\n".join([*lines, ""]))
 
 
-def _tell(stack: Stack, server: PrefectServer, runner: GuardedProcess, environment: Path, console: Console) -> None:
+def _tell(
+    stack: Stack, server: PrefectServer, runner: GuardedProcess, environment: Path, console: Console, *, empty: bool
+) -> None:
+    seeded = (
+        f"Customers     by name in the table customers, such as Zane of {BUSINESS}, whose first text fails",
+        f"Senders       `smsretry senders list`: {HARBOR.business} has its own, {PILATES.business} a suspended one",
+    )
     for line in (
         f"\nPrefect UI    [bold]{server.url}[/]   deployment process-sms-retries, every minute",
         f"Its API       export PREFECT_API_URL={server.url}/api",
         f"Clock         the stack's own: {told(stack)}, which Prefect shows",
-        f"Customers     by name in the table customers, such as Zane of {BUSINESS}, whose first text fails",
-        f"Senders       `smsretry senders list`: {HARBOR.business} has its own, {PILATES.business} a suspended one",
+        *(() if empty else seeded),
         f"Runner's log  {runner.log}",
         f"Settings      . {shlex.quote(str(environment))}",
         '              in another terminal; then `smsretry doctor`, `prefect flow-run ls`, `psql "$DATABASE_URL"` …',
+        "Alerts        none yet: make a notification block in the UI (Blocks), then, likewise in another terminal,",
+        "              `python -m flows.automations --notify <type>/<name>`",
     ):
         console.print(line, soft_wrap=True)
 

@@ -163,9 +163,12 @@ def _problem(claim: Claim) -> tuple[str, WhyCode] | None:
     if problem := recipient_problem(claim.phone):
         return problem, "number_invalid"
     if not (claim.body or "").strip():
-        return "Text is empty: send_logs.subject holds no body", "no_body"
+        return "Text is empty: the subject of its send log holds no body", "no_body"
     if claim.longest_body and len(claim.body or "") > claim.longest_body:
-        return f"Text is longer than {claim.longest_body} characters: send_logs.subject holds its body", "body_too_long"
+        return (
+            f"Text is longer than {claim.longest_body} characters: the subject of its send log holds its body",
+            "body_too_long",
+        )
     if claim.attempt_count >= claim.max_attempts:
         return f"Gave up after {claim.attempt_count} attempts", "attempts_used_up"
     return None

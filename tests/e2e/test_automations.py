@@ -111,6 +111,14 @@ def hurry(registry: Registry) -> None:
         ).raise_for_status()
 
 
+CUSTOMER = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
+
+
+def of_run(run: str) -> dict[str, str]:
+    """What makes an event one of this run."""
+    return {"prefect.resource.id": f"prefect.flow-run.{run}", "prefect.resource.role": "flow-run"}
+
+
 def emit(registry: Registry, event: str, resource: str, *related: dict[str, str], **payload: object) -> None:
     """An event, as the flow emits it."""
     message = {
@@ -155,30 +163,39 @@ def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: 
     message = "Stopped sending: the account is refused"
     emit(registry, "sms.queue.run-completed", "sms.queue")
     emit(registry, "sms.queue.scheduled-run-completed", "sms.queue")
-    emit(registry, "sms.queue.run-failed", "sms.queue", run="teal-crane", state="Failed", message=message)
-    emit(registry, "sms.queue.circuit-opened", "sms.queue")
+    ours = of_run(asked_for)
+    emit(registry, "sms.queue.run-failed", "sms.queue", ours, run="teal-crane", state="Failed", message=message)
+    emit(registry, "sms.queue.circuit-opened", "sms.queue", why="The account is refused.")
     emit(registry, "sms.queue.circuit-closed", "sms.queue")
     emit(registry, "sms.queue.sender-stopped", "sms.queue", sender="MG1", why="The account is refused")
     emit(registry, "sms.queue.held", "sms.queue", texts=3)
-    emit(registry, "sms.queue.dead-letters", "sms.queue", texts=2)
+    emit(registry, "sms.queue.dead-letters", "sms.queue", ours, texts=2, codes="21211, 30003", customers=CUSTOMER)
     emit(registry, "sms.queue.sender-blamed", "sms.queue", texts=9, codes="30007")
     emit(registry, "sms.queue.delivery-dropped", "sms.queue", why="Of the last hour's texts 50% arrived")
     emit(registry, "sms.text.failed", "sms.text.1")
     for _ in range(3):
         emit(registry, "sms.queue.backlog", "sms.queue", minutes=12, texts=40)
 
-    assert receiver.wait_for("Texts: run teal-crane ended Failed").body == message
-    assert receiver.wait_for("Texts: 40 are overdue").body == "The oldest one has been due for 12 minutes."
+    page = f"{registry.prefect.server.url}/runs/flow-run/{asked_for}"
+    assert receiver.wait_for("Texts: run teal-crane ended Failed").body == f"{message}\nRun: {page}"
+    assert receiver.wait_for("Texts: 40 are overdue").body.startswith("The oldest one has been due for 12 minutes.")
+    assert receiver.wait_for("Texts: 2 were given up").body.endswith(
+        f" Codes: 21211, 30003. Customers: {CUSTOMER}.\nRun: {page}"
+    )
+    assert receiver.wait_for("Texts: sending has stopped").body.startswith("The account is refused. Every text waits")
     assert receiver.wait_for("Texts: the sender MG1 has stopped").body.startswith("The account is refused")
     for words in ("Texts: sending has stopped", "Texts: 3 are held", "Texts: 2 were given up", BLAMED, DROPPED):
         receiver.wait_for(words)
     receiver.wait_for("Texts: no run has completed for five minutes")
-    receiver.wait_for("Texts: still no run has completed")
+    silence = receiver.wait_for("Texts: still no run has completed")
+    assert silence.body.endswith(f"\nRuns: {registry.prefect.server.url}/runs")
     receiver.wait_for("Texts: no run has queued scheduled sends for five minutes")
     assert becomes(registry, late, "Cancelled")["state_type"] == "CANCELLED"
     assert becomes(registry, dead, "Crashed")["state"]["message"].startswith("It gave no sign of life")
     assert becomes(registry, asked_for, "Late")["state_type"] == "SCHEDULED"
 
+    for alert in receiver.alerts:
+        assert f": {registry.prefect.server.url}/" in alert.body, alert
     assert {alert.subject for alert in receiver.alerts} == {
         "Texts: run teal-crane ended Failed",
         "Texts: no run has completed for five minutes",

@@ -83,6 +83,7 @@ def test_up_serves_the_deployment_and_takes_everything_with_it(
             up.wait(120)  # each part has its grace, on a busy machine all of it
         finally:
             up.kill()
+    assert "Zane" not in log.read_text(), "nobody is in an empty database"
     assert started.all_end(), started.running()
     assert up.returncode == {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0}[end]
     assert started.left_behind() == []

@@ -44,7 +44,8 @@ def test_a_run_is_named_by_what_became_of_the_texts(
     flow_run = f"prefect.flow-run.{run['id']}"
     of_this_run = [event for event in prefect.events("sms.queue") if flow_run in str(event["related"])]
     blamed = [event["payload"] for event in of_this_run if event["event"] == "sms.queue.sender-blamed"]
-    assert blamed == [{"texts": 1, "codes": "30007"}]
+    customer = business.row(rows[2])["customer_id"]
+    assert blamed == [{"texts": 1, "codes": "30007", "customers": str(customer)}]
     assert PHONE[:8] not in printed + str(artifact) + str(run)
 
     run, _ = sync.run()

@@ -172,6 +172,37 @@ def doubt() -> dict[str, Any]:
     return {"retry_id": str(uuid4()), "send_again": True, "who": "Ann", "because": "It is not in the log"}
 
 
+@pytest.mark.long
+def test_an_order_waits_visibly_while_the_database_is_away_and_gets_through(
+    stack: Stack, business: Business, ask: Ask, prefect: Prefect
+) -> None:
+    """Its state says which try is next. A cancellation by ids may be given twice."""
+    row = business.due_text()
+    stack.rpc_faults.bad_gateway("cancel_sms_retries", times=2)
+    signed = {"dry_run": False, "who": "Ann", "because": "Moved away"}
+    done = ask("cancel-sms-retries", {"ask": {"retry_ids": [str(row)], **signed}})
+    assert (done["name"], business.row(row)["status"]) == ("cancelled 1", "cancelled")
+    states = [state["name"] for state in prefect.get(f"flow_run_states/?flow_run_id={done['id']}")]
+    assert states[-3:] == [
+        "Waiting for the database, try 2 of 10",
+        "Waiting for the database, try 3 of 10",
+        "Completed",
+    ]
+
+
+@pytest.mark.long
+def test_an_order_whose_answer_was_lost_ends_red_and_says_where_to_look(
+    stack: Stack, failed: UUID, ask: Ask, prefect: Prefect
+) -> None:
+    """A requeue is not given twice. Its name says what is known; its log has one error line."""
+    stack.rpc_faults.drop_after_commit("requeue_failed_sms")
+    signed = {"dry_run": False, "who": "Ann", "because": "The number was mended"}
+    run = ask("requeue-failed-sms", {"ask": {"retry_ids": [str(failed)], **signed}})
+    assert run["name"].startswith("failed: it is not known whether it was recorded: Supabase did not answer requeue")
+    assert run["state"]["message"].endswith("look with `smsretry explain`, and give it again if it was not.")
+    assert errors_of(run, prefect) == [run["state"]["message"]]
+
+
 @pytest.mark.parametrize(
     ("parameters", "why"),
     [

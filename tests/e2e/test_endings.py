@@ -13,7 +13,7 @@ from smsretry.local.prefect_server import DATABASE
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenWait
 from tests.conftest import Business
-from tests.e2e.conftest import FlowProcess, Prefect
+from tests.e2e.conftest import Ask, FlowProcess, Prefect
 from tests.support.waiting import until
 
 _HURRIED = """
@@ -115,3 +115,25 @@ def test_task_runs_of_a_dead_run_are_ended_by_the_next_one(
     else:
         assert state["type"] == "CRASHED"
         assert state["message"] == "The run ended without it. The queue knows what became of its text."
+
+
+@pytest.mark.long
+def test_idle_runs_are_deleted_an_hour_after_their_end(stack: Stack, ask: Ask, prefect: Prefect) -> None:
+    """Of this deployment alone; what had something to do stays."""
+
+    def over(deployment: str, name: str, minutes_ago: int) -> str:
+        run = prefect.order(deployment, {})
+        prefect.http.patch(f"{prefect.server.url}/api/flow_runs/{run}", json={"name": name}).raise_for_status()
+        prefect.post(f"flow_runs/{run}/set_state", {"state": {"type": "COMPLETED"}, "force": True})
+        with psycopg.connect(stack.postgres.url(DATABASE), autocommit=True) as connection:
+            ended = "update flow_run set end_time = now() - %s where id = %s"
+            connection.execute(ended, [timedelta(minutes=minutes_ago), run])
+        return run
+
+    ours, others = "process-scheduled-sends", "process-sms-retries"
+    gone = [over(ours, "idle", 61), over(ours, "idle", 600)]
+    kept = [over(ours, "idle", 50), over(ours, "queued 1", 600), over(others, "idle", 61)]
+    last = ask(ours, {})
+    assert last["name"] == "idle"
+    found = prefect.post("flow_runs/filter", {"flow_runs": {"id": {"any_": [*gone, *kept, last["id"]]}}})
+    assert {run["id"] for run in found} == {*kept, last["id"]}

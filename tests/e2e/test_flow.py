@@ -62,7 +62,7 @@ def test_a_run_shows_what_became_of_each_text_and_its_numbers(
     }
     names = {task["name"] for task in ended}
     assert names == {
-        f"sms {row} customer {business.row(row)['customer_id']} {digits_of(business, row)}"
+        f"sms {digits_of(business, row)} row {row} customer {business.row(row)['customer_id']}"
         for ids in rows.values()
         for row in ids
     }
@@ -140,7 +140,9 @@ def test_each_text_has_one_event_that_its_customers_feed_tells(
         f"sms.text.{other}",
     }
     queue = [event for event in prefect.events("sms.queue") if event["event"] == "sms.queue.dead-letters"]
-    assert [event["payload"] for event in queue if related_to(event, "flow-run") == runs[0]] == [{"texts": 1}]
+    assert [event["payload"] for event in queue if related_to(event, "flow-run") == runs[0]] == [
+        {"texts": 1, "codes": "", "customers": str(business.row(other)["customer_id"])}
+    ]
 
 
 def test_when_very_many_are_due_one_task_run_has_many_texts_and_each_text_still_its_event(
@@ -267,13 +269,16 @@ def test_a_row_whose_processing_goes_wrong_fails_the_run_and_stops_no_other(
     assert business.row(bad)["begun_at"] is not None
 
 
-def test_a_run_that_cannot_reach_the_queue_fails_and_says_what_to_do(stack: Stack, flow: FlowProcess) -> None:
-    """Nothing is claimed, nothing is sent."""
+def test_a_run_that_cannot_reach_the_queue_fails_and_says_what_to_do(
+    stack: Stack, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """Nothing is claimed, nothing is sent. Its name is a sentence, and its log has no traceback."""
     run, _ = flow.run(SUPABASE_URL="http://127.0.0.1:9")
     assert run["state"]["type"] == "FAILED"
     assert "Supabase did not answer start_sms_run (ConnectError)" in run["state"]["message"]
     assert "Check SUPABASE_URL (http://127.0.0.1:9)" in run["state"]["message"]
-    assert run["name"].startswith("failed: Supabase did not answer start_sms_run")
+    assert run["name"] == "failed: Supabase did not answer start_sms_run (ConnectError)"
+    assert "Traceback" not in str(prefect.logs(run["id"]))
 
 
 def test_a_run_without_settings_fails_and_names_them(stack: Stack, flow: FlowProcess) -> None:

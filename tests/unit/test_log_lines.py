@@ -1,4 +1,6 @@
-"""What a run drops from Prefect's log: lines of its own that say nothing new, and nothing of anybody else's."""
+"""What a run drops from Prefect's log: lines of its own that say nothing new, and nothing of anybody else's. And how a
+red run's name says why.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -9,6 +11,8 @@ import pytest
 from prefect.exceptions import FailedRun
 
 from flows.support.log_lines import shorten_logs
+from flows.support.run_display import in_short
+from smsretry.errors import QueueUnreachable
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
 ROUTINE = "Finished in state Completed()"
@@ -63,9 +67,30 @@ def test_the_traceback_of_a_failed_run_is_dropped_only_in_its_own_process(
     assert passes("prefect.engine", "Execution exited", run=None, error=ValueError("a bug"))
 
 
+def test_a_task_that_raised_an_error_of_ours_leaves_no_traceback(run: UUID) -> None:
+    """The run says in words what it was. A bug keeps its traceback."""
+    assert not passes("prefect.task_runs", "Task run failed", run=run, error=QueueUnreachable("away"), task="claim")
+    assert passes("prefect.task_runs", "Task run failed", run=run, error=ValueError("a bug"), task="claim")
+    assert passes("prefect.task_runs", "Task run failed", run=uuid4(), error=QueueUnreachable("away"))
+
+
 def test_the_filter_is_set_once_however_many_runs_begin_at_once(run: UUID) -> None:
     """From any thread."""
     before = [len(logging.getLogger(name).filters) for name in LOGGERS]
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(shorten_logs, [uuid4() for _ in range(40)]))
     assert [len(logging.getLogger(name).filters) for name in LOGGERS] == before
+
+
+@pytest.mark.parametrize(
+    ("why", "short"),
+    [
+        ("It is down. Run `smsretry doctor`.", "It is down. Run `smsretry doctor`"),
+        (f"It is down. {'Check all of it ' * 8}now.", "It is down"),
+        ("word " * 30, f"{'word ' * 19}…"),
+        ("two\nlines", "two lines"),
+    ],
+)
+def test_a_red_run_s_name_ends_with_a_whole_word(why: str, short: str) -> None:
+    """The whole sentences that there is room for; the rest is in the state's message."""
+    assert in_short(why) == short

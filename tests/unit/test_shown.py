@@ -10,7 +10,7 @@ from smsretry.desk.pages.answers import preview_page
 from smsretry.desk.pages.form_links import no_forms
 from smsretry.desk.pages.markdown import plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
-from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunReport
+from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunReport, about_texts
 from smsretry.desk.questions.forecast import Forecast, HourAhead
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.instants import on_clock
@@ -143,6 +143,14 @@ def test_what_was_recovered_into_doubt_adds_up() -> None:
     assert (shown.name, shown.idle) == ("recovered 2", False)
 
 
+def test_an_alert_names_the_codes_and_the_first_customers() -> None:
+    """Each once. Who has many reads the page of the run."""
+    customers = [UUID(int=number) for number in (1, 2, 1, 3, 4, 5, 6, 7)]
+    told = about_texts([30007, None, 21211, 30007], [None, *customers])
+    assert told["codes"] == "21211, 30007"
+    assert told["customers"] == ", ".join(str(UUID(int=number)) for number in range(1, 6)) + " and 2 more"
+
+
 def test_a_run_announces_what_is_new() -> None:
     """What was held before, and an open circuit that was open already, are not announced again."""
     assert [event.name for event in report(stopped="It is down").events()] == ["sms.queue.circuit-opened"]
@@ -152,8 +160,8 @@ def test_a_run_announces_what_is_new() -> None:
     ]
     held = report(seen("Held"), seen("Held", held=True), seen("Failed"))
     assert [(event.name, event.payload) for event in held.events()] == [
-        ("sms.queue.held", {"texts": 1}),
-        ("sms.queue.dead-letters", {"texts": 1}),
+        ("sms.queue.held", {"texts": 1, "codes": "", "customers": str(UUID(int=8))}),
+        ("sms.queue.dead-letters", {"texts": 1, "codes": "", "customers": str(UUID(int=8))}),
     ]
 
 

@@ -1,7 +1,8 @@
 """How one of the queue's SQL functions is called: over `rpc`, repeated where that is harmless, its failures explained.
 
 A claim is never repeated: if its answer is lost, its rows come back by recovery, untouched. A call about a claimed row
-is repeated when no answer came, which its SQL allows. Errors name the function and PostgREST's code, and never a
+is repeated when no answer came, which its SQL allows. A person's order is given again as its `Ending` allows, for as
+long as they have patience. Errors name the function and PostgREST's code, and never a
 value, because a database's messages quote rows.
 """
 
@@ -31,6 +32,7 @@ from smsretry.adapters.supabase.advice import (
 )
 from smsretry.adapters.supabase.deadline import Deadline
 from smsretry.adapters.supabase.rows import Rows, read_in_part, read_rows
+from smsretry.desk.actions.patience import Patience
 from smsretry.errors import QueueError, QueueMismatch, QueueUnreachable, SmsRetryError
 from smsretry.settings import ReadingSettings
 
@@ -42,7 +44,8 @@ _PAUSES: Final = (0.5, 2.0)
 class SupabaseCalls:
     """A connection to the project. Close it, or use it as a context manager."""
 
-    def __init__(self, settings: ReadingSettings) -> None:
+    def __init__(self, settings: ReadingSettings, *, patience: Patience | None = None) -> None:
+        self._patience = patience
         self._url = str(settings.supabase_url).rstrip("/")
         self._as_reader = settings.as_reader
         key = settings.key.get_secret_value()
@@ -146,24 +149,39 @@ class SupabaseCalls:
         but_for: tuple[type[QueueUnreachable], ...] = (),
     ) -> object:
         """Call a function up to three times, until an answer comes. `but_for`: errors that end the tries."""
-        undone = True
-        for pause in (*_PAUSES, None):
-            try:
-                return self._once(function, values)
-            except QueueUnreachable as error:
-                trouble, undone = error, undone and error.undone
-            if pause is None or isinstance(trouble, but_for):
-                break
-            time.sleep(pause)
-        raise ended(trouble, ending, undone=undone)
+        return self._tried(function, values, ending, _PAUSES, but_for)
 
     def once(self, function: str, values: Mapping[str, object], ending: Ending = RUN) -> object:
-        """Call a function once."""
-        try:
-            return self._once(function, values)
-        except QueueUnreachable as error:
-            trouble = error
-        raise ended(trouble, ending, undone=trouble.undone)
+        """Call a function once; a person's order as often as they have patience."""
+        return self._tried(function, values, ending, (), ())
+
+    def _tried(
+        self,
+        function: str,
+        values: Mapping[str, object],
+        ending: Ending,
+        pauses: tuple[float, ...],
+        but_for: tuple[type[QueueUnreachable], ...],
+    ) -> object:
+        patience = self._patience if ending.again != "never" else None
+        began, undone = time.monotonic(), True
+        for number, pause in enumerate((*(patience.pauses if patience else pauses), None), start=1):
+            try:
+                answer = self._once(function, values)
+            except QueueUnreachable as error:
+                trouble, undone = error, undone and error.undone
+            else:
+                if patience and not undone:
+                    patience.tell_of_lost_answer()
+                return answer
+            if pause is None or isinstance(trouble, but_for) or not (undone or ending.again != "undone"):
+                break
+            if patience:
+                if time.monotonic() - began + pause > patience.seconds:
+                    break
+                patience.tell_of_wait(str(trouble), undone=undone, number=number + 1, pause=pause)
+            time.sleep(pause)
+        raise ended(trouble, ending, undone=undone, tries=number if patience else 1)
 
     def mismatch(self, function: str, columns: Iterable[str]) -> QueueMismatch:
         """The error for rows of other columns than this version's. It quotes no value."""

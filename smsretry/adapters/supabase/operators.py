@@ -7,7 +7,7 @@ from uuid import UUID
 
 from smsretry.adapters.migrations.shapes import Part, misfits
 from smsretry.adapters.migrations.wanted_objects import wanted_objects
-from smsretry.adapters.supabase.advice import ORDER, QUESTION
+from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending, lets_go
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.senders import SupabaseSenders
 from smsretry.desk.actions.form import Request
@@ -45,6 +45,7 @@ _ORDERS: Final[dict[type[Order], str]] = {
 }
 _PARAMETERS: Final = {"limit": "row_limit", "backup_of": "since"}
 """Fields of a form that SQL names otherwise."""
+_RESEND: Final = lets_go("smsretry explain")
 _MORE_ROWS: Final = "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000"
 
 
@@ -94,7 +95,7 @@ class SupabaseOperators(SupabaseSenders):
         values = {_PARAMETERS.get(name, name): value for name, value in _given(request).items()}
         if isinstance(request, AfterRestore):
             values["life"] = interval(LIFE)
-        changed = self.rows(Change, function, values, QUESTION if request.dry_run else ORDER)
+        changed = self.rows(Change, function, values, QUESTION if request.dry_run else _ending(request))
         if len(changed) != 1:
             raise self.not_ours(function)
         return changed[0]
@@ -114,7 +115,8 @@ class SupabaseOperators(SupabaseSenders):
             InputError: nobody has it; or an opt-in names no business.
         """
         values = {"phone": phone, "consent": consent, "source": source, "business_id": business_id}
-        return self.row(ConsentRecorded, "record_sms_consent", values, ORDER)
+        ending = ORDER if consent == "opted_out" else OPT_IN
+        return self.row(ConsentRecorded, "record_sms_consent", values, ending)
 
     def record_consent_of(self, request: RecordConsent) -> ConsentRecorded:
         """The same by a customer's id, for their number at their business.
@@ -126,7 +128,8 @@ class SupabaseOperators(SupabaseSenders):
 
     def set_state_stop(self, state: str, why: str | None) -> None:
         """Let no marketing text go to a US state. With None, let them go again."""
-        self.truth("set_sms_state_stop", {"state": state, "why": why}, ORDER)
+        ending = ORDER if why is not None else lets_go("smsretry status")
+        self.truth("set_sms_state_stop", {"state": state, "why": why}, ending)
 
     def resolve(self, request: Resolve) -> bool:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.
@@ -140,7 +143,8 @@ class SupabaseOperators(SupabaseSenders):
             "who": request.who,
             "because": request.because,
         }
-        answer = self.repeated("resolve_sms_doubt", values, ORDER)
+        ending = _RESEND if request.send_again else ORDER
+        answer = self.repeated("resolve_sms_doubt", values, ending)
         if answer not in ("resolved", "not_in_doubt"):
             raise self.not_ours("resolve_sms_doubt")
         return answer == "resolved"
@@ -187,6 +191,12 @@ class SupabaseOperators(SupabaseSenders):
             return []
         advice = f"cannot be checked: answers are cut off after {most} rows. {_MORE_ROWS[0].upper()}{_MORE_ROWS[1:]}"
         return [Finding(subject=subject, ok=False, advice=advice)]
+
+
+def _ending(request: Order) -> Ending:
+    """A cancellation by ids, or a doubt, is the same when it is given twice. By other fields it would take in more."""
+    same = isinstance(request, AfterRestore) or (isinstance(request, Cancel) and request.retry_ids)
+    return ORDER if same else _RESEND
 
 
 def _given(request: Request) -> dict[str, object]:

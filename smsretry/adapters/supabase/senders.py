@@ -3,7 +3,7 @@
 from typing import Final
 from uuid import UUID
 
-from smsretry.adapters.supabase.advice import ORDER, QUESTION
+from smsretry.adapters.supabase.advice import CHECK, ORDER, QUESTION, lets_go
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.desk.actions.senders import (
     AddAnySender,
@@ -25,6 +25,7 @@ _ORDERS: Final[dict[type[SenderOrder], str]] = {
     ResumeSender: "resume_sms_sender",
     RemoveSender: "remove_sms_sender",
 }
+_CHANGES: Final = lets_go("smsretry senders list")
 
 
 class SupabaseSenders(SupabaseCalls):
@@ -43,14 +44,15 @@ class SupabaseSenders(SupabaseCalls):
                 return found
 
     def order_sender(self, request: SenderOrder, *, dry_run: bool = False) -> SenderChanged:
-        """Change a sender. Called once: an answer that is lost is asked for by `senders`."""
+        """Change a sender. An answer that is lost is asked for by `senders`."""
         function = _ORDERS[type(request)]
         values = request.model_dump(mode="json", exclude_none=True, exclude={"unchecked"})
         if "sender" in values:
             values["named"] = values.pop("sender")
         if dry_run:
             values["dry_run"] = True
-        changed = self.rows(SenderChanged, function, values, ORDER)
+        ending = CHECK if dry_run else ORDER if isinstance(request, PauseSender) else _CHANGES
+        changed = self.rows(SenderChanged, function, values, ending)
         if len(changed) != 1:
             raise self.not_ours(function)
         return changed[0]

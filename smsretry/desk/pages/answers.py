@@ -39,6 +39,9 @@ from smsretry.desk.questions.senders import CheckedSender, SenderChanged
 from smsretry.desk.questions.state_stops import StateStop
 from smsretry.instants import on_clock, span
 
+IDLE: Final = "idle"
+"""The name of a scheduled run that found nothing to do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -91,7 +94,8 @@ def _known_page(known: Sequence[Known]) -> Page:
 
 def _explained(explanation: Explanation, forms: FormAddress) -> str:
     headline, *lines = explanation.lines()
-    return page(f"## {plain(headline)}", outline(lines, action_links(explanation, forms)))
+    heading = f"{explanation.text.number or 'No number'}: {headline}"
+    return page(f"## {plain(heading)}", outline(lines, action_links(explanation, forms)))
 
 
 def preview_page(forecast: Forecast) -> Page:

@@ -1,25 +1,28 @@
 """What a run of `sync-delivery-status` came to: its page and its events, without phone numbers and message bodies."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from smsretry.desk.pages.answers import Page
+from smsretry.desk.pages.answers import IDLE, Page
 from smsretry.desk.pages.markdown import outline, page, plain
 from smsretry.desk.pages.outcomes import TextEvent
-from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunEvent
+from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunEvent, about_texts
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.summary import DeliverySummary, FollowedUp
 
 
 def events_of(summary: DeliverySummary, status: QueueStatus | None) -> Iterator[RunEvent]:
     """What a person may want to know at once."""
-    if given_up := summary.counts["undelivered"]:
-        yield RunEvent("sms.queue.dead-letters", {"texts": given_up})
+    if given_up := [one for one in summary.followed if one.came_to == "undelivered"]:
+        yield RunEvent("sms.queue.dead-letters", {"texts": len(given_up), **_about(given_up)})
     if blamed := [one for one in summary.followed if one.blames_sender]:
-        codes = ", ".join(str(code) for code in sorted({one.code or 0 for one in blamed}))
-        yield RunEvent("sms.queue.sender-blamed", {"texts": len(blamed), "codes": codes})
+        yield RunEvent("sms.queue.sender-blamed", {"texts": len(blamed), **_about(blamed)})
     if status and status.delivery_dropped:
         yield RunEvent("sms.queue.delivery-dropped", {"why": status.delivery_dropped})
+
+
+def _about(texts: Sequence[FollowedUp]) -> dict[str, str]:
+    return about_texts((one.code for one in texts), (one.message.customer_id for one in texts))
 
 
 def text_events(summary: DeliverySummary) -> Iterator[TextEvent]:
@@ -44,4 +47,4 @@ def delivery_page(summary: DeliverySummary) -> Page:
     reasons = Counter((one.came_to, one.why) for one in lost)
     lines = [f"{texts} {came_to}: {why}" for (came_to, why), texts in reasons.most_common(50)]
     lines += [f"row {one.message.retry_id}: {one.came_to}, {one.why}" for one in lost[:SHOWN_IN_FULL]]
-    return Page("idle" if summary.idle else summary.numbers, str(summary), page(f"# {plain(summary)}", outline(lines)))
+    return Page(IDLE if summary.idle else summary.numbers, str(summary), page(f"# {plain(summary)}", outline(lines)))

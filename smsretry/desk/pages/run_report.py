@@ -1,11 +1,12 @@
 """One run for a person: its name on the runs list, and its page."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from smsretry.desk.pages.answers import IDLE
 from smsretry.desk.pages.form_links import FormAddress, action_links
 from smsretry.desk.pages.markdown import outline, page, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge
@@ -17,6 +18,8 @@ from smsretry.sending.summary import RunSummary
 SHOWN_IN_FULL: Final = 20
 """How many texts that need a person one page shows in full."""
 _NAME_LENGTH: Final = 120
+_NAMED: Final = 5
+"""Customers that an alert names."""
 _ORDER: Final = ("sent", "failed", "held", "errors", "in doubt", "cancelled", "lost", "waiting")
 """The order of the numbers in a run's name. Any other comes last."""
 _WAITING: Final = ("deferred", "retrying", "given back")
@@ -30,6 +33,16 @@ class RunEvent:
 
     name: str
     payload: dict[str, str | int]
+
+
+def about_texts(codes: Iterable[int | None], customers: Iterable[UUID | None]) -> dict[str, str]:
+    """For an alert: the provider's codes, and the ids of the first customers."""
+    ids = list(dict.fromkeys(str(one) for one in customers if one))
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return {
+        "codes": ", ".join(str(code) for code in sorted({code for code in codes if code})),
+        "customers": f"{', '.join(ids[:_NAMED])}{more}",
+    }
 
 
 def badge_of_many(processed: Sequence[ProcessedText]) -> tuple[str, Color]:
@@ -74,7 +87,7 @@ class RunReport:
         """`sent 24 · failed 2 · waiting 11`, or `idle`."""
         run = self.summary
         recovered = "" if run.claimed or not run.recovered else f"recovered {run.recovered}"
-        return _counts(run) or recovered or ("idle" if self.idle else "nothing to send")
+        return _counts(run) or recovered or (IDLE if self.idle else "nothing to send")
 
     @property
     def name(self) -> str:
@@ -100,10 +113,11 @@ class RunReport:
         if status and status.overdue_seconds > status.late_seconds:
             minutes, texts = int(status.overdue_seconds // 60), status.queue.get("due", 0)
             yield RunEvent("sms.queue.backlog", {"minutes": minutes, "texts": texts})
-        if held := sum(bool(s.result and s.result.fate == "Held") and not s.claim.held for s in self.processed):
-            yield RunEvent("sms.queue.held", {"texts": held})
-        if dead := sum(bool(s.result and s.result.fate == "Failed") for s in self.processed):
-            yield RunEvent("sms.queue.dead-letters", {"texts": dead})
+        fates = [(one.result.fate, one) for one in self.processed if one.result]
+        if held := [one for fate, one in fates if fate == "Held" and not one.claim.held]:
+            yield RunEvent("sms.queue.held", {"texts": len(held), **_about(held)})
+        if dead := [one for fate, one in fates if fate == "Failed"]:
+            yield RunEvent("sms.queue.dead-letters", {"texts": len(dead), **_about(dead)})
 
     def markdown(self, explanations: Sequence[Explanation], forms: FormAddress) -> str:
         """The page. `explanations`: of texts that need a person, at most `SHOWN_IN_FULL` of them."""
@@ -135,6 +149,11 @@ class RunReport:
         return page("## The queue", outline(lines))
 
 
+def _about(texts: Sequence[ProcessedText]) -> dict[str, str]:
+    codes = [one.result.code for one in texts if one.result]
+    return about_texts(codes, [one.claim.customer_id for one in texts])
+
+
 def _entry(processed: ProcessedText, explanation: Explanation | None, forms: FormAddress) -> str:
     """One text, with what happens next and what a person can do. What happened is left to `explain-sms`."""
     claim = processed.claim
@@ -142,4 +161,5 @@ def _entry(processed: ProcessedText, explanation: Explanation | None, forms: For
     if explanation:
         _, *lines = explanation.lines(history=False)
     links = action_links(explanation, forms) if explanation else {}
-    return f"- **{badge(processed)[0]}**: {plain(processed.why)}\n{outline((f' {line}' for line in lines), links)}"
+    heading = f"- **{badge(processed)[0]}**, {plain(claim.masked)}: {plain(processed.why)}"
+    return f"{heading}\n{outline((f' {line}' for line in lines), links)}"

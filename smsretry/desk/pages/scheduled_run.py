@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, get_args
 
-from smsretry.desk.pages.answers import Page
+from smsretry.desk.pages.answers import IDLE, Page
 from smsretry.desk.pages.markdown import outline, page
 from smsretry.desk.pages.outcomes import TextEvent
 from smsretry.retry.answers import ScheduledSend
@@ -17,7 +17,7 @@ _SHOWN: Final = 200
 def numbers(sends: Sequence[ScheduledSend]) -> str:
     """Such as `queued 12 · cancelled 1`, or `idle`."""
     counts = Counter(send.result for send in sends)
-    return " · ".join(f"{result} {counts[result]}" for result in get_args(ScheduledResult) if counts[result]) or "idle"
+    return " · ".join(f"{result} {counts[result]}" for result in get_args(ScheduledResult) if counts[result]) or IDLE
 
 
 def not_queued(sends: Sequence[ScheduledSend]) -> list[ScheduledSend]:

@@ -35,6 +35,8 @@ class BusinessAhead(Value):
     """One business's texts within the hours of the preview."""
 
     business_id: UUID
+    business: str | None = None
+    """Its name. None if the senders do not list it: each lists twenty."""
     go_out: int
     wait_longer: int
     held: int
@@ -80,7 +82,7 @@ class Forecast(Value):
                 bar = "█" * max(1, round(hour.texts / most * _BAR))
                 yield f"  from {on_clock(hour.starts_at)}  {bar} {hour.texts}"
         for one in self.businesses:
-            yield f"business {one.business_id}"
+            yield f"{one.business + ', ' if one.business else ''}business {one.business_id}"
             numbers = {"go out": one.go_out, "wait longer": one.wait_longer, "held": one.held, "end": one.end}
             yield "  " + ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts)
             yield from (f"  {texts}: {why}" for why, texts in one.why.items())
@@ -119,6 +121,7 @@ def forecast(
     complete: bool = True,
     stops: Stops = NO_STOPS,
     senders: Mapping[UUID, SenderRecord] | None = None,
+    names: Mapping[UUID, str] | None = None,
 ) -> Forecast:
     """Add up what will become of these texts within so many hours, for one business or for all.
 
@@ -126,6 +129,7 @@ def forecast(
         texts: those of every business, because they share a sender's rate.
         stops: why sending is stopped, if it is.
         senders: the businesses' own, by their ids: what each has used of its day.
+        names: of businesses, as far as they are known.
     """
     known = list(texts)
     readable = [text for text in known if isinstance(text, WaitingText)]
@@ -140,20 +144,21 @@ def forecast(
     return Forecast(
         made_at=now,
         hours=tuple(HourAhead(starts_at=now + timedelta(hours=n), texts=by_hour[n]) for n in range(hours)),
-        businesses=tuple(_business(business, predictions) for business, predictions in most_first),
+        businesses=tuple(_business(one, (names or {}).get(one), predictions) for one, predictions in most_first),
         complete=complete,
         stopped=stops.everybody,
         unreadable=tuple(text.id for text in known if isinstance(text, UnreadText)),
     )
 
 
-def _business(business_id: UUID, predictions: Sequence[Prediction]) -> BusinessAhead:
+def _business(business_id: UUID, name: str | None, predictions: Sequence[Prediction]) -> BusinessAhead:
     results = Counter(_KINDS[prediction.result] for prediction in predictions)
     others = [prediction for prediction in predictions if prediction.result != "goes out"]
     why = Counter(prediction.why for prediction in others)
     why_codes = Counter(prediction.why_code for prediction in others if prediction.why_code)
     return BusinessAhead(
         business_id=business_id,
+        business=name,
         go_out=results["go_out"],
         wait_longer=results["wait_longer"],
         held=results["held"],

@@ -163,9 +163,10 @@ class ChangedRow(Value):
     def lines(self) -> Iterator[str]:
         """All of it, a line each."""
         attempts = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
-        yield f"row {self.retry_id}"
-        yield f"    customer {self.customer_id or 'is gone'}, {self.number or 'without a number'}"
-        yield f"    {self.message_class}, {attempts}{': ' + self.was if self.was else ''}"
+        was = f": {self.was}" if self.was else ""
+        yield f"{self.number or 'without a number'}, {self.message_class}, {attempts}{was}"
+        yield f"    row {self.retry_id}"
+        yield f"    customer {self.customer_id or 'is gone'}"
         if self.skipped or self.warned:
             yield f"    {'left alone' if self.skipped else 'beware'}: {self.skipped or self.warned}"
 

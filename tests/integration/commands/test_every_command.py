@@ -15,6 +15,7 @@ from typer.testing import Result
 
 from smsretry.adapters.supabase import calls
 from smsretry.cli.command import app
+from smsretry.desk.actions import patience
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
@@ -81,6 +82,7 @@ _NOTHING_THERE: Final = {
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause before a call is repeated."""
     monkeypatch.setattr(calls, "_PAUSES", (0, 0))
+    monkeypatch.setattr(patience, "COMMAND_PAUSES", (0.0,))
 
 
 @pytest.fixture
@@ -220,7 +222,8 @@ def test_as_json_each_command_prints_json_and_nothing_else(
 def _is_a_complaint(told: Result, words: str) -> None:
     """A sentence on standard error, folded; no traceback, and no repr of anything."""
     said = " ".join(told.stderr.split())
-    assert said.startswith("Error: ")
+    assert said.startswith(("Error: ", "Waiting: "))
+    assert [line for line in told.stderr.splitlines() if line.startswith("Error: ")]
     assert words in said
     assert not re.search(r"Traceback|Exception|object at 0x|\[type=|<class", said)
     assert isinstance(told.exception, SystemExit)

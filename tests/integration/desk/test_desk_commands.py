@@ -157,7 +157,7 @@ def test_requeueing_changes_nothing_until_somebody_says_yes_and_why(
     before = business.row(failed)
     tried = command("requeue", "--code", "21612", "--since", "2027-01-12")
     assert tried.stdout.startswith("Would requeue 1 of 1 that match.\n")
-    assert f"row {failed}\n" in tried.stdout
+    assert f"    row {failed}\n" in tried.stdout
     assert "Nothing was changed. To do it, add --yes --because" in tried.stdout
     assert business.row(failed) == before
     done = command("requeue", "--row", failed, "--yes", "--because", "The sender was mended", "--json")

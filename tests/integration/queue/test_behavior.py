@@ -275,7 +275,7 @@ def test_a_text_with_an_empty_body_fails_with_that_reason(
     """Twilio would refuse it; nobody has to ask."""
     row = business.due_text(body="  ")
     run(queue, sender)
-    assert business.row(row)["last_error"] == "Text is empty: send_logs.subject holds no body"
+    assert business.row(row)["last_error"] == "Text is empty: the subject of its send log holds no body"
 
 
 def test_a_customer_with_a_bad_zone_is_texted_by_their_area_codes_clock(
