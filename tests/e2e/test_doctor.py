@@ -9,7 +9,8 @@ import pytest
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from tests.e2e.conftest import Prefect
-from tests.e2e.misconfigurations import AUTH_STRING, MISCONFIGURATIONS, Misconfiguration, Ward
+from tests.e2e.misconfigurations import AUTH_STRING, MISCONFIGURATIONS, Ward
+from tests.e2e.planted.misconfiguration import Misconfiguration
 from tests.e2e.registry import SCHEDULED, Registry
 
 _HEALTHY = Misconfiguration("nothing", "")
@@ -27,7 +28,8 @@ def installed(running_stack: Stack, prefect: Prefect, tmp_path_factory: pytest.T
     closed = PrefectServer(tmp_path_factory.mktemp("closed"), running_stack.postgres, auth_string=AUTH_STRING)
     with ExitStack() as running:
         registry.all_well()
-        yield Ward(running_stack, registry, lambda: running.enter_context(closed))
+        home = tmp_path_factory.mktemp("own")
+        yield Ward(running_stack, registry, home, lambda: running.enter_context(closed), running)
         registry.empty()
 
 

@@ -39,7 +39,8 @@ class Schedule(BaseModel):
         return timedelta(days=1) if hour.isdigit() else timedelta(hours=1)
 
     def __str__(self) -> str:
-        return f"{self.slug}: {self.cron or f'every {self.interval:g} s'}"
+        every = f"every {self.interval:g} s" if self.interval else "a rule of dates"
+        return f"{self.slug}: {self.cron or every}"
 
 
 class Deployment(BaseModel):
@@ -73,11 +74,23 @@ class RegisteredSchedule(BaseModel):
     schedule: dict[str, Any]
 
 
+class Limit(BaseModel):
+    """How many runs of a deployment there may be at once."""
+
+    limit: int
+
+
 class Registered(BaseModel):
     """A deployment as the server has it: a row of `deployments/filter`."""
 
     id: str
     name: str
+    flow_id: str
+    tags: list[str] = []
+    work_pool_name: str | None = None
+    work_queue_name: str | None = None
+    concurrency_limit: int | None = None
+    global_concurrency_limit: Limit | None = None
     created: datetime
     entrypoint: str | None
     version: str | None
@@ -85,6 +98,11 @@ class Registered(BaseModel):
     parameters: dict[str, Any]
     schedules: list[RegisteredSchedule]
     last_polled: datetime | None = None
+
+    @property
+    def runs_by_itself(self) -> bool:
+        """Whether the server makes runs of it."""
+        return not self.paused and any(one.active for one in self.schedules)
 
 
 def differences(declared: Deployment, found: Registered) -> list[str]:
