@@ -48,10 +48,10 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> I
     yield from each_variable({"SUPABASE_SERVICE_ROLE_KEY": key, **problems} if key else problems, environment)
     yield from misspelled(environment)
     yield from contradictions(settings, environment)
-    yield from surroundings(environment)
     look = _Look(_patient(settings), lacking, problems, now)
     yield from together(
         {
+            "proxies and certificates": lambda: surroundings(environment),
             "metrics": lambda: [_metrics(environment)],
             "TWILIO_STATUS_CALLBACK_URL": lambda: callback_findings(settings),
             "Supabase": look.at_database,

@@ -478,7 +478,7 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "late runs pile up",
-        f"bad  late runs of {SCHEDULED}: 2 wait for a runner: is one alive, and are its five processes busy?",
+        f"bad  late runs of {SCHEDULED}: 2 wait for a runner that asks for them and starts none: are its five processes",
         prefect=_late,
     ),
     Misconfiguration(

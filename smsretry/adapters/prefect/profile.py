@@ -43,13 +43,13 @@ def _elsewhere(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield ".env", value.strip().strip("'\"")
     for file, keys in (("prefect.toml", ()), ("pyproject.toml", ("tool", "prefect"))):
         content = _at(_toml(Path(file)), *keys)
-        if isinstance(url := _at(content, "api", "url"), str):
-            yield file, url
+        if isinstance(chosen := _at(content, "api", "chosen"), str):
+            yield file, chosen
     home = Path(environment.get("PREFECT_HOME") or "~/.prefect").expanduser()
     profiles = _toml(Path(environment.get("PREFECT_PROFILES_PATH") or home / "profiles.toml"))
-    name = environment.get("PREFECT_PROFILE") or profiles.get("active")
-    if isinstance(chosen := _at(profiles, "profiles", name, _VARIABLE), str):
-        yield f"Prefect's profile {name}", chosen
+    active = environment.get("PREFECT_PROFILE") or profiles.get("active")
+    if isinstance(chosen := _at(profiles, "profiles", active, _VARIABLE), str):
+        yield f"Prefect's profile {active}", chosen
 
 
 def _at(content: Any, *keys: Any) -> Any:

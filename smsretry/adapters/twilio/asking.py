@@ -8,13 +8,15 @@ from smsretry.adapters.answering import why
 from smsretry.adapters.twilio.answers import outcome_of_answer
 from smsretry.adapters.twilio.clients import Clients
 from smsretry.retry.models import Finding
-from smsretry.retry.outcome import NotSent, Rejected
+from smsretry.retry.outcome import NotSent, Outcome, Rejected
 
 _DENIED: Final = (401, 403)
 _TEST: Final = 20008
+_LACKS: Final = 70051
+"""Not in our table of errors, because no send was ever seen to meet it."""
 _ADVICE: Final = {
     _TEST: "these are test credentials, with which no text goes out: set the live ones of the Twilio console",
-    70051: "the key lacks a permission: give it those of Messages (read, create), or take a standard key",
+    _LACKS: "the key lacks a permission: give it those of Messages (read, create), or take a standard key",
 }
 """What to do about a code, where it is not the same for all. https://www.twilio.com/docs/api/errors/70051"""
 
@@ -46,7 +48,7 @@ class Asking:
         if answer is None:
             return Finding(subject=subject, ok=False, advice=_silence(error))
         outcome, status = outcome_of_answer(answer.http_status, answer.body), answer.http_status
-        reason = outcome.refusal.text if isinstance(outcome, Rejected) else f"HTTP {status}"
+        reason = _reason(outcome, status)
         if optional and status in _DENIED:
             advice = f"could not be asked ({reason}): these credentials may send, and may not read this"
             return Finding(subject=subject, ok=True, advice=advice)
@@ -60,6 +62,16 @@ class Asking:
             host = self._clients.http.host
             advice = f"{host} answers {reason}, and not as Twilio does: check TWILIO_BASE_URL and HTTPS_PROXY"
         return Finding(subject=subject, ok=False, advice=advice)
+
+
+def _reason(outcome: Outcome, status: int) -> str:
+    match outcome:
+        case Rejected(refusal) if refusal.code == _LACKS:
+            return f"Twilio {_LACKS}: Authorization Failed"
+        case Rejected(refusal):
+            return refusal.text
+        case _:
+            return f"HTTP {status}"
 
 
 def _silence(error: Exception) -> str:

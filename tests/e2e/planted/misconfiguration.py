@@ -37,7 +37,6 @@ class Misconfiguration:
     """Written into HOME."""
     slow: Literal["Supabase", "Twilio", "Prefect"] | None = None
     """Whose every answer comes late."""
-    is_long: bool = False
 
     @property
     def environment(self) -> dict[str, str | None]:

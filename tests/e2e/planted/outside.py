@@ -249,6 +249,13 @@ OUTSIDE: Final = (
         "bad  TWILIO_STATUS_CALLBACK_URL: 127.0.0.1 does not answer from here (ConnectError)",
         {"TWILIO_STATUS_CALLBACK_URL": f"{NOWHERE}/status"},
     ),
+    Misconfiguration(
+        "the status callback is not https",
+        "warn TWILIO_STATUS_CALLBACK_URL: is not https, so numbers and signatures travel readable",
+        # The closed proxy keeps this away from whoever has the address.
+        {"HTTP_PROXY": NOWHERE, "TWILIO_STATUS_CALLBACK_URL": "http://8.8.8.8/status",
+         "NO_PROXY": "127.0.0.1,localhost"},
+    ),
     # Clocks and speed.
     Misconfiguration(
         "this machine's clock is ten minutes behind",
@@ -318,12 +325,12 @@ OUTSIDE: Final = (
     ),
     Misconfiguration(
         "a restricted key may not read messages",
-        "bad  Twilio credentials: refused (Twilio 70051: not in our table of errors (HTTP 403)): the key lacks a perm",
+        "bad  Twilio credentials: refused (Twilio 70051: Authorization Failed): the key lacks a permission",
         _KEY, stack=_restricted("Messages"),
     ),
     Misconfiguration(
         "a restricted key may not read numbers",
-        "warn Twilio number: could not be asked (Twilio 70051: not in our table of errors (HTTP 403)): these credent",
+        "warn Twilio number: could not be asked (Twilio 70051: Authorization Failed): these credentials",
         _KEY, stack=_restricted("IncomingPhoneNumbers"),
     ),
     # Prefect.

@@ -139,7 +139,7 @@ def test_an_api_key_that_may_not_read_its_account_is_as_good_as_a_token(
     stack.twilio.accounts.main.api_keys[KEY] = "key's"
     twilio = connect(**BY_KEY)
     assert twilio.what_became_of("SM" + "0" * 32, account=None) == NotKept()
-    assert [one.ok for one in twilio.check()] == [True, True]
+    assert [(one.ok, one.advice) for one in twilio.check()] == [(True, None)] * 3
     del stack.twilio.accounts.main.api_keys[KEY]
     entry = listed(**{stranger.sid: {"api_key_sid": KEY, "api_key_secret": "key's"}})
     twilio = connect(twilio_accounts=SecretStr(entry))
