@@ -22,7 +22,7 @@ from smsretry.doctor.key import key_problem
 from smsretry.doctor.queue import queue_findings
 from smsretry.doctor.surroundings import surroundings
 from smsretry.doctor.together import together
-from smsretry.doctor.variables import contradictions, each_variable, misspelled
+from smsretry.doctor.variables import contradictions, each_variable, misspelled, quoted
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding
 from smsretry.sending.ports import Provider
@@ -47,6 +47,7 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> I
     key = None if "SUPABASE_SERVICE_ROLE_KEY" in lacking else key_problem(settings, now())
     yield from each_variable({"SUPABASE_SERVICE_ROLE_KEY": key, **problems} if key else problems, environment)
     yield from misspelled(environment)
+    yield from quoted(environment)
     yield from contradictions(settings, environment)
     look = _Look(_patient(settings), lacking, problems, now)
     yield from together(

@@ -22,6 +22,7 @@ _BUNDLES: Final = {
     "SSL_CERT_DIR": "Supabase and Prefect",
     "REQUESTS_CA_BUNDLE": "Twilio",
     "CURL_CA_BUNDLE": "Twilio",
+    "PREFECT_API_SSL_CERT_FILE": "Prefect",
 }
 _TWILIOS: Final = ("TWILIO_EDGE", "TWILIO_REGION")
 _LOCALES: Final = ("LC_ALL", "LC_CTYPE", "LANG")

@@ -53,11 +53,24 @@ def _like(name: str, known: Sequence[str]) -> list[str]:
     return [ours[one] for one in containing or get_close_matches(rest, ours, cutoff=0.75)]
 
 
+def quoted(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Values in quotation marks: `docker run --env-file` and systemd's files do not take them away."""
+    for name in [*variables(Settings), *variables(PrefectSettings)]:
+        value = environment.get(name, "")
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            yield Finding(
+                subject=name, ok=False, advice="is in quotation marks, which count as a part of it: remove them"
+            )
+
+
 def contradictions(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Values that are right by themselves, and do together or to a text what nobody expects."""
     if settings.twilio_base_url:
         advice = f"texts go to {settings.twilio_base_url.host}, and not to Twilio: right for a test, and only there"
         yield Finding(subject="TWILIO_BASE_URL", ok=True, advice=advice)
+    if settings.supabase_url.scheme == "http" and (settings.supabase_url.host or "").endswith(".supabase.co"):
+        advice = "is not https, so the key would travel readable: begin it with https://"
+        yield Finding(subject="SUPABASE_URL", ok=False, advice=advice)
     guard = settings.profile.closing_guard.total_seconds()
     if environment.get("SMSRETRY_CLOSING_GUARD_SECONDS") and guard > settings.closing_guard_seconds:
         advice = f"counts as {guard:.0f}, because a request may take that long: raise it, or lower Twilio's timeouts"

@@ -478,7 +478,7 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "late runs pile up",
-        f"bad  late runs of {SCHEDULED}: 2 wait for a runner that asks for them and starts none: are its five processes",
+        f"bad  late runs of {SCHEDULED}: 2 wait for a runner that asks for them and starts none: are its five ",
         prefect=_late,
     ),
     Misconfiguration(

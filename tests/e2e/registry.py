@@ -103,7 +103,10 @@ class Registry:
         self._forget_alerts()
 
     def _forget_runs(self) -> None:
-        self.say("delete from flow_run; delete from deployment; delete from work_pool where name = 'texts'")
+        self.say(
+            "delete from flow_run; delete from deployment; delete from work_pool where name = 'texts'; "
+            "delete from concurrency_limit_v2; delete from concurrency_limit"
+        )
 
     def _forget_alerts(self) -> None:
         self.say(

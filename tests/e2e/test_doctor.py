@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 
 import pytest
 
@@ -35,7 +36,8 @@ def installed(running_stack: Stack, prefect: Prefect, tmp_path_factory: pytest.T
 
 @pytest.fixture
 def ward(stack: Stack, installed: Ward) -> Ward:
-    """The same, with empty tables."""
+    """The same, with empty tables, at this machine's time."""
+    stack.set_clock(datetime.now(UTC))
     return installed
 
 

@@ -72,6 +72,7 @@ class RegisteredSchedule(BaseModel):
     active: bool
     slug: str | None = None
     schedule: dict[str, Any]
+    parameters: dict[str, Any] | None = None
 
 
 class Limit(BaseModel):
@@ -114,7 +115,12 @@ def differences(declared: Deployment, found: Registered) -> list[str]:
         "parameters": (found.parameters, declared.parameters),
         "schedule": (_listed(registered), _listed(declared.schedules)),
     }
-    return [f"{what} is {there} there and {here} here" for what, (there, here) in pairs.items() if there != here]
+    unlike = [f"{what} is {there} there and {here} here" for what, (there, here) in pairs.items() if there != here]
+    return unlike + [
+        f"schedule {one.slug} has parameters of its own: {', '.join(one.parameters)}"
+        for one in found.schedules
+        if one.parameters
+    ]
 
 
 def _listed(schedules: Iterable[Schedule]) -> str:

@@ -1,11 +1,11 @@
 """The Prefect server itself: who may ask it, which version it is, and which of its services are on."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from smsretry.adapters.prefect.api import PrefectApi, PrefectError, PrefectRefused
+from smsretry.adapters.prefect.api import PrefectApi, PrefectError, PrefectLacks, PrefectRefused
 from smsretry.retry.models import Finding
 
 _SERVICES: Final = {
@@ -55,6 +55,21 @@ def _retention(enabled: Any) -> Finding:
     kept = enabled is not True and "flow_runs" not in (enabled or ())
     advice = "runs are never deleted: set PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED=events,flow_runs on the server"
     return Finding(subject="Prefect's pruning of old runs", ok=True, advice=advice if kept else None)
+
+
+def tag_limits(api: PrefectApi, tags: Collection[str]) -> Iterator[Finding]:
+    """Limits of task runs with a tag of ours: a task run has the tags of its deployment."""
+    try:
+        limits = api.ask("v2/concurrency_limits/filter", {"limit": 200})
+        told = {row["name"].removeprefix("tag:"): row["limit"] for row in limits if row["active"]}
+    except (PrefectLacks, KeyError, TypeError):
+        return
+    for tag in sorted(set(told) & set(tags)):
+        advice = (
+            f"lets {told[tag]} task runs with that tag run at once, and each text is one: "
+            f"`prefect concurrency-limit delete {tag}`"
+        )
+        yield Finding(subject=f"concurrency limit of the tag {tag}", ok=False, advice=advice)
 
 
 def openness(api: PrefectApi) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from smsretry.adapters.prefect.definition import Deployment, Registered, differe
 from smsretry.adapters.prefect.pools import pool_findings
 from smsretry.adapters.prefect.profile import profile_findings
 from smsretry.adapters.prefect.runs import finding, is_silent, run_findings
-from smsretry.adapters.prefect.server import openness, server_findings
+from smsretry.adapters.prefect.server import openness, server_findings, tag_limits
 from smsretry.instants import span
 from smsretry.retry.models import Finding
 
@@ -42,6 +42,7 @@ def watch(api: PrefectApi, deployments: Sequence[Deployment], environment: Mappi
             yield from _of_deployment(api, declared, found)
             ours += [found] if found else []
         yield from _beside(api, deployments, registered, ours)
+        yield from tag_limits(api, {tag for row in ours for tag in row.tags})
         yield from pool_findings(api, ours)
         yield from alert_findings(api)
     except PrefectError as error:

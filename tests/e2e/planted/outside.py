@@ -166,6 +166,16 @@ OUTSIDE: Final = (
         "bad  SUPABASE_SERVICE_ROLE_KEY: is cut off, or only a part of a key",
         {"SUPABASE_SERVICE_ROLE_KEY": "eyJhbGciOiJIUzI1NiJ9.eyJyb2xl"},
     ),
+    Misconfiguration(
+        "the auth token is in quotation marks",
+        "bad  TWILIO_AUTH_TOKEN: is in quotation marks, which count as a part of it: remove them",
+        {"TWILIO_AUTH_TOKEN": '"0123456789abcdef0123456789abcdef"'},
+    ),
+    Misconfiguration(
+        "the project's URL is not https",
+        "bad  SUPABASE_URL: is not https, so the key would travel readable: begin it with https://",
+        {"SUPABASE_URL": _FOREIGN.replace("https", "http"), "HTTP_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"},
+    ),
     # The machine and its network.
     Misconfiguration(
         "SUPABASE_URL has a name that does not exist",
@@ -374,6 +384,18 @@ OUTSIDE: Final = (
         "the deployment has a concurrency limit",
         f"bad  concurrency limit of {SCHEDULED}: is 1: a run that dies may keep its place for ever",
         prefect=_limited,
+    ),
+    Misconfiguration(
+        "task runs of our tag are limited",
+        "bad  concurrency limit of the tag sms: lets 1 task runs with that tag run at once",
+        prefect=lambda registry: registry.prefect.post("concurrency_limits/", {"tag": "sms", "concurrency_limit": 1}),
+    ),
+    Misconfiguration(
+        "a schedule has parameters of its own",
+        "is not this version's: schedule every-minute has parameters of its own: limit",
+        prefect=lambda registry: registry.register(SCHEDULED, schedules=[
+            {"schedule": {"cron": "* * * * *", "timezone": "UTC"}, "slug": "every-minute", "parameters": {"limit": 1}},
+        ]),
     ),
     Misconfiguration(
         "a deployment of that name is there twice",
