@@ -50,6 +50,7 @@ class Deployment(BaseModel):
     entrypoint: str
     version: str
     parameters: dict[str, Any]
+    tags: list[str] = []
     schedules: list[Schedule] = []
 
 
@@ -87,7 +88,6 @@ class Registered(BaseModel):
     id: str
     name: str
     flow_id: str
-    tags: list[str] = []
     work_pool_name: str | None = None
     work_queue_name: str | None = None
     concurrency_limit: int | None = None

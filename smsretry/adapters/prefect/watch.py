@@ -42,7 +42,7 @@ def watch(api: PrefectApi, deployments: Sequence[Deployment], environment: Mappi
             yield from _of_deployment(api, declared, found)
             ours += [found] if found else []
         yield from _beside(api, deployments, registered, ours)
-        yield from tag_limits(api, {tag for row in ours for tag in row.tags})
+        yield from tag_limits(api, {tag for declared in deployments for tag in declared.tags})
         yield from pool_findings(api, ours)
         yield from alert_findings(api)
     except PrefectError as error:
