@@ -1,13 +1,11 @@
 """Settings, from the environment. `.env` files are the runner's business; secrets never show in a repr."""
 
-import os
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
 from smsretry.phone import phone_problem
@@ -190,60 +188,15 @@ def sends_at_once() -> int:
     return int(Settings.model_fields["concurrency"].default) if setting_problems() else Settings().concurrency
 
 
-class _Given(Settings):
-    """Settings from arguments alone."""
+def setting_problems(settings: type[Settings] = Settings, /, **given: Any) -> dict[str, str]:
+    """What is wrong with the environment, by variable; empty if nothing is. Quotes no value.
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic calls it so
-        init_settings: PydanticBaseSettingsSource,
-        *_: Any,
-        **__: Any,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
-
-
-_STAND_INS: Final = {
-    "SUPABASE_URL": "https://not-set.invalid",
-    "SUPABASE_SERVICE_ROLE_KEY": "not-set",
-    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
-    "TWILIO_AUTH_TOKEN": "not-set",
-    "TWILIO_FROM_NUMBER": "+12025550100",
-}
-"""What makes settings whole that lack these, for whoever asks nothing that needs them."""
-
-
-def usable_settings() -> tuple[Settings, frozenset[str]]:
-    """The settings that are right, and the variables that they lack. What is malformed counts as not set.
-
-    For `smsretry doctor`, which checks with them what does not need the others. Never to be sent with.
+    Args:
+        settings: a subclass, if they come from elsewhere.
+        given: fields that do not come from the environment.
     """
-    environment = {name.upper(): value for name, value in os.environ.items() if value}
-    given = {variable: environment[variable] for variable in variables(Settings) if variable in environment}
-    lacking = set[str]()
-    while problems := _problems(_Given, given):
-        for variable in problems:
-            if given.pop(variable, None) is None:
-                lacking.add(variable)
-                given[variable] = _STAND_INS[variable]
-    absent = {name: None for name in ("twilio_auth_token", "twilio_from_number") if name.upper() in lacking}
-    return _Given(**_by_field(given)).model_copy(update=absent), frozenset(lacking)
-
-
-def _by_field(given: Mapping[str, str]) -> dict[str, Any]:
-    names = [str(field.validation_alias or name) for name, field in Settings.model_fields.items()]
-    return {name: given[name.upper()] for name in names if name.upper() in given}
-
-
-def setting_problems() -> dict[str, str]:
-    """What is wrong with the environment, by variable; empty if nothing is. Quotes no value."""
-    return _problems(Settings, {})
-
-
-def _problems(settings: type[Settings], given: Mapping[str, str]) -> dict[str, str]:
     try:
-        settings(**_by_field(given))
+        settings(**given)
     except ValidationError as error:
         found = {str(one["loc"][0]).upper(): one for one in error.errors(include_input=False, include_url=False)}
         return {variable: _advice(variable, one) for variable, one in found.items()}

@@ -10,7 +10,7 @@ from smsretry.adapters.answering import why
 from smsretry.retry.models import Finding
 
 Part: TypeAlias = Callable[[], Iterable[Finding]]
-SECONDS: Final = 45.0
+SECONDS: Final = 50.0
 """How long all parts together may take. A part that needs longer is told as unfinished."""
 
 

@@ -43,7 +43,8 @@ class PrefectApi:
         self.fastest: float | None = None
         """Seconds that the fastest of all answers took. None: none came."""
         self.now = datetime.fromtimestamp(0, UTC)
-        """The server's time in its last answer."""
+        """The server's time in its last answer that told one."""
+        self.tells_time = False
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +74,7 @@ class PrefectApi:
                 "the API's address there, because runs cannot be reported through it"
             )
         if "date" in answer.headers:
-            self.now = parsedate_to_datetime(answer.headers["date"])
+            self.now, self.tells_time = parsedate_to_datetime(answer.headers["date"]), True
         try:
             return answer.raise_for_status().json()
         except (httpx.HTTPStatusError, ValueError):

@@ -2,8 +2,7 @@
 
 Nothing is sent. What Twilio knows of a messaging service, its numbers and its registration, it tells only to the
 account's own credentials. Sources, all of https://www.twilio.com/docs: usage/api/account (type, status, balance),
-phone-numbers/api/incomingphonenumber-resource (capabilities), messaging/api/phonenumber-resource (the sender pool),
-messaging/api/usapptoperson-resource (campaigns), iam/api-keys (which key may read what).
+iam/api-keys (which key may read what).
 """
 
 import re
@@ -14,21 +13,16 @@ from smsretry.adapters.answering import slow_finding
 from smsretry.adapters.twilio.accounts import ACCOUNT, Accounts, NoCredentialsError
 from smsretry.adapters.twilio.asking import Asking
 from smsretry.adapters.twilio.clients import Clients
+from smsretry.adapters.twilio.sender_pool import number_finding, service_findings
 from smsretry.phone import phone_problem
 from smsretry.retry.models import Finding, SenderId
 from smsretry.settings import Settings
 
 UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
 _SERVICE: Final = re.compile(r"MG[0-9a-fA-F]{32}")
-_TOLL_FREE: Final = re.compile(r"\+1(800|833|844|855|866|877|888)")
 _NOT_OWNED: Final = (
     "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
 )
-_NO_SMS: Final = (
-    "cannot text, because it has no SMS capability: take another number of the account's, or buy one with it"
-)
-_EMPTY: Final = "it has no numbers: add one to its sender pool in the Twilio console"
-_ALL_VOICE: Final = "none of its numbers can text (no SMS capability): add one that can in the Twilio console"
 _TRIAL: Final = (
     "is a trial: it texts only numbers that are verified in the Twilio console, and writes that it is a trial before "
     "each text. Upgrade it in the console"
@@ -41,7 +35,6 @@ _MEND_SUBACCOUNT: Final = (
 )
 _UNREAD: Final = "its numbers and registration are shown only to the account's own credentials"
 """Not an advice: it is so of each subaccount that its parent serves."""
-_NO_CAMPAIGN: Final = "no A2P campaign: right for toll-free numbers, short codes and outside the US, and only there"
 
 
 class Checks:
@@ -76,9 +69,11 @@ class Checks:
         yield from self._kind(client, accounts)
         if sid := self._settings.twilio_messaging_service_sid:
             service = client.messaging.v1.services(sid)
-            yield from self._service(service, "Twilio messaging service", sid, _MEND_SETTINGS, optional=True)
+            yield from service_findings(
+                self._ask, service, "Twilio messaging service", sid, _MEND_SETTINGS, optional=True
+            )
         elif number := self._settings.twilio_from_number:
-            yield self._number("Twilio number", client, number, _NOT_OWNED, _MEND_SETTINGS)
+            yield number_finding(self._ask, "Twilio number", client, number, _NOT_OWNED, _MEND_SETTINGS)
 
     def _kind(self, client: Any, accounts: Sequence[Any]) -> Iterator[Finding]:
         """Whether the account is a trial, and has money. Only its token and a main key may ask."""
@@ -115,8 +110,8 @@ class Checks:
 
     def _steps(self, client: Any, account: str, sent_by: str, own: bool, mend: str) -> Iterator[Finding]:
         if own and sent_by.startswith("MG"):  # these requests show that the account is active, too
-            yield from self._service(
-                client.messaging.v1.services(sent_by), f"messaging service {sent_by}", sent_by, mend
+            yield from service_findings(
+                self._ask, client.messaging.v1.services(sent_by), f"messaging service {sent_by}", sent_by, mend
             )
             return
         accounts = list[Any]()
@@ -129,49 +124,7 @@ class Checks:
             yield Finding(subject=f"messaging service {sent_by} ({_UNREAD})", ok=True)
             return
         none = f"account {account} does not own it: check the number, or give the account that owns it"
-        yield self._number(f"number {_masked(sent_by)}", client, sent_by, none, mend)
-
-    def _number(self, subject: str, client: Any, number: str, none: str, mend: str) -> Finding:
-        """Whether the account owns it, and whether it can text."""
-
-        def owns() -> object:  # Twilio also finds longer numbers, of which this is a part
-            found = client.incoming_phone_numbers.list(phone_number=number, limit=20)
-            capabilities = [one.capabilities or {} for one in found if one.phone_number == number]
-            return (capabilities[0].get("sms", True) or _NO_SMS) if capabilities else none
-
-        return self._ask(subject, owns, mend, optional=True)
-
-    def _service(self, service: Any, subject: str, sid: str, mend: str, *, optional: bool = False) -> Iterator[Finding]:
-        """Whether its pool has what can text, and whether that is registered. One request more if it has no number."""
-        needs_campaign = list[bool]()
-
-        def has_senders() -> object:
-            numbers = service.phone_numbers.list(limit=100, page_size=100)
-            needs_campaign.append(any(_by_campaign(one) for one in numbers))
-            if numbers:
-                return any("SMS" in (one.capabilities or ["SMS"]) for one in numbers) or _ALL_VOICE
-            return (
-                any(kind.list(limit=1, page_size=1) for kind in (service.short_codes, service.alpha_senders)) or _EMPTY
-            )
-
-        found = self._ask(subject, has_senders, mend, optional=optional)
-        yield found
-        if found.ok and any(needs_campaign):
-            yield self._registration(service, sid, mend)
-
-    def _registration(self, service: Any, sid: str, mend: str) -> Finding:
-        subject, states = f"registration of {sid}", list[str]()
-
-        def read() -> None:
-            states.extend(str(one.campaign_status) for one in service.us_app_to_person.list(limit=20))
-
-        found = self._ask(subject, read, mend, optional=True)
-        if not found.ok or found.advice or "VERIFIED" in states:
-            return found
-        if not states:
-            return Finding(subject=subject, ok=True, advice=_NO_CAMPAIGN)
-        advice = f"its A2P campaign is {states[0]}, so carriers do not take its texts yet: see the Twilio console"
-        return Finding(subject=subject, ok=False, advice=advice)
+        yield number_finding(self._ask, f"number {_masked(sent_by)}", client, sent_by, none, mend)
 
     def _active(self, subject: str, client: Any, account: str, mend: str, accounts: list[Any]) -> Finding:
         """Whether the credentials reach the account. It is added to `accounts`, if they may read it."""
@@ -184,11 +137,6 @@ class Checks:
             return status == "active" or f"the account is {status}: see the Twilio console"
 
         return self._ask(subject, state, mend)
-
-
-def _by_campaign(number: Any) -> bool:
-    """Whether carriers take a number's texts only by an A2P campaign: a US number that is not toll-free."""
-    return number.country_code == "US" and not _TOLL_FREE.match(str(number.phone_number))
 
 
 def sender_problem(account: str, sent_by: str) -> str | None:

@@ -25,7 +25,8 @@ def elsewhere(prefect: Callable[[], str], *, seconds: Callable[[], float]) -> St
         async with httpx.AsyncClient(verify=trusted(), timeout=30) as http:
             address = f"{prefect()}/{request.path_params['rest']}"
             answer = await http.request(request.method, address, content=await request.body())
-        return Response(answer.content, answer.status_code, {"content-type": "application/json"})
+        kept = {name: answer.headers[name] for name in ("content-type", "date") if name in answer.headers}
+        return Response(answer.content, answer.status_code, kept)
 
     async def version(_: Request) -> Response:
         return JSONResponse("2.20.1")
