@@ -244,6 +244,32 @@ def test_a_sender_is_checked_with_what_its_credentials_can_read(
     assert "refused (Twilio 20003" in checked(own, dentist, SERVICE)[0][1]
 
 
+def test_what_a_service_texts_from_decides_what_is_asked_of_it(
+    stack: Stack, connect: Callable[..., TwilioSender], dentist: Account
+) -> None:
+    """A short code is a sender, too, and a toll-free number needs no campaign. A number without SMS is none."""
+    own = connect(twilio_accounts=SecretStr(listed(**{dentist.sid: {"auth_token": dentist.auth_token}})))
+    fine = [(True, f"messaging service {EMPTY}")]
+    dentist.short_codes[EMPTY] = ["12345"]
+    assert checked(own, dentist, EMPTY) == fine
+    dentist.services[EMPTY] = {"+18885550100"}
+    assert checked(own, dentist, EMPTY) == fine
+    dentist.voice_only.add("+18885550100")
+    [(ok, advice)] = checked(own, dentist, EMPTY)
+    assert (ok, "none of its numbers can text" in advice) == (False, True)
+
+
+def test_a_trial_account_and_a_number_without_sms_are_told(
+    stack: Stack, connect: Callable[..., TwilioSender], dentist: Account
+) -> None:
+    """A trial is a warning: whoever tries it out knows."""
+    dentist.is_trial = True
+    dentist.voice_only.add(NUMBER)
+    [(active, trial), (ok, advice)] = checked(connect(), dentist, NUMBER)
+    assert (active, trial.startswith("is a trial")) == (True, True)
+    assert (ok, advice.startswith("cannot text")) == (False, True)
+
+
 def test_a_check_of_many_senders_costs_two_requests_each(
     stack: Stack, sender: TwilioSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
