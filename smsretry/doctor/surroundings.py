@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from requests.certs import where
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from smsretry.adapters.answering import why
 from smsretry.retry.models import Finding
@@ -69,7 +69,7 @@ def _certificates(environment: Mapping[str, str]) -> Iterator[Finding]:
         if (value := environment.get(name)) and (problem := _unreadable(Path(value))):
             advice = f"{problem}, so no certificate of {whom} is trusted: give the file of the authorities, or unset it"
             yield Finding(subject=name, ok=False, advice=advice)
-    if problem := _unreadable(Path(where())):
+    if problem := _unreadable(Path(DEFAULT_CA_BUNDLE_PATH)):
         advice = f"{problem}, so no certificate is trusted: pip install --force-reinstall certifi"
         yield Finding(subject="certificate authorities (certifi)", ok=False, advice=advice)
 
