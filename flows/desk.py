@@ -14,7 +14,6 @@ from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.support.forms import form
-from flows.support.patience import each_within
 from flows.support.run_display import form_addresses, show_answer, waiting
 from smsretry.desk.actions.requests import (
     AfterRestore,
@@ -46,15 +45,11 @@ from smsretry.desk.pages.answers import (
 from smsretry.desk.pages.doctor_page import doctor_page
 from smsretry.doctor import examine
 from smsretry.instants import on_clock
-from smsretry.retry.models import Finding
 from smsretry.wiring import desk, reading_desk
 
 _DAY_AHEAD: Final = Preview()
 _KEEP: Final = Prune()
 _ALL: Final = WhichSenders()
-_CHECK_SECONDS: Final = 60.0
-"""How long doctor waits for one check."""
-_LATE: Final = f"had no answer after {_CHECK_SECONDS:.0f} s: what it asks is slow or down. Those after it were not made"
 _DESK_FLOW: dict[str, Any] = {"persist_result": False, "validate_parameters": False}
 
 
@@ -190,10 +185,8 @@ def lift_sms_stop(ask: LiftState) -> State[None]:
 @form
 def sms_doctor() -> State[None]:
     """Is everything in place? Settings, database, queue, provider, Prefect. Changes and sends nothing."""
-    today = datetime.now(UTC).date()  # noqa: TID251 - for the age of the data; no text is due, stale or expired by it
-    findings = examine(today=today, environment=os.environ)
-    late = Finding(subject="the next check", ok=False, advice=_LATE)
-    return show_answer(doctor_page(list(each_within(_CHECK_SECONDS, findings, late))), key="sms-doctor")
+    findings = examine(now=_now, environment=os.environ)
+    return show_answer(doctor_page(list(findings)), key="sms-doctor")
 
 
 @flow(name="sms-senders", **_DESK_FLOW)
@@ -261,6 +254,10 @@ def prune_sms_history(ask: Prune = _KEEP) -> State[None]:
         ask: How many days to keep.
     """
     return _answer("prune-sms-history", lambda desk: prune_page(desk.prune(ask), ask, prefect=_kept_by_prefect()))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - compared with other clocks; no text is due, stale or expired by it
 
 
 def _kept_by_prefect() -> str:

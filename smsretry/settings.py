@@ -1,7 +1,7 @@
 """Settings, from the environment. `.env` files are the runner's business; secrets never show in a repr."""
 
 from datetime import timedelta
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -245,10 +245,15 @@ def sends_at_once() -> int:
     return int(Settings.model_fields["concurrency"].default) if setting_problems() else Settings().concurrency
 
 
-def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
-    """What is wrong with the environment, by variable; empty if nothing is. Quotes no value."""
+def setting_problems(settings: type[ReadingSettings] = Settings, /, **given: Any) -> dict[str, str]:
+    """What is wrong with the environment, by variable; empty if nothing is. Quotes no value.
+
+    Args:
+        settings: those of who only reads; or a subclass, if they come from elsewhere.
+        given: fields that do not come from the environment.
+    """
     try:
-        kind()
+        settings(**given)
     except ValidationError as error:
         found = {str(one["loc"][0]).upper(): one for one in error.errors(include_input=False, include_url=False)}
         return {variable: _advice(variable, one) for variable, one in found.items()}
@@ -278,6 +283,6 @@ def _advice(variable: str, problem: ErrorDetails) -> str:
         return f"must be {_SIDS[variable]}"
     if kind.startswith("url_"):
         return "must be a web address that begins with https://"
-    if kind == "float_parsing":
-        return "must be a number"
+    if kind in ("float_parsing", "int_parsing", "int_from_float"):
+        return "must be a number" if kind == "float_parsing" else "must be a whole number"
     return message.removeprefix("Value error, ").replace("Input should be", "must be")

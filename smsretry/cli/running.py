@@ -162,7 +162,7 @@ def doctor(as_json: Json = False) -> None:
     from smsretry.doctor import examine
 
     findings = []
-    for finding in examine(today=now().date(), environment=os.environ):
+    for finding in examine(now=now, environment=os.environ):
         findings.append(finding)
         if not as_json:
             word, style = (

@@ -1,50 +1,65 @@
 """Is everything in place? Settings, connections, functions, grants, queue, zone data, provider, metrics, Prefect."""
 
-from collections.abc import Iterator, Mapping
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
 
-from pydantic import ValidationError
-
-from smsretry.adapters.prefect.api import PrefectApi
-from smsretry.adapters.prefect.definition import declared
-from smsretry.adapters.prefect.watch import watch
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.telemetry.export import ENDPOINTS, trouble, wanted
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.desk.questions.sender_checks import check_senders, sender_findings
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
+from smsretry.doctor.callback import callback_findings
+from smsretry.doctor.clocks import clock_findings
+from smsretry.doctor.key import key_problem
+from smsretry.doctor.look import Look
 from smsretry.doctor.queue import queue_findings
-from smsretry.doctor.variables import each_variable, misspelled, reachability_findings
+from smsretry.doctor.surroundings import surroundings
+from smsretry.doctor.together import together
+from smsretry.doctor.usable import usable_settings
+from smsretry.doctor.variables import contradictions, each_variable, misspelled, quoted
 from smsretry.errors import QueueError, SettingsError
 from smsretry.retry.models import Finding
-from smsretry.sending.ports import Provider
-from smsretry.settings import PrefectSettings, load_reading_settings, load_settings, setting_problems
-from smsretry.wiring import provider
+from smsretry.settings import load_reading_settings, setting_problems
 
 
-def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]:
+def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> Iterator[Finding]:
     """Findings, in the order in which to mend them. Sends nothing, and keeps nothing of what it rehearses.
 
+    What is wrong in one place hides no other: each part is checked that has the settings for it.
+
     Args:
-        today: the day for which the age of the data is computed.
+        now: this machine's clock, which is compared with others and tells the age of the data.
         environment: all variables, to notice a misspelled one.
     """
-    yield zone_data_finding(today)
-    yield tables_age_finding(today)
-    problems = setting_problems()
-    yield from each_variable(problems, environment)
+    yield from _data(now().date())
+    problems, (settings, lacking) = setting_problems(), usable_settings()
+    key = None if "SUPABASE_SERVICE_ROLE_KEY" in lacking else key_problem(settings, now())
+    yield from each_variable({"SUPABASE_SERVICE_ROLE_KEY": key, **problems} if key else problems, environment)
     yield from misspelled(environment)
-    yield _metrics(environment)
-    if not problems:
-        settings = load_settings()
-        yield from reachability_findings(settings)
-        with SupabaseOperators(settings) as operators:
-            yield from _database(operators)
-            with provider(settings) as connected:
-                yield from connected.check()
-                yield from _senders(operators, connected)
-    yield from reader_finding(environment)
-    yield from _prefect()
+    yield from quoted(environment)
+    yield from contradictions(settings, environment)
+    look = Look(settings, lacking, problems, now, _database)
+    yield from together(
+        {
+            "proxies and certificates": lambda: surroundings(environment),
+            "metrics": lambda: [_metrics(environment)],
+            "TWILIO_STATUS_CALLBACK_URL": lambda: callback_findings(settings),
+            "Supabase": look.at_database,
+            "reader's key": lambda: reader_finding(environment),
+            "Twilio": look.at_provider,
+            "senders of the businesses": look.at_senders,
+            "Prefect": lambda: look.at_prefect(environment),
+        }
+    )
+    yield from clock_findings(look.ahead)
+
+
+def _data(today: date) -> Iterator[Finding]:
+    try:
+        yield zone_data_finding(today)
+    except Exception as error:  # noqa: BLE001 - of a package that is not as it was installed
+        advice = f"cannot be read ({type(error).__name__}): pip install --force-reinstall tzdata"
+        yield Finding(subject="time zone data", ok=False, advice=advice)
+    yield tables_age_finding(today)
 
 
 def _metrics(environment: Mapping[str, str]) -> Finding:
@@ -84,15 +99,6 @@ def _database(operators: SupabaseOperators) -> Iterator[Finding]:
             yield Finding(subject=subject, ok=False, advice=str(error))
 
 
-def _senders(operators: SupabaseOperators, connected: Provider) -> Iterator[Finding]:
-    """The businesses' own senders. If the database cannot be asked, that has been said."""
-    try:
-        senders = [one for one in operators.senders() if one.sender_id]
-    except QueueError:
-        return
-    yield from sender_findings(check_senders(senders, connected.check_sender))
-
-
 def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the key for questions reads, if there is one."""
     if not environment.get("SUPABASE_READER_KEY"):
@@ -104,14 +110,3 @@ def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
     except (QueueError, SettingsError) as error:
         advice = str(error)
     yield Finding(subject="reader's key", ok=advice is None, advice=advice)
-
-
-def _prefect() -> Iterator[Finding]:
-    try:
-        settings = PrefectSettings()
-    except ValidationError:
-        advice = "must be the address of Prefect's API: http://<host>:4200/api"
-        yield Finding(subject="PREFECT_API_URL", ok=False, advice=advice)
-        return
-    with PrefectApi(settings) as api:
-        yield from watch(api, declared())

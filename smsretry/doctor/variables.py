@@ -1,10 +1,8 @@
-"""The environment, variable by variable: is it right, is one misspelled, can what it names be reached from outside?"""
+"""The environment, variable by variable: is it right, is one misspelled, do two contradict each other?"""
 
-import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
-from urllib.parse import urlsplit
 
 from smsretry.retry.models import Finding
 from smsretry.settings import PrefectSettings, Settings, variables
@@ -12,6 +10,10 @@ from smsretry.settings import PrefectSettings, Settings, variables
 _PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_")
 _PREFECTS: Final = ("PREFECT_API_", "PREFECT_AUTH_", "PREFECT_URL")
 """Prefect has hundreds of settings; smsretry reads these few."""
+_TWILIOS_OWN: Final = 30
+"""Seconds after which Twilio itself gives up on a request."""
+_SHORT: Final = 2
+"""Seconds."""
 
 
 def each_variable(problems: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -51,20 +53,43 @@ def _like(name: str, known: Sequence[str]) -> list[str]:
     return [ours[one] for one in containing or get_close_matches(rest, ours, cutoff=0.75)]
 
 
-def reachability_findings(settings: Settings) -> Iterator[Finding]:
-    """A callback that Twilio cannot reach, and a host that is not Twilio."""
+def quoted(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Values in quotation marks: `docker run --env-file` and systemd's files do not take them away."""
+    for name in [*variables(Settings), *variables(PrefectSettings)]:
+        value = environment.get(name, "")
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            yield Finding(
+                subject=name, ok=False, advice="is in quotation marks, which count as a part of it: remove them"
+            )
+
+
+def contradictions(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Values that are right by themselves, and do together or to a text what nobody expects."""
     if settings.twilio_base_url:
         advice = f"texts go to {settings.twilio_base_url.host}, and not to Twilio: right for a test, and only there"
         yield Finding(subject="TWILIO_BASE_URL", ok=True, advice=advice)
-    callback = settings.twilio_status_callback_url
-    host = urlsplit(str(callback)).hostname or "" if callback else ""
-    if callback and not settings.twilio_base_url and _is_private(host):
-        advice = f"Twilio cannot reach {host} from the internet: give the address of a public endpoint, or unset it"
-        yield Finding(subject="TWILIO_STATUS_CALLBACK_URL", ok=False, advice=advice)
-
-
-def _is_private(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host.strip("[]")).is_global
-    except ValueError:
-        return "." not in host or host.endswith((".local", ".localhost", ".internal"))
+    if settings.supabase_url.scheme == "http" and (settings.supabase_url.host or "").endswith(".supabase.co"):
+        advice = "is not https, so the key would travel readable: begin it with https://"
+        yield Finding(subject="SUPABASE_URL", ok=False, advice=advice)
+    guard = settings.profile.closing_guard.total_seconds()
+    if environment.get("SMSRETRY_CLOSING_GUARD_SECONDS") and guard > settings.closing_guard_seconds:
+        advice = f"counts as {guard:.0f}, because a request may take that long: raise it, or lower Twilio's timeouts"
+        yield Finding(subject="SMSRETRY_CLOSING_GUARD_SECONDS", ok=True, advice=advice)
+    if settings.twilio_read_timeout_seconds < _TWILIOS_OWN:
+        advice = (
+            f"is below the {_TWILIOS_OWN} s that Twilio itself may take, so a slow answer leaves a text in doubt: "
+            "set 35, or unset it"
+        )
+        yield Finding(subject="TWILIO_READ_TIMEOUT_SECONDS", ok=True, advice=advice)
+    for variable, seconds in (
+        ("SUPABASE_TIMEOUT_SECONDS", settings.supabase_timeout_seconds),
+        ("TWILIO_CONNECT_TIMEOUT_SECONDS", settings.twilio_connect_timeout_seconds),
+    ):
+        if seconds < _SHORT:
+            advice = (
+                f"is {seconds:g}, which an answer over the internet may well take: set at least {_SHORT}, or unset it"
+            )
+            yield Finding(subject=variable, ok=True, advice=advice)
+    if environment.get("PREFECT_API_KEY") and environment.get("PREFECT_API_AUTH_STRING"):
+        advice = "is for a server of one's own, and PREFECT_API_KEY for Prefect Cloud: unset the one that is not used"
+        yield Finding(subject="PREFECT_API_AUTH_STRING", ok=True, advice=advice)

@@ -163,8 +163,11 @@ class Provider(Sender, Protocol):
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender of the environment? Sends nothing."""
 
+    def clock(self) -> datetime | None:
+        """The provider's clock in its last answer to this thread. None: it does not tell."""
+
     def check_sender(self, sender: SenderId) -> list[Finding]:
-        """The same of a business's own sender, and is it registered, so far as that can be read? Two requests at most.
+        """The same of a business's own sender, and is it registered, so far as that can be read? Four requests at most.
 
         It may be called from several threads.
         """

@@ -9,57 +9,33 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from psycopg import Connection
 from typer.testing import CliRunner
 
+from smsretry.adapters import answering
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.cli.command import app
 from smsretry.local.prefect_server import PrefectServer
+from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import Stack
 from tests.conftest import EMPTY
 from tests.e2e.conftest import Prefect
+from tests.e2e.planted.elsewhere import elsewhere
+from tests.e2e.planted.misconfiguration import CLOSED, ELSEWHERE, HOME, NOWHERE, OPEN, Misconfiguration
+from tests.e2e.planted.outside import OUTSIDE
 from tests.e2e.registry import SCHEDULED, Registry
 from tests.support.builders import forget_settings
 
-NOWHERE: Final = "http://127.0.0.1:9"
-_OPEN: Final = "{open}"
-_CLOSED: Final = "{closed}"
-"""Addresses of two Prefect servers: one that answers anyone, and one that wants an auth string."""
 AUTH_STRING: Final = "ops:secret"
 _MIGRATE: Final = "Run `smsretry migrate --again`"
-
-
-@dataclass(frozen=True)
-class Misconfiguration:
-    """One thing that is not as it should be."""
-
-    what: str
-    line: str
-    """How the doctor's line begins."""
-    variables: Mapping[str, str | None] = field(default_factory=dict)
-    """Of the environment; None takes one away."""
-    database: str = ""
-    """Done to the application's database."""
-    prefect: Callable[[Registry], object] | None = None
-    """Done to the Prefect server."""
-
-    @property
-    def environment(self) -> dict[str, str | None]:
-        """What it needs of the environment: of database and Prefect only the one that it is about is asked."""
-        if self.prefect:
-            return {"SUPABASE_URL": None}
-        return {"PREFECT_API_URL": None, **self.variables}
-
-    @property
-    def needs_closed(self) -> bool:
-        """Whether it takes a second Prefect server, which asks for an auth string."""
-        return any(_CLOSED in (value or "") for value in self.variables.values())
 
 
 def _registered(**changes: object) -> Callable[[Registry], object]:
@@ -423,7 +399,7 @@ MISCONFIGURATIONS: Final = (
     Misconfiguration(
         "PREFECT_API_URL is the UI's address",
         "which is not Prefect's API: PREFECT_API_URL must be the API's address, http://<host>:4200/api",
-        {"PREFECT_API_URL": _OPEN},
+        {"PREFECT_API_URL": OPEN},
     ),
     Misconfiguration(
         "PREFECT_API_URL is no address",
@@ -438,7 +414,7 @@ MISCONFIGURATIONS: Final = (
     Misconfiguration(
         "PREFECT_API_URL is misspelt",
         "warn PREFECT_API_ULR: is no setting of smsretry: did you mean PREFECT_API_URL?",
-        {"PREFECT_API_ULR": f"{_OPEN}/api"},
+        {"PREFECT_API_ULR": f"{OPEN}/api"},
     ),
     Misconfiguration(
         "Prefect's API answers anyone from elsewhere",
@@ -448,12 +424,12 @@ MISCONFIGURATIONS: Final = (
     Misconfiguration(
         "Prefect's auth string is not set",
         "asks for an auth string: set PREFECT_API_AUTH_STRING",
-        {"PREFECT_API_URL": f"{_CLOSED}/api"},
+        {"PREFECT_API_URL": f"{CLOSED}/api"},
     ),
     Misconfiguration(
         "Prefect's auth string is wrong",
         "refuses PREFECT_API_AUTH_STRING: it must be the server's PREFECT_SERVER_API_AUTH_STRING",
-        {"PREFECT_API_URL": f"{_CLOSED}/api", "PREFECT_API_AUTH_STRING": "ops:guess"},
+        {"PREFECT_API_URL": f"{CLOSED}/api", "PREFECT_API_AUTH_STRING": "ops:guess"},
     ),
     Misconfiguration(
         "no deployment is registered",
@@ -502,7 +478,7 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "late runs pile up",
-        f"bad  late runs of {SCHEDULED}: 2 wait for a runner: is one alive, and are its five processes busy?",
+        f"bad  late runs of {SCHEDULED}: 2 wait for a runner that asks for them and starts none: are its five ",
         prefect=_late,
     ),
     Misconfiguration(
@@ -510,6 +486,7 @@ MISCONFIGURATIONS: Final = (
         f"bad  runs of {SCHEDULED} that do not end: 1 have been Running for more than 15 min",
         prefect=_zombie,
     ),
+    *OUTSIDE,
 )  # fmt: skip
 
 _MENDED: Final = """
@@ -536,23 +513,37 @@ alter table sms_retry_queue drop constraint if exists sms_retry_queue_lease,
 """What `smsretry migrate --again` does not bring back, as the lines say it."""
 
 
+LATE: Final = 0.1
+"""Seconds by which answers are late that are slow, and as many are called slow then."""
+
+
 @dataclass(frozen=True)
 class Ward:
     """An installation that is in order, and the doctor who looks at it."""
 
     stack: Stack
     registry: Registry
+    home: Path
     start_closed: Callable[[], PrefectServer]
     """Once: see `closed`."""
+    running: ExitStack
 
     @cached_property
     def closed(self) -> PrefectServer:
         """A second Prefect server on the same database, which asks for AUTH_STRING; started when it is needed."""
         return self.start_closed()
 
+    @cached_property
+    def elsewhere(self) -> str:
+        """The address of a web server that is not what somebody thinks; started when it is needed."""
+        app = elsewhere(lambda: self.registry.prefect.server.url, seconds=lambda: LATE)
+        return self.running.enter_context(LocalServer(app)).url
+
     def doctor(self, variables: Mapping[str, str | None], *options: str) -> str:
         """What it says, with settings that are right but for these; None takes one away."""
-        right = {**self.stack.environment(), "PREFECT_API_URL": self.registry.api_url}
+        right = {
+            **self.stack.environment(), "PREFECT_API_URL": self.registry.api_url, "PREFECT_HOME": str(self.home),
+        }  # fmt: skip
         with pytest.MonkeyPatch.context() as environment:
             forget_settings(environment)
             environment.delenv("COLUMNS", raising=False)
@@ -563,14 +554,18 @@ class Ward:
 
     def _placed(self, value: str) -> str:
         opened = self.registry.prefect.server.url
-        if _CLOSED in value:
-            return value.replace(_CLOSED, self.closed.url)
-        return value.replace(_OPEN, opened).replace("{open at 0.0.0.0}", opened.replace("127.0.0.1", "0.0.0.0"))
+        if CLOSED in value:
+            return value.replace(CLOSED, self.closed.url)
+        if ELSEWHERE in value:
+            return value.replace(ELSEWHERE, self.elsewhere)
+        placed = value.replace(OPEN, opened).replace("{open at 0.0.0.0}", opened.replace("127.0.0.1", "0.0.0.0"))
+        return placed.replace(HOME, str(self.home))
 
     @contextmanager
     def planted(self, one: Misconfiguration) -> Iterator[None]:
         """Something is not as it should be; then the advice is followed, and all is as it was."""
-        with self.stack.connect() as connection:
+        self.stack.set_clock(datetime.now(UTC))
+        with self.stack.connect() as connection, pytest.MonkeyPatch.context() as patched:
             connection.execute(
                 """insert into smsretry.runs (id, started_at, finished_at, told)
                    select gen_random_uuid(), smsretry.clock(), smsretry.clock(), 'idle'"""
@@ -578,15 +573,37 @@ class Ward:
             connection.execute(one.database.encode())
             if one.prefect:
                 one.prefect(self.registry)
+            if one.stack:
+                one.stack(self.stack)
+            if one.slow:
+                patched.setattr(answering, "SLOW", LATE)
+                self.stack.rpc_faults.seconds_each = LATE if one.slow == "Supabase" else 0.0
+                self.stack.twilio.seconds_of_any = LATE if one.slow == "Twilio" else 0.0
+            for name, content in one.files.items():
+                (self.home / name).write_text(content)
             yield
-            if one.database:
-                connection.execute(_MENDED)
-                migrate(self.stack.database_url, again=True)
-                connection.execute(files("smsretry.local.postgres").joinpath("movable_clock.sql").read_bytes())
-                connection.execute("notify pgrst, 'reload schema'")
-            if one.prefect:
-                self.registry.all_well()
-            connection.execute(EMPTY)
+            self._mend(one, connection)
+
+    def _mend(self, one: Misconfiguration, connection: Connection[Any]) -> None:
+        for name in one.files:
+            (self.home / name).unlink()
+        if one.database:
+            connection.execute(_MENDED)
+            migrate(self.stack.database_url, again=True)
+            connection.execute(files("smsretry.local.postgres").joinpath("movable_clock.sql").read_bytes())
+            connection.execute("notify pgrst, 'reload schema'")
+        if one.prefect:
+            self.registry.all_well()
+        self.stack.twilio.accounts.forget_others()
+        self.stack.twilio.clock_ahead = timedelta(0)
+        self.stack.twilio.seconds_of_any = self.stack.rpc_faults.seconds_each = 0.0
+        self.stack.set_clock(datetime.now(UTC))
+        connection.execute(EMPTY)
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
 
 
 def main() -> int:
@@ -598,7 +615,8 @@ def main() -> int:
         stack = running.enter_context(Stack(home))
         server = running.enter_context(PrefectServer(home / "open", stack.postgres))
         closed = PrefectServer(home / "closed", stack.postgres, auth_string=AUTH_STRING)
-        ward = Ward(stack, Registry(Prefect(server), stack), lambda: running.enter_context(closed))
+        registry = Registry(Prefect(server), stack)
+        ward = Ward(stack, registry, _folder(home / "own"), lambda: running.enter_context(closed), running)
         ward.registry.all_well()
         for one in MISCONFIGURATIONS:
             with ward.planted(one):

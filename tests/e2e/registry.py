@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+import yaml
 
-from smsretry.adapters.prefect.definition import declared
+from smsretry.adapters.prefect.definition import ROOT, declared
 from smsretry.local.prefect_server import DATABASE
 from smsretry.local.stack import Stack
 from tests.e2e.conftest import Prefect
@@ -29,17 +30,18 @@ class Registry:
 
     def all_well(self) -> None:
         """All registered, asked for by a runner, and the scheduled one has just completed a run."""
-        self.empty()
+        self._forget_runs()
         ids = [self.register(deployment.name) for deployment in declared()]
         self.prefect.post("deployments/get_scheduled_flow_runs", {"deployment_ids": ids})
         self.run(SCHEDULED, "COMPLETED")
+        self.install_alerts()
         while self.prefect.get(f"deployments/{ids[0]}")["last_polled"] is None:  # it is noted after the answer
             time.sleep(0.02)
 
-    def register(self, name: str, **changes: Any) -> str:
+    def register(self, deployment: str, **changes: Any) -> str:
         """Register one of `prefect.yaml`, changed as told; returns its id."""
-        [wanted] = [deployment for deployment in declared() if deployment.name == name]
-        flow = self.prefect.post("flows/", {"name": name})
+        [wanted] = [one for one in declared() if one.name == deployment]
+        flow = self.prefect.post("flows/", {"name": deployment})
         schedules = [
             {
                 "schedule": {"cron": schedule.cron, "timezone": schedule.timezone},
@@ -57,6 +59,31 @@ class Registry:
         }
         return str(self.prefect.post("deployments/", body)["id"])
 
+    def install_alerts(self) -> None:
+        """The automations of the file, if one is not there, with a notification block that notifies nobody."""
+        entries = yaml.safe_load((ROOT / "flows/automations/automations.yaml").read_text())["automations"]
+        on = [row for row in self.prefect.post("automations/filter", {"limit": 200}) if row["enabled"]]
+        named = {"block_documents": {"name": {"any_": ["nobody"]}}}
+        if len(on) == len(entries) and self.prefect.post("block_documents/filter", named):
+            return
+        self._forget_alerts()
+        block = self._block()
+        for entry in entries:
+            actions = [
+                {**action, "block_document_id": block} if action["type"] == "send-notification" else action
+                for action in entry["actions"]
+            ]
+            self.prefect.post("automations/", {**entry, "actions": actions, "enabled": True})
+
+    def _block(self) -> str:
+        """A block document; which kind is of no account to whoever only looks whether it is there."""
+        kind = {"name": "Nobody", "slug": "nobody"}
+        known = self.prefect.http.get(f"{self.api_url}/block_types/slug/nobody")
+        block_type = known.json() if known.is_success else self.prefect.post("block_types/", kind)
+        schema = self.prefect.post("block_schemas/", {"fields": {}, "block_type_id": block_type["id"]})
+        document = {"name": "nobody", "block_type_id": block_type["id"], "block_schema_id": schema["id"]}
+        return str(self.prefect.post("block_documents/", document)["id"])
+
     def run(self, deployment: str, state: str, *, tags: Sequence[str] = (), **more: str) -> str:
         """A run of it that is in this state; returns its id."""
         found = self.prefect.post("deployments/filter", {"deployments": {"name": {"any_": [deployment]}}})
@@ -72,4 +99,16 @@ class Registry:
 
     def empty(self) -> None:
         """As if nothing had ever been registered."""
-        self.say("delete from flow_run; delete from deployment")
+        self._forget_runs()
+        self._forget_alerts()
+
+    def _forget_runs(self) -> None:
+        self.say(
+            "delete from flow_run; delete from deployment; delete from work_pool where name = 'texts'; "
+            "delete from concurrency_limit_v2; delete from concurrency_limit"
+        )
+
+    def _forget_alerts(self) -> None:
+        self.say(
+            "delete from automation where name like 'smsretry: %'; delete from block_document where name = 'nobody'"
+        )

@@ -3,21 +3,23 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 
 import pytest
 
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from tests.e2e.conftest import Prefect
-from tests.e2e.misconfigurations import AUTH_STRING, MISCONFIGURATIONS, Misconfiguration, Ward
+from tests.e2e.misconfigurations import AUTH_STRING, MISCONFIGURATIONS, Ward
+from tests.e2e.planted.misconfiguration import Misconfiguration
 from tests.e2e.registry import SCHEDULED, Registry
 
 _HEALTHY = Misconfiguration("nothing", "")
 SOME_DAILY = [
-    pytest.param(planted, id=planted.what, marks=[pytest.mark.long] if n % 3 or planted.needs_closed else [])
+    pytest.param(planted, id=planted.what, marks=[pytest.mark.long] if n % 5 or planted.needs_closed else [])
     for n, planted in enumerate(MISCONFIGURATIONS)
 ]
-"""Those that are alike stand together: each third one is planted every day, on the Prefect server that there is."""
+"""Those that are alike stand together: each fifth one is planted every day, on the Prefect server that there is."""
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +29,15 @@ def installed(running_stack: Stack, prefect: Prefect, tmp_path_factory: pytest.T
     closed = PrefectServer(tmp_path_factory.mktemp("closed"), running_stack.postgres, auth_string=AUTH_STRING)
     with ExitStack() as running:
         registry.all_well()
-        yield Ward(running_stack, registry, lambda: running.enter_context(closed))
+        home = tmp_path_factory.mktemp("own")
+        yield Ward(running_stack, registry, home, lambda: running.enter_context(closed), running)
         registry.empty()
 
 
 @pytest.fixture
 def ward(stack: Stack, installed: Ward) -> Ward:
-    """The same, with empty tables."""
+    """The same, with empty tables, at this machine's time."""
+    stack.set_clock(datetime.now(UTC))
     return installed
 
 

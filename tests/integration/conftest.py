@@ -80,7 +80,8 @@ def scene(stack: Stack, business: Business) -> Scene:
 
 @pytest.fixture
 def command(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run a command with the stack's settings, changed as told; None takes one away."""
+    """Run a command with the stack's settings and at its time, changed as told; None takes one away."""
+    monkeypatch.setattr("smsretry.cli.running.now", stack.now)  # the doctor compares this machine's clock with others
 
     def run(*arguments: object, stdin: str | None = None, columns: int = 250, **changes: str | None) -> Result:
         forget_settings(monkeypatch)

@@ -2,13 +2,18 @@
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from time import monotonic
+from typing import Any, Final, Self
 
 import httpx
 
+from smsretry.adapters.answering import why
 from smsretry.adapters.certificates import trusted
 from smsretry.errors import SmsRetryError
 from smsretry.settings import PrefectSettings
+
+_MOST_SECONDS: Final = 25.0
+"""For all requests together: a person waits for what they tell."""
 
 
 class PrefectError(SmsRetryError):
@@ -16,7 +21,11 @@ class PrefectError(SmsRetryError):
 
 
 class PrefectRefused(PrefectError):
-    """The server wants another auth string."""
+    """The server wants another auth string or key."""
+
+
+class PrefectLacks(PrefectError):
+    """The server has nothing at that path (404)."""
 
 
 class PrefectApi:
@@ -28,10 +37,14 @@ class PrefectApi:
         user, _, password = credentials.get_secret_value().partition(":") if credentials else ("", "", "")
         self._auth = httpx.BasicAuth(user, password) if credentials else None
         key = settings.prefect_api_key
-        headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-        self._http = httpx.Client(verify=trusted(), timeout=10, headers=headers, follow_redirects=True)
+        self._key = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        self._http = httpx.Client(verify=trusted(), timeout=10)
+        self._asking = 0.0
+        self.fastest: float | None = None
+        """Seconds that the fastest of all answers took. None: none came."""
         self.now = datetime.fromtimestamp(0, UTC)
-        """The server's time in its last answer."""
+        """The server's time in its last answer that told one."""
+        self.tells_time = False
 
     def __enter__(self) -> Self:
         return self
@@ -51,26 +64,53 @@ class PrefectApi:
         Raises:
             PrefectError: no answer came, or one that is not the API's.
         """
-        method, auth = "GET" if body is None else "POST", None if as_anyone else self._auth
-        try:
-            answer = self._http.request(method, f"{self.url}/{path}", json=body, auth=auth)
-        except httpx.HTTPError as error:
-            raise PrefectError(
-                f"{self.host} does not answer ({type(error).__name__}): check PREFECT_API_URL, and that the Prefect "
-                "server runs and can be reached from here"
-            ) from None
+        answer = self._answer(path, body, as_anyone=as_anyone)
         if answer.status_code in (401, 403):
-            if self._auth:
-                advice = "refuses PREFECT_API_AUTH_STRING: it must be the server's PREFECT_SERVER_API_AUTH_STRING"
-            else:
-                advice = "asks for an auth string: set PREFECT_API_AUTH_STRING to the server's, here and on the runner"
-            raise PrefectRefused(f"{self.host} {advice}")
+            raise PrefectRefused(f"{self.host} {self._refused()}")
+        if answer.is_redirect:
+            place = httpx.URL(self.url).join(answer.headers["location"])
+            raise PrefectError(
+                f"{self.host} sends everybody on to {place.scheme}://{place.netloc.decode()}: set PREFECT_API_URL to "
+                "the API's address there, because runs cannot be reported through it"
+            )
         if "date" in answer.headers:
-            self.now = parsedate_to_datetime(answer.headers["date"])
+            self.now, self.tells_time = parsedate_to_datetime(answer.headers["date"]), True
         try:
             return answer.raise_for_status().json()
         except (httpx.HTTPStatusError, ValueError):
+            kind = PrefectLacks if answer.status_code == 404 else PrefectError
+            raise kind(self._no_api(answer.status_code, path)) from None
+
+    def _answer(self, path: str, body: dict[str, Any] | None, *, as_anyone: bool) -> httpx.Response:
+        method, auth = "GET" if body is None else "POST", None if as_anyone else self._auth
+        if self._asking > _MOST_SECONDS:
+            raise PrefectError(f"{self.host} took {self._asking:.0f} s for what was asked, so the rest was not asked")
+        asked = monotonic()
+        try:
+            answer = self._http.request(
+                method, f"{self.url}/{path}", json=body, auth=auth, headers={} if as_anyone else self._key
+            )
+        except httpx.HTTPError as error:
             raise PrefectError(
-                f"{self.host} answers HTTP {answer.status_code} to {path}, which is not Prefect's API: "
-                "PREFECT_API_URL must be the API's address, http://<host>:4200/api"
+                f"{self.host} does not answer ({why(error)}): check PREFECT_API_URL, and that the Prefect "
+                "server runs and can be reached from here"
             ) from None
+        took = monotonic() - asked
+        self._asking += took
+        self.fastest = took if self.fastest is None else min(took, self.fastest)
+        return answer
+
+    def _refused(self) -> str:
+        if self._auth:
+            return "refuses PREFECT_API_AUTH_STRING: it must be the server's PREFECT_SERVER_API_AUTH_STRING"
+        if self._key:
+            return "refuses PREFECT_API_KEY: make a new one in Prefect Cloud, for PREFECT_API_URL's workspace"
+        return "asks for an auth string: set PREFECT_API_AUTH_STRING to the server's, here and on the runner"
+
+    def _no_api(self, status: int, path: str) -> str:
+        if status >= 500:
+            return f"{self.host} answers HTTP {status} to {path}: see its log, and whether its database is up"
+        return (
+            f"{self.host} answers HTTP {status} to {path}, which is not Prefect's API: "
+            "PREFECT_API_URL must be the API's address, http://<host>:4200/api"
+        )

@@ -39,7 +39,8 @@ class Schedule(BaseModel):
         return timedelta(days=1) if hour.isdigit() else timedelta(hours=1)
 
     def __str__(self) -> str:
-        return f"{self.slug}: {self.cron or f'every {self.interval:g} s'}"
+        every = f"every {self.interval:g} s" if self.interval else "a rule of dates"
+        return f"{self.slug}: {self.cron or every}"
 
 
 class Deployment(BaseModel):
@@ -49,6 +50,7 @@ class Deployment(BaseModel):
     entrypoint: str
     version: str
     parameters: dict[str, Any]
+    tags: list[str] = []
     schedules: list[Schedule] = []
 
 
@@ -71,6 +73,13 @@ class RegisteredSchedule(BaseModel):
     active: bool
     slug: str | None = None
     schedule: dict[str, Any]
+    parameters: dict[str, Any] | None = None
+
+
+class Limit(BaseModel):
+    """How many runs of a deployment there may be at once."""
+
+    limit: int
 
 
 class Registered(BaseModel):
@@ -78,6 +87,11 @@ class Registered(BaseModel):
 
     id: str
     name: str
+    flow_id: str
+    work_pool_name: str | None = None
+    work_queue_name: str | None = None
+    concurrency_limit: int | None = None
+    global_concurrency_limit: Limit | None = None
     created: datetime
     entrypoint: str | None
     version: str | None
@@ -85,6 +99,11 @@ class Registered(BaseModel):
     parameters: dict[str, Any]
     schedules: list[RegisteredSchedule]
     last_polled: datetime | None = None
+
+    @property
+    def runs_by_itself(self) -> bool:
+        """Whether the server makes runs of it."""
+        return not self.paused and any(one.active for one in self.schedules)
 
 
 def differences(declared: Deployment, found: Registered) -> list[str]:
@@ -96,7 +115,12 @@ def differences(declared: Deployment, found: Registered) -> list[str]:
         "parameters": (found.parameters, declared.parameters),
         "schedule": (_listed(registered), _listed(declared.schedules)),
     }
-    return [f"{what} is {there} there and {here} here" for what, (there, here) in pairs.items() if there != here]
+    unlike = [f"{what} is {there} there and {here} here" for what, (there, here) in pairs.items() if there != here]
+    return unlike + [
+        f"schedule {one.slug} has parameters of its own: {', '.join(one.parameters)}"
+        for one in found.schedules
+        if one.parameters
+    ]
 
 
 def _listed(schedules: Iterable[Schedule]) -> str:

@@ -1,22 +1,22 @@
 """Is Prefect there, are the deployments registered and switched on, and does anyone run them? For `smsretry doctor`."""
 
-import ipaddress
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from pydantic import TypeAdapter
 
-from smsretry.adapters.prefect.api import PrefectApi, PrefectError, PrefectRefused
+from smsretry.adapters.answering import slow_finding
+from smsretry.adapters.prefect.alerts import alert_findings
+from smsretry.adapters.prefect.api import PrefectApi, PrefectError
 from smsretry.adapters.prefect.definition import Deployment, Registered, differences
+from smsretry.adapters.prefect.pools import pool_findings
+from smsretry.adapters.prefect.profile import profile_findings
+from smsretry.adapters.prefect.runs import finding, is_silent, run_findings
+from smsretry.adapters.prefect.server import openness, server_findings, tag_limits
 from smsretry.instants import span
 from smsretry.retry.models import Finding
 
-_SILENT: Final = timedelta(minutes=2)
-"""A runner and a worker ask for runs every few seconds; Prefect itself counts one as gone after a minute."""
-_NO_RUN: Final = timedelta(minutes=5)
-_ZOMBIE: Final = timedelta(minutes=15)
-"""Counts as hanging. A run of the flow takes seconds, and a minute or two with 500 texts."""
+_PAGE: Final = 200
 _REGISTER: Final = "restart `python -m flows.serve` with this version, or run `prefect --no-prompt deploy --all`"
 _ABSENT: Final = (
     "PREFECT_API_URL is not set, so whether anything runs on a schedule is unknown. This is right only where cron runs "
@@ -24,67 +24,91 @@ _ABSENT: Final = (
 )
 
 
-def watch(api: PrefectApi, deployments: Sequence[Deployment]) -> Iterator[Finding]:
+def watch(api: PrefectApi, deployments: Sequence[Deployment], environment: Mapping[str, str]) -> Iterator[Finding]:
     """Findings, in the order in which to mend them. Reads only."""
+    yield from profile_findings(environment)
     if not api.url:
         yield Finding(subject="Prefect", ok=True, advice=_ABSENT)
         return
     try:
         api.ask("health")
-        found = _registered(api, deployments)
+        registered = _registered(api)
         yield Finding(subject=f"Prefect's API at {api.host}", ok=True)
-        yield from _openness(api)
+        yield from openness(api)
+        yield from server_findings(api)
+        ours = list[Registered]()
         for declared in deployments:
-            yield from _of_deployment(api, declared, [row for row in found if row.name == declared.name])
-        yield from _retention(api)
+            found = _best(declared, registered)
+            yield from _of_deployment(api, declared, found)
+            ours += [found] if found else []
+        yield from _beside(api, deployments, registered, ours)
+        yield from tag_limits(api, {tag for declared in deployments for tag in declared.tags})
+        yield from pool_findings(api, ours)
+        yield from alert_findings(api)
     except PrefectError as error:
         yield Finding(subject="Prefect's API", ok=False, advice=str(error))
+    yield from slow_finding("Prefect", api.fastest, f"look at {api.host}, its database, and the network")
 
 
-def _registered(api: PrefectApi, deployments: Sequence[Deployment]) -> list[Registered]:
-    names = {"name": {"any_": [declared.name for declared in deployments]}}
-    return TypeAdapter(list[Registered]).validate_python(api.ask("deployments/filter", {"deployments": names}))
+def _registered(api: PrefectApi) -> list[Registered]:
+    """All deployments of the server."""
+    rows = list[Registered]()
+    while len(rows) % _PAGE == 0:
+        more = api.ask("deployments/filter", {"limit": _PAGE, "offset": len(rows)})
+        if not more:
+            break
+        rows += TypeAdapter(list[Registered]).validate_python(more)
+    return rows
 
 
-def _openness(api: PrefectApi) -> Iterator[Finding]:
-    """Does the API answer anyone, where others can reach it?"""
-    if _is_loopback(api.host.partition(":")[0]):
+def _best(declared: Deployment, registered: Sequence[Registered]) -> Registered | None:
+    """The one of that name that is most like the file's."""
+    found = [row for row in registered if row.name == declared.name]
+    return min(found, key=lambda row: len(differences(declared, row)), default=None)
+
+
+def _of_deployment(api: PrefectApi, declared: Deployment, found: Registered | None) -> Iterator[Finding]:
+    if found is None:
+        yield finding(f"deployment {declared.name}", f"is not registered: {_REGISTER}")
         return
-    try:
-        api.ask("deployments/filter", {"limit": 1}, as_anyone=True)
-    except PrefectRefused:
-        yield Finding(subject="Prefect's auth string", ok=True)
-        return
-    advice = (
-        f"{api.host} answers without one, so whoever reaches it can start, stop and read runs: set "
-        "PREFECT_SERVER_API_AUTH_STRING on the server, and PREFECT_API_AUTH_STRING on the runner and here"
-    )
-    yield Finding(subject="Prefect's auth string", ok=True, advice=advice)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _of_deployment(api: PrefectApi, declared: Deployment, found: Sequence[Registered]) -> Iterator[Finding]:
-    if not found:
-        yield _finding(f"deployment {declared.name}", f"is not registered: {_REGISTER}")
-        return
-    best = min(found, key=lambda row: len(differences(declared, row)))
-    unlike = "; ".join(differences(declared, best))
+    unlike = "; ".join(differences(declared, found))
     advice = f"is not this version's: {unlike}. R{_REGISTER[1:]}" if unlike else None
-    yield _finding(f"deployment {declared.name}", advice)
+    yield finding(f"deployment {declared.name}", advice)
+    yield from _limit(declared, found)
     if declared.schedules:
-        yield _finding(f"schedule of {declared.name}", _switched_off(best))
-        yield _finding(f"runner of {declared.name}", _no_runner(best, api.now))
-        yield from _runs(api, declared, best)
+        yield finding(f"schedule of {declared.name}", _switched_off(found))
+        yield finding(f"runner of {declared.name}", _no_runner(api, found))
+        yield from run_findings(api, declared, found)
 
 
-def _finding(subject: str, problem: str | None) -> Finding:
-    return Finding(subject=subject, ok=problem is None, advice=problem)
+def _limit(declared: Deployment, found: Registered) -> Iterator[Finding]:
+    """A run that dies may keep its slot for ever (Prefect keeps leases in memory), and the claim needs no limit."""
+    limit = found.global_concurrency_limit.limit if found.global_concurrency_limit else found.concurrency_limit
+    if limit is not None:
+        advice = (
+            f"is {limit}: a run that dies may keep its place for ever, and then no other begins. Two runs at once do "
+            "no harm: clear the limit in the UI (edit the deployment)"
+        )
+        yield Finding(subject=f"concurrency limit of {declared.name}", ok=not declared.schedules, advice=advice)
+
+
+def _beside(
+    api: PrefectApi, deployments: Sequence[Deployment], registered: Sequence[Registered], ours: Sequence[Registered]
+) -> Iterator[Finding]:
+    """Deployments of our flows that are not the file's: left by another version, or made by hand."""
+    names, flows = {one.name for one in deployments}, {one.entrypoint for one in deployments}
+    others = [row for row in registered if row not in ours and (row.name in names or row.entrypoint in flows)]
+    others = [row for row in others if row.name in names or row.runs_by_itself]
+    if not others:
+        return
+    asked = api.ask("flows/filter", {"flows": {"id": {"any_": sorted({row.flow_id for row in others})}}})
+    flow_names = {row["id"]: row["name"] for row in asked}
+    for row in others:
+        made_by = f"of version {row.version or 'unknown'}"
+        what = "runs by itself, too" if row.runs_by_itself else "is registered, too"
+        name = f"{flow_names.get(row.flow_id, '?')}/{row.name}"
+        advice = f"{what} ({made_by}), beside this version's: `prefect deployment delete {name}`"
+        yield finding(f"deployment {name}", advice)
 
 
 def _switched_off(found: Registered) -> str | None:
@@ -96,66 +120,9 @@ def _switched_off(found: Registered) -> str | None:
     return None
 
 
-def _no_runner(found: Registered, now: datetime) -> str | None:
+def _no_runner(api: PrefectApi, found: Registered) -> str | None:
     start = "start `python -m flows.serve`, or a worker, under a supervisor"
     if found.last_polled is None:
         return f"none has ever asked for its runs: {start}"
-    silent = now - found.last_polled
-    return f"none has asked for its runs for {span(silent.total_seconds())}: {start}" if silent > _SILENT else None
-
-
-def _runs(api: PrefectApi, declared: Deployment, found: Registered) -> Iterator[Finding]:
-    period = min(schedule.period for schedule in declared.schedules)
-    yield _last_completed(api, declared, found, max(_NO_RUN, 2 * period))
-    late = _count(api, found, {"state": {"name": {"any_": ["Late"]}}})
-    if late > 1:
-        advice = f"{late} wait for a runner: is one alive, and are its five processes busy? See the runs page of the UI"
-        yield _finding(f"late runs of {declared.name}", advice)
-    long_ago = (api.now - _ZOMBIE).isoformat()
-    zombies = _count(api, found, {"state": {"type": {"any_": ["RUNNING"]}}, "start_time": {"before_": long_ago}})
-    if zombies:
-        advice = (
-            f"{zombies} have been Running for more than {span(_ZOMBIE.total_seconds())}: their process is gone or "
-            "hangs. Cancel them in the UI; `python -m flows.automations` installs what ends them by itself"
-        )
-        yield _finding(f"runs of {declared.name} that do not end", advice)
-
-
-def _last_completed(api: PrefectApi, declared: Deployment, found: Registered, limit: timedelta) -> Finding:
-    subject = f"last completed run of {declared.name}"
-    completed = _newest(api, found, "COMPLETED")
-    since = datetime.fromisoformat(completed["end_time"]) if completed else found.created
-    age = max(api.now - since, timedelta(0))
-    shown = span(age.total_seconds())
-    if age <= limit:
-        return _finding(f"{subject}, {shown} ago" if completed else f"{subject}: none yet", None)
-    ended = _newest(api, found, "FAILED", "CRASHED", "CANCELLED")
-    last = ended["state"] if ended and datetime.fromisoformat(ended["end_time"]) > since else None
-    why = f"; the newest one ended {last['name']}: {last['message']}" if last else ""
-    when = f"was {shown} ago" if completed else f"never was, in {shown}"
-    return _finding(subject, f"{when}{why}")
-
-
-def _newest(api: PrefectApi, found: Registered, *types: str) -> dict[str, Any] | None:
-    wanted = {
-        "deployment_id": {"any_": [found.id]},
-        "state": {"type": {"any_": types}},
-        "end_time": {"is_null_": False},
-    }
-    rows = api.ask("flow_runs/filter", {"flow_runs": wanted, "sort": "END_TIME_DESC", "limit": 1})
-    return rows[0] if rows else None
-
-
-def _count(api: PrefectApi, found: Registered, wanted: dict[str, Any]) -> int:
-    return int(api.ask("flow_runs/count", {"flow_runs": {"deployment_id": {"any_": [found.id]}, **wanted}}))
-
-
-def _retention(api: PrefectApi) -> Iterator[Finding]:
-    """Does the server delete old runs? By default it keeps 1,440 a day forever. Not every server tells its settings."""
-    try:
-        vacuum = api.ask("admin/settings")["server"]["services"]["db_vacuum"]["enabled"]
-    except (PrefectError, KeyError, TypeError):
-        return
-    kept = vacuum is not True and "flow_runs" not in (vacuum or ())
-    advice = "runs are never deleted: set PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED=events,flow_runs on the server"
-    yield Finding(subject="Prefect's pruning of old runs", ok=True, advice=advice if kept else None)
+    silent = span((api.now - found.last_polled).total_seconds())
+    return f"none has asked for its runs for {silent}: {start}" if is_silent(api, found) else None

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import httpx
 from postgrest.exceptions import APIError
 
+from smsretry.adapters.answering import why
 from smsretry.errors import (
     InputError,
     QueueBusy,
@@ -153,7 +154,7 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
 
 def unanswered(function: str, error: httpx.RequestError, *, url: str) -> QueueUnreachable:
     """The error for a request to which no answer came, or none that can be unpacked."""
-    name = type(error).__name__
+    name = why(error)
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         return QueueSlow(f"Supabase did not answer {function} in time ({name}). Check that the project ({url}) is up.")
     return QueueUnreachable(

@@ -1,26 +1,31 @@
 """Do credentials work, is the account active, is the sender its own? `doctor` and `smsretry senders check` ask.
 
-Nothing is sent. A sender costs at most two requests. What Twilio knows of a messaging service, its numbers and its
-registration, it tells only to the account's own credentials.
+Nothing is sent. What Twilio knows of a messaging service, its numbers and its registration, it tells only to the
+account's own credentials. Sources, all of https://www.twilio.com/docs: usage/api/account (type, status, balance),
+iam/api-keys (which key may read what).
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from smsretry.adapters.answering import slow_finding
 from smsretry.adapters.twilio.accounts import ACCOUNT, Accounts, NoCredentialsError
-from smsretry.adapters.twilio.answers import outcome_of_answer
+from smsretry.adapters.twilio.asking import Asking
 from smsretry.adapters.twilio.clients import Clients
+from smsretry.adapters.twilio.sender_pool import number_finding, service_findings
 from smsretry.phone import phone_problem
 from smsretry.retry.models import Finding, SenderId
-from smsretry.retry.outcome import Rejected
 from smsretry.settings import Settings
 
 UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
 _SERVICE: Final = re.compile(r"MG[0-9a-fA-F]{32}")
 _NOT_OWNED: Final = (
     "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
+)
+_TRIAL: Final = (
+    "is a trial: it texts only numbers that are verified in the Twilio console, and writes that it is a trial before "
+    "each text. Upgrade it in the console"
 )
 _MEND_SETTINGS: Final = "check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
 _MEND_LISTED: Final = "check this account's SID, and its entry in TWILIO_ACCOUNTS or in TWILIO_ACCOUNTS_FILE"
@@ -30,7 +35,6 @@ _MEND_SUBACCOUNT: Final = (
 )
 _UNREAD: Final = "its numbers and registration are shown only to the account's own credentials"
 """Not an advice: it is so of each subaccount that its parent serves."""
-_NO_CAMPAIGN: Final = "no A2P campaign: right for toll-free numbers, short codes and outside the US, and only there"
 
 
 class Checks:
@@ -40,26 +44,54 @@ class Checks:
         self._settings = settings
         self._accounts = accounts
         self._clients = clients
+        self._ask = Asking(clients).ask
 
     def environment(self) -> list[Finding]:
-        """Of the account and the sender of the environment, and of the list of other accounts."""
+        """Of the account and the sender of the environment, if one is set, and of the list of other accounts."""
         listed = list(self._accounts.findings())
         try:
-            client = self._clients.of(None)
+            client, http = self._clients.of(None), self._clients.http
         except Exception as error:  # noqa: BLE001 - a broken installation, whatever is wrong with it
             return [*listed, Finding(subject="Twilio's SDK", ok=False, advice=UNLOADED.format(type(error).__name__))]
-        credentials = self._active("Twilio credentials", client, self._accounts.main, _MEND_SETTINGS)
+        found = list(self._of_environment(client))
+        return [
+            *listed,
+            *found,
+            *slow_finding("Twilio", http.fastest, f"look at the network between here and {http.host}"),
+        ]
+
+    def _of_environment(self, client: Any) -> Iterator[Finding]:
+        accounts = list[Any]()
+        credentials = self._active("Twilio credentials", client, self._accounts.main, _MEND_SETTINGS, accounts)
+        yield credentials
         if not credentials.ok:
-            return [*listed, credentials]
-        if service := self._settings.twilio_messaging_service_sid:
-            found = self._ask("Twilio messaging service", client.messaging.v1.services(service).fetch, _MEND_SETTINGS)
-        else:
-            number = self._settings.twilio_from_number
-            owned = client.incoming_phone_numbers
-            found = self._ask(
-                "Twilio number", lambda: owned.list(phone_number=number, limit=1) or _NOT_OWNED, _MEND_SETTINGS
+            return
+        yield from self._kind(client, accounts)
+        if sid := self._settings.twilio_messaging_service_sid:
+            service = client.messaging.v1.services(sid)
+            yield from service_findings(
+                self._ask, service, "Twilio messaging service", sid, _MEND_SETTINGS, optional=True
             )
-        return [*listed, credentials, found]
+        elif number := self._settings.twilio_from_number:
+            yield number_finding(self._ask, "Twilio number", client, number, _NOT_OWNED, _MEND_SETTINGS)
+
+    def _kind(self, client: Any, accounts: Sequence[Any]) -> Iterator[Finding]:
+        """Whether the account is a trial, and has money. Only its token and a main key may ask."""
+        if not accounts:
+            yield Finding(subject="Twilio account (a standard key may not ask whether it is a trial)", ok=True)
+            return
+        [account] = accounts
+        yield Finding(subject="Twilio account", ok=True, advice=_TRIAL if account.type == "Trial" else None)
+        try:
+            left = client.api.v2010.accounts(account.sid).balance.fetch()
+            amount = float(left.balance)
+        except Exception:  # noqa: BLE001 - a subaccount has none, and whoever may not ask is not told
+            return
+        if amount <= 0:
+            advice = (
+                f"is {amount:.2f} {left.currency}: unless Twilio sends a bill, no text goes out before it is topped up"
+            )
+            yield Finding(subject="Twilio balance", ok=True, advice=advice)
 
     def sender(self, sender: SenderId) -> list[Finding]:
         """Of a business's own sender."""
@@ -78,77 +110,33 @@ class Checks:
 
     def _steps(self, client: Any, account: str, sent_by: str, own: bool, mend: str) -> Iterator[Finding]:
         if own and sent_by.startswith("MG"):  # these requests show that the account is active, too
-            yield from self._service(client.messaging.v1.services(sent_by), sent_by, mend)
+            yield from service_findings(
+                self._ask, client.messaging.v1.services(sent_by), f"messaging service {sent_by}", sent_by, mend
+            )
             return
-        active = self._active(f"account {account}", client, account, mend)
-        yield active
+        accounts = list[Any]()
+        active = self._active(f"account {account}", client, account, mend, accounts)
+        trial = active.ok and any(one.type == "Trial" for one in accounts)
+        yield active.model_copy(update={"advice": _TRIAL}) if trial else active
         if not active.ok:
             return
         if sent_by.startswith("MG"):
             yield Finding(subject=f"messaging service {sent_by} ({_UNREAD})", ok=True)
             return
-        subject, owned = f"number {_masked(sent_by)}", client.incoming_phone_numbers
         none = f"account {account} does not own it: check the number, or give the account that owns it"
+        yield number_finding(self._ask, f"number {_masked(sent_by)}", client, sent_by, none, mend)
 
-        def owns() -> object:  # Twilio also finds longer numbers, of which this is a part
-            return any(one.phone_number == sent_by for one in owned.list(phone_number=sent_by, limit=20)) or none
+    def _active(self, subject: str, client: Any, account: str, mend: str, accounts: list[Any]) -> Finding:
+        """Whether the credentials reach the account. It is added to `accounts`, if they may read it."""
 
-        yield self._ask(subject, owns, mend)
-
-    def _service(self, service: Any, sid: str, mend: str) -> Iterator[Finding]:
-        none = "it has no numbers: add one to it in the Twilio console"
-        numbers = self._ask(
-            f"messaging service {sid}", lambda: service.phone_numbers.list(limit=1, page_size=1) or none, mend
-        )
-        yield numbers
-        if numbers.ok:
-            yield self._registration(service, sid, mend)
-
-    def _registration(self, service: Any, sid: str, mend: str) -> Finding:
-        subject, states = f"registration of {sid}", list[str]()
-
-        def read() -> None:
-            states.extend(str(one.campaign_status) for one in service.us_app_to_person.list(limit=20))
-
-        found = self._ask(subject, read, mend)
-        if not found.ok or "VERIFIED" in states:
-            return found
-        if not states:
-            return Finding(subject=subject, ok=True, advice=_NO_CAMPAIGN)
-        advice = f"its A2P campaign is {states[0]}, so carriers do not take its texts yet: see the Twilio console"
-        return Finding(subject=subject, ok=False, advice=advice)
-
-    def _active(self, subject: str, client: Any, account: str, mend: str) -> Finding:
         def state() -> object:
             if str(client.username).startswith("SK"):  # only a main key may read the account
                 return client.messages.page(page_size=1)
-            status = client.api.v2010.accounts(account).fetch().status
+            accounts.append(client.api.v2010.accounts(account).fetch())
+            status = accounts[0].status
             return status == "active" or f"the account is {status}: see the Twilio console"
 
         return self._ask(subject, state, mend)
-
-    def _ask(self, subject: str, question: Callable[[], object], mend: str) -> Finding:
-        """A finding from the answer: a string is what is wrong."""
-        try:
-            answer = question()
-        except Exception as error:  # noqa: BLE001 - of the SDK or of `requests`: the bare answer says which
-            return Finding(subject=subject, ok=False, advice=self._refusal(mend) or _silence(error))
-        return (
-            Finding(subject=subject, ok=False, advice=answer)
-            if isinstance(answer, str)
-            else Finding(subject=subject, ok=True)
-        )
-
-    def _refusal(self, mend: str) -> str | None:
-        answer = self._clients.http.answer()
-        if answer is None:
-            return None
-        match outcome_of_answer(answer.http_status, answer.body):
-            case Rejected(refusal):
-                reason = refusal.text
-            case _:
-                reason = f"HTTP {answer.http_status}"
-        return f"refused ({reason}): {mend}"
 
 
 def sender_problem(account: str, sent_by: str) -> str | None:
@@ -162,9 +150,3 @@ def sender_problem(account: str, sent_by: str) -> str | None:
 
 def _masked(number: str) -> str:
     return f"…{number[-4:]}"
-
-
-def _silence(error: Exception) -> str:
-    request = getattr(error, "request", None)
-    host = urlsplit(request.url).netloc if request else "Twilio"
-    return f"{host} does not answer ({type(error).__name__}): check that it can be reached from here"

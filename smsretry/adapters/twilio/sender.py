@@ -108,8 +108,13 @@ class TwilioSender:
         """Do the credentials work, and does the account own the sender? Sends nothing."""
         return self._checks.environment()
 
+    def clock(self) -> datetime | None:
+        """Twilio's clock in its last answer to this thread. None: none came, or it had no `Date`."""
+        answer = self._clients.http.answer()
+        return answer.date if answer else None
+
     def check_sender(self, sender: SenderId) -> list[Finding]:
-        """The same of a business's own sender, and is it registered? At most two requests."""
+        """The same of a business's own sender, and is it registered? Two requests; at most four."""
         return self._checks.sender(sender)
 
 

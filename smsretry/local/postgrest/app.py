@@ -57,6 +57,8 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = 
         function = request.path_params["function"]
         sent = await request.body()
         fault = faults.take(function, sent)
+        if faults.seconds_each:
+            await asyncio.sleep(faults.seconds_each)
         if instead := instead_of_answer(fault):
             return instead
         try:

@@ -32,6 +32,14 @@ class Account:
     services: dict[str, set[str]] = field(default_factory=dict, repr=False)
     """Messaging services, each with its numbers."""
     api_keys: dict[str, str] = field(default_factory=dict, repr=False)
+    short_codes: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    """The short codes of each messaging service."""
+    voice_only: set[str] = field(default_factory=set, repr=False)
+    """Numbers that have no SMS capability."""
+    is_trial: bool = False
+    balance: str = "20.00"
+    unreadable: set[str] = field(default_factory=set)
+    """Resources that a restricted key of it may not read, by the last part of their path without `.json`."""
     owner: "Account | None" = None
     """The parent. None: it is nobody's subaccount."""
     status: Literal["active", "suspended", "closed"] = "active"
@@ -70,7 +78,9 @@ class Directory:
         with self._lock:
             self._accounts = {self.main.sid: self.main}
             self._used.clear()
-        self.main.status = "active"
+        self.main.status, self.main.is_trial, self.main.balance = "active", False, "20.00"
+        self.main.voice_only.clear()
+        self.main.unreadable.clear()
         for told in (self.main.refused_by_carriers, self.main.segments_per_minute, self.main.segments_per_day):
             told.clear()
 

@@ -23,14 +23,27 @@ class Lookups:
         """`GET Accounts/{sid}.json`. The parent may read one that is suspended; a standard API key may read none."""
         if not request.state.login.is_token:
             return answers.unauthorized()
-        return JSONResponse(resources.account(request.state.account, trial=self._trial, since=self._since))
+        account: Account = request.state.account
+        return JSONResponse(resources.account(account, trial=self._trial or account.is_trial, since=self._since))
+
+    async def fetch_balance(self, request: Request) -> Response:
+        """`GET Accounts/{sid}/Balance.json`. A subaccount has none; its parent pays."""
+        account: Account = request.state.account
+        if not request.state.login.is_token or account.owner:
+            return answers.unauthorized() if not account.owner else answers.not_found(request)
+        return JSONResponse(resources.balance(account))
 
     async def list_numbers(self, request: Request) -> Response:
         """`GET IncomingPhoneNumbers.json`."""
         account: Account = request.state.account
         wanted = request.query_params.get("PhoneNumber", "")  # matches a part of a number, as Twilio's does
         numbers = sorted(number for number in account.numbers if wanted in number)
-        records = (resources.incoming_phone_number(number, account.sid, since=self._since) for number in numbers)
+        records = (
+            resources.incoming_phone_number(
+                number, account.sid, texts=number not in account.voice_only, since=self._since
+            )
+            for number in numbers
+        )
         return paged(request, "incoming_phone_numbers", records)
 
     async def fetch_service(self, request: Request) -> Response:
@@ -46,10 +59,23 @@ class Lookups:
         if sid not in account.services:
             return answers.not_found(request)
         records = [
-            resources.service_number(number, sid, account.sid, since=self._since)
+            resources.service_number(
+                number, sid, account.sid, texts=number not in account.voice_only, since=self._since
+            )
             for number in sorted(account.services[sid])
         ]
         return JSONResponse(resources.page_of(request.url.path, "phone_numbers", records))
+
+    async def list_other_senders(self, request: Request) -> Response:
+        """`GET v1/Services/{sid}/ShortCodes` and `…/AlphaSenders`, of which there are none here."""
+        account, sid = request.state.account, request.path_params["sid"]
+        if sid not in account.services:
+            return answers.not_found(request)
+        if request.url.path.endswith("/AlphaSenders"):
+            return JSONResponse(resources.page_of(request.url.path, "alpha_senders", []))
+        codes = account.short_codes.get(sid, [])
+        records = [resources.short_code(code, sid, account.sid, since=self._since) for code in codes]
+        return JSONResponse(resources.page_of(request.url.path, "short_codes", records))
 
     async def list_campaigns(self, request: Request) -> Response:
         """`GET v1/Services/{sid}/Compliance/Usa2p`."""

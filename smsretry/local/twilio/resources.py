@@ -89,13 +89,18 @@ def account(account: "Account", *, trial: bool, since: datetime) -> dict[str, An
     }
 
 
-def incoming_phone_number(number: str, account_sid: str, *, since: datetime) -> dict[str, Any]:
+def balance(account: "Account") -> dict[str, Any]:
+    """The Balance resource."""
+    return {"account_sid": account.sid, "balance": account.balance, "currency": "USD"}
+
+
+def incoming_phone_number(number: str, account_sid: str, *, texts: bool = True, since: datetime) -> dict[str, Any]:
     """The IncomingPhoneNumber resource: the properties that tell whose it is and that it can text."""
     sid = f"PN{uuid.uuid5(uuid.NAMESPACE_URL, number).hex}"
     return {
         "account_sid": account_sid,
         "api_version": API,
-        "capabilities": {"voice": True, "sms": True, "mms": True, "fax": False},
+        "capabilities": {"voice": True, "sms": texts, "mms": texts, "fax": False},
         "date_created": _rfc2822(since),
         "date_updated": _rfc2822(since),
         "friendly_name": number,
@@ -122,12 +127,14 @@ def messaging_service(sid: str, account_sid: str, *, since: datetime) -> dict[st
     }
 
 
-def service_number(number: str, service: str, account_sid: str, *, since: datetime) -> dict[str, Any]:
+def service_number(
+    number: str, service: str, account_sid: str, *, texts: bool = True, since: datetime
+) -> dict[str, Any]:
     """The PhoneNumber resource of a messaging service."""
     sid = f"PN{uuid.uuid5(uuid.NAMESPACE_URL, number).hex}"
     return {
         "account_sid": account_sid,
-        "capabilities": ["SMS", "MMS"],
+        "capabilities": ["Voice", *(["SMS", "MMS"] if texts else [])],
         "country_code": "US",
         "date_created": _iso8601(since),
         "date_updated": _iso8601(since),
@@ -135,6 +142,22 @@ def service_number(number: str, service: str, account_sid: str, *, since: dateti
         "service_sid": service,
         "sid": sid,
         "url": f"https://messaging.twilio.com/v1/Services/{service}/PhoneNumbers/{sid}",
+    }
+
+
+def short_code(code: str, service: str, account_sid: str, *, since: datetime) -> dict[str, Any]:
+    """The ShortCode resource of a messaging service."""
+    sid = f"SC{uuid.uuid5(uuid.NAMESPACE_URL, code).hex}"
+    return {
+        "account_sid": account_sid,
+        "capabilities": ["SMS"],
+        "country_code": "US",
+        "date_created": _iso8601(since),
+        "date_updated": _iso8601(since),
+        "service_sid": service,
+        "short_code": code,
+        "sid": sid,
+        "url": f"https://messaging.twilio.com/v1/Services/{service}/ShortCodes/{sid}",
     }
 
 

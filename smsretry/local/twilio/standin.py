@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import PurePath
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -64,6 +65,8 @@ class TwilioStandin:
         """By how much Twilio's own clock, which its answers tell, is ahead of `clock`, by which the ledger is kept."""
         self.seconds_each = 0.0
         """How long it takes to accept one message."""
+        self.seconds_of_any = 0.0
+        """How much later each answer comes, whatever was asked."""
         self.retell: Callable[[Sequence[Entry]], Sequence[Entry]] = tuple
         """What lists make of the messages, newest first: other bodies, or another order."""
         self.misprint: Callable[[dict[str, Any]], dict[str, Any]] = dict
@@ -144,10 +147,13 @@ class TwilioStandin:
                 Route(f"{account}/Messages.json", self._guard(self._create_message), methods=["POST"]),
                 Route(f"{account}/Messages.json", self._guard(self._list_messages), methods=["GET"]),
                 Route(f"{account}/IncomingPhoneNumbers.json", self._guard(self._lookups.list_numbers), methods=["GET"]),
+                Route(f"{account}/Balance.json", self._guard(self._lookups.fetch_balance), methods=["GET"]),
                 Route(f"{account}.json", self._guard(self._lookups.fetch_account), methods=["GET"]),
                 Route(f"{account}/Messages/{{sid}}.json", self._guard(self._fetch_message), methods=["GET"]),
                 Route("/v1/Services/{sid}", self._guard(self._lookups.fetch_service), methods=["GET"]),
                 Route(f"{service}/PhoneNumbers", self._guard(self._lookups.list_service_numbers), methods=["GET"]),
+                Route(f"{service}/ShortCodes", self._guard(self._lookups.list_other_senders), methods=["GET"]),
+                Route(f"{service}/AlphaSenders", self._guard(self._lookups.list_other_senders), methods=["GET"]),
                 Route(f"{service}/Compliance/Usa2p", self._guard(self._lookups.list_campaigns), methods=["GET"]),
             ],
             exception_handlers={404: answers.not_found},
@@ -163,7 +169,11 @@ class TwilioStandin:
             if account is None or not login.reaches(account):
                 return answers.not_found(request)
             request.state.account, request.state.login = account, login
-            response = await endpoint(request)
+            await asyncio.sleep(self.seconds_of_any)
+            if not login.is_token and PurePath(request.url.path).stem in account.unreadable:
+                response = answers.error(70051, 403, "Authorization Failed")
+            else:
+                response = await endpoint(request)
             response.headers["Date"] = format_datetime(self._clock() + self.clock_ahead, usegmt=True)
             return response
 

@@ -170,6 +170,9 @@ class Letterbox:
     def reported(self, status: DeliveryStatus, code: int | None) -> Report:
         return Report(status, _CODES.get(code or 0) if status in FAILURES else None)
 
+    def clock(self) -> datetime | None:
+        return None
+
     def check_sender(self, sender: SenderId) -> list[Finding]:
         return self.check()
 

@@ -139,7 +139,7 @@ def test_an_api_key_that_may_not_read_its_account_is_as_good_as_a_token(
     stack.twilio.accounts.main.api_keys[KEY] = "key's"
     twilio = connect(**BY_KEY)
     assert twilio.what_became_of("SM" + "0" * 32, account=None) == NotKept()
-    assert [one.ok for one in twilio.check()] == [True, True]
+    assert [(one.ok, one.advice) for one in twilio.check()] == [(True, None)] * 3
     del stack.twilio.accounts.main.api_keys[KEY]
     entry = listed(**{stranger.sid: {"api_key_sid": KEY, "api_key_secret": "key's"}})
     twilio = connect(twilio_accounts=SecretStr(entry))
@@ -242,6 +242,32 @@ def test_a_sender_is_checked_with_what_its_credentials_can_read(
     dentist.status = "suspended"
     assert checked(parent, dentist, NUMBER) == [(False, "the account is suspended: see the Twilio console")]
     assert "refused (Twilio 20003" in checked(own, dentist, SERVICE)[0][1]
+
+
+def test_what_a_service_texts_from_decides_what_is_asked_of_it(
+    stack: Stack, connect: Callable[..., TwilioSender], dentist: Account
+) -> None:
+    """A short code is a sender, too, and a toll-free number needs no campaign. A number without SMS is none."""
+    own = connect(twilio_accounts=SecretStr(listed(**{dentist.sid: {"auth_token": dentist.auth_token}})))
+    fine = [(True, f"messaging service {EMPTY}")]
+    dentist.short_codes[EMPTY] = ["12345"]
+    assert checked(own, dentist, EMPTY) == fine
+    dentist.services[EMPTY] = {"+18885550100"}
+    assert checked(own, dentist, EMPTY) == fine
+    dentist.voice_only.add("+18885550100")
+    [(ok, advice)] = checked(own, dentist, EMPTY)
+    assert (ok, "none of its numbers can text" in advice) == (False, True)
+
+
+def test_a_trial_account_and_a_number_without_sms_are_told(
+    stack: Stack, connect: Callable[..., TwilioSender], dentist: Account
+) -> None:
+    """A trial is a warning: whoever tries it out knows."""
+    dentist.is_trial = True
+    dentist.voice_only.add(NUMBER)
+    [(active, trial), (ok, advice)] = checked(connect(), dentist, NUMBER)
+    assert (active, trial.startswith("is a trial")) == (True, True)
+    assert (ok, advice.startswith("cannot text")) == (False, True)
 
 
 def test_a_check_of_many_senders_costs_two_requests_each(

@@ -1,0 +1,54 @@
+"""Is somebody told when texts stop: are the automations of `flows/automations/` installed, on, and able to notify?"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import yaml
+
+from smsretry.adapters.prefect.api import PrefectApi, PrefectLacks
+from smsretry.adapters.prefect.definition import ROOT
+from smsretry.retry.models import Finding
+
+_FILE: Final = ROOT / "flows" / "automations" / "automations.yaml"
+_INSTALL: Final = "`python -m flows.automations --notify <type>/<name>` installs them"
+_SUBJECT: Final = "alerts (Prefect's automations)"
+
+
+def alert_findings(api: PrefectApi) -> Iterator[Finding]:
+    """Warnings: no text depends on them. Nothing, where the server does not tell its automations."""
+    try:
+        wanted = [entry["name"] for entry in yaml.safe_load(_FILE.read_text(encoding="utf-8"))["automations"]]
+        rows = api.ask("automations/filter", {"limit": 200})
+        there = {row["name"]: row for row in rows if row["name"] in wanted}
+    except (PrefectLacks, OSError, KeyError, TypeError):
+        return
+    missing, off = [name for name in wanted if name not in there], [n for n, row in there.items() if not row["enabled"]]
+    advice = None
+    if not there:
+        advice = f"none is installed, so nobody is told when texts stop going out: {_INSTALL}"
+    elif missing:
+        advice = f"not installed: {_listed(missing)}. {_INSTALL}"
+    elif off:
+        advice = f"switched off: {_listed(off)}. Switch them on in the UI (Automations)"
+    elif gone := _without_block(api, there.values()):
+        advice = f"notify through a block that is gone: {_listed(gone)}. {_INSTALL}"
+    yield Finding(subject=_SUBJECT, ok=True, advice=advice)
+
+
+def _without_block(api: PrefectApi, rows: Any) -> list[str]:
+    """The automations whose notification block does not exist."""
+    users = dict[str, list[str]]()
+    for row in rows:
+        for action in row["actions"]:
+            if block := action.get("block_document_id"):
+                users.setdefault(block, []).append(row["name"])
+    return [name for block, names in users.items() if not _exists(api, block) for name in names]
+
+
+def _exists(api: PrefectApi, block: str) -> bool:
+    found = api.ask("block_documents/filter", {"block_documents": {"id": {"any_": [block]}, "is_anonymous": None}})
+    return bool(found)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(name.removeprefix("smsretry: ") for name in names)
