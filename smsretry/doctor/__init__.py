@@ -10,10 +10,9 @@ from smsretry.adapters.prefect.definition import declared
 from smsretry.adapters.prefect.watch import watch
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.telemetry.export import ENDPOINTS, trouble, wanted
-from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.sender_checks import check_senders, sender_findings
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
-from smsretry.doctor.queue import queue_findings
+from smsretry.doctor.database import database_findings
 from smsretry.doctor.variables import each_variable, misspelled, reachability_findings
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding
@@ -39,7 +38,7 @@ def examine(*, today: date, environment: Mapping[str, str]) -> Iterator[Finding]
         settings = load_settings()
         yield from reachability_findings(settings)
         with SupabaseOperators(settings) as operators:
-            yield from _database(operators)
+            yield from database_findings(operators)
             with provider(settings) as connected:
                 yield from connected.check()
                 yield from _senders(operators, connected)
@@ -61,26 +60,6 @@ def _metrics(environment: Mapping[str, str]) -> Finding:
         except Exception as error:  # noqa: BLE001 - of somebody else's code, about somebody else's variables
             advice = str(error)
     return Finding(subject=f"metrics to {endpoint}", ok=True, advice=advice)
-
-
-def _database(operators: SupabaseOperators) -> Iterator[Finding]:
-    try:
-        findings = operators.check()
-    except QueueError as error:
-        yield Finding(subject="Supabase", ok=False, advice=str(error))
-        return
-    yield Finding(subject="Supabase connection and key", ok=True)
-    yield from findings
-    for subject, ask in (
-        ("shapes of the application's tables", operators.check_shapes),
-        ("rehearsal of queue, claim, begin and finish", operators.rehearse),
-        ("rows of an answer", operators.check_longest_answer),
-        ("state of the queue", lambda: queue_findings(QueueStatus.of(operators.status()))),
-    ):
-        try:
-            yield from ask()
-        except QueueError as error:
-            yield Finding(subject=subject, ok=False, advice=str(error))
 
 
 def _senders(operators: SupabaseOperators, connected: Provider) -> Iterator[Finding]:

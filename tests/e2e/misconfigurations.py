@@ -24,7 +24,9 @@ from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from tests.conftest import EMPTY
 from tests.e2e.conftest import Prefect
+from tests.e2e.planted.database import AGAIN, PLANTED
 from tests.e2e.registry import SCHEDULED, Registry
+from tests.integration.catalog import restoring_statements
 from tests.support.builders import forget_settings
 
 NOWHERE: Final = "http://127.0.0.1:9"
@@ -32,7 +34,6 @@ _OPEN: Final = "{open}"
 _CLOSED: Final = "{closed}"
 """Addresses of two Prefect servers: one that answers anyone, and one that wants an auth string."""
 AUTH_STRING: Final = "ops:secret"
-_MIGRATE: Final = "Run `smsretry migrate --again`"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Misconfiguration:
     """Done to the application's database."""
     prefect: Callable[[Registry], object] | None = None
     """Done to the Prefect server."""
+    each: int = 3
+    """One in so many of its kind is planted every day."""
 
     @property
     def environment(self) -> dict[str, str | None]:
@@ -125,7 +128,7 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "nobody answers at SUPABASE_URL",
-        "bad  Supabase: Supabase did not answer check_sms_retry_setup (ConnectError). Check SUPABASE_URL (http://127",
+        "bad  Supabase: Supabase did not answer count_sms_answer (ConnectError). Check SUPABASE_URL (http://127",
         {"SUPABASE_URL": NOWHERE},
     ),
     Misconfiguration(
@@ -221,41 +224,44 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a function has another body",
-        "bad  function set_sms_state_stop: is another version's, or somebody changed it: run `smsretry migrate`",
+        "bad  function set_sms_state_stop: has another body: another version's, or somebody changed it, kind is ",
         database="create or replace function public.set_sms_state_stop(state text, why text) returns boolean "
         "language sql as 'select true'",
     ),
     Misconfiguration(
         "a function has an older version's parameters",
-        "bad  function end_sms_retry: is another version's, or somebody changed it",
+        "bad  function end_sms_retry: has other parameters (public.end_sms_retry(uuid)). Run: drop function "
+        "public.end_sms_retry(uuid); then `smsretry migrate --again`",
         database="drop function end_sms_retry; "
         "create function end_sms_retry(id uuid) returns boolean language sql as 'select true'; "
         "revoke all on function end_sms_retry from public, anon, authenticated",
     ),
     Misconfiguration(
         "a function is missing",
-        "bad  function hold_sms_retry: missing: run `smsretry migrate`",
+        f"bad  function hold_sms_retry: is missing: {AGAIN} (schemas/worker/hold_sms_retry.sql)",
         database="drop function hold_sms_retry",
     ),
     Misconfiguration(
         "an internal function has another body",
-        "bad  functions of the schema smsretry: missing, double, changed or another version's: before_insert. Run ",
+        "bad  function smsretry.before_insert: has another body: another version's, or somebody changed it, ",
         database="create or replace function smsretry.before_insert() returns trigger "
         "language plpgsql as 'begin return new; end'",
     ),
     Misconfiguration(
         "anon may call a function",
-        "bad  function claim_due_sms_retries: anon or authenticated may call it: revoke execute, or run ",
+        "bad  function claim_due_sms_retries: may be called by anon, service_role, and must be by service_role "
+        "alone: run ",
         database="grant execute on function claim_due_sms_retries to anon",
     ),
     Misconfiguration(
         "service_role may not update a table",
-        f"bad  grants of service_role: missing or switched off: update of send_logs. {_MIGRATE}",
+        f"bad  grants on send_logs: service_role is not granted update: {AGAIN}",
         database="revoke update on send_logs from service_role",
     ),
     Misconfiguration(
         "service_role may not use the schema",
-        "bad  Supabase: The database refused check_sms_retry_setup with 42501: service_role lacks a grant. Run `sms",
+        "bad  functions, tables and grants: The database refused examine_sms_retries with 42501: service_role lacks "
+        "a grant",
         database="revoke usage on schema smsretry from service_role",
     ),
     Misconfiguration(
@@ -265,7 +271,7 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a column of ours is missing",
-        "bad  columns: missing or switched off: sent_by of sms_send_attempts. Run: alter table "
+        "bad  column sent_by of sms_send_attempts: is missing. Run: alter table "
         "public.sms_send_attempts add column sent_by text",
         database="alter table sms_send_attempts drop column sent_by cascade",
     ),
@@ -276,18 +282,17 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a table is missing",
-        f"bad  tables and views: missing: smsretry.runs. {_MIGRATE}",
+        f"bad  table smsretry.runs: is missing: {AGAIN}",
         database="drop table smsretry.runs",
     ),
     Misconfiguration(
         "a view is missing",
-        f"bad  tables and views: missing: smsretry.text_on_record. {_MIGRATE}",
+        f"bad  view smsretry.text_on_record: is missing: {AGAIN} (schemas/records/text_on_record.sql)",
         database="drop view smsretry.text_on_record cascade",
     ),
     Misconfiguration(
         "a table is missing that the check itself reads",
-        "bad  Supabase: A table, view or type that check_sms_retry_setup needs is gone from the database (42P01). "
-        f"{_MIGRATE}",
+        f"bad  table smsretry.stopped_states: is missing: {AGAIN}",
         database="drop table smsretry.stopped_states cascade",
     ),
     Misconfiguration(
@@ -297,13 +302,14 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a constraint is missing",
-        "bad  constraints: missing or switched off: sms_retry_queue_lease of sms_retry_queue. Run: alter table "
-        "public.sms_retry_queue add constraint sms_retry_queue_lease check (status <> 'processing' or ",
+        "bad  constraint sms_retry_queue_lease of sms_retry_queue: is missing. Run: alter table "
+        "public.sms_retry_queue add "
+        "constraint sms_retry_queue_lease CHECK (((status <> 'processing'::text) OR ",
         database="alter table sms_retry_queue drop constraint sms_retry_queue_lease",
     ),
     Misconfiguration(
         "a policy is missing",
-        f"bad  policies: missing or switched off: Owners read their retries of sms_retry_queue. {_MIGRATE}",
+        f"bad  policy Owners read their retries of sms_retry_queue: is missing: {AGAIN}",
         database='drop policy "Owners read their retries" on sms_retry_queue',
     ),
     Misconfiguration(
@@ -313,35 +319,40 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a trigger is missing",
-        f"bad  triggers: missing or switched off: smsretry_keep_suppression of customers. {_MIGRATE}",
+        f"bad  trigger smsretry_keep_suppression of customers: is missing: {AGAIN}",
         database="drop trigger smsretry_keep_suppression on customers",
     ),
     Misconfiguration(
         "a trigger is switched off",
-        f"bad  triggers: missing or switched off: smsretry_before_insert of sms_retry_queue. {_MIGRATE}",
+        "bad  trigger smsretry_before_insert of sms_retry_queue: fires never. Run: alter table "
+        "public.sms_retry_queue enable "
+        "trigger smsretry_before_insert",
         database="alter table sms_retry_queue disable trigger smsretry_before_insert",
     ),
     Misconfiguration(
         "the table of scheduled sends is missing",
-        "bad  tables and views: missing: scheduled_sends, smsretry.claimed_retry, smsretry.scheduled_claim, "
-        "smsretry.scheduled_on_record. "
-        f"{_MIGRATE}",
+        f"bad  table scheduled_sends: is missing: {AGAIN}",
         database="drop table scheduled_sends cascade",
     ),
     Misconfiguration(
         "a trigger fires for replicas alone",
-        f"bad  triggers: missing or switched off: smsretry_before_insert of sms_retry_queue. {_MIGRATE}",
+        "bad  trigger smsretry_before_insert of sms_retry_queue: fires for replicas alone. Run: alter table "
+        "public.sms_retry_queue enable "
+        "trigger smsretry_before_insert",
         database="alter table sms_retry_queue enable replica trigger smsretry_before_insert",
     ),
     Misconfiguration(
         "the trigger of scheduled sends is switched off",
-        f"bad  triggers: missing or switched off: smsretry_scheduled_send_changed of scheduled_sends. {_MIGRATE}",
+        "bad  trigger smsretry_scheduled_send_changed of scheduled_sends: fires never. Run: alter table "
+        "public.scheduled_sends "
+        "enable trigger smsretry_scheduled_send_changed",
         database="alter table scheduled_sends disable trigger smsretry_scheduled_send_changed",
     ),
     Misconfiguration(
         "a constraint of scheduled sends is missing",
-        "bad  constraints: missing or switched off: scheduled_sends_queued of scheduled_sends. Run: alter table "
-        "public.scheduled_sends add constraint scheduled_sends_queued check (status <> 'queued' or send_log_id ",
+        "bad  constraint scheduled_sends_queued of scheduled_sends: is missing. Run: alter table "
+        "public.scheduled_sends add "
+        "constraint scheduled_sends_queued CHECK (((status <> 'queued'::text) OR (send_log_id ",
         database="alter table scheduled_sends drop constraint scheduled_sends_queued",
     ),
     Misconfiguration(
@@ -368,7 +379,7 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "an index is missing",
-        f"bad  indexes: missing or switched off: sms_retry_queue_one_live_row of sms_retry_queue. {_MIGRATE}",
+        f"bad  index sms_retry_queue_one_live_row of sms_retry_queue: is missing: {AGAIN}",
         database="drop index sms_retry_queue_one_live_row",
     ),
     Misconfiguration(
@@ -510,16 +521,20 @@ MISCONFIGURATIONS: Final = (
         f"bad  runs of {SCHEDULED} that do not end: 1 have been Running for more than 15 min",
         prefect=_zombie,
     ),
+    *(Misconfiguration(one.what, one.line, database=one.database, each=12) for one in PLANTED),
 )  # fmt: skip
 
 _MENDED: Final = """
 drop function if exists public.end_sms_retry(uuid);
 drop function if exists public.refuse cascade;
+drop function if exists public.harmless cascade;
+drop publication if exists everything;
+alter role authenticator reset session_replication_role;
+revoke service_role from anon;
+alter role authenticated nobypassrls;
 alter table send_logs enable row level security;
-alter table sms_retry_queue enable trigger smsretry_before_insert;
 alter table customers add column if not exists phone_status text;
 alter table send_logs alter column status set default 'pending', drop column if exists campaign;
-alter table sms_send_attempts add column if not exists sent_by text;
 alter role service_role bypassrls;
 do $$
 begin
@@ -530,8 +545,6 @@ begin
     end if;
 end
 $$;
-alter table sms_retry_queue drop constraint if exists sms_retry_queue_lease,
-    add constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null);
 """
 """What `smsretry migrate --again` does not bring back, as the lines say it."""
 
@@ -581,6 +594,8 @@ class Ward:
             yield
             if one.database:
                 connection.execute(_MENDED)
+                for statement in restoring_statements(connection):
+                    connection.execute(statement.encode())
                 migrate(self.stack.database_url, again=True)
                 connection.execute(files("smsretry.local.postgres").joinpath("movable_clock.sql").read_bytes())
                 connection.execute("notify pgrst, 'reload schema'")

@@ -14,7 +14,7 @@ from tests.e2e.registry import SCHEDULED, Registry
 
 _HEALTHY = Misconfiguration("nothing", "")
 SOME_DAILY = [
-    pytest.param(planted, id=planted.what, marks=[pytest.mark.long] if n % 3 or planted.needs_closed else [])
+    pytest.param(planted, id=planted.what, marks=[pytest.mark.long] if n % planted.each or planted.needs_closed else [])
     for n, planted in enumerate(MISCONFIGURATIONS)
 ]
 """Those that are alike stand together: each third one is planted every day, on the Prefect server that there is."""
