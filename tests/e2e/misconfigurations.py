@@ -24,7 +24,7 @@ from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from tests.conftest import EMPTY
 from tests.e2e.conftest import Prefect
-from tests.e2e.planted.database import AGAIN, PLANTED
+from tests.e2e.planted.database import AGAIN, CONNECT_ANEW, PLANTED
 from tests.e2e.registry import SCHEDULED, Registry
 from tests.integration.catalog import restoring_statements
 from tests.support.builders import forget_settings
@@ -282,8 +282,41 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a table is missing",
-        f"bad  table smsretry.runs: is missing: {AGAIN}",
+        f"bad  table smsretry.runs: is missing. If somebody renamed or moved it, name it back. Otherwise {AGAIN}",
         database="drop table smsretry.runs",
+    ),
+    Misconfiguration(
+        "the queue has another name",
+        f"bad  table sms_retry_queue: is missing. If somebody renamed or moved it, name it back. Otherwise {AGAIN}",
+        database="alter table sms_retry_queue rename to old_queue",
+    ),
+    Misconfiguration(
+        "nobody's turn is remembered",
+        "bad  places of the turns: are gone, so a business with many texts may keep others waiting: run `smsretry "
+        "migrate",
+        database="delete from smsretry.turns",
+    ),
+    Misconfiguration(
+        "a function is missing that a function of the check calls",
+        "bad  state of the queue: A function that examine_sms_retries calls, or it itself, is gone or has other "
+        "parameters ",
+        database="drop function sms_status",
+    ),
+    Misconfiguration(
+        "PostgREST may not become service_role",
+        "bad  rows of an answer: The database refused count_sms_answer with 42501: PostgREST's login may not become ",
+        database="revoke service_role from authenticator",
+    ),
+    Misconfiguration(
+        "service_role may not use the schema public",
+        "bad  rows of an answer: The database refused count_sms_answer with 42501: service_role may not use the "
+        "schema ",
+        database="revoke usage on schema public from service_role, public",
+    ),
+    Misconfiguration(
+        "the schema is gone",
+        "bad  functions, tables and grants: A table, view or type that examine_sms_retries needs is gone from the ",
+        database="drop schema smsretry cascade",
     ),
     Misconfiguration(
         "a view is missing",
@@ -292,7 +325,8 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a table is missing that the check itself reads",
-        f"bad  table smsretry.stopped_states: is missing: {AGAIN}",
+        "bad  table smsretry.stopped_states: is missing. If somebody renamed or moved it, name it back. Otherwise "
+        f"{AGAIN}",
         database="drop table smsretry.stopped_states cascade",
     ),
     Misconfiguration(
@@ -318,6 +352,12 @@ MISCONFIGURATIONS: Final = (
         database='alter policy "Owners read their retries" on sms_retry_queue using (true)',
     ),
     Misconfiguration(
+        "a policy lets everybody queue",
+        'warn policy "anything" of sms_retry_queue: lets every signed-in user have any other\'s texts sent: drop or '
+        'narrow it',
+        database="create policy anything on sms_retry_queue for insert to authenticated with check (true)",
+    ),
+    Misconfiguration(
         "a trigger is missing",
         f"bad  trigger smsretry_keep_suppression of customers: is missing: {AGAIN}",
         database="drop trigger smsretry_keep_suppression on customers",
@@ -331,7 +371,7 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "the table of scheduled sends is missing",
-        f"bad  table scheduled_sends: is missing: {AGAIN}",
+        f"bad  table scheduled_sends: is missing. If somebody renamed or moved it, name it back. Otherwise {AGAIN}",
         database="drop table scheduled_sends cascade",
     ),
     Misconfiguration(
@@ -371,6 +411,12 @@ MISCONFIGURATIONS: Final = (
         "a send log's status has no default",
         "bad  send_logs.status: must have a default, for a text that waits is given it: alter table public.send_logs ",
         database="alter table send_logs alter column status drop default",
+    ),
+    Misconfiguration(
+        "a text of the queue has ended by default",
+        "bad  sms_retry_queue.status: is failed by default, and a text that waits was not sent: alter table "
+        "public.sms_retry",
+        database="alter table sms_retry_queue alter column status set default 'failed'",
     ),
     Misconfiguration(
         "send logs must have a column that smsretry does not fill",
@@ -525,15 +571,24 @@ MISCONFIGURATIONS: Final = (
 )  # fmt: skip
 
 _MENDED: Final = """
+alter table if exists public.old_queue rename to sms_retry_queue;
+grant service_role to authenticator;
+grant usage on schema public to public, service_role;
 drop function if exists public.end_sms_retry(uuid);
 drop function if exists public.refuse cascade;
 drop function if exists public.harmless cascade;
 drop publication if exists everything;
+do $$ begin
+    if to_regclass('public.sms_retry_queue') is not null then
+        drop policy if exists anything on public.sms_retry_queue;
+    end if;
+end $$;
 alter role authenticator reset session_replication_role;
-revoke service_role from anon;
+revoke service_role, postgres from anon;
 alter role authenticated nobypassrls;
 alter table send_logs enable row level security;
 alter table customers add column if not exists phone_status text;
+alter table sms_retry_queue alter column status set default 'pending';
 alter table send_logs alter column status set default 'pending', drop column if exists campaign;
 alter role service_role bypassrls;
 do $$
@@ -594,6 +649,8 @@ class Ward:
             yield
             if one.database:
                 connection.execute(_MENDED)
+                if "alter role authenticator" in one.database:
+                    connection.execute(CONNECT_ANEW)
                 for statement in restoring_statements(connection):
                     connection.execute(statement.encode())
                 migrate(self.stack.database_url, again=True)

@@ -6,6 +6,7 @@ keeps it true. What the application made, also in the tables that it shares, is 
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -20,6 +21,8 @@ OF_OTHERS: Final = ("public.businesses", "public.customers", "public.send_logs",
 _REQUESTS_OF_OTHERS: Final = ("anon", "authenticated")
 _TENANTS_MAY_NOT_CHOOSE: Final = ("message_class", "default")
 """What must be as ours about a column of a shared table, which the application may have made itself."""
+_NAMES_TABLES: Final = frozenset({"signature", "parameters", "returns", "definition", "using", "with check"})
+"""Facts in which a table's name occurs."""
 _MAY_BE_FALSE: Final = "row security"
 """More than is wanted does no harm: our functions see all rows."""
 
@@ -83,15 +86,28 @@ def public_functions() -> list[str]:
     return sorted({one.name for one in fresh_catalog() if one.kind == "function" and one.part_of == "public"})
 
 
-def differences(found: Iterable[Entry], wanted: Sequence[Entry] | None = None) -> Iterator[Difference]:
-    """All that is missing, changed or too much. The parts of what is missing are not told as well."""
+def differences(found: Iterable[Entry], wanted: Sequence[Entry] | None = None) -> list[Difference]:
+    """All that is missing, changed or too much. What follows from a missing table is not told as well.
+
+    A function names a table's rows by the table's new name, if somebody renamed it: only the table is to be mended.
+    """
+    every = list(_every_difference(found, wanted))
+    if any(one.found is None and one.one.kind == "table" for one in every):
+        return [one for one in every if not set(one.facts) & _NAMES_TABLES]
+    return every
+
+
+def _every_difference(found: Iterable[Entry], wanted: Sequence[Entry] | None) -> Iterator[Difference]:
     wanted = fresh_catalog() if wanted is None else wanted
     there = defaultdict[tuple[str, str, str], list[Entry]](list)
     for entry in found:
         there[entry.key].append(entry)
     relations = {one.qualified for key, [one, *_] in there.items() if key[0] in ("table", "view")}
+    kept_by_another = any(_is_key_of_business(entry) for entries in there.values() for entry in entries)
     for one in wanted:
         others = there.pop(one.key, [])
+        if _is_key_of_business(one) and kept_by_another:
+            others = [other.model_copy(update={"facts": other.facts | _definition(one)}) for other in others] or [one]
         if others:
             yield from _compared(one, others)
         elif one.kind in ("function", "table", "view") or one.part_of in relations | {"smsretry"}:
@@ -99,6 +115,18 @@ def differences(found: Iterable[Entry], wanted: Sequence[Entry] | None = None) -
     for left in (entry for entries in there.values() for entry in entries):
         if _is_too_much(left):
             yield Difference(wanted=None, found=left)
+
+
+def _is_key_of_business(entry: Entry) -> bool:
+    """The queue's foreign key: an application's own table may have one of another name that acts otherwise."""
+    key = entry.kind == "constraint" and entry.part_of == "public.sms_retry_queue"
+    return key and bool(
+        re.match(r"FOREIGN KEY \(business_id\) REFERENCES public\.businesses", entry.said("definition"))
+    )
+
+
+def _definition(one: Entry) -> dict[str, Fact]:
+    return {"definition": one.facts["definition"]}
 
 
 def _compared(one: Entry, others: Sequence[Entry]) -> Iterator[Difference]:
@@ -120,7 +148,7 @@ def _fits(fact: str, one: Entry, other: Entry) -> bool:
         lacking, beyond = set(wanted) - set(found), set(found) - set(wanted)
         if one.kind == "table":  # an owner tunes tables, but a queue that is never vacuumed stands still
             return not lacking and not beyond & {"autovacuum_enabled=false", "autovacuum_enabled=off"}
-        return not lacking and not (beyond and one.name in _REQUESTS_OF_OTHERS)
+        return not lacking and not (beyond and (one.kind == "constraint" or one.name in _REQUESTS_OF_OTHERS))
     if one.kind == "column" and one.part_of in OF_OTHERS:
         return found == wanted or (one.name, fact) != _TENANTS_MAY_NOT_CHOOSE  # its type: shapes.py
     if fact == "body" and one.qualified == "smsretry.clock" and found == _movable_clock():
@@ -131,6 +159,9 @@ def _fits(fact: str, one: Entry, other: Entry) -> bool:
 def _is_too_much(entry: Entry) -> bool:
     if entry.kind == "grant":
         return entry.name in _REQUESTS_OF_OTHERS and entry.part_of not in OF_OTHERS
+    if entry.kind in ("constraint", "index"):  # the application may have made another key of `id`
+        unique = re.match(r"UNIQUE|EXCLUDE|CREATE UNIQUE", entry.said("definition"))
+        return bool(unique) and entry.part_of not in OF_OTHERS and "(id)" not in entry.said("definition")
     return entry.kind in ("rule", "owner", "publication")
 
 

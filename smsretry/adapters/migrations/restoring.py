@@ -19,7 +19,6 @@ _KINDS: Final = ("function", "table", "view", "column", "constraint", "index", "
 _WORDS: Final = {
     "not null": "may be null",
     "validated": "is not validated, so rows may break it",
-    "switched on": "is switched off",
     "valid": "is not valid",
     "logged": "is unlogged, so a crash empties it",
     "row security": "has row level security off",
@@ -74,7 +73,8 @@ def _of_kind(kind: str, differing: list[Difference]) -> Iterator[Finding]:
 
 def _advice(one: Entry, words: Told) -> str:
     if not words.statement:
-        return f"{words.what}: {AGAIN}{_file(one)}"
+        between = " " if words.what.endswith("Otherwise") else ": "
+        return f"{words.what}{between}{AGAIN}{_file(one)}"
     return f"{words.what}. Run: {words.statement}{'; then `smsretry migrate --again`' if words.then_migrate else ''}"
 
 
@@ -100,6 +100,12 @@ def _too_much(found: Entry) -> Told:
             return Told(f"belongs to {owner}, and the rest of smsretry to {usual}", statement)
         case "rule":
             return Told("replaces what is written", f"drop rule {_quoted(found.name)} on {found.part_of}")
+        case "constraint":
+            statement = f"alter table {found.part_of} drop constraint {_quoted(found.name)}"
+            return Told("refuses texts that are alike, unless that is meant", statement, only_warn=True)
+        case "index":
+            statement = f"drop index {found.part_of.partition('.')[0]}.{_quoted(found.name)}"
+            return Told("refuses texts that are alike, unless that is meant", statement, only_warn=True)
         case "publication":
             statement = f"alter publication {_quoted(found.name)} drop table {found.part_of}"
             return Told(
@@ -114,8 +120,10 @@ def _missing(wanted: Entry) -> Told:
         case "column" if wanted.facts["type"] and _is_table(wanted.part_of):
             return Told(what, f"{alter} add column {wanted.name} {_column(wanted)}")
         case "constraint":
-            warns = wanted.facts["definition"] in _BUSINESS_KEYS and wanted.part_of == "public.sms_retry_queue"
+            warns = wanted.part_of == "public.sms_retry_queue" and "FOREIGN KEY" in wanted.said("definition")
             return Told(what, f"{alter} add constraint {wanted.name} {wanted.said('definition')}", only_warn=warns)
+        case "table":
+            return Told("is missing. If somebody renamed or moved it, name it back. Otherwise")
         case "grant":
             return Told(f"{wanted.name} is not granted {wanted.said('may')}")
     return Told(what)
@@ -137,7 +145,7 @@ def _changed(wanted: Entry, found: Entry, facts: tuple[str, ...]) -> Told:
                 ),
             )
         case "constraint":
-            return Told(what, _restored_constraint(wanted, facts))
+            return Told(what, _restored_constraint(wanted, found, facts))
         case "index":
             schema = wanted.part_of.partition(".")[0]
             return Told(what, f"drop index {schema}.{wanted.name}", then_migrate=True)
@@ -153,10 +161,12 @@ def _fact(fact: str, wanted: Entry, found: Entry) -> str:
         return f"has other parameters ({found.said(fact)})"
     if fact == "callers":
         return f"may be called by {found.said(fact) or 'nobody'}, and must be by {wanted.said(fact)} alone"
+    if fact == "switched off":
+        return "is switched off"
     if fact == "fires":
         return f"fires {found.said(fact)}"
     if isinstance(wanted.facts[fact], bool):
-        return _WORDS[fact] if wanted.facts[fact] else _REVERSED[fact]
+        return (_WORDS if wanted.facts[fact] else _REVERSED).get(fact, f"{fact} must be {wanted.facts[fact]}")
     if fact in _UNREADABLE and not (wanted.kind == "constraint" and len(found.said(fact)) < 80):
         return f"has another {'body' if fact == 'body' else 'definition'}: another version's, or somebody changed it"
     return f"{fact} is {found.said(fact) or 'not set'}, and must be {wanted.said(fact) or 'not set'}"
@@ -194,12 +204,14 @@ def _alter_column(fact: str, wanted: Entry) -> str:
     return f"{alter} {name} drop {'identity' if not default else 'expression'} if exists"
 
 
-def _restored_constraint(wanted: Entry, facts: tuple[str, ...]) -> str:
+def _restored_constraint(wanted: Entry, found: Entry, facts: tuple[str, ...]) -> str:
     alter = f"alter table {wanted.part_of}"
     if "definition" in facts:
         added = f"add constraint {wanted.name} {wanted.said('definition')}"
         return f"{alter} drop constraint {wanted.name}, {added}"
-    statements = [f"{alter} enable trigger all"] if "switched on" in facts else []
+    switched_off, statements = found.facts["switched off"], list[str]()
+    if isinstance(switched_off, list):
+        statements += switched_off
     return "; ".join([*statements, *([f"{alter} validate constraint {wanted.name}"] if "validated" in facts else [])])
 
 
@@ -267,7 +279,3 @@ def _quoted(name: str) -> str:
 
 def _plural(kind: str) -> str:
     return _PLURALS.get(kind, f"{kind}s")
-
-
-_BUSINESS_KEYS: Final = ("FOREIGN KEY (business_id) REFERENCES public.businesses(id) ON DELETE CASCADE",)
-"""An application's own queue may have been adopted without it."""

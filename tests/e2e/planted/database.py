@@ -4,6 +4,12 @@ from typing import Final, NamedTuple
 
 AGAIN: Final = "run `smsretry migrate`, with --again if it was applied before"
 
+CONNECT_ANEW: Final = (
+    "select pg_terminate_backend(pid) from pg_stat_activity "
+    "where usename = 'authenticator' and datname = current_database()"
+)
+"""Or what is set for a role would not be felt."""
+
 
 class Planted(NamedTuple):
     """One thing that was changed by hand."""
@@ -109,7 +115,7 @@ PLANTED: Final = (
         "no trigger fires at all",
         "bad  settings of a request: session_replication_role is replica, so triggers and foreign keys do nothing. "
         "Run: ",
-        "alter role authenticator set session_replication_role = replica",
+        f"alter role authenticator set session_replication_role = replica; {CONNECT_ANEW}",
     ),
     Planted(
         "a constraint says nothing any more",
@@ -147,7 +153,7 @@ PLANTED: Final = (
     Planted(
         "a foreign key is switched off",
         "bad  constraint sms_send_attempts_retry_id_fkey of sms_send_attempts: is switched off. Run: alter table "
-        "public.sms_send_attempts enable trigger all",
+        'public.sms_send_attempts enable trigger "RI_ConstraintTrigger_',
         """do $$
         declare
             kept_by name;
@@ -164,6 +170,27 @@ PLANTED: Final = (
         "alter table sms_send_attempts drop constraint sms_send_attempts_one_per_claim",
     ),
     Planted(
+        "the other side of a foreign key is switched off",
+        "bad  constraint steps_retry_id_fkey of smsretry.steps: is switched off. Run: alter table "
+        "public.sms_retry_queue ",
+        """do $$ begin
+            execute (select format('alter table %s disable trigger %I', t.tgrelid::regclass, t.tgname)
+                     from pg_trigger t join pg_constraint k on k.oid = t.tgconstraint
+                     where k.conname = 'steps_retry_id_fkey' and t.tgrelid = k.confrelid limit 1);
+        end $$""",
+    ),
+    Planted(
+        "a customer may have but one text",
+        "warn index one_each of sms_retry_queue: refuses texts that are alike, unless that is meant. Run: drop index "
+        "public.one_each",
+        "create unique index one_each on sms_retry_queue (customer_id)",
+    ),
+    Planted(
+        "a column is sorted otherwise",
+        'bad  column sender of smsretry.sender_time: type is text collate "C", and must be text. Run: alter table ',
+        'alter table smsretry.sender_time alter column sender type text collate "C"',
+    ),
+    Planted(
         "a column has another default",
         "bad  column message_class of sms_retry_queue: default is 'transactional'::text, and must be "
         "'marketing'::text. Run: alter table public.sms_retry_queue alter column message_class set default "
@@ -175,6 +202,13 @@ PLANTED: Final = (
         "bad  column message_class of scheduled_sends: default is 'transactional'::text, and must be "
         "'marketing'::text. ",
         "alter table scheduled_sends alter column message_class set default 'transactional'",
+    ),
+    Planted(
+        "a column must have a value that it has not",
+        "bad  column held_since of sms_retry_queue: may not be null. Run: alter table public.sms_retry_queue alter "
+        "column "
+        "held_since drop not null",
+        "alter table sms_retry_queue alter column held_since set not null",
     ),
     Planted(
         "a column may be null",
@@ -270,6 +304,11 @@ PLANTED: Final = (
         "anon may do what the service may",
         "bad  role anon: may do all that service_role may. Run: revoke service_role from anon",
         "grant service_role to anon",
+    ),
+    Planted(
+        "anon may do what the owner may",
+        "bad  role anon: may do all that postgres may. Run: revoke postgres from anon",
+        "grant postgres to anon",
     ),
     Planted(
         "authenticated sees everybody's rows",

@@ -18,16 +18,21 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
     join pg_namespace n on n.oid = c.relnamespace
     union all
     select 'column', r.named, a.attname::text, jsonb_build_object(
-        'type', format_type(a.atttypid, a.atttypmod), 'not null', a.attnotnull,
+        'type', format_type(a.atttypid, a.atttypmod)
+            || coalesce((select ' collate ' || a.attcollation::regcollation from pg_type y
+                         where y.oid = a.atttypid and a.attcollation <> y.typcollation), ''),
+        'not null', a.attnotnull,
         'default', coalesce(pg_get_expr(d.adbin, d.adrelid), ''), 'generated', a.attgenerated::text || a.attidentity::text)
     from smsretry.our_relations() r
     join pg_attribute a on a.attrelid = r.id and a.attnum > 0 and not a.attisdropped
     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     union all
-    -- A foreign key is kept by triggers, which can be switched off.
+    -- A foreign key is kept by triggers, also of the other table, which can be switched off.
     select 'constraint', r.named, k.conname::text, jsonb_build_object(
         'definition', regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), 'validated', k.convalidated,
-        'switched on', not exists (select 1 from pg_trigger t where t.tgconstraint = k.oid and t.tgenabled not in ('O', 'A')))
+        'switched off', to_jsonb(array(
+            select format('alter table %s enable trigger %I', t.tgrelid::regclass, t.tgname)
+            from pg_trigger t where t.tgconstraint = k.oid and t.tgenabled not in ('O', 'A') order by t.tgname)))
     from smsretry.our_relations() r
     join pg_constraint k on k.conrelid = r.id and k.contype in ('c', 'f', 'p', 'u', 'x')
 $$;

@@ -1,5 +1,5 @@
 -- Who may read and change the rows of the application's tables, whether the roles of a request are what they must be, and
--- whether the key of the hashed numbers is there. Our own tables: catalog_of_tables, catalog_of_rights.
+-- whether the key of the hashed numbers and the places of the turns are there. Our own tables: catalog_of_tables, catalog_of_rights.
 create or replace function smsretry.check_access()
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -18,12 +18,15 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     from pg_catalog.pg_class r
     where r.oid = to_regclass('public.sms_retry_queue')
     union all
-    select 'role ' || o.rolname, not (o.rolsuper or o.rolbypassrls or pg_has_role(o.oid, s.oid, 'member')),
-           case when o.rolbypassrls then 'is not bound by row level security, so it sees everybody''s rows. Run: alter role '
-                        || o.rolname || ' nobypassrls'
-                when o.rolsuper then 'may do everything. Run: alter role ' || o.rolname || ' nosuperuser'
-                else 'may do all that service_role may. Run: revoke service_role from ' || o.rolname end
-    from pg_roles o join pg_roles s on s.rolname = 'service_role'
+    select 'role ' || o.rolname, not (o.rolsuper or o.rolbypassrls or m.roles is not null),
+           case when o.rolsuper then 'may do everything. Run: alter role ' || o.rolname || ' nosuperuser'
+                when o.rolbypassrls then 'is not bound by row level security, so it sees everybody''s rows. Run: alter role '
+                    || o.rolname || ' nobypassrls'
+                else 'may do all that ' || m.roles || ' may. Run: revoke ' || m.roles || ' from ' || o.rolname end
+    from pg_roles o
+    cross join lateral (
+        select string_agg(s.oid::regrole::text, ', ' order by s.rolname) as roles from pg_roles s
+        where (s.rolsuper or s.rolbypassrls or s.rolname = 'service_role') and s.oid <> o.oid and pg_has_role(o.oid, s.oid, 'member')) m
     where o.rolname in ('anon', 'authenticated')
     union all
     select 'settings of a request', current_setting('session_replication_role') = 'origin',
@@ -34,4 +37,8 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
            'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
                || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
+    union all
+    select 'places of the turns', count(*) > 0,
+           'are gone, so a business with many texts may keep others waiting: run `smsretry migrate --again`'
+    from smsretry.turns
 $$;
