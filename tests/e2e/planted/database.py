@@ -286,6 +286,22 @@ PLANTED: Final = (
         end $$""",
     ),
     Planted(
+        "a view has one more column",
+        f"bad  view smsretry.scheduled_on_record: has another definition: {_CHANGED}: {AGAIN} (schemas/records/",
+        """do $$
+        begin
+            execute regexp_replace(
+                'create or replace view smsretry.scheduled_on_record with (security_invoker = true) as ' || pg_get_viewdef('smsretry.scheduled_on_record'::regclass), E'\\n   FROM', ', 1 as one\n   FROM');
+        end $$""",
+    ),
+    Planted(
+        "a function answers otherwise",
+        f"bad  function count_sms_answer: has another body: {_CHANGED}, ",
+        """drop function count_sms_answer(integer);
+           create function public.count_sms_answer(row_count integer default null) returns setof bigint
+           language sql as 'select generate_series(1, 1000000)::bigint limit 2000'""",
+    ),
+    Planted(
         "anon may read the attempts",
         f"bad  grants on sms_send_attempts: anon is granted select, and must not be: {AGAIN}",
         "grant select on sms_send_attempts to anon",
