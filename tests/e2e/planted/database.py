@@ -291,7 +291,9 @@ PLANTED: Final = (
         """do $$
         begin
             execute regexp_replace(
-                'create or replace view smsretry.scheduled_on_record with (security_invoker = true) as ' || pg_get_viewdef('smsretry.scheduled_on_record'::regclass), E'\\n   FROM', ', 1 as one\n   FROM');
+                'create or replace view smsretry.scheduled_on_record with (security_invoker = true) as '
+                || pg_get_viewdef('smsretry.scheduled_on_record'::regclass),
+                E'\\n   FROM', ', 1 as one\n   FROM');
         end $$""",
     ),
     Planted(

@@ -81,7 +81,7 @@ def test_of_an_installation_of_1_0_0_that_was_upgraded_nothing_is_said(original:
            create policy own on sms_retry_queue for select to authenticated using (status = 'failed')""",
         "alter table sms_retry_queue enable always trigger smsretry_before_insert",
         "alter table sms_retry_queue set (fillfactor = 80, toast_tuple_target = 4080); grant all on send_logs to anon",
-        "create role own_role; grant select on sms_send_attempts to own_role; grant usage on schema smsretry to own_role",
+        "create role own; grant select on sms_send_attempts to own; grant usage on schema smsretry to own",
         "alter table smsretry.runs enable row level security; create index own on smsretry.runs (told)",
         "create table smsretry.own (id uuid primary key); create function smsretry.own() returns int return 1",
     ],
