@@ -5,13 +5,11 @@ from datetime import date, datetime
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.telemetry.export import ENDPOINTS, trouble, wanted
-from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
 from smsretry.doctor.callback import callback_findings
 from smsretry.doctor.clocks import clock_findings
 from smsretry.doctor.key import key_problem
 from smsretry.doctor.look import Look
-from smsretry.doctor.queue import queue_findings
 from smsretry.doctor.surroundings import surroundings
 from smsretry.doctor.together import together
 from smsretry.doctor.usable import usable_settings
@@ -37,7 +35,7 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> I
     yield from misspelled(environment)
     yield from quoted(environment)
     yield from contradictions(settings, environment)
-    look = Look(settings, lacking, problems, now, _database)
+    look = Look(settings, lacking, problems, now)
     yield from together(
         {
             "proxies and certificates": lambda: surroundings(environment),
@@ -77,26 +75,6 @@ def _metrics(environment: Mapping[str, str]) -> Finding:
         except Exception as error:  # noqa: BLE001 - of somebody else's code, about somebody else's variables
             advice = str(error)
     return Finding(subject=f"metrics to {endpoint}", ok=True, advice=advice)
-
-
-def _database(operators: SupabaseOperators) -> Iterator[Finding]:
-    try:
-        findings = operators.check()
-    except QueueError as error:
-        yield Finding(subject="Supabase", ok=False, advice=str(error))
-        return
-    yield Finding(subject="Supabase connection and key", ok=True)
-    yield from findings
-    for subject, ask in (
-        ("shapes of the application's tables", operators.check_shapes),
-        ("rehearsal of queue, claim, begin and finish", operators.rehearse),
-        ("rows of an answer", operators.check_longest_answer),
-        ("state of the queue", lambda: queue_findings(QueueStatus.of(operators.status()))),
-    ):
-        try:
-            yield from ask()
-        except QueueError as error:
-            yield Finding(subject=subject, ok=False, advice=str(error))
 
 
 def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.sender_checks import check_senders, sender_findings
 from smsretry.doctor.clocks import DATABASE, PREFECT, PROVIDER
+from smsretry.doctor.database import database_findings
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding
 from smsretry.sending.ports import Provider
@@ -36,10 +37,8 @@ class Look:
         lacking: frozenset[str],
         problems: Mapping[str, str],
         now: Callable[[], datetime],
-        database: Callable[[SupabaseOperators], Iterator[Finding]],
     ) -> None:
         self._settings = _patient(settings)
-        self._database = database
         self._lacking = lacking
         self._problems = problems
         self._now = now
@@ -52,7 +51,7 @@ class Look:
             return
         answers = False
         with SupabaseOperators(self._settings) as operators:
-            for finding in self._database(operators):
+            for finding in database_findings(operators):
                 answers = answers or finding.ok
                 yield finding
             if answers:

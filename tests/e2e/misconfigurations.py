@@ -28,14 +28,15 @@ from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import Stack
 from tests.conftest import EMPTY
 from tests.e2e.conftest import Prefect
+from tests.e2e.planted.database import AGAIN, CONNECT_ANEW, PLANTED
 from tests.e2e.planted.elsewhere import elsewhere
 from tests.e2e.planted.misconfiguration import CLOSED, ELSEWHERE, HOME, NOWHERE, OPEN, Misconfiguration
 from tests.e2e.planted.outside import OUTSIDE
 from tests.e2e.registry import SCHEDULED, Registry
+from tests.integration.catalog import restoring_statements
 from tests.support.builders import forget_settings
 
 AUTH_STRING: Final = "ops:secret"
-_MIGRATE: Final = "Run `smsretry migrate --again`"
 
 
 def _registered(**changes: object) -> Callable[[Registry], object]:
@@ -101,7 +102,7 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "nobody answers at SUPABASE_URL",
-        "bad  Supabase: Supabase did not answer check_sms_retry_setup (ConnectError). Check SUPABASE_URL (http://127",
+        "bad  Supabase: Supabase did not answer count_sms_answer (ConnectError). Check SUPABASE_URL (http://127",
         {"SUPABASE_URL": NOWHERE},
     ),
     Misconfiguration(
@@ -197,41 +198,44 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a function has another body",
-        "bad  function set_sms_state_stop: is another version's, or somebody changed it: run `smsretry migrate`",
+        "bad  function set_sms_state_stop: has another body: another version's, or somebody changed it, kind is ",
         database="create or replace function public.set_sms_state_stop(state text, why text) returns boolean "
         "language sql as 'select true'",
     ),
     Misconfiguration(
         "a function has an older version's parameters",
-        "bad  function end_sms_retry: is another version's, or somebody changed it",
+        "bad  function end_sms_retry: has other parameters (public.end_sms_retry(uuid)). Run: drop function "
+        "public.end_sms_retry(uuid); then `smsretry migrate --again`",
         database="drop function end_sms_retry; "
         "create function end_sms_retry(id uuid) returns boolean language sql as 'select true'; "
         "revoke all on function end_sms_retry from public, anon, authenticated",
     ),
     Misconfiguration(
         "a function is missing",
-        "bad  function hold_sms_retry: missing: run `smsretry migrate`",
+        f"bad  function hold_sms_retry: is missing: {AGAIN} (schemas/worker/hold_sms_retry.sql)",
         database="drop function hold_sms_retry",
     ),
     Misconfiguration(
         "an internal function has another body",
-        "bad  functions of the schema smsretry: missing, double, changed or another version's: before_insert. Run ",
+        "bad  function smsretry.before_insert: has another body: another version's, or somebody changed it, ",
         database="create or replace function smsretry.before_insert() returns trigger "
         "language plpgsql as 'begin return new; end'",
     ),
     Misconfiguration(
         "anon may call a function",
-        "bad  function claim_due_sms_retries: anon or authenticated may call it: revoke execute, or run ",
+        "bad  function claim_due_sms_retries: may be called by anon, service_role, and must be by service_role "
+        "alone: run ",
         database="grant execute on function claim_due_sms_retries to anon",
     ),
     Misconfiguration(
         "service_role may not update a table",
-        f"bad  grants of service_role: missing or switched off: update of send_logs. {_MIGRATE}",
+        f"bad  grants on send_logs: service_role is not granted update: {AGAIN}",
         database="revoke update on send_logs from service_role",
     ),
     Misconfiguration(
         "service_role may not use the schema",
-        "bad  Supabase: The database refused check_sms_retry_setup with 42501: service_role lacks a grant. Run `sms",
+        "bad  functions, tables and grants: The database refused examine_sms_retries with 42501: service_role lacks "
+        "a grant",
         database="revoke usage on schema smsretry from service_role",
     ),
     Misconfiguration(
@@ -241,7 +245,7 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a column of ours is missing",
-        "bad  columns: missing or switched off: sent_by of sms_send_attempts. Run: alter table "
+        "bad  column sent_by of sms_send_attempts: is missing. Run: alter table "
         "public.sms_send_attempts add column sent_by text",
         database="alter table sms_send_attempts drop column sent_by cascade",
     ),
@@ -252,18 +256,51 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a table is missing",
-        f"bad  tables and views: missing: smsretry.runs. {_MIGRATE}",
+        f"bad  table smsretry.runs: is missing. If somebody renamed or moved it, name it back. Otherwise {AGAIN}",
         database="drop table smsretry.runs",
     ),
     Misconfiguration(
+        "the queue has another name",
+        f"bad  table sms_retry_queue: is missing. If somebody renamed or moved it, name it back. Otherwise {AGAIN}",
+        database="alter table sms_retry_queue rename to old_queue",
+    ),
+    Misconfiguration(
+        "nobody's turn is remembered",
+        "bad  places of the turns: are gone, so a business with many texts may keep others waiting: run `smsretry "
+        "migrate",
+        database="delete from smsretry.turns",
+    ),
+    Misconfiguration(
+        "a function is missing that a function of the check calls",
+        "bad  state of the queue: A function that examine_sms_retries calls, or it itself, is gone or has other "
+        "parameters ",
+        database="drop function sms_status",
+    ),
+    Misconfiguration(
+        "PostgREST may not become service_role",
+        "bad  rows of an answer: The database refused count_sms_answer with 42501: PostgREST's login may not become ",
+        database="revoke service_role from authenticator",
+    ),
+    Misconfiguration(
+        "service_role may not use the schema public",
+        "bad  rows of an answer: The database refused count_sms_answer with 42501: service_role may not use the "
+        "schema ",
+        database="revoke usage on schema public from service_role, public",
+    ),
+    Misconfiguration(
+        "the schema is gone",
+        "bad  functions, tables and grants: A table, view or type that examine_sms_retries needs is gone from the ",
+        database="drop schema smsretry cascade",
+    ),
+    Misconfiguration(
         "a view is missing",
-        f"bad  tables and views: missing: smsretry.text_on_record. {_MIGRATE}",
+        f"bad  view smsretry.text_on_record: is missing: {AGAIN} (schemas/records/text_on_record.sql)",
         database="drop view smsretry.text_on_record cascade",
     ),
     Misconfiguration(
         "a table is missing that the check itself reads",
-        "bad  Supabase: A table, view or type that check_sms_retry_setup needs is gone from the database (42P01). "
-        f"{_MIGRATE}",
+        "bad  table smsretry.stopped_states: is missing. If somebody renamed or moved it, name it back. Otherwise "
+        f"{AGAIN}",
         database="drop table smsretry.stopped_states cascade",
     ),
     Misconfiguration(
@@ -273,13 +310,14 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a constraint is missing",
-        "bad  constraints: missing or switched off: sms_retry_queue_lease of sms_retry_queue. Run: alter table "
-        "public.sms_retry_queue add constraint sms_retry_queue_lease check (status <> 'processing' or ",
+        "bad  constraint sms_retry_queue_lease of sms_retry_queue: is missing. Run: alter table "
+        "public.sms_retry_queue add "
+        "constraint sms_retry_queue_lease CHECK (((status <> 'processing'::text) OR ",
         database="alter table sms_retry_queue drop constraint sms_retry_queue_lease",
     ),
     Misconfiguration(
         "a policy is missing",
-        f"bad  policies: missing or switched off: Owners read their retries of sms_retry_queue. {_MIGRATE}",
+        f"bad  policy Owners read their retries of sms_retry_queue: is missing: {AGAIN}",
         database='drop policy "Owners read their retries" on sms_retry_queue',
     ),
     Misconfiguration(
@@ -288,36 +326,47 @@ MISCONFIGURATIONS: Final = (
         database='alter policy "Owners read their retries" on sms_retry_queue using (true)',
     ),
     Misconfiguration(
+        "a policy lets everybody queue",
+        'warn policy "anything" of sms_retry_queue: lets every signed-in user have any other\'s texts sent: drop or '
+        'narrow it',
+        database="create policy anything on sms_retry_queue for insert to authenticated with check (true)",
+    ),
+    Misconfiguration(
         "a trigger is missing",
-        f"bad  triggers: missing or switched off: smsretry_keep_suppression of customers. {_MIGRATE}",
+        f"bad  trigger smsretry_keep_suppression of customers: is missing: {AGAIN}",
         database="drop trigger smsretry_keep_suppression on customers",
     ),
     Misconfiguration(
         "a trigger is switched off",
-        f"bad  triggers: missing or switched off: smsretry_before_insert of sms_retry_queue. {_MIGRATE}",
+        "bad  trigger smsretry_before_insert of sms_retry_queue: fires never. Run: alter table "
+        "public.sms_retry_queue enable "
+        "trigger smsretry_before_insert",
         database="alter table sms_retry_queue disable trigger smsretry_before_insert",
     ),
     Misconfiguration(
         "the table of scheduled sends is missing",
-        "bad  tables and views: missing: scheduled_sends, smsretry.claimed_retry, smsretry.scheduled_claim, "
-        "smsretry.scheduled_on_record. "
-        f"{_MIGRATE}",
+        f"bad  table scheduled_sends: is missing. If somebody renamed or moved it, name it back. Otherwise {AGAIN}",
         database="drop table scheduled_sends cascade",
     ),
     Misconfiguration(
         "a trigger fires for replicas alone",
-        f"bad  triggers: missing or switched off: smsretry_before_insert of sms_retry_queue. {_MIGRATE}",
+        "bad  trigger smsretry_before_insert of sms_retry_queue: fires for replicas alone. Run: alter table "
+        "public.sms_retry_queue enable "
+        "trigger smsretry_before_insert",
         database="alter table sms_retry_queue enable replica trigger smsretry_before_insert",
     ),
     Misconfiguration(
         "the trigger of scheduled sends is switched off",
-        f"bad  triggers: missing or switched off: smsretry_scheduled_send_changed of scheduled_sends. {_MIGRATE}",
+        "bad  trigger smsretry_scheduled_send_changed of scheduled_sends: fires never. Run: alter table "
+        "public.scheduled_sends "
+        "enable trigger smsretry_scheduled_send_changed",
         database="alter table scheduled_sends disable trigger smsretry_scheduled_send_changed",
     ),
     Misconfiguration(
         "a constraint of scheduled sends is missing",
-        "bad  constraints: missing or switched off: scheduled_sends_queued of scheduled_sends. Run: alter table "
-        "public.scheduled_sends add constraint scheduled_sends_queued check (status <> 'queued' or send_log_id ",
+        "bad  constraint scheduled_sends_queued of scheduled_sends: is missing. Run: alter table "
+        "public.scheduled_sends add "
+        "constraint scheduled_sends_queued CHECK (((status <> 'queued'::text) OR (send_log_id ",
         database="alter table scheduled_sends drop constraint scheduled_sends_queued",
     ),
     Misconfiguration(
@@ -338,13 +387,19 @@ MISCONFIGURATIONS: Final = (
         database="alter table send_logs alter column status drop default",
     ),
     Misconfiguration(
+        "a text of the queue has ended by default",
+        "bad  sms_retry_queue.status: is failed by default, and a text that waits was not sent: alter table "
+        "public.sms_retry",
+        database="alter table sms_retry_queue alter column status set default 'failed'",
+    ),
+    Misconfiguration(
         "send logs must have a column that smsretry does not fill",
         'warn rehearsal of a scheduled send: fails: making its send log (23502): null value in column "campaign" of ',
         database="alter table send_logs add column campaign text not null",
     ),
     Misconfiguration(
         "an index is missing",
-        f"bad  indexes: missing or switched off: sms_retry_queue_one_live_row of sms_retry_queue. {_MIGRATE}",
+        f"bad  index sms_retry_queue_one_live_row of sms_retry_queue: is missing: {AGAIN}",
         database="drop index sms_retry_queue_one_live_row",
     ),
     Misconfiguration(
@@ -487,16 +542,29 @@ MISCONFIGURATIONS: Final = (
         prefect=_zombie,
     ),
     *OUTSIDE,
+    *(Misconfiguration(one.what, one.line, database=one.database, each=12) for one in PLANTED),
 )  # fmt: skip
 
 _MENDED: Final = """
+alter table if exists public.old_queue rename to sms_retry_queue;
+grant service_role to authenticator;
+grant usage on schema public to public, service_role;
 drop function if exists public.end_sms_retry(uuid);
 drop function if exists public.refuse cascade;
+drop function if exists public.harmless cascade;
+drop publication if exists everything;
+do $$ begin
+    if to_regclass('public.sms_retry_queue') is not null then
+        drop policy if exists anything on public.sms_retry_queue;
+    end if;
+end $$;
+alter role authenticator reset session_replication_role;
+revoke service_role, postgres from anon;
+alter role authenticated nobypassrls;
 alter table send_logs enable row level security;
-alter table sms_retry_queue enable trigger smsretry_before_insert;
 alter table customers add column if not exists phone_status text;
+alter table sms_retry_queue alter column status set default 'pending';
 alter table send_logs alter column status set default 'pending', drop column if exists campaign;
-alter table sms_send_attempts add column if not exists sent_by text;
 alter role service_role bypassrls;
 do $$
 begin
@@ -507,8 +575,6 @@ begin
     end if;
 end
 $$;
-alter table sms_retry_queue drop constraint if exists sms_retry_queue_lease,
-    add constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null);
 """
 """What `smsretry migrate --again` does not bring back, as the lines say it."""
 
@@ -589,6 +655,10 @@ class Ward:
             (self.home / name).unlink()
         if one.database:
             connection.execute(_MENDED)
+            if "alter role authenticator" in one.database:
+                connection.execute(CONNECT_ANEW)
+            for statement in restoring_statements(connection):
+                connection.execute(statement.encode())
             migrate(self.stack.database_url, again=True)
             connection.execute(files("smsretry.local.postgres").joinpath("movable_clock.sql").read_bytes())
             connection.execute("notify pgrst, 'reload schema'")

@@ -1,21 +1,29 @@
 """What a database's catalog says of everything that smsretry defines, so that two databases can be compared."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import psycopg
 
+from smsretry.adapters.migrations.catalog import Entry, differences, fresh_catalog, public_functions
+from smsretry.adapters.migrations.restoring import findings
 from smsretry.adapters.migrations.schemas import schema_files
+from smsretry.retry.models import Finding
 
 Snapshot = Mapping[str, frozenset[str]]
 """Each part of the catalog, in words that depend on no order and no object id."""
+
+
+Connection = psycopg.Connection[dict[str, Any]]
+_ADVISED: Final = re.compile(r"Run: (.*?)(?:; then `smsretry migrate --again`)?$", re.S)
 
 
 class Database(NamedTuple):
     """A database: its URL, and a connection of its owner's in autocommit."""
 
     url: str
-    connection: psycopg.Connection[dict[str, Any]]
+    connection: Connection
 
     def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
         """The rows of a query."""
@@ -136,3 +144,26 @@ def api_functions() -> list[str]:
     """The names of the functions that PostgREST offers: those of the schema `public`."""
     names = [file.creates.split(".") for file in schema_files() if file.kind == "function"]
     return [name for schema, name in names if schema == "public"]
+
+
+def compared(connection: Connection) -> list[Finding]:
+    """What the doctor says of the catalog and of the roles of a request."""
+    told = connection.execute("select examine_sms_retries('catalog', %s) as said", [public_functions()]).fetchall()
+    access = connection.execute("select examine_sms_retries('access') as said").fetchall()
+    entries = [Entry.model_validate(row) for row in told[0]["said"]]
+    found = findings(differences(entries), fresh_catalog())
+    return [*found, *(Finding.model_validate(row) for row in access[0]["said"])]
+
+
+def complaints(connection: Connection) -> dict[str, str]:
+    """What of it is wrong, or a warning, by subject."""
+    return {one.subject: one.advice for one in compared(connection) if one.advice}
+
+
+def restoring_statements(connection: Connection) -> list[str]:
+    """Those that the lines give. What has none, or not only one, is restored by `smsretry migrate --again`."""
+    try:
+        told = complaints(connection).values()
+    except psycopg.Error:  # what it needs is gone, and a migration brings it back
+        return []
+    return [found[1] for advice in told if (found := _ADVISED.search(advice))]

@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import httpx
 from psycopg import sql
 
-from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.catalog import api_functions
@@ -21,6 +20,7 @@ Arguments = dict[str, Any]
 
 FUNCTIONS = api_functions()
 CHECKS = {
+    "examine_sms_retries",
     "check_sms_retry_setup",
     "describe_sms_tables",
     "try_sms_retry_queue",
@@ -191,7 +191,8 @@ class Scene:
             "pause_sms_sender": {"named": SENDER, **signed},
             "resume_sms_sender": {"named": SENDER, **signed},
             "remove_sms_sender": {"business_id": str(self.other), "message_class": None, **signed},
-            "check_sms_retry_setup": {"wanted": wanted_objects()},
+            "check_sms_retry_setup": {"wanted": {}},
+            "examine_sms_retries": {"part": "reminders", "names": None},
             "describe_sms_tables": {},
             "try_sms_retry_queue": {},
             "count_sms_answer": {"row_count": 2},

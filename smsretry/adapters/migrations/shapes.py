@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from pydantic import BaseModel
 
-from smsretry.adapters.migrations.wanted_objects import wanted_objects
+from smsretry.adapters.migrations.catalog import fresh_catalog
 from smsretry.adapters.migrations.wanted_shapes import (
     BY_DEFAULT,
     COLUMNS,
@@ -26,8 +26,6 @@ _TEXTS: Final = re.compile(r'(text|citext|"?extensions"?\.citext|character varyi
 _ONE_OF: Final = re.compile(r"\(*(\w+)\)*(?:::text)?\)* = (?:ANY \(|')")
 _LITERAL: Final = re.compile(r"'((?:[^']|'')*)'")
 _RETURNED: Final = re.compile(r"\breturn\s+(null|new)\b")
-_TYPES: Final = {"timestamptz": "timestamp with time zone"}
-"""What the catalog calls the types that the schema files write otherwise."""
 
 
 class Part(BaseModel):
@@ -82,8 +80,8 @@ def _of_table(table: str, parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
 @cache
 def _added(table: str) -> dict[str, str]:
     """The types of the columns that smsretry adds. An application may have one of that name for something else."""
-    types = {name: rule.split()[0] for place, name, rule in wanted_objects()["columns"] if place == f"public.{table}"}
-    return {name: _TYPES.get(type_, type_) for name, type_ in types.items() if name not in COLUMNS[table]}
+    columns = (one for one in fresh_catalog() if one.kind == "column" and one.part_of == f"public.{table}")
+    return {one.name: one.said("type") for one in columns if one.name not in COLUMNS[table]}
 
 
 def _written(type_: str) -> str:
@@ -110,10 +108,12 @@ def _of_default(table: str, column: Part) -> Iterator[tuple[str, str]]:
     where, default = f"{table}.{column.name}", BY_DEFAULT[table, column.name]
     alter = f"alter table public.{table} alter column {column.name} set default {default} (or another that says so)"
     definition = column.definition or ""
-    if column.not_null and not column.filled:
+    said = set(_LITERAL.findall(definition)) if definition.startswith("default") else set()
+    wrong = said - {"pending"} if table == "sms_retry_queue" else said & set(SENT)
+    if column.not_null and not column.filled and table != "sms_retry_queue":  # every insert of ours sets it there
         yield where, f"must have a default, for a text that waits is given it: {alter}"
-    elif definition.startswith("default") and (said := set(_LITERAL.findall(definition)) & set(SENT)):
-        yield where, f"is {min(said)} by default, and a text that waits was not sent: {alter}"
+    elif wrong:
+        yield where, f"is {min(wrong)} by default, and a text that waits was not sent: {alter}"
 
 
 def _fits(wanted: str, found: Part) -> bool:

@@ -69,9 +69,10 @@ INSERTED: Final = {
 """The columns that every insert into the queue sets."""
 BY_DEFAULT: Final[Mapping[tuple[str, str], str]] = {
     ("send_logs", "status"): "'pending'",
+    ("sms_retry_queue", "status"): "'pending'",
     ("send_logs", "provider_message_id"): "'{}'",
 }
-"""Columns that smsretry leaves to their default, each with a default that means a waiting text."""
+"""Columns that smsretry or the application leaves to their default, each with a default that means a waiting text."""
 SENT: Final = ("sent", "delivered", "undelivered")
 """The send log statuses of a text that was sent, as in `smsretry.is_sent`."""
 VALUES: Final[Mapping[tuple[str, str], Sequence[str]]] = {

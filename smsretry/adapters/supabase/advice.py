@@ -97,14 +97,25 @@ _OTHER_VERSION: Final = (
 _GONE: Final = (
     "A table, view or type that {function} needs is gone from the database ({code}). Run `smsretry migrate --again`."
 )
+_CALLED: Final = (
+    "A function that {function} calls, or it itself, is gone or has other parameters ({code}). `smsretry doctor` names "
+    "it. Run `smsretry migrate` with this version, with --again if it says that there is nothing to do."
+)
+_MAY_NOT: Final = {
+    "to set role": "PostgREST's login may not become service_role. Run: grant service_role to authenticator",
+    "for schema public": "service_role may not use the schema public. Run: grant usage on schema public to "
+    "service_role",
+}
+"""What a message about a missing grant says where no migration gives it."""
 _FORBIDDEN: Final = (
     "The database refused what {function} writes ({code}): a trigger or a constraint forbids it. The database's log "
     "names it."
 )
 _WHAT_TO_DO: Final = {
     "PGRST202": _OTHER_VERSION,
-    "42883": _OTHER_VERSION,  # undefined_function
+    "42883": _CALLED,  # undefined_function
     "42P01": _GONE,  # undefined_table
+    "3F000": _GONE,  # invalid_schema_name
     "42704": _GONE,  # undefined_object
     "42703": (  # undefined_column
         "A column that {function} needs is gone from the database ({code}). `smsretry doctor` names it."
@@ -148,6 +159,9 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
         return QueueUnreachable(f"Supabase could not answer {function} now ({code or 'no code'}).", undone=undone)
     if code == "404":
         return QueueMismatch(f"There is no Supabase API at SUPABASE_URL ({url}): it answered 404 to {function}.")
+    for words, trouble in _MAY_NOT.items():
+        if code == _NO_GRANT and words in (error.message or ""):
+            return QueueMismatch(f"The database refused {function} with {code}: {trouble}")
     other = _FORBIDDEN if code.startswith(_INTEGRITY) else f"The database refused {{function}} with {{code}}. {MIGRATE}"
     return QueueMismatch(_WHAT_TO_DO.get(code, other).format(function=function, code=code, url=url))
 

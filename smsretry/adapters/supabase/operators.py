@@ -5,11 +5,9 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from smsretry.adapters.migrations.shapes import Part, misfits
-from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending, lets_go
 from smsretry.adapters.supabase.calls import interval
-from smsretry.adapters.supabase.senders import SupabaseSenders
+from smsretry.adapters.supabase.examining import SupabaseExaminer
 from smsretry.desk.actions.form import Request
 from smsretry.desk.actions.requests import (
     AfterRestore,
@@ -32,7 +30,6 @@ from smsretry.desk.questions.records import (
     UnreadText,
     WaitingText,
 )
-from smsretry.retry.models import Finding
 from smsretry.retry.policy import CAP_WINDOW, LIFE
 
 _PAGE: Final = 500
@@ -46,10 +43,9 @@ _ORDERS: Final[dict[type[Order], str]] = {
 _PARAMETERS: Final = {"limit": "row_limit", "backup_of": "since"}
 """Fields of a form that SQL names otherwise."""
 _RESEND: Final = lets_go("smsretry explain")
-_MORE_ROWS: Final = "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000"
 
 
-class SupabaseOperators(SupabaseSenders):
+class SupabaseOperators(SupabaseExaminer):
     """`desk.Records` over HTTP, and what `smsretry consent`, `stop` and `doctor` ask of the database."""
 
     def explain(self, request: WhichText | None, phone: str | None) -> list[TextRecord]:
@@ -148,49 +144,6 @@ class SupabaseOperators(SupabaseSenders):
         if answer not in ("resolved", "not_in_doubt"):
             raise self.not_ours("resolve_sms_doubt")
         return answer == "resolved"
-
-    def check(self) -> list[Finding]:
-        """The database's own check of its functions, constraints, policies, grants and row level security."""
-        findings = self.rows(Finding, "check_sms_retry_setup", {"wanted": wanted_objects()}, QUESTION)
-        return [*findings, *self._cut_off("set-up of the database", len(findings))]
-
-    def check_shapes(self) -> list[Finding]:
-        """Whether the tables that the application and smsretry share are still as smsretry needs them."""
-        subject = "shapes of the application's tables"
-        parts = self.rows(Part, "describe_sms_tables", {}, QUESTION)
-        if cut_off := self._cut_off(subject, len(parts)):  # parts that were cut off would look missing
-            return cut_off
-        found = [Finding(subject=misfit.where, ok=False, advice=misfit.what) for misfit in misfits(parts)]
-        return found or [Finding(subject=subject, ok=True)]
-
-    def rehearse(self) -> list[Finding]:
-        """Queue, claim, begin and finish sample texts in the database, and roll all of it back."""
-        return self.rows(Finding, "try_sms_retry_queue", {}, QUESTION)
-
-    def check_longest_answer(self) -> list[Finding]:
-        """Whether an answer holds as many rows as one claim may take. Rows that are cut off wait out their lease."""
-        most, wanted = self._longest_answer()
-        fits = most >= wanted
-        advice = (
-            f"answers are cut off after {most} rows, and the rest of a larger claim waits to be recovered: "
-            f"{_MORE_ROWS}, or process with a limit of at most {most}"
-        )
-        return [Finding(subject="rows of an answer", ok=fits, advice=None if fits else advice)]
-
-    def _longest_answer(self) -> tuple[int, int]:
-        """How many rows an answer holds, and how many the largest claim has, which are all that is asked for."""
-        answer = self.repeated("count_sms_answer", {}, QUESTION)
-        if not isinstance(answer, list) or not answer:
-            raise self.not_ours("count_sms_answer")
-        return len(answer), int(self.number("count_sms_answer", answer[0]))
-
-    def _cut_off(self, subject: str, rows: int) -> list[Finding]:
-        """A finding if an answer of so many rows was cut off."""
-        most, wanted = self._longest_answer()
-        if rows < most or most >= wanted:
-            return []
-        advice = f"cannot be checked: answers are cut off after {most} rows. {_MORE_ROWS[0].upper()}{_MORE_ROWS[1:]}"
-        return [Finding(subject=subject, ok=False, advice=advice)]
 
 
 def _ending(request: Order) -> Ending:

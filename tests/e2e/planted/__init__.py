@@ -1,0 +1,1 @@
+"""What is planted, by where."""

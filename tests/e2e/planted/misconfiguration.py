@@ -37,6 +37,8 @@ class Misconfiguration:
     """Written into HOME."""
     slow: Literal["Supabase", "Twilio", "Prefect"] | None = None
     """Whose every answer comes late."""
+    each: int = 5
+    """One in so many of its kind is planted every day."""
 
     @property
     def environment(self) -> dict[str, str | None]:

@@ -85,7 +85,7 @@ NULLS = {
     ("begin_sms_attempt", "retry_id"): "lost",
     ("begin_sms_attempt", "attempt_id"): "SR422",
     ("begin_sms_attempt", "cap_since"): "SR422",
-    ("check_sms_retry_setup", "wanted"): "not checked",
+    ("examine_sms_retries", "part"): "SR422",
     ("finish_sms_attempt", "retry_id"): "not applied",
     ("finish_sms_attempt", "claim_no"): "not applied",
     ("finish_sms_attempt", "attempt_id"): "not applied",
@@ -132,8 +132,6 @@ def _in_short(response: httpx.Response) -> object:
     match answer:
         case [{"answer": answer}]:
             return answer
-        case [{"subject": "functions", "ok": False}, *_]:
-            return "not checked"
         case [{"applied": applied}]:
             return "applied" if applied else "not applied"
         case _:

@@ -13,23 +13,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
 from smsretry.adapters.migrations.migrate import migrate, migrations
 from smsretry.adapters.migrations.next_migration import changed
 from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.migrations.sections import without_superseded
-from smsretry.adapters.migrations.wanted_objects import wanted_objects
 from smsretry.errors import MigrationError
 from smsretry.local.stack import Stack
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim
-from tests.integration.catalog import Database, Snapshot, api_functions, same_schema, snapshot
+from tests.integration.catalog import Database, Snapshot, complaints, same_schema, snapshot
 
 CLI_VERSION = "2.117.0"
 VERSION_1_0_0 = "20261125000400"
@@ -251,7 +249,7 @@ def test_an_owner_who_is_no_superuser_can_migrate(running_stack: Stack, empty: D
     name = empty.connection.info.dbname
     empty.run(f'alter database "{name}" owner to plain_owner')
     migrate(running_stack.postgres.url(name, user="plain_owner"))
-    assert [row for row in _findings(empty) if not row["ok"]] == []
+    assert complaints(empty.connection) == {}
 
 
 # Rows that were there before
@@ -655,105 +653,3 @@ def test_the_package_s_folder_holds_the_sql_and_nothing_else() -> None:
     assert sorted(entry.name for entry in folder.iterdir()) == ["README.md", "migrations", "schemas"]
     names = sorted(entry.name for entry in folder.joinpath("migrations").iterdir())
     assert names == [f"{name}.sql" for name in _FILES]
-
-
-# The check of the set-up
-
-
-def _findings(database: Database) -> list[dict[str, Any]]:
-    return database.rows("select * from check_sms_retry_setup(%s)", Jsonb(wanted_objects()))
-
-
-def _complaints(database: Database) -> dict[str, str]:
-    return {row["subject"]: row["advice"] for row in _findings(database) if not row["ok"]}
-
-
-@pytest.mark.parametrize("installation", ["empty", "original"])
-def test_a_migrated_database_passes_its_own_check(installation: str, request: pytest.FixtureRequest) -> None:
-    """Every function, every table's row level security, and the unique index."""
-    database: Database = request.getfixturevalue(installation)
-    migrate(database.url)
-    assert _complaints(database) == {}
-    subjects = {row["subject"] for row in _findings(database)}
-    assert {f"functions ({len(api_functions())})", "tables and views", "policies", "triggers"} < subjects
-    assert {name for name, _ in wanted_objects()["functions"]} > {f"public.{name}" for name in api_functions()}
-
-
-@pytest.mark.parametrize(
-    ("harm", "subject", "advice"),
-    [
-        ("drop function defer_sms_retry", "function defer_sms_retry", "smsretry migrate"),
-        ("grant execute on function claim_sms_retry to anon", "function claim_sms_retry", "revoke execute"),
-        ("grant execute on function claim_sms_retry to public", "function claim_sms_retry", "revoke execute"),
-        ("grant execute on function end_sms_retry to authenticated", "function end_sms_retry", "revoke execute"),
-        ("revoke execute on function end_sms_retry from service_role", "function end_sms_retry", "service_role"),
-        (
-            "create function claim_due_sms_retries(n bigint) returns int language sql as 'select 1'",
-            "function claim_due_sms_retries", "2 times",
-        ),
-        (
-            "alter table sms_retry_queue disable row level security",
-            "row level security of sms_retry_queue", "alter table public.sms_retry_queue enable",
-        ),
-        ("drop index sms_retry_queue_one_live_row", "indexes", "sms_retry_queue_one_live_row of sms_retry_queue"),
-        pytest.param(
-            "create policy everyone on sms_retry_queue for update to authenticated using (true);"
-            "grant update on sms_retry_queue to authenticated",
-            "only service_role changes sms_retry_queue", "update",
-        ),
-        pytest.param(
-            "drop table sms_send_attempts cascade", "tables and views", "missing: sms_send_attempts, ",
-        ),
-    ],
-)  # fmt: skip
-def test_the_check_says_what_is_wrong_and_what_to_do(empty: Database, harm: str, subject: str, advice: str) -> None:
-    """One thing is harmed, and that one thing is found."""
-    migrate(empty.url)
-    with empty.connection.transaction(force_rollback=True):
-        empty.run(harm)
-        complaints = _complaints(empty)
-    assert list(complaints) == [subject] or "cascade" in harm
-    assert advice in complaints[subject]
-    assert _complaints(empty) == {}
-
-
-def test_migrate_mends_nothing_that_it_has_applied_already(empty: Database) -> None:
-    """What the check's advice relies on is pinned here: a function dropped by hand does not come back."""
-    migrate(empty.url)
-    empty.run("drop function defer_sms_retry")
-    assert migrate(empty.url) == []
-    assert list(_complaints(empty)) == ["function defer_sms_retry"]
-
-
-_MADE = {
-    "functions": """select p.pronamespace::regnamespace || '.' || p.proname as name from pg_proc p
-        where p.pronamespace in ('public'::regnamespace, 'smsretry'::regnamespace) and p.proname <> 'clock'""",
-    "columns": """select t.name || '.' || a.attname as name from tables t
-        join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped""",
-    "constraints": """select t.name || '.' || k.conname as name
-        from (select * from tables union all select to_regclass(s), s from (values ('public.scheduled_sends')) v (s)) t
-        join pg_constraint k on k.conrelid = t.oid and k.contype in ('c', 'u') and right(k.conname, 6) <> '_check'""",
-    "indexes": """select t.name || '.' || c.relname as name from tables t
-        join pg_index i on i.indrelid = t.oid join pg_class c on c.oid = i.indexrelid
-        where not exists (select 1 from pg_constraint k where k.conindid = i.indexrelid)""",
-    "triggers": """select t.name || '.' || g.tgname as name from tables t
-        join pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal""",
-    "policies": """select t.name || '.' || y.polname as name from tables t
-        join pg_policy y on y.polrelid = t.oid""",
-}
-_OUR_TABLES = """with tables as (
-    select c.oid, c.relnamespace::regnamespace || '.' || c.relname as name from pg_class c
-    where c.relkind = 'r' and (c.relnamespace = 'smsretry'::regnamespace
-          or c.oid::regclass::text in ('sms_retry_queue', 'sms_send_attempts')))
-"""
-
-
-@pytest.mark.parametrize("kind", _MADE)
-def test_the_check_wants_all_that_the_migrations_make_in_our_tables(empty: Database, kind: str) -> None:
-    """What stands in the schema files in another form than it is looked for would not be missed."""
-    migrate(empty.url)
-    made = {row["name"] for row in empty.rows(_OUR_TABLES + _MADE[kind])}
-    wanted = {first if kind == "functions" else f"{first}.{name}" for first, name, *_ in wanted_objects()[kind]}
-    assert made
-    assert made <= wanted
-    assert made == wanted or kind in ("columns", "indexes", "triggers")  # which the application's tables have, too

@@ -1,10 +1,11 @@
--- Who may read and change the rows, whether they keep the rules, and whether the key of the hashed numbers is there.
+-- Who may read and change the rows of the application's tables, whether the roles of a request are what they must be, and
+-- whether the key of the hashed numbers and the places of the turns are there. Our own tables: catalog_of_tables, catalog_of_rights.
 create or replace function smsretry.check_access()
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     with tables as (
         select r.oid, r.relname, r.relrowsecurity
-        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
+        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends']) with ordinality as t (name, place)
         join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
         order by t.place
     )
@@ -14,27 +15,30 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     union all
     select 'service_role', not row_security_active(r.oid),
            'is bound by row level security, so it sees no text. Run: alter role service_role bypassrls'
-    from tables r
-    where r.relname = 'sms_retry_queue'
+    from pg_catalog.pg_class r
+    where r.oid = to_regclass('public.sms_retry_queue')
+    union all
+    select 'role ' || o.rolname, not (o.rolsuper or o.rolbypassrls or m.roles is not null),
+           case when o.rolsuper then 'may do everything. Run: alter role ' || o.rolname || ' nosuperuser'
+                when o.rolbypassrls then 'is not bound by row level security, so it sees everybody''s rows. Run: alter role '
+                    || o.rolname || ' nobypassrls'
+                else 'may do all that ' || m.roles || ' may. Run: revoke ' || m.roles || ' from ' || o.rolname end
+    from pg_roles o
+    cross join lateral (
+        select string_agg(s.oid::regrole::text, ', ' order by s.rolname) as roles from pg_roles s
+        where (s.rolsuper or s.rolbypassrls or s.rolname = 'service_role') and s.oid <> o.oid and pg_has_role(o.oid, s.oid, 'member')) m
+    where o.rolname in ('anon', 'authenticated')
+    union all
+    select 'settings of a request', current_setting('session_replication_role') = 'origin',
+           'session_replication_role is ' || current_setting('session_replication_role') || ', so triggers and foreign keys do '
+               || 'nothing. Run: alter role authenticator reset session_replication_role, or the same for service_role or the '
+               || 'database, wherever it was set'
     union all
     select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
            'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
                || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
     union all
-    select 'only service_role changes ' || r.relname,
-           not exists (
-               select 1 from unnest(array['anon', 'authenticated']) as g (role)
-               where has_table_privilege(g.role, r.oid, 'update, delete, truncate')
-                  or has_any_column_privilege(g.role, r.oid, 'update')),
-           'anon or authenticated may update or delete: revoke it, or run `smsretry migrate --again`'
-    from tables r
-    where r.relname in ('sms_retry_queue', 'sms_send_attempts')
-    union all
-    select 'rules of the state machine', count(*) filter (where not k.convalidated) = 0,
-           'some rows break ' || string_agg(k.conname, ', ') filter (where not k.convalidated)
-               || ': mend or delete them, then run `smsretry migrate --again`'
-    from pg_catalog.pg_constraint k
-    where k.contype = 'c'
-      and (k.conrelid = to_regclass('public.sms_retry_queue') and k.conname like 'sms\_retry\_queue\_%'
-           or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
+    select 'places of the turns', count(*) > 0,
+           'are gone, so a business with many texts may keep others waiting: run `smsretry migrate --again`'
+    from smsretry.turns
 $$;

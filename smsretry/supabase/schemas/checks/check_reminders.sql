@@ -16,6 +16,14 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
     group by y.polname, r.relname
     union all
+    select 'policy "' || y.polname || '" of ' || r.relname, true,
+           'lets every signed-in user have any other''s texts sent: drop or narrow it'
+    from tables r
+    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('a', '*')
+    join pg_roles g on g.rolname = 'authenticated' and (y.polroles @> array[0::oid] or g.oid = any (y.polroles))
+    where r.relname in ('sms_retry_queue', 'scheduled_sends') and has_any_column_privilege(g.oid, r.oid, 'insert')
+      and coalesce(pg_get_expr(y.polwithcheck, y.polrelid), pg_get_expr(y.polqual, y.polrelid)) = 'true'
+    union all
     select 'policies of scheduled_sends', true,
            'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '
                || '"Owners read their scheduled sends" on public.scheduled_sends for select to authenticated '
