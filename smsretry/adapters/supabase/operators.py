@@ -120,7 +120,8 @@ class SupabaseOperators(SupabaseExaminer):
         Raises:
             InputError: there is no such customer.
         """
-        return self.row(ConsentRecorded, "record_sms_consent", {"phone": None, **_given(request)}, ORDER)
+        ending = ORDER if request.consent == "opted_out" else OPT_IN
+        return self.row(ConsentRecorded, "record_sms_consent", {"phone": None, **_given(request)}, ending)
 
     def set_state_stop(self, state: str, why: str | None) -> None:
         """Let no marketing text go to a US state. With None, let them go again."""
@@ -147,8 +148,8 @@ class SupabaseOperators(SupabaseExaminer):
 
 
 def _ending(request: Order) -> Ending:
-    """A cancellation by ids, or a doubt, is the same when it is given twice. By other fields it would take in more."""
-    same = isinstance(request, AfterRestore) or (isinstance(request, Cancel) and request.retry_ids)
+    """Given twice to the same ids, a cancellation, look or doubt is the same. By other fields it would take in more."""
+    same = isinstance(request, AfterRestore) or (isinstance(request, Cancel | LookAgain) and request.retry_ids)
     return ORDER if same else _RESEND
 
 

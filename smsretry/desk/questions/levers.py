@@ -177,7 +177,8 @@ def _waits(text: TextRecord, prediction: Prediction | None, code: CodeMeaning | 
     trouble = _trouble(text, prediction)
     if trouble == "opted_out" and not text.stop_sid:
         yield from _consent(text)
-    first = _fix(text, trouble, "|".join(prediction.text.stopped_states) if prediction else "STATE")
+    yield from map(_lift, prediction.stopped_in if prediction else ())
+    first = _fix(text, trouble)
     if trouble == "account_refused" and code:
         first = code.to_do[:1].lower() + code.to_do[1:]
     if text.sender_name and trouble in OF_SENDER:
@@ -232,12 +233,17 @@ def _of_sender(text: TextRecord, trouble: WhyCode) -> Lever:
     )
 
 
-def _fix(text: TextRecord, trouble: WhyCode | None, state: str = "STATE") -> str | None:
-    """What has to be fixed first, where it is.
+def _lift(state: str) -> Lever:
+    return Lever(
+        words=f"let marketing texts go to {state} again, once that is over: they go within 15 minutes",
+        command=f"smsretry stop {state} --lift",
+        form="lift-sms-stop",
+        ask={"state": state},
+    )
 
-    Args:
-        state: which states are stopped.
-    """
+
+def _fix(text: TextRecord, trouble: WhyCode | None) -> str | None:
+    """What has to be fixed first, where it is."""
     words = MENDING[trouble] if trouble else None
-    where = {"customer": text.customer_id, "business": text.business_id, "send_log": text.send_log_id, "state": state}
+    where = {"customer": text.customer_id, "business": text.business_id, "send_log": text.send_log_id}
     return words and words.format(**where)

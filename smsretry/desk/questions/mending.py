@@ -34,7 +34,7 @@ MENDING: Final[dict[WhyCode, str | None]] = {
     "no_opening": "widen the business's hours in the application (businesses.sms_hours of business {business}), or "
     "correct the customer's time zone",
     "hours_unreadable": "correct the business's hours in the application (businesses.sms_hours of business {business})",
-    "state_stopped": "lift the stop of its state, once that is over (smsretry stop {state} --lift)",
+    "state_stopped": "lift the stop of its state, once that is over",
     "customer_locked": "end the transaction that holds the customer locked, if it goes on",
     "database_trouble": "fix what keeps the database, if it goes on (smsretry doctor)",
     "data_changed": None,

@@ -3,7 +3,7 @@
 Nothing is claimed or written. It cannot predict what nobody has said yet: an opt-out, a provider's answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal, TypeAlias, assert_never
@@ -42,6 +42,8 @@ class Prediction:
     """When it must have gone out, if it goes out."""
     then: "Prediction | None" = None
     """What follows when it has waited."""
+    stopped_in: tuple[str, ...] = ()
+    """US states whose stop keeps it, if one does."""
 
 
 def predict(
@@ -69,7 +71,8 @@ def predict_at(
     """
     decision = policy.before_send(text, at=at, profile=profile)
     if not isinstance(decision, Send):
-        return _put_off(text, at, decision)
+        stops = [state for state in text.stopped_states if waits_for_stop(text, {state}, at=at, profile=profile)]
+        return replace(_put_off(text, at, decision), stopped_in=tuple(stops))
     if text.refused:
         return Prediction(text, "is cancelled", at, text.refused, text.refused_code)
     if text.doubted:
@@ -79,6 +82,13 @@ def predict_at(
     if decision.cap and (reached_at := _reached(decision.cap, texts_at)):
         return _put_off(text, at, policy.after_cap(text, reached_at=reached_at, profile=profile))
     return Prediction(text, "goes out", at, decision.rule, send_before=decision.send_before)
+
+
+def waits_for_stop(text: WaitingText, states: Collection[str], *, at: datetime, profile: Profile) -> bool:
+    """Whether it would be held at this time because no marketing text may go to these states."""
+    stopped = text.model_copy(update={"stopped_states": tuple(sorted(states))})
+    decision = policy.before_send(stopped, at=at, profile=profile)
+    return isinstance(decision, Hold) and decision.why_code == "state_stopped"
 
 
 def _reached(cap: Cap, texts_at: Sequence[datetime]) -> datetime | None:

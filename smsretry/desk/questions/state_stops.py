@@ -5,9 +5,8 @@ from datetime import datetime
 
 from pydantic import Field
 
+from smsretry.desk.questions.prediction import waits_for_stop
 from smsretry.desk.questions.records import UnreadText, WaitingText
-from smsretry.retry import policy
-from smsretry.retry.decision import Hold
 from smsretry.retry.models import Value
 from smsretry.retry.profile import Profile
 
@@ -45,16 +44,11 @@ class StateStop(Value):
 def concerned(texts: Iterable[WaitingText | UnreadText], state: str, *, now: datetime, profile: Profile) -> int:
     """How many of these wait for the stop of a state, or would if it were stopped, and go on without it."""
 
-    def stopped(text: WaitingText, states: set[str]) -> bool:
-        decision = policy.before_send(
-            text.model_copy(update={"stopped_states": tuple(sorted(states))}),
-            at=max(now, text.scheduled_for),
-            profile=profile,
-        )
-        return isinstance(decision, Hold) and decision.why_code == "state_stopped"
-
     def changes(text: WaitingText) -> bool:
-        others = {*text.stopped_states} - {state}
-        return stopped(text, others | {state}) and not stopped(text, others)
+        at, others = max(now, text.scheduled_for), {*text.stopped_states} - {state}
+        with_it, without = (
+            waits_for_stop(text, states, at=at, profile=profile) for states in (others | {state}, others)
+        )
+        return with_it and not without
 
     return sum(isinstance(text, WaitingText) and changes(text) for text in texts)

@@ -14,6 +14,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Cancel, LookAgain, RecordConsent, Requeue, Resolve, WhichText
+from smsretry.desk.actions.states import LiftState
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.levers import BLOCKED, Lever
@@ -194,6 +195,7 @@ def _refused_row(business: Business) -> UUID:
 
 
 REQUEUE, LOOK, CONSENT, CANCEL = "requeue-failed-sms", "look-again-sms", "record-sms-consent", "cancel-sms-retries"
+LIFT: Final = "lift-sms-stop"
 RESOLVE, EXPLAIN = "resolve-sms-doubt", "explain-sms"
 NUMBER = changed("customers", "phone", PHONE)
 BODY = changed("send_logs", "subject", "Thank you for your visit.")
@@ -224,7 +226,7 @@ CASES: Final = [
     Case("no_opening", LOOK, waiting("no_opening", held=True)),
     Case("hours_unreadable", LOOK, found(changed("businesses", "sms_hours", "18:00-09:00")),
          changed("businesses", "sms_hours", None), says="businesses.sms_hours"),
-    Case("state_stopped", LOOK, found(_state("A storm")), _state(None), says="smsretry stop NY --lift"),
+    Case("state_stopped", LIFT, found(_state("A storm")), says="smsretry stop NY --lift"),
     Case("customer_locked", LOOK, waiting("customer_locked"), says="the transaction"),
     Case("database_trouble", LOOK, waiting("database_trouble"), says="smsretry doctor"),
     Case("data_changed", LOOK, waiting("data_changed")),
@@ -277,6 +279,8 @@ def pull(desk: Desk, lever: Lever) -> None:
             desk.record_consent(RecordConsent.model_validate(order))
         case "resolve-sms-doubt":
             assert desk.resolve(Resolve.model_validate(order))
+        case "lift-sms-stop":
+            desk.order_state(LiftState.model_validate(lever.ask))
         case "explain-sms":
             assert len(desk.explain(WhichText.model_validate(lever.ask))) == 2
         case _:
@@ -316,6 +320,8 @@ def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(
             assert (after.text.stop_sid, "opted" in " ".join(after.happened)) == (None, True)
         case "resolve-sms-doubt":
             assert (after.text.state, after.text.why_code) != ("in_doubt", case.code)
+        case "lift-sms-stop":
+            assert after.levers[0].form == LOOK
         case "look-again-sms" | "requeue-failed-sms":
             assert after.text.next_at
             assert after.text.next_at <= after.text.asked_at, "the next run takes it"
