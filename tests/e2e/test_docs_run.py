@@ -44,9 +44,10 @@ def environment(stack: Stack, business: Business, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.delenv("SMSRETRY_QUIET_HOURS_RULES", raising=False)
-    business.customer(phone="+12125550100")
+    customer = business.customer(phone="+12125550100")
     open_accounts(stack)
     senders = {"$BUSINESS": str(business.id), "$ACCOUNT": HARBOR.account, "$SERVICE": HARBOR.service}
+    senders["$CUSTOMER"] = str(customer)
     return {"<id>": str(business.id), DATABASE: stack.database_url, **senders}
 
 

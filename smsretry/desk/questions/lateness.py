@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from smsretry.desk.questions.history import reason_of
 from smsretry.desk.questions.records import AttemptRecord, StepRecord, TextRecord
-from smsretry.instants import on_clock, span
+from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import Value
 
 LATE: Final = timedelta(minutes=5)
@@ -56,8 +56,8 @@ class Spent(Value):
 class Lateness(Value):
     """How late a text went out, or is."""
 
-    first_due_at: AwareDatetime
-    until: AwareDatetime = Field(description="When it went out, or the time of asking.")
+    first_due_at: Instant
+    until: Instant = Field(description="When it went out, or the time of asking.")
     went_out: bool
     spent: tuple[Spent, ...] = Field(description="The longest part first.")
 

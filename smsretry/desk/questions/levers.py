@@ -1,6 +1,5 @@
 """What a person can do about a text: by its reason and by what is so now, so that the first of it ends the trouble."""
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -13,8 +12,6 @@ from smsretry.retry.models import Value
 from smsretry.vocabulary import WhyCode
 
 _SIGNED: Final = "--because '…'"
-BLOCKED: Final = re.compile(r"inbound_stop|provider_refusal|twilio_[0-9]+")
-"""Sources of opt-outs that the provider keeps, too, as `smsretry.start_lifts` has them."""
 _SEND_AGAIN: Final = "send it again, with every check"
 _LOOK_AGAIN: Final = "have it looked at again now"
 
@@ -126,13 +123,14 @@ def _consent(text: TextRecord) -> Iterator[Lever]:
     """How somebody who opted out gets texts again."""
     if text.consent == "opted_in" and not text.suppressed_since:
         return
-    blocked = text.consent == "opted_out" and BLOCKED.fullmatch(text.consent_source or "")
-    if blocked:
+    if text.needs_start:
         yield Lever(
             words="ask them to text START to the sender, because the provider itself blocks their number until then"
         )
-    unheard = "they texted START, and it was not heard here" if blocked else "they did, by telephone for example"
-    source = "text" if blocked else "telephone"
+    unheard = (
+        "they texted START, and it was not heard here" if text.needs_start else "they did, by telephone for example"
+    )
+    source = "text" if text.needs_start else "telephone"
     yield _record(text, "opted_in", source, f"record that they said yes to texts, if {unheard}")
 
 

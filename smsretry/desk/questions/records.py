@@ -114,6 +114,9 @@ class TextRecord(Value):
     changes: tuple[CustomerChange, ...] = Field(
         (), description="Of its customer since it was queued, and the last ones before, oldest first."
     )
+    needs_start: bool = Field(
+        False, description="Whether the provider itself blocks the number until it texts START: it had texted STOP."
+    )
 
     @property
     def is_text(self) -> bool:

@@ -347,13 +347,6 @@ returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
     end
 $$;
 
--- ======== schemas/views/prunable_texts.sql ========
--- Texts that are over and that no evidence is still needed for. What pruning deletes of them, and counts, depends on their age.
-create or replace view smsretry.prunable_texts with (security_invoker = true) as
-select q.id, q.updated_at
-from public.sms_retry_queue q
-where q.status in ('completed', 'failed', 'cancelled') and not smsretry.is_unsettled(q.id);
-
 -- ======== schemas/queue/before_insert.sql ========
 -- A row is inserted: the claim of the application's own processor ends, a doubt about an earlier send of the text is kept,
 -- and its age counts from now by the one clock. When it was first due is kept. security definer, because a tenant may not update rows. If row level
@@ -567,6 +560,13 @@ exception when others then
 end
 $$;
 
+-- ======== schemas/records/prunable_texts.sql ========
+-- Texts that are over and that no evidence is still needed for. What pruning deletes of them, and counts, depends on their age.
+create or replace view smsretry.prunable_texts with (security_invoker = true) as
+select q.id, q.updated_at
+from public.sms_retry_queue q
+where q.status in ('completed', 'failed', 'cancelled') and not smsretry.is_unsettled(q.id);
+
 -- ======== drop smsretry.scheduled_on_record ========
 drop view if exists smsretry.scheduled_on_record;
 
@@ -596,7 +596,8 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        case when s.status = 'scheduled' and h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
-       null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks, '[]'::jsonb as changes
+       null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks, '[]'::jsonb as changes,
+       c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source) as needs_start
 from public.scheduled_sends s
 cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
 left join smsretry.held_sends h on h.scheduled_id = s.id
@@ -658,7 +659,8 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                        where n.customer_id = q.customer_id order by n.at desc limit 100) x
                  where x.at >= coalesce(
                      (select max(y.at) from smsretry.customer_changes y
-                      where y.customer_id = q.customer_id and y.what = x.what and y.at < q.created_at), q.created_at)), '[]') as changes
+                      where y.customer_id = q.customer_id and y.what = x.what and y.at < q.created_at), q.created_at)), '[]') as changes,
+       c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source) as needs_start
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id

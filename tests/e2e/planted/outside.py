@@ -179,7 +179,7 @@ OUTSIDE: Final = (
     # The machine and its network.
     Misconfiguration(
         "SUPABASE_URL has a name that does not exist",
-        "bad  Supabase: Supabase did not answer check_sms_retry_setup (its name cannot be resolved). Check ",
+        "bad  Supabase: Supabase did not answer count_sms_answer (its name cannot be resolved). Check ",
         {"SUPABASE_URL": "https://no-project.supabase.invalid"},
     ),
     Misconfiguration(

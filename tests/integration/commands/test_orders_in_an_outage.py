@@ -173,7 +173,12 @@ def test_an_order_gets_through_once_the_database_is_back(
 
 def test_ctrl_c_ends_the_wait(stack: Stack) -> None:
     """At once, with its exit code and no traceback. The last line has said that nothing is recorded."""
-    nowhere = {**os.environ, **stack.environment(), "SUPABASE_URL": f"http://127.0.0.1:{free_port()}"}
+    nowhere = {
+        **os.environ,
+        **stack.environment(),
+        "SUPABASE_URL": f"http://127.0.0.1:{free_port()}",
+        "COLUMNS": "1000",
+    }
     waiting = subprocess.Popen(
         [sys.executable, "-m", "smsretry", "cancel", "--row", str(ROW), *YES],
         stderr=subprocess.PIPE,
@@ -221,7 +226,9 @@ def test_a_requeue_whose_answer_was_lost_is_not_given_again(command: Command, st
     stack.rpc_faults.drop_after_commit("requeue_failed_sms")
     result = command("requeue", "--row", row, *YES, columns=1000)
     assert IN_LOOKING["requeue"] in result.output
-    steps = business.connection.execute("select step from smsretry.steps where retry_id = %s", [row]).fetchall()
+    steps = business.connection.execute(
+        "select step from smsretry.steps where retry_id = %s and who = 'Ann'", [row]
+    ).fetchall()
     assert [step["step"] for step in steps] == ["requeued"]
 
 

@@ -17,7 +17,7 @@ from smsretry.desk.actions.requests import Cancel, LookAgain, RecordConsent, Req
 from smsretry.desk.actions.states import LiftState
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.explanation import Explanation
-from smsretry.desk.questions.levers import BLOCKED, Lever
+from smsretry.desk.questions.levers import Lever
 from smsretry.desk.questions.mending import MENDING
 from smsretry.local.stack import Stack
 from smsretry.vocabulary import WhyCode
@@ -356,16 +356,6 @@ def test_who_texted_stop_has_to_text_start_and_then_the_text_is_requeued(
     assert business.row(row)["status"] == "completed"
 
 
-@pytest.mark.parametrize(
-    "source",
-    ["inbound_stop", "inbound_words", "provider_refusal", "twilio_21610", "telephone", "twilio", "", "a twilio_1"],
-)
-def test_python_and_sql_know_the_same_opt_outs_as_the_provider_s(business: Business, source: str) -> None:
-    """START lifts what the provider blocks."""
-    [row] = business.connection.execute("select smsretry.start_lifts(%s) as lifts", [source]).fetchall()
-    assert row["lifts"] is bool(BLOCKED.fullmatch(source))
-
-
 # The commands
 
 
@@ -478,7 +468,7 @@ def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
     assert command(*ask, "--opt-in").exit_code == 0
     consents = business.connection.execute("select id, sms_consent_status as now from customers").fetchall()
     assert {one["id"]: one["now"] for one in consents} == {customer: "opted_in", elsewhere: "opted_in"}
-    assert [step.step for step in story_of(desk, row).text.steps] == ["opted out", "opted in"]
+    assert [step.step for step in story_of(desk, row).text.steps if step.who != "smsretry"] == ["opted out", "opted in"]
 
 
 def test_consent_by_id_needs_who_why_and_a_customer(business: Business, command: Command) -> None:
