@@ -48,7 +48,7 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> I
             "Prefect": lambda: look.at_prefect(environment),
         }
     )
-    yield from clock_findings(look.ahead)
+    yield from clock_findings(look.ahead, rehearsal=settings.twilio_base_url is not None)
 
 
 def _data(today: date) -> Iterator[Finding]:

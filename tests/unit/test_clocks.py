@@ -37,3 +37,10 @@ def test_the_clock_that_others_contradict_is_named(ahead: dict[str, timedelta], 
     assert [one.ok for one in found] == [ok for ok, _ in told]
     for finding, (_, begins) in zip(found, told, strict=True):
         assert f"{finding.subject}: {finding.advice}".startswith(begins)
+
+
+def test_a_stack_of_ones_own_may_keep_another_clock() -> None:
+    """Where Twilio is a stand-in: it is said, and is no trouble."""
+    [clock] = clock_findings({"the database": LATE, "Twilio": LATE}, rehearsal=True)
+    assert clock.ok
+    assert "smsretry up" in (clock.advice or "")

@@ -114,8 +114,8 @@ class TextRecord(Value):
     changes: tuple[CustomerChange, ...] = Field(
         (), description="Of its customer since it was queued, and the last ones before, oldest first."
     )
-    needs_start: bool = Field(
-        False, description="Whether the provider itself blocks the number until it texts START: it had texted STOP."
+    needs_start: bool | None = Field(
+        None, description="Whether the provider itself blocks the number until it texts START: it had texted STOP."
     )
 
     @property

@@ -597,7 +597,7 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
        null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks, '[]'::jsonb as changes,
-       c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source) as needs_start
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source), false) as needs_start
 from public.scheduled_sends s
 cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
 left join smsretry.held_sends h on h.scheduled_id = s.id
@@ -660,7 +660,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                  where x.at >= coalesce(
                      (select max(y.at) from smsretry.customer_changes y
                       where y.customer_id = q.customer_id and y.what = x.what and y.at < q.created_at), q.created_at)), '[]') as changes,
-       c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source) as needs_start
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source), false) as needs_start
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id

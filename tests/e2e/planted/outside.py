@@ -269,22 +269,22 @@ OUTSIDE: Final = (
     # Clocks and speed.
     Misconfiguration(
         "this machine's clock is ten minutes behind",
-        "bad  clock of this machine: is 10 min behind Twilio and the database",
+        "warn clock of this machine: is 10 min behind Twilio and the database",
         stack=ahead(minutes=10),
     ),
     Misconfiguration(
         "this machine's clock is two days ahead",
-        "bad  clock of this machine: is 2 d ahead of Twilio and the database",
+        "warn clock of this machine: is 2 d ahead of Twilio and the database",
         stack=ahead(days=-2),
     ),
     Misconfiguration(
         "the database's clock is two days behind",
-        "bad  clock of the database: is 2 d behind this machine and Twilio, and due times and quiet hours go by it",
+        "warn clock of the database: is 2 d behind this machine and Twilio, and due times and quiet hours go by it",
         stack=_database_behind,
     ),
     Misconfiguration(
         "Twilio's clock is ten minutes ahead",
-        "bad  clock of Twilio: is 10 min ahead of this machine and the database",
+        "warn clock of Twilio: is 10 min ahead of this machine and the database",
         stack=_twilio_ahead,
     ),
     Misconfiguration(

@@ -24,7 +24,7 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
        null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks, '[]'::jsonb as changes,
-       c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source) as needs_start
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source), false) as needs_start
 from public.scheduled_sends s
 cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
 left join smsretry.held_sends h on h.scheduled_id = s.id

@@ -45,7 +45,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                  where x.at >= coalesce(
                      (select max(y.at) from smsretry.customer_changes y
                       where y.customer_id = q.customer_id and y.what = x.what and y.at < q.created_at), q.created_at)), '[]') as changes,
-       c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source) as needs_start
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source), false) as needs_start
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id
