@@ -46,5 +46,5 @@ def by_sql(
     diary.note("requeue_failed_sms does it")
 
     until(lambda: bool(ask(_EXPLAIN)["state"] == "sent"))
-    assert [step["who"] for step in ask(_EXPLAIN)["steps"]] == ["Ann"]
+    assert "Ann" in [step["who"] for step in ask(_EXPLAIN)["steps"]]
     diary.note("The next run takes it; explain_sms says that it was sent, and who had it sent")
