@@ -442,3 +442,16 @@ def test_a_planned_text_is_late_from_its_planned_time(
     assert run(queue, sender) == ["Sent"]
     late = told(business.text_of(planned)["id"]).late
     assert late == "it went out 4 h after it was first due (Tue 12 Jan 12:01 EST): 4 h before it was queued"
+
+
+@pytest.mark.parametrize("gone", ["steps", "customer_changes"])
+def test_no_story_stops_nobody(stack: Stack, business: Business, gone: str) -> None:
+    """The application and the worker write on, and whoever reads the log is told. All of it is undone at the end."""
+    row = business.due_text()
+    told: list[str] = []
+    with stack.connect() as connection, connection.transaction(force_rollback=True):
+        connection.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        connection.execute(f"alter table smsretry.{gone} rename to mislaid".encode())
+        connection.execute("update sms_retry_queue set status = 'failed', last_error = 'x' where id = %s", [row])
+        connection.execute("update customers set phone = '+12125550188', sms_consent_status = 'opted_out'")
+    assert [" miss" in one for one in told] == [True]

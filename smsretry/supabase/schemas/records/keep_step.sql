@@ -10,7 +10,7 @@ declare
     v_who text;
     v_because text;
     v_lines integer;
-    v_last smsretry.steps;
+    v_last record; -- without that table a row type would be an error that nothing catches
 begin
     if new.why_code in ('operator', 'restored') and new.status in ('pending', 'cancelled')
         and (new.why_code, new.why, new.in_doubt_since is null)
