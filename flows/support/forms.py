@@ -14,12 +14,11 @@ from prefect import runtime
 from prefect.client.schemas.objects import State
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from flows.support.hidden_numbers import hide_numbers
+from flows.support.hidden_numbers import hide_numbers, without_numbers
 from flows.support.log_lines import shorten_logs
 from flows.support.run_display import failed, refused, this_run
 from smsretry.desk.actions.refusals import in_words
 from smsretry.errors import SmsRetryError
-from smsretry.written_numbers import holds_number
 
 _Flow = TypeVar("_Flow", bound=Callable[..., State[Any]])
 FORM: Final = "ask"
@@ -87,7 +86,7 @@ class _AnyName(Parameter):
 
 
 def _unknown(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    shown = sorted("…" if holds_number(name) else name for name in names)
+    shown = sorted(without_numbers(name) for name in names)
     return [f"There is no parameter {', '.join(shown)}. There are: {', '.join(known)}"] if shown else []
 
 

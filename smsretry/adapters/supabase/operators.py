@@ -110,9 +110,7 @@ class SupabaseOperators(SupabaseExaminer):
         Raises:
             InputError: nobody has it; or an opt-in names no business.
         """
-        values = {"phone": phone, "consent": consent, "source": source, "business_id": business_id}
-        ending = ORDER if consent == "opted_out" else OPT_IN
-        return self.row(ConsentRecorded, "record_sms_consent", values, ending)
+        return self._consent({"phone": phone, "consent": consent, "source": source, "business_id": business_id})
 
     def record_consent_of(self, request: RecordConsent) -> ConsentRecorded:
         """The same by a customer's id, for their number at their business.
@@ -120,8 +118,14 @@ class SupabaseOperators(SupabaseExaminer):
         Raises:
             InputError: there is no such customer.
         """
-        ending = ORDER if request.consent == "opted_out" else OPT_IN
-        return self.row(ConsentRecorded, "record_sms_consent", {"phone": None, **_given(request)}, ending)
+        return self._consent({"phone": None, **_given(request)})
+
+    def _consent(self, values: dict[str, object]) -> ConsentRecorded:
+        function = "record_sms_consent"
+        if values["consent"] == "opted_out":
+            return self.row(ConsentRecorded, function, values, ORDER)
+        # Once: a second one, even seconds later, would undo a STOP that came between them.
+        return self.one(ConsentRecorded, function, self.once(function, values, OPT_IN))
 
     def set_state_stop(self, state: str, why: str | None) -> None:
         """Let no marketing text go to a US state. With None, let them go again."""

@@ -32,6 +32,8 @@ _WORDS: Final = {
     "model": "must be given as a form: its fields, each with its value",
 }
 """By the longest beginning of the library's name of the error."""
+_SHORT: Final = re.compile("[0-9]{7}")
+"""No field has so many digits, and a number without its area code does."""
 
 
 def in_words(error: ValidationError, called: Mapping[str, str], *, colon: str = ": ") -> list[str]:
@@ -54,6 +56,7 @@ def _describe(problem: ErrorDetails, called: Mapping[str, str], colon: str) -> s
         fields = re.compile(rf"\b({'|'.join(sorted(called, key=len, reverse=True))})\b")
         return fields.sub(lambda field: called[field[1]], words)
     field, *place = problem["loc"]
-    name = "a name that is a number" if holds_number(str(field)) else called.get(str(field), str(field))
+    is_number = holds_number(str(field)) or _SHORT.search(str(field))
+    name = "a name that is a number" if is_number else called.get(str(field), str(field))
     nth = f" (number {int(place[0]) + 1})" if place and isinstance(place[0], int) else ""
     return f"{name}{nth}{colon}{words}"

@@ -17,6 +17,8 @@ LATE: Final = timedelta(minutes=5)
 NOT_KNOWN: Final = "how its time was spent is not known: it was queued by an older version"
 _WAITING: Final = frozenset({"due", "waiting", "held", "under_way", "in_doubt"})
 _DUE: Final = "until a run took it"
+_PLANNED: Final = "before it was queued"
+"""A scheduled send whose time had come."""
 _DIED: Final = "with a worker that died"
 _SPENT: Final = {
     "in doubt": "in doubt",
@@ -79,10 +81,8 @@ def lateness(text: TextRecord) -> Lateness | None:
     """How late it is, and why; None: it is not, it has ended unsent, or nobody knows."""
     went_out = _went_out(text)
     until = went_out or (text.asked_at if text.state in _WAITING else None)
-    if text.first_due_at is None or until is None:
-        return None
-    due = max(text.first_due_at, text.queued_at)  # it cannot go out before it is there
-    if until - due <= LATE:
+    due = text.first_due_at
+    if due is None or until is None or until - due <= LATE:
         return None
     spent: dict[str, float] = {}
     for begin, end, on in _parts(text, due, until):
@@ -124,7 +124,7 @@ class _Event:
 
 def _parts(text: TextRecord, due: datetime, until: datetime) -> Iterator[tuple[datetime, datetime, str]]:
     """The time from due until then, piece by piece."""
-    now = _Event(due, _DUE)
+    now = _Event(due, _PLANNED, max(due, text.queued_at))
     for event in sorted(_events(text), key=lambda event: event.begin):
         if now.last and event.begin < now.last:
             continue

@@ -108,7 +108,7 @@ class TextRecord(Value):
     sender: str | None = Field(None, description="What it goes out from, as people see it.")
     account: str | None = Field(None, description="Whose sender that is.")
     sender_name: str | None = Field(None, description="Names it in commands. None: the sender of the environment.")
-    first_due_at: Instant | None = Field(None, description="For when it was queued. None: by an older version.")
+    first_due_at: Instant | None = Field(None, description="When it was due first. None: not known.")
     held_since: Instant | None = None
     looks: int = Field(0, description="How many looks for evidence of it found nothing.")
     changes: tuple[CustomerChange, ...] = Field(

@@ -409,6 +409,8 @@ begin
             raise exception 'No customer has this id' using errcode = 'SR404',
                 hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
         end if;
+        -- '' or 'n/a' is no number, and those who share it are not one person.
+        v_phone := case when v_phone ~ '^[+][1-9][0-9]{6,14}$' then v_phone end;
     end if;
     if record_sms_consent.consent = 'opted_in' and v_business is null then
         raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
@@ -499,17 +501,17 @@ $$;
 create or replace function smsretry.keep_step()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    k_lines constant integer := 100; -- a text may wait for days for two reasons in turn
+    k_lines constant integer := 100; -- a text may wait for days for two reasons in turn; its ends have as many again
     v_now timestamptz;
     v_step text;
     v_who text;
     v_because text;
     v_lines integer;
-    v_last smsretry.steps;
+    v_last record; -- without that table a row type would be an error that nothing catches
 begin
     if new.why_code in ('operator', 'restored') and new.status in ('pending', 'cancelled')
-        and (new.why_code, new.why, new.last_error, new.in_doubt_since is null)
-            is distinct from (old.why_code, old.why, old.last_error, old.in_doubt_since is null) then
+        and (new.why_code, new.why, new.in_doubt_since is null)
+            is distinct from (old.why_code, old.why, old.in_doubt_since is null) then
         return null;
     end if;
     v_now := smsretry.clock();
@@ -534,8 +536,9 @@ begin
     select * into v_last from smsretry.steps t
     where t.retry_id = new.id order by coalesce(t.last_at, t.taken_at) desc limit 1;
     select count(*) into v_lines from smsretry.steps t where t.retry_id = new.id;
-    if v_lines >= k_lines and v_step not in ('failed', 'cancelled', 'completed', 'queued anew') then
+    if v_lines >= 2 * k_lines or v_lines >= k_lines and v_step not in ('failed', 'cancelled', 'completed', 'queued anew') then
         v_step := 'more';
+        v_who := 'smsretry'; -- of whoever: one line
         v_because := null;
     end if;
     v_because := coalesce(nullif(btrim(left(smsretry.numberless(v_because), 500)), ''), 'not said');
@@ -575,7 +578,7 @@ drop view if exists smsretry.scheduled_on_record;
 -- Times and classes that the application wrote are shown as far as they are valid.
 create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
 select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
-       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
        case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
        case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
        greatest(least(coalesce(s.held_since, case s.status when 'scheduled' then h.held_since end, s.updated_at, smsretry.clock()),
@@ -621,7 +624,7 @@ drop view if exists smsretry.text_on_record;
 --   sender, account: what it goes out from, as people see it · sender_name: smsretry.name_of_sender; null: the environment's
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
-       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
        q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
        coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
        left(smsretry.numberless(
@@ -633,7 +636,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone))) as suppressed_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
        left(smsretry.numberless(l.status::text), 40) as send_log_status,
-       left(smsretry.found_sid(l.provider_message_id), 40) as sid,
+       left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
@@ -652,7 +655,10 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        smsretry.unread_stop(c.phone) as stop_sid, q.why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
-       q.first_due_at, q.held_since, q.reconcile_count as looks,
+       -- It could not go out before it was queued, unless it was planned.
+       case when q.first_due_at < q.created_at
+                 and not exists (select 1 from public.scheduled_sends s where s.id = q.send_log_id and s.business_id = q.business_id)
+            then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
        coalesce((select jsonb_agg(jsonb_build_object('at', x.at, 'what', x.what, 'was', x.was, 'became', x.became,
                                                      'source', x.source) order by x.at)
                  from (select n.* from smsretry.customer_changes n
@@ -689,6 +695,10 @@ begin
         or jsonb_typeof(v_asked) <> 'object' then
         raise exception 'question must be explain_sms, look_up_sms, preview_sms_retries, sms_senders or sms_status, and asked an object'
             using errcode = 'SR422', hint = 'Orders need the service key.';
+    end if;
+    if length(v_asked ->> 'last_digits') > 4 then -- by one more digit at a time, anybody's whole number would be found
+        raise exception 'With the reader''s key, last_digits are 3 or 4: it sees no more of a number' using errcode = 'SR422',
+            hint = 'Ask for the last 4, by an id, or for the whole number.';
     end if;
     v_ours := array(select p.oid from pg_catalog.pg_proc p
                     where p.pronamespace = 'public'::regnamespace and p.proname = ask_sms_desk.question);
@@ -1047,7 +1057,7 @@ begin
     )
     select f.kind, f.row_id, f.business_id, left(b.name, 200), f.customer_id, smsretry.masked(left(c.phone, 40)),
            left(l.channel::text, 40), left(smsretry.numberless(l.status::text), 40),
-           left(coalesce(smsretry.found_sid(l.provider_message_id), o.sid), 40), smsretry.on_calendar(coalesce(l.created_at, o.at)),
+           left(smsretry.numberless(coalesce(smsretry.found_sid(l.provider_message_id), o.sid)), 40), smsretry.on_calendar(coalesce(l.created_at, o.at)),
            left(smsretry.numberless(left(l.error_message, 1000)), smsretry.longest_reason()), n.texts, o.own, o.older, v_since
     from found f
     left join public.businesses b on b.id = f.business_id
@@ -1209,17 +1219,19 @@ $$;
 
 -- ======== schemas/desk/without_number.sql ========
 -- A line of preview_sms_retries for who may see no whole number and no body: with others like them, and without what was sent.
+-- A number may be in any column that somebody wrote: an import that is off by one writes it into the time zone.
 create or replace function smsretry.without_number(line jsonb)
 returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_sender constant jsonb := without_number.line -> 'sender';
 begin
-    return without_number.line
+    return (select jsonb_object_agg(e.key, case when jsonb_typeof(e.value) = 'string'
+                                                then to_jsonb(smsretry.numberless(e.value #>> '{}')) else e.value end)
+            from jsonb_each(without_number.line) e)
         || '{"decided_by": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
         || jsonb_build_object(
             'phone', smsretry.like_number((without_number.line ->> 'business_id')::uuid, without_number.line ->> 'phone'),
             'body', smsretry.like_body(without_number.line ->> 'body'),
-            'why', smsretry.numberless(without_number.line ->> 'why'),
             'sender', case when jsonb_typeof(v_sender) = 'object'
                            then v_sender || jsonb_build_object('sent_by', smsretry.shown_sender(v_sender ->> 'sent_by')) else 'null' end);
 end
@@ -1608,6 +1620,11 @@ begin
                 raise warning 'There is no role smsretry_reader, because % may create none: reading needs the service key. A role that may can run: create role smsretry_reader nologin noinherit; grant smsretry_reader to authenticator; then run `smsretry migrate --again`', current_user;
                 return;
         end;
+    end if;
+    if exists (select from pg_catalog.pg_roles r
+               where r.rolname = 'smsretry_reader' and (r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolcreatedb or r.rolreplication))
+        or exists (select from pg_catalog.pg_auth_members m where m.member = 'smsretry_reader'::regrole) then
+        raise warning 'The role smsretry_reader may do more than ask the desk, because somebody gave it attributes or other roles. Take them from it: alter role smsretry_reader nosuperuser nobypassrls nocreaterole nocreatedb noreplication; and revoke the roles that it is a member of';
     end if;
     if not exists (select from pg_catalog.pg_roles r
                    where r.rolname = 'authenticator' and pg_has_role(r.oid, 'smsretry_reader', 'member')) then

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 from uuid import UUID, uuid4
 
 import pytest
@@ -468,7 +468,20 @@ def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
     assert command(*ask, "--opt-in").exit_code == 0
     consents = business.connection.execute("select id, sms_consent_status as now from customers").fetchall()
     assert {one["id"]: one["now"] for one in consents} == {customer: "opted_in", elsewhere: "opted_in"}
-    assert [step.step for step in story_of(desk, row).text.steps if step.who != "smsretry"] == ["opted out", "opted in"]
+    assert [step.step for step in story_of(desk, row).text.steps] == ["opted out", "cancelled", "opted in"]
+
+
+@pytest.mark.parametrize("word", ["opted_in", "opted_out"])
+@pytest.mark.parametrize("written", ["", "n/a", "0000000000"])
+def test_consent_of_one_without_a_number_is_nobody_else_s(
+    business: Business, operators: SupabaseOperators, word: Literal["opted_in", "opted_out"], written: str
+) -> None:
+    """What stands for a missing number is the same for many, and they are not one person."""
+    one, neighbor = (business.customer(phone=written, consent="unknown") for _ in range(2))
+    asked = {"customer_id": one, "consent": word, "source": "letter", "who": "Ann", "because": "She wrote"}
+    assert operators.record_consent_of(RecordConsent.model_validate(asked)).customers == 1
+    found = business.connection.execute("select id, sms_consent_status as now from customers").fetchall()
+    assert {row["id"]: row["now"] for row in found} == {one: word, neighbor: "unknown"}
 
 
 def test_consent_by_id_needs_who_why_and_a_customer(business: Business, command: Command) -> None:

@@ -17,6 +17,7 @@ from smsretry.desk.questions.explanation import Explanation
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.retry.profile import Profile
+from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
 from tests.integration.isolation.test_access import acting_as
 from tests.support.builders import AT_ONCE, BODY, CLOSING, OPENING, PHONE, run
@@ -392,3 +393,65 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
     operators.prune(Prune(keep_days=90))
     left = business.connection.execute("select customer_id, count(*) from smsretry.customer_changes group by 1")
     assert left.fetchall() == [{"customer_id": with_text, "count": 120}]
+
+
+def test_the_application_s_end_of_a_requeued_text_is_told(business: Business, desk: Desk) -> None:
+    """Its reason as well. Only a person's own order writes its own line."""
+    row = business.due_text()
+    change = "update sms_retry_queue set status = %s, last_error = %s where id = %s"
+    business.connection.execute(change, ["failed", "Lost", row])
+    desk.order(Requeue(retry_ids=[row], **SIGNED))
+    business.connection.execute(change, ["cancelled", "She has moved", row])
+    desk.order(Requeue(retry_ids=[row], states=["cancelled"], **SIGNED | {"because": "She is back"}))
+    desk.order(Cancel(retry_ids=[row], **SIGNED))
+    told = [(line["step"], line["who"], line["because"]) for line in steps(business, row)]
+    assert told == [
+        ("failed", "the application", "Lost"),
+        ("requeued", "Ann", "It was mended"),
+        ("cancelled", "the application", "She has moved"),
+        ("requeued", "Ann", "She is back"),
+        ("cancelled", "Ann", "It was mended"),
+    ]
+
+
+def test_a_story_has_an_end_however_often_its_text_ends(business: Business, told: Told) -> None:
+    """An application may fail a row and queue it anew in a loop of its own."""
+    row = business.due_text()
+    business.connection.execute(
+        """do $$
+        begin
+            for n in 1 .. 150 loop
+                update sms_retry_queue set status = 'failed', last_error = 'x';
+                update sms_retry_queue set status = 'pending';
+            end loop;
+        end
+        $$"""
+    )
+    kept = steps(business, row)
+    assert (len(kept), kept[-1]["step"], kept[-1]["times"]) == (201, "more", 100)
+    assert told(row).text.steps[-1].times == 100
+
+
+def test_a_planned_text_is_late_from_its_planned_time(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
+) -> None:
+    """Nothing ran for four hours, and so there was no text yet."""
+    planned = business.scheduled(due=timedelta(minutes=1))
+    stack.move_clock(timedelta(hours=4, minutes=1))
+    assert [send.result for send in queue_scheduled_sends(queue).sends] == ["queued"]
+    assert run(queue, sender) == ["Sent"]
+    late = told(business.text_of(planned)["id"]).late
+    assert late == "it went out 4 h after it was first due (Tue 12 Jan 12:01 EST): 4 h before it was queued"
+
+
+@pytest.mark.parametrize("gone", ["steps", "customer_changes"])
+def test_no_story_stops_nobody(stack: Stack, business: Business, gone: str) -> None:
+    """The application and the worker write on, and whoever reads the log is told. All of it is undone at the end."""
+    row = business.due_text()
+    told: list[str] = []
+    with stack.connect() as connection, connection.transaction(force_rollback=True):
+        connection.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        connection.execute(f"alter table smsretry.{gone} rename to mislaid".encode())
+        connection.execute("update sms_retry_queue set status = 'failed', last_error = 'x' where id = %s", [row])
+        connection.execute("update customers set phone = '+12125550188', sms_consent_status = 'opted_out'")
+    assert [" miss" in one for one in told] == [True]

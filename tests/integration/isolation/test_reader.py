@@ -135,6 +135,52 @@ def test_no_answer_to_a_reader_has_a_number_or_a_body(scene: Scene, stack: Stack
             assert private not in answer.text, question
 
 
+def test_no_answer_shows_a_number_that_is_in_the_wrong_column(scene: Scene) -> None:
+    """As after an import that was off by one."""
+    connection = scene.business.connection
+    connection.execute("update customers set timezone = %s, sms_consent_source = %s", [PHONE, PHONE])
+    connection.execute("update businesses set timezone = %s", [PHONE])
+    connection.execute("update send_logs set provider_message_id = jsonb_build_object('twilio_sid', %s::text)", [PHONE])
+    for question, given in (
+        ("explain_sms", {"customer_id": str(scene.business.row(scene.due)["customer_id"])}),
+        ("explain_sms", {"phone": PHONE, "row_limit": 50}),
+        ("look_up_sms", {"phone": PHONE}),
+        ("look_up_sms", {"id": str(scene.business.row(scene.due)["send_log_id"])}),
+        ("preview_sms_retries", {"until": scene.at(hours=24)}),
+        ("sms_status", {"with_words": True, "with_senders": True}),
+    ):
+        answer = scene.call("smsretry_reader", "ask_sms_desk", {"question": question, "asked": given})
+        assert answer.json(), question
+        assert PHONE[-7:] not in answer.text, question
+
+
+@pytest.mark.parametrize("question", ["explain_sms", "look_up_sms"])
+def test_a_reader_finds_no_number_digit_by_digit(scene: Scene, question: str) -> None:
+    """Of the number it sees four digits. With a fifth it could ask for each of ten, and so on."""
+    for digits, status in ((PHONE[-4:], 200), (PHONE[-5:], 400)):
+        asked = {"business_id": str(scene.business.id), "last_digits": digits}
+        answer = scene.call("smsretry_reader", "ask_sms_desk", {"question": question, "asked": asked})
+        assert answer.status_code == status
+    assert "last_digits are 3 or 4" in answer.json()["message"]
+
+
+def test_a_reader_who_may_do_more_is_warned_of(stack: Stack) -> None:
+    """Somebody had made the role before, or gave it another. All of it is undone at the end."""
+    [rights] = [file.text for file in schema_files() if file.name == "reader"]
+    told: list[str] = []
+    with stack.connect() as connection, connection.transaction(force_rollback=True):
+        connection.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        connection.execute(rights.encode())
+        assert told == []
+        connection.execute("alter role smsretry_reader bypassrls")
+        connection.execute(rights.encode())
+        connection.execute("alter role smsretry_reader nobypassrls")
+        connection.execute("grant service_role to smsretry_reader")
+        connection.execute(rights.encode())
+    assert len(told) == 2
+    assert all("may do more than ask the desk" in one for one in told)
+
+
 def test_a_reader_is_told_the_same_story_status_and_preview(
     stack: Stack, reader: Desk, operators: SupabaseOperators, business: Business
 ) -> None:

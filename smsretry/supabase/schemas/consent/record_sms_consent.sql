@@ -33,6 +33,8 @@ begin
             raise exception 'No customer has this id' using errcode = 'SR404',
                 hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
         end if;
+        -- '' or 'n/a' is no number, and those who share it are not one person.
+        v_phone := case when v_phone ~ '^[+][1-9][0-9]{6,14}$' then v_phone end;
     end if;
     if record_sms_consent.consent = 'opted_in' and v_business is null then
         raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';

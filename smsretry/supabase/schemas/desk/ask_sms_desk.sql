@@ -17,6 +17,10 @@ begin
         raise exception 'question must be explain_sms, look_up_sms, preview_sms_retries, sms_senders or sms_status, and asked an object'
             using errcode = 'SR422', hint = 'Orders need the service key.';
     end if;
+    if length(v_asked ->> 'last_digits') > 4 then -- by one more digit at a time, anybody's whole number would be found
+        raise exception 'With the reader''s key, last_digits are 3 or 4: it sees no more of a number' using errcode = 'SR422',
+            hint = 'Ask for the last 4, by an id, or for the whole number.';
+    end if;
     v_ours := array(select p.oid from pg_catalog.pg_proc p
                     where p.pronamespace = 'public'::regnamespace and p.proname = ask_sms_desk.question);
     -- Another function of that name might be somebody else's, and would run with the owner's rights.

@@ -46,7 +46,7 @@ begin
     )
     select f.kind, f.row_id, f.business_id, left(b.name, 200), f.customer_id, smsretry.masked(left(c.phone, 40)),
            left(l.channel::text, 40), left(smsretry.numberless(l.status::text), 40),
-           left(coalesce(smsretry.found_sid(l.provider_message_id), o.sid), 40), smsretry.on_calendar(coalesce(l.created_at, o.at)),
+           left(smsretry.numberless(coalesce(smsretry.found_sid(l.provider_message_id), o.sid)), 40), smsretry.on_calendar(coalesce(l.created_at, o.at)),
            left(smsretry.numberless(left(l.error_message, 1000)), smsretry.longest_reason()), n.texts, o.own, o.older, v_since
     from found f
     left join public.businesses b on b.id = f.business_id

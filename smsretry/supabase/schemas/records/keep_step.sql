@@ -4,17 +4,17 @@
 create or replace function smsretry.keep_step()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    k_lines constant integer := 100; -- a text may wait for days for two reasons in turn
+    k_lines constant integer := 100; -- a text may wait for days for two reasons in turn; its ends have as many again
     v_now timestamptz;
     v_step text;
     v_who text;
     v_because text;
     v_lines integer;
-    v_last smsretry.steps;
+    v_last record; -- without that table a row type would be an error that nothing catches
 begin
     if new.why_code in ('operator', 'restored') and new.status in ('pending', 'cancelled')
-        and (new.why_code, new.why, new.last_error, new.in_doubt_since is null)
-            is distinct from (old.why_code, old.why, old.last_error, old.in_doubt_since is null) then
+        and (new.why_code, new.why, new.in_doubt_since is null)
+            is distinct from (old.why_code, old.why, old.in_doubt_since is null) then
         return null;
     end if;
     v_now := smsretry.clock();
@@ -39,8 +39,9 @@ begin
     select * into v_last from smsretry.steps t
     where t.retry_id = new.id order by coalesce(t.last_at, t.taken_at) desc limit 1;
     select count(*) into v_lines from smsretry.steps t where t.retry_id = new.id;
-    if v_lines >= k_lines and v_step not in ('failed', 'cancelled', 'completed', 'queued anew') then
+    if v_lines >= 2 * k_lines or v_lines >= k_lines and v_step not in ('failed', 'cancelled', 'completed', 'queued anew') then
         v_step := 'more';
+        v_who := 'smsretry'; -- of whoever: one line
         v_because := null;
     end if;
     v_because := coalesce(nullif(btrim(left(smsretry.numberless(v_because), 500)), ''), 'not said');

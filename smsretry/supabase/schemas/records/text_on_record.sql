@@ -6,7 +6,7 @@
 --   sender, account: what it goes out from, as people see it · sender_name: smsretry.name_of_sender; null: the environment's
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
-       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
        q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
        coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
        left(smsretry.numberless(
@@ -18,7 +18,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone))) as suppressed_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
        left(smsretry.numberless(l.status::text), 40) as send_log_status,
-       left(smsretry.found_sid(l.provider_message_id), 40) as sid,
+       left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
@@ -37,7 +37,10 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        smsretry.unread_stop(c.phone) as stop_sid, q.why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
-       q.first_due_at, q.held_since, q.reconcile_count as looks,
+       -- It could not go out before it was queued, unless it was planned.
+       case when q.first_due_at < q.created_at
+                 and not exists (select 1 from public.scheduled_sends s where s.id = q.send_log_id and s.business_id = q.business_id)
+            then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
        coalesce((select jsonb_agg(jsonb_build_object('at', x.at, 'what', x.what, 'was', x.was, 'became', x.became,
                                                      'source', x.source) order by x.at)
                  from (select n.* from smsretry.customer_changes n
