@@ -16,6 +16,8 @@ from tests.e2e.at_the_desk.by_browser import by_browser
 from tests.e2e.at_the_desk.by_command import by_command
 from tests.e2e.at_the_desk.by_sql import by_sql
 from tests.e2e.at_the_desk.diary import Diary
+from tests.e2e.at_the_desk.kinds import BAD_NUMBER, NO_NUMBER, PLANNED, Town
+from tests.e2e.at_the_desk.walk import walk
 from tests.e2e.browser import Browser
 from tests.e2e.conftest import FlowProcess
 from tests.e2e.serving import served_unscheduled
@@ -57,3 +59,14 @@ def test_by_sql(customer: UUID, stack: Stack, business: Business, flow: FlowProc
 
     by_sql(business.connection, customer, CODE, Diary("SQL"), until=run_until)
     assert [entry.to for entry in stack.twilio.ledger.entries()] == ["+12125550174"]
+
+
+@pytest.mark.long
+def test_the_walk_to_a_text_gives_its_reason_and_a_lever_that_ends_the_trouble(
+    has_browser: None, stack: Stack, business: Business, flow: FlowProcess, tmp_path: Path
+) -> None:
+    """Three kinds of thirteen, in a browser; `python -m tests.e2e.at_the_desk --walk` does them all."""
+    kinds = (BAD_NUMBER, NO_NUMBER, PLANNED)
+    with served_unscheduled(flow, tmp_path / "runner.log"), Browser() as page:
+        walked = list(walk(kinds, Town(stack, business), flow, page))
+    assert [one.became for one in walked] == ["sent", "sent", "cancelled"]
