@@ -22,7 +22,7 @@ STATES: Final[dict[TextState, str]] = {
     "waiting": "Waiting",
     "held": "Held until somebody fixes it",
     "under_way": "Under way, a worker has it at this moment",
-    "in_doubt": "In doubt, it may or may not have gone out",
+    "in_doubt": "It may or may not have gone out",
     "sent": "Sent, accepted by the provider",
     "failed": "Failed, given up",
     "cancelled": "Cancelled, no longer wanted",

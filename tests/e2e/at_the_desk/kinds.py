@@ -195,7 +195,7 @@ KINDS: Final = (
     Kind("its state is stopped", _to_stopped_state, "Texts to FL are stopped",
          ("let marketing texts go to FL again, once that is over: they go within 15 minutes", LOOK_AGAIN),
          phone="+13055550142"),
-    Kind("in doubt, held for a person", _in_doubt, "it may or may not have gone out", ("have it sent again",),
+    Kind("in doubt, held for a person", _in_doubt, "It may or may not have gone out", ("have it sent again",),
          says_first="make sure that the provider's log does not have it"),
     Kind("words that may mean stop", _maybe_stopped, "may mean stop",
          ("record that they said stop, if it says so",), ends="cancelled"),

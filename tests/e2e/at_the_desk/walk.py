@@ -104,7 +104,7 @@ class Walk:
         self._page.sees("Submit")
         self._ui.sign("Ann", "The customer called at 8:15")
         self._seen("lever")
-        self._ui.submit(until="Completed")
+        self._ui.submit(until="Finished in state Completed")
         self._seen("pulled")
         return self._leg()
 
@@ -136,6 +136,8 @@ def _legs(walk: Walk, kind: Kind, town: Town, customer: UUID) -> tuple[Leg, Leg]
     pulled = walk.pull(first)
     for lever in others:
         pulled += walk.to_reason(customer, lever) + walk.pull(lever)
+    at_once = town.state_of(customer)
+    assert at_once in ("due", kind.ends), f"{kind}: the next run does not take it, it is {at_once}"
     return to_reason, pulled
 
 

@@ -192,7 +192,7 @@ def test_texts_that_wait_are_cancelled_by_what_fits_everything(business: Busines
 def test_a_doubt_is_shown_and_then_resolved(business: Business, command: Command, doubtful: UUID) -> None:
     """Once; afterwards there is no doubt to resolve."""
     shown = command("resolve", doubtful)
-    assert shown.stdout.startswith("In doubt, it may or may not have gone out: ")
+    assert shown.stdout.startswith("It may or may not have gone out: ")
     assert "To answer, add --went-out-as with the message's id, or --send-again, and --because" in shown.stdout
     answer = ("resolve", doubtful, "--send-again", "--because", "It is not in the log")
     assert command(*answer).stdout == "It will be sent again, with every check.\n"
