@@ -16,7 +16,8 @@ from tests.e2e.at_the_desk.by_browser import by_browser
 from tests.e2e.at_the_desk.by_command import by_command
 from tests.e2e.at_the_desk.by_sql import by_sql
 from tests.e2e.at_the_desk.diary import Diary
-from tests.e2e.at_the_desk.kinds import BAD_NUMBER, NO_NUMBER, PLANNED, Town
+from tests.e2e.at_the_desk.kinds import BAD_NUMBER, NO_NUMBER, PLANNED
+from tests.e2e.at_the_desk.town import Town
 from tests.e2e.at_the_desk.walk import walk
 from tests.e2e.browser import Browser
 from tests.e2e.conftest import FlowProcess

@@ -3,47 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
-from smsretry.local.stack import SENDER, Stack
+from smsretry.local.stack import SENDER
 from smsretry.local.twilio.faults import JsonError
-from tests.conftest import Business
+from tests.e2e.at_the_desk.town import Town
 from tests.e2e.conftest import FlowProcess
 from tests.support.builders import BODY, NOON
 from tests.support.senders import open_account
 
 SEND_AGAIN: Final = "send it again, with every check"
 LOOK_AGAIN: Final = "have it looked at again now"
-
-
-@dataclass(frozen=True)
-class Town:
-    """Where they happen: a stack, and a business that texts."""
-
-    stack: Stack
-    business: Business
-
-    def text_to(self, phone: str | None, *, attempts: int = 0, **customer: Any) -> UUID:
-        """A text that is due; returns its customer."""
-        business = self.business
-        customer_id = business.customer(phone=phone, **customer)
-        business.queue_row(business.send_log(customer_id), customer_id, due=timedelta(minutes=-1), attempts=attempts)
-        return customer_id
-
-    def run(self, query: str, *values: object) -> list[dict[str, Any]]:
-        """What the application, or the database, says."""
-        cursor = self.business.connection.execute(query.encode(), values)
-        return cursor.fetchall() if cursor.description else []
-
-    def with_business(self) -> "Town":
-        """The same with another business."""
-        return replace(self, business=Business(self.business.connection, self.business.now).open())
-
-    def state_of(self, customer: UUID) -> str:
-        """What became of their text."""
-        [text] = self.run("select state from explain_sms(customer_id => %s)", customer)
-        return str(text["state"])
 
 
 def _nothing(town: Town, customer: UUID) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from tests.e2e.at_the_desk.kinds import Kind, Town, bring_about
+from tests.e2e.at_the_desk.kinds import Kind, bring_about
 from tests.e2e.at_the_desk.prefect_ui import PrefectUi
+from tests.e2e.at_the_desk.town import Town
 from tests.e2e.browser import Browser
 from tests.e2e.conftest import FlowProcess
 
