@@ -36,3 +36,8 @@ class Town:
         """What became of their text."""
         [text] = self.run("select state from explain_sms(customer_id => %s)", customer)
         return str(text["state"])
+
+    def is_due(self, customer: UUID) -> bool:
+        """Whether the next run takes their text."""
+        [text] = self.run("select next_at <= asked_at as due from explain_sms(customer_id => %s)", customer)
+        return bool(text["due"])
