@@ -22,12 +22,14 @@ STATES: Final[dict[TextState, str]] = {
     "waiting": "Waiting",
     "held": "Held until somebody fixes it",
     "under_way": "Under way, a worker has it at this moment",
-    "in_doubt": "In doubt, it may or may not have gone out",
+    "in_doubt": "It may or may not have gone out",
     "sent": "Sent, accepted by the provider",
     "failed": "Failed, given up",
     "cancelled": "Cancelled, no longer wanted",
 }
 """What each state means, for people."""
+MAYBE_STOP: Final = "A message of theirs may mean stop, and nobody has read it yet"
+"""Why a text is not wanted if nobody knows that it is not."""
 
 
 class Explanation(Value):
@@ -50,31 +52,37 @@ class Explanation(Value):
     """Why they can do nothing about its trouble."""
 
     def lines(self, *, history: bool = True) -> Iterator[str]:
-        """All of it, or all but the history, a line each; the headline is the first."""
+        """All of it, or all but the history, a line each: the headline, what a person needs, and ids last."""
         text = self.text
         yield self.headline
-        yield f"{'row' if text.is_text else 'scheduled send'} {text.retry_id}"
-        yield f"customer {text.customer_id}, {text.number or 'without a number'}"
-        yield f"business {text.business_id}, {text.business or 'its name is not known'}"
-        if text.sender:
-            of_environment = "" if text.sender_name else ", of the environment"
-            yield f"sender {text.sender}, account {text.account}{of_environment}"
-        if text.is_text:
-            status = one_word(text.send_log_status) if text.send_log_status else "it is gone"
-            yield f"send log {text.send_log_id}: {status}"
-        if text.why_code:
-            yield f"why: {text.why_code}"
+        yield f"To {text.number or 'a customer without a number'}, for {text.business or 'a business without a name'}"
         if text.unreadable:
-            yield f"cannot be read: {', '.join(text.unreadable)}. Mend what is there; the rest is shown"
+            yield f"cannot be read: {', '.join(text.unreadable)}. Fix what is there; the rest is shown"
         if self.late:
             yield f"Late: {self.late}"
-        if history:
-            yield "History:"
-            yield from (f"  {line}" for line in self.happened)
         yield f"Next: {self.next}"
         yield from (f"You can: {lever}" for lever in self.levers)
         if not self.levers and self.nothing_to_do:
             yield f"Nothing to do: {self.nothing_to_do}"
+        if history:
+            yield "History:"
+            yield from (f"  {line}" for line in self.happened)
+        yield from _ids(text)
+
+
+def _ids(text: TextRecord) -> Iterator[str]:
+    """What links, forms and programs know it by."""
+    yield f"{'row' if text.is_text else 'scheduled send'} {text.retry_id}"
+    yield f"customer {text.customer_id}"
+    yield f"business {text.business_id}"
+    if text.sender:
+        of_environment = "" if text.sender_name else ", of the environment"
+        yield f"sender {text.sender}, account {text.account}{of_environment}"
+    if text.is_text:
+        status = one_word(text.send_log_status) if text.send_log_status else "it is gone"
+        yield f"send log {text.send_log_id}: {status}"
+    if text.why_code:
+        yield f"why, in a word: {text.why_code}"
 
 
 def explain(
@@ -93,7 +101,8 @@ def explain(
         profile: says what becomes of a text of which no evidence is found.
     """
     zone = zone_of(text.timezone, text.business_timezone)
-    why = f": {text.why}" if text.why else ""
+    words = MAYBE_STOP if text.stop_sid and text.why_code == "opted_out" else text.why
+    why = f": {words}" if words else ""
     since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago)"
     code = meaning(text.code) if text.code and text.state != "sent" else None
     return Explanation(

@@ -38,6 +38,11 @@ _CODES: Final[dict[str, str]] = {
     "daily_cap": "the daily cap",
 }
 """The few codes that may come without a sentence."""
+_CONSENT: Final[dict[str | None, str]] = {
+    "opted_in": "they have opted in",
+    "opted_out": "they have opted out",
+    None: "nobody knows whether they want texts",
+}
 
 
 def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
@@ -66,7 +71,7 @@ def _attempt(place: int, attempt: AttemptRecord, text: TextRecord) -> Iterator[t
         f"from {attempt.sender}" if attempt.sender and text.sender not in (None, attempt.sender) else "",
         "its worker died" if attempt.worker_died else "",
         f"under {attempt.rule}" if attempt.rule else "",
-        f"consent was {attempt.consent}" if attempt.consent else "",
+        f"consent was {_spaced(attempt.consent)}" if attempt.consent else "",
         f"run {attempt.run_id}" if attempt.run_id else "",
     ]
     yield attempt.begun_at, "; ".join(part for part in parts if part)
@@ -111,14 +116,18 @@ def _change(change: CustomerChange) -> str:
     if change.what == "number":
         return f"the number changed from {change.was or 'none'} to {change.became or 'none'}"
     source = f" ({one_word(change.source)})" if change.source else ""
-    return f"consent changed from {change.was or 'none'} to {change.became or 'none'}{source}"
+    return f"consent changed from {_spaced(change.was)} to {_spaced(change.became)}{source}"
 
 
 def _consent(text: TextRecord, zone: tzinfo) -> str:
     since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
     source = f" ({one_word(text.consent_source)})" if text.consent_source else ""
     suppressed = f"; the number opted out on {on_clock(text.suppressed_since, zone)}" if text.suppressed_since else ""
-    return f"consent is {text.consent or 'not known'}{since}{source}{suppressed}"
+    return f"{_CONSENT.get(text.consent, _CONSENT[None])}{since}{source}{suppressed}"
+
+
+def _spaced(consent: str | None) -> str:
+    return (consent or "none").replace("_", " ")
 
 
 def one_word(written: str) -> str:

@@ -5,6 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+import httpx
+
 from tests.e2e.browser import Browser, NotSeen
 
 _FIELD = """
@@ -12,6 +14,7 @@ _FIELD = """
         .find((label) => label.innerText.replace('(Optional)', '').trim() === %s)
         ?.closest('.schema-form-property')?.querySelector('textarea, input')
 """
+_LABELS = "document.querySelectorAll('.schema-form-property__label').length"
 
 
 @dataclass(frozen=True)
@@ -45,17 +48,22 @@ class PrefectUi:
         return [line for entry in entries for line in entry.splitlines()] if found else []
 
     def open_form(self, deployment: str) -> None:
-        """From the list of deployments to a form."""
-        self.page.go(f"{self.url}/deployments")
-        self.page.click(deployment)
-        self.page.click("Run", on="button")
-        self.page.click("Custom run")
+        """A form, as a bookmark opens it. The list of deployments shows ten a page, and there are more."""
+        found = httpx.get(f"{self.url}/api/deployments/name/{deployment}/{deployment}").raise_for_status().json()
+        self.page.go(f"{self.url}/deployments/deployment/{found['id']}/run")
         self.page.sees("Submit")
 
     def fill(self, field: str, text: str) -> None:
         """Type into the field with this label."""
         self.page.press(_FIELD % json.dumps(field), field)
         self.page.type(text)
+
+    def sign(self, who: str, because: str) -> None:
+        """Say who and why, once the form is drawn, where it asks for it."""
+        self.page.until(lambda: self.page.run(_LABELS) > 1, "The form has no fields")
+        if self.page.run(f"Boolean({_FIELD % json.dumps('Who')})"):
+            self.fill("Who", who)
+            self.fill("Because", because)
 
     def submit(self, *, until: str) -> str:
         """Press the button, go to the run, and wait until its page says so."""

@@ -55,7 +55,7 @@ def test_a_text_that_failed_is_explained_with_its_attempt_its_code_and_what_to_d
     told = "\n".join(by_customer[0].lines())
     assert "Failed, given up: Twilio 21612" in told
     assert "send 1: rejected; code 21612; under" in told
-    assert "consent was opted_in" in told
+    assert "consent was opted in" in told
     assert "https://www.twilio.com/docs/api/errors/21612" in told
     assert f"then send it again, with every check (smsretry requeue --row {failed} --yes --because '…')" in told
     assert "…0123" in told

@@ -102,7 +102,7 @@ def test_what_cannot_be_read_of_a_text_is_named(business: Business, desk: Desk, 
     """And nothing is predicted of it."""
     with odd_send(business, business.customer(), odd) as planned:
         [explanation] = desk.explain(WhichText(retry_id=planned))
-        assert f"cannot be read: {column}. Mend what is there; the rest is shown" in list(explanation.lines())
+        assert f"cannot be read: {column}. Fix what is there; the rest is shown" in list(explanation.lines())
         assert "goes out" not in explanation.next
         if odd != "no time":  # which is within no hours
             assert desk.preview(Preview(hours=2)).unreadable == (planned,)

@@ -266,8 +266,8 @@ def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
     assert run(queue, sender) == ["Cancelled"]
     ended = told(row)
     assert lines(ended, "consent changed", "cancelled") == [
-        "consent changed from opted_out to opted_in (web_form)",
-        "consent changed from opted_in to opted_out (in words that are not shown here)",
+        "consent changed from opted out to opted in (web_form)",
+        "consent changed from opted in to opted out (in words that are not shown here)",
         "cancelled: Customer opted out",
     ]
     assert [change.source for change in ended.text.changes] == ["web_form", "She rang …"]

@@ -227,7 +227,7 @@ def test_the_desk_tells_of_the_doubt_by_either_row_and_cancels_neither(
     new = by_the_function(business, queue, row)
     desk = Desk(operators, profile=DEFAULT, meaning=code_meaning)
     [told] = desk.explain(WhichText(retry_id=new))
-    assert told.headline.startswith(f"In doubt, it may or may not have gone out: {WHY}")
+    assert told.headline.startswith(f"It may or may not have gone out: {WHY}")
     assert told.next.startswith("evidence is looked for at")
     assert [attempt.outcome for attempt in told.text.history] == ["in_doubt"]
     [before] = desk.explain(WhichText(retry_id=row))

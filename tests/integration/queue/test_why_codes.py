@@ -202,7 +202,7 @@ def test_the_desk_tells_why_in_a_word(
     assert [one.text.why_code for row in (failed, held) for one in desk.explain(WhichText(retry_id=row))] == [
         "no_phone", "no_time_zone"
     ]  # fmt: skip
-    assert "why: no_phone" in command("explain", "--row", failed).stdout
+    assert "why, in a word: no_phone" in command("explain", "--row", failed).stdout
     status = command("status").stdout
     assert "[no_time_zone]" in status
     assert "failed in the last day: 1: Customer has no phone number [no_phone]" in status
