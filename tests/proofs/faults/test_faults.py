@@ -82,9 +82,8 @@ def test_without_looking_or_without_patience_the_harness_sees_doubled_texts(stac
     assert report.verdict.doubled > 0, f"\n{report}"
 
 
-@pytest.mark.parametrize(
-    "refused", [False, pytest.param(True, marks=pytest.mark.long)], ids=["503", "connection refused"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("refused", [False, True], ids=["503", "connection refused"])
 def test_an_outage_of_two_hours_costs_each_text_at_most_one_attempt(stack: Stack, refused: bool) -> None:
     """And fails none: every text is sent afterwards, once."""
     report = outage(texts=12, seed="1", on=stack, refused=refused, every=timedelta(minutes=6))
@@ -101,6 +100,7 @@ def test_a_list_that_lags_beyond_the_quarantine_doubles_what_it_hides_and_nothin
     assert replace(report.verdict, doubled=0).clean, f"\n{report}"
 
 
+@pytest.mark.long
 def test_a_list_that_lags_less_than_the_quarantine_doubles_nothing(stack: Stack) -> None:
     """The quarantine outlasts it."""
     report = blind(texts=20, seed="1", on=stack, lag=timedelta(minutes=14))
