@@ -25,10 +25,13 @@ def run_findings(api: PrefectApi, declared: Deployment, found: Registered) -> It
     if len(late) > 1:
         yield finding(f"late runs of {declared.name}", _why_late(api, declared, found, late))
     long_ago = (api.now - _ZOMBIE).isoformat()
-    zombies = _of_state(api, found, {"type": {"any_": ["RUNNING"]}}, start_time={"before_": long_ago})
+    unended = {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}}
+    zombies = _of_state(api, found, unended, expected_start_time={"before_": long_ago})
+    zombies = [row for row in zombies if (row["start_time"] or row["expected_start_time"]) < long_ago]
     if zombies:
+        states = " or ".join(sorted({row["state"]["name"] for row in zombies}))
         advice = (
-            f"{_counted(zombies)} have been Running for more than {span(_ZOMBIE.total_seconds())}: their process is "
+            f"{_counted(zombies)} have been {states} for more than {span(_ZOMBIE.total_seconds())}: their process is "
             "gone or hangs. Cancel them in the UI; `python -m flows.automations` installs what ends them by itself"
         )
         yield finding(f"runs of {declared.name} that do not end", advice)

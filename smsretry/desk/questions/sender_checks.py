@@ -33,7 +33,7 @@ def refusal(findings: Sequence[Finding]) -> str | None:
     """Why a sender is not added; None: nothing is wrong with it."""
     wrong = [f"{finding.subject}: {finding.advice}" for finding in findings if not finding.ok]
     return (
-        f"It was not added, because it cannot send. {'. '.join(wrong)}. Mend that, or add it unchecked"
+        f"It was not added, because it cannot send. {'. '.join(wrong)}. Fix that, or add it unchecked"
         if wrong
         else None
     )
@@ -60,5 +60,7 @@ def _waits(record: SenderRecord) -> str:
     )
     why = record.paused_because or record.stopped_because
     state = f"is {record.state}{f': {why}' if why else ''}"
-    lever = f"; `smsretry senders resume {record.name}` lets them go" if record.state in ("paused", "stopped") else ""
+    lever = (
+        f"; `smsretry senders resume {record.name}` lets it send again" if record.state in ("paused", "stopped") else ""
+    )
     return f"{state}. {'; '.join(waiting[:5]) or 'No text waits for it'}{more}{lever}"

@@ -136,7 +136,8 @@ def test_the_doctor_has_a_line_for_each_sender_in_trouble_and_one_for_all_others
     told = command("doctor", columns=500).stdout
     assert (
         f"warn sender …0006 of account {account}: is paused: It is suspended. business {business.id}, "
-        f"Maple Street Dental: held 1: Paused [sender_paused]; `smsretry senders resume {own}` lets them go\n" in told
+        f"Maple Street Dental: held 1: Paused [sender_paused]; `smsretry senders resume {own}` lets it send again\n"
+        in told
     )
     assert "in order)" not in told
 
@@ -151,7 +152,7 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
     told = command("explain", "--row", row).stdout
     assert f"sender …0006, account {account}\n" in told
     assert (
-        f"You can: let its sender send again, once that is mended (smsretry senders resume {own} --because '…')" in told
+        f"You can: let its sender send again, once that is fixed (smsretry senders resume {own} --because '…')" in told
     )
     status = command("status")
     assert status.exit_code == 1
