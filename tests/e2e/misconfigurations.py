@@ -28,7 +28,7 @@ from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import Stack
 from tests.conftest import EMPTY
 from tests.e2e.conftest import Prefect
-from tests.e2e.planted.database import AGAIN, CONNECT_ANEW, PLANTED
+from tests.e2e.planted.database import AGAIN, CONNECT_ANEW, PLANTED, TOLD_ELSEWHERE
 from tests.e2e.planted.elsewhere import elsewhere
 from tests.e2e.planted.misconfiguration import CLOSED, ELSEWHERE, HOME, NOWHERE, OPEN, Misconfiguration
 from tests.e2e.planted.outside import OUTSIDE
@@ -542,7 +542,7 @@ MISCONFIGURATIONS: Final = (
         prefect=_zombie,
     ),
     *OUTSIDE,
-    *(Misconfiguration(one.what, one.line, database=one.database, each=12) for one in PLANTED),
+    *(Misconfiguration(one.what, one.line, database=one.database, each=12) for one in (*PLANTED, *TOLD_ELSEWHERE)),
 )  # fmt: skip
 
 _MENDED: Final = """

@@ -173,11 +173,16 @@ def _is_too_much(entry: Entry) -> bool:
 
 def _is_smsretrys_alone(entry: Entry) -> bool:
     """Whether nobody else writes its table. The queue may have columns and rules of the application's."""
-    return entry.part_of.startswith("smsretry.") or entry.part_of == "public.sms_send_attempts"
+    return entry.part_of in _tables() - {"public.sms_retry_queue"}
 
 
 def _fills_itself(entry: Entry) -> bool:
     return bool(entry.said("default") or entry.said("generated"))
+
+
+@cache
+def _tables() -> frozenset[str]:
+    return frozenset(one.qualified for one in fresh_catalog() if one.kind == "table") - set(OF_OTHERS)
 
 
 @cache

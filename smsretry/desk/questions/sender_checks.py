@@ -45,7 +45,8 @@ def sender_findings(checked: Sequence[CheckedSender]) -> Iterator[Finding]:
     for one in own:
         for finding in one.findings:
             if not finding.ok or finding.advice:
-                yield finding.model_copy(update={"subject": f"{one.record.title}: {finding.subject}"})
+                title, about = one.record.title, finding.subject
+                yield finding.model_copy(update={"subject": title if about in title else f"{title}: {about}"})
         if one.record.troubled:
             yield Finding(subject=one.record.title, ok=True, advice=_waits(one.record))
     fine = sum(not one.troubled for one in own)

@@ -210,7 +210,7 @@ OUTSIDE: Final = (
     # The machine and its network.
     Misconfiguration(
         "SUPABASE_URL has a name that does not exist",
-        "bad  Supabase: Supabase did not answer check_sms_retry_setup (its name cannot be resolved). Check ",
+        "bad  Supabase: Supabase did not answer count_sms_answer (its name cannot be resolved). Check ",
         {"SUPABASE_URL": "https://no-project.supabase.invalid"},
     ),
     Misconfiguration(
@@ -401,6 +401,11 @@ OUTSIDE: Final = (
         "the account has no money left",
         "warn Twilio balance: is -1.30 USD: unless Twilio sends a bill, no text goes out",
         stack=_main(balance="-1.30"),
+    ),
+    Misconfiguration(
+        "the account has hardly any money left",
+        "warn Twilio balance: is 0.02 USD, which pays for few texts: top it up, unless Twilio sends a bill",
+        stack=_main(balance="0.02"),
     ),
     Misconfiguration(
         "a restricted key may not read messages",

@@ -39,7 +39,7 @@ def test_of_a_fresh_installation_nothing_is_said(fresh: Database) -> None:
         )
         fresh.run("set local quote_all_identifiers = on")
         assert complaints(fresh.connection) == {}
-    assert {one.subject for one in compared(fresh.connection)} > {"views (4)", "triggers (4)", "policies (3)"}
+    assert {one.subject for one in compared(fresh.connection)} > {"views (5)", "triggers (6)", "policies (3)"}
 
 
 def test_the_list_has_all_that_the_schema_files_make(fresh: Database) -> None:
